@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# Sees to it that the guest programs which the demo and the tests run are there: real, unmodified Debian programs.
+#
+#   scripts/guests.sh [demo|test] [--check] [--require]
+#
+#   demo        only what `npm run demo` needs
+#   test        what the tests need too (default)
+#   --check     install nothing, only say what is missing
+#   --require   exit 1 when something is still missing (default: say which tests that blocks, and exit 0)
+#
+# Installs what is missing with apt-get, as root or by passwordless sudo. No service is started by the installation.
+set -euo pipefail
+
+set_name=test check=false require=false
+for argument in "$@"; do
+  case "$argument" in
+    demo | test) set_name=$argument ;;
+    --check) check=true ;;
+    --require) require=true ;;
+    *)
+      sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
+      exit 2
+      ;;
+  esac
+done
+
+# program : Debian package : what needs it. Sandboxes have Lambda's search path, so only these folders count.
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+table='
+/usr/sbin/nginx        : nginx         : demo, test/e2e (nginx)
+/usr/bin/redis-server  : redis-server  : demo, test/e2e (redis, life cycle)
+/usr/bin/python3       : python3       : demo, test/e2e (nearly all)
+curl                   : curl          : demo, test/e2e (nearly all)
+getent                 : libc-bin      : demo
+'
+if [ "$set_name" = test ]; then
+  table+='
+redis-cli              : redis-tools   : test/e2e (redis, life cycle)
+wrk                    : wrk           : test/e2e (wrk)
+gcc                    : gcc           : test/unit/shim, bench
+/usr/include/stdio.h   : libc6-dev     : test/unit/shim, bench
+valgrind               : valgrind      : test/unit/shim (memory checks)
+cmake                  : cmake         : test/e2e (aws-lambda-ric)
+g++                    : g++           : test/e2e (aws-lambda-ric)
+make                   : make          : test/e2e (aws-lambda-ric)
+'
+fi
+
+present() { case "$1" in /*) [ -e "$1" ] ;; *) command -v "$1" >/dev/null ;; esac }
+missing_rows() {
+  while IFS=: read -r program package needed; do
+    program=${program// /} package=${package// /}
+    [ -z "$program" ] || present "$program" || echo "$program:$package:${needed# }"
+  done <<<"$table"
+}
+say() { echo "guests: $*" >&2; }
+
+rows=$(missing_rows)
+[ -n "$rows" ] || exit 0
+packages=$(cut -d: -f2 <<<"$rows" | sort -u | tr '\n' ' ')
+
+as_root=()
+may_install=false
+if ! $check && command -v apt-get >/dev/null; then
+  if [ "$(id -u)" = 0 ]; then
+    may_install=true
+  elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+    may_install=true as_root=(sudo -n)
+  fi
+fi
+
+if $may_install; then
+  say "installing $packages"
+  # invoke-rc.d asks this script before it starts a service: 101 forbids it. A file of the machine's own is left alone.
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e $policy ]; then
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee $policy >/dev/null
+    "${as_root[@]}" chmod 755 $policy
+    trap '"${as_root[@]}" rm -f $policy' EXIT
+  fi
+  log=$(mktemp)
+  apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -qq)
+  # shellcheck disable=SC2086
+  if "${apt[@]}" update >"$log" 2>&1 && "${apt[@]}" install -y --no-install-recommends $packages >>"$log" 2>&1; then
+    rm -f "$log"
+  else
+    tail -n 15 "$log" >&2
+    say "apt-get failed; its whole output is in $log"
+  fi
+  rows=$(missing_rows)
+fi
+
+[ -n "$rows" ] || exit 0
+say "missing, with what they block:"
+while IFS=: read -r program package needed; do
+  printf '  %-22s package %-14s %s\n' "$program" "$package" "$needed" >&2
+done <<<"$rows"
+say "install them: sudo apt-get update && sudo apt-get install $(cut -d: -f2 <<<"$rows" | sort -u | tr '\n' ' ')"
+if $require; then exit 1; fi
