@@ -1,0 +1,57 @@
+/** One line of a benchmark table: what we have beside its native baseline of the same run, held against a budget. */
+export interface Row {
+  readonly metric: string;
+  readonly unit: string;
+  readonly value: number;
+  /** The native figure of the same run; null where the budget is absolute. */
+  readonly baseline: number | null;
+  /** value / baseline; null where the budget is absolute. */
+  readonly ratio: number | null;
+  /** Upper bound, on the ratio where there is one, else on the value; null: for information. */
+  readonly budget: number | null;
+  readonly within: boolean | null;
+}
+
+export interface Suite {
+  readonly name: string;
+  readonly title: string;
+  run(progress: (text: string) => void): Promise<Row[]>;
+}
+
+/** A row held against its baseline by their ratio. */
+export function ratioRow(metric: string, unit: string, value: number, baseline: number, budget: number | null): Row {
+  const ratio = value / baseline;
+  return { metric, unit, value, baseline, ratio, budget, within: budget === null ? null : ratio <= budget };
+}
+
+/** A row held against an absolute budget. */
+export function absoluteRow(metric: string, unit: string, value: number, budget: number | null): Row {
+  return { metric, unit, value, baseline: null, ratio: null, budget, within: budget === null ? null : value <= budget };
+}
+
+const figure = (x: number | null) => (x === null ? '–' : Math.abs(x) >= 100 ? x.toFixed(0) : x.toFixed(2));
+
+/** The rows as a Markdown table. */
+export function renderTable(rows: readonly Row[]): string {
+  const cells = rows.map((r) => [
+    r.metric,
+    r.unit,
+    figure(r.value),
+    figure(r.baseline),
+    figure(r.ratio),
+    r.budget === null ? '–' : `≤ ${r.budget}`,
+    r.within === null ? '–' : r.within ? 'yes' : 'NO',
+  ]);
+  const table = [['metric', 'unit', 'value', 'baseline', 'ratio', 'budget', 'within'], ...cells];
+  const widths = table[0].map((_, i) => Math.max(...table.map((row) => row[i].length)));
+  const line = (row: string[]) => `| ${row.map((cell, i) => cell.padEnd(widths[i])).join(' | ')} |`;
+  return [line(table[0]), `| ${widths.map((w) => '-'.repeat(w)).join(' | ')} |`, ...table.slice(1).map(line)].join(
+    '\n',
+  );
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}

@@ -1,0 +1,67 @@
+/**
+ * `npm run bench -- SUITE [--json]`: measures ours beside the native baseline in the same run. Prints a table and writes
+ * it to `bench/results/`; `--json` prints one object `{suite, rows}` on standard output and nothing else.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { renderTable, type Suite } from './lib/rows';
+import { allocate } from './suites/allocate';
+import { connect } from './suites/connect';
+import { footprint } from './suites/footprint';
+import { lookup } from './suites/lookup';
+
+const SUITES: readonly Suite[] = [connect, lookup, allocate, footprint];
+const USAGE = `usage: npm run bench -- SUITE... [--json]
+       npm run bench -- all
+
+suites:
+${SUITES.map((s) => `  ${s.name.padEnd(10)} ${s.title}`).join('\n')}
+
+Each row has the figure, its native baseline of the same run, their ratio and the budget it is held against.
+The last tables are kept in bench/results/. Exit code 0: measured (within the budgets or not), 2: usage.
+`;
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+  });
+  if (values.help) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  const names = positionals.includes('all') ? SUITES.map((s) => s.name) : positionals;
+  const unknown = names.filter((name) => !SUITES.some((s) => s.name === name));
+  if (names.length === 0 || unknown.length > 0) {
+    process.stderr.write(`${unknown.length ? `unknown suite: ${unknown.join(', ')}\n` : ''}${USAGE}`);
+    return 2;
+  }
+  if (values.json && names.length > 1) {
+    process.stderr.write('--json takes one suite: it prints one object\n');
+    return 2;
+  }
+  for (const name of names) {
+    const suite = SUITES.find((s) => s.name === name)!;
+    const rows = await suite.run((text) => process.stderr.isTTY && process.stderr.write(`\r\x1b[K${name}: ${text}`));
+    if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
+    const results = join(__dirname, 'results');
+    mkdirSync(results, { recursive: true });
+    writeFileSync(join(results, `${name}.json`), `${JSON.stringify({ suite: name, rows }, null, 2)}\n`);
+    writeFileSync(join(results, `${name}.md`), `# ${suite.title}\n\n${renderTable(rows)}\n`);
+    process.stdout.write(
+      values.json ? `${JSON.stringify({ suite: name, rows })}\n` : `${suite.title}\n\n${renderTable(rows)}\n\n`,
+    );
+  }
+  return 0;
+}
+
+main().then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error: Error) => {
+    process.stderr.write(`${error.message}\n`);
+    process.exitCode = 1;
+  },
+);

@@ -1,0 +1,51 @@
+/** An IPv4 block, its bounds as unsigned integers. */
+export interface Cidr {
+  readonly base: number;
+  readonly prefix: number;
+  /** Number of addresses in the block. */
+  readonly size: number;
+}
+
+/** Dotted quad to unsigned integer; undefined when it is not one. */
+export function parseAddress(text: string): number | undefined {
+  const parts = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text)?.slice(1).map(Number);
+  if (!parts || parts.some((p) => p > 255)) return undefined;
+  return parts.reduce((sum, p) => sum * 256 + p, 0);
+}
+
+/** Unsigned integer to dotted quad. */
+export function formatAddress(value: number): string {
+  return [24, 16, 8, 0].map((shift) => (value >>> shift) & 255).join('.');
+}
+
+/** `a.b.c.d/n` to a block; undefined when it is not one or host bits are set. */
+export function parseCidr(text: string): Cidr | undefined {
+  const [address, bits] = text.split('/');
+  const base = parseAddress(address);
+  const prefix = /^\d{1,2}$/.test(bits ?? '') ? Number(bits) : NaN;
+  if (base === undefined || !(prefix >= 0 && prefix <= 32)) return undefined;
+  const size = 2 ** (32 - prefix);
+  return base % size === 0 ? { base, prefix, size } : undefined;
+}
+
+export function inCidr(block: Cidr, address: number): boolean {
+  return address >= block.base && address < block.base + block.size;
+}
+
+/**
+ * How many addresses at the top of a block are kept for clients that join by no declared name (1/16 of the block,
+ * at most 256). The first two addresses (network, seed) are kept too.
+ */
+export function clientBlockSize(block: Cidr): number {
+  return Math.min(256, Math.max(4, block.size / 16));
+}
+
+/** The bounds [first, last] of what a host of the cluster may have as its virtual address. */
+export function hostRange(block: Cidr): { first: number; last: number } {
+  return { first: block.base + 2, last: block.base + block.size - 1 - clientBlockSize(block) };
+}
+
+/** The bounds [first, last] of what a client without a declared name gets (the broadcast address is left out). */
+export function clientRange(block: Cidr): { first: number; last: number } {
+  return { first: block.base + block.size - clientBlockSize(block), last: block.base + block.size - 2 };
+}

@@ -1,0 +1,65 @@
+/** What keeps a host from being idle besides CPU use: any open connection, or only one that moves bytes. */
+export type ReleaseMode = 'no-connections' | 'no-traffic';
+
+/** One named machine of a cluster. All durations are milliseconds. */
+export interface ManifestHost {
+  /** RFC 1123 label, lower case. */
+  readonly name: string;
+  /** Further names that resolve to this host. */
+  readonly aliases: readonly string[];
+  /** Virtual address inside the cluster's CIDR. */
+  readonly address: string;
+  /** `function`: allocated by invoking `functionName`. `instance`: joins by itself. */
+  readonly kind: 'function' | 'instance';
+  /** Lambda function name, 1-64 characters. Required for kind `function`. */
+  readonly functionName?: string;
+  /** The guest's command line. Required for kind `function`. */
+  readonly command?: readonly string[];
+  /** The guest's own environment. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** Where the guest starts; the function's code is at `/var/task`. */
+  readonly workingDirectory: string;
+  /** MB of memory, 128-10240. */
+  readonly memorySize: number;
+  /** Function timeout, 1,000-900,000. */
+  readonly timeout: number;
+  /** Idle for this long: suspended. 100 or more. */
+  readonly idleTimeout: number;
+  /** Suspended for this long: released. 100 or more. */
+  readonly releaseTimeout: number;
+  /** A `connect` that caused an allocation fails with ETIMEDOUT after this long, 100-900,000. */
+  readonly allocationTimeout: number;
+  /** A host that listens somewhere refuses other ports once no listener was added for this long. */
+  readonly settleTime: number;
+  readonly release: ReleaseMode;
+}
+
+/** The JSON document that describes a cluster. */
+export interface Manifest {
+  readonly version: 1;
+  readonly cluster: {
+    /** 1-32 characters: letters, digits and hyphens; part of function names. */
+    readonly name: string;
+    /** IPv4 block, /16 to /28. */
+    readonly cidr: string;
+  };
+  readonly seed: {
+    /** TCP port of the control network. */
+    readonly port: number;
+  };
+  readonly hosts: readonly ManifestHost[];
+}
+
+/** Values of the optional fields of a manifest, in one place for the constructs and for hand-written manifests. */
+export const MANIFEST_DEFAULTS = {
+  cidr: '100.64.0.0/16',
+  seedPort: 9410,
+  workingDirectory: '/var/task',
+  memorySize: 1769,
+  timeout: 900_000,
+  idleTimeout: 60_000,
+  releaseTimeout: 600_000,
+  allocationTimeout: 30_000,
+  settleTime: 1_000,
+  release: 'no-connections',
+} as const;

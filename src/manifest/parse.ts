@@ -1,0 +1,155 @@
+import * as v from 'valibot';
+import { formatAddress, hostRange, inCidr, parseAddress, parseCidr } from './address';
+import { MANIFEST_DEFAULTS, type Manifest } from './manifest';
+
+/** A manifest (or a part of one) that cannot work. `message` names each path, its value and what is allowed. */
+export class ManifestError extends Error {
+  constructor(readonly problems: readonly string[]) {
+    super(`the manifest is not valid:\n${problems.map((p) => `  ${p}`).join('\n')}`);
+    this.name = 'ManifestError';
+  }
+}
+
+/** RFC 1123 label, lower case. */
+export const HOST_NAME_RULE = '1-63 lower-case letters, digits or hyphens, starting and ending with a letter or digit';
+export const HOST_NAME_PATTERN = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+export const CLUSTER_NAME_RULE = '1-32 letters, digits or hyphens, starting with a letter or digit';
+export const CLUSTER_NAME_PATTERN = /^[a-zA-Z0-9][a-zA-Z0-9-]{0,31}$/;
+/** `node-ID` is the canonical name of every host, so no host may be called that. */
+export const RESERVED_NAME_PATTERN = /^(node-\d+|localhost|seed)$/;
+
+const D = MANIFEST_DEFAULTS;
+const integer = (low: number, high: number, unit: string) => {
+  const rule = `a whole number of ${unit} from ${low} to ${high}`;
+  return v.pipe(v.number(rule), v.integer(rule), v.minValue(low, rule), v.maxValue(high, rule));
+};
+const text = (rule = 'a string') => v.string(rule);
+const NO_NUL = 'a string without NUL characters';
+const cString = v.pipe(
+  text(),
+  v.check((s) => !s.includes('\0'), NO_NUL),
+);
+const hostName = v.pipe(
+  text(HOST_NAME_RULE),
+  v.regex(HOST_NAME_PATTERN, HOST_NAME_RULE),
+  v.check(
+    (s) => !RESERVED_NAME_PATTERN.test(s),
+    "a name that the cluster does not reserve ('node-ID', 'localhost', 'seed')",
+  ),
+);
+const YEAR = 365 * 86_400_000;
+
+const hostSchema = v.strictObject({
+  name: hostName,
+  aliases: v.optional(v.array(hostName), []),
+  address: v.pipe(
+    text(),
+    v.check((s) => parseAddress(s) !== undefined, 'an IPv4 address'),
+  ),
+  kind: v.optional(v.picklist(['function', 'instance'], "'function' or 'instance'"), 'function'),
+  functionName: v.optional(
+    v.pipe(text(), v.regex(/^[a-zA-Z0-9-_]{1,64}$/, '1-64 letters, digits, hyphens or underscores')),
+  ),
+  command: v.optional(
+    v.pipe(
+      v.array(cString, 'an array of strings'),
+      v.minLength(1, 'at least the name of a program'),
+      v.check((c) => c[0] !== '', 'a first element that names a program'),
+    ),
+  ),
+  environment: v.optional(v.record(v.pipe(text(), v.regex(/^[^=\0]+$/, "a variable name without '='")), cString), {}),
+  workingDirectory: v.optional(v.pipe(cString, v.startsWith('/', 'an absolute path')), D.workingDirectory),
+  memorySize: v.optional(integer(128, 10_240, 'MB'), D.memorySize),
+  timeout: v.optional(integer(1_000, 900_000, 'milliseconds'), D.timeout),
+  idleTimeout: v.optional(integer(100, YEAR, 'milliseconds'), D.idleTimeout),
+  releaseTimeout: v.optional(integer(100, YEAR, 'milliseconds'), D.releaseTimeout),
+  allocationTimeout: v.optional(integer(100, 900_000, 'milliseconds'), D.allocationTimeout),
+  settleTime: v.optional(integer(0, 900_000, 'milliseconds'), D.settleTime),
+  release: v.optional(v.picklist(['no-connections', 'no-traffic'], "'no-connections' or 'no-traffic'"), D.release),
+});
+
+const schema = v.strictObject({
+  version: v.literal(1, '1'),
+  cluster: v.strictObject({
+    name: v.pipe(text(CLUSTER_NAME_RULE), v.regex(CLUSTER_NAME_PATTERN, CLUSTER_NAME_RULE)),
+    cidr: v.optional(
+      v.pipe(
+        text(),
+        v.check((s) => {
+          const block = parseCidr(s);
+          return block !== undefined && block.prefix >= 16 && block.prefix <= 28;
+        }, "an IPv4 block from /16 to /28 with no host bits set, like '100.64.0.0/16'"),
+      ),
+      D.cidr,
+    ),
+  }),
+  seed: v.optional(v.strictObject({ port: v.optional(integer(1, 65_535, 'the port range'), D.seedPort) }), {}),
+  hosts: v.array(hostSchema, 'an array of hosts'),
+});
+
+/**
+ * Validates a manifest and fills in defaults.
+ * @param input the parsed JSON, or its text
+ * @throws ManifestError with every problem found
+ */
+export function parseManifest(input: unknown): Manifest {
+  const value = typeof input === 'string' ? parseJson(input) : input;
+  const result = v.safeParse(schema, value);
+  if (!result.success) throw new ManifestError(result.issues.map(describe));
+  const manifest = result.output as Manifest;
+  const problems = crossChecks(manifest);
+  if (problems.length > 0) throw new ManifestError(problems);
+  return manifest;
+}
+
+function parseJson(input: string): unknown {
+  try {
+    return JSON.parse(input);
+  } catch (error) {
+    throw new ManifestError([`not JSON: ${(error as Error).message}`]);
+  }
+}
+
+function describe(issue: v.BaseIssue<unknown>): string {
+  const path = v.getDotPath(issue as v.BaseIssue<unknown>) ?? 'manifest';
+  if (issue.type === 'strict_object') {
+    return issue.expected === 'never' ? `${path}: this field is unknown` : `${path}: is missing (required)`;
+  }
+  if (issue.input === undefined) return `${path}: is missing; allowed: ${issue.message}`;
+  return `${path}: is ${JSON.stringify(issue.input)}; allowed: ${issue.message}`;
+}
+
+/** Rules across fields: unique names and addresses, addresses inside the block, fields that a kind requires. */
+function crossChecks(manifest: Manifest): string[] {
+  const problems: string[] = [];
+  const block = parseCidr(manifest.cluster.cidr)!;
+  const { first, last } = hostRange(block);
+  const names = new Map<string, string>();
+  const addresses = new Map<string, string>();
+  const functions = new Map<string, string>();
+  manifest.hosts.forEach((host, i) => {
+    const at = `hosts.${i}`;
+    for (const name of [host.name, ...host.aliases]) {
+      const other = names.get(name);
+      if (other) problems.push(`${at}: the name '${name}' is taken by ${other}; every name and alias must be unique`);
+      names.set(name, `${at} ('${host.name}')`);
+    }
+    const address = parseAddress(host.address)!;
+    if (!inCidr(block, address) || address < first || address > last) {
+      const allowed = `${formatAddress(first)} to ${formatAddress(last)} (cidr ${manifest.cluster.cidr})`;
+      problems.push(`${at}.address: is "${host.address}" on host '${host.name}'; allowed: ${allowed}`);
+    }
+    const sameAddress = addresses.get(host.address);
+    if (sameAddress) problems.push(`${at}.address: "${host.address}" is the address of ${sameAddress} too`);
+    addresses.set(host.address, `${at} ('${host.name}')`);
+    if (host.kind === 'function') {
+      if (!host.functionName) problems.push(`${at}.functionName: is missing on function host '${host.name}'`);
+      if (!host.command) problems.push(`${at}.command: is missing on function host '${host.name}'`);
+      const sameFunction = host.functionName && functions.get(host.functionName);
+      if (sameFunction)
+        problems.push(`${at}.functionName: "${host.functionName}" is the function of ${sameFunction} too`);
+      if (host.functionName) functions.set(host.functionName, `${at} ('${host.name}')`);
+    }
+  });
+  return problems;
+}

@@ -1,0 +1,111 @@
+import type { ManifestHost } from '../../manifest';
+import type { ConnectErrno } from './errno';
+import type { HostState, Location, PortMapping } from './location';
+
+/**
+ * Frames of the control network: what a supervisor (or an operator) and the seed say to each other over one TLS
+ * connection with a pre-shared key. Identity (the PSK identity): `host/NAME/EPOCH`, `client`, or `operator`.
+ */
+export type Frame = ToSeed | FromSeed;
+
+export type ToSeed =
+  /** First frame of a supervisor. `host` absent: a client; it gets an address and a name from the seed. */
+  | {
+      readonly type: 'join';
+      readonly host?: string;
+      readonly epoch?: number;
+      /** Real address under which this host is reached directly. Absent: the address the seed observes. */
+      readonly address?: string;
+      /** A visitor acts under `host`'s address but never becomes its location. */
+      readonly visitor?: boolean;
+      /** What the guests listen on already (rejoin). */
+      readonly ports: readonly PortMapping[];
+    }
+  /** A guest wants to connect to `host`:`port`. Answered by `answer` with the same id; also subscribes to the location. */
+  | { readonly type: 'ask'; readonly id: number; readonly host: string; readonly port: number; readonly staleEpoch?: number }
+  /** Nobody waits for this ask any longer. */
+  | { readonly type: 'cancel'; readonly id: number }
+  /** All ports the guests listen on now. */
+  | { readonly type: 'ports'; readonly ports: readonly PortMapping[]; readonly settled: boolean }
+  /** Something the operator should see. */
+  | { readonly type: 'report'; readonly event: string; readonly detail: Readonly<Record<string, string | number | boolean | null>> }
+  /** Idle. Answered by `suspendReply` once no other host believes that this one can be reached. */
+  | { readonly type: 'suspend' }
+  /** Answer to `suspendReply {ok:true}` when something came in meanwhile: stay `running`. */
+  | { readonly type: 'stay' }
+  /** This location was taken over into the table (sent for every `location`). */
+  | { readonly type: 'ack'; readonly host: string; readonly version: number }
+  /** Leaves for good or until the next invocation; the connection is closed next. */
+  | { readonly type: 'leave'; readonly outcome: 'suspended' | 'exited' | 'released' | 'fenced' | 'renew'; readonly reason?: string; readonly exitCode?: number | null }
+  /** Operator requests. */
+  | { readonly type: 'status'; readonly id: number }
+  | { readonly type: 'events'; readonly id: number; readonly follow: boolean };
+
+export type FromSeed =
+  /** Answer to `join`. */
+  | {
+      readonly type: 'welcome';
+      readonly cluster: string;
+      readonly cidr: string;
+      /** Who the joiner is now. */
+      readonly self: { readonly name: string; readonly address: string; readonly nodeId: number; readonly epoch: number };
+      /** The host's own entry of the manifest; absent for clients. */
+      readonly host?: ManifestHost;
+      readonly directory: readonly DirectoryEntry[];
+      /** The address the seed saw this connection come from. */
+      readonly observed: string;
+    }
+  /** The join or an operator request was refused; the connection is closed next. */
+  | { readonly type: 'refuse'; readonly reason: string; readonly fenced?: boolean }
+  | { readonly type: 'answer'; readonly id: number; readonly location: Location; readonly realPort: number }
+  | { readonly type: 'fail'; readonly id: number; readonly errno: ConnectErrno; readonly reason: string }
+  /** A location that this supervisor asked for has changed. */
+  | { readonly type: 'location'; readonly version: number; readonly location: Location }
+  | { readonly type: 'suspendReply'; readonly ok: boolean; readonly reason?: string }
+  /** Stop: a newer epoch exists, or the cluster goes down. */
+  | { readonly type: 'stop'; readonly reason: string; readonly fenced: boolean }
+  | { readonly type: 'statusReply'; readonly id: number; readonly status: ClusterStatus }
+  | { readonly type: 'event'; readonly id: number; readonly event: ClusterEvent }
+  | { readonly type: 'eventsEnd'; readonly id: number };
+
+export interface DirectoryEntry {
+  readonly name: string;
+  readonly aliases: readonly string[];
+  readonly address: string;
+  /** The number in the canonical name `node-ID`: the host's place in the manifest. */
+  readonly nodeId: number;
+}
+
+export interface ClusterStatus {
+  readonly cluster: string;
+  readonly cidr: string;
+  /** Unix time, milliseconds. */
+  readonly startedAt: number;
+  readonly hosts: ReadonlyArray<{
+    readonly name: string;
+    readonly address: string;
+    readonly state: HostState;
+    readonly epoch: number | null;
+    readonly since: number;
+    readonly allocations: number;
+    /** From the connect that caused it to running, of the last allocation. */
+    readonly allocateMs: number | null;
+    readonly ports: readonly number[];
+    readonly waiting: number;
+    /** With state `failed` or after a failure: why, for people. */
+    readonly reason?: string;
+  }>;
+}
+
+/** One line of the cluster's event log. */
+export interface ClusterEvent {
+  /** Unix time, milliseconds, with fraction. */
+  readonly time: number;
+  readonly host: string | null;
+  /**
+   * `seed-started`, `allocating` (detail: by, port), `invoked`, `joined`, `guest-started`, `listening` (port), `running`,
+   * `connected` (from, to port), `refused`, `suspending`, `suspended`, `resuming`, `resumed`, `released`, `exited`, `failed`, …
+   */
+  readonly event: string;
+  readonly detail: Readonly<Record<string, string | number | boolean | null>>;
+}

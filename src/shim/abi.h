@@ -1,0 +1,124 @@
+/*
+ * What the shim and the supervisor share: the run directory, the table file, the request and reply datagrams.
+ * Mirrored by src/runtime/protocol/{table,shim}.ts; a unit test compares the two.
+ *
+ * All integers are in the machine's byte order; addresses and ports too (not network order).
+ * The run directory is named by the environment variable IMAGINARY_DIR:
+ *   table      written by the supervisor, mapped read-only by every guest (names, locations, ports)
+ *   sockets    created zeroed by the supervisor, mapped read-write by every guest; its content is the shim's own
+ *   shim.sock  Unix datagram socket of the supervisor
+ */
+#ifndef IMAGINARY_ABI_H
+#define IMAGINARY_ABI_H
+
+#include <stdint.h>
+
+#define IM_ENV_DIR "IMAGINARY_DIR"
+#define IM_TABLE_FILE "table"
+#define IM_SOCKETS_FILE "sockets"
+#define IM_SOCKETS_SIZE (2u * 1024 * 1024)
+#define IM_SHIM_SOCKET "shim.sock"
+
+#define IM_VERSION 1
+
+/* ---- table ---- */
+#define IM_TABLE_MAGIC 0x42544d49u /* "IMTB" */
+
+struct im_table_header { /* 128 bytes */
+  uint32_t magic;
+  uint32_t version;
+  uint32_t seq;          /* seqlock: odd while the supervisor writes hosts' locations or ports */
+  uint32_t file_size;
+  uint32_t cidr_base;
+  uint32_t cidr_prefix;
+  uint32_t self;         /* virtual address of this host */
+  uint32_t flat_base;    /* network `flat`: real address of a host = flat_base | (virtual & 0xffff); 0: not flat */
+  uint32_t flat_loop;    /* network `flat`: what stands for 127.0.0.1 = flat_loop | (self & 0xffff); 0: not flat */
+  uint32_t hosts_offset; /* im_host[hosts_count], sorted by virtual address */
+  uint32_t hosts_count;
+  uint32_t names_offset; /* im_name[names_capacity], open addressing, linear probing, capacity a power of two */
+  uint32_t names_capacity;
+  uint32_t ports_offset; /* im_port[ports_count], sorted by (address, port) */
+  uint32_t ports_count;
+  uint32_t ports_capacity;
+  uint32_t strings_offset; /* NUL-terminated, lower case; offset 0 is the empty string */
+  uint32_t strings_size;
+  uint32_t hostname;     /* string offset: this host's name */
+  uint32_t reserved[13];
+};
+
+struct im_host { /* 32 bytes */
+  uint32_t address; /* virtual */
+  uint32_t name;    /* string offset: canonical name */
+  uint32_t node_id;
+  uint32_t state;   /* IM_ASK or IM_DIRECT */
+  uint32_t real;    /* real address when IM_DIRECT */
+  uint32_t reserved;
+  uint64_t epoch;
+};
+#define IM_ASK 0u    /* location unknown, not running or suspended: ask the supervisor */
+#define IM_DIRECT 1u /* running and directly reachable on the ports listed; other ports: ask */
+
+struct im_name { /* 16 bytes; hash 0 and name 0: empty slot */
+  uint32_t hash; /* FNV-1a 32 of the lower-case name */
+  uint32_t name; /* string offset */
+  uint32_t host; /* index into hosts */
+  uint32_t reserved;
+};
+
+struct im_port { /* 16 bytes: a listening port of a host (of this one too) */
+  uint32_t address; /* virtual address of the host */
+  uint16_t port;    /* as the guest knows it */
+  uint16_t real_port;
+  uint32_t real;    /* real address to connect to */
+  uint32_t scope;   /* IM_SCOPE_* */
+};
+#define IM_SCOPE_ANY 0u      /* listens on the wildcard address */
+#define IM_SCOPE_HOST 1u     /* listens on the host's virtual address only */
+#define IM_SCOPE_LOOPBACK 2u /* listens on loopback only: not for other hosts */
+
+/* ---- datagrams ---- */
+#define IM_REQUEST_MAGIC 0x51524d49u /* "IMRQ" */
+#define IM_REPLY_MAGIC 0x50524d49u   /* "IMRP" */
+
+/* Ancillary data of a request: one descriptor, the end of a socket pair on which the reply is expected. */
+struct im_request { /* 64 bytes; IM_OP_LOG: text follows */
+  uint32_t magic;
+  uint16_t version;
+  uint16_t op;
+  uint32_t pid;
+  uint32_t flags;
+  uint64_t cookie;    /* SO_COOKIE of the guest's socket */
+  uint32_t address;   /* CONNECT: virtual address of the destination */
+  uint16_t port;      /* CONNECT: destination port. LISTEN: port as the guest knows it */
+  uint16_t real_port; /* LISTEN: the port that is really bound */
+  uint32_t real;      /* LISTEN: the address that is really bound */
+  uint32_t scope;     /* LISTEN: IM_SCOPE_* */
+  uint64_t epoch;     /* STALE: the epoch the shim connected to */
+  uint32_t reserved[4];
+};
+#define IM_OP_CONNECT 1 /* reply when the destination listens: status 0 and where to connect, or an errno */
+#define IM_OP_LISTEN 2  /* reply when the table lists the port */
+#define IM_OP_STALE 3   /* no reply: a direct connect to `address`:`port` failed, or its location changed meanwhile */
+#define IM_OP_LOG 4     /* no reply: a line for the host's log */
+#define IM_FLAG_NONBLOCK 1u /* CONNECT: no thread of the guest waits */
+
+struct im_reply { /* 32 bytes */
+  uint32_t magic;
+  int32_t status; /* 0, or the errno for the guest */
+  uint32_t real;
+  uint16_t real_port;
+  uint16_t transport; /* IM_TRANSPORT_* */
+  uint64_t epoch;
+  uint32_t reserved[2];
+};
+#define IM_TRANSPORT_DIRECT 1
+
+_Static_assert(sizeof(struct im_table_header) == 128, "table header");
+_Static_assert(sizeof(struct im_host) == 32, "host");
+_Static_assert(sizeof(struct im_name) == 16, "name");
+_Static_assert(sizeof(struct im_port) == 16, "port");
+_Static_assert(sizeof(struct im_request) == 64, "request");
+_Static_assert(sizeof(struct im_reply) == 32, "reply");
+
+#endif

@@ -1,0 +1,51 @@
+import { bootCluster, type TestCluster } from '../support/cluster';
+
+let cluster: TestCluster;
+beforeAll(async () => {
+  cluster = await bootCluster([
+    {
+      name: 'redis',
+      command: ['/usr/bin/redis-server', '--bind', '0.0.0.0', '--dir', '/tmp', '--save', '', '--protected-mode', 'no'],
+      idleTimeout: 1_000,
+      releaseTimeout: 2_000,
+    },
+  ]);
+});
+afterAll(() => cluster?.dispose());
+
+const redis = async (...command: string[]) => {
+  const run = await cluster.exec(['redis-cli', '-h', 'redis', ...command]);
+  if (run.code !== 0) throw new Error(run.stderr);
+  return run.stdout.trim();
+};
+const is =
+  (event: string, after = 0) =>
+  (e: { host: string | null; event: string; time: number }) =>
+    e.host === 'redis' && e.event === event && e.time > after;
+
+test('idle: suspended with its memory; woken by a connect; idle again: released; then a new incarnation', async () => {
+  expect(await redis('SET', 'color', 'green')).toBe('OK');
+  const first = await cluster.host('redis');
+  expect(first).toMatchObject({ state: 'running', allocations: 1, ports: [6379] });
+
+  const suspended = await cluster.waitFor(is('suspended'));
+  expect(await redis('GET', 'color')).toBe('green');
+  await cluster.waitFor(is('resumed', suspended.time));
+  expect(await cluster.host('redis')).toMatchObject({ epoch: first.epoch });
+
+  await cluster.waitFor(is('released', suspended.time));
+  expect(await cluster.host('redis')).toMatchObject({ state: 'imagined' });
+  expect(await redis('GET', 'color')).toBe('');
+  const second = await cluster.host('redis');
+  expect(second).toMatchObject({ state: 'running', allocations: 2 });
+  expect(second.epoch).toBeGreaterThan(first.epoch!);
+});
+
+test('an open connection holds a host; the suspension comes after it closes', async () => {
+  const held = cluster.start(['redis-cli', '-h', 'redis', 'BLPOP', 'nothing', '3']);
+  const ended = new Promise<number>((done) => held.on('close', () => done(Date.now())));
+  await cluster.waitFor((e) => e.event === 'connected' && e.host === 'redis');
+  const closed = await ended;
+  const suspended = await cluster.waitFor(is('suspended', closed - 2_500));
+  expect(suspended.time).toBeGreaterThan(closed);
+});
