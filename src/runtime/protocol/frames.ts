@@ -16,13 +16,30 @@ export type ToSeed =
       readonly epoch?: number;
       /** Real address under which this host is reached directly. Absent: the address the seed observes. */
       readonly address?: string;
+      /**
+       * Network `flat`, its number N: the real address is 127.N.c.d for the virtual address a.b.c.d, which a supervisor does not
+       * know before its first `welcome`. Instead of `address`.
+       */
+      readonly flat?: number;
       /** A visitor acts under `host`'s address but never becomes its location. */
       readonly visitor?: boolean;
+      /** Rejoin of a client: the virtual address it had. */
+      readonly virtual?: string;
       /** What the guests listen on already (rejoin). */
       readonly ports: readonly PortMapping[];
     }
-  /** A guest wants to connect to `host`:`port`. Answered by `answer` with the same id; also subscribes to the location. */
-  | { readonly type: 'ask'; readonly id: number; readonly host: string; readonly port: number; readonly staleEpoch?: number }
+  /**
+   * A guest wants to connect to `host`:`port`. Answered by `answer` or `fail` with the same id; an `answer` also subscribes to
+   * the location. `waited`: milliseconds that it waited already, when it is asked again after a lost connection.
+   */
+  | {
+      readonly type: 'ask';
+      readonly id: number;
+      readonly host: string;
+      readonly port: number;
+      readonly staleEpoch?: number;
+      readonly waited?: number;
+    }
   /** Nobody waits for this ask any longer. */
   | { readonly type: 'cancel'; readonly id: number }
   /** All ports the guests listen on now. */

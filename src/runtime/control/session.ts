@@ -1,0 +1,289 @@
+import type { ConnectErrno } from '../protocol/errno';
+import type { FromSeed, ToSeed } from '../protocol/frames';
+import type { Location } from '../protocol/location';
+import { type Control, ControlError, openControl, type SeedAccess } from './connection';
+
+export type FrameOf<F, T> = Extract<F, { readonly type: T }>;
+export type JoinFrame = FrameOf<ToSeed, 'join'>;
+export type PortsFrame = FrameOf<ToSeed, 'ports'>;
+export type LeaveFrame = FrameOf<ToSeed, 'leave'>;
+export type Welcome = FrameOf<FromSeed, 'welcome'>;
+export type ReportDetail = FrameOf<ToSeed, 'report'>['detail'];
+export type Log = (level: 'info' | 'warn' | 'error', message: string, detail?: ReportDetail) => void;
+
+/** Where an asked-for port really is. */
+export interface Answer {
+  readonly location: Location;
+  readonly realPort: number;
+}
+
+/** The host that was asked for cannot be connected to: what the guest gets, and why, for people. */
+export class AskError extends Error {
+  constructor(
+    readonly errno: ConnectErrno,
+    message: string,
+  ) {
+    super(message);
+    this.name = 'AskError';
+  }
+}
+
+export interface SessionOptions extends SeedAccess {
+  /** Local address to connect from. */
+  readonly source?: string | (() => string | undefined);
+  /** Made anew for every connection, so that it carries the ports of that moment. */
+  readonly join: () => Omit<JoinFrame, 'type'>;
+  /** After every join that succeeded: the first, and each one after a lost connection. */
+  readonly onWelcome?: (welcome: Welcome) => void;
+  /** A location that was asked for has changed. It is acknowledged when this returns: have it in force by then. */
+  readonly onLocation: (location: Location) => void;
+  /** The connection was lost. Locations change unseen from now on: forget them all, so that guests ask again. */
+  readonly onDisconnect?: () => void;
+  /** The seed ends this session for good: fenced by a newer epoch, the cluster goes down, or the key is no longer accepted. */
+  readonly onStop: (reason: string, fenced: boolean) => void;
+  /** After this many milliseconds without a connection, asks fail with ENETUNREACH. Default 15,000. */
+  readonly unreachableAfter?: number;
+  readonly signal?: AbortSignal;
+  readonly log?: Log;
+}
+
+/** A supervisor's place in the cluster: joins, and joins again when the connection or the seed is lost. */
+export interface Session {
+  readonly connected: boolean;
+  /** Where `host`:`port` is, once it listens; allocates the host if need be. Kept through a lost connection. @throws AskError */
+  ask(host: string, port: number, options?: { staleEpoch?: number; signal?: AbortSignal }): Promise<Answer>;
+  /** All ports the guests listen on now. Without a connection nothing is lost: the next join carries them. */
+  ports(ports: PortsFrame['ports'], settled: boolean): void;
+  /** Something the operator should see. Kept (the last 100) until there is a connection. */
+  report(event: string, detail?: ReportDetail): void;
+  /** Asks to be suspended. `ok`: no other host believes any longer that this one can be reached. Not `ok` without a connection. */
+  suspend(): Promise<{ readonly ok: boolean; readonly reason?: string }>;
+  /** After a `suspend` that was ok: something came in meanwhile. */
+  stay(): void;
+  /** Says good-bye and closes. Ends the session. */
+  leave(frame: Omit<LeaveFrame, 'type'>): Promise<void>;
+  /** Ends the session without a word. Open asks fail. */
+  close(): void;
+}
+
+interface OpenAsk {
+  readonly id: number;
+  readonly host: string;
+  readonly port: number;
+  readonly staleEpoch?: number;
+  readonly since: number;
+  readonly settle: (outcome: Answer | AskError) => void;
+}
+
+const FIRST_RETRY = 50;
+const LAST_RETRY = 2_000;
+const KEPT_REPORTS = 100;
+
+/**
+ * Joins the cluster and stays joined until `leave`, `close`, the signal, or the seed's `stop`.
+ * @throws ControlError when the first join does not succeed: at once when the seed says no, after the signal's abort when it cannot
+ * be reached
+ */
+export async function openSession(options: SessionOptions): Promise<Session & { readonly welcome: Welcome }> {
+  const { log, seed } = options;
+  const asks = new Map<number, OpenAsk>();
+  const reports: Array<FrameOf<ToSeed, 'report'>> = [];
+  let nextId = 1;
+  let control: Control | undefined;
+  /** True between `welcome` and the end of the connection. */
+  let joined = false;
+  let welcome: Welcome | undefined;
+  let suspending: ((reply: { ok: boolean; reason?: string }) => void) | undefined;
+  /** Without a connection for so long that asks no longer wait for one. */
+  let unreachable = false;
+  let lostTimer: NodeJS.Timeout | undefined;
+  const ended = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, ended.signal]) : ended.signal;
+
+  const failAsks = (errno: ConnectErrno, reason: string) => {
+    for (const ask of [...asks.values()]) ask.settle(new AskError(errno, reason));
+  };
+  const endSession = (reason: string) => {
+    ended.abort();
+    clearTimeout(lostTimer);
+    suspending?.({ ok: false, reason });
+    failAsks('ENETUNREACH', reason);
+  };
+  const sendAsk = ({ id, host, port, staleEpoch, since }: OpenAsk) => {
+    const waited = Math.round(performance.now() - since);
+    control?.send({ type: 'ask', id, host, port, staleEpoch, ...(waited > 0 ? { waited } : {}) });
+  };
+
+  /** One connection, from join to welcome. */
+  const connectOnce = () =>
+    new Promise<Welcome>((resolve, reject) => {
+      let fresh: Control | undefined;
+      openControl({
+        ...options,
+        signal,
+        source: typeof options.source === 'function' ? options.source() : options.source,
+        onFrame: (frame) => {
+          if (frame.type === 'welcome') {
+            control = fresh;
+            joined = true;
+            onJoined(frame);
+            resolve(frame);
+          } else if (frame.type === 'refuse') {
+            reject(new ControlError(frame.fenced ? 'fenced' : 'refused', frame.reason, seed));
+          } else onFrame(frame);
+        },
+        onClose: (end) => {
+          reject(new ControlError('unreachable', `the seed at ${seed} closed the connection`, seed));
+          if (control === fresh && joined) onLost(end.error?.message ?? 'closed by the seed');
+        },
+      }).then((opened) => {
+        fresh = opened;
+        // A client keeps the address that it got with its first join.
+        const keep = welcome && !welcome.host ? { virtual: welcome.self.address } : {};
+        opened.send({ type: 'join', ...keep, ...options.join() });
+      }, reject);
+    });
+
+  const onJoined = (now: Welcome) => {
+    clearTimeout(lostTimer);
+    unreachable = false;
+    welcome = now;
+    options.onWelcome?.(now);
+    for (const frame of reports.splice(0)) control?.send(frame);
+    for (const ask of asks.values()) sendAsk(ask);
+  };
+
+  const onLost = (reason: string) => {
+    joined = false;
+    control = undefined;
+    suspending?.({ ok: false, reason: 'the connection to the seed was lost' });
+    if (signal.aborted) return;
+    log?.('warn', `lost the connection to the seed: ${reason}`, { seed });
+    options.onDisconnect?.();
+    lostTimer = setTimeout(() => {
+      unreachable = true;
+      failAsks('ENETUNREACH', `the seed at ${seed} cannot be reached`);
+    }, options.unreachableAfter ?? 15_000);
+    void connectUntilJoined().catch((error: ControlError) => {
+      endSession(error.message);
+      if (error.code !== 'aborted') options.onStop(error.message, error.code === 'fenced');
+    });
+  };
+
+  const connectUntilJoined = async (): Promise<Welcome> => {
+    for (let delay = FIRST_RETRY; ; delay = Math.min(delay * 2, LAST_RETRY)) {
+      try {
+        return await connectOnce();
+      } catch (error) {
+        if (!(error instanceof ControlError) || error.code !== 'unreachable' || signal.aborted) throw error;
+        log?.('info', error.message, { seed });
+      }
+      await pause(delay * (0.5 + Math.random()), signal);
+    }
+  };
+
+  const onFrame = (frame: FromSeed) => {
+    switch (frame.type) {
+      case 'answer':
+        return asks.get(frame.id)?.settle({ location: frame.location, realPort: frame.realPort });
+      case 'fail':
+        return asks.get(frame.id)?.settle(new AskError(frame.errno, frame.reason));
+      case 'location':
+        options.onLocation(frame.location);
+        control?.send({ type: 'ack', host: frame.location.host, version: frame.version });
+        return;
+      case 'suspendReply':
+        return suspending?.({ ok: frame.ok, reason: frame.reason });
+      case 'stop':
+        control?.destroy();
+        endSession(frame.reason);
+        return options.onStop(frame.reason, frame.fenced);
+      default:
+        log?.('warn', `a '${frame.type}' frame that nobody waits for`, { seed });
+    }
+  };
+
+  options.signal?.addEventListener('abort', () => endSession('the session was ended'), { once: true });
+  await connectUntilJoined();
+
+  return {
+    get connected() {
+      return joined;
+    },
+    get welcome() {
+      return welcome!;
+    },
+    ask: (host, port, { staleEpoch, signal: given } = {}) =>
+      new Promise((resolve, reject) => {
+        if (signal.aborted) return reject(new AskError('ENETUNREACH', 'the session has ended'));
+        if (unreachable) return reject(new AskError('ENETUNREACH', `the seed at ${seed} cannot be reached`));
+        const id = nextId++;
+        const onAbort = () => {
+          control?.send({ type: 'cancel', id });
+          ask.settle(new AskError('ETIMEDOUT', 'given up by the caller'));
+        };
+        const ask: OpenAsk = {
+          id,
+          host,
+          port,
+          staleEpoch,
+          since: performance.now(),
+          settle: (outcome) => {
+            asks.delete(id);
+            given?.removeEventListener('abort', onAbort);
+            if (outcome instanceof AskError) reject(outcome);
+            else resolve(outcome);
+          },
+        };
+        asks.set(id, ask);
+        if (given?.aborted) return onAbort();
+        given?.addEventListener('abort', onAbort, { once: true });
+        if (joined) sendAsk(ask);
+      }),
+    ports: (ports, settled) => void (joined && control?.send({ type: 'ports', ports, settled })),
+    report: (event, detail = {}) => {
+      const frame = { type: 'report', event, detail } as const;
+      if (joined && control?.send(frame)) return;
+      reports.push(frame);
+      if (reports.length > KEPT_REPORTS) reports.shift();
+    },
+    suspend: () =>
+      new Promise((resolve) => {
+        if (!joined) return resolve({ ok: false, reason: 'there is no connection to the seed' });
+        suspending = (reply) => {
+          suspending = undefined;
+          resolve(reply);
+        };
+        control?.send({ type: 'suspend' });
+      }),
+    stay: () => void control?.send({ type: 'stay' }),
+    leave: async (frame) => {
+      const last = control;
+      const told = joined && last?.send({ type: 'leave', ...frame });
+      joined = false;
+      if (told) await last?.end();
+      endSession('the session was ended');
+    },
+    close: () => {
+      const last = control;
+      endSession('the session was ended');
+      last?.destroy();
+    },
+  };
+}
+
+/** Waits; ends early, with a rejection, when the signal is aborted. */
+function pause(delay: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => {
+      clearTimeout(timer);
+      reject(new ControlError('aborted', 'given up', ''));
+    };
+    if (signal.aborted) return onAbort();
+    const timer = setTimeout(() => {
+      signal.removeEventListener('abort', onAbort);
+      resolve();
+    }, delay);
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+}

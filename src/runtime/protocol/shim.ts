@@ -1,0 +1,135 @@
+/**
+ * The datagrams between shim and supervisor: TypeScript's view of src/shim/abi.h (its offsets are compared with the C
+ * header by test/unit/protocol/abi.test.ts). All integers in the machine's byte order, which on both of Lambda's
+ * architectures is little-endian.
+ */
+
+/** Names in the run directory, and the variable that tells guests where it is. */
+export const RUN_DIR_ENV = 'IMAGINARY_DIR';
+export const TABLE_FILE = 'table';
+export const SOCKETS_FILE = 'sockets';
+export const SOCKETS_SIZE = 2 * 1024 * 1024;
+export const SHIM_SOCKET = 'shim.sock';
+
+export const ABI_VERSION = 1;
+export const REQUEST_MAGIC = 0x51524d49;
+export const REPLY_MAGIC = 0x50524d49;
+export const REQUEST_SIZE = 64;
+export const REPLY_SIZE = 32;
+
+export const OP = { connect: 1, listen: 2, stale: 3, log: 4 } as const;
+export const FLAG_NONBLOCK = 1;
+export const TRANSPORT_DIRECT = 1;
+
+/** Offsets of the structures' fields, in bytes. */
+export const REQUEST = {
+  magic: 0,
+  version: 4,
+  op: 6,
+  pid: 8,
+  flags: 12,
+  cookie: 16,
+  address: 24,
+  port: 28,
+  real_port: 30,
+  real: 32,
+  scope: 36,
+  epoch: 40,
+} as const;
+export const REPLY = { magic: 0, status: 4, real: 8, real_port: 12, transport: 14, epoch: 16 } as const;
+
+export type Scope = 'any' | 'host' | 'loopback';
+/** The place in the array is the number on the wire (IM_SCOPE_*). */
+export const SCOPES: readonly Scope[] = ['any', 'host', 'loopback'];
+
+export type ShimRequest =
+  | {
+      readonly op: 'connect';
+      readonly pid: number;
+      readonly nonBlocking: boolean;
+      readonly cookie: bigint;
+      /** Virtual address of the destination. */
+      readonly address: number;
+      readonly port: number;
+    }
+  | {
+      readonly op: 'listen';
+      readonly pid: number;
+      readonly cookie: bigint;
+      /** The port as the guest knows it. */
+      readonly port: number;
+      /** What is really bound. */
+      readonly real: number;
+      readonly realPort: number;
+      readonly scope: Scope;
+    }
+  | {
+      readonly op: 'stale';
+      readonly pid: number;
+      readonly address: number;
+      readonly port: number;
+      /** The epoch that the shim connected to. */
+      readonly epoch: number;
+    }
+  | { readonly op: 'log'; readonly pid: number; readonly text: string };
+
+/** A datagram that no shim of this version sends. */
+export class BadRequestError extends Error {
+  readonly code = 'BAD_SHIM_REQUEST';
+  constructor(readonly reason: string) {
+    super(`a guest's shim sent what is not a request: ${reason}`);
+    this.name = 'BadRequestError';
+  }
+}
+
+/** @throws BadRequestError */
+export function decodeRequest(message: Buffer): ShimRequest {
+  if (message.length < REQUEST_SIZE) throw new BadRequestError(`${message.length} bytes`);
+  if (message.readUInt32LE(REQUEST.magic) !== REQUEST_MAGIC) throw new BadRequestError('no magic number');
+  const version = message.readUInt16LE(REQUEST.version);
+  if (version !== ABI_VERSION) throw new BadRequestError(`version ${version}`);
+  const op = message.readUInt16LE(REQUEST.op);
+  const pid = message.readUInt32LE(REQUEST.pid);
+  const address = message.readUInt32LE(REQUEST.address);
+  const port = message.readUInt16LE(REQUEST.port);
+  const cookie = message.readBigUInt64LE(REQUEST.cookie);
+  switch (op) {
+    case OP.connect: {
+      const nonBlocking = (message.readUInt32LE(REQUEST.flags) & FLAG_NONBLOCK) !== 0;
+      return { op: 'connect', pid, nonBlocking, cookie, address, port };
+    }
+    case OP.listen: {
+      const number = message.readUInt32LE(REQUEST.scope);
+      const scope = SCOPES[number];
+      if (!scope) throw new BadRequestError(`scope ${number}`);
+      const real = message.readUInt32LE(REQUEST.real);
+      return { op: 'listen', pid, cookie, port, real, realPort: message.readUInt16LE(REQUEST.real_port), scope };
+    }
+    case OP.stale:
+      return { op: 'stale', pid, address, port, epoch: Number(message.readBigUInt64LE(REQUEST.epoch)) };
+    case OP.log: {
+      const text = message.toString('utf8', REQUEST_SIZE).replace(/\0[^]*$/, '');
+      return { op: 'log', pid, text };
+    }
+    default:
+      throw new BadRequestError(`operation ${op}`);
+  }
+}
+
+export type ShimReply =
+  | { readonly status: 0; readonly real: number; readonly realPort: number; readonly epoch: number }
+  /** An errno for the guest. */
+  | { readonly status: number };
+
+export function encodeReply(reply: ShimReply): Buffer {
+  const message = Buffer.alloc(REPLY_SIZE);
+  message.writeUInt32LE(REPLY_MAGIC, REPLY.magic);
+  message.writeInt32LE(reply.status, REPLY.status);
+  if ('real' in reply) {
+    message.writeUInt32LE(reply.real, REPLY.real);
+    message.writeUInt16LE(reply.realPort, REPLY.real_port);
+    message.writeUInt16LE(TRANSPORT_DIRECT, REPLY.transport);
+    message.writeBigUInt64LE(BigInt(reply.epoch), REPLY.epoch);
+  }
+  return message;
+}

@@ -1,0 +1,256 @@
+/**
+ * The table that every guest of a host maps: names, locations, ports. TypeScript's view of src/shim/abi.h (compared with
+ * the C header by test/unit/protocol/abi.test.ts). Lays out and writes memory that is given to it; no I/O.
+ *
+ * One writer, many readers, no locks: a seqlock. All words that change are written with `Atomics`, which orders them
+ * among each other on every architecture.
+ */
+import { parseAddress, parseCidr } from '../../manifest/address';
+import type { DirectoryEntry } from './frames';
+import { SCOPES, type Scope } from './shim';
+
+export const TABLE_MAGIC = 0x42544d49;
+export const TABLE_VERSION = 1;
+export const HOST_STATE = { ask: 0, direct: 1 } as const;
+
+export const HEADER_SIZE = 128;
+export const HOST_SIZE = 32;
+export const NAME_SIZE = 16;
+export const PORT_SIZE = 16;
+
+/** Offsets of the structures' fields, in bytes. */
+export const HEADER = {
+  magic: 0,
+  version: 4,
+  seq: 8,
+  file_size: 12,
+  cidr_base: 16,
+  cidr_prefix: 20,
+  self: 24,
+  flat_base: 28,
+  flat_loop: 32,
+  hosts_offset: 36,
+  hosts_count: 40,
+  names_offset: 44,
+  names_capacity: 48,
+  ports_offset: 52,
+  ports_count: 56,
+  ports_capacity: 60,
+  strings_offset: 64,
+  strings_size: 68,
+  hostname: 72,
+} as const;
+export const HOST = { address: 0, name: 4, node_id: 8, state: 12, real: 16, epoch: 24 } as const;
+export const NAME = { hash: 0, name: 4, host: 8 } as const;
+export const PORT = { address: 0, port: 4, real_port: 6, real: 8, scope: 12 } as const;
+
+const LOOPBACK = 0x7f000001;
+
+/** Network `flat`: the real address of a host. */
+export function flatAddress(flat: number, virtual: number): number {
+  return 0x7f000000 + flat * 0x10000 + (virtual & 0xffff);
+}
+
+/** What stands for 127.0.0.1 on a host: in network `flat` an address of its own, else 127.0.0.1. */
+export function loopbackOf(flat: number | undefined, self: number): number {
+  return flat === undefined ? LOOPBACK : flatAddress(flat + 1, self);
+}
+
+export interface TableSpec {
+  readonly cluster: string;
+  readonly cidr: string;
+  readonly self: { readonly name: string; readonly address: string; readonly nodeId: number };
+  readonly directory: readonly DirectoryEntry[];
+  readonly flat?: number;
+  /** Room for listening ports, own ones included. Those that do not fit are not lost: guests ask for them. */
+  readonly portsCapacity?: number;
+}
+
+interface HostRow {
+  readonly address: number;
+  readonly name: number;
+  readonly nodeId: number;
+}
+
+/** Where everything is in a table; made from the directory alone. */
+export interface TableLayout {
+  readonly spec: TableSpec;
+  readonly size: number;
+  readonly hosts: readonly HostRow[];
+  /** Index in `hosts` by virtual address. */
+  readonly indexOf: ReadonlyMap<number, number>;
+  readonly names: ReadonlyArray<{ readonly hash: number; readonly name: number; readonly host: number } | undefined>;
+  readonly strings: Buffer;
+  readonly hostname: number;
+  readonly offsets: { readonly hosts: number; readonly names: number; readonly ports: number; readonly strings: number };
+  readonly portsCapacity: number;
+}
+
+/** FNV-1a, 32 bits. */
+export function nameHash(name: string): number {
+  let hash = 0x811c9dc5;
+  for (const byte of Buffer.from(name)) hash = Math.imul(hash ^ byte, 0x01000193);
+  return hash >>> 0;
+}
+
+export function layoutTable(spec: TableSpec): TableLayout {
+  const pool = stringPool();
+  const known = spec.directory.some((entry) => entry.address === spec.self.address);
+  // A client is in nobody's directory but its own.
+  const entries = known ? [...spec.directory] : [...spec.directory, { ...spec.self, aliases: [] }];
+  const sorted = entries
+    .map((entry) => ({ entry, address: parseAddress(entry.address)! }))
+    .sort((a, b) => a.address - b.address);
+  const hosts = sorted.map(({ entry, address }) => ({ address, name: pool.add(entry.name), nodeId: entry.nodeId }));
+  const named = sorted.flatMap(({ entry }, host) =>
+    [...new Set(namesOf(entry, spec.cluster))].map((name) => ({ text: name, host })),
+  );
+  let capacity = 16;
+  while (capacity < named.length * 2) capacity *= 2;
+  const names: Array<{ hash: number; name: number; host: number } | undefined> = new Array(capacity).fill(undefined);
+  for (const { text, host } of named) {
+    const hash = nameHash(text);
+    let slot = hash & (capacity - 1);
+    while (names[slot]) slot = (slot + 1) & (capacity - 1);
+    names[slot] = { hash, name: pool.add(text), host };
+  }
+  const hostname = pool.add(spec.self.name.toLowerCase());
+  const strings = pool.bytes();
+  const portsCapacity = spec.portsCapacity ?? 1024 + 2 * hosts.length;
+  const hostsAt = HEADER_SIZE;
+  const namesAt = hostsAt + hosts.length * HOST_SIZE;
+  const portsAt = namesAt + capacity * NAME_SIZE;
+  const stringsAt = portsAt + portsCapacity * PORT_SIZE;
+  return {
+    spec,
+    size: stringsAt + strings.length,
+    hosts,
+    indexOf: new Map(hosts.map((host, i) => [host.address, i])),
+    names,
+    strings,
+    hostname,
+    offsets: { hosts: hostsAt, names: namesAt, ports: portsAt, strings: stringsAt },
+    portsCapacity,
+  };
+}
+
+/** Every name that resolves to a host. */
+function namesOf(entry: DirectoryEntry, cluster: string): string[] {
+  const plain = [entry.name, ...entry.aliases];
+  return [...plain, ...plain.map((name) => `${name}.${cluster}`), `node-${entry.nodeId}`].map((n) => n.toLowerCase());
+}
+
+/** NUL-terminated strings, each once; offset 0 is the empty string. */
+function stringPool() {
+  const offsets = new Map<string, number>([['', 0]]);
+  const parts: Buffer[] = [Buffer.alloc(1)];
+  let size = 1;
+  return {
+    add(text: string): number {
+      const there = offsets.get(text);
+      if (there !== undefined) return there;
+      const bytes = Buffer.from(`${text}\0`);
+      const at = size;
+      offsets.set(text, at);
+      parts.push(bytes);
+      size += bytes.length;
+      return at;
+    },
+    /** A multiple of 8 long, so that the file's size is one too. */
+    bytes: () => Buffer.concat(parts, Math.ceil(size / 8) * 8),
+  };
+}
+
+export interface HostState {
+  readonly address: number;
+  /** Absent: ask the supervisor. */
+  readonly direct?: { readonly real: number; readonly epoch: number };
+}
+
+export interface PortRow {
+  /** Virtual address of the host. */
+  readonly address: number;
+  readonly port: number;
+  readonly real: number;
+  readonly realPort: number;
+  readonly scope: Scope;
+}
+
+export interface TableWriter {
+  /**
+   * Replaces the ports listed (the first ones, when there is not room for all) and the states of the hosts given, in one
+   * step that readers see whole or not at all.
+   */
+  write(hosts: Iterable<HostState>, ports: readonly PortRow[]): void;
+}
+
+/**
+ * Writes a new table into zeroed memory of `layout.size` bytes. The magic number comes last: a reader that sees it sees
+ * everything else.
+ */
+export function writeTable(memory: ArrayBuffer, layout: TableLayout): TableWriter {
+  const { spec, offsets } = layout;
+  const words = new Uint32Array(memory, 0, layout.size >>> 2);
+  const put = (offset: number, value: number) => {
+    words[offset >>> 2] = value;
+  };
+  const cidr = parseCidr(spec.cidr)!;
+  const self = parseAddress(spec.self.address)!;
+  put(HEADER.version, TABLE_VERSION);
+  put(HEADER.file_size, layout.size);
+  put(HEADER.cidr_base, cidr.base);
+  put(HEADER.cidr_prefix, cidr.prefix);
+  put(HEADER.self, self);
+  put(HEADER.flat_base, spec.flat === undefined ? 0 : flatAddress(spec.flat, 0));
+  put(HEADER.flat_loop, spec.flat === undefined ? 0 : flatAddress(spec.flat + 1, 0));
+  put(HEADER.hosts_offset, offsets.hosts);
+  put(HEADER.hosts_count, layout.hosts.length);
+  put(HEADER.names_offset, offsets.names);
+  put(HEADER.names_capacity, layout.names.length);
+  put(HEADER.ports_offset, offsets.ports);
+  put(HEADER.ports_capacity, layout.portsCapacity);
+  put(HEADER.strings_offset, offsets.strings);
+  put(HEADER.strings_size, layout.strings.length);
+  put(HEADER.hostname, layout.hostname);
+  layout.hosts.forEach((host, i) => {
+    const at = offsets.hosts + i * HOST_SIZE;
+    put(at + HOST.address, host.address);
+    put(at + HOST.name, host.name);
+    put(at + HOST.node_id, host.nodeId);
+  });
+  layout.names.forEach((entry, slot) => {
+    if (!entry) return;
+    const at = offsets.names + slot * NAME_SIZE;
+    put(at + NAME.hash, entry.hash);
+    put(at + NAME.name, entry.name);
+    put(at + NAME.host, entry.host);
+  });
+  new Uint8Array(memory).set(layout.strings, offsets.strings);
+  Atomics.store(words, HEADER.magic >>> 2, TABLE_MAGIC);
+  return { write: (hosts, ports) => writeStates(words, layout, hosts, ports) };
+}
+
+function writeStates(words: Uint32Array, layout: TableLayout, hosts: Iterable<HostState>, ports: readonly PortRow[]) {
+  const put = (offset: number, value: number) => Atomics.store(words, offset >>> 2, value);
+  const seq = Atomics.load(words, HEADER.seq >>> 2);
+  put(HEADER.seq, seq + 1);
+  for (const host of hosts) {
+    const index = layout.indexOf.get(host.address);
+    if (index === undefined) continue;
+    const at = layout.offsets.hosts + index * HOST_SIZE;
+    put(at + HOST.state, host.direct ? HOST_STATE.direct : HOST_STATE.ask);
+    put(at + HOST.real, host.direct?.real ?? 0);
+    put(at + HOST.epoch, (host.direct?.epoch ?? 0) >>> 0);
+    put(at + HOST.epoch + 4, Math.floor((host.direct?.epoch ?? 0) / 2 ** 32));
+  }
+  const rows = ports.slice(0, layout.portsCapacity).sort((a, b) => a.address - b.address || a.port - b.port);
+  rows.forEach((row, i) => {
+    const at = layout.offsets.ports + i * PORT_SIZE;
+    put(at + PORT.address, row.address);
+    put(at + PORT.port, row.port + row.realPort * 0x10000);
+    put(at + PORT.real, row.real);
+    put(at + PORT.scope, SCOPES.indexOf(row.scope));
+  });
+  put(HEADER.ports_count, rows.length);
+  put(HEADER.seq, seq + 2);
+}
