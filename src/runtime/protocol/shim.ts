@@ -108,7 +108,7 @@ export function decodeRequest(message: Buffer): ShimRequest {
     case OP.stale:
       return { op: 'stale', pid, address, port, epoch: Number(message.readBigUInt64LE(REQUEST.epoch)) };
     case OP.log: {
-      const text = message.toString('utf8', REQUEST_SIZE).replace(/\0[^]*$/, '');
+      const text = message.toString('utf8', REQUEST_SIZE).split('\0', 1)[0];
       return { op: 'log', pid, text };
     }
     default:

@@ -82,7 +82,12 @@ export interface TableLayout {
   readonly names: ReadonlyArray<{ readonly hash: number; readonly name: number; readonly host: number } | undefined>;
   readonly strings: Buffer;
   readonly hostname: number;
-  readonly offsets: { readonly hosts: number; readonly names: number; readonly ports: number; readonly strings: number };
+  readonly offsets: {
+    readonly hosts: number;
+    readonly names: number;
+    readonly ports: number;
+    readonly strings: number;
+  };
   readonly portsCapacity: number;
 }
 
