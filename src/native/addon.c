@@ -1,0 +1,14 @@
+/*
+ * The Node-API addon of the supervisor: descriptor passing and shared mappings, which Node.js has no API for.
+ * Its types are in index.d.ts. Policy stays in TypeScript.
+ */
+#include "util.h"
+
+NAPI_MODULE_INIT() {
+  bool ok = im_export(env, exports, "openShimSocket", im_open_shim_socket) &&
+            im_export(env, exports, "reply", im_reply) &&
+            im_export(env, exports, "closeDescriptor", im_close_descriptor) &&
+            im_export(env, exports, "mapFile", im_map_file);
+  if (!ok) napi_throw_error(env, NULL, "the native addon could not be set up");
+  return exports;
+}

@@ -1,0 +1,22 @@
+/** The Node-API addon (src/native/addon.c), loaded from beside the bundle: `native.node`. */
+export interface NativeAddon {
+  /**
+   * Binds a Unix datagram socket at `path` (mode 0600, an existing file is replaced) and reads it on a thread of its
+   * own. `onMessage` is called on the JavaScript thread for each datagram with its bytes and the descriptors that came along (all
+   * CLOEXEC; the callee owns them). Datagrams of another uid than our own are dropped (SO_PASSCRED).
+   * @throws Error with `code` (errno name) when the socket cannot be bound
+   */
+  openShimSocket(path: string, onMessage: (message: Buffer, descriptors: number[]) => void): ShimSocket;
+  /** Sends one message with descriptors on a Unix socket, without blocking, then closes `fd`. False: the other side is gone. */
+  reply(fd: number, message: Uint8Array, descriptors: readonly number[]): boolean;
+  /** Closes a descriptor that came with a message. */
+  closeDescriptor(fd: number): void;
+  /** Creates (or opens) a file of exactly `size` bytes, mode 0600, and maps it shared, read-write. */
+  mapFile(path: string, size: number): ArrayBuffer;
+}
+export interface ShimSocket {
+  /** Stops the thread, closes and unlinks the socket. */
+  close(): void;
+  /** From now on the open socket alone does not keep the process alive. */
+  unref(): void;
+}
