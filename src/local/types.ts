@@ -1,0 +1,96 @@
+import type { Manifest } from '../manifest';
+
+/** A Lambda function as the local platform runs it. */
+export interface LocalFunction {
+  readonly name: string;
+  /** Folder that becomes `/var/task`. */
+  readonly code: string;
+  /** Folders that are merged, in this order, into `/opt`. */
+  readonly layers: readonly string[];
+  /** `file.export`, relative to the code or absolute. */
+  readonly handler: string;
+  readonly environment: Readonly<Record<string, string>>;
+  /** MB. */
+  readonly memorySize: number;
+  /** Milliseconds. */
+  readonly timeout: number;
+  /** Absent: as many sandboxes at once as are asked for. */
+  readonly reservedConcurrency?: number;
+}
+
+/** A cluster and the functions of its hosts. */
+export interface LocalApplication {
+  /** The cloud assembly or the manifest file it was read from, for messages. */
+  readonly source: string;
+  readonly manifest: Manifest;
+  readonly functions: readonly LocalFunction[];
+}
+
+/** What this machine allows, and so what holds in each sandbox. */
+export interface Isolation {
+  /** The file system is read-only except `/tmp`, which is the sandbox's own. */
+  readonly filesystem: boolean;
+  /** The handler and the guests run as uid 993. */
+  readonly uid: boolean;
+  /** A sandbox sees its own processes only, and no process of it outlives it. */
+  readonly pids: boolean;
+  /** There is no `/dev/shm`, as on Lambda. */
+  readonly devShm: boolean;
+  /** How sandboxes stand still between invocations. */
+  readonly freeze: 'cgroup' | 'sigstop';
+  /** The function's memory is a limit. */
+  readonly memory: boolean;
+  /** What does not hold, in words, each with its reason. */
+  readonly missing: readonly string[];
+}
+
+/** `platform.json`: everything that others need to work with a running platform. Mode 0600: it holds credentials. */
+export interface PlatformInfo {
+  readonly version: 1;
+  readonly pid: number;
+  /** Tells the process `pid` from a later one of the same number. */
+  readonly processStart: string;
+  /** Unix time, milliseconds. */
+  readonly startedAt: number;
+  readonly cluster: string;
+  readonly cidr: string;
+  /** Network `flat`: the real address of virtual a.b.c.d is 127.flat.c.d. */
+  readonly flat: number;
+  /** `address:port` of the seed's control network. */
+  readonly seed: string;
+  readonly lambda: LambdaEndpoint;
+  readonly keyFile: string;
+  readonly manifestFile: string;
+  /** Holds `<host>.log` for each host (`<function>.log` for a function of no host) and `seed.log`. */
+  readonly logDir: string;
+  readonly isolation: Isolation;
+}
+
+/** Where and as whom to call the Invoke API. */
+export interface LambdaEndpoint {
+  readonly url: string;
+  readonly region: string;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+}
+
+export interface PlatformOptions {
+  readonly application: LocalApplication;
+  /** Created when absent. Belongs to one running platform at a time. */
+  readonly stateDir: string;
+  /** Port of the seed, instead of the manifest's. */
+  readonly port?: number;
+  /** `none`: as on a machine without any privilege. Default `auto`: the best that this machine allows. */
+  readonly sandbox?: 'auto' | 'none';
+  /** Gives up booting. A platform that is booted is stopped by `stop`. */
+  readonly signal?: AbortSignal;
+}
+
+/** A booted platform. It lives in the process that booted it. */
+export interface Platform {
+  readonly info: PlatformInfo;
+  /** Ends when the platform has stopped; fails when it had to stop by itself (disk full, seed cannot be started). */
+  readonly done: Promise<void>;
+  /** Stops seed and sandboxes and removes `platform.json`; after it nothing is left running. Safe to call twice. */
+  stop(): Promise<void>;
+}
