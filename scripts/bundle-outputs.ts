@@ -21,6 +21,11 @@ export const JS_OUTPUTS: readonly JsOutput[] = [
   { entry: 'src/cli/main.ts', files: ['assets/cli/imaginary.js'], executable: true },
 ];
 
+/** Files that ship as they are, `[from, to]`. */
+export const COPIES: ReadonlyArray<readonly [string, string]> = [
+  ['src/constructs/seed/install.sh', 'assets/seed/install.sh'],
+];
+
 export interface NativeOutput {
   /** `<arch>` stands for one of ARCHITECTURES. */
   readonly file: string;

@@ -13,7 +13,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import * as esbuild from 'esbuild';
-import { ARCHITECTURES, JS_OUTPUTS, type JsOutput, NATIVE_OUTPUTS, type NativeOutput } from './bundle-outputs';
+import { ARCHITECTURES, COPIES, JS_OUTPUTS, type JsOutput, NATIVE_OUTPUTS, type NativeOutput } from './bundle-outputs';
 
 const root = path.resolve(__dirname, '..');
 process.chdir(root);
@@ -31,6 +31,10 @@ function publish(file: string, content: Uint8Array, mode: number): boolean {
   fs.chmodSync(temporary, mode);
   fs.renameSync(temporary, file);
   return true;
+}
+
+function copy(from: string, to: string): string[] {
+  return publish(to, fs.readFileSync(from), 0o644) ? [to] : [];
 }
 
 async function buildJs({ entry, files, executable }: JsOutput): Promise<string[]> {
@@ -115,6 +119,9 @@ async function main() {
     for (const arch of ARCHITECTURES)
       jobs.push({ name: `${output.file} (${arch})`, run: () => buildNative(output, arch) });
   }
+  for (const [from, to] of COPIES) {
+    if (to.includes(values.only)) jobs.push({ name: from, run: async () => copy(from, to) });
+  }
   let failed = false;
   const queue = [...jobs];
   const worker = async () => {
@@ -123,8 +130,9 @@ async function main() {
         for (const file of await job.run()) console.log(`built ${file}`);
       } catch (error) {
         failed = true;
-        const { stderr, message } = error as Error & { stderr?: string };
-        console.error(`${job.name}: ${stderr || message}`);
+        // esbuild has printed its errors already, with the lines they are about.
+        const { stderr, message, errors } = error as Error & { stderr?: string; errors?: unknown[] };
+        console.error(errors ? `${job.name}: not bundled` : `${job.name}: ${stderr || message}`);
       }
     }
   };

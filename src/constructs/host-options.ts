@@ -1,0 +1,190 @@
+import type { Duration, Size } from 'aws-cdk-lib';
+import type * as ec2 from 'aws-cdk-lib/aws-ec2';
+import type * as iam from 'aws-cdk-lib/aws-iam';
+import type * as lambda from 'aws-cdk-lib/aws-lambda';
+import type * as logs from 'aws-cdk-lib/aws-logs';
+
+/** What keeps a host from being idle, besides the CPU use of its guests. */
+export enum ReleasePolicy {
+  /** A host with an open connection is in use, even if nothing moves on it. */
+  NO_CONNECTIONS = 'no-connections',
+  /** Only a connection that moves bytes counts; open but quiet ones do not hold the host. */
+  NO_TRAFFIC = 'no-traffic',
+}
+
+/** How a host of a cluster is run. */
+export interface HostOptions {
+  /**
+   * The guest's files: its program, its configuration, what it needs. They are at `/var/task` when it runs.
+   */
+  readonly code: lambda.Code;
+
+  /**
+   * The guest's command line. The program is found by absolute path, relative to `workingDirectory`, or in `PATH`.
+   */
+  readonly command: string[];
+
+  /**
+   * The guest's environment. Values that are known only at deployment (a bucket's name, another stack's output) go
+   * through the function's own environment, where Lambda's rules for names and 4 KB in total apply.
+   *
+   * @default - nothing besides what Lambda gives every function
+   */
+  readonly environment?: { [name: string]: string };
+
+  /**
+   * The directory that the guest starts in.
+   *
+   * @default '/var/task'
+   */
+  readonly workingDirectory?: string;
+
+  /**
+   * Memory in MB, 128 to 10,240. CPU comes with it: one vCPU per 1,769 MB.
+   *
+   * @default 1769
+   */
+  readonly memorySize?: number;
+
+  /**
+   * The architecture that the guest is built for.
+   *
+   * @default lambda.Architecture.X86_64
+   */
+  readonly architecture?: lambda.Architecture;
+
+  /**
+   * The Node.js runtime that the supervisor runs in. The guest is not bound to it: whatever interpreter it needs comes
+   * in `code` or in a layer.
+   *
+   * @default lambda.Runtime.NODEJS_24_X
+   */
+  readonly runtime?: lambda.Runtime;
+
+  /**
+   * Further layers, for example an interpreter that many hosts share. The supervisor and the shim take two of the five
+   * that a function may have.
+   *
+   * @default - none
+   */
+  readonly layers?: lambda.ILayerVersion[];
+
+  /**
+   * The size of `/tmp`, the only place where a guest can write.
+   *
+   * @default Size.mebibytes(512)
+   */
+  readonly ephemeralStorageSize?: Size;
+
+  /**
+   * How long one invocation may take, 1 second to 15 minutes. Before it is over the host is handed to a new one.
+   *
+   * @default Duration.minutes(15)
+   */
+  readonly timeout?: Duration;
+
+  /**
+   * A host that was idle for this long is suspended: frozen, and not paid for.
+   *
+   * @default Duration.seconds(60)
+   */
+  readonly idleTimeout?: Duration;
+
+  /**
+   * A host that was suspended for this long is released: its guests end, and the next connection starts it anew.
+   *
+   * @default Duration.minutes(10)
+   */
+  readonly releaseTimeout?: Duration;
+
+  /**
+   * How long a connection waits for the host to be allocated before it fails with ETIMEDOUT.
+   *
+   * @default Duration.seconds(30)
+   */
+  readonly allocationTimeout?: Duration;
+
+  /**
+   * Once the guest listens somewhere and opened no further port for this long, connections to other ports are refused.
+   *
+   * @default Duration.seconds(1)
+   */
+  readonly settleTime?: Duration;
+
+  /**
+   * What keeps the host from being idle.
+   *
+   * @default ReleasePolicy.NO_CONNECTIONS
+   */
+  readonly releasePolicy?: ReleasePolicy;
+
+  /**
+   * Further names that resolve to this host.
+   *
+   * @default - none
+   */
+  readonly aliases?: string[];
+
+  /**
+   * The virtual address, from the cluster's CIDR. Of hosts added with `addHosts`: the first one's address.
+   *
+   * @default - derived from the host's name; adding a host never changes it
+   */
+  readonly address?: string;
+
+  /**
+   * Reserve a concurrency of one for the function, so that a host can never run twice. Turn it off in an account whose
+   * concurrency limit leaves nothing to reserve; a second incarnation is then fenced by its epoch.
+   *
+   * @default true
+   */
+  readonly reserveConcurrency?: boolean;
+
+  /**
+   * The guest's permissions. A role given here needs those of `AWSLambdaVPCAccessExecutionRole` if `vpc` is set.
+   *
+   * @default - a role that may write the function's log and nothing else
+   */
+  readonly role?: iam.IRole;
+
+  /**
+   * Where the output of the supervisor and its guests goes.
+   *
+   * @default - a log group of its own
+   */
+  readonly logGroup?: logs.ILogGroup;
+
+  /**
+   * How long the host's log is kept. Not with `logGroup`.
+   *
+   * @default - the cluster's `logRetention`
+   */
+  readonly logRetention?: logs.RetentionDays;
+
+  /**
+   * Place the function in a VPC. It must reach the seed from there, which by default takes a NAT gateway.
+   *
+   * @default - not in a VPC
+   */
+  readonly vpc?: ec2.IVpc;
+
+  /**
+   * The subnets of `vpc` to use.
+   *
+   * @default - the private subnets
+   */
+  readonly vpcSubnets?: ec2.SubnetSelection;
+
+  /**
+   * Security groups of the function in `vpc`.
+   *
+   * @default - a new one that allows all outbound traffic
+   */
+  readonly securityGroups?: ec2.ISecurityGroup[];
+}
+
+/** How a group of equal hosts is run. */
+export interface HostGroupOptions extends HostOptions {
+  /** The number of hosts. They are named `prefix-0`, `prefix-1` and so on. */
+  readonly count: number;
+}

@@ -1,0 +1,106 @@
+/** Rules on single values. Every error says what the value is, what is allowed, and what to do. */
+import { type Duration, Token } from 'aws-cdk-lib';
+import { type Runtime, RuntimeFamily } from 'aws-cdk-lib/aws-lambda';
+import type { Construct } from 'constructs';
+import {
+  type Cidr,
+  formatAddress,
+  HOST_NAME_PATTERN,
+  HOST_NAME_RULE,
+  hostRange,
+  parseAddress,
+  RESERVED_NAME_PATTERN,
+} from '../../manifest';
+
+/** A prop that cannot work: stops synthesis at the line that passed it. */
+export function refuse(scope: Construct, message: string): never {
+  throw new Error(`${scope.node.path}: ${message}`);
+}
+
+/** The manifest is a file written at synthesis: what goes into it must be known by then. */
+export function requireKnown(scope: Construct, prop: string, value: unknown, advice: string): void {
+  if (!Token.isUnresolved(value)) return;
+  refuse(
+    scope,
+    `${prop} is known only at deployment, but is part of the manifest, which is written at synthesis; ${advice}`,
+  );
+}
+
+export function checkHostName(scope: Construct, prop: string, name: string): void {
+  requireKnown(scope, prop, name, 'give it as a literal string');
+  if (!HOST_NAME_PATTERN.test(name)) refuse(scope, `${prop} is '${name}'; allowed: ${HOST_NAME_RULE}`);
+  if (RESERVED_NAME_PATTERN.test(name)) {
+    refuse(scope, `${prop} is '${name}', which the cluster uses itself; choose another name`);
+  }
+}
+
+export function checkFunctionName(scope: Construct, name: string, cluster: string, host: string): void {
+  if (name.length <= 64) return;
+  const rule = `a function name has at most 64 characters and consists of the cluster's name and the host's`;
+  refuse(
+    scope,
+    `the function of host '${host}' would be called '${name}' (${name.length} characters); ${rule}: ` +
+      `shorten the host's name to ${63 - cluster.length} characters, or set a shorter 'clusterName'`,
+  );
+}
+
+export function checkCommand(scope: Construct, command: readonly string[]): void {
+  requireKnown(scope, 'command', command, 'give it as literal strings');
+  if (command.length === 0 || command[0] === '') {
+    refuse(scope, `command is ${JSON.stringify(command)}; its first element must name the program that the host runs`);
+  }
+  command.forEach((word, i) => {
+    requireKnown(scope, `command[${i}]`, word, `pass the value in 'environment' and read it from there`);
+  });
+}
+
+export function checkWhole(
+  scope: Construct,
+  prop: string,
+  value: number,
+  low: number,
+  high: number,
+  unit: string,
+): void {
+  requireKnown(scope, prop, value, 'give it as a literal number');
+  if (Number.isInteger(value) && value >= low && value <= high) return;
+  refuse(scope, `${prop} is ${value}; allowed: a whole number of ${unit} from ${low} to ${high}`);
+}
+
+/** Checks a duration and gives it in milliseconds. */
+export function milliseconds(scope: Construct, prop: string, value: Duration, low: number, high?: number): number {
+  if (value.isUnresolved()) requireKnown(scope, prop, value.toString(), 'give it as a literal duration');
+  const ms = value.toMilliseconds({ integral: false });
+  // Lambda counts a function's timeout in seconds, the rest is ours and counted in milliseconds.
+  const step = prop === 'timeout' ? 1_000 : 1;
+  if (ms % step === 0 && ms >= low && ms <= (high ?? Infinity)) return ms;
+  const unit = step === 1 ? '' : 'a whole number of seconds, ';
+  const range = unit + (high === undefined ? `${seconds(low)} or more` : `${seconds(low)} to ${seconds(high)}`);
+  return refuse(scope, `${prop} is ${seconds(ms)}; allowed: ${range}`);
+}
+
+const seconds = (ms: number) => `${ms / 1000} s`;
+
+/** Checks a pinned address and gives it as a number. */
+export function pinnedAddress(scope: Construct, block: Cidr, text: string, count = 1): number {
+  requireKnown(scope, 'address', text, 'give it as a literal string');
+  const { first, last } = hostRange(block);
+  const value = parseAddress(text);
+  if (value !== undefined && value >= first && value + count - 1 <= last) return value;
+  const rule = `an IPv4 address from ${formatAddress(first)} to ${formatAddress(last - count + 1)}`;
+  return refuse(
+    scope,
+    `address is '${text}'; allowed: ${rule} (the cluster's cidr without what it reserves); choose one, or leave it out`,
+  );
+}
+
+export function checkRuntime(scope: Construct, runtime: Runtime): void {
+  const version = /^nodejs(\d+)\.x$/.exec(runtime.name)?.[1];
+  const modern = runtime.isVariable || (version !== undefined && Number(version) >= 20);
+  if (runtime.family === RuntimeFamily.NODEJS && modern) return;
+  refuse(
+    scope,
+    `runtime is '${runtime.name}'; allowed: a Node.js runtime, 20 or newer, because the supervisor runs in it. ` +
+      `Leave it out: the guest's own interpreter comes in 'code' or in a layer`,
+  );
+}

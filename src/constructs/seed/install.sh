@@ -1,0 +1,79 @@
+#!/bin/bash
+# Makes this instance (Amazon Linux 2023) the seed of a cluster. Runs as root from user data, at every boot; running it
+# again with other arguments replaces program and manifest and restarts the seed.
+#
+#   install.sh --program S3_URL --manifest S3_URL --key-secret ARN --address PUBLIC_IP:PORT --port PORT --region REGION
+#
+# IMAGINARY_ROOT: where to install, for tests.
+set -euo pipefail
+
+while [ $# -ge 2 ]; do
+  case $1 in
+    --program) program=$2 ;;
+    --manifest) manifest=$2 ;;
+    --key-secret) key_secret=$2 ;;
+    --address) address=$2 ;;
+    --port) port=$2 ;;
+    --region) region=$2 ;;
+    *) echo "install.sh: unknown option $1" >&2; exit 2 ;;
+  esac
+  shift 2
+done
+: "${program:?--program is missing}" "${manifest:?--manifest is missing}" "${key_secret:?--key-secret is missing}"
+: "${address:?--address is missing}" "${port:?--port is missing}" "${region:?--region is missing}"
+
+root=${IMAGINARY_ROOT:-}
+home=/opt/imaginary
+node=node-22 # Amazon Linux names its Node.js packages and programs by version
+delay=${IMAGINARY_RETRY_DELAY:-5}
+
+# The instance's address changes while it boots (from a temporary one to its fixed one): retry whatever needs the network.
+retry() {
+  local attempt
+  for attempt in 1 2 3 4 5 6 7 8 9 10; do
+    "$@" && return
+    echo "install.sh: attempt $attempt of 10 failed: $*" >&2
+    sleep "$delay"
+  done
+  return 1
+}
+
+mkdir -p "$root$home" "$root/etc/systemd/system"
+command -v "$node" >/dev/null || retry dnf install -y nodejs22
+
+# Both files first, then both into place: never a new program with an old manifest.
+retry aws s3 cp --region "$region" "$program" "$root$home/seed.js.new"
+retry aws s3 cp --region "$region" "$manifest" "$root$home/manifest.json.new"
+chmod 644 "$root$home/seed.js.new" "$root$home/manifest.json.new"
+mv "$root$home/seed.js.new" "$root$home/seed.js"
+mv "$root$home/manifest.json.new" "$root$home/manifest.json"
+
+cat >"$root/etc/systemd/system/imaginary-seed.service" <<UNIT
+[Unit]
+Description=Seed of an imaginary cluster
+Wants=network-online.target
+After=network-online.target
+StartLimitIntervalSec=0
+
+[Service]
+ExecStart=/usr/bin/$node $home/seed.js --manifest $home/manifest.json --listen 0.0.0.0:$port --address $address --key-secret $key_secret --region $region
+Environment=NODE_ENV=production
+Restart=always
+RestartSec=1
+LimitNOFILE=65536
+DynamicUser=yes
+RuntimeDirectory=imaginary
+AmbientCapabilities=CAP_NET_BIND_SERVICE
+CapabilityBoundingSet=CAP_NET_BIND_SERVICE
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+PrivateDevices=yes
+
+[Install]
+WantedBy=multi-user.target
+UNIT
+systemctl daemon-reload
+systemctl enable imaginary-seed.service
+systemctl restart imaginary-seed.service

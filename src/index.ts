@@ -1,0 +1,2 @@
+/** The public API: constructs and their props, nothing else. */
+export * from './constructs';
