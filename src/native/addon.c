@@ -8,7 +8,8 @@ NAPI_MODULE_INIT() {
   bool ok = im_export(env, exports, "openShimSocket", im_open_shim_socket) &&
             im_export(env, exports, "reply", im_reply) &&
             im_export(env, exports, "closeDescriptor", im_close_descriptor) &&
-            im_export(env, exports, "mapFile", im_map_file);
+            im_export(env, exports, "mapFile", im_map_file) && im_export(env, exports, "pipe", im_pipe) &&
+            im_export(env, exports, "tcpTraffic", im_tcp_traffic);
   if (!ok) napi_throw_error(env, NULL, "the native addon could not be set up");
   return exports;
 }

@@ -13,6 +13,13 @@ export interface NativeAddon {
   closeDescriptor(fd: number): void;
   /** Creates (or opens) a file of exactly `size` bytes, mode 0600, and maps it shared, read-write. */
   mapFile(path: string, size: number): ArrayBuffer;
+  /** A pipe (both ends CLOEXEC): [read end, write end]. */
+  pipe(): [number, number];
+  /**
+   * Bytes that the TCP connections of this network namespace have moved (acknowledged plus received) so far: inode, bytes,
+   * inode, bytes, … Null where the kernel has no sock_diag.
+   */
+  tcpTraffic(): BigUint64Array | null;
 }
 export interface ShimSocket {
   /** Stops the thread, closes and unlinks the socket. */
