@@ -1,0 +1,129 @@
+/** The demo's hands: the real `imaginary` command, the event log that it follows, the processes that really run. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { ClusterEvent } from './timeline';
+
+const CLI = resolve(__dirname, '../../assets/cli/imaginary.js');
+const STATE = resolve(__dirname, '.imaginary');
+
+export interface HostStatus {
+  readonly name: string;
+  readonly address: string;
+  readonly state: string;
+  readonly allocations: number;
+  readonly allocateMs: number | null;
+}
+
+export interface Run {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Unix time in milliseconds, with fraction. */
+  readonly from: number;
+  readonly to: number;
+}
+
+export const now = () => performance.timeOrigin + performance.now();
+
+/** How the same would be typed. */
+export function commandLine(args: readonly string[]): string {
+  return `imaginary ${args.map((arg) => (/^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg}'`)).join(' ')}`;
+}
+
+function start(args: readonly string[]): ChildProcess {
+  const [name, ...rest] = args;
+  return spawn(process.execPath, [CLI, name, '--state', STATE, ...rest], { stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+export function imaginary(...args: string[]): Promise<Run> {
+  const from = now();
+  const child = start(args);
+  let stdout = '';
+  let stderr = '';
+  child.stdout!.setEncoding('utf8').on('data', (text) => (stdout += text));
+  child.stderr!.setEncoding('utf8').on('data', (text) => (stderr += text));
+  return new Promise((done, fail) => {
+    child.on('error', fail);
+    child.on('close', (code) => done({ code: code ?? 1, stdout, stderr, from, to: now() }));
+  });
+}
+
+/** Fails with what the command said when it fails. */
+export async function must(...args: string[]): Promise<Run> {
+  const run = await imaginary(...args);
+  if (run.code !== 0) throw new Error(`${commandLine(args)}: exit code ${run.code}\n${run.stderr}${run.stdout}`);
+  return run;
+}
+
+export async function ps(): Promise<HostStatus[]> {
+  return JSON.parse((await must('ps', '--json')).stdout).hosts;
+}
+
+export interface EventLog {
+  readonly events: readonly ClusterEvent[];
+  /** Resolves when `found` says yes to the events so far; fails after `timeout` milliseconds. */
+  until(what: string, timeout: number, found: (events: readonly ClusterEvent[]) => boolean): Promise<void>;
+  close(): void;
+}
+
+/** Follows the event log by `imaginary events --follow`. */
+export function followEvents(): EventLog {
+  const events: ClusterEvent[] = [];
+  const waiting = new Set<() => void>();
+  const child = start(['events', '--follow', '--json']);
+  let ended = false;
+  const check = () => {
+    for (const look of [...waiting]) look();
+  };
+  createInterface({ input: child.stdout! }).on('line', (line) => {
+    events.push(JSON.parse(line));
+    check();
+  });
+  child.on('close', () => {
+    ended = true;
+    check();
+  });
+  return {
+    events,
+    until: (what, timeout, found) =>
+      new Promise((done, fail) => {
+        const settle = (error?: Error) => {
+          clearTimeout(timer);
+          waiting.delete(look);
+          if (error) fail(error);
+          else done();
+        };
+        const look = () => {
+          if (found(events)) settle();
+          else if (ended) settle(new Error(`the event log ended before: ${what}`));
+        };
+        const timer = setTimeout(() => settle(new Error(`not within ${timeout} ms: ${what}`)), timeout);
+        waiting.add(look);
+        look();
+      }),
+    close: () => void child.kill(),
+  };
+}
+
+/** Names of all processes below `pid`, from the kernel: what really runs, whatever the cluster says of itself. */
+export function processesBelow(pid: number): string[] {
+  const parents = new Map<number, { parent: number; name: string }>();
+  for (const entry of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      // pid (name) state parent …; the name may hold blanks and brackets.
+      const stat = readFileSync(`/proc/${entry}/stat`, 'utf8');
+      const end = stat.lastIndexOf(')');
+      const parent = Number(stat.slice(end + 2).split(' ')[1]);
+      parents.set(Number(entry), { parent, name: stat.slice(stat.indexOf('(') + 1, end) });
+    } catch {
+      // It ended while we looked.
+    }
+  }
+  const isBelow = (id: number): boolean => {
+    const parent = parents.get(id)?.parent;
+    return parent === pid || (parent !== undefined && parent > 1 && isBelow(parent));
+  };
+  return [...parents].filter(([id]) => isBelow(id)).map(([, { name }]) => name);
+}

@@ -1,0 +1,47 @@
+import { cleanLeftovers, isPlatformRunning, type PlatformInfo, readPlatform } from '../../local';
+import { CliError } from '../errors';
+import { outputTo } from '../output';
+import type { CommonOptions } from '../program';
+import { display, stateDirectory } from '../state';
+import { progressLine } from '../terminal';
+
+/** A platform stops its guests (SIGTERM, then SIGKILL) within a few seconds; one that does not is killed. */
+const STOPS_WITHIN = 20_000;
+
+export async function down(options: CommonOptions): Promise<void> {
+  const stateDir = stateDirectory(options.state);
+  const info = readPlatform(stateDir);
+  const wasRunning = info !== undefined && isPlatformRunning(info);
+  if (info && wasRunning) {
+    const progress = progressLine();
+    progress.step(`taking ${info.cluster} down`);
+    try {
+      await stop(info);
+    } finally {
+      progress.done();
+    }
+  }
+  // Also of a platform that was killed: its sandboxes end with it, its files do not.
+  if (info) await cleanLeftovers(stateDir);
+  outputTo(process.stdout, options.json === true).result(
+    { cluster: info?.cluster ?? null, wasRunning, stateDir },
+    () => (wasRunning ? `${info.cluster} is down` : `nothing is running (state directory ${display(stateDir)})`),
+  );
+}
+
+async function stop(info: PlatformInfo): Promise<void> {
+  process.kill(info.pid, 'SIGTERM');
+  if (await ended(info, STOPS_WITHIN)) return;
+  process.kill(info.pid, 'SIGKILL');
+  if (await ended(info, STOPS_WITHIN)) return;
+  throw new CliError('down', `the platform's process ${info.pid} does not end`, { next: `kill -9 ${info.pid}` });
+}
+
+/** The end of a process that is not our child is no event to us: this looks for it. */
+async function ended(info: PlatformInfo, within: number): Promise<boolean> {
+  for (const deadline = Date.now() + within; Date.now() < deadline; ) {
+    if (!isPlatformRunning(info)) return true;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return false;
+}

@@ -1,0 +1,109 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { constants, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { CLIENT_IDENTITY } from '../../runtime/protocol/psk';
+import { startClient } from '../../runtime/supervisor/client';
+import { ProgramError } from '../../runtime/supervisor/program';
+import { CliError, EXIT, reportOf } from '../errors';
+import { explain } from '../operator';
+import { packageFile } from '../package';
+import type { CommonOptions } from '../program';
+import { findHost, type RunningCluster, runningCluster, secretFor } from '../state';
+
+interface ExecOptions extends CommonOptions {
+  readonly as?: string;
+}
+
+/** Runs a command under the shim. Returns its exit code. */
+export async function exec(command: readonly string[], options: ExecOptions): Promise<number> {
+  let cluster: RunningCluster | undefined;
+  try {
+    cluster = runningCluster(options.state);
+    const as = options.as === undefined ? undefined : findHost(cluster.manifest, options.as).name;
+    return await inCluster(cluster, command, as, options.json === true);
+  } catch (error) {
+    throw ownFailure(cluster ? explain(error, cluster) : error);
+  }
+}
+
+/** Failures of `exec` itself have exit codes that no command's are taken for. */
+function ownFailure(error: unknown): CliError {
+  const { code, message, next, exitCode } = reportOf(error);
+  const own = error instanceof ProgramError ? error.exitCode : exitCode === EXIT.failure ? EXIT.exec : exitCode;
+  return new CliError(code, message, { next, exitCode: own, cause: error });
+}
+
+async function inCluster(cluster: RunningCluster, command: readonly string[], as: string | undefined, json: boolean) {
+  // Not in the state directory: the path of a Unix socket may have 107 characters only.
+  const runDir = mkdtempSync(join(tmpdir(), 'imaginary-exec-'));
+  const say = (line: string) => process.stderr.write(`imaginary: ${line}\n`);
+  try {
+    const client = await startClient({
+      seed: cluster.seed,
+      secret: secretFor(cluster, CLIENT_IDENTITY).toString('base64'),
+      as,
+      flat: cluster.flat,
+      runDir,
+      ...(runsFromSource ? {} : builtFolders()),
+      log: process.env.IMAGINARY_DEBUG ? say : undefined,
+    });
+    client.ended.catch((error: Error) => say(`${error.message}; the command goes on without the cluster`));
+    try {
+      const startedAt = performance.now();
+      const [code, signal] = await run(command, client.environmentFor(command, process.env, process.cwd()));
+      const exitCode = code ?? 128 + (signal ? constants.signals[signal] : 0);
+      if (json) {
+        const ms = Math.round(performance.now() - startedAt);
+        process.stderr.write(`${JSON.stringify({ command, ...client.self, exitCode, signal, ms })}\n`);
+      }
+      return exitCode;
+    } finally {
+      await client.close();
+    }
+  } finally {
+    rmSync(runDir, { recursive: true, force: true });
+  }
+}
+
+/** The bundle lies elsewhere than the addon and the shims, which are in the layers. */
+const runsFromSource = __filename.endsWith('.ts');
+function builtFolders() {
+  const arch = process.arch === 'arm64' ? 'arm64' : 'x86_64';
+  return {
+    nativeDir: packageFile('lambda-layers', 'supervisor', arch, 'imaginary'),
+    shimDir: packageFile('lambda-layers', 'shim', arch, 'imaginary'),
+  };
+}
+
+/** A signal that a terminal sends goes to the command by itself; all others are passed on. */
+const FROM_TERMINAL: readonly NodeJS.Signals[] = ['SIGINT', 'SIGQUIT'];
+const PASSED_ON: readonly NodeJS.Signals[] = [
+  ...FROM_TERMINAL,
+  'SIGTERM',
+  'SIGHUP',
+  'SIGUSR1',
+  'SIGUSR2',
+  'SIGWINCH',
+  'SIGCONT',
+];
+
+async function run(
+  command: readonly string[],
+  env: Record<string, string>,
+): Promise<[number | null, NodeJS.Signals | null]> {
+  const [program, ...args] = command;
+  const child = spawn(program, args, { stdio: 'inherit', env });
+  const forward = (signal: NodeJS.Signals) => {
+    if (!(process.stdin.isTTY && FROM_TERMINAL.includes(signal))) child.kill(signal);
+  };
+  for (const signal of PASSED_ON) process.on(signal, forward);
+  try {
+    return await new Promise((done, fail) => {
+      child.once('error', fail);
+      child.once('exit', (...end) => done(end));
+    });
+  } finally {
+    for (const signal of PASSED_ON) process.off(signal, forward);
+  }
+}

@@ -1,0 +1,156 @@
+import { fork } from 'node:child_process';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { isPlatformRunning, type PlatformInfo, readPlatform } from '../../local';
+import { type Application, findApplication, synthesize } from '../application';
+import { type BootOptions, boot, interruption, keep } from '../boot';
+import { CliError } from '../errors';
+import { outputTo } from '../output';
+import type { CommonOptions } from '../program';
+import { DAEMON_LOG, display, readManifestFile, STATE_FOLDER } from '../state';
+import { clock, duration, type Paint, painter, progressLine, table } from '../terminal';
+import type { DaemonMessage } from './daemon';
+
+interface UpOptions extends CommonOptions {
+  readonly cluster?: string;
+  readonly port?: number;
+  readonly sandbox?: 'auto' | 'none';
+  readonly foreground?: boolean;
+}
+
+export async function up(path: string, options: UpOptions): Promise<void> {
+  const startedAt = performance.now();
+  const application = findApplication(path);
+  const state = resolve(options.state ?? join(application.folder, STATE_FOLDER));
+  refuseSecond(state);
+  mkdirSync(state, { recursive: true });
+
+  const progress = progressLine();
+  const show = (info: PlatformInfo) => {
+    progress.done();
+    const booted = describe(info, state, performance.now() - startedAt);
+    outputTo(process.stdout, options.json === true).result(booted, () => bootedText(booted, painter(process.stdout)));
+  };
+  try {
+    const source = await prepare(application, state, progress.step);
+    const { cluster, port, sandbox } = options;
+    const what: BootOptions = { state, cluster, port, sandbox, ...source };
+    progress.step('booting the local platform');
+    if (options.foreground) await inForeground(what, show);
+    else show(await inBackground(what));
+  } finally {
+    progress.done();
+  }
+}
+
+function refuseSecond(state: string): void {
+  const info = readPlatform(state);
+  if (!info || !isPlatformRunning(info)) return;
+  const since = `process ${info.pid}, since ${clock(info.startedAt).slice(0, 8)}`;
+  throw new CliError('already-running', `the cluster '${info.cluster}' is already up in ${display(state)} (${since})`, {
+    next: `imaginary down --state ${display(state)}, or boot a second one with another --state DIR`,
+  });
+}
+
+/** From what the user named to what the platform reads. */
+async function prepare(application: Application, state: string, step: (text: string) => void) {
+  if (application.kind === 'manifest') return { manifest: application.manifest };
+  if (application.kind === 'assembly') return { assembly: application.assembly };
+  step(`synthesising: ${application.command}`);
+  const assembly = join(state, 'cdk.out');
+  await synthesize(application, assembly);
+  return { assembly };
+}
+
+async function inForeground(options: BootOptions, ready: (info: PlatformInfo) => void): Promise<void> {
+  const interrupted = interruption();
+  const given = new AbortController();
+  void interrupted.then(() => given.abort());
+  const platform = await boot(options, given.signal);
+  ready(platform.info);
+  await keep(platform, interrupted);
+}
+
+/** Starts this program again as the platform's own process and waits until it says that it is ready. */
+async function inBackground(options: BootOptions): Promise<PlatformInfo> {
+  const file = join(options.state, DAEMON_LOG);
+  const log = openSync(file, 'w', 0o600);
+  const args = Object.entries(options).flatMap(([name, value]) =>
+    value === undefined ? [] : [`--${name}`, String(value)],
+  );
+  const child = fork(process.argv[1], ['daemon', ...args], { detached: true, stdio: ['ignore', log, log, 'ipc'] });
+  closeSync(log);
+  try {
+    const message = await new Promise<DaemonMessage>((done, fail) => {
+      child.once('message', (told) => done(told as DaemonMessage));
+      child.once('error', fail);
+      child.once('exit', (code, signal) => {
+        fail(
+          new CliError('daemon', `the platform's process ended while it booted (${signal ?? `exit code ${code}`})`, {
+            next: `See ${display(file)}`,
+          }),
+        );
+      });
+    });
+    if (message.type === 'ready') return message.info;
+    const { code, message: text, next, exitCode } = message.error;
+    throw new CliError(code, text, { next, exitCode });
+  } finally {
+    child.removeAllListeners('exit');
+    if (child.connected) child.disconnect();
+    child.unref();
+  }
+}
+
+/** What `up --json` prints: everything of platform.json but the credentials. */
+function describe(info: PlatformInfo, stateDir: string, bootMs: number) {
+  const { cluster, cidr, pid, startedAt, seed, flat, isolation, logDir } = info;
+  const hosts = readManifestFile(info.manifestFile).hosts.map(({ name, aliases, address }) => ({
+    name,
+    aliases,
+    address,
+  }));
+  const network = { kind: 'flat', real: `127.${flat}.0.0/16`, loopback: `127.${flat + 1}.0.0/16` } as const;
+  return {
+    cluster,
+    cidr,
+    pid,
+    startedAt,
+    bootMs: Math.round(bootMs),
+    seed,
+    network,
+    isolation,
+    stateDir,
+    logDir,
+    hosts,
+  };
+}
+
+type Booted = ReturnType<typeof describe>;
+
+export function bootedText(booted: Booted, paint: Paint): string {
+  const { isolation, network } = booted;
+  const holds = [
+    isolation.filesystem && 'read-only file system with a /tmp of its own',
+    isolation.uid && 'uid 993',
+    isolation.pids && 'own processes',
+    isolation.devShm && 'no /dev/shm',
+    isolation.memory && 'memory limit',
+    isolation.freeze === 'cgroup' ? 'frozen by cgroup' : 'frozen by SIGSTOP',
+  ].filter(Boolean);
+  const rows = booted.hosts.map(({ name, aliases, address }) => [
+    `  ${paint('bold', name)}`,
+    address,
+    aliases.join(' '),
+  ]);
+  const count = booted.hosts.length === 1 ? '1 host; it is' : `${booted.hosts.length} hosts; all of them are`;
+  return [
+    `${paint('green', booted.cluster)} is up, ${duration(booted.bootMs)} after the command: ${count} imagined`,
+    ...(rows.length > 0 ? [table(rows)] : []),
+    `${paint('dim', 'network')}    flat: addresses of ${booted.cidr} are really ones of ${network.real}; no force keeps hosts apart`,
+    `${paint('dim', 'isolation')}  ${holds.join(', ')}`,
+    ...isolation.missing.map((what) => `${paint('yellow', 'missing')}    ${what}`),
+    `${paint('dim', 'state')}      ${display(booted.stateDir)}`,
+    `${paint('dim', 'next')}       imaginary exec -- CMD…, imaginary ps, imaginary events --follow, imaginary down`,
+  ].join('\n');
+}

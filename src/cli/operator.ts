@@ -1,0 +1,60 @@
+/** What the CLI asks the seed of a running cluster, with errors that tell the next step. */
+import { ControlError, fetchStatus, readEvents } from '../runtime/control/client';
+import type { ClusterEvent, ClusterStatus } from '../runtime/protocol/frames';
+import { OPERATOR_IDENTITY } from '../runtime/protocol/psk';
+import { CliError } from './errors';
+import { isRunning, type RunningCluster, secretFor } from './state';
+
+/** How long a seed may be away (the platform restarts one that died) before followers give up. */
+const SEED_RETURNS_WITHIN = 10_000;
+const RETRY_EVERY = 100;
+
+export async function clusterStatus(cluster: RunningCluster): Promise<ClusterStatus> {
+  try {
+    return await fetchStatus(access(cluster));
+  } catch (error) {
+    throw explain(error, cluster);
+  }
+}
+
+/** The event log so far; with `follow` on and on, across restarts of the seed, until the cluster goes down. */
+export async function* clusterEvents(cluster: RunningCluster, follow: boolean): AsyncGenerator<ClusterEvent> {
+  let last = 0;
+  let failingSince: number | undefined;
+  for (;;) {
+    const seen = last;
+    try {
+      for await (const event of readEvents({ ...access(cluster), follow })) {
+        failingSince = undefined;
+        // After a reconnection the log comes again from its start.
+        if (event.time <= seen) continue;
+        last = event.time;
+        yield event;
+      }
+      return;
+    } catch (error) {
+      if (!(error instanceof ControlError) || error.code !== 'unreachable' || !follow) throw explain(error, cluster);
+      if (!isRunning(cluster)) return;
+      failingSince ??= Date.now();
+      if (Date.now() - failingSince > SEED_RETURNS_WITHIN) throw explain(error, cluster);
+      await new Promise((resolve) => setTimeout(resolve, RETRY_EVERY));
+    }
+  }
+}
+
+function access(cluster: RunningCluster) {
+  return {
+    seed: cluster.seed,
+    identity: OPERATOR_IDENTITY,
+    secret: secretFor(cluster, OPERATOR_IDENTITY).toString('base64'),
+  };
+}
+
+export function explain(error: unknown, cluster: RunningCluster): unknown {
+  if (!(error instanceof ControlError)) return error;
+  const next =
+    error.code === 'rejected'
+      ? `Its key is in ${cluster.keyFile}; if that file was changed: imaginary down && imaginary up`
+      : `imaginary logs seed --state ${cluster.stateDir}`;
+  return new CliError(`seed-${error.code}`, error.message, { next, cause: error });
+}

@@ -1,0 +1,160 @@
+/**
+ * The commands, their options and their help. A command's own file, and with it everything it needs, is loaded only
+ * when it runs, so that `imaginary --help` and usage errors cost nothing.
+ */
+import { Command, InvalidArgumentError, Option } from 'commander';
+
+export interface CommonOptions {
+  readonly state?: string;
+  readonly json?: boolean;
+}
+
+const STATE = 'state directory of the cluster (default: the nearest .imaginary, from here upwards)';
+const JSON_HELP = 'print JSON: one object, or one per line where there is no end';
+
+/** @param version of the package */
+export function buildProgram(version: string, setExitCode: (code: number) => void): Command {
+  const program = new Command('imaginary')
+    .description('Boots a cluster of imaginary hosts on this machine and works with it.')
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand(false)
+    .enablePositionalOptions()
+    .configureOutput({ outputError: () => undefined })
+    .showHelpAfterError(false)
+    .exitOverride();
+
+  const command = (usage: string, summary: string, description: string, examples: readonly string[]): Command =>
+    program
+      .command(usage)
+      .summary(summary)
+      .description(description)
+      .option('--json', JSON_HELP)
+      .configureOutput({ outputError: () => undefined })
+      .exitOverride()
+      .addHelpText('after', `\nExamples:\n${examples.map((line) => `  ${line}`).join('\n')}`);
+
+  command(
+    'up',
+    'boot a cluster in the background',
+    'Boots the cluster of a CDK app (or of a cloud assembly, or of a manifest) in the background, and returns when it' +
+      ' is ready: every host has its name and its address, and none runs until something connects to it.',
+    [
+      'imaginary up                      the CDK app in this folder',
+      'imaginary up examples/shop        the CDK app in that folder',
+      'imaginary up cdk.out              a cloud assembly that cdk synth wrote',
+      'imaginary up manifest.json        a manifest; its folder is the code of the functions (/var/task)',
+      'imaginary up --foreground         stay here; Ctrl-C takes the cluster down',
+    ],
+  )
+    .argument('[path]', 'folder with a cdk.json, a cdk.out, or a manifest.json', '.')
+    .option('--state <dir>', "state directory (default: .imaginary in the app's folder)")
+    .option('--cluster <name>', 'which cluster, when the app declares several')
+    .addOption(new Option('--port <port>', 'port of the seed, instead of the one in the manifest').argParser(port))
+    .addOption(
+      new Option('--sandbox <mode>', "'none': as on a machine that allows no isolation")
+        .choices(['auto', 'none'])
+        .default('auto'),
+    )
+    .option('--foreground', 'run in the foreground until interrupted')
+    .action(async (path: string, options) => (await import('./commands/up.js')).up(path, options));
+
+  command(
+    'down',
+    'take the cluster down',
+    'Stops every guest, the seed and the local platform. Succeeds when nothing runs, too. The logs stay in the' +
+      ' state directory until the next up.',
+    ['imaginary down', 'imaginary down --state /tmp/shop'],
+  )
+    .option('--state <dir>', STATE)
+    .action(async (options) => (await import('./commands/down.js')).down(options));
+
+  command(
+    'ps',
+    'list the hosts and what they do',
+    'Lists the hosts: state, since when, how often each was allocated, how long the last allocation took (from the' +
+      ' connect that caused it until the host ran), and the ports that its guests listen on.',
+    ['imaginary ps', 'imaginary ps --json | jq \'.hosts[] | select(.state == "running").name\''],
+  )
+    .option('--state <dir>', STATE)
+    .action(async (options) => (await import('./commands/ps.js')).ps(options));
+
+  command(
+    'events',
+    'tell what happened',
+    'Prints what happened in the cluster since it was booted, oldest first: allocations with their steps, connections,' +
+      ' suspensions, failures with their reasons.',
+    ['imaginary events --follow', 'imaginary events --host api', 'imaginary events --json | jq -c .event'],
+  )
+    .option('--state <dir>', STATE)
+    .option('-f, --follow', 'go on with what happens from now on')
+    .option('--host <name>', 'only what concerns this host')
+    .action(async (options) => (await import('./commands/events.js')).events(options));
+
+  command(
+    'logs',
+    "print a host's log",
+    "Prints what a host's guests wrote to standard output and standard error, and what its supervisor had to say." +
+      " The name 'seed' stands for the seed.",
+    ['imaginary logs web', 'imaginary logs api --follow', 'imaginary logs seed'],
+  )
+    .argument('<host>', 'name or alias of a host')
+    .option('--state <dir>', STATE)
+    .option('-f, --follow', 'go on with what is written from now on')
+    .action(async (host: string, options) => (await import('./commands/logs.js')).logs(host, options));
+
+  command(
+    'exec',
+    'run a command in the cluster',
+    'Runs a command of this machine as if on a host of the cluster: it resolves the names of the hosts and connects to' +
+      ' them. Standard input, output and error are its own, and its exit code is passed on (128+n after signal n, 127 not' +
+      ' found, 126 not executable; 125 when imaginary itself failed). Without --as it gets an address of its own.',
+    [
+      'imaginary exec -- curl http://web/',
+      'imaginary exec -- redis-cli -h redis GET answer',
+      'imaginary exec --as web -- python3 client.py    with the address of web',
+      'imaginary exec -- bash                          a shell in the cluster',
+    ],
+  )
+    .argument('<command...>', 'the command and its arguments')
+    .option('--state <dir>', STATE)
+    .option('--as <name>', 'act under the name and address of this host')
+    .passThroughOptions()
+    .usage('[options] -- CMD [ARG…]')
+    .action(async (argv: string[], options) =>
+      setExitCode(await (await import('./commands/exec.js')).exec(argv, options)),
+    );
+
+  program
+    .command('daemon', { hidden: true })
+    .requiredOption('--state <dir>')
+    .option('--assembly <dir>')
+    .option('--manifest <file>')
+    .option('--cluster <name>')
+    .option('--port <port>', '', port)
+    .option('--sandbox <mode>')
+    .exitOverride()
+    .action(async (options) => (await import('./commands/daemon.js')).daemon(options));
+
+  program.addHelpText(
+    'after',
+    `
+Exit codes:
+  0    done
+  1    failed; the message names the cause and the next step
+  2    the command line is wrong
+  125  exec: imaginary itself failed; any other code of exec is the command's own
+
+Start with:
+  imaginary up examples/shop && imaginary exec -- curl -s http://web/orders
+  imaginary ps
+  imaginary down`,
+  );
+  return program;
+}
+
+function port(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < 1 || value > 65_535) throw new InvalidArgumentError('It must be 1 to 65535.');
+  return value;
+}

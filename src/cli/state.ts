@@ -1,0 +1,79 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { isPlatformRunning, type PlatformInfo, readPlatform } from '../local';
+import { type Manifest, type ManifestHost, parseManifest } from '../manifest';
+import { deriveSecret, parseClusterKey } from '../runtime/protocol/psk';
+import { CliError, usageError } from './errors';
+
+export const STATE_FOLDER = '.imaginary';
+
+/** A cluster whose platform runs. */
+export interface RunningCluster extends PlatformInfo {
+  readonly stateDir: string;
+  readonly manifest: Manifest;
+}
+
+/** The state directory that is meant: the one given, else the nearest `.imaginary` from here upwards, else the one here. */
+export function stateDirectory(given: string | undefined): string {
+  if (given !== undefined) return resolve(given);
+  for (let folder = process.cwd(); ; folder = dirname(folder)) {
+    const candidate = join(folder, STATE_FOLDER);
+    if (existsSync(candidate)) return candidate;
+    if (folder === dirname(folder)) return resolve(STATE_FOLDER);
+  }
+}
+
+/** @throws CliError when nothing runs there */
+export function runningCluster(given: string | undefined): RunningCluster {
+  const stateDir = stateDirectory(given);
+  const info = readPlatform(stateDir);
+  if (!info || !isPlatformRunning(info)) throw notRunning(stateDir, info !== undefined);
+  return { ...info, stateDir, manifest: readManifestFile(info.manifestFile) };
+}
+
+export function isRunning(cluster: RunningCluster): boolean {
+  const info = readPlatform(cluster.stateDir);
+  return info?.pid === cluster.pid && isPlatformRunning(info);
+}
+
+function notRunning(stateDir: string, died: boolean): CliError {
+  const where = display(stateDir);
+  return died
+    ? new CliError(
+        'not-running',
+        `the cluster of ${where} is not running any more: its platform ended without 'down'`,
+        {
+          next: `See ${join(where, DAEMON_LOG)} for why; 'imaginary up' boots it again.`,
+        },
+      )
+    : new CliError('not-running', `no cluster is running (state directory ${where})`, {
+        next: "Boot one with 'imaginary up PATH', or name the state directory of one with --state DIR.",
+      });
+}
+
+/** What the process that `up` leaves running had to say. */
+export const DAEMON_LOG = 'daemon.log';
+
+export function readManifestFile(file: string): Manifest {
+  return parseManifest(readFileSync(file, 'utf8'));
+}
+
+/** By name or alias. @throws CliError that lists the hosts */
+export function findHost(manifest: Manifest, name: string): ManifestHost {
+  const wanted = name.toLowerCase();
+  const found = manifest.hosts.find((host) => host.name === wanted || host.aliases.includes(wanted));
+  if (found) return found;
+  const known = manifest.hosts.map((host) => [host.name, ...host.aliases].join(' or '));
+  throw usageError(`the cluster '${manifest.cluster.name}' has no host '${name}'`, `Its hosts: ${known.join(', ')}`);
+}
+
+/** The pre-shared key of an identity, derived from the cluster's key. */
+export function secretFor(cluster: RunningCluster, identity: string): Buffer {
+  return deriveSecret(parseClusterKey(readFileSync(cluster.keyFile, 'utf8')), cluster.cluster, identity);
+}
+
+/** A path as a person would type it: relative where that is shorter. */
+export function display(path: string): string {
+  const here = relative(process.cwd(), path) || '.';
+  return here.length < path.length ? here : path;
+}

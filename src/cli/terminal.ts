@@ -1,0 +1,86 @@
+/** What only concerns people at a terminal: colour, tables, durations, a progress line. */
+
+type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'blue' | 'cyan' | 'magenta';
+const CODES: Record<Style, [number, number]> = {
+  bold: [1, 22],
+  dim: [2, 22],
+  red: [31, 39],
+  green: [32, 39],
+  yellow: [33, 39],
+  blue: [34, 39],
+  magenta: [35, 39],
+  cyan: [36, 39],
+};
+
+export type Paint = (style: Style, text: string) => string;
+
+/** Colours for `stream`: none unless it is a terminal and NO_COLOR is unset (https://no-color.org). */
+export function painter(stream: { isTTY?: boolean }): Paint {
+  const colour = stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
+  return (style, text) => (colour ? `\x1b[${CODES[style][0]}m${text}\x1b[${CODES[style][1]}m` : text);
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: that is what an escape sequence is
+const ESCAPES = /\x1b\[\d+m/g;
+const width = (text: string) => text.replace(ESCAPES, '').length;
+
+/** Left-aligned columns, two spaces apart; columns named in `right` are right-aligned. */
+export function table(rows: ReadonlyArray<readonly string[]>, right: ReadonlySet<number> = new Set()): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => width(row[column]))));
+  const cell = (text: string, column: number) => {
+    const padding = ' '.repeat(widths[column] - width(text));
+    return right.has(column) ? padding + text : text + padding;
+  };
+  return rows.map((row) => row.map(cell).join('  ').trimEnd()).join('\n');
+}
+
+/** `850ms`, `3.2s`, `12s`, `5m`, `3h`, `2d`: as exact as is of use. */
+export function duration(ms: number): string {
+  if (ms < 1_000) return `${Math.round(Math.max(0, ms))}ms`;
+  if (ms < 10_000) return `${(ms / 1_000).toFixed(1)}s`;
+  const [unit, size] =
+    ms < 120_000
+      ? ['s', 1_000]
+      : ms < 7_200_000
+        ? ['m', 60_000]
+        : ms < 172_800_000
+          ? ['h', 3_600_000]
+          : ['d', 86_400_000];
+  return `${Math.floor(ms / Number(size))}${unit}`;
+}
+
+/** Local time of day with milliseconds. */
+export function clock(unixMs: number): string {
+  const date = new Date(unixMs);
+  const two = (n: number) => String(n).padStart(2, '0');
+  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${String(date.getMilliseconds()).padStart(3, '0')}`;
+}
+
+export interface Progress {
+  /** Shows what is being done now. */
+  step(text: string): void;
+  /** Removes the line. */
+  done(): void;
+}
+
+/** One line that tells what is being done; on standard error, and only when that is a terminal. */
+export function progressLine(stream: NodeJS.WriteStream = process.stderr): Progress {
+  if (!stream.isTTY) return { step: () => undefined, done: () => undefined };
+  const paint = painter(stream);
+  const frames = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
+  let frame = 0;
+  let text = '';
+  const draw = () => stream.write(`\r\x1b[2K${paint('cyan', frames[frame++ % frames.length])} ${text}`);
+  const timer = setInterval(draw, 80);
+  timer.unref();
+  return {
+    step: (next) => {
+      text = next;
+      draw();
+    },
+    done: () => {
+      clearInterval(timer);
+      stream.write('\r\x1b[2K');
+    },
+  };
+}
