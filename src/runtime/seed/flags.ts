@@ -1,0 +1,101 @@
+import { parseArgs } from 'node:util';
+
+export interface SeedFlags {
+  readonly manifest: string;
+  readonly listen: string | undefined;
+  readonly address: string;
+  readonly key: { readonly file: string } | { readonly secret: string };
+  readonly region: string | undefined;
+  readonly endpoint: string | undefined;
+  readonly grace: number;
+}
+
+/** A flag that cannot work. `message` names it and its value. */
+export class FlagError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'FlagError';
+  }
+}
+
+export const USAGE = `Usage: seed.js --manifest FILE --address IP:PORT (--key-file FILE | --key-secret ARN) [options]
+
+Runs the seed of a cluster of imaginary machines: hosts join through it, and it allocates them.
+
+  --manifest FILE          the cluster's manifest (JSON)
+  --address IP:PORT        where host functions and clients reach this seed
+  --listen IP:PORT         where to listen (default: 0.0.0.0 and the manifest's seed port)
+  --key-file FILE          the cluster key is this file's text
+  --key-secret ARN         the cluster key is this secret of AWS Secrets Manager
+  --region REGION          AWS region (default: the environment's AWS_REGION)
+  --lambda-endpoint URL    invoke functions there instead of on AWS
+  --grace MS               after the start, wait this long for hosts of an earlier seed to rejoin before anything
+                           is allocated (default: 2000; 0 when this is the cluster's first seed)
+  --help                   this text
+
+Log lines are JSON objects on standard output. SIGTERM ends the seed and leaves the hosts running: they rejoin the next
+one. SIGINT takes the cluster down: hosts are told to stop first.
+`;
+
+const OPTIONS = {
+  manifest: { type: 'string' },
+  address: { type: 'string' },
+  listen: { type: 'string' },
+  'key-file': { type: 'string' },
+  'key-secret': { type: 'string' },
+  region: { type: 'string' },
+  'lambda-endpoint': { type: 'string' },
+  grace: { type: 'string' },
+  help: { type: 'boolean' },
+} as const;
+
+/** @returns 'help' when that is what was asked for. @throws FlagError */
+export function parseFlags(args: readonly string[]): SeedFlags | 'help' {
+  const given = read(args);
+  if (given.help) return 'help';
+  if (!given.manifest) throw new FlagError('--manifest is missing: the file that describes the cluster');
+  if (!given.address)
+    throw new FlagError('--address is missing: where host functions reach this seed, like 10.0.0.5:9410');
+  return {
+    manifest: given.manifest,
+    address: endpoint('--address', given.address),
+    listen: given.listen === undefined ? undefined : endpoint('--listen', given.listen),
+    key: keySource(given['key-file'], given['key-secret']),
+    region: given.region,
+    endpoint: given['lambda-endpoint'] === undefined ? undefined : url('--lambda-endpoint', given['lambda-endpoint']),
+    grace: given.grace === undefined ? 2_000 : milliseconds('--grace', given.grace),
+  };
+}
+
+function read(args: readonly string[]) {
+  try {
+    return parseArgs({ args: [...args], options: OPTIONS, strict: true, allowPositionals: false }).values;
+  } catch (error) {
+    throw new FlagError((error as Error).message);
+  }
+}
+
+function keySource(file: string | undefined, secret: string | undefined): SeedFlags['key'] {
+  if (file && secret)
+    throw new FlagError('--key-file and --key-secret are both given: which one holds the cluster key?');
+  if (file) return { file };
+  if (secret) return { secret };
+  throw new FlagError('the cluster key is missing: give --key-file FILE or --key-secret ARN');
+}
+
+function endpoint(flag: string, value: string): string {
+  const match = /^(\d{1,3}(?:\.\d{1,3}){3}):(\d{1,5})$/.exec(value);
+  const valid = match?.[1].split('.').every((part) => Number(part) <= 255) && Number(match[2]) <= 65_535;
+  if (!valid) throw new FlagError(`${flag} is '${value}'; allowed: an IPv4 address and a port, like 10.0.0.5:9410`);
+  return value;
+}
+
+function url(flag: string, value: string): string {
+  if (/^https?:\/\//.test(value) && URL.canParse(value)) return value;
+  throw new FlagError(`${flag} is '${value}'; allowed: a URL, like http://127.0.0.1:9411`);
+}
+
+function milliseconds(flag: string, value: string): number {
+  if (/^\d{1,7}$/.test(value)) return Number(value);
+  throw new FlagError(`${flag} is '${value}'; allowed: a whole number of milliseconds`);
+}

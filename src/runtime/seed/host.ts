@@ -1,0 +1,178 @@
+import type { ManifestHost } from '../../manifest';
+import type { Channel } from '../control/channel';
+import type { ConnectErrno } from '../protocol/errno';
+import type { FromSeed } from '../protocol/frames';
+import type { HostState, Location, PortMapping } from '../protocol/location';
+import { now } from './events';
+import type { Lifeline } from './lifeline';
+
+/** The other side of one control connection that has joined. */
+export interface Peer {
+  /** Who it is in events: a host's name or `client-N`; a visitor is `NAME (visitor)`. */
+  readonly name: string;
+  readonly channel: Channel<FromSeed>;
+  /** Open asks of this peer, by their id. */
+  readonly asks: Map<number, Waiter>;
+  /** Hosts whose location this peer is told. */
+  readonly subscriptions: Set<Host>;
+}
+
+/** One ask that waits for a host's port. */
+export interface Waiter {
+  readonly peer: Peer;
+  readonly id: number;
+  readonly host: Host;
+  readonly port: number;
+  /** `performance.now()` of the guest's connect. */
+  readonly since: number;
+  readonly timer: NodeJS.Timeout;
+}
+
+/** What made a host be allocated or resumed. `port` is null when it was not an ask. */
+export interface Cause {
+  readonly by: string;
+  readonly port: number | null;
+  /** `performance.now()` */
+  readonly since: number;
+}
+
+/** The supervisor of the current incarnation, since it joined. */
+export interface Incarnation {
+  /** Undefined while the control connection is lost. */
+  peer: Peer | undefined;
+  address: string;
+  ports: readonly PortMapping[];
+  /** It listens somewhere and adds no listeners any more. */
+  settled: boolean;
+  /** It was resumed: its guest ought to be there already. */
+  woken: boolean;
+  /** Runs while the connection is lost. */
+  lost: NodeJS.Timeout | undefined;
+}
+
+/**
+ * A suspension in progress. `acks`: the other hosts are being told; an ask ends it. `granted`: the host may go at any moment; asks
+ * wait for its `leave` or `stay`.
+ */
+export interface Fence {
+  stage: 'acks' | 'granted';
+}
+
+export type Phase =
+  | { readonly state: 'imagined' }
+  | {
+      readonly state: 'allocating';
+      readonly epoch: number;
+      readonly cause: Cause;
+      /** Not a new incarnation: a suspended one is woken. Becomes false when its sandbox turns out to be new. */
+      resume: boolean;
+      /** With `resume`: whether it listened when it was suspended. */
+      readonly listened: boolean;
+      readonly deadline: NodeJS.Timeout;
+      /** Undefined until it joins. */
+      incarnation: Incarnation | undefined;
+    }
+  | {
+      readonly state: 'running';
+      readonly epoch: number;
+      readonly incarnation: Incarnation;
+      fence: Fence | undefined;
+    }
+  | {
+      readonly state: 'suspended';
+      readonly epoch: number;
+      readonly listened: boolean;
+      readonly release: NodeJS.Timeout;
+      /** Its guests are being stopped: it comes back as a new incarnation only. */
+      releasing: boolean;
+    }
+  | {
+      readonly state: 'failed';
+      readonly epoch: number;
+      readonly errno: ConnectErrno;
+      readonly reason: string;
+      readonly retry: NodeJS.Timeout;
+    };
+
+/** All that the seed knows of one host. */
+export interface Host {
+  readonly entry: ManifestHost;
+  readonly nodeId: number;
+  phase: Phase;
+  /** When `phase.state` began, Unix milliseconds. */
+  stateSince: number;
+  /** The highest epoch that was ever given out or seen. */
+  lastEpoch: number;
+  /** Incarnations before this one have ended for certain: whoever joins as one is fenced. */
+  minEpoch: number;
+  /** The last invocation, while it is open. */
+  lifeline: Lifeline | undefined;
+  readonly waiters: Set<Waiter>;
+  /** Who is told the location, and the last version that each has acknowledged. */
+  readonly subscribers: Map<Peer, number>;
+  version: number;
+  /** Called when a subscriber has acknowledged or gone. */
+  onAck: (() => void) | undefined;
+  allocations: number;
+  allocateMs: number | null;
+  /** Failures since it ran last: the back-off. */
+  failures: number;
+  /** Why it failed or ended last. */
+  reason: string | undefined;
+}
+
+export function imaginedHost(entry: ManifestHost, nodeId: number): Host {
+  return {
+    entry,
+    nodeId,
+    phase: { state: 'imagined' },
+    stateSince: now(),
+    lastEpoch: 0,
+    minEpoch: 0,
+    lifeline: undefined,
+    waiters: new Set(),
+    subscribers: new Map(),
+    version: 0,
+    onAck: undefined,
+    allocations: 0,
+    allocateMs: null,
+    failures: 0,
+    reason: undefined,
+  };
+}
+
+/** Ends the timers of the phase that is left, so that none can act on the next one. */
+export function enter(host: Host, phase: Phase): void {
+  const old = host.phase;
+  if (old.state === 'allocating') clearTimeout(old.deadline);
+  if (old.state === 'suspended') clearTimeout(old.release);
+  if (old.state === 'failed') clearTimeout(old.retry);
+  const before = incarnationOf(host);
+  if (old.state !== phase.state) host.stateSince = now();
+  host.phase = phase;
+  if (before && incarnationOf(host) !== before) clearTimeout(before.lost);
+}
+
+export function incarnationOf(host: Host): Incarnation | undefined {
+  return host.phase.state === 'allocating' || host.phase.state === 'running' ? host.phase.incarnation : undefined;
+}
+
+export function epochOf(host: Host): number | null {
+  return host.phase.state === 'imagined' ? null : host.phase.epoch;
+}
+
+/** Ports that other hosts may know of. */
+export function visiblePorts(ports: readonly PortMapping[]): PortMapping[] {
+  return ports.filter((p) => p.scope !== 'loopback');
+}
+
+/** Where the host is, as others are told. During a suspension it is already `suspended`. */
+export function locationOf(host: Host): Location {
+  const { phase } = host;
+  const epoch = epochOf(host) ?? host.lastEpoch;
+  if (phase.state !== 'running') return { host: host.entry.name, epoch, state: phase.state, ports: [] };
+  const state: HostState = phase.fence ? 'suspended' : 'running';
+  if (state === 'suspended') return { host: host.entry.name, epoch, state, ports: [] };
+  const { address, ports } = phase.incarnation;
+  return { host: host.entry.name, epoch, state, address, ports: visiblePorts(ports) };
+}

@@ -1,0 +1,241 @@
+import type { FromSeed, ToSeed } from '../protocol/frames';
+import type { PortMapping } from '../protocol/location';
+import type { Detail, EventLog } from './events';
+import { epochOf, type Host, type Incarnation, incarnationOf, type Peer, visiblePorts } from './host';
+import type { Lifecycle } from './lifecycle';
+import { publish, settledEverywhere } from './locations';
+import type { Rendezvous } from './rendezvous';
+
+type Leave = Extract<ToSeed, { type: 'leave' }>;
+type Refuse = Omit<Extract<FromSeed, { type: 'refuse' }>, 'type'>;
+
+/** The transitions of a host that its supervisor causes. What a supervisor says that is not the host's current one is ignored. */
+export interface Incarnations {
+  /** Whether a supervisor may join as this incarnation; if not, what it is told. */
+  admit(host: Host, epoch: number): Refuse | undefined;
+  /** After `admit`, and after its `welcome` was sent. */
+  join(host: Host, epoch: number, peer: Peer, address: string, ports: readonly PortMapping[]): void;
+  ports(host: Host, peer: Peer, ports: readonly PortMapping[], settled: boolean): void;
+  report(host: Host, peer: Peer, event: string, detail: Detail): void;
+  suspend(host: Host, peer: Peer): void;
+  stay(host: Host, peer: Peer): void;
+  leave(host: Host, peer: Peer, frame: Leave): void;
+  /** Its control connection has ended without a `leave`. */
+  lost(host: Host, peer: Peer, reason: string): void;
+}
+
+export interface IncarnationOptions {
+  readonly lifecycle: Lifecycle;
+  readonly rendezvous: Rendezvous;
+  readonly events: EventLog;
+  /** Milliseconds after which a lost control connection means a lost host. */
+  readonly lostAfter: number;
+}
+
+/** A peer that does not acknowledge a location within this time does not hold up a suspension. */
+const ACK_LIMIT = 500;
+
+/** Events that only the seed itself may write. */
+const OWN_EVENTS = new Set([
+  'allocating',
+  'invoked',
+  'joined',
+  'listening',
+  'running',
+  'connected',
+  'refused',
+  'suspending',
+  'suspended',
+  'resuming',
+  'resumed',
+  'releasing',
+  'released',
+  'exited',
+  'failed',
+]);
+
+export function incarnations({ lifecycle, rendezvous, events, lostAfter }: IncarnationOptions): Incarnations {
+  const emit = (host: Host, event: string, detail?: Detail) => events.emit(host.entry.name, event, detail);
+  const current = (host: Host, peer: Peer): Incarnation | undefined => {
+    const incarnation = incarnationOf(host);
+    return incarnation?.peer === peer ? incarnation : undefined;
+  };
+
+  const setPorts = (host: Host, incarnation: Incarnation, ports: readonly PortMapping[], settled: boolean) => {
+    const before = visiblePorts(incarnation.ports);
+    const after = visiblePorts(ports);
+    incarnation.ports = ports;
+    incarnation.settled = settled;
+    const epoch = epochOf(host);
+    const added = after.filter((p) => !before.some((b) => same(b, p)));
+    const removed = before.filter((p) => !after.some((a) => same(a, p)));
+    for (const { port, realPort } of added) emit(host, 'listening', { epoch, port, realPort });
+    for (const { port } of removed) {
+      if (!after.some((p) => p.port === port)) emit(host, 'listening-ended', { epoch, port });
+    }
+    if (host.phase.state === 'allocating') {
+      if (after.length > 0 || settled) lifecycle.run(host, incarnation);
+      return;
+    }
+    if (added.length + removed.length > 0) publish(host);
+    rendezvous.serve(host);
+  };
+
+  const dropFence = (host: Host) => {
+    if (host.phase.state !== 'running' || !host.phase.fence) return;
+    host.phase.fence = undefined;
+    publish(host);
+    rendezvous.serve(host);
+  };
+
+  const startLostTimer = (host: Host, incarnation: Incarnation) => {
+    clearTimeout(incarnation.lost);
+    incarnation.lost = setTimeout(() => {
+      const reason = `its supervisor has not been heard of for ${lostAfter} ms`;
+      if (host.entry.kind === 'instance') lifecycle.released(host, { note: reason });
+      else lifecycle.fail(host, 'EHOSTUNREACH', reason);
+    }, lostAfter);
+  };
+
+  const rejoin = (host: Host, incarnation: Incarnation, peer: Peer, address: string, ports: readonly PortMapping[]) => {
+    // The old connection is dead even if its end was not noticed yet.
+    incarnation.peer?.channel.destroy();
+    clearTimeout(incarnation.lost);
+    incarnation.lost = undefined;
+    incarnation.peer = peer;
+    const moved = incarnation.address !== address;
+    incarnation.address = address;
+    emit(host, 'rejoined', { epoch: epochOf(host), address });
+    const { phase } = host;
+    const outdated = phase.state === 'running' && (moved || phase.fence !== undefined);
+    if (phase.state === 'running') phase.fence = undefined;
+    setPorts(host, incarnation, ports, false);
+    if (outdated) publish(host);
+  };
+
+  const leave = (host: Host, frame: Leave) => {
+    switch (frame.outcome) {
+      case 'suspended':
+        return lifecycle.suspended(host);
+      case 'exited':
+        return lifecycle.exited(host, frame);
+      case 'released':
+        return lifecycle.released(host);
+      case 'fenced':
+        return lifecycle.fail(host, 'EHOSTUNREACH', frame.reason ?? 'the sandbox belongs to a newer epoch');
+      case 'renew':
+        // The invocation's own result starts the next one. A seed that was restarted has no such result to wait for.
+        startLostTimer(host, incarnationOf(host)!);
+        if (host.lifeline?.epoch !== epochOf(host)) lifecycle.renew(host);
+    }
+  };
+
+  return {
+    admit: (host, epoch) => {
+      const { phase } = host;
+      const known = epochOf(host);
+      if (epoch < host.minEpoch) return { reason: `epoch ${epoch} of '${host.entry.name}' has ended`, fenced: true };
+      if (phase.state === 'suspended' && phase.releasing && epoch === phase.epoch) {
+        return { reason: `epoch ${epoch} of '${host.entry.name}' is being released`, fenced: true };
+      }
+      if (known === null || epoch >= known || phase.state === 'failed') return undefined;
+      // The newer one was never started: its invocation is answered with 429, because this one runs.
+      if (phase.state === 'allocating' && !phase.incarnation && !host.lifeline?.sending) return undefined;
+      return { reason: `epoch ${known} of '${host.entry.name}' is newer than ${epoch}`, fenced: true };
+    },
+
+    join: (host, epoch, peer, address, ports) => {
+      const { phase } = host;
+      host.minEpoch = Math.max(host.minEpoch, epoch);
+      const before = incarnationOf(host);
+      if (before && epochOf(host) === epoch) return rejoin(host, before, peer, address, ports);
+      const woken = phase.state === 'allocating' && phase.resume && phase.epoch === epoch;
+      const incarnation: Incarnation = { peer, address, ports: [], settled: false, woken, lost: undefined };
+      if (phase.state === 'allocating' && phase.epoch === epoch) {
+        phase.incarnation = incarnation;
+        const joinMs = Math.round(performance.now() - phase.cause.since);
+        emit(host, 'joined', { epoch, address, joinMs, resume: phase.resume });
+        setPorts(host, incarnation, ports, false);
+        // It listened nowhere before either: nothing is missing.
+        if (phase.resume && !phase.listened && host.phase === phase) lifecycle.run(host, incarnation);
+        return;
+      }
+      if (before?.peer) {
+        before.peer.channel.send({ type: 'stop', reason: `epoch ${epoch} has joined`, fenced: true });
+        void before.peer.channel.end();
+        before.peer = undefined;
+      }
+      lifecycle.adopt(host, epoch, incarnation);
+      emit(host, 'joined', { epoch, address, adopted: true });
+      setPorts(host, incarnation, ports, false);
+    },
+
+    ports: (host, peer, ports, settled) => {
+      const incarnation = current(host, peer);
+      if (incarnation) setPorts(host, incarnation, ports, settled);
+    },
+
+    report: (host, peer, event, detail) => {
+      const incarnation = current(host, peer);
+      if (OWN_EVENTS.has(event) || !incarnation) return;
+      const epoch = epochOf(host);
+      if (event !== 'guest-started' || !incarnation.woken) return emit(host, event, { epoch, ...detail });
+      // The platform gave a new sandbox: what was suspended is gone, and this is an allocation like any other.
+      incarnation.woken = false;
+      if (host.phase.state === 'allocating') host.phase.resume = false;
+      host.allocations += 1;
+      emit(host, event, { epoch, newSandbox: true, ...detail });
+    },
+
+    suspend: (host, peer) => {
+      const incarnation = current(host, peer);
+      if (!incarnation) return;
+      const refuse = (reason: string) => peer.channel.send({ type: 'suspendReply', ok: false, reason });
+      if (host.entry.kind === 'instance') return void refuse('a host instance is not suspended');
+      if (host.waiters.size > 0) return void refuse(`${host.waiters.size} connections wait for this host`);
+      // Its guest never listened, and is idle.
+      if (host.phase.state === 'allocating') lifecycle.run(host, incarnation, { listening: false });
+      const { phase } = host;
+      if (phase.state !== 'running' || phase.fence) return;
+      const fence = { stage: 'acks' as 'acks' | 'granted' };
+      phase.fence = fence;
+      emit(host, 'suspending', { epoch: phase.epoch });
+      publish(host);
+      void settledEverywhere(host, ACK_LIMIT).then((missing) => {
+        if (host.phase !== phase || phase.fence !== fence) return;
+        if (missing > 0) emit(host, 'unacknowledged', { epoch: phase.epoch, peers: missing, waitedMs: ACK_LIMIT });
+        fence.stage = 'granted';
+        peer.channel.send({ type: 'suspendReply', ok: true });
+      });
+    },
+
+    stay: (host, peer) => {
+      if (!current(host, peer)) return;
+      if (host.phase.state === 'running' && host.phase.fence?.stage === 'granted') {
+        emit(host, 'suspend-cancelled', { by: host.entry.name, port: null });
+        dropFence(host);
+      }
+    },
+
+    leave: (host, peer, frame) => {
+      const incarnation = current(host, peer);
+      if (!incarnation) return;
+      incarnation.peer = undefined;
+      leave(host, frame);
+    },
+
+    lost: (host, peer, reason) => {
+      const incarnation = current(host, peer);
+      if (!incarnation) return;
+      incarnation.peer = undefined;
+      emit(host, 'disconnected', { epoch: epochOf(host), reason });
+      // A granted suspension stands: its `leave` may be what was lost, and the invocation's result says so.
+      if (host.phase.state === 'running' && host.phase.fence?.stage === 'acks') dropFence(host);
+      startLostTimer(host, incarnation);
+    },
+  };
+}
+
+function same(a: PortMapping, b: PortMapping): boolean {
+  return a.port === b.port && a.realPort === b.realPort && a.scope === b.scope;
+}

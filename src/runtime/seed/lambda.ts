@@ -1,0 +1,108 @@
+import { Agent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import type { Invocation, InvocationResult } from '../protocol/invocation';
+
+/** How one invocation ended. */
+export type InvokeOutcome =
+  | { readonly kind: 'result'; readonly result: InvocationResult }
+  /** The function failed: an exception, a crash, its timeout. */
+  | { readonly kind: 'function-error'; readonly error: string; readonly message: string }
+  /** Nothing was started, and another try may: 429, or a function that is not ready yet. */
+  | { readonly kind: 'throttled'; readonly reason: string }
+  /** The connection broke: whether the function runs is not known. */
+  | { readonly kind: 'broken'; readonly code: string; readonly message: string }
+  /** The platform said no. */
+  | { readonly kind: 'denied'; readonly code: string; readonly message: string };
+
+/** Invokes a host function and waits for its end. Never rejects. */
+export type Invoke = (functionName: string, invocation: Invocation, signal: AbortSignal) => Promise<InvokeOutcome>;
+
+export interface LambdaOptions {
+  readonly region: string;
+  /** Where the Lambda API is. Default: AWS. */
+  readonly endpoint?: string;
+}
+
+const TRY_AGAIN = new Set([
+  'TooManyRequestsException',
+  'ResourceConflictException',
+  'ResourceNotReadyException',
+  'EC2ThrottledException',
+  'ENILimitReachedException',
+]);
+
+/**
+ * The SDK's Lambda client, for invocations that stay open for as long as a host runs. The SDK is loaded with the first call of
+ * this function, not with this module: supervisors that rejoin a restarted seed need not wait for it.
+ */
+export async function lambdaInvoker(options: LambdaOptions): Promise<Invoke> {
+  const { InvokeCommand, LambdaClient, LambdaServiceException } = await import('@aws-sdk/client-lambda');
+  // One socket per running host, kept alive: NAT gateways forget a connection that is silent for 350 seconds.
+  const agent = { keepAlive: true, keepAliveMsecs: 30_000, maxSockets: Number.POSITIVE_INFINITY };
+  const client = new LambdaClient({
+    region: options.region,
+    endpoint: options.endpoint,
+    // A local platform does not check signatures, but the SDK wants something to sign with.
+    credentials:
+      options.endpoint && !process.env.AWS_ACCESS_KEY_ID
+        ? { accessKeyId: 'local', secretAccessKey: 'local' }
+        : undefined,
+    // Retries are the lifeline's, which knows what may be repeated.
+    maxAttempts: 1,
+    requestHandler: {
+      httpAgent: new Agent(agent),
+      httpsAgent: new HttpsAgent(agent),
+      connectionTimeout: 5_000,
+      requestTimeout: 0,
+      socketTimeout: 0,
+      socketAcquisitionWarningTimeout: 2 ** 30,
+    },
+  });
+  // A chain of renewals is not recursion: without the trace header Lambda's loop detection does not end it.
+  client.middlewareStack.remove('recursionDetectionMiddleware');
+
+  return async (functionName, invocation, signal) => {
+    try {
+      const output = await client.send(
+        new InvokeCommand({
+          FunctionName: functionName,
+          InvocationType: 'RequestResponse',
+          Payload: Buffer.from(JSON.stringify(invocation)),
+        }),
+        { abortSignal: signal },
+      );
+      const text = Buffer.from(output.Payload ?? []).toString('utf8');
+      return output.FunctionError === undefined ? resultOf(text) : functionError(text, output.FunctionError);
+    } catch (error) {
+      const { name, message, Reason } = error as Error & { Reason?: string };
+      if (TRY_AGAIN.has(name)) return { kind: 'throttled', reason: Reason ?? name };
+      if (error instanceof LambdaServiceException) {
+        const status = error.$metadata.httpStatusCode ?? 0;
+        return { kind: status >= 500 ? 'broken' : 'denied', code: name, message };
+      }
+      return { kind: 'broken', code: (error as NodeJS.ErrnoException).code ?? name, message };
+    }
+  };
+}
+
+const OUTCOMES: readonly string[] = ['suspended', 'exited', 'released', 'fenced', 'renew'];
+
+function resultOf(text: string): InvokeOutcome {
+  try {
+    const result = JSON.parse(text) as InvocationResult;
+    if (OUTCOMES.includes(result?.outcome)) return { kind: 'result', result };
+  } catch {
+    // Falls through: it is not JSON.
+  }
+  const message = `answered ${text.slice(0, 200)}, which is no result of a host function`;
+  return { kind: 'function-error', error: 'BadResult', message };
+}
+
+function functionError(text: string, kind: string): InvokeOutcome {
+  try {
+    const { errorType, errorMessage } = JSON.parse(text) as { errorType?: string; errorMessage?: string };
+    return { kind: 'function-error', error: errorType ?? kind, message: (errorMessage ?? text).slice(0, 2_000) };
+  } catch {
+    return { kind: 'function-error', error: kind, message: text.slice(0, 2_000) };
+  }
+}

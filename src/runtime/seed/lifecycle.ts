@@ -1,0 +1,310 @@
+import type { ConnectErrno } from '../protocol/errno';
+import type { Invocation, InvocationResult } from '../protocol/invocation';
+import type { Detail, EventLog } from './events';
+import { type Cause, enter, epochOf, type Host, type Incarnation, incarnationOf, visiblePorts } from './host';
+import type { Invoke, InvokeOutcome } from './lambda';
+import { type Lifeline, openLifeline } from './lifeline';
+import { publish, publishEnd } from './locations';
+import type { Rendezvous } from './rendezvous';
+
+export interface LifecycleOptions {
+  readonly cluster: string;
+  /** `address:port` under which host functions reach the seed. */
+  readonly address: string;
+  /** Pre-shared key for a host's incarnation, base64. */
+  readonly secretOf: (host: string, epoch: number) => string;
+  readonly invoke: Promise<Invoke>;
+  readonly events: EventLog;
+  readonly rendezvous: Rendezvous;
+  /** False while hosts of an earlier seed may still rejoin, and once the seed is being stopped. */
+  readonly mayAllocate: () => boolean;
+}
+
+/** The transitions of a host that the seed makes by itself. Those that its supervisor causes are in `incarnation.ts`. */
+export interface Lifecycle {
+  /** Somebody waits for the host: allocates or resumes it, where that is what it needs. */
+  wake(host: Host, cause: Cause): void;
+  /** As `wake`, if somebody waits; the first of them is the cause. */
+  wakeForWaiters(host: Host): void;
+  /** An incarnation that an earlier seed started (or that joined by itself) becomes the host's. */
+  adopt(host: Host, epoch: number, incarnation: Incarnation): void;
+  /** The host can be connected to. */
+  run(host: Host, incarnation: Incarnation, detail?: Detail): void;
+  suspended(host: Host): void;
+  /** The guest ended by itself. */
+  exited(host: Host, end: Pick<InvocationResult, 'exitCode' | 'signal' | 'reason'>): void;
+  released(host: Host, detail?: Detail): void;
+  fail(host: Host, errno: ConnectErrno, reason: string, detail?: Detail): void;
+  /** The function's time is up: it is invoked again into the same sandbox. */
+  renew(host: Host): void;
+  nextEpoch(host: Host): number;
+  /** Closes what is open. Hosts that run go on running. */
+  close(host: Host): void;
+}
+
+const FIRST_BACK_OFF = 500;
+const LAST_BACK_OFF = 30_000;
+/** The request outlasts the function: its end is the function's own. */
+const REQUEST_MARGIN = 30_000;
+const RELEASE_ATTEMPTS = 6;
+
+export function lifecycle(options: LifecycleOptions): Lifecycle {
+  const { events, rendezvous } = options;
+  const emit = (host: Host, event: string, detail?: Detail) => events.emit(host.entry.name, event, detail);
+  const since = (start: number) => Math.round((performance.now() - start) * 10) / 10;
+
+  const nextEpoch = (host: Host) => {
+    host.lastEpoch = Math.max(host.lastEpoch + 1, Date.now());
+    return host.lastEpoch;
+  };
+
+  const invoke = (host: Host, epoch: number, action: Invocation['action']) => {
+    const { name, functionName, timeout } = host.entry;
+    const lifeline: Lifeline = openLifeline({
+      functionName: functionName!,
+      invocation: {
+        version: 1,
+        cluster: options.cluster,
+        host: name,
+        epoch,
+        action,
+        seed: options.address,
+        secret: options.secretOf(name, epoch),
+      },
+      limit: timeout + REQUEST_MARGIN,
+      invoke: options.invoke,
+      previous: host.lifeline,
+      onSend: (attempt) => emit(host, 'invoked', { epoch, action, attempt }),
+      onThrottled: (reason, attempt) => {
+        emit(host, 'throttled', { epoch, action, attempt, reason });
+        // What keeps the function busy is not ours. The next epoch fences it out.
+        if (action !== 'release' || attempt < RELEASE_ATTEMPTS) return;
+        lifeline.giveUp();
+        released(host, { note: `its guests could not be stopped: ${reason}` });
+      },
+      onEnd: (outcome) => {
+        if (host.lifeline === lifeline) host.lifeline = undefined;
+        onLifelineEnd(host, lifeline, outcome);
+      },
+    });
+    host.lifeline = lifeline;
+  };
+
+  const deadlineOf = (host: Host) => setTimeout(() => onDeadline(host), host.entry.allocationTimeout);
+
+  const allocate = (host: Host, cause: Cause) => {
+    const epoch = nextEpoch(host);
+    const deadline = deadlineOf(host);
+    enter(host, {
+      state: 'allocating',
+      epoch,
+      cause,
+      resume: false,
+      listened: false,
+      deadline,
+      incarnation: undefined,
+    });
+    host.allocations += 1;
+    emit(host, 'allocating', { by: cause.by, port: cause.port, epoch });
+    invoke(host, epoch, 'run');
+  };
+
+  const wake = (host: Host, cause: Cause) => {
+    const { phase, entry } = host;
+    if (phase.state === 'imagined') {
+      if (!options.mayAllocate()) return;
+      if (entry.kind === 'function') return allocate(host, cause);
+      rendezvous.failAll(host, 'EHOSTUNREACH', `the host instance '${entry.name}' has not joined`);
+    } else if (phase.state === 'suspended' && !phase.releasing) {
+      const { epoch, listened } = phase;
+      const deadline = deadlineOf(host);
+      enter(host, { state: 'allocating', epoch, cause, resume: true, listened, deadline, incarnation: undefined });
+      emit(host, 'resuming', { by: cause.by, port: cause.port, epoch });
+      invoke(host, epoch, 'run');
+    } else if (phase.state === 'running' && phase.fence?.stage === 'acks') {
+      phase.fence = undefined;
+      publish(host);
+      phase.incarnation.peer?.channel.send({ type: 'suspendReply', ok: false, reason: `'${cause.by}' connects` });
+      emit(host, 'suspend-cancelled', { by: cause.by, port: cause.port });
+      rendezvous.serve(host);
+    }
+  };
+
+  const wakeForWaiters = (host: Host) => {
+    for (const { peer, port, since } of host.waiters) return wake(host, { by: peer.name, port, since });
+  };
+
+  const run = (host: Host, incarnation: Incarnation, detail: Detail = {}) => {
+    const before = host.phase;
+    const epoch = epochOf(host)!;
+    enter(host, { state: 'running', epoch, incarnation, fence: undefined });
+    host.failures = 0;
+    host.reason = undefined;
+    if (before.state === 'allocating') {
+      const took = since(before.cause.since);
+      const cause = { by: before.cause.by, port: before.cause.port };
+      if (before.resume) emit(host, 'resumed', { epoch, ...cause, resumeMs: took, ...detail });
+      else {
+        host.allocateMs = took;
+        emit(host, 'running', { epoch, ...cause, allocateMs: took, ...detail });
+      }
+    }
+    publish(host);
+    rendezvous.serve(host);
+  };
+
+  const onDeadline = (host: Host) => {
+    const { phase } = host;
+    if (phase.state !== 'allocating') return;
+    // It is up, and it listens nowhere: whoever waits for a port has a deadline of their own.
+    if (phase.incarnation) return run(host, phase.incarnation, { listening: false });
+    const why = host.lifeline && !host.lifeline.sending ? ': its function could not be started (429)' : '';
+    fail(host, 'ETIMEDOUT', `did not join within ${host.entry.allocationTimeout} ms${why}`);
+  };
+
+  /** The incarnation has ended; nothing of it may come back. */
+  const imagine = (host: Host) => {
+    host.minEpoch = (epochOf(host) ?? host.lastEpoch) + 1;
+    enter(host, { state: 'imagined' });
+    publishEnd(host);
+    wakeForWaiters(host);
+  };
+
+  const fail = (host: Host, errno: ConnectErrno, reason: string, detail: Detail = {}) => {
+    const epoch = epochOf(host) ?? host.lastEpoch;
+    const worst = Math.min(LAST_BACK_OFF, FIRST_BACK_OFF * 2 ** host.failures);
+    const backOffMs = Math.round(worst * (0.75 + Math.random() / 4));
+    host.failures += 1;
+    host.reason = reason;
+    host.lifeline?.giveUp();
+    const retry = setTimeout(() => {
+      enter(host, { state: 'imagined' });
+      publishEnd(host);
+    }, backOffMs);
+    enter(host, { state: 'failed', epoch, errno, reason, retry });
+    emit(host, 'failed', { epoch, errno, reason, backOffMs, ...detail });
+    publishEnd(host);
+    rendezvous.serve(host);
+  };
+
+  const suspended = (host: Host) => {
+    const { phase } = host;
+    const epoch = epochOf(host)!;
+    const listened = visiblePorts(incarnationOf(host)?.ports ?? []).length > 0;
+    const ranMs = Math.round(performance.timeOrigin + performance.now() - host.stateSince);
+    const release = setTimeout(() => releaseGuests(host), host.entry.releaseTimeout);
+    // A supervisor that goes without asking first: others have not been told.
+    const told = phase.state === 'running' && phase.fence !== undefined;
+    enter(host, { state: 'suspended', epoch, listened, release, releasing: false });
+    emit(host, 'suspended', { epoch, ranMs });
+    if (!told) publish(host);
+    wakeForWaiters(host);
+  };
+
+  const releaseGuests = (host: Host) => {
+    if (host.phase.state !== 'suspended') return;
+    host.phase.releasing = true;
+    emit(host, 'releasing', { epoch: host.phase.epoch });
+    invoke(host, host.phase.epoch, 'release');
+  };
+
+  const released = (host: Host, detail: Detail = {}) => {
+    emit(host, 'released', { epoch: epochOf(host), ...detail });
+    imagine(host);
+  };
+
+  const exited = (host: Host, end: Pick<InvocationResult, 'exitCode' | 'signal' | 'reason'>) => {
+    const { exitCode = null, signal = null } = end;
+    const epoch = epochOf(host);
+    const how = signal ? `was ended by ${signal}` : `exited with code ${exitCode ?? 'unknown'}`;
+    const reason = `the guest ${how}${end.reason ? `: ${end.reason}` : ''}`;
+    emit(host, 'exited', { epoch, exitCode, signal, reason });
+    const { state } = host.phase;
+    host.minEpoch = (epoch ?? host.lastEpoch) + 1;
+    if (state !== 'running' || exitCode !== 0) return fail(host, 'ECONNREFUSED', reason);
+    host.reason = reason;
+    rendezvous.failAll(host, 'ECONNREFUSED', reason);
+    imagine(host);
+  };
+
+  const renew = (host: Host) => {
+    const epoch = epochOf(host);
+    if (epoch === null || !host.entry.functionName) return;
+    emit(host, 'renewing', { epoch });
+    invoke(host, epoch, 'run');
+  };
+
+  const onLifelineEnd = (host: Host, lifeline: Lifeline, outcome: InvokeOutcome) => {
+    const { phase } = host;
+    if (lifeline.action === 'release') {
+      if (phase.state !== 'suspended' || phase.epoch !== lifeline.epoch) return;
+      return released(host, outcome.kind === 'result' ? {} : { note: describe(outcome) });
+    }
+    // Something newer has begun, or its supervisor has told the end already.
+    const live = phase.state === 'allocating' || phase.state === 'running';
+    if (!live || phase.epoch !== lifeline.epoch || host.lifeline) return;
+    if (outcome.kind === 'result') return onResult(host, outcome.result);
+    const message = describe(outcome);
+    if (outcome.kind === 'broken' && incarnationOf(host)?.peer) {
+      // Only our request is gone: the host is connected, its `leave` will tell the end.
+      return emit(host, 'lifeline-lost', { epoch: phase.epoch, reason: message });
+    }
+    // A function that has ended takes its incarnation with it. Where that is not certain, it may still come back.
+    if (outcome.kind === 'function-error') host.minEpoch = phase.epoch + 1;
+    fail(host, 'EHOSTUNREACH', message, { error: outcome.kind === 'function-error' ? outcome.error : outcome.kind });
+  };
+
+  /** What the function returned, where its supervisor's `leave` did not get through. */
+  const onResult = (host: Host, result: InvocationResult) => {
+    switch (result.outcome) {
+      case 'suspended':
+        return suspended(host);
+      case 'exited':
+        return exited(host, result);
+      case 'released':
+        return released(host);
+      case 'renew':
+        return renew(host);
+      case 'fenced':
+        return fail(host, 'EHOSTUNREACH', 'the sandbox belongs to a newer epoch');
+    }
+  };
+
+  return {
+    wake,
+    wakeForWaiters,
+    adopt: (host, epoch, incarnation) => {
+      // A seed that was restarted has not counted it; a failed one that comes back after all was counted.
+      if (host.phase.state === 'imagined') host.allocations += 1;
+      host.lifeline?.giveUp();
+      host.lastEpoch = Math.max(host.lastEpoch, epoch);
+      const cause = { by: host.entry.name, port: null, since: performance.now() };
+      const deadline = deadlineOf(host);
+      enter(host, { state: 'allocating', epoch, cause, resume: false, listened: false, deadline, incarnation });
+    },
+    run,
+    suspended,
+    exited,
+    released,
+    fail,
+    renew,
+    nextEpoch,
+    close: (host) => {
+      host.lifeline?.abandon();
+      enter(host, { state: 'imagined' });
+    },
+  };
+}
+
+function describe(outcome: Exclude<InvokeOutcome, { kind: 'result' }>): string {
+  switch (outcome.kind) {
+    case 'function-error':
+      return `the host function failed: ${outcome.error}: ${outcome.message}`;
+    case 'throttled':
+      return `the host function could not be started: ${outcome.reason}`;
+    case 'broken':
+      return `the invocation was lost: ${outcome.code}: ${outcome.message}`;
+    case 'denied':
+      return `the invocation was denied: ${outcome.code}: ${outcome.message}`;
+  }
+}

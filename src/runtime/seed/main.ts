@@ -1,0 +1,67 @@
+import { readFile } from 'node:fs/promises';
+import { parseManifest } from '../../manifest';
+import type { Log } from '../control/session';
+import { FlagError, parseFlags, USAGE } from './flags';
+import { loadClusterKey } from './key';
+import { lambdaInvoker } from './lambda';
+import { startSeed } from './seed';
+
+/** Log lines: one JSON object each. */
+const log: Log = (level, message, detail = {}) => {
+  process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), level, message, ...detail })}\n`);
+};
+
+async function main(): Promise<void> {
+  const flags = parseFlags(process.argv.slice(2));
+  if (flags === 'help') return void process.stdout.write(USAGE);
+  const region = flags.region ?? process.env.AWS_REGION ?? (flags.endpoint ? 'us-east-1' : undefined);
+  if (!region) throw new FlagError('--region is missing, and AWS_REGION is not set');
+  const manifest = await readManifest(flags.manifest);
+  const clusterKey = await loadClusterKey(flags.key, region);
+
+  let startInvoker: () => void = () => undefined;
+  const invoke = new Promise<void>((resolve) => {
+    startInvoker = resolve;
+  }).then(() => lambdaInvoker({ region, endpoint: flags.endpoint }));
+  const listen = flags.listen ?? `0.0.0.0:${manifest.seed.port}`;
+  const seed = await startSeed({
+    manifest,
+    clusterKey,
+    listen,
+    address: flags.address,
+    invoke,
+    log,
+    grace: flags.grace,
+  }).catch((error: NodeJS.ErrnoException) => {
+    throw new FlagError(`--listen is '${listen}': ${error.message}`);
+  });
+  // Loading the SDK takes longer than all of the above: by now, hosts can rejoin meanwhile.
+  startInvoker();
+  await invoke;
+
+  let stopping = false;
+  const stop = (signal: NodeJS.Signals) => {
+    if (stopping) return;
+    stopping = true;
+    const down = signal === 'SIGINT';
+    log('info', down ? 'taking the cluster down' : 'ending; hosts go on running', { signal });
+    void seed.stop({ down }).then(() => process.exit(0));
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+}
+
+async function readManifest(file: string) {
+  try {
+    return parseManifest(await readFile(file, 'utf8'));
+  } catch (error) {
+    throw new FlagError(`--manifest is '${file}': ${(error as Error).message}`);
+  }
+}
+
+main().catch((error: Error) => {
+  const usage = error instanceof FlagError;
+  process.stderr.write(`seed: ${usage ? error.message : error.stack}\n`);
+  if (usage) process.stderr.write("Try 'seed.js --help'.\n");
+  process.exitCode = usage ? 2 : 1;
+});

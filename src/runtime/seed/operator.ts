@@ -1,0 +1,72 @@
+import type { Manifest } from '../../manifest';
+import type { Channel } from '../control/channel';
+import type { ClusterStatus, FromSeed, ToSeed } from '../protocol/frames';
+import type { EventLog } from './events';
+import { epochOf, type Host, incarnationOf, visiblePorts } from './host';
+
+type Request = Extract<ToSeed, { type: 'status' | 'events' }>;
+
+/** What operators may ask. */
+export interface OperatorDesk {
+  serve(channel: Channel<FromSeed>, request: Request, closing: AbortSignal): void;
+}
+
+export function operatorDesk(
+  manifest: Manifest,
+  hosts: ReadonlyMap<string, Host>,
+  events: EventLog,
+  startedAt: number,
+): OperatorDesk {
+  const status = (): ClusterStatus => ({
+    cluster: manifest.cluster.name,
+    cidr: manifest.cluster.cidr,
+    startedAt,
+    hosts: [...hosts.values()].map((host) => ({
+      name: host.entry.name,
+      address: host.entry.address,
+      state: host.phase.state,
+      epoch: epochOf(host),
+      since: host.stateSince,
+      allocations: host.allocations,
+      allocateMs: host.allocateMs,
+      ports: visiblePorts(incarnationOf(host)?.ports ?? []).map((p) => p.port),
+      waiting: host.waiters.size,
+      reason: host.reason,
+    })),
+  });
+
+  /** Reads along the log at the pace of the operator: one that is slow misses events, and holds up nobody. */
+  const stream = async (channel: Channel<FromSeed>, id: number, follow: boolean, closing: AbortSignal) => {
+    let wake: () => void = () => undefined;
+    const stop = events.watch(() => wake());
+    const onClose = () => wake();
+    closing.addEventListener('abort', onClose);
+    try {
+      for (let next = events.tail; !closing.aborted; ) {
+        if (next < events.tail) next = events.tail;
+        if (next < events.head) {
+          if (!channel.send({ type: 'event', id, event: events.at(next) })) return;
+          next += 1;
+          await channel.drained();
+        } else if (follow) {
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+        } else {
+          channel.send({ type: 'eventsEnd', id });
+          return;
+        }
+      }
+    } finally {
+      stop();
+      closing.removeEventListener('abort', onClose);
+    }
+  };
+
+  return {
+    serve: (channel, request, closing) => {
+      if (request.type === 'status') channel.send({ type: 'statusReply', id: request.id, status: status() });
+      else void stream(channel, request.id, request.follow, closing);
+    },
+  };
+}

@@ -1,0 +1,194 @@
+import { formatAddress, type Manifest, type ManifestHost, parseAddress } from '../../manifest';
+import type { Channel, ChannelEnd } from '../control/channel';
+import type { PeerHandlers } from '../control/server';
+import type { Log } from '../control/session';
+import type { AnyFrame } from '../protocol/frame-codec';
+import type { FromSeed, ToSeed } from '../protocol/frames';
+import type { Identity } from '../protocol/psk';
+import { flatAddress } from '../protocol/table';
+import type { ClientPlace, Clients } from './clients';
+import type { Directory } from './directory';
+import type { Host, Peer } from './host';
+import type { Incarnations } from './incarnation';
+import type { Lifecycle } from './lifecycle';
+import { acknowledge, unsubscribeAll } from './locations';
+import type { OperatorDesk } from './operator';
+import type { Rendezvous } from './rendezvous';
+import { checkFrame } from './validate';
+
+export interface PeerOptions {
+  readonly manifest: Manifest;
+  readonly directory: Directory;
+  readonly hosts: ReadonlyMap<string, Host>;
+  readonly clients: Clients;
+  readonly lifecycle: Lifecycle;
+  readonly incarnations: Incarnations;
+  readonly rendezvous: Rendezvous;
+  readonly operator: OperatorDesk;
+  readonly log: Log;
+}
+
+type Join = Extract<ToSeed, { type: 'join' }>;
+
+/** What one connection is, from its first frame on. */
+type Standing =
+  | { readonly role: 'new' }
+  | { readonly role: 'host'; readonly peer: Peer; readonly host: Host }
+  | { readonly role: 'client'; readonly peer: Peer; readonly place: ClientPlace | undefined }
+  | { readonly role: 'gone' };
+
+/** A peer that waits for more than this is broken. */
+const MAX_ASKS = 8_192;
+const JOIN_LIMIT = 10_000;
+
+/** Serves one connection: who may say what, and where it goes. */
+export function servePeer(
+  options: PeerOptions,
+  identity: Identity,
+  channel: Channel<FromSeed>,
+  members: Set<Peer>,
+): PeerHandlers {
+  const { manifest, directory, hosts, clients, lifecycle, incarnations, rendezvous, operator, log } = options;
+  let standing: Standing = { role: 'new' };
+  const closing = new AbortController();
+  const claimed = identity.kind === 'host' ? `host '${identity.host}'` : `the ${identity.kind}`;
+
+  const refuse = (reason: string, fenced?: boolean) => {
+    log('warn', `refused ${claimed} at ${channel.peer}: ${reason}`);
+    channel.send({ type: 'refuse', reason, fenced });
+    void channel.end();
+  };
+
+  const joinTimer = setTimeout(() => refuse(`did not join within ${JOIN_LIMIT} ms`), JOIN_LIMIT);
+  if (identity.kind === 'operator') clearTimeout(joinTimer);
+
+  const enterAs = (name: string, self: { address: string; nodeId: number; epoch: number }, entry?: ManifestHost) => {
+    const peer: Peer = { name, channel, asks: new Map(), subscriptions: new Set() };
+    members.add(peer);
+    channel.send({
+      type: 'welcome',
+      cluster: manifest.cluster.name,
+      cidr: manifest.cluster.cidr,
+      self: { name: entry?.name ?? name, ...self },
+      host: entry,
+      directory: directory.entries,
+      observed: channel.peer,
+    });
+    return peer;
+  };
+
+  const joinAsHost = (host: Host, epoch: number, frame: Join) => {
+    const refusal = incarnations.admit(host, epoch);
+    if (refusal) return refuse(refusal.reason, refusal.fenced);
+    const { entry, nodeId } = host;
+    const peer = enterAs(entry.name, { address: entry.address, nodeId, epoch }, entry);
+    standing = { role: 'host', peer, host };
+    incarnations.join(host, epoch, peer, realAddress(frame, entry.address) ?? channel.peer, frame.ports);
+  };
+
+  const join = (frame: Join) => {
+    clearTimeout(joinTimer);
+    if (identity.kind === 'operator') return refuse("an operator's key does not join");
+    const found = frame.host === undefined ? undefined : directory.find(frame.host);
+    if (frame.host !== undefined && !found) return refuse(`there is no host '${frame.host}' in the cluster`);
+    const host = found && hosts.get(found.host.name);
+    if (identity.kind === 'host') {
+      const named = host?.entry.name === identity.host && frame.epoch === identity.epoch && !frame.visitor;
+      if (!host || !named) return refuse(`the key is for epoch ${identity.epoch} of '${identity.host}' only`);
+      return joinAsHost(host, identity.epoch, frame);
+    }
+    if (host && frame.visitor) {
+      const { entry, nodeId } = host;
+      const peer = enterAs(`${entry.name} (visitor)`, { address: entry.address, nodeId, epoch: 0 }, entry);
+      standing = { role: 'client', peer, place: undefined };
+      return;
+    }
+    if (host) {
+      const { name, kind } = host.entry;
+      if (kind !== 'instance') return refuse(`'${name}' is a function host: join as its visitor, or as a client`);
+      return joinAsHost(host, frame.epoch ?? lifecycle.nextEpoch(host), frame);
+    }
+    const place = clients.admit(frame.virtual);
+    if (!place) return refuse('all addresses for clients are in use');
+    const { name, address, nodeId } = place;
+    const peer = enterAs(name, { address, nodeId, epoch: 0 });
+    standing = { role: 'client', peer, place };
+  };
+
+  const ask = (peer: Peer, frame: Extract<ToSeed, { type: 'ask' }>) => {
+    if (peer.asks.has(frame.id)) return refuse(`ask ${frame.id} is open already`);
+    if (peer.asks.size >= MAX_ASKS) return refuse(`${peer.asks.size} asks are open already`);
+    const found = directory.find(frame.host);
+    const host = found && hosts.get(found.host.name);
+    if (host) return rendezvous.ask(peer, host, frame.id, frame.port, frame.waited ?? 0);
+    const reason = `there is no host '${frame.host}' in the cluster`;
+    channel.send({ type: 'fail', id: frame.id, errno: 'EHOSTUNREACH', reason });
+  };
+
+  const dispatch = (frame: ToSeed) => {
+    if (frame.type === 'status' || frame.type === 'events') {
+      if (identity.kind !== 'operator') return refuse(`'${frame.type}' is for operators`);
+      return operator.serve(channel, frame, closing.signal);
+    }
+    if (standing.role === 'gone') return;
+    if (standing.role === 'new') {
+      if (frame.type === 'join') return join(frame);
+      return refuse(`'${frame.type}' came before 'join'`);
+    }
+    const { peer } = standing;
+    const host = standing.role === 'host' ? standing.host : undefined;
+    switch (frame.type) {
+      case 'join':
+        return refuse('has joined already');
+      case 'ask':
+        return ask(peer, frame);
+      case 'cancel':
+        return rendezvous.cancel(peer, frame.id);
+      case 'ack': {
+        const subject = hosts.get(frame.host);
+        return subject && acknowledge(peer, subject, frame.version);
+      }
+    }
+    // A client is nobody's location: what it listens on and whether it is idle concerns nobody.
+    if (!host) return;
+    switch (frame.type) {
+      case 'ports':
+        return incarnations.ports(host, peer, frame.ports, frame.settled);
+      case 'report':
+        return incarnations.report(host, peer, frame.event, frame.detail);
+      case 'suspend':
+        return incarnations.suspend(host, peer);
+      case 'stay':
+        return incarnations.stay(host, peer);
+      case 'leave':
+        return incarnations.leave(host, peer, frame);
+    }
+  };
+
+  return {
+    onFrame: (raw: AnyFrame) => {
+      const checked = checkFrame(raw);
+      if ('problem' in checked) refuse(checked.problem);
+      else dispatch(checked.frame);
+    },
+    onClose: (end: ChannelEnd) => {
+      clearTimeout(joinTimer);
+      closing.abort();
+      if (end.error) log('warn', `lost ${claimed} at ${channel.peer}: ${end.error.message}`);
+      const last = standing;
+      standing = { role: 'gone' };
+      if (last.role === 'new' || last.role === 'gone') return;
+      members.delete(last.peer);
+      rendezvous.forget(last.peer);
+      unsubscribeAll(last.peer);
+      if (last.role === 'host') incarnations.lost(last.host, last.peer, end.error?.message ?? 'closed');
+      else last.place?.free();
+    },
+  };
+}
+
+/** Where a joiner says that it is. In network `flat` that follows from its virtual address, which it has yet to learn. */
+function realAddress(frame: Join, virtual: string): string | undefined {
+  if (frame.flat === undefined) return frame.address;
+  return formatAddress(flatAddress(frame.flat, parseAddress(virtual)!));
+}

@@ -1,0 +1,96 @@
+import type { ConnectErrno } from '../protocol/errno';
+import type { EventLog } from './events';
+import { type Cause, epochOf, type Host, locationOf, type Peer, visiblePorts, type Waiter } from './host';
+import { subscribe } from './locations';
+
+/** Asks: who waits for which port of which host, and how each wait ends. */
+export interface Rendezvous {
+  /** @param waited milliseconds that the guest has waited already */
+  ask(peer: Peer, host: Host, id: number, port: number, waited: number): void;
+  cancel(peer: Peer, id: number): void;
+  /** The peer is gone: nobody waits for its asks. */
+  forget(peer: Peer): void;
+  /** Answers, and refuses, what can be: the host's ports or its phase have changed. */
+  serve(host: Host): void;
+  /** Ends every wait for this host. */
+  failAll(host: Host, errno: ConnectErrno, reason: string): void;
+}
+
+export interface RendezvousOptions {
+  readonly events: EventLog;
+  /** Somebody waits for a host that may have to be allocated or resumed. */
+  readonly wake: (host: Host, cause: Cause) => void;
+}
+
+export function rendezvous({ events, wake }: RendezvousOptions): Rendezvous {
+  const end = (waiter: Waiter): number => {
+    clearTimeout(waiter.timer);
+    waiter.host.waiters.delete(waiter);
+    waiter.peer.asks.delete(waiter.id);
+    return Math.round(performance.now() - waiter.since);
+  };
+
+  const answer = (waiter: Waiter, realPort: number) => {
+    const { host, peer, id, port } = waiter;
+    const waitedMs = end(waiter);
+    subscribe(host, peer);
+    peer.channel.send({ type: 'answer', id, location: locationOf(host), realPort });
+    events.emit(host.entry.name, 'connected', { from: peer.name, port, epoch: epochOf(host), waitedMs });
+  };
+
+  const fail = (waiter: Waiter, errno: ConnectErrno, reason: string) => {
+    const { host, peer, id, port } = waiter;
+    const waitedMs = end(waiter);
+    peer.channel.send({ type: 'fail', id, errno, reason });
+    events.emit(host.entry.name, 'refused', { from: peer.name, port, errno, reason, waitedMs });
+  };
+
+  const serve = (host: Host) => {
+    const { phase } = host;
+    if (phase.state === 'failed') return failAll(host, phase.errno, phase.reason);
+    // Without its control connection the host may be anywhere: the asks wait until it is back or given up.
+    if (phase.state !== 'running' || phase.fence || !phase.incarnation.peer) return;
+    const { ports, settled } = phase.incarnation;
+    const open = new Map(visiblePorts(ports).map((p) => [p.port, p.realPort]));
+    for (const waiter of [...host.waiters]) {
+      const realPort = open.get(waiter.port);
+      if (realPort !== undefined) answer(waiter, realPort);
+      else if (settled) fail(waiter, 'ECONNREFUSED', `'${host.entry.name}' ${listensOn(host)}, not on ${waiter.port}`);
+    }
+  };
+
+  const failAll = (host: Host, errno: ConnectErrno, reason: string) => {
+    for (const waiter of [...host.waiters]) fail(waiter, errno, reason);
+  };
+
+  return {
+    ask: (peer, host, id, port, waited) => {
+      const { allocationTimeout, name } = host.entry;
+      const since = performance.now() - waited;
+      const expire = () => {
+        const what = host.phase.state === 'running' ? listensOn(host) : `is still ${host.phase.state}`;
+        fail(waiter, 'ETIMEDOUT', `'${name}' ${what}; waited ${allocationTimeout} ms for port ${port}`);
+      };
+      const timer = setTimeout(expire, Math.max(0, allocationTimeout - waited));
+      const waiter: Waiter = { peer, host, id, port, since, timer };
+      host.waiters.add(waiter);
+      peer.asks.set(id, waiter);
+      serve(host);
+      if (host.waiters.has(waiter)) wake(host, { by: peer.name, port, since });
+    },
+    cancel: (peer, id) => {
+      const waiter = peer.asks.get(id);
+      if (waiter) end(waiter);
+    },
+    forget: (peer) => {
+      for (const waiter of [...peer.asks.values()]) end(waiter);
+    },
+    serve,
+    failAll,
+  };
+}
+
+function listensOn(host: Host): string {
+  const ports = host.phase.state === 'running' ? visiblePorts(host.phase.incarnation.ports) : [];
+  return ports.length === 0 ? 'listens on no port' : `listens on ${ports.map((p) => p.port).join(', ')}`;
+}
