@@ -94,7 +94,7 @@ const project = new awscdk.AwsCdkConstructLibrary({
     ...BUILT_FOLDERS.map((folder) => `/${folder}/`),
     '/test-reports/',
     '/coverage/',
-    '/.imaginary/',
+    '.imaginary/',
     'cdk.out/',
     'cdk-integ.out*/',
     'read_lambda_assets*',
@@ -139,6 +139,8 @@ new JsonFile(project, 'tsconfig.runtime.json', {
   },
 });
 for (const glob of DEV_SOURCES) project.tsconfigDev.addInclude(`../${glob}`);
+// Examples import the library by its name, as users do.
+project.tsconfigDev.file.addOverride('compilerOptions.paths', { [project.name]: ['../src/index.ts'] });
 
 const typecheck = project.addTask('typecheck', { description: 'Type-check runtime code, tests, scripts and examples' });
 typecheck.exec('tsc --noEmit -p tsconfig.runtime.json');
@@ -153,6 +155,12 @@ project
 
 // Order matters: projen adds src/** and test/** before these.
 for (const path of ['jest.config.js', '!test/fixtures', '!**/*.snapshot']) project.biome?.addFilePattern(path);
+
+// Templates are JSON of no particular type, and name their references as `${This}`.
+project.biome?.addOverride({
+  includes: ['test/**'],
+  linter: { rules: { suspicious: { noExplicitAny: 'off', noTemplateCurlyInString: 'off' } } },
+});
 
 /** Dependencies point one way: constructs -> manifest <- runtime <- local <- cli. */
 const mayNotImport = (from: string, ...groups: string[]) =>
@@ -198,6 +206,11 @@ e2e.exec(jest('--selectProjects e2e --runInBand --passWithNoTests --outputFile t
 project.testTask.reset();
 project.testTask.exec('rm -rf test-reports && mkdir -p test-reports');
 for (const task of [lint, typecheck, bundle, unit, integ, e2e]) project.testTask.spawn(task);
+
+// --- demo ------------------------------------------------------------------------------------------------------------
+const demo = project.addTask('demo', { description: 'Show the example shop at work, and check it', receiveArgs: true });
+demo.spawn(bundle);
+demo.exec('tsx examples/shop/demo.ts', { receiveArgs: true });
 
 // --- package ---------------------------------------------------------------------------------------------------------
 // The other languages need their own toolchains: the release workflow packages them, one job each.

@@ -25,7 +25,7 @@ export function allocationSteps(
   const found: Array<{ host: string; by: string; times: number[] }> = [];
   for (const host of hosts) {
     const mine = events.filter((event) => event.host === host);
-    const first = mine.findLastIndex((event) => event.event === 'allocating');
+    const first = mine.map((event) => event.event).lastIndexOf('allocating');
     if (first < 0) return undefined;
     const times: number[] = [];
     let from = first;

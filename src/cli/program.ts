@@ -10,7 +10,7 @@ export interface CommonOptions {
 }
 
 const STATE = 'state directory of the cluster (default: the nearest .imaginary, from here upwards)';
-const JSON_HELP = 'print JSON: one object, or one per line where there is no end';
+const JSON_LINES = 'print JSON, one object per line';
 
 /** @param version of the package */
 export function buildProgram(version: string, setExitCode: (code: number) => void): Command {
@@ -24,12 +24,18 @@ export function buildProgram(version: string, setExitCode: (code: number) => voi
     .showHelpAfterError(false)
     .exitOverride();
 
-  const command = (usage: string, summary: string, description: string, examples: readonly string[]): Command =>
+  const command = (
+    usage: string,
+    summary: string,
+    description: string,
+    examples: readonly string[],
+    json = 'print one JSON object',
+  ): Command =>
     program
       .command(usage)
       .summary(summary)
       .description(description)
-      .option('--json', JSON_HELP)
+      .option('--json', json)
       .configureOutput({ outputError: () => undefined })
       .exitOverride()
       .addHelpText('after', `\nExamples:\n${examples.map((line) => `  ${line}`).join('\n')}`);
@@ -85,6 +91,7 @@ export function buildProgram(version: string, setExitCode: (code: number) => voi
     'Prints what happened in the cluster since it was booted, oldest first: allocations with their steps, connections,' +
       ' suspensions, failures with their reasons.',
     ['imaginary events --follow', 'imaginary events --host api', 'imaginary events --json | jq -c .event'],
+    JSON_LINES,
   )
     .option('--state <dir>', STATE)
     .option('-f, --follow', 'go on with what happens from now on')
@@ -97,6 +104,7 @@ export function buildProgram(version: string, setExitCode: (code: number) => voi
     "Prints what a host's guests wrote to standard output and standard error, and what its supervisor had to say." +
       " The name 'seed' stands for the seed.",
     ['imaginary logs web', 'imaginary logs api --follow', 'imaginary logs seed'],
+    JSON_LINES,
   )
     .argument('<host>', 'name or alias of a host')
     .option('--state <dir>', STATE)
@@ -115,6 +123,7 @@ export function buildProgram(version: string, setExitCode: (code: number) => voi
       'imaginary exec --as web -- python3 client.py    with the address of web',
       'imaginary exec -- bash                          a shell in the cluster',
     ],
+    'at the end, print one JSON object about the command on standard error',
   )
     .argument('<command...>', 'the command and its arguments')
     .option('--state <dir>', STATE)
