@@ -2,7 +2,15 @@
 const { createHash } = require('node:crypto');
 const esbuild = require('esbuild');
 
-const options = { loader: 'ts', format: 'cjs', target: 'node20', sourcemap: 'external', sourcesContent: false };
+const options = {
+  loader: 'ts',
+  format: 'cjs',
+  target: 'node20',
+  sourcemap: 'external',
+  sourcesContent: false,
+  // jest's vm contexts have no import(): it becomes a require().
+  supported: { 'dynamic-import': false },
+};
 
 module.exports = {
   process(source, path) {
