@@ -15,9 +15,11 @@ import {
   type HostStatus,
   imaginary,
   must,
+  platformPid,
   processesBelow,
   ps,
   type Run,
+  STATE,
 } from './imaginary';
 import { allocationSteps } from './steps';
 import { type Mark, type Timeline, timelineOf } from './timeline';
@@ -201,12 +203,10 @@ interface Outcome {
 }
 
 async function play(outcome: Outcome, svg: string): Promise<void> {
-  print(`\n  ${paint('1', '$ imaginary up examples/shop')}`);
-  const run = await must('up', '--json', __dirname);
-  const up = JSON.parse(run.stdout);
-  print(indent(up.text ?? `${up.cluster} is up`));
+  print(`\n  ${paint('1', `$ cd ${relative(process.cwd(), __dirname) || '.'}`)}`);
+  await show('up');
   const log = followEvents();
-  const shop: Shop = { pid: up.pid, names: (await ps()).map((h) => h.name), log, marks: [], curls: [] };
+  const shop: Shop = { pid: platformPid(), names: (await ps()).map((h) => h.name), log, marks: [], curls: [] };
   try {
     for (const [i, step] of STEPS.entries()) {
       print(`\n${paint('1;36', `${i + 1}/${STEPS.length}  ${step.title}`)}`);
@@ -262,7 +262,7 @@ function draw(shop: Shop, file: string): string {
 
 async function main(): Promise<number> {
   const { values } = parseArgs({ options: { svg: { type: 'string' } } });
-  const svg = resolve(values.svg ?? resolve(__dirname, '.imaginary', 'timeline.svg'));
+  const svg = resolve(values.svg ?? resolve(STATE, 'timeline.svg'));
   const outcome: Outcome = { held: [], failed: [], hosts: [] };
   print(
     paint(

@@ -6,7 +6,8 @@ import { createInterface } from 'node:readline';
 import type { ClusterEvent } from './timeline';
 
 const CLI = resolve(__dirname, '../../assets/cli/imaginary.js');
-const STATE = resolve(__dirname, '.imaginary');
+/** Where `up` in this folder keeps what it has to keep. */
+export const STATE = resolve(__dirname, '.imaginary');
 
 export interface HostStatus {
   readonly name: string;
@@ -32,9 +33,9 @@ export function commandLine(args: readonly string[]): string {
   return `imaginary ${args.map((arg) => (/^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg}'`)).join(' ')}`;
 }
 
+/** In this folder, as if typed here. */
 function start(args: readonly string[]): ChildProcess {
-  const [name, ...rest] = args;
-  return spawn(process.execPath, [CLI, name, '--state', STATE, ...rest], { stdio: ['ignore', 'pipe', 'pipe'] });
+  return spawn(process.execPath, [CLI, ...args], { cwd: __dirname, stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
 export function imaginary(...args: string[]): Promise<Run> {
@@ -59,6 +60,11 @@ export async function must(...args: string[]): Promise<Run> {
 
 export async function ps(): Promise<HostStatus[]> {
   return JSON.parse((await must('ps', '--json')).stdout).hosts;
+}
+
+/** The process that `up` left running. */
+export function platformPid(): number {
+  return JSON.parse(readFileSync(resolve(STATE, 'platform.json'), 'utf8')).pid;
 }
 
 export interface EventLog {
