@@ -51,6 +51,8 @@ export type ShimRequest =
       /** Virtual address of the destination. */
       readonly address: number;
       readonly port: number;
+      /** The incarnation that the shim could not connect to; 0: it has not tried. */
+      readonly epoch: number;
     }
   | {
       readonly op: 'listen';
@@ -93,10 +95,11 @@ export function decodeRequest(message: Buffer): ShimRequest {
   const address = message.readUInt32LE(REQUEST.address);
   const port = message.readUInt16LE(REQUEST.port);
   const cookie = message.readBigUInt64LE(REQUEST.cookie);
+  const epoch = Number(message.readBigUInt64LE(REQUEST.epoch));
   switch (op) {
     case OP.connect: {
       const nonBlocking = (message.readUInt32LE(REQUEST.flags) & FLAG_NONBLOCK) !== 0;
-      return { op: 'connect', pid, nonBlocking, cookie, address, port };
+      return { op: 'connect', pid, nonBlocking, cookie, address, port, epoch };
     }
     case OP.listen: {
       const number = message.readUInt32LE(REQUEST.scope);
@@ -106,7 +109,7 @@ export function decodeRequest(message: Buffer): ShimRequest {
       return { op: 'listen', pid, cookie, port, real, realPort: message.readUInt16LE(REQUEST.real_port), scope };
     }
     case OP.stale:
-      return { op: 'stale', pid, address, port, epoch: Number(message.readBigUInt64LE(REQUEST.epoch)) };
+      return { op: 'stale', pid, address, port, epoch };
     case OP.log: {
       const text = message.toString('utf8', REQUEST_SIZE).split('\0', 1)[0];
       return { op: 'log', pid, text };

@@ -2,6 +2,17 @@
  * A supervisor for one command of the operator's: joins a running cluster as a client (or as a visitor of a declared
  * host) and serves the shim under that command. No life cycle: it lasts as long as its caller keeps it. For `cli`.
  */
+import { loadNative } from '../../native/load';
+import { openSession } from '../control/session';
+import { CLIENT_IDENTITY } from '../protocol/psk';
+import { RUN_DIR_ENV } from '../protocol/shim';
+import { findShim, underShim } from './environment';
+import type { Log } from './log';
+import { createMember, type Member } from './member';
+import { inspectCommand } from './program';
+import { openRunDir } from './run-dir';
+
+export { ProgramError } from './program';
 
 export interface ClientOptions {
   /** `address:port` of the seed's control network. */
@@ -43,4 +54,70 @@ export interface Client {
   /** Rejects when the seed ends this client's membership (the cluster goes down). Never resolves. */
   readonly ended: Promise<never>;
   close(): Promise<void>;
+}
+
+/** The seed has ended the membership of a client. */
+export class ClientEndedError extends Error {
+  readonly code = 'CLIENT_ENDED';
+  constructor(readonly reason: string) {
+    super(`the cluster has ended this command's membership: ${reason}`);
+    this.name = 'ClientEndedError';
+  }
+}
+
+/**
+ * Joins a running cluster.
+ * @throws ControlError when the seed cannot be reached before `signal` is aborted, or says no
+ */
+export async function startClient(options: ClientOptions): Promise<Client> {
+  const { seed, secret, as, flat } = options;
+  const log: Log = (_level, message) => options.log?.(message);
+  const native = loadNative(options.nativeDir);
+  let member: Member | undefined;
+  let end: (error: Error) => void = () => undefined;
+  const ended = new Promise<never>((_, reject) => {
+    end = reject;
+  });
+  // Whoever does not ask need not be told.
+  ended.catch(() => undefined);
+
+  const session = await openSession({
+    seed,
+    secret,
+    identity: CLIENT_IDENTITY,
+    join: () => ({ ...(as === undefined ? {} : { host: as, visitor: true }), flat, ports: [] }),
+    onWelcome: () => member?.refresh(),
+    onLocation: (location) => void member?.locations.apply(location),
+    onStop: (reason) => end(new ClientEndedError(reason)),
+    signal: options.signal,
+    log,
+  });
+  try {
+    const runDir = openRunDir(options.runDir, native);
+    const { welcome } = session;
+    member = createMember({ native, runDir, welcome, flat, settleTime: 0, visitor: as !== undefined, log });
+  } catch (error) {
+    session.close();
+    throw error;
+  }
+  const joined = member;
+  joined.attach(session);
+
+  const env = { [RUN_DIR_ENV]: options.runDir };
+  const shimFor = (path: string) => findShim(inspectCommand([path]).libc, options.shimDir);
+  const close = async () => {
+    joined.close();
+    await session.leave({ outcome: 'released' });
+  };
+  return {
+    self: { name: session.welcome.self.name, address: session.welcome.self.address },
+    env,
+    environmentFor: (command, base, cwd = process.cwd()) => {
+      const { libc } = inspectCommand(command, base.PATH, cwd);
+      return underShim(base, options.runDir, findShim(libc, options.shimDir));
+    },
+    shimFor,
+    ended,
+    close,
+  };
 }

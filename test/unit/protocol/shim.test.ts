@@ -30,6 +30,7 @@ test('connect, listen, stale and log requests', () => {
     cookie: 99n,
     address: 0x64400101,
     port: 6379,
+    epoch: 0,
   });
 
   const listen = request(OP.listen);

@@ -1,0 +1,112 @@
+/** What a host's guests are doing right now, as far as the kernel tells any user. */
+import type { NativeAddon } from '../../native';
+import { CLOSE, CLOSE_WAIT, LISTEN, readTcpSockets, type TcpSocket, TIME_WAIT, TIME_WAIT_LENGTH } from './proc-net';
+import type { GuestProcess, GuestProcesses } from './processes';
+import { socketInodes } from './processes';
+
+export interface Activity {
+  /** CPU time that guests used since the last look, in milliseconds. */
+  readonly cpu: number;
+  /** Open connections to or from others; those of the host with itself do not count. */
+  readonly connections: number;
+  /** Whether bytes moved on one of them since the last look, or one is new. */
+  readonly moved: boolean;
+  /** Connections that wait in a guest's queue to be accepted. */
+  readonly queued: number;
+  /** A connection that came and went: this many milliseconds ago. */
+  readonly closed?: number;
+  /** All sockets of the network namespace. */
+  readonly sockets: readonly TcpSocket[];
+}
+
+export interface ActivityOptions {
+  readonly processes: GuestProcesses;
+  readonly native: Pick<NativeAddon, 'tcpTraffic'>;
+  /** Real addresses that are this host's alone (network `flat`). Empty: all of the namespace's are. */
+  readonly addresses: readonly number[];
+  /** Real port that the supervisor's own connections go to. */
+  readonly seedPort: number;
+  /** Bytes are only counted where they matter. */
+  readonly countBytes: boolean;
+}
+
+/** @returns look: what is going on, compared with the last look */
+export function watchActivity(options: ActivityOptions): () => Activity {
+  const { processes, native, countBytes } = options;
+  let before = new Map<number, GuestProcess>();
+  let traffic = new Map<number, bigint>();
+  let first = true;
+
+  return () => {
+    const guests = processes.list();
+    const sockets = readTcpSockets();
+    const inodes = new Set(guests.flatMap(({ pid }) => socketInodes(pid)));
+    const open = connectionsOf(sockets, inodes);
+    const now = new Map(guests.map((p) => [p.pid, p]));
+    const cpu = first ? 0 : cpuSince(before, now);
+    before = now;
+    let moved = false;
+    if (countBytes) {
+      const counts = bytesOf(open, native.tcpTraffic());
+      moved = [...counts].some(([inode, count]) => traffic.get(inode) !== count);
+      traffic = counts;
+    }
+    first = false;
+    const queued = sockets
+      .filter((socket) => socket.state === LISTEN && inodes.has(socket.inode))
+      .reduce((sum, socket) => sum + socket.receiveQueue, 0);
+    return { cpu, connections: open.length, moved, queued, closed: lastClosed(sockets, options), sockets };
+  };
+}
+
+function connectionsOf(sockets: readonly TcpSocket[], inodes: ReadonlySet<number>): TcpSocket[] {
+  const own = sockets.filter((socket) => inodes.has(socket.inode) && isOpen(socket));
+  const ends = new Set(own.map((s) => `${s.local}:${s.localPort}-${s.remote}:${s.remotePort}`));
+  return own.filter((s) => !ends.has(`${s.remote}:${s.remotePort}-${s.local}:${s.localPort}`));
+}
+
+/**
+ * A connection that the other side has closed (CLOSE_WAIT) holds nothing, unless there is something left to send: clients'
+ * pools keep such descriptors for as long as they like.
+ */
+function isOpen(socket: TcpSocket): boolean {
+  if (socket.state === CLOSE_WAIT) return socket.sendQueue > 0;
+  return socket.state !== LISTEN && socket.state !== CLOSE && socket.state !== TIME_WAIT;
+}
+
+/** Where the kernel does not count, what waits in a socket's queues has to do. */
+function bytesOf(open: readonly TcpSocket[], counters: BigUint64Array | null): Map<number, bigint> {
+  if (!counters) return new Map(open.map((s) => [s.inode, BigInt(s.sendQueue + s.receiveQueue)]));
+  const inodes = new Set(open.map((s) => s.inode));
+  const counts = new Map<number, bigint>();
+  for (let i = 0; i < counters.length; i += 2) {
+    const inode = Number(counters[i]);
+    if (inodes.has(inode)) counts.set(inode, counters[i + 1]);
+  }
+  return counts;
+}
+
+/** CPU time of all guests; that of children which ended between two looks is in their parents' accounts. */
+function cpuSince(before: ReadonlyMap<number, GuestProcess>, now: ReadonlyMap<number, GuestProcess>): number {
+  let sum = 0;
+  for (const p of now.values()) {
+    const last = before.get(p.pid);
+    const same = last?.started === p.started ? last : undefined;
+    sum += p.cpu - (same?.cpu ?? 0) + p.childrenCpu - (same?.childrenCpu ?? 0);
+  }
+  for (const p of before.values()) {
+    // Its parent's account just took over what was counted as its own.
+    if (now.get(p.pid)?.started !== p.started && now.has(p.parent)) sum -= p.cpu + p.childrenCpu;
+  }
+  return Math.max(0, sum);
+}
+
+/** How long ago the last connection of this host with another was closed, as TIME_WAIT tells (of either end, if both are here). */
+function lastClosed(sockets: readonly TcpSocket[], { addresses, seedPort }: ActivityOptions): number | undefined {
+  const own = (address: number) => addresses.includes(address);
+  const ages = sockets
+    .filter((s) => s.state === TIME_WAIT && s.remotePort !== seedPort && s.localPort !== seedPort)
+    .filter((s) => (addresses.length > 0 ? own(s.local) !== own(s.remote) : s.local !== s.remote))
+    .map((s) => Math.max(0, TIME_WAIT_LENGTH - s.timer));
+  return ages.length > 0 ? Math.min(...ages) : undefined;
+}

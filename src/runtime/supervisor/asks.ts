@@ -1,0 +1,125 @@
+/**
+ * Guests' questions to the seed: where is this port of that host? One question per port at a time, however many guests
+ * wait for its answer. Questions outlive the connection to the seed, and the session too: while the host is suspended
+ * they wait for the next one.
+ */
+import { type Answer, AskError, type Session } from '../control/session';
+
+export interface AskOptions {
+  /** The incarnation that a guest found unreachable. */
+  readonly staleEpoch?: number;
+  /** Aborted: this caller waits no longer. */
+  readonly signal?: AbortSignal;
+}
+
+export interface Asks {
+  /** Number of questions that somebody waits for. */
+  readonly pending: number;
+  /** @throws AskError */
+  ask(host: string, port: number, options?: AskOptions): Promise<Answer>;
+  /** Asks through this session from now on; undefined: hold everything. */
+  use(session: Pick<Session, 'ask'> | undefined): void;
+  /** Fails everything that waits. */
+  close(reason: string): void;
+}
+
+interface Question {
+  readonly host: string;
+  readonly port: number;
+  staleEpoch?: number;
+  readonly waiters: Set<{ resolve(answer: Answer): void; reject(error: AskError): void }>;
+  readonly deadline: NodeJS.Timeout;
+  /** Ends the present attempt. */
+  attempt?: AbortController;
+}
+
+/** No allocation can take longer than the longest function runs; the seed's own deadlines are much shorter. */
+const LONGEST = 900_000;
+
+export function createAsks(): Asks {
+  const questions = new Map<string, Question>();
+  let session: Pick<Session, 'ask'> | undefined;
+
+  const settle = (
+    question: Question,
+    act: (waiter: { resolve(a: Answer): void; reject(e: AskError): void }) => void,
+  ) => {
+    clearTimeout(question.deadline);
+    questions.delete(`${question.host}:${question.port}`);
+    question.attempt?.abort();
+    for (const waiter of question.waiters) act(waiter);
+  };
+  const fail = (question: Question, error: AskError) => settle(question, (waiter) => waiter.reject(error));
+
+  const send = (question: Question) => {
+    question.attempt?.abort();
+    question.attempt = undefined;
+    if (!session) return;
+    const attempt = new AbortController();
+    question.attempt = attempt;
+    const { host, port, staleEpoch } = question;
+    session.ask(host, port, { staleEpoch, signal: attempt.signal }).then(
+      (answer) => {
+        if (question.attempt === attempt) settle(question, (waiter) => waiter.resolve(answer));
+      },
+      (error: AskError) => {
+        // An attempt that was given up for a better one (or for none, until the next session) settles nothing.
+        if (question.attempt === attempt) fail(question, error);
+      },
+    );
+  };
+
+  const open = (host: string, port: number, staleEpoch: number | undefined): Question => {
+    const question: Question = {
+      host,
+      port,
+      staleEpoch,
+      waiters: new Set(),
+      deadline: setTimeout(() => fail(question, new AskError('ETIMEDOUT', `no answer for ${host}:${port}`)), LONGEST),
+    };
+    question.deadline.unref();
+    questions.set(`${host}:${port}`, question);
+    return question;
+  };
+
+  return {
+    get pending() {
+      return questions.size;
+    },
+    ask: (host, port, { staleEpoch, signal } = {}) =>
+      new Promise((resolve, reject) => {
+        const there = questions.get(`${host}:${port}`);
+        const question = there ?? open(host, port, staleEpoch);
+        const onAbort = () => {
+          question.waiters.delete(waiter);
+          waiter.reject(new AskError('ETIMEDOUT', 'given up by the caller'));
+          if (question.waiters.size === 0) settle(question, () => undefined);
+        };
+        const done = () => signal?.removeEventListener('abort', onAbort);
+        const waiter = {
+          resolve: (answer: Answer) => {
+            done();
+            resolve(answer);
+          },
+          reject: (error: AskError) => {
+            done();
+            reject(error);
+          },
+        };
+        question.waiters.add(waiter);
+        if (signal?.aborted) return onAbort();
+        signal?.addEventListener('abort', onAbort, { once: true });
+        const newDoubt = staleEpoch !== undefined && staleEpoch > (question.staleEpoch ?? -1);
+        if (newDoubt) question.staleEpoch = staleEpoch;
+        if (!there || newDoubt) send(question);
+      }),
+    use: (next) => {
+      session = next;
+      for (const question of questions.values()) send(question);
+    },
+    close: (reason) => {
+      session = undefined;
+      for (const question of [...questions.values()]) fail(question, new AskError('ENETUNREACH', reason));
+    },
+  };
+}

@@ -1,0 +1,157 @@
+/** Starts a host's guest, forwards what it writes, and stops it with everything that came from it. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { closeSync, existsSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { join } from 'node:path';
+import type { ManifestHost } from '../../manifest/manifest';
+import type { NativeAddon } from '../../native';
+import { TABLE_FILE } from '../protocol/shim';
+import { findShim, GUEST_ENV, guestEnvironment, underShim } from './environment';
+import { forwardLines, type Stream, type Write } from './log';
+import { type GuestProcess, type GuestProcesses, trackGuests } from './processes';
+import { inspectCommand, ProgramError } from './program';
+
+export interface GuestOptions {
+  readonly host: Pick<ManifestHost, 'name' | 'command' | 'environment' | 'workingDirectory'>;
+  readonly runDir: string;
+  readonly native: Pick<NativeAddon, 'pipe'>;
+  /** What the function process has. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Where the shims are; see `findShim`. */
+  readonly shimDir?: string;
+  readonly write: Write;
+}
+
+/** How a guest ended. */
+export interface GuestExit {
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+  /** For people, when the guest did not end by its own decision. */
+  readonly reason?: string;
+}
+
+export interface Guest {
+  readonly pid: number;
+  readonly processes: GuestProcesses;
+  /** Resolves when nothing of the guest runs any more and all it wrote is in the log. */
+  readonly exited: Promise<GuestExit>;
+  /** SIGTERM to every process of the guest, SIGKILL to those that are left after `grace` milliseconds. */
+  stop(grace: number): Promise<void>;
+  /** At once, without waiting: for the end of the supervisor itself. */
+  kill(): void;
+}
+
+/** How often a guest that became a daemon is looked after: it is nobody's child, so its end is no event. */
+const DAEMON_CHECK = 500;
+const STOP_CHECK = 20;
+/** What is still in the pipes when the last process has ended is read; a process of ours that we do not know may hold one open. */
+const OUTPUT_LIMIT = 500;
+
+/**
+ * Starts the command of a host.
+ * @throws ProgramError when there is no such program, or the shim cannot be preloaded into it
+ */
+export function startGuest(options: GuestOptions): Guest {
+  const { host, runDir, native, write } = options;
+  const command = host.command ?? [];
+  const cwd = host.workingDirectory;
+  if (!existsSync(cwd)) throw new ProgramError('not-found', cwd, 'there is no such working directory');
+  const environment = guestEnvironment(host.name, host.environment, options.environment);
+  const program = inspectCommand(command, environment.PATH, cwd);
+  const mark = randomBytes(8).toString('hex');
+  const env = underShim({ ...environment, [GUEST_ENV]: mark }, runDir, findShim(program.libc, options.shimDir));
+  const processes = trackGuests({ environment: `${GUEST_ENV}=${mark}`, mapped: join(runDir, TABLE_FILE) });
+
+  const outputs: Array<Promise<void>> = [];
+  const pipeTo = (stream: Stream): number => {
+    const [readEnd, writeEnd] = native.pipe();
+    const lines = forwardLines(host.name, stream, write);
+    const socket = new Socket({ fd: readEnd, readable: true, writable: false });
+    outputs.push(
+      new Promise((resolve) => {
+        socket.on('data', lines.push);
+        socket.on('error', () => undefined);
+        socket.on('close', () => {
+          lines.end();
+          resolve();
+        });
+      }),
+    );
+    sockets.push(socket);
+    return writeEnd;
+  };
+  const sockets: Socket[] = [];
+  const ends = [pipeTo('stdout'), pipeTo('stderr')];
+  let child: ChildProcess;
+  try {
+    // `detached`: a session and a process group of its own.
+    child = spawn(program.file, command.slice(1), {
+      argv0: command[0],
+      cwd,
+      env,
+      stdio: ['ignore', ...ends],
+      detached: true,
+    });
+  } finally {
+    for (const end of ends) closeSync(end);
+  }
+  if (child.pid !== undefined) processes.add(child.pid);
+
+  const signalAll = (signal: NodeJS.Signals): GuestProcess[] => {
+    const alive = processes.list();
+    for (const { pid } of alive) sendSignal(pid, signal);
+    return alive;
+  };
+  const killAll = async () => {
+    // Again and again: what is being killed may fork.
+    for (const limit = performance.now() + 2_000; performance.now() < limit; ) {
+      if (signalAll('SIGKILL').length === 0) return;
+      await pause(STOP_CHECK);
+    }
+  };
+
+  const ended = new Promise<GuestExit>((resolve) => {
+    child.once('error', (error) =>
+      resolve({ exitCode: 127, signal: null, reason: `${program.file}: ${error.message}` }),
+    );
+    child.once('exit', (exitCode, signal) => resolve({ exitCode, signal }));
+  });
+  const exited = ended.then(async (exit) => {
+    // A first process that ends well and leaves others behind has become a daemon.
+    if (exit.exitCode === 0) while (processes.list().length > 0) await pause(DAEMON_CHECK);
+    else await killAll();
+    const limit = setTimeout(() => {
+      for (const socket of sockets) socket.destroy();
+    }, OUTPUT_LIMIT);
+    await Promise.all(outputs);
+    clearTimeout(limit);
+    return exit;
+  });
+
+  return {
+    pid: child.pid ?? 0,
+    processes,
+    exited,
+    stop: async (grace) => {
+      signalAll('SIGTERM');
+      for (const limit = performance.now() + grace; performance.now() < limit; ) {
+        if (processes.list().length === 0) break;
+        await pause(STOP_CHECK);
+      }
+      await killAll();
+      await exited;
+    },
+    kill: () => void signalAll('SIGKILL'),
+  };
+}
+
+function sendSignal(pid: number, signal: NodeJS.Signals) {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // it ended meanwhile
+  }
+}
+
+const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));

@@ -1,0 +1,109 @@
+/**
+ * A host that lives in this sandbox: its guest, and its membership of the network. It outlives the invocations that started
+ * and resumed it.
+ */
+import type { ManifestHost } from '../../manifest/manifest';
+import type { NativeAddon } from '../../native';
+import type { Session, Welcome } from '../control/session';
+import { type Activity, watchActivity } from './activity';
+import { type Guest, type GuestExit, startGuest } from './guest';
+import { busyNow, type Look } from './idleness';
+import type { Log, Write } from './log';
+import { createMember, type Member } from './member';
+import { ProgramError } from './program';
+import type { RunDir } from './run-dir';
+
+export interface LifeOptions {
+  readonly entry: ManifestHost;
+  readonly welcome: Welcome;
+  readonly native: NativeAddon;
+  readonly runDir: RunDir;
+  readonly flat?: number;
+  readonly seedPort: number;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly shimDir?: string;
+  readonly log: Log;
+  readonly write: Write;
+}
+
+export interface Life {
+  readonly entry: ManifestHost;
+  readonly member: Member;
+  /** Absent: the command could not be started; `exited` says why. */
+  readonly guest?: Guest;
+  readonly exited: Promise<GuestExit>;
+  /** `exited` has come about. */
+  readonly ended: boolean;
+  /** What the guests are doing, compared with the last look. Closed listeners are dropped. */
+  look(): Look;
+  /** Whether something keeps the host from being suspended at this moment. */
+  isNeeded(): boolean;
+  /** Stops the guests and gives back what the host used. */
+  end(grace: number): Promise<void>;
+}
+
+/** Puts a host into the sandbox: first its network, then its guest. */
+export function startLife(options: LifeOptions, session: Pick<Session, 'ask' | 'ports' | 'report'>): Life {
+  const { entry, native, runDir, log } = options;
+  const member = createMember({ ...options, settleTime: entry.settleTime, visitor: false });
+  member.attach(session);
+
+  const fail = (error: ProgramError): Life => {
+    const reason = `host '${entry.name}': ${error.message}`;
+    log('error', reason, { file: error.file, code: error.code });
+    return {
+      entry,
+      member,
+      exited: Promise.resolve({ exitCode: error.exitCode, signal: null, reason }),
+      ended: true,
+      look: () => ({ cpu: 0, connections: 0, moved: false, queued: 0, pending: 0 }),
+      isNeeded: () => true,
+      end: async () => member.close(),
+    };
+  };
+  let guest: Guest;
+  try {
+    guest = startGuest({ ...options, host: entry, runDir: runDir.path });
+  } catch (error) {
+    if (error instanceof ProgramError) return fail(error);
+    member.close();
+    throw error;
+  }
+  const command = entry.command!.join(' ');
+  log('info', 'the guest was started', { pid: guest.pid, command });
+  session.report('guest-started', { pid: guest.pid, command });
+
+  let activity: () => Activity = watchActivity({
+    processes: guest.processes,
+    native,
+    addresses: member.addresses,
+    seedPort: options.seedPort,
+    countBytes: entry.release === 'no-traffic',
+  });
+  const look = (): Look => {
+    const now = activity();
+    member.listeners.check(now.sockets);
+    member.service.sweep();
+    return { ...now, pending: member.asks.pending };
+  };
+  let ended = false;
+  void guest.exited.then(() => {
+    ended = true;
+  });
+  return {
+    entry,
+    member,
+    guest,
+    exited: guest.exited,
+    get ended() {
+      return ended;
+    },
+    look,
+    isNeeded: () => busyNow(look(), entry.release) !== undefined,
+    end: async (grace) => {
+      activity = () => ({ cpu: 0, connections: 0, moved: false, queued: 0, sockets: [] });
+      await guest.stop(grace);
+      member.close();
+    },
+  };
+}

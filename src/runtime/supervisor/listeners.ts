@@ -1,0 +1,87 @@
+/** What the guests of this host listen on: told by their shims, checked against the kernel's own list. */
+import type { PortMapping } from '../protocol/location';
+import type { OwnPort } from './locations';
+import { LISTEN, type TcpSocket } from './proc-net';
+
+export interface ListenersOptions {
+  /** A host that listens somewhere is settled when no listener was added for this long, in milliseconds. */
+  readonly settleTime: number;
+  /** Whether the socket with this inode belongs to a guest; undefined: cannot be told. */
+  readonly onChange: (ports: readonly OwnPort[], settled: boolean) => void;
+  readonly onListening: (port: OwnPort) => void;
+}
+
+export interface Listeners {
+  readonly ports: readonly OwnPort[];
+  readonly settled: boolean;
+  add(port: OwnPort): void;
+  /** The port that a connection to this host's own virtual address goes to. */
+  find(port: number): OwnPort | undefined;
+  /** Drops listeners that are closed. */
+  check(sockets: readonly TcpSocket[]): void;
+  close(): void;
+}
+
+/** A listener may be announced a moment before the kernel lists it. */
+const YOUNG = 1_000;
+
+export function createListeners(options: ListenersOptions): Listeners {
+  const open = new Map<string, { readonly port: OwnPort; readonly since: number }>();
+  let settled = false;
+  let timer: NodeJS.Timeout | undefined;
+  const ports = () => [...open.values()].map((entry) => entry.port);
+  const settle = () => {
+    settled = true;
+    options.onChange(ports(), settled);
+  };
+
+  return {
+    get ports() {
+      return ports();
+    },
+    get settled() {
+      return settled;
+    },
+    add: (port) => {
+      const key = `${port.scope}:${port.port}`;
+      const before = open.get(key);
+      open.set(key, { port, since: performance.now() });
+      // Forked workers and servers that call listen() twice announce the same listener again.
+      const same = before?.port.real === port.real && before.port.realPort === port.realPort;
+      if (same) return;
+      settled = false;
+      clearTimeout(timer);
+      timer = setTimeout(settle, options.settleTime);
+      timer.unref();
+      options.onChange(ports(), settled);
+      if (!before) options.onListening(port);
+    },
+    find: (port) => ports().find((p) => p.port === port && p.scope !== 'loopback'),
+    check: (sockets) => {
+      const listening = sockets.filter((socket) => socket.state === LISTEN);
+      let changed = false;
+      for (const [key, { port, since }] of open) {
+        if (performance.now() - since < YOUNG || listening.some((socket) => isListener(socket, port))) continue;
+        open.delete(key);
+        changed = true;
+      }
+      if (!changed) return;
+      if (open.size === 0) {
+        // Nothing listens any more: whoever asks waits for a listener again, as at the start.
+        clearTimeout(timer);
+        settled = false;
+      }
+      options.onChange(ports(), settled);
+    },
+    close: () => clearTimeout(timer),
+  };
+}
+
+function isListener(socket: TcpSocket, port: OwnPort): boolean {
+  return socket.localPort === port.realPort && (socket.local === port.real || socket.local === 0);
+}
+
+/** What other hosts may know of a host's ports. */
+export function publicPorts(ports: readonly OwnPort[]): PortMapping[] {
+  return ports.filter((p) => p.scope !== 'loopback').map(({ port, realPort, scope }) => ({ port, realPort, scope }));
+}

@@ -1,0 +1,104 @@
+/** What this host knows of the others and of its own ports, kept in the table that its guests map. */
+import { parseAddress } from '../../manifest/address';
+import type { Location } from '../protocol/location';
+import type { Scope } from '../protocol/shim';
+import { type HostState, layoutTable, type PortRow, type TableSpec, writeTable } from '../protocol/table';
+import { direct } from '../transport/direct';
+import type { Destination } from '../transport/transport';
+
+/** A listening port of this host's guests. */
+export interface OwnPort {
+  /** The port as the guest knows it. */
+  readonly port: number;
+  /** What is really bound. */
+  readonly real: number;
+  readonly realPort: number;
+  readonly scope: Scope;
+}
+
+export interface Locations {
+  /** Virtual address of this host. */
+  readonly self: number;
+  /** The host of the cluster that has this virtual address. */
+  hostAt(address: number): string | undefined;
+  /** A port of another host that is known to listen. */
+  find(host: string, port: number): Destination | undefined;
+  /** Takes over a location; false when a newer one is known. */
+  apply(location: Location): boolean;
+  /** A guest found that this incarnation of `host` cannot be connected to: ask from now on. */
+  distrust(host: string, epoch: number): void;
+  /** The epoch that the seed should doubt when `host` is asked for next. */
+  distrusted(host: string): number | undefined;
+  /** Everything may have changed unseen. */
+  forget(): void;
+  setOwnPorts(ports: readonly OwnPort[]): void;
+}
+
+/** @param map maps the table's file, given its size */
+export function openLocations(spec: TableSpec, map: (size: number) => ArrayBuffer): Locations {
+  const layout = layoutTable(spec);
+  const writer = writeTable(map(layout.size), layout);
+  const self = parseAddress(spec.self.address)!;
+  const nameAt = new Map(spec.directory.map((entry) => [parseAddress(entry.address)!, entry.name]));
+  const addressOf = new Map([...nameAt].map(([address, name]) => [name, address]));
+  const known = new Map<string, Location>();
+  const doubts = new Map<string, number>();
+  let own: readonly OwnPort[] = [];
+
+  const rowsOf = (location: Location): PortRow[] => {
+    const address = addressOf.get(location.host);
+    const route = stateOf(location).direct;
+    if (address === undefined || !route) return [];
+    return location.ports
+      .filter((p) => p.scope !== 'loopback')
+      .map(({ port, realPort, scope }) => ({ address, port, real: route.real, realPort, scope }));
+  };
+  const stateOf = (location: Location): HostState => {
+    const address = addressOf.get(location.host) ?? 0;
+    if (location.state !== 'running') return { address };
+    // Only what guests can reach without us may be in the table.
+    const route = direct.open({ location, port: 0, realPort: 0 });
+    return { address, direct: route && { real: route.real, epoch: route.epoch } };
+  };
+  const write = (hosts: Iterable<HostState>) => {
+    const mine = own.map((p) => ({ address: self, ...p }));
+    writer.write(hosts, [...mine, ...[...known.values()].flatMap(rowsOf)]);
+  };
+  const drop = (hosts: readonly string[]) => {
+    for (const host of hosts) known.delete(host);
+    write(hosts.map((host) => ({ address: addressOf.get(host) ?? 0 })));
+  };
+
+  return {
+    self,
+    hostAt: (address) => nameAt.get(address),
+    find: (host, port) => {
+      const location = known.get(host);
+      const mapping = location?.ports.find((p) => p.port === port && p.scope !== 'loopback');
+      return location?.state === 'running' && mapping ? { location, port, realPort: mapping.realPort } : undefined;
+    },
+    apply: (location) => {
+      const before = known.get(location.host);
+      if (before && before.epoch > location.epoch) return false;
+      doubts.delete(location.host);
+      // A visitor is not the host whose name it has: guests ask for that one.
+      if (addressOf.get(location.host) === self) return true;
+      known.set(location.host, location);
+      write([stateOf(location)]);
+      return true;
+    },
+    distrust: (host, epoch) => {
+      const location = known.get(host);
+      // Doubts about an incarnation that has been replaced since are settled already.
+      if (location && location.epoch > epoch) return;
+      doubts.set(host, epoch);
+      if (location) drop([host]);
+    },
+    distrusted: (host) => doubts.get(host),
+    forget: () => drop([...known.keys()]),
+    setOwnPorts: (ports) => {
+      own = ports;
+      write([]);
+    },
+  };
+}

@@ -1,0 +1,138 @@
+/**
+ * Which processes of this machine are this host's guests, from /proc alone: the one that was started, its descendants,
+ * whatever shares a session with one of them, and daemons that left all of that behind but still carry the mark.
+ */
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+
+export interface GuestProcess {
+  readonly pid: number;
+  readonly parent: number;
+  readonly session: number;
+  /** In clock ticks after boot: with the pid it names a process for good. */
+  readonly started: number;
+  readonly zombie: boolean;
+  /** CPU time of the process itself, and of its children that ended and were waited for, in milliseconds. */
+  readonly cpu: number;
+  readonly childrenCpu: number;
+}
+
+export interface GuestProcesses {
+  /** The guest's first process, which leads a session of its own. */
+  add(pid: number): void;
+  /** All guest processes that are alive, as of now. */
+  list(): GuestProcess[];
+}
+
+export interface Marks {
+  /** Set by us for guests alone: an environment entry `NAME=VALUE`. */
+  readonly environment: string;
+  /** A file that every guest under the shim maps, and that nobody else does. */
+  readonly mapped: string;
+}
+
+/** USER_HZ, which is 100 on both of Lambda's architectures. */
+const MS_PER_TICK = 10;
+
+export function trackGuests(marks: Marks): GuestProcesses {
+  /** Guests by pid, with their start time, so that a reused number is not one. */
+  const guests = new Map<number, number>();
+  /** Others that were looked at closely, so that it happens once. */
+  const strangers = new Map<number, number>();
+  /** Sessions of first processes; they stay known when those have ended before they were ever listed. */
+  const roots = new Set<number>();
+
+  return {
+    add: (pid) => void roots.add(pid),
+    list: () => {
+      const all = new Map<number, GuestProcess>();
+      for (const name of readdirSync('/proc')) {
+        const first = name.charCodeAt(0);
+        if (first < 48 || first > 57) continue;
+        const found = readProcess(Number(name));
+        if (found && found.pid !== process.pid) all.set(found.pid, found);
+      }
+      const known = (p: GuestProcess) => guests.get(p.pid) === p.started;
+      for (const [pid, started] of guests) if (all.get(pid)?.started !== started) guests.delete(pid);
+      for (const [pid, started] of strangers) if (all.get(pid)?.started !== started) strangers.delete(pid);
+      // Whatever comes from a guest is one; repeated, since /proc is in no order of descent.
+      for (let grew = true; grew; ) {
+        grew = false;
+        const sessions = new Set([...guests.keys()].map((pid) => all.get(pid)?.session).filter(isOfGuests));
+        for (const session of roots) sessions.add(session);
+        for (const p of all.values()) {
+          if (known(p)) continue;
+          const marked = () => strangers.get(p.pid) !== p.started && hasMark(p.pid, marks);
+          if (guests.has(p.parent) || sessions.has(p.session) || marked()) {
+            guests.set(p.pid, p.started);
+            grew = true;
+          } else strangers.set(p.pid, p.started);
+        }
+      }
+      const alive = [...all.values()].filter((p) => known(p) && !p.zombie);
+      // The number of a session without processes may be used anew.
+      for (const session of roots) if (!alive.some((p) => p.session === session)) roots.delete(session);
+      return alive;
+    },
+  };
+}
+
+/** Sessions that guests made are theirs alone; 0 is the kernel's, ours has the supervisor in it. */
+function isOfGuests(session: number | undefined): session is number {
+  return session !== undefined && session !== 0 && session !== ownSession();
+}
+
+let own: number | undefined;
+function ownSession(): number {
+  own ??= readProcess(process.pid)?.session ?? 0;
+  return own;
+}
+
+function readProcess(pid: number): GuestProcess | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // The second field is the name, in parentheses, and may itself hold spaces and parentheses.
+    const f = text.slice(text.lastIndexOf(')') + 2).split(' ', 20);
+    return {
+      pid,
+      zombie: f[0] === 'Z' || f[0] === 'X',
+      parent: Number(f[1]),
+      session: Number(f[3]),
+      cpu: (Number(f[11]) + Number(f[12])) * MS_PER_TICK,
+      childrenCpu: (Number(f[13]) + Number(f[14])) * MS_PER_TICK,
+      started: Number(f[19]),
+    };
+  } catch {
+    return undefined; // it ended meanwhile
+  }
+}
+
+function hasMark(pid: number, marks: Marks): boolean {
+  try {
+    const environment = readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0');
+    if (environment.includes(marks.environment)) return true;
+    // Programs that set their title (nginx) overwrite that memory.
+    return readFileSync(`/proc/${pid}/maps`, 'latin1').includes(` ${marks.mapped}\n`);
+  } catch {
+    return false; // it ended meanwhile, or belongs to another user
+  }
+}
+
+/** Inodes of the sockets that a process has open. */
+export function socketInodes(pid: number): number[] {
+  const inodes: number[] = [];
+  let names: string[];
+  try {
+    names = readdirSync(`/proc/${pid}/fd`);
+  } catch {
+    return inodes;
+  }
+  for (const name of names) {
+    try {
+      const target = readlinkSync(`/proc/${pid}/fd/${name}`);
+      if (target.startsWith('socket:[')) inodes.push(Number(target.slice(8, -1)));
+    } catch {
+      // closed meanwhile
+    }
+  }
+  return inodes;
+}
