@@ -97,6 +97,7 @@ const project = new awscdk.AwsCdkConstructLibrary({
     '.imaginary/',
     'cdk.out/',
     'cdk-integ.out*/',
+    '/integ/*.snapshot/asset.*',
     'read_lambda_assets*',
     '*.tsbuildinfo',
   ],

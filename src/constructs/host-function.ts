@@ -233,7 +233,7 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
       inlinePolicies: { Host: new iam.PolicyDocument({ statements }) },
     });
     if (props.vpc) {
-      acknowledge(role, {
+      acknowledge(role.node.defaultChild!, {
         'AwsSolutions-IAM5[Resource::*]': "EC2 has no resource-level permissions for Lambda's network interfaces.",
       });
     }

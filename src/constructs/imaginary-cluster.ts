@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { Annotations, Aspects, type IResource, Resource, Stack, Token } from 'aws-cdk-lib';
+import { Annotations, Aspects, type IResource, Resource, Stack, Token, Tokenization } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import type * as iam from 'aws-cdk-lib/aws-iam';
 import * as logs from 'aws-cdk-lib/aws-logs';
@@ -131,7 +131,7 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
     class Import extends ImaginaryClusterBase {
       public readonly clusterName = attrs.clusterName;
       public readonly clusterKey = attrs.clusterKey;
-      public readonly seedEndpoint = `${attrs.seedAddress}:${Token.asString(port)}`;
+      public readonly seedEndpoint = `${attrs.seedAddress}:${Tokenization.stringifyNumber(port)}`;
       public readonly connections = new ec2.Connections({
         securityGroups: attrs.securityGroups,
         defaultPort: ec2.Port.tcp(port),

@@ -206,12 +206,12 @@ export class SeedNode extends Construct implements iam.IGrantable, ec2.IConnecta
 
   /** Runs at every boot, so that a changed manifest or seed arrives with the restart that changed user data causes. */
   private userData(cluster: ImaginaryCluster, manifest: ManifestAsset): ec2.UserData {
-    const install = new s3_assets.Asset(this, 'Install', { path: builtPath('assets', 'seed', 'install.sh') });
+    const installer = new s3_assets.Asset(this, 'Installer', { path: builtPath('assets', 'seed', 'install.sh') });
     const program = new s3_assets.Asset(this, 'Program', { path: builtPath('assets', 'seed', 'seed.js') });
     const files = {
-      install: { bucket: install.s3BucketName, key: install.s3ObjectKey },
-      program: { bucket: program.s3BucketName, key: program.s3ObjectKey },
-      manifest: { bucket: manifest.bucketName, key: manifest.objectKey },
+      Installer: { bucket: installer.s3BucketName, key: installer.s3ObjectKey },
+      Program: { bucket: program.s3BucketName, key: program.s3ObjectKey },
+      Manifest: { bucket: manifest.bucketName, key: manifest.objectKey },
     };
     const objectArn = (file: { bucket: string; key: string }) =>
       Stack.of(this).formatArn({
@@ -221,19 +221,23 @@ export class SeedNode extends Construct implements iam.IGrantable, ec2.IConnecta
         resource: file.bucket,
         resourceName: file.key,
       });
-    this.role.addToPrincipalPolicy(
-      new iam.PolicyStatement({ actions: ['s3:GetObject'], resources: Object.values(files).map(objectArn) }),
-    );
+    // One statement each, kept apart by their ids: merged ones are sorted by ARN, that is, by what the files contain.
+    for (const [name, file] of Object.entries(files)) {
+      const sid = `Read${name}`;
+      this.role.addToPrincipalPolicy(
+        new iam.PolicyStatement({ sid, actions: ['s3:GetObject'], resources: [objectArn(file)] }),
+      );
+    }
     cluster.clusterKey.grantRead(this.role);
 
     const url = (file: { bucket: string; key: string }) => `s3://${file.bucket}/${file.key}`;
     const script = ec2.UserData.forLinux();
     script.addCommands(
-      `until aws s3 cp '${url(files.install)}' /run/imaginary-install.sh; do sleep 5; done`,
+      `until aws s3 cp '${url(files.Installer)}' /run/imaginary-install.sh; do sleep 5; done`,
       [
         'exec bash /run/imaginary-install.sh',
-        `--program '${url(files.program)}'`,
-        `--manifest '${url(files.manifest)}'`,
+        `--program '${url(files.Program)}'`,
+        `--manifest '${url(files.Manifest)}'`,
         `--key-secret '${cluster.clusterKey.secretArn}'`,
         `--address '${this.endpoint}'`,
         `--port '${this.port}'`,
@@ -275,19 +279,19 @@ export class SeedNode extends Construct implements iam.IGrantable, ec2.IConnecta
 
   /** What Session Manager needs; the managed policy for it also allows to read every parameter of the account. */
   private allowSessionManager(): void {
-    this.role.addToPrincipalPolicy(
-      new iam.PolicyStatement({
-        actions: [
-          'ssm:UpdateInstanceInformation',
-          'ssmmessages:CreateControlChannel',
-          'ssmmessages:CreateDataChannel',
-          'ssmmessages:OpenControlChannel',
-          'ssmmessages:OpenDataChannel',
-        ],
-        resources: ['*'],
-      }),
-    );
-    acknowledge(this.role, {
+    const statement = new iam.PolicyStatement({
+      actions: [
+        'ssm:UpdateInstanceInformation',
+        'ssmmessages:CreateControlChannel',
+        'ssmmessages:CreateDataChannel',
+        'ssmmessages:OpenControlChannel',
+        'ssmmessages:OpenDataChannel',
+      ],
+      resources: ['*'],
+    });
+    const policy = new iam.Policy(this, 'SessionManager', { statements: [statement] });
+    this.role.attachInlinePolicy(policy);
+    acknowledge(policy, {
       'AwsSolutions-IAM5[Resource::*]': 'The actions that Session Manager needs have no resource-level permissions.',
     });
   }

@@ -1,0 +1,1 @@
+echo "guest files of the construct tests"
