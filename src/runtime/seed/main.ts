@@ -11,6 +11,9 @@ const log: Log = (level, message, detail = {}) => {
   process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), level, message, ...detail })}\n`);
 };
 
+// Its warning about this Node version is for developers, not for an operator's log.
+process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
+
 async function main(): Promise<void> {
   const flags = parseFlags(process.argv.slice(2));
   if (flags === 'help') return void process.stdout.write(USAGE);
@@ -35,10 +38,6 @@ async function main(): Promise<void> {
   }).catch((error: NodeJS.ErrnoException) => {
     throw new FlagError(`--listen is '${listen}': ${error.message}`);
   });
-  // Loading the SDK takes longer than all of the above: by now, hosts can rejoin meanwhile.
-  startInvoker();
-  await invoke;
-
   let stopping = false;
   const stop = (signal: NodeJS.Signals) => {
     if (stopping) return;
@@ -49,6 +48,10 @@ async function main(): Promise<void> {
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
+
+  // Loading the SDK takes longer than all of the above: by now, hosts can rejoin meanwhile.
+  startInvoker();
+  await invoke;
 }
 
 async function readManifest(file: string) {
@@ -63,5 +66,5 @@ main().catch((error: Error) => {
   const usage = error instanceof FlagError;
   process.stderr.write(`seed: ${usage ? error.message : error.stack}\n`);
   if (usage) process.stderr.write("Try 'seed.js --help'.\n");
-  process.exitCode = usage ? 2 : 1;
+  process.exit(usage ? 2 : 1);
 });

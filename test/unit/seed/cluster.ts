@@ -1,6 +1,14 @@
 /** A seed, a Lambda API and real control sessions, for tests of the seed. Owns all of them. */
+import { setMaxListeners } from 'node:events';
 import { assignAddresses, formatAddress, type ManifestHost, parseCidr, parseManifest } from '../../../src/manifest';
-import { openSession, readEvents, type Session, type SessionOptions, type Welcome } from '../../../src/runtime/control/client';
+import {
+  AskError,
+  openSession,
+  readEvents,
+  type Session,
+  type SessionOptions,
+  type Welcome,
+} from '../../../src/runtime/control/client';
 import type { ClusterEvent } from '../../../src/runtime/protocol/frames';
 import type { Invocation, InvocationResult } from '../../../src/runtime/protocol/invocation';
 import type { Location, PortMapping } from '../../../src/runtime/protocol/location';
@@ -30,10 +38,14 @@ export interface Cluster {
   readonly logs: string[];
   /** Defines what a host's function does. The default: none is defined. */
   host(name: string, run: (invocation: Invocation) => Promise<InvocationResult>): void;
+  /** A function that listens on these ports and then runs until the seed stops it. */
+  serves(...ports: number[]): (invocation: Invocation) => Promise<InvocationResult>;
   /** Joins the seed as an invocation says. */
   supervise(invocation: Invocation, options?: { ports?: readonly PortMapping[] }): Promise<Supervisor>;
   /** A client, and the locations that it was told of. */
-  client(options?: Partial<SessionOptions>): Promise<Session & { readonly welcome: Welcome; readonly told: Location[] }>;
+  client(
+    options?: Partial<SessionOptions>,
+  ): Promise<Session & { readonly welcome: Welcome; readonly told: Location[] }>;
   access(identity: string): { seed: string; identity: string; secret: Buffer };
   /** The first event, past or future, that matches. */
   event(host: string | null, name: string, match?: (event: ClusterEvent) => boolean): Promise<ClusterEvent>;
@@ -44,6 +56,17 @@ export interface Cluster {
 
 export function mapping(port: number, scope: PortMapping['scope'] = 'any'): PortMapping {
   return { port, realPort: port < 1_024 ? port + 40_000 : port, scope };
+}
+
+/** The errno and reason that an ask fails with. */
+export function failure(ask: Promise<unknown>): Promise<{ errno: string; reason: string }> {
+  return ask.then(
+    () => ({ errno: 'none', reason: '' }),
+    (error) => {
+      if (!(error instanceof AskError)) throw error;
+      return { errno: error.errno, reason: error.message };
+    },
+  );
 }
 
 export async function bootCluster(
@@ -65,6 +88,7 @@ export async function bootCluster(
   const logs: string[] = [];
   const watchers = new Set<() => void>();
   const closing = new AbortController();
+  setMaxListeners(0, closing.signal);
   const sessions = new Set<Session>();
 
   const start = async (listen: string, options: Partial<SeedOptions>) => {
@@ -139,6 +163,15 @@ export async function bootCluster(
     logs,
     host: (name, run) => void lambda.functions.set(`test-${name}`, run),
     supervise,
+    serves:
+      (...ports) =>
+      async (invocation) => {
+        const host = await supervise(invocation);
+        host.session.report('guest-started', { pid: 1 });
+        host.listen(...ports);
+        await host.stopped;
+        return { host: invocation.host, epoch: invocation.epoch, outcome: 'released' };
+      },
     client: async (options = {}) => {
       const told: Location[] = [];
       const session = await openSession({

@@ -12,7 +12,12 @@ export interface LambdaApi {
   readonly endpoint: string;
   readonly functions: Map<string, HostFunction>;
   /** Every invocation that was asked for, also those answered with 429. */
-  readonly requests: Array<{ name: string; invocation: Invocation; headers: Record<string, unknown>; throttled: boolean }>;
+  readonly requests: Array<{
+    name: string;
+    invocation: Invocation;
+    headers: Record<string, unknown>;
+    throttled: boolean;
+  }>;
   /** Closes the connections of open invocations; the functions go on, as they do on Lambda. */
   dropConnections(): void;
   close(): Promise<void>;

@@ -1,0 +1,182 @@
+import { ControlError } from '../../../src/runtime/control/client';
+import { hostIdentity } from '../../../src/runtime/protocol/psk';
+import { bootCluster, type Cluster, failure, type Supervisor } from './cluster';
+
+let cluster: Cluster;
+afterEach(() => cluster.close());
+
+test('killed and restarted in the middle of an allocation: one allocation, and the connect goes through', async () => {
+  cluster = await bootCluster([{ name: 'api' }]);
+  let started: (host: Supervisor) => void = () => undefined;
+  const running = new Promise<Supervisor>((resolve) => (started = resolve));
+  cluster.host('api', async (invocation) => {
+    const host = await cluster.supervise(invocation);
+    host.session.report('guest-started');
+    started(host);
+    await host.stopped;
+    return { host: 'api', epoch: invocation.epoch, outcome: 'released' };
+  });
+  const client = await cluster.client();
+  const { address } = client.welcome.self;
+  const ask = client.ask('api', 80);
+  const host = await running;
+  await cluster.restartSeed({ grace: 2_000 });
+  await cluster.event('api', 'joined', (e) => e.detail.adopted === true);
+  host.listen(80);
+  expect((await ask).location.epoch).toBe(host.invocation.epoch);
+  expect(cluster.lambda.requests).toHaveLength(1);
+  expect(client.welcome.self.address).toBe(address);
+});
+
+test('killed before the function joins: nothing is allocated in the grace time, the function joins the new seed', async () => {
+  cluster = await bootCluster([{ name: 'api' }]);
+  let join: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => (join = resolve));
+  let start: () => void = () => undefined;
+  const started = new Promise<void>((resolve) => (start = resolve));
+  cluster.host('api', async (invocation) => {
+    start();
+    await held;
+    return cluster.serves(80)(invocation);
+  });
+  const client = await cluster.client();
+  const ask = client.ask('api', 80);
+  await started;
+  await cluster.restartSeed({ grace: 1_000 });
+  await cluster.event(null, 'seed-started', (e) => e.detail.graceMs === 1_000);
+  setTimeout(join, 200);
+  await ask;
+  expect(cluster.lambda.requests).toHaveLength(1);
+});
+
+test('joins after the grace time: the newer epoch was answered with 429, so the older one is taken', async () => {
+  cluster = await bootCluster([{ name: 'api' }]);
+  let join: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => (join = resolve));
+  let start: () => void = () => undefined;
+  const started = new Promise<void>((resolve) => (start = resolve));
+  cluster.host('api', async (invocation) => {
+    start();
+    await held;
+    return cluster.serves(80)(invocation);
+  });
+  const client = await cluster.client();
+  const ask = client.ask('api', 80);
+  await started;
+  await cluster.restartSeed({ grace: 50 });
+  await cluster.event('api', 'throttled');
+  join();
+  const { epoch } = (await ask).location;
+  const [first, second] = cluster.lambda.requests;
+  expect(epoch).toBe(first.invocation.epoch);
+  expect(second.throttled).toBe(true);
+  expect(second.invocation.epoch).toBeGreaterThan(epoch);
+});
+
+test('running hosts rejoin with their epoch, and a later epoch is greater', async () => {
+  cluster = await bootCluster([{ name: 'api' }]);
+  let stop: () => void = () => undefined;
+  cluster.host('api', async (invocation) => {
+    const host = await cluster.supervise(invocation);
+    host.listen(80);
+    await new Promise<void>((resolve) => (stop = resolve));
+    return host.exit(0);
+  });
+  const client = await cluster.client();
+  const before = await client.ask('api', 80);
+  await cluster.restartSeed({ grace: 2_000 });
+  const after = await client.ask('api', 80);
+  expect(after.location.epoch).toBe(before.location.epoch);
+  expect(cluster.lambda.requests).toHaveLength(1);
+  stop();
+  await cluster.event('api', 'exited');
+  expect((await client.ask('api', 80)).location.epoch).toBeGreaterThan(before.location.epoch);
+});
+
+test('an adopted host that renews is invoked again by the new seed', async () => {
+  cluster = await bootCluster([{ name: 'api' }]);
+  let renew: () => void = () => undefined;
+  const due = new Promise<void>((resolve) => (renew = resolve));
+  cluster.host('api', async (invocation) => {
+    const host = await cluster.supervise(invocation);
+    host.listen(80);
+    await due;
+    cluster.host('api', cluster.serves(80));
+    await host.session.leave({ outcome: 'renew' });
+    return { host: 'api', epoch: invocation.epoch, outcome: 'renew' };
+  });
+  const client = await cluster.client();
+  const before = await client.ask('api', 80);
+  await cluster.restartSeed({ grace: 1_000 });
+  await client.ask('api', 80);
+  renew();
+  await cluster.event('api', 'renewing');
+  await cluster.event('api', 'rejoined');
+  expect((await client.ask('api', 80)).location.epoch).toBe(before.location.epoch);
+});
+
+test('a lost supervisor: kept for a while, then failed', async () => {
+  cluster = await bootCluster([{ name: 'api' }], { lostAfter: 200 });
+  let lose: () => void = () => undefined;
+  cluster.host('api', async (invocation) => {
+    const host = await cluster.supervise(invocation);
+    host.listen(80);
+    lose = () => host.session.close();
+    return new Promise(() => undefined);
+  });
+  const client = await cluster.client();
+  await client.ask('api', 80);
+  lose();
+  await cluster.event('api', 'disconnected');
+  const { errno, reason } = await failure(client.ask('api', 80));
+  expect(errno).toBe('EHOSTUNREACH');
+  expect(reason).toContain('has not been heard of for 200 ms');
+});
+
+test('a function that crashes while others wait: EHOSTUNREACH without waiting for the bound', async () => {
+  cluster = await bootCluster([{ name: 'api' }]);
+  let crash: (error: Error) => void = () => undefined;
+  cluster.host('api', async (invocation) => {
+    const host = await cluster.supervise(invocation);
+    host.listen(80);
+    await new Promise((_resolve, reject) => (crash = reject)).finally(() => host.session.close());
+    throw new Error('unreachable');
+  });
+  const client = await cluster.client();
+  await client.ask('api', 80);
+  const waits = failure(client.ask('api', 81));
+  await failure(client.ask('nobody', 1));
+  crash(new Error('signal: killed'));
+  expect(await waits).toMatchObject({ errno: 'EHOSTUNREACH', reason: expect.stringContaining('signal: killed') });
+});
+
+test('stale epochs are fenced', async () => {
+  cluster = await bootCluster([{ name: 'api' }]);
+  cluster.host('api', cluster.serves(80));
+  const client = await cluster.client();
+  const { epoch } = (await client.ask('api', 80)).location;
+  const stale = { ...cluster.lambda.requests[0].invocation, epoch: epoch - 1 };
+  const identity = hostIdentity('api', epoch - 1);
+  const secret = cluster.access(identity).secret.toString('base64');
+  const refused = await cluster.supervise({ ...stale, secret }).catch((error: ControlError) => error);
+  expect(refused).toBeInstanceOf(ControlError);
+  expect(refused).toMatchObject({ code: 'fenced', message: expect.stringContaining('has ended') });
+  expect((await client.ask('api', 80)).location.epoch).toBe(epoch);
+});
+
+test('going down: hosts are told to stop, and their ends are waited for', async () => {
+  cluster = await bootCluster([{ name: 'api' }]);
+  let returned = false;
+  cluster.host('api', async (invocation) => {
+    const result = await cluster.serves(80)(invocation);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    returned = true;
+    return result;
+  });
+  const reasons: string[] = [];
+  const client = await cluster.client({ onStop: (reason) => reasons.push(reason) });
+  await client.ask('api', 80);
+  await cluster.seed.stop({ down: true });
+  expect(returned).toBe(true);
+  expect(reasons).toEqual(['the cluster goes down']);
+});
