@@ -135,8 +135,7 @@ describe('logs', () => {
   });
   test('--json: one object per line', async () => {
     const { stdout } = await cluster.imaginary(['logs', 'files', '--json']);
-    for (const line of stdout.trim().split('\n'))
-      expect(JSON.parse(line)).toEqual({ host: 'files', line: expect.any(String) });
+    for (const line of stdout.trim().split('\n')) expect(JSON.parse(line)).toMatchObject({ host: 'files' });
   });
   test('--follow shows what is written from now on', async () => {
     const follower = cluster.follow(['logs', 'files', '--follow']);

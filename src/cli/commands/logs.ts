@@ -3,9 +3,11 @@ import { basename, join } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
 import { isPlatformRunning, readPlatform } from '../../local';
 import { CliError } from '../errors';
+import { logText, parseLogLine } from '../log-line';
 import { type Output, outputTo } from '../output';
 import type { CommonOptions } from '../program';
 import { display, findHost, readManifestFile, stateDirectory } from '../state';
+import { painter } from '../terminal';
 
 interface LogsOptions extends CommonOptions {
   readonly follow?: boolean;
@@ -41,7 +43,11 @@ function lineReader(file: string, host: string, out: Output): LineReader {
   const buffer = Buffer.allocUnsafe(64 * 1024);
   let offset = 0;
   let rest = '';
-  const show = (line: string) => out.result({ host, line }, () => line || ' ');
+  const paint = painter(process.stdout);
+  const show = (line: string) => {
+    const entry = parseLogLine(line, host);
+    out.result(entry, () => logText(entry, paint));
+  };
   return {
     read: (last) => {
       if (existsSync(file)) {

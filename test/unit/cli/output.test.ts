@@ -1,6 +1,7 @@
 import { eventText } from '../../../src/cli/commands/events';
 import { statusText } from '../../../src/cli/commands/ps';
 import { CliError, reportOf, usageError } from '../../../src/cli/errors';
+import { logText, parseLogLine } from '../../../src/cli/log-line';
 import { duration, type Paint, painter, table } from '../../../src/cli/terminal';
 
 const plain: Paint = (_, text) => text;
@@ -87,6 +88,26 @@ test('events: time, host, event, facts', () => {
   expect(eventText({ time, host: null, event: 'seed-started', detail: {} }, plain)).toBe(
     '12:03:04.056 -            seed-started',
   );
+});
+
+describe('logs', () => {
+  const time = new Date(2024, 0, 1, 12, 3, 4, 56).toISOString();
+  const text = (line: object | string) =>
+    logText(parseLogLine(typeof line === 'string' ? line : JSON.stringify(line), 'web'), plain);
+  test("a guest's line is as it wrote it", () => {
+    expect(text({ time, host: 'web', stream: 'stderr', line: 'a "b"' })).toBe('12:03:04.056 a "b"');
+  });
+  test('what supervisor and seed say is marked', () => {
+    expect(text({ time, level: 'warn', host: 'web', message: 'gone', pid: 7, why: 'no file', x: null })).toBe(
+      '12:03:04.056 | gone pid=7 why="no file"',
+    );
+  });
+  test('anything else is shown as it is', () => {
+    expect(text('START RequestId: 1')).toBe('| START RequestId: 1');
+    expect(text('{ not json')).toBe('| { not json');
+    expect(text({ other: 1 })).toBe('| {"other":1}');
+    expect(parseLogLine('START', 'web')).toEqual({ host: 'web', line: 'START' });
+  });
 });
 
 describe('reports of errors', () => {
