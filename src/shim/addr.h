@@ -1,0 +1,33 @@
+/* Socket addresses that stand for IPv4, in one shape. Also the arithmetic of the faces of network `flat`. */
+#ifndef IMAGINARY_ADDR_H
+#define IMAGINARY_ADDR_H
+
+#include "libc.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define IM_LOOPBACK 0x7f000001u
+
+/* How the guest wrote it: as AF_INET, as ::ffff:a.b.c.d, as `::` (then ip is 0) or as ::1 (then ip is 127.0.0.1). */
+enum im_form { IM_FORM_V4, IM_FORM_MAPPED, IM_FORM_V6_ANY, IM_FORM_V6_LOOP };
+
+struct im_addr {
+  uint32_t ip;
+  uint16_t port;
+  uint8_t form;
+};
+
+/* False: another family, a real IPv6 address, or too short. */
+bool addr_read(const void *address, socklen_t size, struct im_addr *read);
+
+/* The form in which an address of this socket family is shown or used: V4 or MAPPED. */
+uint8_t addr_plain_form(int family);
+
+/* Writes it as its form says; the result's size. */
+socklen_t addr_write(const struct im_addr *from, struct sockaddr_storage *to);
+
+/* Gives an address to the guest as the kernel does: cut to the guest's buffer, with the full size told. */
+void addr_give(const struct sockaddr_storage *from, socklen_t size, struct sockaddr *to, socklen_t *to_size);
+
+#endif

@@ -1,0 +1,225 @@
+#include "connect.h"
+
+#include "faces.h"
+#include "init.h"
+#include "pending.h"
+#include "request.h"
+#include "route.h"
+#include "sockets.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <sys/time.h>
+
+#define ASKS 2
+
+uint32_t connect_source(void) { return faces_host(); }
+
+bool connect_worth_asking(int error) {
+  return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH || error == ETIMEDOUT;
+}
+
+/* As the guest's own socket would be refused by a kernel that has the address: by protocol, not by family. */
+static bool is_tcp(int fd) {
+  int protocol = 0;
+  socklen_t size = sizeof protocol;
+  return libc_getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 && protocol == IPPROTO_TCP;
+}
+
+static int tcp_state(int fd) {
+  uint8_t state = TCP_CLOSE;
+  socklen_t size = sizeof state;
+  return libc_getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &size) == 0 ? state : TCP_CLOSE;
+}
+
+enum im_connection connect_state(int fd) {
+  int state = tcp_state(fd);
+  if (state == TCP_SYN_SENT || state == TCP_SYN_RECV) return IM_CONNECTING;
+  return state == TCP_CLOSE ? IM_FAILED : IM_CONNECTED;
+}
+
+static int take_error(int fd) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  return libc_getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : 0;
+}
+
+void connect_reset(int fd) {
+  struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+  take_error(fd);
+  libc_connect(fd, &nowhere, sizeof nowhere);
+}
+
+static struct im_addr real_address(const struct im_addr *to, uint32_t real, uint16_t real_port) {
+  return (struct im_addr){real, real_port, to->form == IM_FORM_V4 ? IM_FORM_V4 : IM_FORM_MAPPED};
+}
+
+/* Fails where the guest has bound the socket itself, and that is right. */
+static void bind_source(int fd, const struct im_addr *to, uint32_t source) {
+  struct sockaddr_storage address;
+  struct im_addr from = real_address(to, source, 0);
+  int on = 1;
+  libc_setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+  socklen_t size = addr_write(&from, &address);
+  libc_bind(fd, (struct sockaddr *)&address, size);
+}
+
+static void remember_peer(int fd, const struct im_addr *to) {
+  struct im_socket socket = {0};
+  uint64_t cookie = sockets_cookie(fd);
+  sockets_get(cookie, &socket);
+  socket.flags = (uint8_t)((socket.flags | IM_HAS_PEER) & ~IM_HAS_ERROR);
+  socket.peer = *to;
+  sockets_put(cookie, &socket);
+}
+
+int connect_real(int fd, const struct im_addr *to, uint32_t real, uint16_t real_port, uint32_t source) {
+  struct sockaddr_storage address;
+  struct im_addr there = real_address(to, real, real_port);
+  if (source) bind_source(fd, to, source);
+  if (!faces_flat() || real_port != to->port || to->form >= IM_FORM_V6_ANY) remember_peer(fd, to);
+  socklen_t size = addr_write(&there, &address);
+  return libc_connect(fd, (struct sockaddr *)&address, size);
+}
+
+void connect_refuse(int fd, const struct im_addr *to, int error) {
+  struct sockaddr_storage address;
+  struct im_addr closed = {.ip = IM_LOOPBACK, .form = IM_FORM_V4};
+  socklen_t size;
+  struct im_socket socket_info = {0};
+  uint64_t cookie = sockets_cookie(fd);
+  if (error != ECONNREFUSED) {
+    sockets_get(cookie, &socket_info);
+    socket_info.flags |= IM_HAS_ERROR;
+    socket_info.error = (uint16_t)error;
+    sockets_put(cookie, &socket_info);
+  }
+  connect_reset(fd);
+  /* A port that is bound and does not listen: nobody else can have it, and the kernel resets who knocks. */
+  int door = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (door < 0) return;
+  size = addr_write(&closed, &address);
+  if (libc_bind(door, (struct sockaddr *)&address, size) == 0 && (size = sizeof address) &&
+      libc_getsockname(door, (struct sockaddr *)&address, &size) == 0 && addr_read(&address, size, &closed)) {
+    closed = real_address(to, closed.ip, closed.port);
+    size = addr_write(&closed, &address);
+    libc_connect(fd, (struct sockaddr *)&address, size);
+  }
+  libc_close(door);
+}
+
+/* ---- the guest's call ---- */
+
+static long send_timeout(int fd) {
+  struct timeval time = {0};
+  socklen_t size = sizeof time;
+  if (libc_getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, &size) != 0) return IM_FOREVER;
+  return time.tv_sec || time.tv_usec ? time.tv_sec * 1000L + (time.tv_usec + 999) / 1000 : IM_FOREVER;
+}
+
+static int failed(int error) {
+  errno = error;
+  return -1;
+}
+
+/* The call ends before the connect does, as it would for a connect of the kernel's. */
+static int leave_pending(int fd, const struct im_addr *to, uint64_t epoch, int reply, int error) {
+  int result = pending_start(fd, to, epoch, reply);
+  return failed(result ? result : error);
+}
+
+/* Blocks until the supervisor knows where `to` is, then connects. */
+static int ask_and_wait(int fd, const struct im_addr *to, uint64_t epoch) {
+  uint64_t cookie = sockets_cookie(fd);
+  for (int asked = 1;; asked++) {
+    struct im_request request = request_connect(cookie, to, epoch, false);
+    struct im_reply answer;
+    int reply = request_ask(&request, true);
+    if (reply < 0) {
+      if (reply == -EMFILE || reply == -ENFILE) return failed(-reply);
+      request_lost();
+      return failed(EHOSTUNREACH);
+    }
+    int result = request_wait(reply, &answer, send_timeout(fd));
+    if (result == -EINTR) return leave_pending(fd, to, epoch, reply, EINTR);
+    if (result == -ETIMEDOUT) return leave_pending(fd, to, epoch, reply, EINPROGRESS);
+    libc_close(reply);
+    if (result != 0) {
+      request_lost();
+      return failed(EHOSTUNREACH);
+    }
+    if (answer.status) return failed(answer.status);
+    if (sockets_cookie(fd) != cookie) return failed(EBADF); /* closed by another thread */
+    if (connect_real(fd, to, answer.real, answer.real_port, connect_source()) == 0) return 0;
+    if (!connect_worth_asking(errno) || asked == ASKS) return -1;
+    epoch = answer.epoch;
+  }
+}
+
+/* The errno of an earlier connect that ended while nobody looked is what the next call reports. */
+static int error_left(int fd) {
+  struct im_socket socket;
+  int error = take_error(fd);
+  if (error == ECONNREFUSED && sockets_get(sockets_cookie(fd), &socket) && socket.flags & IM_HAS_ERROR)
+    error = socket.error;
+  if (error) connect_reset(fd);
+  return error;
+}
+
+static int ask(int fd, const struct sockaddr *address, socklen_t size, const struct im_addr *to, uint64_t epoch) {
+  if (tcp_state(fd) != TCP_CLOSE) return libc_connect(fd, address, size); /* EISCONN, EALREADY and the like */
+  int error = error_left(fd);
+  if (error) return failed(error);
+  int status = fcntl(fd, F_GETFL);
+  if (status < 0) return -1;
+  return status & O_NONBLOCK ? leave_pending(fd, to, epoch, -1, EINPROGRESS) : ask_and_wait(fd, to, epoch);
+}
+
+/* After a direct connect: whether it failed in a way that may only mean that the location was old. */
+static bool went_wrong(int fd, const struct im_addr *to, const struct im_route *route, int result) {
+  int error = result == 0 ? 0 : errno;
+  if (error == EINPROGRESS && connect_state(fd) == IM_FAILED) error = take_error(fd);
+  /* Without blocking, an error at once is the result of an earlier call: the guest is to see it. */
+  else if (connect_worth_asking(error) && fcntl(fd, F_GETFL) & O_NONBLOCK)
+    return false;
+  if (connect_worth_asking(error)) return true;
+  if ((result == 0 || error == EINPROGRESS) && !route_holds(to, route)) {
+    struct im_request stale = request_connect(sockets_cookie(fd), to, route->epoch, false);
+    stale.op = IM_OP_STALE;
+    request_tell(&stale);
+  }
+  return false;
+}
+
+int connect_socket(int fd, const struct sockaddr *address, socklen_t size) {
+  struct im_addr to;
+  if (!im_active() || !addr_read(address, size, &to)) return libc_connect(fd, address, size);
+  struct im_route route = route_find(&to);
+  struct im_guard guard;
+  int saved = errno, real, result;
+  if (route.kind == IM_ROUTE_NATIVE) return libc_connect(fd, address, size);
+  if (!is_tcp(fd)) {
+    errno = saved;
+    if (!pending_enter(fd, &real, &guard)) return libc_connect(fd, address, size);
+    pending_leave(&guard);
+    return failed(EALREADY);
+  }
+  if (route.kind == IM_ROUTE_ASK)
+    result = ask(fd, address, size, &to, 0);
+  else {
+    result = connect_real(fd, &to, route.real, route.real_port, route.source);
+    if (route.kind == IM_ROUTE_DIRECT) {
+      int error = result ? errno : 0;
+      if (went_wrong(fd, &to, &route, result)) {
+        connect_reset(fd);
+        result = ask(fd, address, size, &to, route.epoch);
+      } else if (result)
+        errno = error;
+    }
+  }
+  if (result == 0) errno = saved;
+  return result;
+}

@@ -1,0 +1,30 @@
+/* connect() of stream sockets to addresses that are ours; and its steps, for helper.c. */
+#ifndef IMAGINARY_CONNECT_H
+#define IMAGINARY_CONNECT_H
+
+#include "addr.h"
+
+#include <stdbool.h>
+
+int connect_socket(int fd, const struct sockaddr *to, socklen_t size);
+
+/* libc's connect to where `to` really is, and remembers `to` where arithmetic could not tell it. */
+int connect_real(int fd, const struct im_addr *to, uint32_t real, uint16_t real_port, uint32_t source);
+
+/* The source address for connections to other hosts; 0: as the kernel likes. */
+uint32_t connect_source(void);
+
+/* How far a connecting socket is, without taking its pending error. */
+enum im_connection { IM_CONNECTING, IM_CONNECTED, IM_FAILED };
+enum im_connection connect_state(int fd);
+
+/* Makes a socket whose connect failed fit for another one. */
+void connect_reset(int fd);
+
+/* Gives fd a pending error. The kernel knows it as ECONNREFUSED, the guest reads `error`. */
+void connect_refuse(int fd, const struct im_addr *to, int error);
+
+/* Whether an errno may only mean that the location was old. */
+bool connect_worth_asking(int error);
+
+#endif

@@ -1,0 +1,28 @@
+#include "faces.h"
+
+#include "addr.h"
+#include "table.h"
+
+bool faces_flat(void) { return table_cluster()->flat_base != 0; }
+
+uint32_t faces_host(void) {
+  const struct im_cluster *cluster = table_cluster();
+  return cluster->flat_base ? cluster->flat_base | (cluster->self & 0xffff) : 0;
+}
+
+uint32_t faces_loop(void) {
+  const struct im_cluster *cluster = table_cluster();
+  return cluster->flat_base ? cluster->flat_loop | (cluster->self & 0xffff) : IM_LOOPBACK;
+}
+
+bool faces_virtual(uint32_t real, uint32_t *address) {
+  const struct im_cluster *cluster = table_cluster();
+  if (!cluster->flat_base) return false;
+  if (real == faces_loop()) {
+    *address = IM_LOOPBACK;
+    return true;
+  }
+  if ((real & 0xffff0000u) != cluster->flat_base) return false;
+  *address = (cluster->base & 0xffff0000u) | (real & 0xffffu);
+  return table_is_virtual(*address);
+}

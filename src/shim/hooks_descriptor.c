@@ -1,0 +1,41 @@
+/* A descriptor that is watched, closed or replaced while a placeholder stands at it. */
+#include "hook.h"
+#include "init.h"
+#include "pending.h"
+#include "watches.h"
+
+HOOK(int, epoll_ctl, (int set, int op, int fd, struct epoll_event *event)) {
+  int result = libc_epoll_ctl(set, op, fd, event);
+  if (result == 0 && im_active()) watches_note(set, op, fd, event);
+  return result;
+}
+
+HOOK(int, close, (int fd)) {
+  struct im_guard guard;
+  int real;
+  if (!pending_enter(fd, &real, &guard)) return libc_close(fd);
+  pending_forget(fd);
+  int result = libc_close(fd);
+  pending_leave(&guard);
+  return result;
+}
+
+HOOK(int, dup2, (int from, int to)) {
+  struct im_guard guard;
+  int real;
+  if (from == to || !pending_enter(to, &real, &guard)) return libc_dup2(from, to);
+  int result = libc_dup2(from, to);
+  if (result >= 0) pending_forget(to);
+  pending_leave(&guard);
+  return result;
+}
+
+HOOK(int, dup3, (int from, int to, int flags)) {
+  struct im_guard guard;
+  int real;
+  if (from == to || !pending_enter(to, &real, &guard)) return libc_dup3(from, to, flags);
+  int result = libc_dup3(from, to, flags);
+  if (result >= 0) pending_forget(to);
+  pending_leave(&guard);
+  return result;
+}

@@ -1,0 +1,29 @@
+#include "libc.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdatomic.h>
+
+/* dlsym gives a data pointer; POSIX promises that the round trip through a union works. */
+#define IM_DEFINE(type, name, parameters, arguments, missing) \
+  static _Atomic(void *) at_##name; \
+  type libc_##name parameters { \
+    union { \
+      void *pointer; \
+      type(*call) parameters; \
+    } found = {atomic_load_explicit(&at_##name, memory_order_relaxed)}; \
+    if (__builtin_expect(!found.pointer, 0)) { \
+      found.pointer = dlsym(RTLD_NEXT, #name); \
+      if (!found.pointer) { \
+        errno = ENOSYS; \
+        return missing; \
+      } \
+      atomic_store_explicit(&at_##name, found.pointer, memory_order_relaxed); \
+    } \
+    return found.call arguments; \
+  }
+IM_LIBC_FUNCTIONS(IM_DEFINE)
+
+#define IM_RESOLVE(type, name, parameters, arguments, missing) \
+  atomic_store_explicit(&at_##name, dlsym(RTLD_NEXT, #name), memory_order_relaxed);
+void libc_resolve(void) { IM_LIBC_FUNCTIONS(IM_RESOLVE) }

@@ -1,0 +1,75 @@
+/* The real functions behind the wrappers. The logic calls libc_X; for static guests X is another implementation. */
+#ifndef IMAGINARY_LIBC_H
+#define IMAGINARY_LIBC_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <netdb.h>
+#include <spawn.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/utsname.h>
+
+/* X(return type, name, parameters, arguments, what a call returns when this libc has no such function) */
+#define IM_LIBC_FUNCTIONS(X) \
+  X(int, connect, (int fd, const struct sockaddr *to, socklen_t size), (fd, to, size), -1) \
+  X(int, bind, (int fd, const struct sockaddr *to, socklen_t size), (fd, to, size), -1) \
+  X(int, listen, (int fd, int backlog), (fd, backlog), -1) \
+  X(int, accept, (int fd, struct sockaddr *from, socklen_t *size), (fd, from, size), -1) \
+  X(int, accept4, (int fd, struct sockaddr *from, socklen_t *size, int flags), (fd, from, size, flags), -1) \
+  X(int, getsockname, (int fd, struct sockaddr *name, socklen_t *size), (fd, name, size), -1) \
+  X(int, getpeername, (int fd, struct sockaddr *name, socklen_t *size), (fd, name, size), -1) \
+  X(int, getsockopt, (int fd, int level, int option, void *value, socklen_t *size), (fd, level, option, value, size), \
+    -1) \
+  X(int, setsockopt, (int fd, int level, int option, const void *value, socklen_t size), \
+    (fd, level, option, value, size), -1) \
+  X(int, epoll_ctl, (int set, int op, int fd, struct epoll_event *event), (set, op, fd, event), -1) \
+  X(int, close, (int fd), (fd), -1) \
+  X(int, dup2, (int from, int to), (from, to), -1) \
+  X(int, dup3, (int from, int to, int flags), (from, to, flags), -1) \
+  X(int, getaddrinfo, \
+    (const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **result), \
+    (name, service, hints, result), EAI_SYSTEM) \
+  X(int, getnameinfo, \
+    (const struct sockaddr *address, socklen_t size, char *host, socklen_t host_size, char *service, \
+     socklen_t service_size, int flags), \
+    (address, size, host, host_size, service, service_size, flags), EAI_SYSTEM) \
+  X(struct hostent *, gethostbyname, (const char *name), (name), 0) \
+  X(struct hostent *, gethostbyname2, (const char *name, int family), (name, family), 0) \
+  X(int, gethostbyname_r, \
+    (const char *name, struct hostent *entry, char *buffer, size_t size, struct hostent **result, int *error), \
+    (name, entry, buffer, size, result, error), -1) \
+  X(int, gethostbyname2_r, \
+    (const char *name, int family, struct hostent *entry, char *buffer, size_t size, struct hostent **result, \
+     int *error), \
+    (name, family, entry, buffer, size, result, error), -1) \
+  X(struct hostent *, gethostbyaddr, (const void *address, socklen_t size, int family), (address, size, family), 0) \
+  X(int, gethostbyaddr_r, \
+    (const void *address, socklen_t length, int family, struct hostent *entry, char *buffer, size_t size, \
+     struct hostent **result, int *error), \
+    (address, length, family, entry, buffer, size, result, error), -1) \
+  X(int, gethostname, (char *name, size_t size), (name, size), -1) \
+  X(int, uname, (struct utsname *name), (name), -1) \
+  X(int, execve, (const char *path, char *const argv[], char *const envp[]), (path, argv, envp), -1) \
+  X(int, execvpe, (const char *file, char *const argv[], char *const envp[]), (file, argv, envp), -1) \
+  X(int, fexecve, (int fd, char *const argv[], char *const envp[]), (fd, argv, envp), -1) \
+  X(int, execveat, (int dir, const char *path, char *const argv[], char *const envp[], int flags), \
+    (dir, path, argv, envp, flags), -1) \
+  X(int, posix_spawn, \
+    (pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes, \
+     char *const argv[], char *const envp[]), \
+    (pid, path, actions, attributes, argv, envp), ENOSYS) \
+  X(int, posix_spawnp, \
+    (pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes, \
+     char *const argv[], char *const envp[]), \
+    (pid, file, actions, attributes, argv, envp), ENOSYS)
+
+#define IM_DECLARE(type, name, parameters, arguments, missing) type libc_##name parameters;
+IM_LIBC_FUNCTIONS(IM_DECLARE)
+#undef IM_DECLARE
+
+/* Looks all of them up now, so that nothing is looked up later between fork and exec. */
+void libc_resolve(void);
+
+#endif

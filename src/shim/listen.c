@@ -1,0 +1,155 @@
+#include "listen.h"
+
+#include "addr.h"
+#include "faces.h"
+#include "init.h"
+#include "pending.h"
+#include "request.h"
+#include "sockets.h"
+#include "table.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+
+/*
+ * Real ports for the ports below 1024, which no guest may bind on Lambda. Above the usual ephemeral range, and always the
+ * same, so that a second bind of the port fails or shares (SO_REUSEPORT) as the kernel has it.
+ */
+#define LOW_PORTS 64512
+
+/* How long listen() waits for the table to list the port. */
+#define ANNOUNCE_MS 5000
+
+static bool is_stream(int fd) {
+  int type = 0;
+  socklen_t size = sizeof type;
+  return libc_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+}
+
+static bool is_v6_only(int fd) {
+  int only = 0;
+  socklen_t size = sizeof only;
+  return libc_getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &size) == 0 && only;
+}
+
+static bool is_loopback(const struct im_addr *address) { return address->ip == IM_LOOPBACK; }
+
+/* Whether an address that a guest binds is one of those that we stand for. */
+static bool is_own(const struct im_addr *address) {
+  return address->ip == 0 || is_loopback(address) || address->ip == table_cluster()->self;
+}
+
+static int bind_at(int fd, uint8_t form, uint32_t ip, uint16_t port) {
+  struct sockaddr_storage address;
+  struct im_addr at = {ip, port, form};
+  socklen_t size = addr_write(&at, &address);
+  return libc_bind(fd, (struct sockaddr *)&address, size);
+}
+
+/* Binds at a real address, to the port itself where that is allowed and free of our own mappings. */
+static int bind_port(int fd, uint8_t form, uint32_t real, const struct im_addr *to) {
+  uint32_t self = table_cluster()->self;
+  struct im_port listed;
+  uint16_t port = to->port && to->port < 1024 ? LOW_PORTS + to->port : to->port;
+  unsigned scopes = is_loopback(to) ? 1u << IM_SCOPE_LOOPBACK : IM_SCOPES_REMOTE;
+  if (to->port && table_find_port(self, to->port, scopes, &listed) && listed.real == real) port = listed.real_port;
+  int result = bind_at(fd, form, real, port);
+  /* Taken by another port of ours that had to move there. */
+  if (result != 0 && errno == EADDRINUSE && table_find_real_port(self, real, port, &listed) && listed.port != to->port)
+    result = bind_at(fd, form, real, 0);
+  return result;
+}
+
+static void remember(int fd, const struct im_addr *to, uint8_t flags) {
+  struct im_socket socket = {.flags = IM_HAS_LOCAL | flags, .local = *to};
+  if (!socket.local.port) {
+    struct sockaddr_storage address;
+    struct im_addr bound;
+    socklen_t size = sizeof address;
+    if (libc_getsockname(fd, (struct sockaddr *)&address, &size) == 0 && addr_read(&address, size, &bound))
+      socket.local.port = bound.port;
+  }
+  sockets_put(sockets_cookie(fd), &socket);
+}
+
+int listen_bind(int fd, const struct sockaddr *address, socklen_t size) {
+  struct im_addr to;
+  if (!im_active() || !addr_read(address, size, &to) || !is_own(&to)) return libc_bind(fd, address, size);
+  int saved = errno, result;
+  if (!is_stream(fd)) {
+    errno = saved;
+    return libc_bind(fd, address, size);
+  }
+  uint8_t form = to.form == IM_FORM_V4 ? IM_FORM_V4 : IM_FORM_MAPPED, flags = 0;
+  uint32_t real = is_loopback(&to) ? faces_loop() : faces_host();
+  if (form == IM_FORM_MAPPED && is_v6_only(fd)) {
+    /* The cluster speaks IPv4 only: such a listener is granted, somewhere where it disturbs no other host. */
+    if (to.form == IM_FORM_MAPPED) return libc_bind(fd, address, size);
+    flags = IM_HIDDEN;
+    result = bind_at(fd, IM_FORM_V6_LOOP, 0, 0);
+  } else {
+    result = bind_port(fd, form, real, &to);
+    if (result != 0 && errno == EADDRINUSE && to.form == IM_FORM_V6_LOOP && faces_flat()) {
+      /* [::1]:port next to 127.0.0.1:port is no conflict natively. */
+      flags = IM_HIDDEN;
+      result = bind_at(fd, IM_FORM_V6_LOOP, 0, 0);
+    }
+  }
+  if (result == 0) {
+    remember(fd, &to, flags);
+    errno = saved;
+  }
+  return result;
+}
+
+/* listen() without bind(): the kernel would choose a port at the wildcard. */
+static void bind_unbound(int fd) {
+  struct sockaddr_storage address;
+  struct im_addr at;
+  socklen_t size = sizeof address;
+  if (!faces_flat() || libc_getsockname(fd, (struct sockaddr *)&address, &size) != 0) return;
+  if (!addr_read(&address, size, &at) || at.port || at.ip || !is_stream(fd)) return;
+  (void)listen_bind(fd, (struct sockaddr *)&address, size);
+}
+
+/* Tells the supervisor, and returns when the table lists the port. */
+static void announce(int fd) {
+  struct sockaddr_storage address;
+  struct im_addr at;
+  struct im_socket socket = {0};
+  struct im_reply answer;
+  socklen_t size = sizeof address;
+  if (libc_getsockname(fd, (struct sockaddr *)&address, &size) != 0 || !addr_read(&address, size, &at)) return;
+  uint64_t cookie = sockets_cookie(fd);
+  bool known = sockets_get(cookie, &socket) && socket.flags & IM_HAS_LOCAL;
+  if (known && socket.flags & IM_HIDDEN) return;
+  if (faces_flat() && at.ip != faces_host() && at.ip != faces_loop()) return;
+  struct im_request request = {.op = IM_OP_LISTEN,
+                               .cookie = cookie,
+                               .address = table_cluster()->self,
+                               .port = known ? socket.local.port : at.port,
+                               .real_port = at.port,
+                               .real = at.ip,
+                               .scope = IM_SCOPE_ANY};
+  if (at.ip == faces_loop())
+    request.scope = IM_SCOPE_LOOPBACK;
+  else if (known && socket.local.ip == table_cluster()->self)
+    request.scope = IM_SCOPE_HOST;
+  int reply = request_ask(&request, true);
+  if (reply < 0 || request_wait(reply, &answer, ANNOUNCE_MS) == -EPIPE) request_lost();
+  if (reply >= 0) libc_close(reply);
+}
+
+int listen_start(int fd, int backlog) {
+  if (!im_active()) return libc_listen(fd, backlog);
+  int saved = errno;
+  bind_unbound(fd);
+  errno = saved;
+  int result = libc_listen(fd, backlog);
+  if (result == 0) {
+    if (is_stream(fd)) announce(fd);
+    errno = saved;
+  }
+  return result;
+}

@@ -1,0 +1,294 @@
+#include "pending.h"
+
+#include "helper.h"
+#include "placeholder.h"
+#include "watches.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/*
+ * One lock, taken only by processes with something pending, always with all signals blocked (connect and close may be
+ * called in signal handlers) and never around anything that waits.
+ */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct im_pending *inbox, *active, *unused;
+static bool running;
+static pid_t owner; /* a vfork child shares this memory but not these descriptors */
+
+static void lock_enter(sigset_t *signals) {
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, signals);
+  pthread_mutex_lock(&lock);
+}
+
+static void lock_leave(const sigset_t *signals) {
+  pthread_mutex_unlock(&lock);
+  pthread_sigmask(SIG_SETMASK, signals, 0);
+}
+
+static struct im_pending *allocate(void) {
+  const size_t size = 64 * 1024;
+  if (!unused) {
+    struct im_pending *slab = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (slab == MAP_FAILED) return 0;
+    for (size_t i = 0; i < size / sizeof *slab; i++) {
+      slab[i].next = unused;
+      unused = &slab[i];
+    }
+  }
+  struct im_pending *pending = unused;
+  unused = pending->next;
+  *pending = (struct im_pending){.fd = -1, .real = IM_NONE, .waker = IM_NONE, .reply = IM_NONE};
+  return pending;
+}
+
+static void release(struct im_pending *pending) {
+  keep_close(&pending->real);
+  keep_close(&pending->waker);
+  keep_close(&pending->reply);
+  pending->stage = IM_STAGE_DEAD;
+  pending->next = unused;
+  unused = pending;
+}
+
+static bool stands_at(const struct im_pending *pending, int fd) {
+  return fd >= 0 && keep_inode(fd) == pending->inode;
+}
+
+static struct im_pending *find(int fd) {
+  for (struct im_pending *list = inbox; list; list = list->next)
+    if (list->fd == fd && stands_at(list, fd)) return list;
+  for (struct im_pending *list = active; list; list = list->next)
+    if (list->fd == fd && list->stage != IM_STAGE_RETIRED && stands_at(list, fd)) return list;
+  return 0;
+}
+
+/* ---- fork ---- */
+
+static sigset_t signals_at_fork;
+
+static void before_fork(void) { lock_enter(&signals_at_fork); }
+
+static void after_fork_in_parent(void) {
+  sigset_t signals = signals_at_fork;
+  lock_leave(&signals);
+}
+
+/*
+ * The child has no helper. It gets the guest's socket back at once: the parent's helper works on the same socket, so it
+ * becomes connected here when it does there. The parent's epoll sets are shared and left alone.
+ */
+static void after_fork_in_child(void) {
+  for (int round = 0; round < 2; round++) {
+    struct im_pending **list = round ? &active : &inbox;
+    while (*list) {
+      struct im_pending *pending = *list;
+      *list = pending->next;
+      if (pending->stage != IM_STAGE_RETIRED && stands_at(pending, pending->fd)) {
+        int cloexec = fcntl(pending->fd, F_GETFD) & FD_CLOEXEC ? O_CLOEXEC : 0;
+        if (keep_valid(&pending->real)) libc_dup3(pending->real.fd, pending->fd, cloexec);
+        watches_mark(pending->fd, false);
+      }
+      release(pending);
+    }
+  }
+  if (running) helper_forget();
+  running = false;
+  after_fork_in_parent();
+}
+
+#ifdef __GLIBC__
+/* What pthread_atfork is made of; itself it is not in every libpthread.so of glibc. */
+extern int __register_atfork(void (*)(void), void (*)(void), void (*)(void), void *);
+#define REGISTER(before, parent, child) __register_atfork(before, parent, child, 0)
+#else
+#define REGISTER(before, parent, child) pthread_atfork(before, parent, child)
+#endif
+
+void pending_start_of_process(void) { REGISTER(before_fork, after_fork_in_parent, after_fork_in_child); }
+
+/* ---- for the guest's threads ---- */
+
+static void discard(struct im_pending *pending, int end) {
+  int saved = errno;
+  if (end >= 0) libc_close(end);
+  release(pending);
+  errno = saved;
+}
+
+static int begin(struct im_pending *pending, int fd) {
+  int end = -1, status = fcntl(fd, F_GETFL), flags = fcntl(fd, F_GETFD);
+  if (status < 0 || flags < 0 || !keep_copy(fd, &pending->real) || !placeholder_make(&end, &pending->waker) ||
+      (!running && !(running = helper_start())) || !watches_mark(fd, true)) {
+    discard(pending, end);
+    return errno == EBADF ? EBADF : ENOBUFS;
+  }
+  pending->fd = fd;
+  pending->inode = keep_inode(end);
+  if (!(status & O_NONBLOCK)) {
+    fcntl(end, F_SETFL, fcntl(end, F_GETFL) & ~O_NONBLOCK);
+    fcntl(pending->real.fd, F_SETFL, status | O_NONBLOCK);
+  }
+  watches_remove(fd);
+  libc_dup3(end, fd, flags & FD_CLOEXEC ? O_CLOEXEC : 0);
+  watches_restore(fd);
+  libc_close(end);
+  pending->next = inbox;
+  inbox = pending;
+  helper_wake();
+  return 0;
+}
+
+/*
+ * The guest closed all descriptors it does not know, ours among them. What was pending cannot be completed: with its
+ * waker closed each placeholder is hung up, which wakes whoever waits.
+ */
+static void abandon(void) {
+  for (int round = 0; round < 2; round++) {
+    struct im_pending **list = round ? &active : &inbox;
+    while (*list) {
+      struct im_pending *pending = *list;
+      *list = pending->next;
+      if (pending->fd >= 0) watches_mark(pending->fd, false);
+      release(pending);
+    }
+  }
+  helper_forget();
+  running = false;
+}
+
+int pending_start(int fd, const struct im_addr *to, uint64_t epoch, int reply) {
+  sigset_t signals;
+  int saved = errno, result = ENOBUFS;
+  lock_enter(&signals);
+  if (owner != getpid()) owner = getpid();
+  if (running && !helper_alive()) abandon();
+  struct im_pending *pending = allocate();
+  if (pending) {
+    pending->to = *to;
+    pending->epoch = epoch;
+    if (reply < 0 || keep_move(reply, &pending->reply)) result = begin(pending, fd);
+    else discard(pending, -1);
+  } else if (reply >= 0)
+    libc_close(reply);
+  lock_leave(&signals);
+  errno = saved;
+  return result;
+}
+
+bool pending_enter(int fd, int *real, struct im_guard *guard) {
+  if (__builtin_expect(!watches_marked(fd), 1)) return false;
+  int saved = errno;
+  struct im_pending *pending = 0;
+  if (getpid() == owner) {
+    lock_enter(&guard->signals);
+    pending = find(fd);
+    if (pending)
+      *real = pending->real.fd;
+    else {
+      watches_mark(fd, false);
+      lock_leave(&guard->signals);
+    }
+  }
+  errno = saved;
+  return pending != 0;
+}
+
+void pending_leave(const struct im_guard *guard) {
+  int saved = errno;
+  lock_leave(&guard->signals);
+  errno = saved;
+}
+
+void pending_forget(int fd) {
+  for (struct im_pending *list = inbox; list; list = list->next)
+    if (list->fd == fd) list->fd = -1;
+  for (struct im_pending *list = active; list; list = list->next)
+    if (list->fd == fd) list->fd = -1;
+  watches_mark(fd, false);
+}
+
+/* ---- for the helper ---- */
+
+struct im_pending *pending_take(void) {
+  sigset_t signals;
+  lock_enter(&signals);
+  struct im_pending *pending = inbox;
+  if (pending) {
+    inbox = pending->next;
+    pending->previous = 0;
+    pending->next = active;
+    if (active) active->previous = pending;
+    active = pending;
+  }
+  lock_leave(&signals);
+  return pending;
+}
+
+struct im_pending *pending_first(void) { return active; }
+
+/* The socket takes over what the guest set at the placeholder meanwhile. */
+static void put_back(struct im_pending *pending, int fd) {
+  int status = fcntl(fd, F_GETFL), flags = fcntl(fd, F_GETFD);
+  int now = fcntl(pending->real.fd, F_GETFL);
+  if ((status ^ now) & O_NONBLOCK) fcntl(pending->real.fd, F_SETFL, (now & ~O_NONBLOCK) | (status & O_NONBLOCK));
+  libc_dup3(pending->real.fd, fd, flags & FD_CLOEXEC ? O_CLOEXEC : 0);
+}
+
+bool pending_swap(struct im_pending *pending, bool connected) {
+  sigset_t signals;
+  lock_enter(&signals);
+  bool there = stands_at(pending, pending->fd) && keep_valid(&pending->real);
+  if (there) {
+    put_back(pending, pending->fd);
+    watches_restore(pending->fd);
+    if (connected) watches_forget(pending->fd);
+  }
+  if (pending->fd >= 0) watches_mark(pending->fd, false);
+  lock_leave(&signals);
+  return there;
+}
+
+void pending_swap_copies(struct im_pending *pending) {
+  sigset_t signals;
+  DIR *folder = opendir("/proc/self/fd");
+  if (!folder) return;
+  lock_enter(&signals);
+  for (struct dirent *entry; (entry = readdir(folder));) {
+    int fd = atoi(entry->d_name);
+    if (entry->d_name[0] != '.' && stands_at(pending, fd) && keep_valid(&pending->real)) put_back(pending, fd);
+  }
+  lock_leave(&signals);
+  closedir(folder);
+}
+
+void pending_free(struct im_pending *pending) {
+  sigset_t signals;
+  lock_enter(&signals);
+  if (pending->next) pending->next->previous = pending->previous;
+  if (pending->previous)
+    pending->previous->next = pending->next;
+  else
+    active = pending->next;
+  release(pending);
+  lock_leave(&signals);
+}
+
+bool pending_rest(void) {
+  sigset_t signals;
+  lock_enter(&signals);
+  bool rest = !inbox && !active;
+  if (rest) {
+    helper_forget();
+    running = false;
+  }
+  lock_leave(&signals);
+  return rest;
+}

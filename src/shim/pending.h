@@ -1,0 +1,71 @@
+/*
+ * Connects that wait while the guest does something else. The guest's own socket is kept aside, a placeholder stands at
+ * its descriptor; when the socket is connected or refused it is put back (the swap), then the waiters are woken.
+ * hooks and connect.c start and look; helper.c does the waiting and calls the part below the line.
+ */
+#ifndef IMAGINARY_PENDING_H
+#define IMAGINARY_PENDING_H
+
+#include "addr.h"
+#include "keep.h"
+
+#include <signal.h>
+#include <stdbool.h>
+
+/* Once per process: what happens to pending connects in a forked child. */
+void pending_start_of_process(void);
+
+/*
+ * Puts a placeholder at fd and has `to` asked for; `reply`, when not -1, is a request that is already under way (it is
+ * taken over). 0, or an errno with nothing changed but `reply` closed.
+ */
+int pending_start(int fd, const struct im_addr *to, uint64_t epoch, int reply);
+
+/*
+ * When a placeholder stands at fd: true, and `real` is the guest's socket, which stays where it is until pending_leave.
+ * Costs one memory access for any other descriptor.
+ */
+struct im_guard {
+  sigset_t signals;
+};
+bool pending_enter(int fd, int *real, struct im_guard *guard);
+void pending_leave(const struct im_guard *guard);
+
+/* Between enter and leave: the guest closes fd or puts something else there. */
+void pending_forget(int fd);
+
+/* ---- for helper.c ---- */
+
+enum im_stage { IM_STAGE_NEW, IM_STAGE_ASKED, IM_STAGE_CONNECTING, IM_STAGE_RETIRED, IM_STAGE_DEAD };
+
+struct im_pending {
+  struct im_pending *next, *previous;
+  enum im_stage stage;
+  int fd;         /* the guest's number; -1: the guest gave it up */
+  ino_t inode;    /* of the placeholder's end at fd */
+  struct im_kept real, waker, reply;
+  struct im_addr to;
+  uint64_t epoch; /* of the location that did not work, for the next question */
+  int asked;
+  int step; /* RETIRED: how far */
+  int64_t retired;
+};
+
+/* The next connect that nobody looks after yet. */
+struct im_pending *pending_take(void);
+
+/* First of those that are looked after; only the helper removes. */
+struct im_pending *pending_first(void);
+
+/* Puts the socket back. False: the guest's number is something else by now. */
+bool pending_swap(struct im_pending *pending, bool connected);
+
+/* The same for a duplicate that the guest made of the placeholder. */
+void pending_swap_copies(struct im_pending *pending);
+
+void pending_free(struct im_pending *pending);
+
+/* True when nothing is left to do: from then on the helper does not exist. */
+bool pending_rest(void);
+
+#endif

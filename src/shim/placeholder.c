@@ -1,0 +1,38 @@
+#include "placeholder.h"
+
+#include "libc.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+bool placeholder_make(int *end, struct im_kept *waker) {
+  int pair[2], small = 1;
+  char filler[4096];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) return false;
+  if (!keep_move(pair[1], waker)) {
+    int saved = errno;
+    libc_close(pair[0]);
+    errno = saved;
+    return false;
+  }
+  memset(filler, 0, sizeof filler);
+  libc_setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+  while (send(pair[0], filler, sizeof filler, MSG_NOSIGNAL) > 0) continue;
+  *end = pair[0];
+  return true;
+}
+
+void placeholder_drain(const struct im_kept *waker) {
+  char filler[4096];
+  while (keep_valid(waker) && recv(waker->fd, filler, sizeof filler, MSG_DONTWAIT) > 0) continue;
+}
+
+void placeholder_poke(const struct im_kept *waker) {
+  if (keep_valid(waker)) (void)send(waker->fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+bool placeholder_gone(const struct im_kept *waker) {
+  struct pollfd wanted = {.fd = waker->fd};
+  return !keep_valid(waker) || (poll(&wanted, 1, 0) == 1 && wanted.revents & (POLLHUP | POLLERR | POLLNVAL));
+}

@@ -1,0 +1,105 @@
+#include "request.h"
+
+#include "init.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+struct im_request request_connect(uint64_t cookie, const struct im_addr *to, uint64_t epoch, bool nonblocking) {
+  return (struct im_request){.op = IM_OP_CONNECT,
+                             .flags = nonblocking ? IM_FLAG_NONBLOCK : 0,
+                             .cookie = cookie,
+                             .address = to->ip,
+                             .port = to->port,
+                             .epoch = epoch};
+}
+
+/* The socket's path, by way of a descriptor of its folder when it is too long for a socket address. */
+static bool supervisor_address(struct sockaddr_un *to, int *folder) {
+  const char *directory = im_directory();
+  *to = (struct sockaddr_un){.sun_family = AF_UNIX};
+  *folder = -1;
+  if (strlen(directory) + sizeof "/" IM_SHIM_SOCKET <= sizeof to->sun_path) {
+    snprintf(to->sun_path, sizeof to->sun_path, "%.90s/" IM_SHIM_SOCKET, directory);
+    return true;
+  }
+  *folder = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (*folder < 0) return false;
+  snprintf(to->sun_path, sizeof to->sun_path, "/proc/self/fd/%d/" IM_SHIM_SOCKET, *folder);
+  return true;
+}
+
+static int send_request(const struct im_request *request, int pass, bool wait) {
+  struct im_request message = *request;
+  message.magic = IM_REQUEST_MAGIC;
+  message.version = IM_VERSION;
+  message.pid = (uint32_t)getpid();
+  union {
+    struct cmsghdr header;
+    char space[CMSG_SPACE(sizeof(int))];
+  } control = {0};
+  struct sockaddr_un to;
+  int folder;
+  if (!supervisor_address(&to, &folder)) return -errno;
+  struct iovec text = {&message, sizeof message};
+  struct msghdr all = {.msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &text, .msg_iovlen = 1};
+  if (pass >= 0) {
+    control.header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof pass), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    memcpy(CMSG_DATA(&control.header), &pass, sizeof pass);
+    all.msg_control = &control;
+    all.msg_controllen = sizeof control.space;
+  }
+  int result = 0;
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0)
+    result = -errno;
+  else {
+    while (sendmsg(fd, &all, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT)) < 0 && (result = -errno) == -EINTR) result = 0;
+    libc_close(fd);
+  }
+  if (folder >= 0) libc_close(folder);
+  return result;
+}
+
+void request_tell(const struct im_request *request) {
+  int saved = errno;
+  (void)send_request(request, -1, false);
+  errno = saved;
+}
+
+int request_ask(const struct im_request *request, bool wait) {
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return -errno;
+  int result = send_request(request, pair[1], wait);
+  libc_close(pair[1]);
+  if (result == 0) return pair[0];
+  libc_close(pair[0]);
+  return result;
+}
+
+static int receive(int fd, struct im_reply *reply, int flags) {
+  ssize_t size = recv(fd, reply, sizeof *reply, flags);
+  if (size < 0) return errno == EINTR || errno == EAGAIN ? -errno : -EPIPE;
+  return size == sizeof *reply && reply->magic == IM_REPLY_MAGIC && reply->status >= 0 ? 0 : -EPIPE;
+}
+
+int request_wait(int fd, struct im_reply *reply, long milliseconds) {
+  if (milliseconds == IM_FOREVER) return receive(fd, reply, 0);
+  struct pollfd wanted = {.fd = fd, .events = POLLIN};
+  int ready = poll(&wanted, 1, milliseconds > INT_MAX ? INT_MAX : (int)milliseconds);
+  if (ready == 0) return -ETIMEDOUT;
+  return ready < 0 ? -errno : receive(fd, reply, MSG_DONTWAIT);
+}
+
+int request_take(int fd, struct im_reply *reply) { return receive(fd, reply, MSG_DONTWAIT); }
+
+void request_lost(void) {
+  static bool said;
+  im_complain(&said, "imaginary: this host's supervisor does not answer; other hosts are unreachable\n");
+}

@@ -1,0 +1,23 @@
+/* Where a connect goes. Reads the table only. */
+#ifndef IMAGINARY_ROUTE_H
+#define IMAGINARY_ROUTE_H
+
+#include "addr.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct im_route {
+  enum { IM_ROUTE_NATIVE, IM_ROUTE_LOCAL, IM_ROUTE_DIRECT, IM_ROUTE_ASK } kind;
+  uint32_t real; /* LOCAL, DIRECT: connect there */
+  uint16_t real_port;
+  uint32_t source; /* bind to this first, so that the other side knows who it is; 0: do not */
+  uint64_t epoch;  /* of the location that was used */
+};
+
+struct im_route route_find(const struct im_addr *to);
+
+/* Whether the location that a DIRECT route was made from still holds. */
+bool route_holds(const struct im_addr *to, const struct im_route *route);
+
+#endif

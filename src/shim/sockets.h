@@ -1,0 +1,33 @@
+/*
+ * What guests asked for, by SO_COOKIE, where the kernel's own answer would differ: a cache in a file that all guests
+ * of the host map. Lock-free; old entries make room for new ones, and every reader has an answer without it.
+ */
+#ifndef IMAGINARY_SOCKETS_H
+#define IMAGINARY_SOCKETS_H
+
+#include "addr.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define IM_HAS_LOCAL 1u  /* bound by the guest to `local` */
+#define IM_HAS_PEER 2u   /* connected by the guest to `peer` */
+#define IM_HAS_ERROR 4u  /* the pending ECONNREFUSED really is `error` */
+#define IM_HIDDEN 8u     /* bound where nobody looks (IPv6-only): never announced */
+
+struct im_socket {
+  uint8_t flags;
+  uint16_t error;
+  struct im_addr local, peer;
+};
+
+/* Maps DIRECTORY/sockets, or memory of this process and its children when the file cannot be used. */
+void sockets_open(const char *directory);
+
+/* SO_COOKIE; 0 when fd is no socket. */
+uint64_t sockets_cookie(int fd);
+
+bool sockets_get(uint64_t cookie, struct im_socket *socket);
+void sockets_put(uint64_t cookie, const struct im_socket *socket);
+
+#endif

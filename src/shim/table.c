@@ -1,0 +1,224 @@
+#include "table.h"
+
+#include "libc.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stddef.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A writer holds the seqlock for microseconds; after so many looks it is taken for dead. */
+#define LOOKS 20000
+
+/* Everything that a reader computes with is copied here when it is validated: the mapping may be written at any time. */
+static struct {
+  const uint32_t *seq, *ports_count;
+  const struct im_host *hosts;
+  const struct im_name *names;
+  const struct im_port *ports;
+  const char *strings;
+  uint32_t hosts_count, names_capacity, ports_capacity, strings_size;
+  struct im_cluster cluster;
+} table;
+
+static bool inside(uint32_t offset, uint64_t count, size_t each, size_t size) {
+  return offset % 4 == 0 && offset >= sizeof(struct im_table_header) && offset <= size && count * each <= size - offset;
+}
+
+static bool usable(const void *map, size_t size) {
+  struct im_table_header header;
+  memcpy(&header, map, sizeof header);
+  if (header.magic != IM_TABLE_MAGIC || header.version != IM_VERSION || header.file_size > size) return false;
+  size = header.file_size;
+  if (size < sizeof header || header.cidr_prefix < 1 || header.cidr_prefix > 32) return false;
+  if (!inside(header.hosts_offset, header.hosts_count, sizeof(struct im_host), size)) return false;
+  if (!inside(header.names_offset, header.names_capacity, sizeof(struct im_name), size)) return false;
+  if (!inside(header.ports_offset, header.ports_capacity, sizeof(struct im_port), size)) return false;
+  if (header.strings_offset > size || header.strings_size > size - header.strings_offset) return false;
+  if (header.hosts_offset % 8 || !header.strings_size || header.hostname >= header.strings_size) return false;
+  if (header.names_capacity & (header.names_capacity - 1)) return false;
+  const char *bytes = map;
+  const char *strings = bytes + header.strings_offset;
+  if (strings[header.strings_size - 1] != 0) return false;
+  table.seq = (const uint32_t *)(const void *)(bytes + offsetof(struct im_table_header, seq));
+  table.ports_count = (const uint32_t *)(const void *)(bytes + offsetof(struct im_table_header, ports_count));
+  table.hosts = (const void *)(bytes + header.hosts_offset);
+  table.names = (const void *)(bytes + header.names_offset);
+  table.ports = (const void *)(bytes + header.ports_offset);
+  table.strings = strings;
+  table.hosts_count = header.hosts_count;
+  table.names_capacity = header.names_capacity;
+  table.ports_capacity = header.ports_capacity;
+  table.strings_size = header.strings_size;
+  table.cluster = (struct im_cluster){.base = header.cidr_base,
+                                      .mask = UINT32_MAX << (32 - header.cidr_prefix),
+                                      .self = header.self,
+                                      .flat_base = header.flat_base,
+                                      .flat_loop = header.flat_loop,
+                                      .hostname = strings + header.hostname};
+  return true;
+}
+
+bool table_open(const char *directory) {
+  char path[PATH_MAX + 16];
+  struct stat status;
+  snprintf(path, sizeof path, "%s/" IM_TABLE_FILE, directory);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  void *map = MAP_FAILED;
+  if (fstat(fd, &status) == 0 && status.st_size >= (off_t)sizeof(struct im_table_header) &&
+      status.st_size <= UINT32_MAX)
+    map = mmap(0, (size_t)status.st_size, PROT_READ, MAP_SHARED, fd, 0);
+  libc_close(fd);
+  if (map == MAP_FAILED) return false;
+  if (usable(map, (size_t)status.st_size)) return true;
+  munmap(map, (size_t)status.st_size);
+  return false;
+}
+
+const struct im_cluster *table_cluster(void) { return &table.cluster; }
+
+bool table_is_virtual(uint32_t address) { return (address & table.cluster.mask) == table.cluster.base; }
+
+/* An even number to compare with later, or false when the writer does not come to an end. */
+static bool read_begin(uint32_t *seq, int *looks) {
+  for (; *looks < LOOKS; (*looks)++) {
+    *seq = __atomic_load_n(table.seq, __ATOMIC_ACQUIRE);
+    if (!(*seq & 1)) return true;
+    if (*looks % 64 == 63) sched_yield();
+  }
+  return false;
+}
+
+static bool read_ended(uint32_t seq, int *looks) {
+  __atomic_thread_fence(__ATOMIC_ACQUIRE);
+  (*looks)++;
+  return __atomic_load_n(table.seq, __ATOMIC_RELAXED) == seq;
+}
+
+static const char *string_at(uint32_t offset) {
+  return offset < table.strings_size ? table.strings + offset : "";
+}
+
+/* Copies host `index` as it was at one moment. A torn read that does not end is a host that must be asked for. */
+static void read_host(uint32_t index, struct im_place *place) {
+  struct im_host host;
+  uint32_t seq;
+  int looks = 0;
+  bool whole = false;
+  while (!whole && read_begin(&seq, &looks)) {
+    memcpy(&host, &table.hosts[index], sizeof host);
+    whole = read_ended(seq, &looks);
+  }
+  if (!whole) {
+    memcpy(&host, &table.hosts[index], sizeof host);
+    host.state = IM_ASK;
+  }
+  *place = (struct im_place){host.address, host.state, host.real, host.epoch, string_at(host.name)};
+}
+
+bool table_find_name(const char *name, struct im_place *place) {
+  char lower[256];
+  uint32_t hash = 2166136261u;
+  size_t length = 0;
+  for (; name[length]; length++) {
+    if (length == sizeof lower - 1) return false;
+    unsigned char c = (unsigned char)name[length];
+    lower[length] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
+  }
+  if (length && lower[length - 1] == '.') length--;
+  if (!length || !table.names_capacity) return false;
+  lower[length] = 0;
+  for (size_t i = 0; i < length; i++) hash = (hash ^ (unsigned char)lower[i]) * 16777619u;
+  for (uint32_t step = 0; step < table.names_capacity; step++) {
+    struct im_name slot = table.names[(hash + step) & (table.names_capacity - 1)];
+    if (!slot.hash && !slot.name) return false;
+    if (slot.hash != hash || slot.host >= table.hosts_count || strcmp(string_at(slot.name), lower)) continue;
+    read_host(slot.host, place);
+    return true;
+  }
+  return false;
+}
+
+bool table_find_address(uint32_t address, struct im_place *place) {
+  uint32_t low = 0, high = table.hosts_count;
+  while (low < high) {
+    uint32_t middle = low + (high - low) / 2, found = __atomic_load_n(&table.hosts[middle].address, __ATOMIC_RELAXED);
+    if (found == address) {
+      read_host(middle, place);
+      return true;
+    }
+    if (found < address)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return false;
+}
+
+bool table_find_real(uint32_t real, struct im_place *place) {
+  for (uint32_t i = 0; i < table.hosts_count; i++) {
+    if (__atomic_load_n(&table.hosts[i].real, __ATOMIC_RELAXED) != real) continue;
+    read_host(i, place);
+    if (place->state == IM_DIRECT && place->real == real) return true;
+  }
+  return false;
+}
+
+static uint32_t ports_count(void) {
+  uint32_t count = __atomic_load_n(table.ports_count, __ATOMIC_RELAXED);
+  return count < table.ports_capacity ? count : table.ports_capacity;
+}
+
+/* Index of the first port of (address, port) or behind. */
+static uint32_t lower_bound(uint32_t count, uint32_t address, uint16_t port) {
+  uint32_t low = 0, high = count;
+  while (low < high) {
+    uint32_t middle = low + (high - low) / 2;
+    const struct im_port *at = &table.ports[middle];
+    if (at->address < address || (at->address == address && at->port < port))
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+bool table_find_port(uint32_t address, uint16_t port, unsigned scopes, struct im_port *found) {
+  uint32_t seq;
+  int looks = 0;
+  while (read_begin(&seq, &looks)) {
+    bool hit = false;
+    uint32_t count = ports_count();
+    for (uint32_t i = lower_bound(count, address, port); i < count && !hit; i++) {
+      memcpy(found, &table.ports[i], sizeof *found);
+      if (found->address != address || found->port != port) break;
+      hit = found->scope <= IM_SCOPE_LOOPBACK && scopes >> found->scope & 1;
+    }
+    if (read_ended(seq, &looks)) return hit;
+  }
+  return false;
+}
+
+bool table_find_real_port(uint32_t address, uint32_t real, uint16_t real_port, struct im_port *found) {
+  uint32_t seq;
+  int looks = 0;
+  while (read_begin(&seq, &looks)) {
+    bool hit = false;
+    uint32_t count = ports_count();
+    for (uint32_t i = lower_bound(count, address, 0); i < count && !hit; i++) {
+      memcpy(found, &table.ports[i], sizeof *found);
+      if (found->address != address) break;
+      hit = found->real == real && found->real_port == real_port;
+    }
+    if (read_ended(seq, &looks)) return hit;
+  }
+  return false;
+}

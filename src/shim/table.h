@@ -1,0 +1,47 @@
+/* The table file, read. Addresses and ports are in host byte order everywhere in the shim. */
+#ifndef IMAGINARY_TABLE_H
+#define IMAGINARY_TABLE_H
+
+#include "abi.h"
+
+#include <stdbool.h>
+
+/* What the table says about itself; fixed for the life of the process. */
+struct im_cluster {
+  uint32_t base, mask;
+  uint32_t self;
+  uint32_t flat_base, flat_loop;
+  const char *hostname;
+};
+
+/* A host of the cluster; `name` stays valid as long as the process lives. */
+struct im_place {
+  uint32_t address;
+  uint32_t state;
+  uint32_t real;
+  uint64_t epoch;
+  const char *name;
+};
+
+/* Maps and validates DIRECTORY/table. False: missing or not usable. */
+bool table_open(const char *directory);
+
+const struct im_cluster *table_cluster(void);
+
+bool table_is_virtual(uint32_t address);
+bool table_find_name(const char *name, struct im_place *place);
+bool table_find_address(uint32_t address, struct im_place *place);
+
+#define IM_SCOPES_REMOTE (1u << IM_SCOPE_ANY | 1u << IM_SCOPE_HOST)
+#define IM_SCOPES_LOCAL (1u << IM_SCOPE_ANY | 1u << IM_SCOPE_LOOPBACK)
+
+/* A listening port of a host as its guest knows it, with one of the scopes. */
+bool table_find_port(uint32_t address, uint16_t port, unsigned scopes, struct im_port *found);
+
+/* The other way round: the listening port behind a real one. */
+bool table_find_real_port(uint32_t address, uint32_t real, uint16_t real_port, struct im_port *found);
+
+/* The address of the host whose real address this is (linear; for networks without arithmetic). */
+bool table_find_real(uint32_t real, struct im_place *place);
+
+#endif

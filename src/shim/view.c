@@ -1,0 +1,147 @@
+#include "view.h"
+
+#include "addr.h"
+#include "faces.h"
+#include "init.h"
+#include "pending.h"
+#include "sockets.h"
+#include "table.h"
+
+#include <errno.h>
+#include <string.h>
+
+typedef int (*name_call)(int, struct sockaddr *, socklen_t *);
+
+/* The port as the guest at `address` (virtual, or 127.0.0.1 for our own) knows the real one. */
+static uint16_t port_of(uint32_t address, uint32_t real, uint16_t real_port) {
+  struct im_port listed;
+  uint32_t host = address == IM_LOOPBACK ? table_cluster()->self : address;
+  return table_find_real_port(host, real, real_port, &listed) ? listed.port : real_port;
+}
+
+/* Whether the other end of a connection is our own loopback face: then this end is loopback too. */
+static bool other_is_loop(int fd, name_call other) {
+  struct sockaddr_storage address;
+  struct im_addr there;
+  socklen_t size = sizeof address;
+  return other(fd, (struct sockaddr *)&address, &size) == 0 && addr_read(&address, size, &there) &&
+         there.ip == faces_loop();
+}
+
+/* Real to virtual without memory. False: what the kernel says is what the guest sees. */
+static bool by_arithmetic(int fd, const struct im_addr *real, name_call other, struct im_addr *shown) {
+  uint32_t address;
+  if (!faces_virtual(real->ip, &address)) return false;
+  *shown = (struct im_addr){address, port_of(address, real->ip, real->port), real->form};
+  if (real->ip == faces_host() && other_is_loop(fd, other)) shown->ip = IM_LOOPBACK;
+  return true;
+}
+
+static int listening(int fd) {
+  int accepts = 0;
+  socklen_t size = sizeof accepts;
+  return libc_getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &size) == 0 && accepts;
+}
+
+static bool local_shown(int fd, const struct im_addr *real, struct im_addr *shown) {
+  struct im_socket socket;
+  struct im_port listed;
+  uint32_t address;
+  bool face = faces_virtual(real->ip, &address);
+  if (faces_flat() && !face && real->form != IM_FORM_V6_LOOP) return false;
+  if (sockets_get(sockets_cookie(fd), &socket) && socket.flags & IM_HAS_LOCAL) {
+    *shown = socket.local;
+    /* A socket that was bound to the wildcard shows, when connected, the address it is connected from. */
+    if (shown->ip || listening(fd)) return true;
+    struct sockaddr_storage other;
+    socklen_t size = sizeof other;
+    if (libc_getpeername(fd, (struct sockaddr *)&other, &size) != 0) return true;
+    if (by_arithmetic(fd, real, libc_getpeername, shown)) shown->port = socket.local.port;
+    else *shown = *real;
+    return true;
+  }
+  if (!by_arithmetic(fd, real, libc_getpeername, shown)) return false;
+  if (table_find_real_port(table_cluster()->self, real->ip, real->port, &listed) && listed.scope == IM_SCOPE_ANY &&
+      listening(fd))
+    *shown = (struct im_addr){0, listed.port, real->form == IM_FORM_V4 ? IM_FORM_V4 : IM_FORM_V6_ANY};
+  return true;
+}
+
+static bool peer_shown(int fd, const struct im_addr *real, struct im_addr *shown) {
+  struct im_socket socket;
+  uint32_t address;
+  if (faces_flat() && !faces_virtual(real->ip, &address)) return false;
+  if (!sockets_get(sockets_cookie(fd), &socket) || !(socket.flags & IM_HAS_PEER))
+    return by_arithmetic(fd, real, libc_getsockname, shown);
+  *shown = socket.peer;
+  /* A connect to the wildcard goes to loopback, and says so. */
+  if (!shown->ip) shown->ip = IM_LOOPBACK;
+  if (shown->form == IM_FORM_V6_ANY) shown->form = IM_FORM_V6_LOOP;
+  return true;
+}
+
+static int shown_name(int fd, struct sockaddr *name, socklen_t *size, name_call call,
+                      bool (*show)(int, const struct im_addr *, struct im_addr *)) {
+  struct sockaddr_storage address;
+  struct im_addr real, shown = {0};
+  socklen_t full = sizeof address;
+  int saved = errno;
+  if (!name || !size || (int)*size < 0) return call(fd, name, size);
+  if (call(fd, (struct sockaddr *)&address, &full) != 0) return -1;
+  if (addr_read(&address, full, &real) && show(fd, &real, &shown)) full = addr_write(&shown, &address);
+  addr_give(&address, full, name, size);
+  errno = saved;
+  return 0;
+}
+
+int view_local(int fd, struct sockaddr *name, socklen_t *size) {
+  struct im_guard guard;
+  int real;
+  if (!im_active()) return libc_getsockname(fd, name, size);
+  if (!pending_enter(fd, &real, &guard)) return shown_name(fd, name, size, libc_getsockname, local_shown);
+  int result = shown_name(real, name, size, libc_getsockname, local_shown);
+  pending_leave(&guard);
+  return result;
+}
+
+int view_peer(int fd, struct sockaddr *name, socklen_t *size) {
+  struct im_guard guard;
+  int real;
+  if (!im_active()) return libc_getpeername(fd, name, size);
+  if (!pending_enter(fd, &real, &guard)) return shown_name(fd, name, size, libc_getpeername, peer_shown);
+  pending_leave(&guard);
+  errno = ENOTCONN;
+  return -1;
+}
+
+int view_accept(int fd, struct sockaddr *from, socklen_t *size, int flags,
+                int (*call)(int, struct sockaddr *, socklen_t *, int)) {
+  struct sockaddr_storage address;
+  struct im_addr real, shown = {0};
+  socklen_t full = sizeof address;
+  if (!from || !size || (int)*size < 0 || !im_active()) return call(fd, from, size, flags);
+  int accepted = call(fd, (struct sockaddr *)&address, &full, flags);
+  if (accepted < 0) return accepted;
+  int saved = errno;
+  if (addr_read(&address, full, &real) && by_arithmetic(accepted, &real, libc_getsockname, &shown))
+    full = addr_write(&shown, &address);
+  addr_give(&address, full, from, size);
+  errno = saved;
+  return accepted;
+}
+
+void view_error(int fd, int level, int option, void *value, const socklen_t *size) {
+  struct im_socket socket;
+  int error = 0, saved = errno;
+  if (level != SOL_SOCKET || option != SO_ERROR || *size != sizeof error) return;
+  memcpy(&error, value, sizeof error);
+  if (error != ECONNREFUSED || !im_active()) return;
+  uint64_t cookie = sockets_cookie(fd);
+  if (sockets_get(cookie, &socket) && socket.flags & IM_HAS_ERROR) {
+    error = socket.error;
+    memcpy(value, &error, sizeof error);
+    socket.flags &= (uint8_t)~IM_HAS_ERROR;
+    sockets_put(cookie, &socket);
+  }
+  errno = saved;
+}
