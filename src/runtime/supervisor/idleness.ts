@@ -70,6 +70,8 @@ export interface IdleWatchOptions {
   readonly onIdle: (verdict: Verdict) => void;
 }
 
+const LONGEST_DELAY = 1_000;
+
 /** Watches until the host is idle or the signal is aborted. */
 export function watchIdleness(options: IdleWatchOptions, signal: AbortSignal): void {
   const interval = Math.min(1_000, Math.max(20, options.idleTimeout / 10));
@@ -79,11 +81,15 @@ export function watchIdleness(options: IdleWatchOptions, signal: AbortSignal): v
     const start = performance.now();
     const verdict = judge(options.look(), Math.min(start - last, delay * 2));
     last = start;
+    if (signal.aborted) return;
     if (verdict.idle) return options.onIdle(verdict);
-    // Where looking is dear (thousands of sockets), look less often: 5 % of the time at most.
-    delay = Math.max(interval, (performance.now() - start) * 20);
+    // Where looking is dear (thousands of sockets), look less often: 5 % of the time. One slow look says nothing yet.
+    const cost = performance.now() - start;
+    delay = Math.max(interval, Math.min(LONGEST_DELAY, Math.min(cost, lastCost) * 20));
+    lastCost = cost;
     timer = setTimeout(tick, delay);
   };
+  let lastCost = 0;
   let delay = interval;
   let timer = setTimeout(tick, 0);
   signal.addEventListener('abort', () => clearTimeout(timer), { once: true });

@@ -1,0 +1,142 @@
+/** What real processes with real sockets look like. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { createInterface, type Interface } from 'node:readline';
+import { loadNative } from '../../../src/native/load';
+import { watchActivity } from '../../../src/runtime/supervisor/activity';
+import { parseTcp, readTcpSockets } from '../../../src/runtime/supervisor/proc-net';
+import { trackGuests } from '../../../src/runtime/supervisor/processes';
+
+jest.setTimeout(30_000);
+
+/** Runs one line of Python at a time, and answers each with what it evaluates to. */
+const PROGRAM = `
+import socket, sys, time
+def burn(seconds):
+    end = time.process_time() + seconds
+    while time.process_time() < end: pass
+print('ready', flush=True)
+for line in sys.stdin:
+    try:
+        print(eval(line), flush=True)
+    except SyntaxError:
+        exec(line)
+        print('done', flush=True)
+`;
+let python: ChildProcess;
+let answers: AsyncIterator<string>;
+let reader: Interface;
+let server: Server;
+let accepted: Socket[];
+beforeEach(async () => {
+  python = spawn('/usr/bin/python3', ['-c', PROGRAM], { stdio: ['pipe', 'pipe', 'inherit'], detached: true });
+  reader = createInterface({ input: python.stdout! });
+  answers = reader[Symbol.asyncIterator]();
+  await answers.next();
+  accepted = [];
+  server = createServer((socket) => accepted.push(socket.on('error', () => undefined)));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+});
+afterEach(() => {
+  python.kill('SIGKILL');
+  for (const socket of accepted) socket.destroy();
+  server.close();
+});
+
+async function guest(line: string): Promise<string> {
+  python.stdin!.write(`${line}\n`);
+  return (await answers.next()).value;
+}
+const port = () => (server.address() as { port: number }).port;
+function watch(countBytes = false, addresses: number[] = []) {
+  const processes = trackGuests({ environment: 'NONE=1', mapped: '/none' });
+  processes.add(python.pid!);
+  return watchActivity({ processes, native: loadNative(), addresses, seedPort: 0, countBytes });
+}
+
+test('CPU time, of children that came and went too', async () => {
+  const look = watch();
+  look();
+  await guest('burn(0.1)');
+  expect(look().cpu).toBeGreaterThanOrEqual(90);
+  expect(look().cpu).toBeLessThan(40);
+  await guest('import subprocess');
+  look();
+  await guest("subprocess.run(['sh', '-c', 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done'])");
+  expect(look().cpu).toBeGreaterThan(30);
+});
+
+test('connections out and in; ended ones do not count', async () => {
+  const look = watch();
+  expect(look().connections).toBe(0);
+  await guest(`c = socket.create_connection(('127.0.0.1', ${port()}))`);
+  expect(look().connections).toBe(1);
+  await guest('c.close()');
+  expect(look().connections).toBe(0);
+
+  await guest("l = socket.create_server(('127.0.0.1', 0))");
+  expect(look()).toMatchObject({ connections: 0, queued: 0 });
+  const client = connect(Number(await guest('l.getsockname()[1]')), '127.0.0.1');
+  await new Promise((resolve) => client.once('connect', resolve));
+  expect(look()).toMatchObject({ connections: 0, queued: 1 });
+  await guest('s = l.accept()[0]');
+  expect(look()).toMatchObject({ connections: 1, queued: 0 });
+  // The other side has gone, and the guest keeps its descriptor: a client's pool, for example.
+  client.destroy();
+  await guest("s.recv(1) == b''");
+  expect(look().connections).toBe(0);
+});
+
+test('a connection of the host with itself does not count, over IPv6 neither', async () => {
+  const look = watch();
+  await guest(
+    "l = socket.create_server(('127.0.0.1', 0)); c = socket.create_connection(l.getsockname()); s = l.accept()[0]",
+  );
+  expect(look().connections).toBe(0);
+  await guest(
+    "l6 = socket.create_server(('::1', 0), family=socket.AF_INET6); c6 = socket.create_connection(l6.getsockname()[:2]); s6 = l6.accept()[0]",
+  );
+  expect(look().connections).toBe(0);
+});
+
+test('bytes that move', async () => {
+  const look = watch(true);
+  look();
+  await guest(`c = socket.create_connection(('127.0.0.1', ${port()}))`);
+  expect(look()).toMatchObject({ connections: 1, moved: true });
+  expect(look()).toMatchObject({ connections: 1, moved: false });
+  await guest("c.sendall(b'x')");
+  expect(look()).toMatchObject({ moved: true });
+  expect(look()).toMatchObject({ moved: false });
+  accepted[0].write('y');
+  await guest('c.recv(1)');
+  expect(look()).toMatchObject({ moved: true });
+});
+
+test('a connection that came and went between two looks is seen', async () => {
+  const own = 0x7f_4d_01_02; // 127.77.1.2, as a host's own face in network `flat`
+  const look = watch(false, [own]);
+  expect(look().closed).toBeUndefined();
+  await guest(`c = socket.create_connection(('127.0.0.1', ${port()}), source_address=('127.77.1.2', 0)); c.close()`);
+  // It is the guest that closes first: TIME_WAIT is on its side when our side has closed too.
+  accepted[0].end();
+  await new Promise((resolve) => accepted[0].once('close', resolve));
+  const { closed } = look();
+  expect(closed).toBeGreaterThanOrEqual(0);
+  expect(closed).toBeLessThan(2_000);
+});
+
+test("the kernel's list: addresses, states, queues", () => {
+  const sockets = parseTcp(
+    [
+      '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode',
+      '   0: 0100007F:07E8 00000000:0000 0A 00000000:00000002 00:00000000 00000000     0        0 1227 1 0000 100 0 0 10 0',
+      '   1: 0000000000000000FFFF00000201407F:0050 0000000000000000FFFF00000301407F:C001 06 00000010:00000000 03:00000BB8 00000000  0 0 0 3 0000',
+      '   2: 00000000000000000000000001000000:0050 00000000000000000000000001000000:C001 01 00000000:00000000 00:00000000 00000000  0 0 77 3 0000',
+    ].join('\n'),
+  );
+  expect(sockets[0]).toMatchObject({ local: 0x7f000001, localPort: 2024, state: 10, receiveQueue: 2, inode: 1227 });
+  expect(sockets[1]).toMatchObject({ local: 0x7f400102, remote: 0x7f400103, state: 6, sendQueue: 16, timer: 30_000 });
+  expect(sockets[2]).toMatchObject({ local: -1, remote: -1, localPort: 80, inode: 77 });
+  expect(readTcpSockets('/no/such/folder')).toEqual([]);
+});
