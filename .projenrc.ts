@@ -105,6 +105,7 @@ const project = new awscdk.AwsCdkConstructLibrary({
 
 // A lock file without registry hosts: it installs from whichever registry npm is configured for.
 project.npmrc.addConfig('omit-lockfile-registry-resolved', 'true');
+project.package.installTask.exec('tsx scripts/complete-lock.ts');
 
 for (const folder of BUILT_FOLDERS) project.npmignore?.include(`/${folder}/`);
 project.npmignore?.exclude('/lambda-layers/.inputs/', '/assets/.inputs/');
