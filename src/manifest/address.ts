@@ -20,9 +20,9 @@ export function formatAddress(value: number): string {
 
 /** `a.b.c.d/n` to a block; undefined when it is not one or host bits are set. */
 export function parseCidr(text: string): Cidr | undefined {
-  const [address, bits] = text.split('/');
-  const base = parseAddress(address);
-  const prefix = /^\d{1,2}$/.test(bits ?? '') ? Number(bits) : NaN;
+  const [, address, bits] = /^([^/]*)\/(\d{1,2})$/.exec(text) ?? [];
+  const base = address === undefined ? undefined : parseAddress(address);
+  const prefix = Number(bits);
   if (base === undefined || !(prefix >= 0 && prefix <= 32)) return undefined;
   const size = 2 ** (32 - prefix);
   return base % size === 0 ? { base, prefix, size } : undefined;

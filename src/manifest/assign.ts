@@ -30,6 +30,21 @@ export class AddressCollisionError extends Error {
   }
 }
 
+/** A group has more hosts than the whole block has addresses for hosts. */
+export class AddressRangeError extends Error {
+  constructor(
+    readonly group: string,
+    readonly count: number,
+    readonly available: number,
+  ) {
+    super(
+      `the ${count} hosts of group '${group}' need more addresses than the ${available} that the block has for hosts; ` +
+        `use a larger 'cidr'`,
+    );
+    this.name = 'AddressRangeError';
+  }
+}
+
 /**
  * Assigns virtual addresses. An address is a function of the name alone, so adding or removing a host never changes
  * another's; the price is that two names can collide, which is an error with a free address to pin, never a silent
@@ -44,6 +59,7 @@ export function assignAddresses(block: Cidr, requests: readonly AddressRequest[]
   // Pinned ones first: a pin must never lose its place to a hash.
   for (const request of [...requests].sort((a, b) => Number(a.pinned === undefined) - Number(b.pinned === undefined))) {
     const count = request.count ?? 1;
+    if (count > size) throw new AddressRangeError(request.name, count, size);
     // A group that reaches the end of the range goes on at its start: where it begins must not depend on its size.
     const run =
       request.pinned === undefined

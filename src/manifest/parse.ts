@@ -19,8 +19,8 @@ export const CLUSTER_NAME_PATTERN = /^[a-zA-Z0-9][a-zA-Z0-9-]{0,31}$/;
 export const RESERVED_NAME_PATTERN = /^(node-\d+|localhost|seed)$/;
 
 const D = MANIFEST_DEFAULTS;
-const integer = (low: number, high: number, unit: string) => {
-  const rule = `a whole number of ${unit} from ${low} to ${high}`;
+const integer = (low: number, high: number, what: string) => {
+  const rule = `${what} from ${low} to ${high}`;
   return v.pipe(v.number(rule), v.integer(rule), v.minValue(low, rule), v.maxValue(high, rule));
 };
 const text = (rule = 'a string') => v.string(rule);
@@ -37,19 +37,20 @@ const hostName = v.pipe(
     "a name that the cluster does not reserve ('node-ID', 'localhost', 'seed')",
   ),
 );
+const ADDRESS_RULE = "an IPv4 address inside the cluster's cidr";
+const FUNCTION_NAME_RULE = '1-64 letters, digits, hyphens or underscores';
+const CIDR_RULE = "an IPv4 block from /16 to /28 with no host bits set, like '100.64.0.0/16'";
 const YEAR = 365 * 86_400_000;
 
 const hostSchema = v.strictObject({
   name: hostName,
-  aliases: v.optional(v.array(hostName), []),
+  aliases: v.optional(v.array(hostName, 'an array of names'), []),
   address: v.pipe(
-    text(),
-    v.check((s) => parseAddress(s) !== undefined, 'an IPv4 address'),
+    text(ADDRESS_RULE),
+    v.check((s) => parseAddress(s) !== undefined, ADDRESS_RULE),
   ),
   kind: v.optional(v.picklist(['function', 'instance'], "'function' or 'instance'"), 'function'),
-  functionName: v.optional(
-    v.pipe(text(), v.regex(/^[a-zA-Z0-9-_]{1,64}$/, '1-64 letters, digits, hyphens or underscores')),
-  ),
+  functionName: v.optional(v.pipe(text(FUNCTION_NAME_RULE), v.regex(/^[a-zA-Z0-9-_]{1,64}$/, FUNCTION_NAME_RULE))),
   command: v.optional(
     v.pipe(
       v.array(cString, 'an array of strings'),
@@ -57,14 +58,21 @@ const hostSchema = v.strictObject({
       v.check((c) => c[0] !== '', 'a first element that names a program'),
     ),
   ),
-  environment: v.optional(v.record(v.pipe(text(), v.regex(/^[^=\0]+$/, "a variable name without '='")), cString), {}),
+  environment: v.optional(
+    v.record(
+      v.pipe(text(), v.regex(/^[^=\0]+$/, "a variable name without '='")),
+      cString,
+      'names and values, both strings',
+    ),
+    {},
+  ),
   workingDirectory: v.optional(v.pipe(cString, v.startsWith('/', 'an absolute path')), D.workingDirectory),
-  memorySize: v.optional(integer(128, 10_240, 'MB'), D.memorySize),
-  timeout: v.optional(integer(1_000, 900_000, 'milliseconds'), D.timeout),
-  idleTimeout: v.optional(integer(100, YEAR, 'milliseconds'), D.idleTimeout),
-  releaseTimeout: v.optional(integer(100, YEAR, 'milliseconds'), D.releaseTimeout),
-  allocationTimeout: v.optional(integer(100, 900_000, 'milliseconds'), D.allocationTimeout),
-  settleTime: v.optional(integer(0, 900_000, 'milliseconds'), D.settleTime),
+  memorySize: v.optional(integer(128, 10_240, 'a whole number of MB'), D.memorySize),
+  timeout: v.optional(integer(1_000, 900_000, 'a whole number of milliseconds'), D.timeout),
+  idleTimeout: v.optional(integer(100, YEAR, 'a whole number of milliseconds'), D.idleTimeout),
+  releaseTimeout: v.optional(integer(100, YEAR, 'a whole number of milliseconds'), D.releaseTimeout),
+  allocationTimeout: v.optional(integer(100, 900_000, 'a whole number of milliseconds'), D.allocationTimeout),
+  settleTime: v.optional(integer(0, 900_000, 'a whole number of milliseconds'), D.settleTime),
   release: v.optional(v.picklist(['no-connections', 'no-traffic'], "'no-connections' or 'no-traffic'"), D.release),
 });
 
@@ -74,16 +82,16 @@ const schema = v.strictObject({
     name: v.pipe(text(CLUSTER_NAME_RULE), v.regex(CLUSTER_NAME_PATTERN, CLUSTER_NAME_RULE)),
     cidr: v.optional(
       v.pipe(
-        text(),
+        text(CIDR_RULE),
         v.check((s) => {
           const block = parseCidr(s);
           return block !== undefined && block.prefix >= 16 && block.prefix <= 28;
-        }, "an IPv4 block from /16 to /28 with no host bits set, like '100.64.0.0/16'"),
+        }, CIDR_RULE),
       ),
       D.cidr,
     ),
   }),
-  seed: v.optional(v.strictObject({ port: v.optional(integer(1, 65_535, 'the port range'), D.seedPort) }), {}),
+  seed: v.optional(v.strictObject({ port: v.optional(integer(1, 65_535, 'a port number'), D.seedPort) }), {}),
   hosts: v.array(hostSchema, 'an array of hosts'),
 });
 
@@ -111,12 +119,28 @@ function parseJson(input: string): unknown {
 }
 
 function describe(issue: v.BaseIssue<unknown>): string {
-  const path = v.getDotPath(issue as v.BaseIssue<unknown>) ?? 'manifest';
-  if (issue.type === 'strict_object') {
-    return issue.expected === 'never' ? `${path}: this field is unknown` : `${path}: is missing (required)`;
-  }
-  if (issue.input === undefined) return `${path}: is missing; allowed: ${issue.message}`;
-  return `${path}: is ${JSON.stringify(issue.input)}; allowed: ${issue.message}`;
+  const where = v.getDotPath(issue as v.BaseIssue<unknown>) ?? 'manifest';
+  const host = hostOf(issue);
+  const on = host === undefined ? '' : ` on host '${host}'`;
+  if (issue.type === 'strict_object' && issue.expected === 'never') return `${where}: this field is unknown${on}`;
+  // For a missing field, valibot says which; for something that is no object at all, that it wants one.
+  const rule = issue.type !== 'strict_object' ? issue.message : issue.expected === 'Object' ? 'an object' : 'required';
+  if (issue.input === undefined)
+    return `${where}: is missing${on}; allowed: ${rule}`.replace('allowed: required', 'required');
+  return `${where}: is ${show(issue.input)}${on}; allowed: ${rule}`;
+}
+
+/** The name of the host that an issue is about. */
+function hostOf(issue: v.BaseIssue<unknown>): string | undefined {
+  const [list, element] = issue.path ?? [];
+  const name = list?.key === 'hosts' ? (element?.value as { name?: unknown } | null | undefined)?.name : undefined;
+  return typeof name === 'string' && issue.input !== name ? name : undefined;
+}
+
+/** A value as it stood in the manifest, cut to what is worth reading. */
+function show(value: unknown): string {
+  const text = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? String(value));
+  return text.length > 100 ? `${text.slice(0, 100)}…` : text;
 }
 
 /** Rules across fields: unique names and addresses, addresses inside the block, fields that a kind requires. */
@@ -143,8 +167,10 @@ function crossChecks(manifest: Manifest): string[] {
     if (sameAddress) problems.push(`${at}.address: "${host.address}" is the address of ${sameAddress} too`);
     addresses.set(host.address, `${at} ('${host.name}')`);
     if (host.kind === 'function') {
-      if (!host.functionName) problems.push(`${at}.functionName: is missing on function host '${host.name}'`);
-      if (!host.command) problems.push(`${at}.command: is missing on function host '${host.name}'`);
+      if (!host.functionName)
+        problems.push(`${at}.functionName: is missing on host '${host.name}'; required for kind 'function'`);
+      if (!host.command)
+        problems.push(`${at}.command: is missing on host '${host.name}'; required for kind 'function'`);
       const sameFunction = host.functionName && functions.get(host.functionName);
       if (sameFunction)
         problems.push(`${at}.functionName: "${host.functionName}" is the function of ${sameFunction} too`);
