@@ -20,6 +20,7 @@ enum { UNKNOWN, STARTING, ACTIVE, INACTIVE };
 static _Atomic int state = UNKNOWN;
 static char directory[PATH_MAX];
 static char library[PATH_MAX];
+static bool unusable;
 static struct stat standard_error;
 
 static bool copy(char *to, const char *from) {
@@ -38,6 +39,7 @@ static bool start(void) {
   if (!copy(directory, wanted)) return false;
   if (!table_open(directory)) {
     directory[0] = 0;
+    unusable = true;
     im_complain(&said, "imaginary: " IM_ENV_DIR " names no usable table; this program runs without its cluster\n");
     return false;
   }
@@ -48,7 +50,10 @@ static bool start(void) {
   return true;
 }
 
-__attribute__((constructor)) static void load(void) { (void)im_active(); }
+__attribute__((constructor)) static void load(void) {
+  /* Said once is enough: the programs that this one starts do not try again. */
+  if (!im_active() && unusable) unsetenv(IM_ENV_DIR);
+}
 
 bool im_active(void) {
   int now = atomic_load_explicit(&state, memory_order_acquire);

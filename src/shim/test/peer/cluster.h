@@ -1,0 +1,47 @@
+/* The state of the peer's little cluster, and the run directory of each of its hosts. */
+#ifndef IMAGINARY_TEST_CLUSTER_H
+#define IMAGINARY_TEST_CLUSTER_H
+
+#include "../../abi.h"
+
+#include <stdbool.h>
+
+#define MAX_HOSTS 32
+#define MAX_PORTS 512
+
+struct port {
+  uint16_t port, real_port;
+  uint32_t real, scope;
+};
+
+struct host {
+  const char *name;
+  uint32_t address;
+  uint64_t epoch;
+  bool manual;   /* the state below was set by a command; else a host that listens is direct */
+  uint32_t state;
+  int error;     /* answer connects with this errno */
+  bool hold;     /* answer no connect */
+  bool settled;  /* refuse ports that are not listed */
+  char trouble;  /* 0; 's': close the reply socket unanswered; 'g': answer garbage */
+  struct port ports[MAX_PORTS];
+  unsigned ports_count;
+  struct im_table_header *table;
+  int socket;
+};
+
+struct cluster {
+  uint32_t base, flat_base, flat_loop;
+  struct host hosts[MAX_HOSTS]; /* sorted by address */
+  unsigned count;
+};
+
+/* Creates ROOT/<name>/{table,sockets,shim.sock} for every host. */
+void cluster_create(struct cluster *cluster, const char *root);
+
+/* Writes locations and ports of all hosts into all tables. */
+void cluster_publish(struct cluster *cluster);
+
+void die(const char *what);
+
+#endif

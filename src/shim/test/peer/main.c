@@ -1,0 +1,229 @@
+/*
+ * Stands in the supervisors' place for tests of the shim alone: one process with the tables and sockets of several
+ * hosts in network `flat`. It speaks abi.h and nothing else.
+ *
+ *   peer ROOT FLAT NAME=ADDRESS...     run directories are ROOT/NAME; real addresses 127.FLAT.c.d, 127.(FLAT+1).c.d
+ *
+ * Commands on standard input, one line each, answered by one line on standard output:
+ *   ask NAME | direct NAME | auto NAME   what the tables say about where NAME is
+ *   hold NAME | go NAME                  leave connects to NAME unanswered | answer them
+ *   settled NAME | unsettled NAME        refuse ports that NAME does not listen on | wait for them
+ *   fail NAME ERRNO                      answer connects to NAME with this errno (0: no more)
+ *   trouble NAME none|silent|garbage     answer as a broken supervisor would
+ *   list NAME PORT REALPORT              list a port on which nobody has to listen
+ *   unlist NAME PORT                     as if the guest had closed the listener
+ *   bump NAME                            a new epoch
+ *   odd NAME | even NAME                 leave NAME's table as a writer that died would | put it right
+ *   stats                                JSON
+ */
+#include "cluster.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct waiting {
+  struct waiting *next;
+  struct im_request request;
+  int reply;
+};
+
+static struct cluster cluster = {.base = 0x64400000};
+static struct waiting *waiting;
+static unsigned connects, listens, stales, logs;
+
+static struct host *by_name(const char *name) {
+  for (unsigned i = 0; i < cluster.count; i++)
+    if (!strcmp(cluster.hosts[i].name, name)) return &cluster.hosts[i];
+  return 0;
+}
+
+static struct host *at_address(uint32_t address) {
+  for (unsigned i = 0; i < cluster.count; i++)
+    if (cluster.hosts[i].address == address) return &cluster.hosts[i];
+  return 0;
+}
+
+static void answer(int fd, int status, const struct port *port, const struct host *host) {
+  struct im_reply reply = {.magic = IM_REPLY_MAGIC, .status = status, .transport = IM_TRANSPORT_DIRECT};
+  if (port) {
+    reply.real = port->real;
+    reply.real_port = port->real_port;
+  }
+  if (host) reply.epoch = host->epoch;
+  if (host && host->trouble == 'g') reply.magic = 0x12345678;
+  if (!host || host->trouble != 's') send(fd, &reply, sizeof reply, MSG_NOSIGNAL | MSG_DONTWAIT);
+  close(fd);
+}
+
+static bool try_answer(struct waiting *one) {
+  struct host *host = at_address(one->request.address);
+  if (!host) return answer(one->reply, EHOSTUNREACH, 0, 0), true;
+  if (host->hold) return false;
+  if (host->trouble) return answer(one->reply, 0, 0, host), true;
+  if (host->error) return answer(one->reply, host->error, 0, host), true;
+  for (unsigned i = 0; i < host->ports_count; i++)
+    if (host->ports[i].port == one->request.port && host->ports[i].scope != IM_SCOPE_LOOPBACK)
+      return answer(one->reply, 0, &host->ports[i], host), true;
+  if (host->settled) return answer(one->reply, ECONNREFUSED, 0, host), true;
+  return false;
+}
+
+static void try_all(void) {
+  for (struct waiting **at = &waiting; *at;) {
+    struct waiting *one = *at;
+    if (try_answer(one)) {
+      *at = one->next;
+      free(one);
+    } else
+      at = &one->next;
+  }
+}
+
+static void list_port(struct host *host, struct port port) {
+  unsigned i = 0;
+  while (i < host->ports_count && (host->ports[i].port != port.port || host->ports[i].real != port.real)) i++;
+  if (i == MAX_PORTS) return;
+  host->ports[i] = port;
+  if (i == host->ports_count) host->ports_count++;
+  cluster_publish(&cluster);
+}
+
+static void on_request(struct host *host, const struct im_request *request, int reply) {
+  if (request->op == IM_OP_CONNECT && reply >= 0) {
+    struct waiting *one = malloc(sizeof *one);
+    *one = (struct waiting){waiting, *request, reply};
+    waiting = one;
+    connects++;
+    try_all();
+    return;
+  }
+  if (request->op == IM_OP_LISTEN) {
+    listens++;
+    list_port(host, (struct port){request->port, request->real_port, request->real, request->scope});
+    if (reply >= 0) answer(reply, 0, 0, host);
+    try_all();
+    return;
+  }
+  if (request->op == IM_OP_STALE) stales++;
+  if (request->op == IM_OP_LOG) logs++;
+  if (reply >= 0) close(reply);
+}
+
+static void receive(struct host *host) {
+  for (;;) {
+    struct im_request request;
+    char control[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec text = {&request, sizeof request};
+    struct msghdr all = {.msg_iov = &text, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    ssize_t size = recvmsg(host->socket, &all, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (size < 0) return;
+    int reply = -1;
+    struct cmsghdr *header = CMSG_FIRSTHDR(&all);
+    if (header && header->cmsg_type == SCM_RIGHTS) memcpy(&reply, CMSG_DATA(header), sizeof reply);
+    if (size >= (ssize_t)sizeof request && request.magic == IM_REQUEST_MAGIC && request.version == IM_VERSION)
+      on_request(host, &request, reply);
+    else if (reply >= 0)
+      close(reply);
+  }
+}
+
+/* Those who gave up have closed their end. */
+static unsigned count_waiting(void) {
+  unsigned count = 0;
+  for (struct waiting **at = &waiting; *at;) {
+    struct waiting *one = *at;
+    struct pollfd gone = {.fd = one->reply};
+    if (poll(&gone, 1, 0) == 1 && gone.revents & (POLLHUP | POLLERR)) {
+      *at = one->next;
+      close(one->reply);
+      free(one);
+    } else {
+      count++;
+      at = &one->next;
+    }
+  }
+  return count;
+}
+
+static void on_command(char *line) {
+  char verb[32] = "", name[64] = "", value[32] = "", more[32] = "";
+  sscanf(line, "%31s %63s %31s %31s", verb, name, value, more);
+  struct host *host = by_name(name);
+  if (!strcmp(verb, "stats")) {
+    printf("{\"connects\":%u,\"listens\":%u,\"stales\":%u,\"logs\":%u,\"waiting\":%u}\n", connects, listens, stales, logs,
+           count_waiting());
+    fflush(stdout);
+    return;
+  }
+  if (!host) {
+    printf("no host '%s'\n", name);
+    fflush(stdout);
+    return;
+  }
+  if (!strcmp(verb, "ask")) host->manual = true, host->state = IM_ASK;
+  if (!strcmp(verb, "direct")) host->manual = true, host->state = IM_DIRECT;
+  if (!strcmp(verb, "auto")) host->manual = false;
+  if (!strcmp(verb, "hold")) host->hold = true;
+  if (!strcmp(verb, "go")) host->hold = false;
+  if (!strcmp(verb, "settled")) host->settled = true;
+  if (!strcmp(verb, "unsettled")) host->settled = false;
+  if (!strcmp(verb, "fail")) host->error = atoi(value);
+  if (!strcmp(verb, "trouble")) host->trouble = value[0] == 'n' ? 0 : value[0];
+  if (!strcmp(verb, "bump")) host->epoch++;
+  if (!strcmp(verb, "list"))
+    list_port(host, (struct port){(uint16_t)atoi(value), (uint16_t)atoi(more),
+                                  cluster.flat_base | (host->address & 0xffff), IM_SCOPE_ANY});
+  if (!strcmp(verb, "unlist"))
+    for (unsigned i = 0; i < host->ports_count; i++)
+      if (host->ports[i].port == atoi(value)) host->ports[i--] = host->ports[--host->ports_count];
+  if (!strcmp(verb, "odd") || !strcmp(verb, "even"))
+    host->table->seq = (host->table->seq & ~1u) | (verb[0] == 'o');
+  else
+    cluster_publish(&cluster);
+  try_all();
+  puts("ok");
+  fflush(stdout);
+}
+
+int main(int argc, char **argv) {
+  if (argc < 4) return fprintf(stderr, "usage: peer ROOT FLAT NAME=ADDRESS...\n"), 2;
+  uint32_t flat = (uint32_t)atoi(argv[2]);
+  cluster.flat_base = 127u << 24 | flat << 16;
+  cluster.flat_loop = 127u << 24 | (flat + 1) << 16;
+  for (int i = 3; i < argc && cluster.count < MAX_HOSTS; i++) {
+    char *address = strchr(argv[i], '=');
+    *address++ = 0;
+    cluster.hosts[cluster.count++] = (struct host){.name = argv[i], .address = ntohl(inet_addr(address)), .epoch = 1};
+  }
+  cluster_create(&cluster, argv[1]);
+  puts("ready");
+  fflush(stdout);
+  char lines[4096];
+  size_t length = 0;
+  for (;;) {
+    struct pollfd wanted[MAX_HOSTS + 1] = {{.fd = 0, .events = POLLIN}};
+    for (unsigned i = 0; i < cluster.count; i++)
+      wanted[i + 1] = (struct pollfd){.fd = cluster.hosts[i].socket, .events = POLLIN};
+    if (poll(wanted, cluster.count + 1, -1) < 0 && errno != EINTR) die("poll");
+    for (unsigned i = 0; i < cluster.count; i++)
+      if (wanted[i + 1].revents) receive(&cluster.hosts[i]);
+    if (!wanted[0].revents) continue;
+    ssize_t size = read(0, lines + length, sizeof lines - 1 - length);
+    if (size <= 0) return 0;
+    length += (size_t)size;
+    lines[length] = 0;
+    for (char *end; (end = strchr(lines, '\n'));) {
+      *end = 0;
+      on_command(lines);
+      length -= (size_t)(end + 1 - lines);
+      memmove(lines, end + 1, length + 1);
+    }
+  }
+}
