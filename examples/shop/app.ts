@@ -13,7 +13,7 @@ const idle = { idleTimeout: Duration.seconds(2), releaseTimeout: Duration.second
 
 shop.addHost('web', {
   code: files('web'),
-  command: ['/usr/sbin/nginx', '-e', 'stderr', '-c', '/var/task/nginx.conf'],
+  command: ['nginx', '-p', '.', '-c', 'nginx.conf', '-e', 'stderr'],
   ...idle,
 });
 shop.addHost('api', {
@@ -22,10 +22,10 @@ shop.addHost('api', {
   environment: { REDIS: 'redis:6379', WORKER: 'http://worker:9000' },
   ...idle,
 });
-shop.addHost('redis', { code: files('redis'), command: ['/usr/bin/redis-server', 'redis.conf'], ...idle });
+shop.addHost('redis', { code: files('redis'), command: ['redis-server', 'redis.conf'], ...idle });
 shop.addHost('worker', {
   code: files('worker'),
-  command: ['/usr/bin/python3', 'worker.py'],
+  command: ['python3', 'worker.py'],
   environment: { REDIS: 'redis:6379' },
   ...idle,
 });

@@ -18,7 +18,7 @@ export async function boot(options: BootOptions, signal: AbortSignal): Promise<P
   const source = options.assembly ?? options.manifest!;
   try {
     const application = options.assembly
-      ? readAssembly(options.assembly, { cluster: options.cluster })
+      ? readAssembly(options.assembly, options.cluster)
       : readManifest(source);
     return await startPlatform({
       application,
@@ -33,7 +33,10 @@ export async function boot(options: BootOptions, signal: AbortSignal): Promise<P
 }
 
 export function asCliError(error: unknown, source: string): unknown {
-  if (error instanceof LocalError) return new CliError(error.code, error.message, { next: error.next, cause: error });
+  if (error instanceof LocalError) {
+    const next = error.code === 'several-clusters' ? 'imaginary up --cluster NAME' : error.next;
+    return new CliError(error.code, error.message, { next, cause: error });
+  }
   if (error instanceof ManifestError) {
     const message = `${source}: ${error.message}`;
     return new CliError('manifest', message, {
