@@ -47,6 +47,8 @@ const LAST_BACK_OFF = 30_000;
 /** The request outlasts the function: its end is the function's own. */
 const REQUEST_MARGIN = 30_000;
 const RELEASE_ATTEMPTS = 6;
+/** What setTimeout can do: 24 days, longer than any platform keeps a sandbox. */
+const MAX_TIMER = 2 ** 31 - 1;
 
 export function lifecycle(options: LifecycleOptions): Lifecycle {
   const { events, rendezvous } = options;
@@ -192,7 +194,7 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
     const epoch = epochOf(host)!;
     const listened = visiblePorts(incarnationOf(host)?.ports ?? []).length > 0;
     const ranMs = Math.round(performance.timeOrigin + performance.now() - host.stateSince);
-    const release = setTimeout(() => releaseGuests(host), host.entry.releaseTimeout);
+    const release = setTimeout(() => releaseGuests(host), Math.min(host.entry.releaseTimeout, MAX_TIMER));
     // A supervisor that goes without asking first: others have not been told.
     const told = phase.state === 'running' && phase.fence !== undefined;
     enter(host, { state: 'suspended', epoch, listened, release, releasing: false });
