@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { createInterface, type Interface } from 'node:readline';
+import { formatAddress } from '../../../src/manifest/address';
 import { loadNative } from '../../../src/native/load';
 import { watchActivity } from '../../../src/runtime/supervisor/activity';
 import { parseTcp, readTcpSockets } from '../../../src/runtime/supervisor/proc-net';
@@ -114,10 +115,13 @@ test('bytes that move', async () => {
 });
 
 test('a connection that came and went between two looks is seen', async () => {
-  const own = 0x7f_4d_01_02; // 127.77.1.2, as a host's own face in network `flat`
+  // A host's own face in network `flat`; another one each time, for TIME_WAIT outlasts a test run.
+  const own = 0x7f_4d_00_00 + Math.floor(Math.random() * 0xfffe) + 1;
   const look = watch(false, [own]);
   expect(look().closed).toBeUndefined();
-  await guest(`c = socket.create_connection(('127.0.0.1', ${port()}), source_address=('127.77.1.2', 0)); c.close()`);
+  await guest(
+    `c = socket.create_connection(('127.0.0.1', ${port()}), source_address=('${formatAddress(own)}', 0)); c.close()`,
+  );
   // It is the guest that closes first: TIME_WAIT is on its side when our side has closed too.
   accepted[0].end();
   await new Promise((resolve) => accepted[0].once('close', resolve));
