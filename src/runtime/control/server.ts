@@ -23,6 +23,8 @@ export interface ControlServerOptions {
   readonly onRejected: (peer: string, reason: string) => void;
   readonly heartbeat?: number;
   readonly maxQueued?: number;
+  /** Milliseconds in which a peer has to prove who it is. Default 5,000. */
+  readonly handshakeTimeout?: number;
 }
 
 export interface ControlServer {
@@ -34,7 +36,6 @@ export interface ControlServer {
 
 /** Connections that have not proved who they are. More are closed at once. */
 const MAX_HANDSHAKES = 512;
-const HANDSHAKE_TIMEOUT = 5_000;
 
 /** Listens for supervisors and operators. @throws the error of listen(2) */
 export async function listenControl(options: ControlServerOptions): Promise<ControlServer> {
@@ -46,7 +47,7 @@ export async function listenControl(options: ControlServerOptions): Promise<Cont
 
   const server = createServer({
     ...pskOptions(),
-    handshakeTimeout: HANDSHAKE_TIMEOUT,
+    handshakeTimeout: options.handshakeTimeout ?? 5_000,
     pskCallback: (socket, text) => {
       const identity = parseIdentity(text);
       const secret = identity && options.secretOf(identity);

@@ -1,0 +1,53 @@
+import {
+  ClusterKeyError,
+  deriveSecret,
+  hostIdentity,
+  parseClusterKey,
+  parseIdentity,
+} from '../../../src/runtime/protocol/psk';
+
+test('identities survive being written and read', () => {
+  expect(parseIdentity(hostIdentity('worker-3', 1_795_232_734_752))).toEqual({
+    kind: 'host',
+    host: 'worker-3',
+    epoch: 1_795_232_734_752,
+  });
+  expect(parseIdentity('client')).toEqual({ kind: 'client' });
+  expect(parseIdentity('operator')).toEqual({ kind: 'operator' });
+});
+
+test.each([
+  '',
+  'root',
+  'host/',
+  'host/api',
+  'host/api/',
+  'host/api/0',
+  'host/api/01',
+  'host/api/-1',
+  'host/api/1/2',
+  'host/a b/1',
+  'host/api/9999999999999999',
+  'host/../1',
+  'client ',
+])('%j is nobody', (text) => {
+  expect(parseIdentity(text)).toBeUndefined();
+});
+
+test('every identity of every cluster has a secret of its own', () => {
+  const key = parseClusterKey('0123456789abcdef');
+  const secrets = ['client', 'operator', hostIdentity('a', 1), hostIdentity('a', 2), hostIdentity('b', 1)].flatMap(
+    (i) => [deriveSecret(key, 'one', i).toString('hex'), deriveSecret(key, 'two', i).toString('hex')],
+  );
+  expect(new Set(secrets).size).toBe(10);
+  expect(secrets.every((s) => s.length === 64)).toBe(true);
+  // Both sides of a rolling update derive the same: this value must not change.
+  expect(deriveSecret(key, 'one', 'client').toString('hex')).toMatchInlineSnapshot(
+    `"99e5f1a95d85c2f24d501b60de603ab5e0e59f8065910eb63bbe23b6290be1fa"`,
+  );
+});
+
+test('the key is its text, without the line end that editors add', () => {
+  expect(parseClusterKey('  0123456789abcdef\n')).toEqual(parseClusterKey('0123456789abcdef'));
+  expect(() => parseClusterKey('short\n')).toThrow(ClusterKeyError);
+});
