@@ -193,6 +193,13 @@ const bundle = project.addTask('bundle', {
 bundle.exec('tsx scripts/bundle.ts', { receiveArgs: true });
 project.postCompileTask.spawn(bundle);
 
+// --- documentation ---------------------------------------------------------------------------------------------------
+const snippets = project.addTask('snippets', { description: 'Compile the code in README.md and in doc comments' });
+snippets.exec('jsii-rosetta extract --strict --output .jsii.tabl.json .');
+project.postCompileTask.spawn(snippets);
+project.addGitIgnore('.jsii.tabl.json');
+project.npmignore?.exclude('.jsii.tabl.json');
+
 // --- test ------------------------------------------------------------------------------------------------------------
 const jest = (...args: string[]) => `jest --ci --json ${args.join(' ')}`;
 const unit = project.addTask('test:unit', { description: 'Unit tests and construct tests', receiveArgs: true });

@@ -231,9 +231,10 @@ export class SeedNode extends Construct implements iam.IGrantable, ec2.IConnecta
     cluster.clusterKey.grantRead(this.role);
 
     const url = (file: { bucket: string; key: string }) => `s3://${file.bucket}/${file.key}`;
+    const { region } = Stack.of(this);
     const script = ec2.UserData.forLinux();
     script.addCommands(
-      `until aws s3 cp '${url(files.Installer)}' /run/imaginary-install.sh; do sleep 5; done`,
+      `until aws s3 cp --region '${region}' '${url(files.Installer)}' /run/imaginary-install.sh; do sleep 5; done`,
       [
         'exec bash /run/imaginary-install.sh',
         `--program '${url(files.Program)}'`,
@@ -241,7 +242,7 @@ export class SeedNode extends Construct implements iam.IGrantable, ec2.IConnecta
         `--key-secret '${cluster.clusterKey.secretArn}'`,
         `--address '${this.endpoint}'`,
         `--port '${this.port}'`,
-        `--region '${Stack.of(this).region}'`,
+        `--region '${region}'`,
       ].join(' \\\n  '),
     );
     const parts = new ec2.MultipartUserData();

@@ -102,7 +102,11 @@ describe('defaults', () => {
 describe('overrides', () => {
   test('what the function gets', () => {
     const { stack, cluster } = newCluster();
-    const layer = lambda.LayerVersion.fromLayerVersionArn(stack, 'Extra', 'arn:aws:lambda:eu-west-1:1:layer:extra:1');
+    const layer = lambda.LayerVersion.fromLayerVersionArn(
+      stack,
+      'Extra',
+      'arn:aws:lambda:eu-west-1:111122223333:layer:extra:1',
+    );
     cluster.addHost('api', {
       ...HOST,
       memorySize: 512,
@@ -121,7 +125,7 @@ describe('overrides', () => {
     });
     expect(Properties.ReservedConcurrentExecutions).toBeUndefined();
     expect(Properties.Layers).toHaveLength(3);
-    expect(Properties.Layers[2]).toBe('arn:aws:lambda:eu-west-1:1:layer:extra:1');
+    expect(Properties.Layers[2]).toBe('arn:aws:lambda:eu-west-1:111122223333:layer:extra:1');
     expect(manifestOf(stack).hosts[0]).toMatchObject({ memorySize: 512, timeout: 300_000 });
   });
 

@@ -1,6 +1,6 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { App, NestedStack, Stack, Stage, Token } from 'aws-cdk-lib';
+import { NestedStack, Stack, Stage, Token } from 'aws-cdk-lib';
 import { Annotations, Match, Template } from 'aws-cdk-lib/assertions';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as iam from 'aws-cdk-lib/aws-iam';
@@ -8,7 +8,7 @@ import * as logs from 'aws-cdk-lib/aws-logs';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { ImaginaryCluster, type ImaginaryClusterProps } from '../../src';
 import { parseManifest } from '../../src/manifest';
-import { flat, HOST, manifestOf, newCluster, newStack, only, statementsOf } from './support';
+import { flat, HOST, manifestOf, newApp, newCluster, newStack, only, statementsOf } from './support';
 
 describe('defaults', () => {
   test('name, block, port and key', () => {
@@ -29,7 +29,7 @@ describe('defaults', () => {
     ['a_b', 'Cl/ster', 'a-b-Cl-ster'],
     ['S'.repeat(40), 'Cluster', /^S{23}-[0-9a-f]{8}$/],
   ])('the name from stack %s and id %s', (stackName, id, expected) => {
-    const stack = new Stack(new App(), 'Stack');
+    const stack = new Stack(newApp(), 'Stack');
     Object.defineProperty(stack, 'stackName', { value: stackName });
     const { clusterName } = new ImaginaryCluster(stack, id.replace('/', '.'));
     expect(clusterName).toMatch(expected);
@@ -165,7 +165,7 @@ describe('the manifest', () => {
   });
 
   test("of a cluster in a stage is found from the stage's template", () => {
-    const app = new App();
+    const app = newApp();
     const stage = new Stage(app, 'Prod');
     const stack = new Stack(stage, 'Shop');
     new ImaginaryCluster(stack, 'Cluster', { clusterName: 'staged' }).addHost('api', HOST);

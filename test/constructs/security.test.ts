@@ -19,7 +19,8 @@ function acknowledged(scope: IConstruct): string[] {
   for (const { node } of scope.node.findAll()) {
     for (const { type, data } of node.metadata) {
       if (type !== Validations.ACKNOWLEDGED_RULES_METADATA_KEY) continue;
-      for (const rule of Object.keys(data)) found.add(`${rule.replace('annotation::', '')}: ${node.path}`);
+      const rules = Object.keys(data).map((rule) => rule.replace(/^annotation::/i, '')); // newer versions: Annotation
+      for (const rule of rules) if (rule.startsWith('AwsSolutions-')) found.add(`${rule}: ${node.path}`);
     }
   }
   return [...found].sort();

@@ -23,8 +23,16 @@ export interface Fixture {
   readonly cluster: ImaginaryCluster;
 }
 
+/** Where the apps of one test file are synthesised: every one has a copy of the layers. */
+const assemblies = fs.mkdtempSync(path.join(os.tmpdir(), 'cdk-out-'));
+afterAll(() => fs.rmSync(assemblies, { recursive: true }));
+
+export function newApp(): App {
+  return new App({ outdir: fs.mkdtempSync(path.join(assemblies, 'app-')) });
+}
+
 export function newStack(): Stack {
-  return new Stack(new App({ outdir: fs.mkdtempSync(path.join(os.tmpdir(), 'cdk-out-')) }), 'Shop');
+  return new Stack(newApp(), 'Shop');
 }
 
 export function newCluster(props: ImaginaryClusterProps = {}): Fixture {

@@ -19,7 +19,10 @@ export function refuse(scope: Construct, message: string): never {
 
 /** The manifest is a file written at synthesis: what goes into it must be known by then. */
 export function requireKnown(scope: Construct, prop: string, value: unknown, advice: string): void {
-  if (!Token.isUnresolved(value)) return;
+  if (Token.isUnresolved(value)) refuseUnknown(scope, prop, advice);
+}
+
+function refuseUnknown(scope: Construct, prop: string, advice: string): never {
   refuse(
     scope,
     `${prop} is known only at deployment, but is part of the manifest, which is written at synthesis; ${advice}`,
@@ -69,7 +72,7 @@ export function checkWhole(
 
 /** Checks a duration and gives it in milliseconds. */
 export function milliseconds(scope: Construct, prop: string, value: Duration, low: number, high?: number): number {
-  if (value.isUnresolved()) requireKnown(scope, prop, value.toString(), 'give it as a literal duration');
+  if (value.isUnresolved()) refuseUnknown(scope, prop, 'give it as a literal duration');
   const ms = value.toMilliseconds({ integral: false });
   // Lambda counts a function's timeout in seconds, the rest is ours and counted in milliseconds.
   const step = prop === 'timeout' ? 1_000 : 1;
