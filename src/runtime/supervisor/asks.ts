@@ -3,7 +3,7 @@
  * wait for its answer. Questions outlive the connection to the seed, and the session too: while the host is suspended
  * they wait for the next one.
  */
-import { type Answer, AskError, type Session } from '../control/session';
+import { type Answer, AskError, type Session } from '../control/client';
 
 export interface AskOptions {
   /** The incarnation that a guest found unreachable. */

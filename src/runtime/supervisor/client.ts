@@ -3,7 +3,7 @@
  * host) and serves the shim under that command. No life cycle: it lasts as long as its caller keeps it. For `cli`.
  */
 import { loadNative } from '../../native/load';
-import { openSession } from '../control/session';
+import { openSession } from '../control/client';
 import { CLIENT_IDENTITY } from '../protocol/psk';
 import { RUN_DIR_ENV } from '../protocol/shim';
 import { findShim, underShim } from './environment';

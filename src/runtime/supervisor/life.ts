@@ -4,7 +4,7 @@
  */
 import type { ManifestHost } from '../../manifest/manifest';
 import type { NativeAddon } from '../../native';
-import type { Session, Welcome } from '../control/session';
+import type { Session, Welcome } from '../control/client';
 import { type Activity, watchActivity } from './activity';
 import { type Guest, type GuestExit, startGuest } from './guest';
 import { busyNow, type Look } from './idleness';
@@ -83,7 +83,6 @@ export function startLife(options: LifeOptions, session: Pick<Session, 'ask' | '
   const look = (): Look => {
     const now = activity();
     member.listeners.check(now.sockets);
-    member.service.sweep();
     return { ...now, pending: member.asks.pending };
   };
   let ended = false;

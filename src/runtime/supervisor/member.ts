@@ -4,7 +4,7 @@
  */
 import { formatAddress, parseAddress } from '../../manifest/address';
 import type { NativeAddon } from '../../native';
-import type { Session, Welcome } from '../control/session';
+import type { Session, Welcome } from '../control/client';
 import { flatAddress, loopbackOf } from '../protocol/table';
 import { direct } from '../transport/direct';
 import { type Asks, createAsks } from './asks';

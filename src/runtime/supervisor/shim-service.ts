@@ -1,6 +1,6 @@
 /** Answers the shims of this host's guests. */
 import type { NativeAddon, ShimSocket } from '../../native';
-import { AskError } from '../control/session';
+import { AskError } from '../control/client';
 import { ERRNO } from '../protocol/errno';
 import { BadRequestError, decodeRequest, encodeReply, type ShimReply, type ShimRequest } from '../protocol/shim';
 import { openRoute, type Route, type Transport } from '../transport/transport';
@@ -25,10 +25,11 @@ export interface ShimServiceOptions {
 }
 
 export interface ShimService {
-  /** Forgets the callers that have died meanwhile. */
-  sweep(): void;
   close(): void;
 }
+
+/** How often the callers that wait are looked after: a process that has died waits no longer. */
+const SWEEP = 1_000;
 
 type Connect = Extract<ShimRequest, { op: 'connect' }>;
 const refused: ShimReply = { status: ERRNO.ECONNREFUSED };
@@ -37,6 +38,12 @@ export function openShimService(options: ShimServiceOptions): ShimService {
   const { native, locations, asks, listeners, log } = options;
   const waiting = new Map<AbortController, number>();
   let complained = false;
+  let sweeper: NodeJS.Timeout | undefined;
+
+  const sweep = () => {
+    for (const [caller, pid] of waiting) if (!isAlive(pid)) caller.abort();
+    sweeper = waiting.size > 0 ? setTimeout(sweep, SWEEP) : undefined;
+  };
 
   const route = (found: Route | undefined): ShimReply =>
     found
@@ -57,6 +64,7 @@ export function openShimService(options: ShimServiceOptions): ShimService {
     if (known) return route(openRoute(options.transports, known));
     const caller = new AbortController();
     waiting.set(caller, pid);
+    sweeper ??= setTimeout(sweep, SWEEP);
     try {
       const { location, realPort } = await asks.ask(host, port, {
         staleEpoch: locations.distrusted(host),
@@ -118,11 +126,9 @@ export function openShimService(options: ShimServiceOptions): ShimService {
   });
 
   return {
-    sweep: () => {
-      for (const [caller, pid] of waiting) if (!isAlive(pid)) caller.abort();
-    },
     close: () => {
       socket.close();
+      clearTimeout(sweeper);
       for (const caller of waiting.keys()) caller.abort();
     },
   };

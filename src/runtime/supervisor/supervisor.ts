@@ -10,8 +10,8 @@
  */
 import type { NativeAddon } from '../../native';
 import { loadNative } from '../../native/load';
-import { ControlError } from '../control/client';
-import { openSession, type Session, type Welcome } from '../control/session';
+
+import { ControlError, openSession, type Session, type Welcome } from '../control/client';
 import type { Invocation, InvocationResult } from '../protocol/invocation';
 import { hostIdentity } from '../protocol/psk';
 import type { GuestExit } from './guest';

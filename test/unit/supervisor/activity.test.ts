@@ -1,5 +1,6 @@
 /** What real processes with real sockets look like. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { createInterface, type Interface } from 'node:readline';
 import { formatAddress } from '../../../src/manifest/address';
@@ -48,6 +49,8 @@ async function guest(line: string): Promise<string> {
   python.stdin!.write(`${line}\n`);
   return (await answers.next()).value;
 }
+/** The first connection that our own server gets. */
+const connection = async (): Promise<Socket> => accepted[0] ?? (await once(server, 'connection'))[0];
 const port = () => (server.address() as { port: number }).port;
 function watch(countBytes = false, addresses: number[] = []) {
   const processes = trackGuests({ environment: 'NONE=1', mapped: '/none' });
@@ -109,7 +112,7 @@ test('bytes that move', async () => {
   await guest("c.sendall(b'x')");
   expect(look()).toMatchObject({ moved: true });
   expect(look()).toMatchObject({ moved: false });
-  accepted[0].write('y');
+  (await connection()).write('y');
   await guest('c.recv(1)');
   expect(look()).toMatchObject({ moved: true });
 });
@@ -123,8 +126,9 @@ test('a connection that came and went between two looks is seen', async () => {
     `c = socket.create_connection(('127.0.0.1', ${port()}), source_address=('${formatAddress(own)}', 0)); c.close()`,
   );
   // It is the guest that closes first: TIME_WAIT is on its side when our side has closed too.
-  accepted[0].end();
-  await new Promise((resolve) => accepted[0].once('close', resolve));
+  const ours = await connection();
+  ours.end().resume();
+  await once(ours, 'close');
   const { closed } = look();
   expect(closed).toBeGreaterThanOrEqual(0);
   expect(closed).toBeLessThan(2_000);

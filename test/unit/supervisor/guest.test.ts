@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadNative } from '../../../src/native/load';
 import { type Guest, startGuest } from '../../../src/runtime/supervisor/guest';
+import { openLocations } from '../../../src/runtime/supervisor/locations';
 import { ProgramError } from '../../../src/runtime/supervisor/program';
+import { openRunDir } from '../../../src/runtime/supervisor/run-dir';
 
 jest.setTimeout(30_000);
 
@@ -13,6 +15,10 @@ let watchers: Set<() => void>;
 let guests: Guest[];
 beforeEach(() => {
   runDir = mkdtempSync(join(tmpdir(), 'imaginary-guest-'));
+  const directory = openRunDir(runDir, loadNative());
+  const self = { name: 'web', address: '100.64.0.9', nodeId: 0 };
+  const entry = { ...self, aliases: [] };
+  openLocations({ cluster: 'test', cidr: '100.64.0.0/16', self, directory: [entry] }, directory.mapTable);
   lines = [];
   watchers = new Set();
   guests = [];

@@ -62,7 +62,7 @@ export interface Sandbox {
   readonly log: LogLine[];
   /** What guests wrote. */
   output(): string[];
-  /** Thaws, invokes, waits for the end of the invocation, freezes. */
+  /** Thaws, invokes, waits for the end of the invocation, freezes. One invocation at a time. */
   invoke(invocation: Invocation): Promise<InvocationResult>;
   /** The first log line, past or future, that matches. */
   logged(match: (line: LogLine) => boolean): Promise<LogLine>;
@@ -106,6 +106,7 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
   });
   const calls = new Map<number, (message: { result?: InvocationResult; error?: object }) => void>();
   let nextId = 1;
+  let last: Promise<void> = Promise.resolve();
   /** A sandbox that is shut down is not frozen any more. */
   let ending = false;
   await new Promise<void>((ready) => {
@@ -128,14 +129,21 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
     output: () => log.flatMap(({ line }) => (line === undefined ? [] : [line])),
     invoke: async (event) => {
       const id = nextId++;
+      const earlier = last;
+      let done = () => {};
+      last = new Promise((resolve) => {
+        done = resolve;
+      });
+      await earlier;
       for (const pid of family(child.pid!)) process.kill(pid, 'SIGCONT');
-      const answer = await new Promise<{ result?: InvocationResult; error?: object }>((done) => {
-        calls.set(id, done);
+      const answer = await new Promise<{ result?: InvocationResult; error?: object }>((answered) => {
+        calls.set(id, answered);
         child.send({ id, event, time: options.timeout ?? 60_000 });
       });
       calls.delete(id);
-      if (!answer.result) throw Object.assign(new Error(), answer.error);
       if (child.exitCode === null && !ending) for (const pid of family(child.pid!)) process.kill(pid, 'SIGSTOP');
+      done();
+      if (!answer.result) throw Object.assign(new Error(), answer.error);
       return answer.result;
     },
     logged: (match) =>
