@@ -218,7 +218,7 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
   const exited = (host: Host, end: Pick<InvocationResult, 'exitCode' | 'signal' | 'reason'>) => {
     const { exitCode = null, signal = null } = end;
     const epoch = epochOf(host);
-    const how = signal ? `was ended by ${signal}` : `exited with code ${exitCode ?? 'unknown'}`;
+    const how = signal ? `was ended by ${signal}` : exitCode === null ? 'has ended' : `exited with code ${exitCode}`;
     const reason = `the guest ${how}${end.reason ? `: ${end.reason}` : ''}`;
     emit(host, 'exited', { epoch, exitCode, signal, reason });
     const { state } = host.phase;

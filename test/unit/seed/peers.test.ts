@@ -1,0 +1,233 @@
+import { type Control, fetchStatus, openControl, readEvents } from '../../../src/runtime/control/client';
+import type { FromSeed, ToSeed } from '../../../src/runtime/protocol/frames';
+import { hostIdentity } from '../../../src/runtime/protocol/psk';
+import { bootCluster, type Cluster, failure } from './cluster';
+
+let cluster: Cluster;
+afterEach(() => cluster.close());
+
+/** One bare connection: sends frames, collects what comes back until the seed closes it or `until` comes. */
+async function talk(identity: string, frames: readonly object[], until?: FromSeed['type']): Promise<FromSeed[]> {
+  const got: FromSeed[] = [];
+  let control: Control | undefined;
+  await new Promise<void>((resolve, reject) => {
+    openControl({
+      ...cluster.access(identity),
+      onFrame: (frame) => {
+        got.push(frame);
+        if (frame.type === until) resolve();
+      },
+      onClose: () => resolve(),
+    }).then((opened) => {
+      control = opened;
+      for (const frame of frames) opened.send(frame as ToSeed);
+    }, reject);
+  });
+  control?.destroy();
+  return got;
+}
+
+const refusal = async (identity: string, ...frames: object[]) => {
+  const last = (await talk(identity, frames)).at(-1);
+  return last?.type === 'refuse' ? last.reason : last;
+};
+
+test('what does not fit the identity is refused', async () => {
+  cluster = await bootCluster([{ name: 'api' }, { name: 'web' }]);
+  const api = hostIdentity('api', 5);
+  const join = { type: 'join', ports: [] };
+  expect(await refusal(api, { ...join, host: 'web', epoch: 5 })).toBe("the key is for epoch 5 of 'api' only");
+  expect(await refusal(api, { ...join, host: 'api', epoch: 6 })).toBe("the key is for epoch 5 of 'api' only");
+  expect(await refusal(api, { ...join, host: 'api', epoch: 5, visitor: true })).toContain('only');
+  expect(await refusal(api, join)).toContain('only');
+  expect(await refusal('client', { ...join, host: 'api' })).toContain('function host');
+  expect(await refusal('client', { ...join, host: 'nobody', visitor: true })).toContain("no host 'nobody'");
+  expect(await refusal('operator', join)).toContain('does not join');
+  expect(await refusal('client', { type: 'status', id: 1 })).toContain('for operators');
+  expect(await refusal(api, { type: 'events', id: 1, follow: false })).toContain('for operators');
+  expect(await refusal('client', { type: 'suspend' })).toBe("'suspend' came before 'join'");
+  expect(await refusal('client', join, join)).toBe('has joined already');
+});
+
+test.each<[string, object]>([
+  ['an unknown type', { type: 'launch' }],
+  ['a port that is none', { type: 'ask', id: 1, host: 'api', port: 70_000 }],
+  ['a negative id', { type: 'ask', id: -1, host: 'api', port: 80 }],
+  ['a name that is an object', { type: 'ask', id: 1, host: { toString: 1 }, port: 80 }],
+  ['a mapping without a scope', { type: 'ports', ports: [{ port: 1, realPort: 1 }], settled: false }],
+  [
+    'too many ports',
+    { type: 'ports', ports: Array(5_000).fill({ port: 1, realPort: 1, scope: 'any' }), settled: false },
+  ],
+  ['an event name with a line end', { type: 'report', event: 'a\nb', detail: {} }],
+  ['a detail that is a list', { type: 'report', event: 'a', detail: { a: [] } }],
+])('%s is refused, and the cluster goes on', async (_what, frame) => {
+  cluster = await bootCluster([{ name: 'api' }]);
+  cluster.host('api', cluster.serves(80));
+  expect(await refusal('client', { type: 'join', ports: [] }, frame)).toContain(
+    `a '${(frame as { type: string }).type}' frame`,
+  );
+  await (await cluster.client()).ask('api', 80);
+});
+
+test('the same ask twice is refused', async () => {
+  cluster = await bootCluster([{ name: 'api' }]);
+  cluster.host('api', () => new Promise(() => undefined));
+  const ask = { type: 'ask', id: 1, host: 'api', port: 80 };
+  expect(await refusal('client', { type: 'join', ports: [] }, ask, ask)).toBe('ask 1 is open already');
+});
+
+test('welcome: who one is, the directory, and for a host its own entry', async () => {
+  cluster = await bootCluster([{ name: 'api', aliases: ['backend'] }, { name: 'web' }]);
+  const [client] = await talk('client', [{ type: 'join', ports: [] }], 'welcome');
+  expect(client).toMatchObject({
+    cluster: 'test',
+    cidr: '100.64.0.0/16',
+    self: { name: 'client-0', address: '100.64.255.0', nodeId: 2, epoch: 0 },
+    observed: '127.0.0.1',
+    directory: [
+      { name: 'api', aliases: ['backend'], nodeId: 0 },
+      { name: 'web', aliases: [], nodeId: 1 },
+    ],
+  });
+  expect(client).not.toHaveProperty('host');
+  const [visitor] = await talk('client', [{ type: 'join', host: 'web', visitor: true, ports: [] }], 'welcome');
+  expect(visitor).toMatchObject({
+    self: { name: 'web', nodeId: 1, epoch: 0 },
+    host: { name: 'web', command: ['guest'] },
+  });
+});
+
+test('a host of network flat is where its virtual address says', async () => {
+  cluster = await bootCluster([{ name: 'api', address: '100.64.7.9' }]);
+  const identity = hostIdentity('api', 5);
+  const ports = [{ port: 80, realPort: 40_080, scope: 'any' }];
+  const host = talk(identity, [{ type: 'join', host: 'api', epoch: 5, flat: 66, ports }], 'stop');
+  const { location } = await (await cluster.client()).ask('api', 80);
+  expect(location).toMatchObject({ address: '127.66.7.9', epoch: 5 });
+  await cluster.seed.stop({ down: true });
+  await host;
+});
+
+test('a visitor asks like anybody, and never becomes the location', async () => {
+  cluster = await bootCluster([{ name: 'api' }, { name: 'web' }]);
+  cluster.host('api', cluster.serves(80));
+  const visitor = await cluster.client({ join: () => ({ host: 'web', visitor: true, ports: [] }) });
+  await visitor.ask('api', 80);
+  visitor.ports([{ port: 81, realPort: 81, scope: 'any' }], true);
+  expect((await cluster.event('api', 'connected')).detail.from).toBe('web (visitor)');
+  expect((await fetchStatus(cluster.access('operator'))).hosts[1]).toMatchObject({
+    name: 'web',
+    state: 'imagined',
+    ports: [],
+  });
+});
+
+test('addresses of clients come back into use, the one freed last comes last', async () => {
+  cluster = await bootCluster([{ name: 'api' }]);
+  const first = await cluster.client();
+  const second = await cluster.client();
+  expect([first, second].map((c) => c.welcome.self.address)).toEqual(['100.64.255.0', '100.64.255.1']);
+  await first.leave({ outcome: 'released' });
+  const third = await cluster.client();
+  expect(third.welcome.self.address).toBe('100.64.255.2');
+});
+
+test('aliases and canonical names lead to the same host', async () => {
+  cluster = await bootCluster([{ name: 'api', aliases: ['backend'] }]);
+  cluster.host('api', cluster.serves(80));
+  const client = await cluster.client();
+  for (const name of ['backend', 'node-0', 'api.test', 'backend.test']) {
+    expect((await client.ask(name, 80)).location.host).toBe('api');
+  }
+  expect(cluster.lambda.requests).toHaveLength(1);
+});
+
+test('status shows what operators need', async () => {
+  cluster = await bootCluster([{ name: 'api' }, { name: 'web' }, { name: 'bad' }]);
+  cluster.host('api', cluster.serves(80, 8_080));
+  cluster.host('bad', async () => {
+    throw new Error('no such layer');
+  });
+  const client = await cluster.client();
+  await client.ask('api', 8_080);
+  await failure(client.ask('bad', 80));
+  const { hosts, ...rest } = await fetchStatus(cluster.access('operator'));
+  expect(rest).toMatchObject({ cluster: 'test', cidr: '100.64.0.0/16' });
+  expect(hosts).toMatchObject([
+    { name: 'api', state: 'running', allocations: 1, ports: [80, 8_080], waiting: 0, allocateMs: expect.any(Number) },
+    { name: 'web', state: 'imagined', epoch: null, allocations: 0, allocateMs: null, ports: [] },
+    { name: 'bad', state: 'failed', allocations: 1, reason: expect.stringContaining('no such layer') },
+  ]);
+});
+
+test('the event log: all that is kept, then, for followers, all that comes', async () => {
+  cluster = await bootCluster([{ name: 'api' }]);
+  cluster.host('api', cluster.serves(80));
+  const client = await cluster.client();
+  await client.ask('api', 80);
+  const past: string[] = [];
+  for await (const { event } of readEvents({ ...cluster.access('operator'), follow: false })) past.push(event);
+  expect(past).toEqual([
+    'seed-started',
+    'allocating',
+    'invoked',
+    'joined',
+    'guest-started',
+    'listening',
+    'running',
+    'connected',
+  ]);
+  const times: number[] = [];
+  let seen = 0;
+  for await (const { time } of readEvents({ ...cluster.access('operator'), follow: true })) {
+    times.push(time);
+    if (++seen === past.length) void client.ask('api', 80);
+    if (seen > past.length) break;
+  }
+  expect(times).toEqual([...times].sort((a, b) => a - b));
+});
+
+test('the log keeps the last 10,000 events, and reading them all is no flood', async () => {
+  cluster = await bootCluster([{ name: 'api' }]);
+  cluster.host('api', cluster.serves(80));
+  const client = await cluster.client();
+  for (let round = 0; round < 105; round++) await Promise.all(Array.from({ length: 100 }, () => client.ask('api', 80)));
+  let count = 0;
+  for await (const { event } of readEvents({ ...cluster.access('operator'), follow: false })) {
+    expect(event).toBe('connected');
+    count += 1;
+  }
+  expect(count).toBe(10_000);
+});
+
+test('an ask that nobody waits for any longer is forgotten', async () => {
+  cluster = await bootCluster([{ name: 'api' }]);
+  cluster.host('api', () => new Promise(() => undefined));
+  const client = await cluster.client();
+  const giveUp = new AbortController();
+  const ask = failure(client.ask('api', 80, { signal: giveUp.signal }));
+  await failure(client.ask('nobody', 1));
+  const waiting = async () => (await fetchStatus(cluster.access('operator'))).hosts[0].waiting;
+  expect(await waiting()).toBe(1);
+  giveUp.abort();
+  expect((await ask).errno).toBe('ETIMEDOUT');
+  await failure(client.ask('nobody', 1));
+  expect(await waiting()).toBe(0);
+});
+
+test('a host instance joins by itself and gets an epoch', async () => {
+  cluster = await bootCluster([{ name: 'vm', kind: 'instance' }]);
+  const join = { type: 'join', host: 'vm', ports: [{ port: 80, realPort: 80, scope: 'any' }] };
+  let control: Control | undefined;
+  const welcome = await new Promise<FromSeed>((resolve) => {
+    openControl({ ...cluster.access('client'), onFrame: resolve }).then((opened) => {
+      control = opened;
+      opened.send(join as ToSeed);
+    });
+  });
+  expect(welcome).toMatchObject({ type: 'welcome', self: { name: 'vm' } });
+  const { location } = await (await cluster.client()).ask('vm', 80);
+  expect(location).toMatchObject({ host: 'vm', address: '127.0.0.1', state: 'running' });
+  control?.destroy();
+});
