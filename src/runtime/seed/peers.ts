@@ -77,9 +77,6 @@ export function servePeer(
     return peer;
   };
 
-  const realAddress = ({ flat, address }: Join, virtual: string) =>
-    flat === undefined ? (address ?? channel.peer) : virtual.replace(/^\d+\.\d+/, `127.${flat}`);
-
   const joinAsHost = (host: Host, epoch: number, frame: Join) => {
     const refusal = incarnations.admit(host, epoch);
     if (refusal) return refuse(refusal.reason, refusal.fenced);
