@@ -21,7 +21,7 @@ function platformOf(name: string) {
   const os = of(['android', 'darwin', 'freebsd', 'linux', 'openharmony', 'win32']);
   const libc = words.some((word) => word.startsWith('musl')) ? ['musl'] : words.includes('gnu') ? ['glibc'] : [];
   const cpu = of(['arm64', 'x64', 'arm', 'ia32', 'loong64', 'ppc64', 'riscv64', 's390x']);
-  return { ...(cpu.length && { cpu }), ...(libc.length && { libc }), ...(os.length && { os }) };
+  return { cpu, libc, os };
 }
 
 /** Where Node looks for `name` from the package at `from`, nearest first. */
@@ -40,14 +40,11 @@ for (const [from, { dev, optionalDependencies }] of Object.entries(lock.packages
     if (from === '' || [...placesOf(from, name)].some((place) => place in lock.packages)) continue;
     if (!/^\d/.test(version))
       throw new Error(`${from} wants ${name} ${version}: no exact version to put in the lock file`);
-    const platform = platformOf(name);
-    if (!('os' in platform)) throw new Error(`${from} wants ${name}: its name does not tell which platform it is for`);
-    lock.packages[`node_modules/${name}`] = {
-      version,
-      ...platform,
-      ...(dev && { dev }),
-      optional: true,
-    } as LockedPackage;
+    const { cpu, libc, os } = platformOf(name);
+    if (!cpu.length || !os.length) throw new Error(`${from} wants ${name}, whose name does not tell its platform`);
+    // In npm's order, so that npm leaves the file as it is.
+    const entry = { version, cpu, dev, libc: libc.length ? libc : undefined, optional: true, os };
+    lock.packages[`node_modules/${name}`] = entry;
   }
 }
 const [root, ...rest] = Object.entries(lock.packages);
