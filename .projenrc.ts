@@ -156,7 +156,7 @@ project
   .exec('biome check --write', { receiveArgs: true });
 
 // Order matters: projen adds src/** and test/** before these.
-for (const path of ['jest.config.js', '!test/fixtures', '!**/*.snapshot']) project.biome?.addFilePattern(path);
+for (const path of ['jest.config.js', '!test/fixtures', '!**/*.snapshot', '!**/*.md']) project.biome?.addFilePattern(path);
 
 // Templates are JSON of no particular type, and name their references as `${This}`.
 project.biome?.addOverride({

@@ -39,6 +39,7 @@ export interface NativeOutput {
 /** No `-g` (it embeds the build directory), stripped, and `__FILE__` relative: the same bytes wherever it is built. */
 const COMMON = ['-O2', '-Wall', '-Wextra', '-Werror', '-s', '-fno-ident', '-ffile-prefix-map=./='];
 const SHARED = [...COMMON, '-shared', '-fPIC', '-fvisibility=hidden'];
+const SHIM = [...SHARED, '-D_GNU_SOURCE'];
 
 export const NATIVE_OUTPUTS: readonly NativeOutput[] = [
   {
@@ -51,13 +52,13 @@ export const NATIVE_OUTPUTS: readonly NativeOutput[] = [
     file: 'lambda-layers/shim/<arch>/imaginary/shim-glibc.so',
     folders: ['src/shim'],
     libc: 'gnu.2.26',
-    flags: SHARED,
+    flags: SHIM,
   },
   {
     file: 'lambda-layers/shim/<arch>/imaginary/shim-musl.so',
     folders: ['src/shim'],
     libc: 'musl',
-    flags: SHARED,
+    flags: SHIM,
   },
   {
     file: 'assets/native/<arch>/sandbox',
