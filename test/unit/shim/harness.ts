@@ -1,0 +1,235 @@
+/**
+ * Compiles the shim, the peer that stands in the supervisors' place (src/shim/test/peer) and the test programs
+ * (src/shim/test/programs) with Zig, and runs programs natively or as a host of the peer's cluster.
+ */
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const root = resolve(__dirname, '../../..');
+const shimFolder = join(root, 'src/shim');
+const cache = join(root, 'node_modules/.cache');
+const arch = process.arch === 'arm64' ? 'aarch64' : 'x86_64';
+
+export type Variant = 'plain' | 'trap' | 'musl' | 'address';
+
+/** musl's loader, where there is one; the musl programs need it. */
+export const muslLoader = `/lib/ld-musl-${arch}.so.1`;
+
+const WARNINGS = ['-std=c11', '-D_GNU_SOURCE', '-Wall', '-Wextra', '-Werror'];
+const SHARED = ['-shared', '-fPIC', '-fvisibility=hidden'];
+
+function target(variant: Variant): string {
+  return `${arch}-linux-${variant === 'musl' ? 'musl' : 'gnu.2.26'}`;
+}
+
+function cFiles(folder: string): string[] {
+  return readdirSync(folder)
+    .filter((name) => name.endsWith('.c'))
+    .map((name) => join(folder, name));
+}
+
+/** Builds once per content of the sources and their headers; the result's path. */
+async function build(name: string, sources: readonly string[], headers: readonly string[], command: readonly string[]) {
+  const hash = createHash('sha256').update(JSON.stringify(command));
+  for (const file of [...sources, ...headers]) hash.update(`${basename(file)}\0`).update(readFileSync(file));
+  const folder = join(cache, 'shim-test');
+  const output = join(folder, `${name}-${hash.digest('hex').slice(0, 16)}`);
+  if (existsSync(output)) return output;
+  mkdirSync(folder, { recursive: true });
+  const temporary = `${output}.${process.pid}`;
+  const [compiler, ...flags] = command;
+  const env = {
+    ...process.env,
+    ZIG_GLOBAL_CACHE_DIR: process.env.ZIG_GLOBAL_CACHE_DIR ?? join(cache, 'zig'),
+    ZIG_LOCAL_CACHE_DIR: process.env.ZIG_LOCAL_CACHE_DIR ?? join(cache, 'zig'),
+  };
+  await run(compiler, [...flags, '-o', temporary, ...sources], { cwd: root, env });
+  renameSync(temporary, output);
+  return output;
+}
+
+function headersOf(folder: string): string[] {
+  return readdirSync(folder)
+    .filter((name) => name.endsWith('.h'))
+    .map((name) => join(folder, name));
+}
+
+function zig(): string {
+  return require.resolve(`@zigc/${process.platform}-${process.arch}/bin/zig`);
+}
+
+/** The shim as a shared library; `trap` ends the process at undefined behaviour, `address` is gcc's AddressSanitizer. */
+export async function buildShim(variant: Variant): Promise<string> {
+  const flags = [...WARNINGS, ...SHARED];
+  const command =
+    variant === 'address'
+      ? ['gcc', ...flags, '-O1', '-g', '-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-ldl', '-lpthread']
+      : [zig(), 'cc', '-target', target(variant), ...flags, '-O2'].concat(
+          variant === 'trap' ? ['-fsanitize=undefined', '-fsanitize-trap=undefined'] : [],
+        );
+  return build(`shim-${variant}.so`, cFiles(shimFolder), headersOf(shimFolder), command);
+}
+
+export async function buildProgram(name: string, variant: Variant = 'plain'): Promise<string> {
+  const folder = join(shimFolder, 'test/programs');
+  const libc = variant === 'musl' ? ['-dynamic'] : [];
+  const command = [zig(), 'cc', '-target', target(variant), ...libc, ...WARNINGS, '-O1', '-g', '-pthread'];
+  return build(`${name}-${variant}`, [join(folder, `${name}.c`)], headersOf(folder), command);
+}
+
+async function buildPeer(): Promise<string> {
+  const folder = join(shimFolder, 'test/peer');
+  const headers = [...headersOf(folder), join(shimFolder, 'abi.h')];
+  const command = [zig(), 'cc', '-target', target('plain'), ...WARNINGS, '-O2'];
+  return build('peer', cFiles(folder), headers, command);
+}
+
+export interface Result {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A running program: its output line by line, and its end. */
+export interface Guest {
+  readonly process: ChildProcess;
+  /** Resolves with the first line, past or future, that starts so; rejects when the program ends before. */
+  line(start: string): Promise<string>;
+  readonly ended: Promise<Result>;
+  /** Ends it and waits for that. */
+  stop(): Promise<Result>;
+}
+
+export function start(command: readonly string[], env: NodeJS.ProcessEnv, limit = 60_000): Guest {
+  const child = spawn(command[0], command.slice(1), { env, stdio: ['pipe', 'pipe', 'pipe'] });
+  const lines: string[] = [];
+  const waiting = new Set<() => void>();
+  const changed = () => {
+    for (const wake of waiting) wake();
+  };
+  let stderr = '';
+  let result: Result | undefined;
+  const timer = setTimeout(() => child.kill('SIGKILL'), limit);
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    lines.push(line);
+    changed();
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  child.stdin.on('error', () => undefined);
+  const ended = new Promise<Result>((done, fail) => {
+    child.on('error', fail);
+    child.on('close', (code, signal) => {
+      clearTimeout(timer);
+      result = { code, signal, stdout: lines.map((line) => `${line}\n`).join(''), stderr };
+      done(result);
+      changed();
+    });
+  });
+  let taken = 0;
+  const line = (wanted: string) =>
+    new Promise<string>((done, fail) => {
+      const look = () => {
+        for (; taken < lines.length; taken++) {
+          if (!lines[taken].startsWith(wanted)) continue;
+          waiting.delete(look);
+          done(lines[taken++]);
+          return;
+        }
+        if (!result) return;
+        waiting.delete(look);
+        fail(new Error(`${command.join(' ')} ended (${result.code ?? result.signal}) without '${wanted}'\n${stderr}`));
+      };
+      waiting.add(look);
+      look();
+    });
+  const stop = () => {
+    child.kill('SIGKILL');
+    return ended;
+  };
+  return { process: child, line, ended, stop };
+}
+
+export interface Peer {
+  readonly folder: string;
+  /** One command to the peer; its answer. */
+  tell(command: string): Promise<string>;
+  stats(): Promise<{ connects: number; listens: number; stales: number; logs: number; waiting: number }>;
+  /** The environment of a guest of `host`. */
+  env(host: string, variant?: Variant): NodeJS.ProcessEnv;
+  start(host: string, command: readonly string[], variant?: Variant): Guest;
+  run(host: string, command: readonly string[], variant?: Variant): Promise<Result>;
+  /** A program of src/shim/test/programs. */
+  program(host: string, name: string, args: readonly string[], variant?: Variant): Promise<Guest>;
+  /** Ends all guests that are left, and the peer. */
+  close(): Promise<void>;
+}
+
+export const HOSTS = { web: '100.64.1.1', api: '100.64.1.2', db: '100.64.1.3' };
+
+/** `flat`: the second byte of the hosts' real addresses, so that test files can run at the same time. */
+export async function startPeer(flat: number, variants: readonly Variant[] = ['plain']): Promise<Peer> {
+  const folder = mkdtempSync(join(tmpdir(), 'imaginary-shim-'));
+  const shims = new Map<Variant, string>();
+  for (const variant of variants) shims.set(variant, await buildShim(variant));
+  const hosts = Object.entries(HOSTS).map(([name, address]) => `${name}=${address}`);
+  const peer = start([await buildPeer(), folder, String(flat), ...hosts], process.env, 600_000);
+  await peer.line('ready');
+  const guests = new Set<Guest>();
+  const env = (host: string, variant: Variant = 'plain') => {
+    const shim = shims.get(variant);
+    if (!shim) throw new Error(`no shim '${variant}' was asked for`);
+    return { ...process.env, LD_PRELOAD: [...preloaded(variant), shim].join(':'), IMAGINARY_DIR: join(folder, host) };
+  };
+  const tell = (command: string) => {
+    peer.process.stdin?.write(`${command}\n`);
+    return peer.line('');
+  };
+  const startGuest = (host: string, command: readonly string[], variant?: Variant) => {
+    const guest = start(command, env(host, variant));
+    guests.add(guest);
+    void guest.ended.then(() => guests.delete(guest));
+    return guest;
+  };
+  return {
+    folder,
+    tell,
+    stats: async () => JSON.parse(await tell('stats')),
+    env,
+    start: startGuest,
+    run: (host, command, variant) => startGuest(host, command, variant).ended,
+    program: async (host, name, args, variant) => {
+      const file = await buildProgram(name, variant === 'musl' ? 'musl' : 'plain');
+      return startGuest(host, [file, ...args], variant);
+    },
+    close: async () => {
+      await Promise.all([...guests].map((guest) => guest.stop()));
+      await peer.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+let asan: string | undefined;
+
+/** What must be loaded in front of the shim. */
+function preloaded(variant: Variant): string[] {
+  return variant === 'address' && asan ? [asan] : [];
+}
+
+/** gcc's AddressSanitizer; false where gcc or its library is missing. */
+export async function hasAddressSanitizer(): Promise<boolean> {
+  try {
+    asan = (await run('gcc', ['-print-file-name=libasan.so'])).stdout.trim();
+    return existsSync(asan);
+  } catch {
+    return false;
+  }
+}
+
