@@ -156,7 +156,8 @@ project
   .exec('biome check --write', { receiveArgs: true });
 
 // Order matters: projen adds src/** and test/** before these.
-for (const path of ['jest.config.js', '!test/fixtures', '!**/*.snapshot', '!**/*.md']) project.biome?.addFilePattern(path);
+for (const path of ['jest.config.js', '!test/fixtures', '!**/*.snapshot', '!**/*.md'])
+  project.biome?.addFilePattern(path);
 
 // Templates are JSON of no particular type, and name their references as `${This}`.
 project.biome?.addOverride({
@@ -190,7 +191,7 @@ mayNotImport('src/cli/**', ...CDK);
 const bundle = project.addTask('bundle', {
   description: 'Build what the layers, the seed and the CLI are made of, into lambda-layers/ and assets/',
 });
-bundle.exec('tsx scripts/bundle.ts', { receiveArgs: true });
+bundle.exec('tsx scripts/bundle.ts --strict', { receiveArgs: true });
 project.postCompileTask.spawn(bundle);
 
 // --- documentation ---------------------------------------------------------------------------------------------------
