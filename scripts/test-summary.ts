@@ -2,7 +2,7 @@
  * Sums test-reports/*.json (jest's `--json` results, or `{passed, failed, skipped}` of other test programs) and ends with
  * the line `N passed, N failed, N skipped`. Exits 1 when anything failed, or was skipped, or when there is no result.
  *
- *   tsx scripts/test-summary.ts [--exit-code CODE]     CODE: what the test run itself ended with
+ *   tsx scripts/test-summary.ts [--exit-code CODE] [--reports FOLDER]     CODE: what the test run itself ended with
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
@@ -32,8 +32,13 @@ function countsOf(report: JestResult | Counts): Counts {
   };
 }
 
-const { values } = parseArgs({ options: { 'exit-code': { type: 'string', default: '0' } } });
-const folder = path.resolve(__dirname, '..', 'test-reports');
+const { values } = parseArgs({
+  options: {
+    'exit-code': { type: 'string', default: '0' },
+    reports: { type: 'string', default: path.resolve(__dirname, '..', 'test-reports') },
+  },
+});
+const folder = values.reports;
 const reports = fs.existsSync(folder) ? fs.readdirSync(folder).filter((name) => name.endsWith('.json')) : [];
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 for (const name of reports.sort()) {
