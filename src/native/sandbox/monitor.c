@@ -81,7 +81,7 @@ static void read_signal(struct watched *watched, int signals) {
   if (info.ssi_signo == SIGCHLD) {
     reap(watched);
   } else if (!watched->ended) {
-    kill(watched->child, SIGTERM); /* handed on to the command */
+    kill(watched->child, (int)info.ssi_signo); /* handed on to the command */
   }
 }
 

@@ -92,6 +92,10 @@ bool parse_options(int argc, char **argv, struct options *options) {
       options->probe = true;
       continue;
     }
+    if (strcmp(name, "--unlimited") == 0) {
+      options->unlimited = true;
+      continue;
+    }
     int values = values_of(name);
     if (values == 0) return fail(0, "unknown option '%s'", name);
     if (i + values > argc) return fail(0, "'%s' needs %d values", name, values);
@@ -99,6 +103,7 @@ bool parse_options(int argc, char **argv, struct options *options) {
     i += values;
   }
   options->command = i < argc ? argv + i + 1 : NULL;
+  if (options->unlimited && options->mode != MODE_BARE) return fail(0, "'--unlimited' goes with '--mode bare'");
   bool given = options->command && options->command[0];
   if (!given && !options->probe) return fail(0, "no command after '--'");
   return true;

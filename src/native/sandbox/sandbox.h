@@ -53,6 +53,7 @@ struct setting {
 struct options {
   enum mode mode;
   bool probe; /* set everything up, run nothing */
+  bool unlimited; /* mode bare: only look after it; no limits, nothing refused */
   int control;
   uid_t uid;
   gid_t gid;

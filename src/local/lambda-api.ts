@@ -1,0 +1,147 @@
+/** Lambda's Invoke API over HTTP, as the SDK's client speaks it. */
+import { randomUUID } from 'node:crypto';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { type AsyncOptions, createAsyncQueue } from './async-queue';
+import { type FunctionPool, ThrottledError } from './functions';
+import * as errors from './lambda-errors';
+import { LIMITS } from './lambda-limits';
+import { readBody } from './runtime-api';
+import type { Request } from './sandbox';
+import { type Credentials, checkSignature } from './signature';
+
+export interface LambdaApi {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+export interface LambdaApiOptions {
+  readonly functions: ReadonlyMap<string, FunctionPool>;
+  readonly credentials: Credentials;
+  readonly async?: AsyncOptions;
+}
+
+const INVOKE = /^\/2015-03-31\/functions\/([^/]+)\/invocations$/;
+
+/** An answer that is an error of the API. */
+class Refusal extends Error {
+  constructor(readonly error: errors.ApiError) {
+    super(error.type);
+  }
+}
+
+export async function startLambdaApi({ functions, credentials, async }: LambdaApiOptions): Promise<LambdaApi> {
+  const queue = createAsyncQueue(async);
+
+  const handle = async (request: IncomingMessage, response: ServerResponse, requestId: string) => {
+    const url = new URL(request.url ?? '/', 'http://local');
+    const event = request.headers['x-amz-invocation-type'] === 'Event';
+    const size = Number(request.headers['content-length'] ?? 0);
+    const body = await readBody(request, LIMITS.request);
+    const problem = body && checkSignature(request, body, credentials);
+    if (problem) throw new Refusal(errors.denied(problem.type, problem.message));
+    const [, encodedName] = (request.method === 'POST' && INVOKE.exec(url.pathname)) || [];
+    if (encodedName === undefined) throw new Refusal(errors.unknownOperation());
+    const pool = find(functions, decodeURIComponent(encodedName), url.searchParams.get('Qualifier'));
+    if (event && (body?.length ?? size) > LIMITS.event)
+      throw new Refusal(errors.eventTooLarge(body?.length ?? size, LIMITS.event));
+    if (!body) throw new Refusal(errors.requestTooLarge(LIMITS.request));
+    await invoke(pool, parse(request, requestId, body), request, response);
+  };
+
+  const invoke = async (
+    pool: FunctionPool,
+    invocation: Request,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ) => {
+    switch (request.headers['x-amz-invocation-type'] ?? 'RequestResponse') {
+      case 'DryRun':
+        return void response.writeHead(204).end();
+      case 'Event':
+        queue.add(pool, invocation);
+        return void response.writeHead(202).end();
+      case 'RequestResponse':
+        break;
+      default:
+        throw new Refusal(errors.invalidParameter('the invocation type is none of Event, RequestResponse, DryRun'));
+    }
+    const { outcome, logTail } = await pool.invoke(invocation);
+    response.writeHead(200, {
+      'content-type': 'application/json',
+      'content-length': outcome.body.length,
+      'x-amz-executed-version': '$LATEST',
+      ...(outcome.type === 'error' ? { 'x-amz-function-error': 'Unhandled' } : {}),
+      ...(request.headers['x-amz-log-type'] === 'Tail' ? { 'x-amz-log-result': logTail.toString('base64') } : {}),
+    });
+    response.end(outcome.body);
+  };
+
+  const server = createServer((request, response) => {
+    const requestId = randomUUID();
+    response.setHeader('x-amzn-requestid', requestId);
+    handle(request, response, requestId).catch((error: Error) => refuse(response, error));
+  });
+  // An invocation may take a quarter of an hour; its request is the lifeline of a host.
+  server.requestTimeout = 0;
+  server.headersTimeout = 60_000;
+  server.keepAliveTimeout = 60_000;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    close: () => {
+      queue.close();
+      return new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      });
+    },
+  };
+}
+
+/** By name, partial ARN or ARN, with $LATEST as the only version. */
+function find(functions: ReadonlyMap<string, FunctionPool>, id: string, qualifier: string | null): FunctionPool {
+  const [, name, version] =
+    /^(?:(?:arn:[\w-]+:lambda:[\w-]+:)?\d{12}:function:)?([\w-]+)(?::([$\w-]+))?$/.exec(id) ?? [];
+  const pool = functions.get(name);
+  const wanted = qualifier ?? version ?? '$LATEST';
+  if (!pool || wanted !== '$LATEST')
+    throw new Refusal(errors.notFound(wanted === '$LATEST' ? (name ?? id) : `${name}:${wanted}`));
+  return pool;
+}
+
+function parse(request: IncomingMessage, requestId: string, body: Buffer): Request {
+  const payload = body.length > 0 ? body : Buffer.from('{}');
+  try {
+    JSON.parse(payload.toString('utf8'));
+  } catch (error) {
+    throw new Refusal(errors.notJson((error as Error).message));
+  }
+  const header = (name: string) => request.headers[name] as string | undefined;
+  const context = header('x-amz-client-context');
+  return {
+    requestId,
+    payload,
+    traceId:
+      header('x-amzn-trace-id') ??
+      `Root=1-${Math.floor(Date.now() / 1000).toString(16)}-${requestId.replace(/-/g, '').slice(0, 24)}`,
+    ...(context ? { clientContext: Buffer.from(context, 'base64').toString('utf8') } : {}),
+  };
+}
+
+function refuse(response: ServerResponse, error: Error): void {
+  const known = error instanceof Refusal ? error.error : undefined;
+  const { status, type, body } =
+    known ?? (error instanceof ThrottledError ? errors.throttled(error.reason) : errors.serviceError(error.message));
+  if (response.headersSent) return void response.destroy();
+  const text = JSON.stringify(body);
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(text),
+    'x-amzn-errortype': type,
+  });
+  response.end(text);
+}

@@ -1,0 +1,119 @@
+/** The launcher `src/native/sandbox` as a child process: its command line, its events, its commands. */
+import { spawn } from 'node:child_process';
+import type { Socket } from 'node:net';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { LocalError } from './errors';
+import { launcherFile } from './paths';
+
+export type Mode = 'root' | 'user' | 'bare';
+
+/** What the launcher says once the command runs. */
+export interface Started {
+  readonly mode: Mode;
+  /** The sandbox's first process. */
+  readonly pid: number;
+  readonly isolation: {
+    readonly filesystem: boolean;
+    readonly uid: boolean;
+    readonly pids: boolean;
+    readonly devShm: boolean;
+    readonly freeze: 'v1' | 'v2' | 'sigstop';
+    readonly memory: boolean;
+  };
+  readonly missing: readonly string[];
+}
+
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: number | null;
+}
+
+export interface Launched {
+  /** Rejects with LocalError when nothing could be started. */
+  readonly started: Promise<Started>;
+  /** Nothing of the sandbox is left, its cgroups neither. Never rejects. */
+  readonly exited: Promise<Exit>;
+  /** Absent when they go elsewhere. */
+  readonly stdout: Readable | null;
+  readonly stderr: Readable | null;
+  /** False: not everything stands still. */
+  freeze(): Promise<boolean>;
+  thaw(): Promise<boolean>;
+  /** Everything in it, at once. */
+  kill(): void;
+  /** A signal to the command alone. */
+  signal(signal: 'SIGINT' | 'SIGTERM'): void;
+}
+
+type Event =
+  | ({ readonly event: 'started' } & Started)
+  | { readonly event: 'failed'; readonly reason: string; readonly missing: readonly string[] }
+  | { readonly event: 'frozen' | 'thawed'; readonly ok: boolean }
+  | ({ readonly event: 'exit' } & Exit);
+
+const CONTROL = 3;
+
+/**
+ * @param options as the launcher has them, with the command
+ * @param environment exactly what the command gets
+ * @param output descriptor for its output, instead of pipes to us
+ */
+export function launch(options: readonly string[], environment: NodeJS.ProcessEnv, output?: number): Launched {
+  const child = spawn(launcherFile(), ['--control', String(CONTROL), ...options], {
+    env: environment,
+    cwd: '/',
+    // Out of our process group: an interrupt at the terminal is for the platform alone.
+    detached: true,
+    stdio: ['ignore', output ?? 'pipe', output ?? 'pipe', 'pipe'],
+  });
+  const control = child.stdio[CONTROL] as Socket;
+  const answers: Array<(ok: boolean) => void> = [];
+  let exit: Exit | undefined;
+  let failure = 'it ended without a word';
+  let onStarted: (started: Started) => void = () => undefined;
+  let onFailed: (error: Error) => void = () => undefined;
+  const started = new Promise<Started>((resolve, reject) => {
+    onStarted = resolve;
+    onFailed = reject;
+  });
+  started.catch(() => undefined); // whoever waits for it handles it
+  const listen = (event: Event) => {
+    if (event.event === 'started') onStarted(event);
+    else if (event.event === 'failed') failure = event.reason;
+    else if (event.event === 'exit') exit = { code: event.code, signal: event.signal };
+    else answers.shift()?.(event.ok);
+  };
+  createInterface({ input: control }).on('line', (line) => listen(JSON.parse(line) as Event));
+  control.on('error', () => undefined); // its end is what matters, and that is the child's
+  child.on('error', (error) => {
+    failure = error.message;
+  });
+  const exited = new Promise<Exit>((resolve) => {
+    child.on('close', (code, signal) => {
+      onFailed(new LocalError('sandbox', `the sandbox could not be started: ${failure}`));
+      for (const answer of answers.splice(0)) answer(false);
+      resolve(exit ?? { code, signal: signal === null ? null : 9 });
+    });
+  });
+  const command = (text: 'freeze' | 'thaw') =>
+    new Promise<boolean>((resolve) => {
+      if (child.exitCode !== null || child.signalCode !== null || !control.writable) return resolve(false);
+      answers.push(resolve);
+      control.write(`${text}\n`);
+    });
+  return {
+    started,
+    exited,
+    stdout: child.stdout,
+    stderr: child.stderr,
+    freeze: () => command('freeze'),
+    thaw: () => command('thaw'),
+    kill: () => {
+      if (control.writable) control.write('kill\n');
+    },
+    signal: (signal) => {
+      child.kill(signal); // the launcher hands it on
+    },
+  };
+}

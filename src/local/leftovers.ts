@@ -1,0 +1,60 @@
+/** What a platform leaves that was killed: nothing that runs (its launchers see to that), but cgroups, files and folders. */
+import { readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { cgroupPrefix, removeCgroups } from './cgroup';
+import { isPlatformRunning, readPlatform, removePlatform } from './platform-file';
+
+/** How long launchers may take to end what was theirs. */
+const END_LIMIT = 5_000;
+
+/** Ends and removes what is left of a platform of that state directory. Does nothing while one runs there. */
+export async function cleanLeftovers(stateDir: string): Promise<void> {
+  const info = readPlatform(stateDir);
+  if (info && isPlatformRunning(info)) return;
+  const state = realpathSync(stateDir);
+  const prefix = cgroupPrefix(state);
+  await endLaunchers(prefix, join(state, 'manifest.json'));
+  await removeCgroups(prefix);
+  rmSync(join(state, 'sandboxes'), { recursive: true, force: true });
+  for (const name of readdirSync(tmpdir())) {
+    if (name.startsWith(prefix)) rmSync(join(tmpdir(), name), { recursive: true, force: true });
+  }
+  removePlatform(stateDir);
+}
+
+/** Launchers notice the platform's end by themselves; this waits for them, and kills one that does not come to its end. */
+async function endLaunchers(prefix: string, manifestFile: string): Promise<void> {
+  for (const deadline = Date.now() + END_LIMIT; ; ) {
+    const left = launchers(prefix, manifestFile);
+    if (left.length === 0) return;
+    const late = Date.now() > deadline;
+    for (const pid of left) if (late) kill(pid);
+    if (Date.now() > deadline + END_LIMIT) return;
+    // The end of a process that is not our child is no event.
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** Sandboxes bear the prefix in the names of their folders, the seed's launcher the manifest's path. */
+function launchers(prefix: string, manifestFile: string): number[] {
+  return readdirSync('/proc').flatMap((name) => {
+    if (!/^\d+$/.test(name)) return [];
+    try {
+      const words = readFileSync(`/proc/${name}/cmdline`, 'utf8').split('\0');
+      const launcher = words[0].endsWith('/sandbox') && words[1] === '--control';
+      const ours = words.some((word) => word.includes(`/${prefix}`) || word === manifestFile);
+      return launcher && ours ? [Number(name)] : [];
+    } catch {
+      return []; // it has ended
+    }
+  });
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended.
+  }
+}
