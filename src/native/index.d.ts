@@ -16,10 +16,12 @@ export interface NativeAddon {
   /** A pipe (both ends CLOEXEC): [read end, write end]. */
   pipe(): [number, number];
   /**
-   * Bytes that the TCP connections of this network namespace have moved (acknowledged plus received) so far: inode, bytes,
-   * inode, bytes, … Null where the kernel has no sock_diag.
+   * The TCP sockets of this network namespace: those in TIME_WAIT, or all others. Ten numbers a row: local address and port, remote
+   * address and port (IPv4 as an unsigned integer, also when mapped into IPv6; 0: any; -1: another IPv6 address), state, bytes
+   * not acknowledged, bytes not read (of a listener: connections not accepted), milliseconds left in TIME_WAIT, inode (0:
+   * no descriptor), bytes moved so far (acknowledged plus received). Null where the kernel has no sock_diag.
    */
-  tcpTraffic(): BigUint64Array | null;
+  tcpSockets(timeWait: boolean): Float64Array | null;
 }
 export interface ShimSocket {
   /** Stops the thread, closes and unlinks the socket. */

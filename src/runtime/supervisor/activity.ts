@@ -1,6 +1,6 @@
 /** What a host's guests are doing right now, as far as the kernel tells any user. */
 import type { NativeAddon } from '../../native';
-import { CLOSE, CLOSE_WAIT, LISTEN, readTcpSockets, type TcpSocket, TIME_WAIT, TIME_WAIT_LENGTH } from './proc-net';
+import { CLOSE, CLOSE_WAIT, LISTEN, type TcpSocket, TIME_WAIT_LENGTH, tcpSockets, timeWaitSockets } from './proc-net';
 import type { GuestProcess, GuestProcesses } from './processes';
 import { socketInodes } from './processes';
 
@@ -13,49 +13,44 @@ export interface Activity {
   readonly moved: boolean;
   /** Connections that wait in a guest's queue to be accepted. */
   readonly queued: number;
-  /** A connection that came and went: this many milliseconds ago. */
-  readonly closed?: number;
-  /** All sockets of the network namespace. */
+  /** How many milliseconds ago the last connection with another host was closed. Costs more than the rest: ask when it matters. */
+  readonly closed: () => number | undefined;
+  /** All sockets of the network namespace, except those in TIME_WAIT. */
   readonly sockets: readonly TcpSocket[];
 }
 
 export interface ActivityOptions {
   readonly processes: GuestProcesses;
-  readonly native: Pick<NativeAddon, 'tcpTraffic'>;
+  readonly native: Pick<NativeAddon, 'tcpSockets'>;
   /** Real addresses that are this host's alone (network `flat`). Empty: all of the namespace's are. */
   readonly addresses: readonly number[];
   /** Real port that the supervisor's own connections go to. */
   readonly seedPort: number;
-  /** Bytes are only counted where they matter. */
-  readonly countBytes: boolean;
 }
 
 /** @returns look: what is going on, compared with the last look */
 export function watchActivity(options: ActivityOptions): () => Activity {
-  const { processes, native, countBytes } = options;
+  const { processes, native } = options;
   let before = new Map<number, GuestProcess>();
-  let traffic = new Map<number, bigint>();
+  let traffic = new Map<number, number>();
   let first = true;
 
   return () => {
     const guests = processes.list();
-    const sockets = readTcpSockets();
+    const sockets = tcpSockets(native);
     const inodes = new Set(guests.flatMap(({ pid }) => socketInodes(pid)));
     const open = connectionsOf(sockets, inodes);
     const now = new Map(guests.map((p) => [p.pid, p]));
     const cpu = first ? 0 : cpuSince(before, now);
     before = now;
-    let moved = false;
-    if (countBytes) {
-      const counts = bytesOf(open, native.tcpTraffic());
-      moved = [...counts].some(([inode, count]) => traffic.get(inode) !== count);
-      traffic = counts;
-    }
+    const counts = new Map(open.map((socket) => [socket.inode, bytesOf(socket)]));
+    const moved = [...counts].some(([inode, count]) => traffic.get(inode) !== count);
+    traffic = counts;
     first = false;
     const queued = sockets
       .filter((socket) => socket.state === LISTEN && inodes.has(socket.inode))
       .reduce((sum, socket) => sum + socket.receiveQueue, 0);
-    return { cpu, connections: open.length, moved, queued, closed: lastClosed(sockets, options), sockets };
+    return { cpu, connections: open.length, moved, queued, closed: () => lastClosed(options), sockets };
   };
 }
 
@@ -71,19 +66,12 @@ function connectionsOf(sockets: readonly TcpSocket[], inodes: ReadonlySet<number
  */
 function isOpen(socket: TcpSocket): boolean {
   if (socket.state === CLOSE_WAIT) return socket.sendQueue > 0;
-  return socket.state !== LISTEN && socket.state !== CLOSE && socket.state !== TIME_WAIT;
+  return socket.state !== LISTEN && socket.state !== CLOSE;
 }
 
 /** Where the kernel does not count, what waits in a socket's queues has to do. */
-function bytesOf(open: readonly TcpSocket[], counters: BigUint64Array | null): Map<number, bigint> {
-  if (!counters) return new Map(open.map((s) => [s.inode, BigInt(s.sendQueue + s.receiveQueue)]));
-  const inodes = new Set(open.map((s) => s.inode));
-  const counts = new Map<number, bigint>();
-  for (let i = 0; i < counters.length; i += 2) {
-    const inode = Number(counters[i]);
-    if (inodes.has(inode)) counts.set(inode, counters[i + 1]);
-  }
-  return counts;
+function bytesOf(socket: TcpSocket): number {
+  return socket.bytes ?? socket.sendQueue + socket.receiveQueue;
 }
 
 /** CPU time of all guests; that of children which ended between two looks is in their parents' accounts. */
@@ -101,12 +89,12 @@ function cpuSince(before: ReadonlyMap<number, GuestProcess>, now: ReadonlyMap<nu
   return Math.max(0, sum);
 }
 
-/** How long ago the last connection of this host with another was closed, as TIME_WAIT tells (of either end, if both are here). */
-function lastClosed(sockets: readonly TcpSocket[], { addresses, seedPort }: ActivityOptions): number | undefined {
+/** As TIME_WAIT tells: of either end, if both are here. */
+function lastClosed({ native, addresses, seedPort }: ActivityOptions): number | undefined {
   const own = (address: number) => addresses.includes(address);
-  const ages = sockets
-    .filter((s) => s.state === TIME_WAIT && s.remotePort !== seedPort && s.localPort !== seedPort)
+  const ages = timeWaitSockets(native)
+    .filter((s) => s.remotePort !== seedPort && s.localPort !== seedPort)
     .filter((s) => (addresses.length > 0 ? own(s.local) !== own(s.remote) : s.local !== s.remote))
     .map((s) => Math.max(0, TIME_WAIT_LENGTH - s.timer));
-  return ages.length > 0 ? Math.min(...ages) : undefined;
+  return ages.length > 0 ? ages.reduce((least, age) => Math.min(least, age)) : undefined;
 }

@@ -1,7 +1,7 @@
 /** Starts a host's guest, forwards what it writes, and stops it with everything that came from it. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { closeSync, existsSync } from 'node:fs';
+import { closeSync, existsSync, realpathSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { ManifestHost } from '../../manifest/manifest';
@@ -61,7 +61,10 @@ export function startGuest(options: GuestOptions): Guest {
   const program = inspectCommand(command, environment.PATH, cwd);
   const mark = randomBytes(8).toString('hex');
   const env = underShim({ ...environment, [GUEST_ENV]: mark }, runDir, findShim(program.libc, options.shimDir));
-  const processes = trackGuests({ environment: `${GUEST_ENV}=${mark}`, mapped: join(runDir, TABLE_FILE) });
+  const processes = trackGuests({
+    environment: `${GUEST_ENV}=${mark}`,
+    mapped: realpathSync(join(runDir, TABLE_FILE)),
+  });
 
   const outputs: Array<Promise<void>> = [];
   const pipeTo = (stream: Stream): number => {

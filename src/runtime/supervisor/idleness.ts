@@ -44,9 +44,13 @@ export function createIdleness(idleTimeout: number, mode: ReleaseMode): (look: L
     if (busy) {
       lastBusy = awake;
       heldBy = busy;
-    } else if (look.closed !== undefined && awake - look.closed > lastBusy) {
-      lastBusy = awake - look.closed;
-      heldBy = mode === 'no-connections' ? 'connections' : 'traffic';
+    } else if (awake - lastBusy >= idleTimeout) {
+      // It seems idle. Was there a connection so short that it fell between two looks?
+      const closed = look.closed();
+      if (closed !== undefined && awake - closed > lastBusy) {
+        lastBusy = awake - closed;
+        heldBy = mode === 'no-connections' ? 'connections' : 'traffic';
+      }
     }
     window.push({ at: awake, cpu: look.cpu });
     window = window.filter(({ at }) => at > awake - idleTimeout);

@@ -42,6 +42,8 @@ export interface Life {
   end(grace: number): Promise<void>;
 }
 
+const NOTHING: Activity = { cpu: 0, connections: 0, moved: false, queued: 0, closed: () => undefined, sockets: [] };
+
 /** Puts a host into the sandbox: first its network, then its guest. */
 export function startLife(options: LifeOptions, session: Pick<Session, 'ask' | 'ports' | 'report'>): Life {
   const { entry, native, runDir, log } = options;
@@ -56,7 +58,7 @@ export function startLife(options: LifeOptions, session: Pick<Session, 'ask' | '
       member,
       exited: Promise.resolve({ exitCode: error.exitCode, signal: null, reason }),
       ended: true,
-      look: () => ({ cpu: 0, connections: 0, moved: false, queued: 0, pending: 0 }),
+      look: () => ({ ...NOTHING, pending: 0 }),
       isNeeded: () => true,
       end: async () => member.close(),
     };
@@ -78,7 +80,6 @@ export function startLife(options: LifeOptions, session: Pick<Session, 'ask' | '
     native,
     addresses: member.addresses,
     seedPort: options.seedPort,
-    countBytes: entry.release === 'no-traffic',
   });
   const look = (): Look => {
     const now = activity();
@@ -100,7 +101,7 @@ export function startLife(options: LifeOptions, session: Pick<Session, 'ask' | '
     look,
     isNeeded: () => busyNow(look(), entry.release) !== undefined,
     end: async (grace) => {
-      activity = () => ({ cpu: 0, connections: 0, moved: false, queued: 0, sockets: [] });
+      activity = () => NOTHING;
       await guest.stop(grace);
       member.close();
     },

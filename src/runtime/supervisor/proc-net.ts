@@ -1,5 +1,6 @@
-/** The kernel's list of TCP sockets, as any user may read it: /proc/net/tcp and tcp6. */
+/** The kernel's list of TCP sockets, as any user may read it: by sock_diag, or where there is none in /proc/net/tcp and tcp6. */
 import { readFileSync } from 'node:fs';
+import type { NativeAddon } from '../../native';
 
 export interface TcpSocket {
   /** IPv4 address as an unsigned integer (IPv4-mapped ones too); 0: any address. Other IPv6 addresses: -1. */
@@ -16,6 +17,8 @@ export interface TcpSocket {
   readonly timer: number;
   /** 0: belongs to no descriptor (not accepted yet, or closed by its process). */
   readonly inode: number;
+  /** Bytes moved so far, both ways; absent where the kernel does not tell. */
+  readonly bytes?: number;
 }
 
 export const ESTABLISHED = 1;
@@ -27,7 +30,37 @@ export const LISTEN = 10;
 /** How long Linux keeps a socket in TIME_WAIT, in milliseconds. */
 export const TIME_WAIT_LENGTH = 60_000;
 
-export function readTcpSockets(folder = '/proc/net'): TcpSocket[] {
+/** All sockets but those in TIME_WAIT, of which there may be very many. */
+export function tcpSockets(native: Pick<NativeAddon, 'tcpSockets'>): TcpSocket[] {
+  const rows = native.tcpSockets(false);
+  return rows ? fromRows(rows) : readProcNet().filter((socket) => socket.state !== TIME_WAIT);
+}
+
+export function timeWaitSockets(native: Pick<NativeAddon, 'tcpSockets'>): TcpSocket[] {
+  const rows = native.tcpSockets(true);
+  return rows ? fromRows(rows) : readProcNet().filter((socket) => socket.state === TIME_WAIT);
+}
+
+function fromRows(rows: Float64Array): TcpSocket[] {
+  const sockets: TcpSocket[] = [];
+  for (let i = 0; i < rows.length; ) {
+    sockets.push({
+      local: rows[i++],
+      localPort: rows[i++],
+      remote: rows[i++],
+      remotePort: rows[i++],
+      state: rows[i++],
+      sendQueue: rows[i++],
+      receiveQueue: rows[i++],
+      timer: rows[i++],
+      inode: rows[i++],
+      bytes: rows[i++],
+    });
+  }
+  return sockets;
+}
+
+export function readProcNet(folder = '/proc/net'): TcpSocket[] {
   return [...parseTcp(readOr(`${folder}/tcp`)), ...parseTcp(readOr(`${folder}/tcp6`))];
 }
 

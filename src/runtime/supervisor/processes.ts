@@ -32,12 +32,14 @@ export interface Marks {
 
 /** USER_HZ, which is 100 on both of Lambda's architectures. */
 const MS_PER_TICK = 10;
+const STRANGERS_CHECK = 20;
 
 export function trackGuests(marks: Marks): GuestProcesses {
   /** Guests by pid, with their start time, so that a reused number is not one. */
   const guests = new Map<number, number>();
-  /** Others that were looked at closely, so that it happens once. */
+  /** Others that were looked at closely, so that it happens once. Their numbers are checked now and then only. */
   const strangers = new Map<number, number>();
+  let calls = 0;
   /** Sessions of first processes; they stay known when those have ended before they were ever listed. */
   const roots = new Set<number>();
 
@@ -45,15 +47,20 @@ export function trackGuests(marks: Marks): GuestProcesses {
     add: (pid) => void roots.add(pid),
     list: () => {
       const all = new Map<number, GuestProcess>();
+      const checkStrangers = calls++ % STRANGERS_CHECK === 0;
       for (const name of readdirSync('/proc')) {
         const first = name.charCodeAt(0);
-        if (first < 48 || first > 57) continue;
-        const found = readProcess(Number(name));
-        if (found && found.pid !== process.pid) all.set(found.pid, found);
+        const pid = Number(name);
+        if (first < 48 || first > 57 || pid === process.pid) continue;
+        if (strangers.has(pid) && !checkStrangers) continue;
+        const found = readProcess(pid);
+        if (found) all.set(pid, found);
       }
       const known = (p: GuestProcess) => guests.get(p.pid) === p.started;
       for (const [pid, started] of guests) if (all.get(pid)?.started !== started) guests.delete(pid);
-      for (const [pid, started] of strangers) if (all.get(pid)?.started !== started) strangers.delete(pid);
+      if (checkStrangers) {
+        for (const [pid, started] of strangers) if (all.get(pid)?.started !== started) strangers.delete(pid);
+      }
       // Whatever comes from a guest is one; repeated, since /proc is in no order of descent.
       for (let grew = true; grew; ) {
         grew = false;

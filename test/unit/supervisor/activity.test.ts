@@ -6,7 +6,7 @@ import { createInterface, type Interface } from 'node:readline';
 import { formatAddress } from '../../../src/manifest/address';
 import { loadNative } from '../../../src/native/load';
 import { watchActivity } from '../../../src/runtime/supervisor/activity';
-import { parseTcp, readTcpSockets } from '../../../src/runtime/supervisor/proc-net';
+import { parseTcp, readProcNet, tcpSockets, timeWaitSockets } from '../../../src/runtime/supervisor/proc-net';
 import { trackGuests } from '../../../src/runtime/supervisor/processes';
 
 jest.setTimeout(30_000);
@@ -52,10 +52,10 @@ async function guest(line: string): Promise<string> {
 /** The first connection that our own server gets. */
 const connection = async (): Promise<Socket> => accepted[0] ?? (await once(server, 'connection'))[0];
 const port = () => (server.address() as { port: number }).port;
-function watch(countBytes = false, addresses: number[] = []) {
+function watch(addresses: number[] = []) {
   const processes = trackGuests({ environment: 'NONE=1', mapped: '/none' });
   processes.add(python.pid!);
-  return watchActivity({ processes, native: loadNative(), addresses, seedPort: 0, countBytes });
+  return watchActivity({ processes, native: loadNative(), addresses, seedPort: 0 });
 }
 
 test('CPU time, of children that came and went too', async () => {
@@ -104,7 +104,7 @@ test('a connection of the host with itself does not count, over IPv6 neither', a
 });
 
 test('bytes that move', async () => {
-  const look = watch(true);
+  const look = watch();
   look();
   await guest(`c = socket.create_connection(('127.0.0.1', ${port()}))`);
   expect(look()).toMatchObject({ connections: 1, moved: true });
@@ -120,8 +120,8 @@ test('bytes that move', async () => {
 test('a connection that came and went between two looks is seen', async () => {
   // A host's own face in network `flat`; another one each time, for TIME_WAIT outlasts a test run.
   const own = 0x7f_4d_00_00 + Math.floor(Math.random() * 0xfffe) + 1;
-  const look = watch(false, [own]);
-  expect(look().closed).toBeUndefined();
+  const look = watch([own]);
+  expect(look().closed()).toBeUndefined();
   await guest(
     `c = socket.create_connection(('127.0.0.1', ${port()}), source_address=('${formatAddress(own)}', 0)); c.close()`,
   );
@@ -129,7 +129,7 @@ test('a connection that came and went between two looks is seen', async () => {
   const ours = await connection();
   ours.end().resume();
   await once(ours, 'close');
-  const { closed } = look();
+  const closed = look().closed();
   expect(closed).toBeGreaterThanOrEqual(0);
   expect(closed).toBeLessThan(2_000);
 });
@@ -146,5 +146,20 @@ test("the kernel's list: addresses, states, queues", () => {
   expect(sockets[0]).toMatchObject({ local: 0x7f000001, localPort: 2024, state: 10, receiveQueue: 2, inode: 1227 });
   expect(sockets[1]).toMatchObject({ local: 0x7f400102, remote: 0x7f400103, state: 6, sendQueue: 16, timer: 30_000 });
   expect(sockets[2]).toMatchObject({ local: -1, remote: -1, localPort: 80, inode: 77 });
-  expect(readTcpSockets('/no/such/folder')).toEqual([]);
+  expect(readProcNet('/no/such/folder')).toEqual([]);
+});
+
+test('sock_diag and /proc/net tell the same', async () => {
+  await guest(`c = socket.create_connection(('127.0.0.1', ${port()}))`);
+  await connection();
+  const ofServer = (socket: { localPort: number }) => socket.localPort === port();
+  const byState = (a: { state: number }, b: { state: number }) => a.state - b.state;
+  const told = tcpSockets(loadNative()).filter(ofServer).sort(byState);
+  const read = tcpSockets({ tcpSockets: () => null })
+    .filter(ofServer)
+    .sort(byState);
+  expect(told.map((s) => s.state)).toEqual([1, 10]);
+  // Of a listener, sock_diag tells the length of its queue where /proc/net has nothing.
+  expect(told.map(({ bytes, ...rest }) => ({ ...rest, sendQueue: 0 }))).toEqual(read);
+  expect(timeWaitSockets({ tcpSockets: () => null }).every((s) => s.timer <= 60_000)).toBe(true);
 });

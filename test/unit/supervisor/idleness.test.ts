@@ -1,6 +1,6 @@
 import { createIdleness, type Look, watchIdleness } from '../../../src/runtime/supervisor/idleness';
 
-const quiet: Look = { cpu: 0, connections: 0, moved: false, queued: 0, pending: 0 };
+const quiet: Look = { cpu: 0, connections: 0, moved: false, queued: 0, pending: 0, closed: () => undefined };
 
 /** Judges looks 100 ms apart; returns the first one (counted from 1) that found the host idle. */
 function firstIdle(
@@ -21,13 +21,14 @@ test.each([
   ['an open connection', { connections: 1 }],
   ['a connection that waits to be accepted', { queued: 1 }],
   ['a guest that waits for a connection', { pending: 1 }],
-  ['a connection that came and went', { closed: 50 }],
 ])('%s starts the time anew', (_, look) => {
   expect(firstIdle([...times(5), { ...quiet, ...look }, ...times(30)])).toBeGreaterThan(14);
 });
 
-test('a connection that closed long ago does not', () => {
-  expect(firstIdle(times(30, { closed: 40_000 }))).toBe(10);
+test('a connection that came and went between two looks does too, one that closed long ago does not', () => {
+  expect(firstIdle(times(30, { closed: () => 40_000 }))).toBe(10);
+  expect(firstIdle([...times(9), ...times(30, { closed: () => 300 })])).toBe(0);
+  expect(firstIdle([...times(9), ...times(1, { closed: () => 300 }), ...times(30)])).toBe(17);
 });
 
 test('no-traffic: a quiet connection does not hold, one that moves bytes does', () => {
