@@ -165,9 +165,19 @@ const STEPS: ReadonlyArray<{ id: string; title: string; run: (shop: Shop) => Pro
     title: 'Idleness suspends the hosts, and then releases them',
     run: async (shop) => {
       const after = shop.curls[1].to;
-      await shop.log.until('all hosts suspended', 20_000, happened(shop, 'suspended', after));
-      check(true, 'all four were suspended: frozen, with their memory', '');
-      await shop.log.until('all hosts released', 20_000, happened(shop, 'released', after));
+      print(`\n  ${paint('1', '$ imaginary events --follow')}`);
+      const narrated = shop.log.each(({ time, host, event }) => {
+        if (time < after || (event !== 'suspended' && event !== 'released')) return;
+        const at = ((time - after) / 1_000).toFixed(1).padStart(5);
+        print(`    ${at} s after the second curl: ${paint(event === 'suspended' ? '34' : '2', `${host} ${event}`)}`);
+      });
+      try {
+        await shop.log.until('all hosts suspended', 20_000, happened(shop, 'suspended', after));
+        await shop.log.until('all hosts released', 20_000, happened(shop, 'released', after));
+      } finally {
+        narrated();
+      }
+      check(true, 'all four were suspended (frozen, with their memory), and then released', '');
       await show('ps');
       const hosts = await ps();
       check(

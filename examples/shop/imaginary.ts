@@ -69,6 +69,8 @@ export function platformPid(): number {
 
 export interface EventLog {
   readonly events: readonly ClusterEvent[];
+  /** Calls `show` for the events so far and for those to come, until the returned function is called. */
+  each(show: (event: ClusterEvent) => void): () => void;
   /** Resolves when `found` says yes to the events so far; fails after `timeout` milliseconds. */
   until(what: string, timeout: number, found: (events: readonly ClusterEvent[]) => boolean): Promise<void>;
   close(): void;
@@ -78,13 +80,16 @@ export interface EventLog {
 export function followEvents(): EventLog {
   const events: ClusterEvent[] = [];
   const waiting = new Set<() => void>();
+  const shown = new Set<(event: ClusterEvent) => void>();
   const child = start(['events', '--follow', '--json']);
   let ended = false;
   const check = () => {
     for (const look of [...waiting]) look();
   };
   createInterface({ input: child.stdout! }).on('line', (line) => {
-    events.push(JSON.parse(line));
+    const event = JSON.parse(line);
+    events.push(event);
+    for (const show of shown) show(event);
     check();
   });
   child.on('close', () => {
@@ -93,6 +98,11 @@ export function followEvents(): EventLog {
   });
   return {
     events,
+    each: (show) => {
+      events.forEach(show);
+      shown.add(show);
+      return () => shown.delete(show);
+    },
     until: (what, timeout, found) =>
       new Promise((done, fail) => {
         const settle = (error?: Error) => {

@@ -100,7 +100,7 @@ function legend(y: number): string[] {
     out.push(rect(at, y - size / 2, 22, size, FILL[state]), text(at + 28, y + 4, LABELS[state], 'small bright'));
     at += 60 + LABELS[state].length * 6;
   }
-  return [...out, text(at, y + 4, '↓ a connection that stands', 'small bright')];
+  return [...out, text(at, y + 4, '↓ a connect that the seed answered', 'small bright')];
 }
 
 const round = (value: number) => Math.round(value * 10) / 10;

@@ -17,9 +17,7 @@ export interface BootOptions {
 export async function boot(options: BootOptions, signal: AbortSignal): Promise<Platform> {
   const source = options.assembly ?? options.manifest!;
   try {
-    const application = options.assembly
-      ? readAssembly(options.assembly, options.cluster)
-      : readManifest(source);
+    const application = options.assembly ? readAssembly(options.assembly, options.cluster) : readManifest(source);
     return await startPlatform({
       application,
       stateDir: options.state,

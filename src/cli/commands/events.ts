@@ -32,10 +32,10 @@ const EVENT_STYLES: Readonly<Record<string, Parameters<Paint>[0]>> = {
   exited: 'red',
 };
 
-/** `12:03:04.123  web  allocating  by=client port=80` */
+/** `12:03:04.123  web  allocating  by=client port=80`. Epochs are long numbers of no meaning to people: for `--json`. */
 export function eventText({ time, host, event, detail }: ClusterEvent, paint: Paint): string {
   const facts = Object.entries(detail)
-    .filter(([, value]) => value !== null && value !== '')
+    .filter(([name, value]) => name !== 'epoch' && value !== null && value !== '')
     .map(([name, value]) => `${paint('dim', `${name}=`)}${factText(value)}`);
   const name = event.padEnd(14);
   const style = EVENT_STYLES[event];
