@@ -85,30 +85,33 @@ int connect_real(int fd, const struct im_addr *to, uint32_t real, uint16_t real_
   return libc_connect(fd, (struct sockaddr *)&address, size);
 }
 
-void connect_refuse(int fd, const struct im_addr *to, int error) {
+int connect_door(void) {
   struct sockaddr_storage address;
-  struct im_addr closed = {.ip = IM_LOOPBACK, .form = IM_FORM_V4};
-  socklen_t size;
-  struct im_socket socket_info = {0};
-  uint64_t cookie = sockets_cookie(fd);
+  struct im_addr loop = {.ip = IM_LOOPBACK, .form = IM_FORM_V4};
+  socklen_t size = addr_write(&loop, &address);
+  int door = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (door < 0 || libc_bind(door, (struct sockaddr *)&address, size) == 0) return door;
+  libc_close(door);
+  return -1;
+}
+
+void connect_refuse(int fd, const struct im_addr *to, int error, int door) {
+  struct sockaddr_storage address;
+  struct im_addr closed;
+  struct im_socket socket = {0};
+  socklen_t size = sizeof address;
   if (error != ECONNREFUSED) {
-    sockets_get(cookie, &socket_info);
-    socket_info.flags |= IM_HAS_ERROR;
-    socket_info.error = (uint16_t)error;
-    sockets_put(cookie, &socket_info);
+    uint64_t cookie = sockets_cookie(fd);
+    sockets_get(cookie, &socket);
+    socket.flags |= IM_HAS_ERROR;
+    socket.error = (uint16_t)error;
+    sockets_put(cookie, &socket);
   }
   connect_reset(fd);
-  /* A port that is bound and does not listen: nobody else can have it, and the kernel resets who knocks. */
-  int door = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (door < 0) return;
+  if (libc_getsockname(door, (struct sockaddr *)&address, &size) != 0 || !addr_read(&address, size, &closed)) return;
+  closed = real_address(to, closed.ip, closed.port);
   size = addr_write(&closed, &address);
-  if (libc_bind(door, (struct sockaddr *)&address, size) == 0 && (size = sizeof address) &&
-      libc_getsockname(door, (struct sockaddr *)&address, &size) == 0 && addr_read(&address, size, &closed)) {
-    closed = real_address(to, closed.ip, closed.port);
-    size = addr_write(&closed, &address);
-    libc_connect(fd, (struct sockaddr *)&address, size);
-  }
-  libc_close(door);
+  libc_connect(fd, (struct sockaddr *)&address, size);
 }
 
 /* ---- the guest's call ---- */
@@ -137,7 +140,7 @@ static int ask_and_wait(int fd, const struct im_addr *to, uint64_t epoch) {
   for (int asked = 1;; asked++) {
     struct im_request request = request_connect(cookie, to, epoch, false);
     struct im_reply answer;
-    int reply = request_ask(&request, true);
+    int reply = request_ask(&request);
     if (reply < 0) {
       if (reply == -EMFILE || reply == -ENFILE) return failed(-reply);
       request_lost();

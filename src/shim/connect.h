@@ -21,8 +21,12 @@ enum im_connection connect_state(int fd);
 /* Makes a socket whose connect failed fit for another one. */
 void connect_reset(int fd);
 
-/* Gives fd a pending error. The kernel knows it as ECONNREFUSED, the guest reads `error`. */
-void connect_refuse(int fd, const struct im_addr *to, int error);
+/*
+ * Gives fd a pending error, by a connect to a `door`: a port that is bound and does not listen, so that nobody else has
+ * it and the kernel resets who knocks. The kernel knows the error as ECONNREFUSED, the guest reads `error`.
+ */
+void connect_refuse(int fd, const struct im_addr *to, int error, int door);
+int connect_door(void);
 
 /* Whether an errno may only mean that the location was old. */
 bool connect_worth_asking(int error);

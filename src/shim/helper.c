@@ -16,15 +16,33 @@
 /* A guest's connect that failed at a stale place is asked for once more, with the epoch that did not work. */
 #define ASKS 2
 
-/* Which descriptor of a pending connect an event is about; goes into the low bits of its pointer. */
+/* Which descriptor of a pending connect an event is about. */
 enum { ON_REPLY = 1, ON_REAL = 2, ON_WAKER = 3 };
 
-static struct im_kept set = {-1, 0}, wake_in = {-1, 0}, wake_out = {-1, 0};
+/*
+ * All that the thread needs is opened in the guest's call that starts it: the epoll set, what wakes it, the socket that
+ * questions are sent from, and the door at which connects fail.
+ */
+static struct im_kept set = {-1, 0}, wake_in = {-1, 0}, wake_out = {-1, 0}, line = {-1, 0}, door = {-1, 0};
 static _Atomic unsigned generation;
 
-static bool watch(const struct im_kept *kept, uint32_t events, void *pending, unsigned which) {
-  struct epoll_event event = {.events = events, .data.u64 = (uint64_t)(uintptr_t)pending | which};
+/* An event may come after its time (another process can keep a description open), so it carries the use's id too. */
+static uint64_t event_of(const struct im_pending *pending, unsigned which) {
+  return (uint64_t)(uintptr_t)pending << 16 | (pending->id & 0x3fff) << 2 | which;
+}
+
+static bool watch(const struct im_kept *kept, uint32_t events, struct im_pending *pending, unsigned which) {
+  struct epoll_event event = {.events = events, .data.u64 = event_of(pending, which)};
   return keep_valid(kept) && libc_epoll_ctl(set.fd, EPOLL_CTL_ADD, kept->fd, &event) == 0;
+}
+
+static void unwatch(const struct im_kept *kept) {
+  if (keep_valid(kept)) libc_epoll_ctl(set.fd, EPOLL_CTL_DEL, kept->fd, 0);
+}
+
+static void end_reply(struct im_pending *pending) {
+  unwatch(&pending->reply);
+  keep_close(&pending->reply);
 }
 
 static int64_t now(void) {
@@ -36,8 +54,8 @@ static int64_t now(void) {
 /* ---- one connect ---- */
 
 static void finish(struct im_pending *pending, bool connected) {
-  if (keep_valid(&pending->real)) libc_epoll_ctl(set.fd, EPOLL_CTL_DEL, pending->real.fd, 0);
-  keep_close(&pending->reply);
+  unwatch(&pending->real);
+  end_reply(pending);
   if (!pending_swap(pending, connected) || !connected) {
     /* Hanging up is how a failed connect looks, and how one looks that nobody waits for. */
     pending->stage = IM_STAGE_DEAD;
@@ -49,35 +67,48 @@ static void finish(struct im_pending *pending, bool connected) {
 }
 
 static void fail(struct im_pending *pending, int error) {
-  if (keep_valid(&pending->real)) connect_refuse(pending->real.fd, &pending->to, error);
+  if (keep_valid(&pending->real)) connect_refuse(pending->real.fd, &pending->to, error, door.fd);
   finish(pending, false);
 }
 
+/* Sends what pending_start could not, or did not, send. */
 static void ask(struct im_pending *pending) {
   struct im_request request =
       request_connect(sockets_cookie(pending->real.fd), &pending->to, pending->epoch, true);
-  int reply = request_ask(&request, true);
-  pending->asked++;
-  if (reply >= 0 && keep_move(reply, &pending->reply) && watch(&pending->reply, EPOLLIN, pending, ON_REPLY)) {
-    pending->stage = IM_STAGE_ASKED;
-    return;
-  }
-  if (reply < 0 && reply != -EMFILE && reply != -ENFILE) {
+  int result = request_send(keep_valid(&line) ? line.fd : -1, &request, pending->unsent.fd, true);
+  keep_close(&pending->unsent);
+  if (result != 0) {
     request_lost();
     fail(pending, EHOSTUNREACH);
-  } else
-    fail(pending, ENOBUFS);
+  }
+}
+
+static void await(struct im_pending *pending) {
+  pending->asked++;
+  pending->stage = IM_STAGE_ASKED;
+  if (!watch(&pending->reply, EPOLLIN, pending, ON_REPLY)) fail(pending, ENOBUFS);
+  else if (pending->unsent.fd >= 0) ask(pending);
 }
 
 /* The location did not work: once more from the start, with what is left on the socket taken away. */
 static void retry_or_fail(struct im_pending *pending) {
+  int ends[2];
   if (pending->asked >= ASKS) {
     finish(pending, false);
     return;
   }
-  libc_epoll_ctl(set.fd, EPOLL_CTL_DEL, pending->real.fd, 0);
+  unwatch(&pending->real);
   connect_reset(pending->real.fd);
-  ask(pending);
+  if (request_pair(ends) != 0) {
+    fail(pending, ENOBUFS);
+    return;
+  }
+  bool kept = keep_move(ends[0], &pending->reply);
+  kept = keep_move(ends[1], &pending->unsent) && kept;
+  if (kept)
+    await(pending);
+  else
+    fail(pending, ENOBUFS);
 }
 
 static void go(struct im_pending *pending, const struct im_reply *reply) {
@@ -104,13 +135,14 @@ static void go(struct im_pending *pending, const struct im_reply *reply) {
 
 static void on_reply(struct im_pending *pending) {
   struct im_reply reply;
-  int result = keep_valid(&pending->reply) ? request_take(pending->reply.fd, &reply) : -EPIPE;
+  bool asked = keep_valid(&pending->reply);
+  int result = asked ? request_take(pending->reply.fd, &reply) : -EPIPE;
   if (result == -EAGAIN || result == -EINTR) return;
-  keep_close(&pending->reply);
+  end_reply(pending);
   if (result == 0 && reply.status == 0)
     go(pending, &reply);
   else {
-    if (result != 0) request_lost();
+    if (result != 0 && asked) request_lost();
     fail(pending, result == 0 ? reply.status : EHOSTUNREACH);
   }
 }
@@ -155,14 +187,10 @@ static void take_new(void) {
   char bytes[64];
   while (recv(wake_in.fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0) continue;
   for (struct im_pending *pending; (pending = pending_take());) {
-    if (!watch(&pending->waker, 0, pending, ON_WAKER)) {
+    if (watch(&pending->waker, 0, pending, ON_WAKER))
+      await(pending);
+    else
       pending->stage = IM_STAGE_DEAD;
-    } else if (pending->reply.fd >= 0) {
-      pending->asked++;
-      pending->stage = IM_STAGE_ASKED;
-      if (!watch(&pending->reply, EPOLLIN, pending, ON_REPLY)) fail(pending, EHOSTUNREACH);
-    } else
-      ask(pending);
   }
 }
 
@@ -174,7 +202,11 @@ static int sweep(void) {
     next = pending->next;
     if (pending->stage == IM_STAGE_RETIRED) on_retired(pending, time);
     if (pending->stage == IM_STAGE_RETIRED) timeout = 5;
-    if (pending->stage == IM_STAGE_DEAD) pending_free(pending);
+    if (pending->stage != IM_STAGE_DEAD) continue;
+    unwatch(&pending->waker);
+    unwatch(&pending->reply);
+    unwatch(&pending->real);
+    pending_free(pending);
   }
   return timeout;
 }
@@ -189,28 +221,32 @@ static void *run(void *argument) {
     int count = epoll_wait(set.fd, events, 64, timeout);
     if (mine != atomic_load(&generation)) break;
     for (int i = 0; i < count; i++) {
-      uintptr_t which = events[i].data.u64 & 3;
-      if (which) on_event((struct im_pending *)(uintptr_t)(events[i].data.u64 - which), (unsigned)which);
+      uint64_t data = events[i].data.u64;
+      unsigned which = data & 3;
+      struct im_pending *pending = (struct im_pending *)(uintptr_t)(data >> 16);
+      if (which && event_of(pending, which) == data) on_event(pending, which);
     }
   }
   return 0;
 }
 
-bool helper_start(void) {
+static bool open_all(void) {
   int pair[2];
-  pthread_t thread;
-  pthread_attr_t attributes;
-  if (!keep_move(epoll_create1(EPOLL_CLOEXEC), &set)) return false;
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
-    helper_forget();
+  struct epoll_event event = {.events = EPOLLIN};
+  if (!keep_move(epoll_create1(EPOLL_CLOEXEC), &set) || !keep_move(request_line(), &line) ||
+      !keep_move(connect_door(), &door) ||
+      socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
     return false;
-  }
   bool kept = keep_move(pair[0], &wake_in);
   kept = keep_move(pair[1], &wake_out) && kept;
-  struct epoll_event event = {.events = EPOLLIN};
+  return kept && libc_epoll_ctl(set.fd, EPOLL_CTL_ADD, wake_in.fd, &event) == 0;
+}
+
+bool helper_start(void) {
+  pthread_t thread;
+  pthread_attr_t attributes;
   uintptr_t mine = atomic_fetch_add(&generation, 1) + 1;
-  bool started = kept && libc_epoll_ctl(set.fd, EPOLL_CTL_ADD, wake_in.fd, &event) == 0 &&
-                 pthread_attr_init(&attributes) == 0;
+  bool started = open_all() && pthread_attr_init(&attributes) == 0;
   if (started) {
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attributes, 256 * 1024);
@@ -239,5 +275,7 @@ void helper_forget(void) {
   set = IM_NONE;
   keep_close(&wake_in);
   keep_close(&wake_out);
+  keep_close(&line);
+  keep_close(&door);
   atomic_fetch_add(&generation, 1);
 }

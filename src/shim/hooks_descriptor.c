@@ -5,8 +5,13 @@
 #include "watches.h"
 
 HOOK(int, epoll_ctl, (int set, int op, int fd, struct epoll_event *event)) {
+  struct im_guard guard;
+  int real;
+  /* While a placeholder stands at fd, the call and the note of it must not be torn apart by the swap. */
+  bool pending = pending_enter(fd, &real, &guard);
   int result = libc_epoll_ctl(set, op, fd, event);
   if (result == 0 && im_active()) watches_note(set, op, fd, event);
+  if (pending) pending_leave(&guard);
   return result;
 }
 

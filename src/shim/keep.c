@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 
 /* Above what guests usually reach, below where the kernel's table of descriptors gets big. */
-static int floor_of_kept(void) {
+int keep_floor(void) {
   struct rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 256;
   return limit.rlim_cur > 8192 ? 4096 : (int)(limit.rlim_cur / 2);
@@ -20,7 +20,7 @@ ino_t keep_inode(int fd) {
 }
 
 bool keep_copy(int fd, struct im_kept *kept) {
-  kept->fd = fcntl(fd, F_DUPFD_CLOEXEC, floor_of_kept());
+  kept->fd = fcntl(fd, F_DUPFD_CLOEXEC, keep_floor());
   if (kept->fd < 0) kept->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
   if (kept->fd < 0) return false;
   kept->inode = keep_inode(kept->fd);

@@ -14,6 +14,9 @@ struct im_kept {
 };
 #define IM_NONE ((struct im_kept){-1, 0})
 
+/* The number from which on descriptors are kept; a guest's own are below, as long as there is room. */
+int keep_floor(void);
+
 /* A copy of fd at a high number; false with errno when there is no room. */
 bool keep_copy(int fd, struct im_kept *kept);
 

@@ -2,13 +2,13 @@
 
 #include "helper.h"
 #include "placeholder.h"
+#include "request.h"
+#include "sockets.h"
 #include "watches.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -45,7 +45,9 @@ static struct im_pending *allocate(void) {
   }
   struct im_pending *pending = unused;
   unused = pending->next;
-  *pending = (struct im_pending){.fd = -1, .real = IM_NONE, .waker = IM_NONE, .reply = IM_NONE};
+  static uint32_t last_id;
+  *pending = (struct im_pending){
+      .fd = -1, .id = ++last_id, .real = IM_NONE, .waker = IM_NONE, .reply = IM_NONE, .unsent = IM_NONE};
   return pending;
 }
 
@@ -53,6 +55,7 @@ static void release(struct im_pending *pending) {
   keep_close(&pending->real);
   keep_close(&pending->waker);
   keep_close(&pending->reply);
+  keep_close(&pending->unsent);
   pending->stage = IM_STAGE_DEAD;
   pending->next = unused;
   unused = pending;
@@ -123,11 +126,31 @@ static void discard(struct im_pending *pending, int end) {
   errno = saved;
 }
 
+/*
+ * The question is sent here and not by the helper: what is open for a moment has a low number, and a guest that closes
+ * all descriptors in that moment and opens others would see one of them closed.
+ */
+static bool ask(struct im_pending *pending) {
+  int ends[2];
+  if (pending->reply.fd >= 0) return true; /* under way already */
+  if (request_pair(ends) != 0) return false;
+  struct im_request request =
+      request_connect(sockets_cookie(pending->real.fd), &pending->to, pending->epoch, true);
+  if (!keep_move(ends[0], &pending->reply)) {
+    libc_close(ends[1]);
+    return false;
+  }
+  if (request_send(-1, &request, ends[1], false) != 0) return keep_move(ends[1], &pending->unsent);
+  libc_close(ends[1]);
+  return true;
+}
+
 static int begin(struct im_pending *pending, int fd) {
   int end = -1, status = fcntl(fd, F_GETFL), flags = fcntl(fd, F_GETFD);
   if (status < 0 || flags < 0 || !keep_copy(fd, &pending->real) || !placeholder_make(&end, &pending->waker) ||
-      (!running && !(running = helper_start())) || !watches_mark(fd, true)) {
+      (!running && !(running = helper_start())) || !watches_mark(fd, true) || !ask(pending)) {
     discard(pending, end);
+    watches_mark(fd, false);
     return errno == EBADF ? EBADF : ENOBUFS;
   }
   pending->fd = fd;
@@ -247,6 +270,8 @@ bool pending_swap(struct im_pending *pending, bool connected) {
   lock_enter(&signals);
   bool there = stands_at(pending, pending->fd) && keep_valid(&pending->real);
   if (there) {
+    /* Another process may have the placeholder too, so that replacing it here would not end its registrations. */
+    watches_remove(pending->fd);
     put_back(pending, pending->fd);
     watches_restore(pending->fd);
     if (connected) watches_forget(pending->fd);
@@ -258,15 +283,10 @@ bool pending_swap(struct im_pending *pending, bool connected) {
 
 void pending_swap_copies(struct im_pending *pending) {
   sigset_t signals;
-  DIR *folder = opendir("/proc/self/fd");
-  if (!folder) return;
   lock_enter(&signals);
-  for (struct dirent *entry; (entry = readdir(folder));) {
-    int fd = atoi(entry->d_name);
-    if (entry->d_name[0] != '.' && stands_at(pending, fd) && keep_valid(&pending->real)) put_back(pending, fd);
-  }
+  for (int fd = keep_floor() - 1; fd >= 0 && keep_valid(&pending->real); fd--)
+    if (stands_at(pending, fd)) put_back(pending, fd);
   lock_leave(&signals);
-  closedir(folder);
 }
 
 void pending_free(struct im_pending *pending) {

@@ -43,7 +43,10 @@ struct im_pending {
   enum im_stage stage;
   int fd;         /* the guest's number; -1: the guest gave it up */
   ino_t inode;    /* of the placeholder's end at fd */
-  struct im_kept real, waker, reply;
+  uint32_t id;    /* new for every use of this memory */
+  struct im_kept real, waker;
+  struct im_kept reply;  /* where the answer comes */
+  struct im_kept unsent; /* what goes with the question, while the supervisor's queue is full */
   struct im_addr to;
   uint64_t epoch; /* of the location that did not work, for the next question */
   int asked;
@@ -60,7 +63,7 @@ struct im_pending *pending_first(void);
 /* Puts the socket back. False: the guest's number is something else by now. */
 bool pending_swap(struct im_pending *pending, bool connected);
 
-/* The same for a duplicate that the guest made of the placeholder. */
+/* The same for duplicates that the guest made of the placeholder. */
 void pending_swap_copies(struct im_pending *pending);
 
 void pending_free(struct im_pending *pending);

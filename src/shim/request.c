@@ -35,7 +35,9 @@ static bool supervisor_address(struct sockaddr_un *to, int *folder) {
   return true;
 }
 
-static int send_request(const struct im_request *request, int pass, bool wait) {
+int request_line(void) { return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0); }
+
+int request_send(int line, const struct im_request *request, int pass, bool wait) {
   struct im_request message = *request;
   message.magic = IM_REQUEST_MAGIC;
   message.version = IM_VERSION;
@@ -56,12 +58,12 @@ static int send_request(const struct im_request *request, int pass, bool wait) {
     all.msg_controllen = sizeof control.space;
   }
   int result = 0;
-  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  int fd = line >= 0 ? line : request_line();
   if (fd < 0)
     result = -errno;
   else {
     while (sendmsg(fd, &all, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT)) < 0 && (result = -errno) == -EINTR) result = 0;
-    libc_close(fd);
+    if (line < 0) libc_close(fd);
   }
   if (folder >= 0) libc_close(folder);
   return result;
@@ -69,17 +71,19 @@ static int send_request(const struct im_request *request, int pass, bool wait) {
 
 void request_tell(const struct im_request *request) {
   int saved = errno;
-  (void)send_request(request, -1, false);
+  (void)request_send(-1, request, -1, false);
   errno = saved;
 }
 
-int request_ask(const struct im_request *request, bool wait) {
-  int pair[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return -errno;
-  int result = send_request(request, pair[1], wait);
-  libc_close(pair[1]);
-  if (result == 0) return pair[0];
-  libc_close(pair[0]);
+int request_pair(int ends[2]) { return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0 ? 0 : -errno; }
+
+int request_ask(const struct im_request *request) {
+  int ends[2], result = request_pair(ends);
+  if (result != 0) return result;
+  result = request_send(-1, request, ends[1], true);
+  libc_close(ends[1]);
+  if (result == 0) return ends[0];
+  libc_close(ends[0]);
   return result;
 }
 

@@ -13,10 +13,20 @@ struct im_request request_connect(uint64_t cookie, const struct im_addr *to, uin
 void request_tell(const struct im_request *request);
 
 /*
- * Sends and returns the descriptor on which the reply will come, or a negative errno: -EAGAIN when `wait` is false and
- * the supervisor's queue is full, anything else: there is nobody to ask.
+ * Sends and returns the descriptor on which the reply will come, or a negative errno: there is nobody to ask, or no
+ * descriptor left to do it with. Waits while the supervisor's queue is full.
  */
-int request_ask(const struct im_request *request, bool wait);
+int request_ask(const struct im_request *request);
+
+/* The two halves of it: ends[0] is for the reply, ends[1] is passed along. 0 or a negative errno. */
+int request_pair(int ends[2]);
+
+/*
+ * 0 or a negative errno; -EAGAIN when `wait` is false and the supervisor's queue is full. `line`: a socket of
+ * request_line to send from; -1: one of the moment.
+ */
+int request_send(int line, const struct im_request *request, int pass, bool wait);
+int request_line(void);
 
 #define IM_FOREVER (-1L)
 

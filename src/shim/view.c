@@ -44,7 +44,7 @@ static int listening(int fd) {
 }
 
 static bool local_shown(int fd, const struct im_addr *real, struct im_addr *shown) {
-  struct im_socket socket;
+  struct im_socket socket = {0};
   struct im_port listed;
   uint32_t address;
   bool face = faces_virtual(real->ip, &address);
@@ -61,6 +61,7 @@ static bool local_shown(int fd, const struct im_addr *real, struct im_addr *show
     return true;
   }
   if (!by_arithmetic(fd, real, libc_getpeername, shown)) return false;
+  if (socket.flags & IM_HAS_PEER && socket.peer.form >= IM_FORM_V6_ANY) shown->form = IM_FORM_V6_LOOP;
   if (table_find_real_port(table_cluster()->self, real->ip, real->port, &listed) && listed.scope == IM_SCOPE_ANY &&
       listening(fd))
     *shown = (struct im_addr){0, listed.port, real->form == IM_FORM_V4 ? IM_FORM_V4 : IM_FORM_V6_ANY};

@@ -45,6 +45,17 @@ static struct watch *find(struct entry *entry, int set) {
   return 0;
 }
 
+/* What is left of a descriptor that had the same number: a set that does not know fd. */
+static void forget_old(struct entry *entry, int fd) {
+  for (int i = 0; i < SETS; i++) {
+    struct watch *watch = &entry->watches[i];
+    int value = atomic_load(&watch->set);
+    struct epoll_event event = {.events = atomic_load(&watch->events), .data.u64 = atomic_load(&watch->data)};
+    if (value > 0 && libc_epoll_ctl(value - 1, EPOLL_CTL_MOD, fd, &event) != 0)
+      atomic_compare_exchange_strong(&watch->set, &value, 0);
+  }
+}
+
 static struct watch *claim(struct entry *entry) {
   for (int i = 0; i < SETS; i++) {
     int unused = 0;
@@ -70,6 +81,10 @@ void watches_note(int set, int op, int fd, const struct epoll_event *event) {
   } else if (op == EPOLL_CTL_MOD ? watch != 0 : watch || watches_marked(fd) || unconnected(fd)) {
     if (!entry) entry = entry_of(fd, true);
     if (!watch && entry) watch = claim(entry);
+    if (!watch && entry) {
+      forget_old(entry, fd);
+      watch = claim(entry);
+    }
     if (watch) {
       atomic_store_explicit(&entry->used, 1, memory_order_relaxed);
       atomic_store_explicit(&watch->events, event->events, memory_order_relaxed);

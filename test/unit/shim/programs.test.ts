@@ -69,7 +69,53 @@ describe('a connect that has to wait', () => {
   test('survives fork, vfork and posix_spawn', async () => {
     passed(await pendingProgram('fork_pending'));
   });
-  test('200 at once, several times, leave nothing behind', async () => {
+  test('200 at once', async () => {
     passed(await pendingProgram('many_pending', ['200', '1']));
   });
+  test('is ended by a signal or SO_SNDTIMEO, and goes on', async () => {
+    passed(await pendingProgram('interrupted'));
+  });
+  test('survives that the program closes all descriptors', async () => {
+    const server = await echo();
+    await peer.tell('ask api');
+    passed(await (await peer.program('web', 'closes_all', ['api', server.port], 'trap')).ended);
+    await peer.tell('auto api');
+    await server.guest.stop();
+  });
+  test('blocks when it is to block', async () => {
+    passed(await pendingProgram('blocking', ['0']));
+    await peer.tell('fail api 110');
+    passed(await pendingProgram('blocking', ['110']));
+    await peer.tell('fail api 0');
+  });
+});
+
+test('10,000 connects that wait leave neither descriptors nor memory behind', async () => {
+  const server = await echo();
+  await peer.tell('ask api');
+  passed(await (await peer.program('web', 'many_pending', ['api', server.port, '200', '50'])).ended);
+  await peer.tell('auto api');
+  await server.guest.stop();
+});
+
+test.each(['ask', 'direct'])('threads that connect, give up, fork and spawn at once (%s)', async (state) => {
+  const server = await echo();
+  await peer.tell(`${state} api`);
+  passed(await (await peer.program('web', 'storm', ['api', server.port, '2'], 'trap')).ended);
+  await peer.tell('auto api');
+  await server.guest.stop();
+});
+
+test('listeners', async () => {
+  passed(await (await peer.program('db', 'ports', ['100.64.1.3'], 'trap')).ended);
+});
+
+test('IPv6 sockets', async () => {
+  const server = await echo();
+  passed(await (await peer.program('web', 'sixes', ['api', server.port, '100.64.1.1'], 'trap')).ended);
+  await server.guest.stop();
+});
+
+test('programs that a guest starts stay guests', async () => {
+  passed(await (await peer.program('web', 'starts', ['web'], 'trap')).ended);
 });
