@@ -14,6 +14,8 @@ export interface Channel<Out> {
   readonly open: boolean;
   /** Queues a frame. False: the channel is closed (or was just closed, because the peer does not read). */
   send(frame: Out): boolean;
+  /** The same for a frame that is encoded already (by `frameEncoder`). */
+  sendEncoded(parts: readonly Buffer[]): boolean;
   /** Resolves when little is queued any more or the channel is closed: for senders of long streams. */
   drained(): Promise<void>;
   /** Sends what is queued, then closes. Resolves when the connection is closed, after `timeout` ms at the latest. */
@@ -33,18 +35,64 @@ export interface ChannelOptions<In> {
 
 /** Silent for this many heartbeats: dead. */
 const DEAD_AFTER = 3;
+/**
+ * What is written at once. A TLS socket keeps a buffer as large as its largest write for as long as it is open: with a large
+ * welcome in one piece, a seed would need 100 KB more for each of its hosts.
+ */
+const SLICE = 4 * 1024;
 
 export function openChannel<In, Out>(socket: TLSSocket, options: ChannelOptions<In>): Channel<Out> {
   const maxQueued = options.maxQueued ?? 1024 * 1024;
   let end: ChannelEnd | undefined;
   let wrote = false;
   let silent = 0;
+  /** What waits for the slices before it. */
+  const slices: Buffer[] = [];
+  let sliced = 0;
+  let flushing = false;
+  const onFlushed: Array<() => void> = [];
+
+  const flush = () => {
+    const next = socket.destroyed ? undefined : slices.shift();
+    flushing = next !== undefined;
+    if (!next) {
+      for (const done of onFlushed.splice(0)) done();
+      return;
+    }
+    sliced -= next.length;
+    socket.write(next, flush);
+  };
+  const write = (bytes: Buffer): true => {
+    wrote = true;
+    if (!flushing && bytes.length <= SLICE) {
+      socket.write(bytes);
+      return true;
+    }
+    for (let at = 0; at < bytes.length; at += SLICE) slices.push(bytes.subarray(at, at + SLICE));
+    sliced += bytes.length;
+    if (!flushing) flush();
+    return true;
+  };
+  const flushed = () =>
+    new Promise<void>((resolve) => {
+      if (flushing) onFlushed.push(resolve);
+      else socket.once('drain', resolve);
+    });
+  const queued = () => sliced + socket.writableLength;
+
   const finish = (reason: ChannelEnd) => {
     end ??= reason;
     socket.destroy();
   };
   const fault = (code: NonNullable<ChannelEnd['error']>['code'], message: string) =>
     finish({ by: 'error', error: { code, message } });
+
+  const maySend = (): boolean => {
+    if (end || !socket.writable) return false;
+    if (queued() <= maxQueued) return true;
+    fault('slow', `${queued()} bytes wait for a peer that does not read; allowed: ${maxQueued}`);
+    return false;
+  };
 
   const decode = frameDecoder((frame) => {
     if (!end) options.onFrame(frame as In);
@@ -62,7 +110,7 @@ export function openChannel<In, Out>(socket: TLSSocket, options: ChannelOptions<
   // Beats are counted, not measured: after a stall or a freeze of this very process one beat is due, not all of them.
   const timer = setInterval(() => {
     if (++silent > DEAD_AFTER) return fault('dead', `no sign of life for ${silent - 1} heartbeats`);
-    if (!wrote) socket.write(HEARTBEAT);
+    if (!wrote) write(HEARTBEAT);
     wrote = false;
   }, options.heartbeat ?? 5_000);
   timer.unref();
@@ -82,24 +130,17 @@ export function openChannel<In, Out>(socket: TLSSocket, options: ChannelOptions<
     get open() {
       return end === undefined && socket.writable;
     },
-    send: (frame) => {
-      if (end || !socket.writable) return false;
-      if (socket.writableLength > maxQueued) {
-        fault('slow', `${socket.writableLength} bytes wait for a peer that does not read; allowed: ${maxQueued}`);
-        return false;
-      }
-      wrote = true;
-      socket.write(encodeFrame(frame as { type: string }));
-      return true;
-    },
+    send: (frame) => maySend() && write(encodeFrame(frame as { type: string })),
+    sendEncoded: (parts) => maySend() && parts.every(write),
     drained: () => {
-      if (end || socket.writableLength < maxQueued / 4) return Promise.resolve();
-      return Promise.race([closed, new Promise<void>((resolve) => socket.once('drain', () => resolve()))]);
+      if (end || queued() < maxQueued / 4) return Promise.resolve();
+      return Promise.race([closed, flushed()]);
     },
     end: async (timeout = 1_000) => {
       if (!end) {
         end = { by: 'us' };
-        socket.end();
+        if (flushing) onFlushed.push(() => socket.end());
+        else socket.end();
         // The peer closes its half in turn; one that does not must not hold us up.
         const limit = setTimeout(() => socket.destroy(), timeout);
         await closed;

@@ -1,9 +1,14 @@
 import type { Manifest, ManifestHost } from '../../manifest';
-import type { DirectoryEntry } from '../protocol/frames';
+import { frameEncoder } from '../protocol/frame-codec';
+import type { DirectoryEntry, FromSeed } from '../protocol/frames';
+
+type Welcome = Extract<FromSeed, { type: 'welcome' }>;
 
 /** Names and virtual addresses of all hosts. Static: what the manifest says. */
 export interface Directory {
   readonly entries: readonly DirectoryEntry[];
+  /** A welcome with these entries, encoded. They are by far its largest part, and the same for everybody. */
+  welcome(rest: Omit<Welcome, 'directory'>): readonly Buffer[];
   /** A host by its name, an alias, `node-ID` or `NAME.CLUSTER`. */
   find(name: string): { readonly host: ManifestHost; readonly nodeId: number } | undefined;
 }
@@ -18,8 +23,10 @@ export function directoryOf(manifest: Manifest): Directory {
     }
     byName.set(`node-${nodeId}`, found);
   });
+  const entries = manifest.hosts.map(({ name, aliases, address }, nodeId) => ({ name, aliases, address, nodeId }));
   return {
-    entries: manifest.hosts.map(({ name, aliases, address }, nodeId) => ({ name, aliases, address, nodeId })),
+    entries,
+    welcome: frameEncoder('directory', entries),
     find: (name) => byName.get(name),
   };
 }

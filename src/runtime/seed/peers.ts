@@ -65,15 +65,10 @@ export function servePeer(
   const enterAs = (name: string, self: { address: string; nodeId: number; epoch: number }, entry?: ManifestHost) => {
     const peer: Peer = { name, channel, asks: new Map(), subscriptions: new Set() };
     members.add(peer);
-    channel.send({
-      type: 'welcome',
-      cluster: manifest.cluster.name,
-      cidr: manifest.cluster.cidr,
-      self: { name: entry?.name ?? name, ...self },
-      host: entry,
-      directory: directory.entries,
-      observed: channel.peer,
-    });
+    const { name: cluster, cidr } = manifest.cluster;
+    const identified = { name: entry?.name ?? name, ...self };
+    const welcome = { type: 'welcome', cluster, cidr, self: identified, host: entry, observed: channel.peer } as const;
+    channel.sendEncoded(directory.welcome(welcome));
     return peer;
   };
 

@@ -2,6 +2,7 @@ import {
   encodeFrame,
   FrameError,
   frameDecoder,
+  frameEncoder,
   HEARTBEAT,
   MAX_FRAME_BYTES,
 } from '../../../src/runtime/protocol/frame-codec';
@@ -72,6 +73,12 @@ test.each<[string, Buffer, FrameError['code']]>([
   })();
   expect(error).toBeInstanceOf(FrameError);
   expect((error as FrameError).code).toBe(code);
+});
+
+test('a frame with a shared part is the same frame', () => {
+  const encode = frameEncoder('shared', [{ text: 'ünï' }]);
+  const bytes = Buffer.concat(encode({ type: 'a', text: '}"' } as never));
+  expect(decode([bytes])).toEqual([{ type: 'a', text: '}"', shared: [{ text: 'ünï' }] }]);
 });
 
 test('a frame that nobody would read is not sent', () => {
