@@ -2,20 +2,14 @@ import { formatAddress, parseAddress } from '../../../src/manifest/address';
 import {
   flatAddress,
   HEADER,
-  HOST,
-  HOST_SIZE,
   HOST_STATE,
   layoutTable,
   loopbackOf,
-  NAME,
-  NAME_SIZE,
-  nameHash,
-  PORT,
-  PORT_SIZE,
   TABLE_MAGIC,
   type TableSpec,
   writeTable,
 } from '../../../src/runtime/protocol/table';
+import { readTable } from './table-reader';
 
 const address = (text: string) => parseAddress(text)!;
 const spec: TableSpec = {
@@ -30,55 +24,10 @@ const spec: TableSpec = {
   flat: 64,
 };
 
-/** Reads a table as the shim does: by the offsets in its header alone. */
-function reader(memory: ArrayBuffer) {
-  const view = new DataView(memory);
-  const u32 = (at: number) => view.getUint32(at, true);
-  const text = (offset: number) => {
-    const bytes = Buffer.from(memory, u32(HEADER.strings_offset) + offset);
-    return bytes.toString('utf8', 0, bytes.indexOf(0));
-  };
-  return {
-    u32,
-    text,
-    resolve(name: string): string | undefined {
-      const capacity = u32(HEADER.names_capacity);
-      for (let slot = nameHash(name) & (capacity - 1); ; slot = (slot + 1) & (capacity - 1)) {
-        const at = u32(HEADER.names_offset) + slot * NAME_SIZE;
-        if (u32(at + NAME.hash) === 0 && u32(at + NAME.name) === 0) return undefined;
-        if (text(u32(at + NAME.name)) !== name) continue;
-        return formatAddress(u32(u32(HEADER.hosts_offset) + u32(at + NAME.host) * HOST_SIZE + HOST.address));
-      }
-    },
-    hosts: () =>
-      Array.from({ length: u32(HEADER.hosts_count) }, (_, i) => {
-        const at = u32(HEADER.hosts_offset) + i * HOST_SIZE;
-        return {
-          address: formatAddress(u32(at + HOST.address)),
-          name: text(u32(at + HOST.name)),
-          state: u32(at + HOST.state),
-          real: formatAddress(u32(at + HOST.real)),
-          epoch: Number(view.getBigUint64(at + HOST.epoch, true)),
-        };
-      }),
-    ports: () =>
-      Array.from({ length: u32(HEADER.ports_count) }, (_, i) => {
-        const at = u32(HEADER.ports_offset) + i * PORT_SIZE;
-        return {
-          address: formatAddress(u32(at + PORT.address)),
-          port: view.getUint16(at + PORT.port, true),
-          realPort: view.getUint16(at + PORT.real_port, true),
-          real: formatAddress(u32(at + PORT.real)),
-          scope: u32(at + PORT.scope),
-        };
-      }),
-  };
-}
-
 function open(given: TableSpec = spec) {
   const layout = layoutTable(given);
   const memory = new ArrayBuffer(layout.size);
-  return { layout, memory, writer: writeTable(memory, layout), read: reader(memory) };
+  return { layout, memory, writer: writeTable(memory, layout), read: readTable(memory) };
 }
 
 test('names, aliases, names in the cluster and node-IDs resolve, in lower case', () => {

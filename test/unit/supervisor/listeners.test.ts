@@ -1,0 +1,80 @@
+import { createListeners, publicPorts } from '../../../src/runtime/supervisor/listeners';
+import type { OwnPort } from '../../../src/runtime/supervisor/locations';
+import type { TcpSocket } from '../../../src/runtime/supervisor/proc-net';
+
+const real = 0x7f400005;
+const port = (number: number, change: Partial<OwnPort> = {}): OwnPort => ({
+  port: number,
+  real,
+  realPort: number,
+  scope: 'any',
+  ...change,
+});
+const socket = (realPort: number, local = real): TcpSocket => ({
+  local,
+  localPort: realPort,
+  remote: 0,
+  remotePort: 0,
+  state: 10,
+  sendQueue: 0,
+  receiveQueue: 0,
+  timer: 0,
+  inode: 1,
+});
+
+beforeEach(() => void jest.useFakeTimers({ now: 0 }));
+afterEach(() => void jest.useRealTimers());
+
+function open(settleTime = 1_000) {
+  const changes: string[] = [];
+  const listening: number[] = [];
+  const listeners = createListeners({
+    settleTime,
+    onChange: (ports, settled) => changes.push(`${ports.map((p) => p.port).join(' ')}${settled ? ' settled' : ''}`),
+    onListening: (p) => listening.push(p.port),
+  });
+  return { listeners, changes, listening };
+}
+
+test('settled when no listener was added for settleTime', () => {
+  const { listeners, changes } = open();
+  expect(listeners.settled).toBe(false);
+  listeners.add(port(80));
+  jest.advanceTimersByTime(900);
+  listeners.add(port(81));
+  jest.advanceTimersByTime(900);
+  expect(changes).toEqual(['80', '80 81']);
+  jest.advanceTimersByTime(100);
+  expect(changes).toEqual(['80', '80 81', '80 81 settled']);
+  expect(listeners.settled).toBe(true);
+});
+
+test('the same listener announced again changes nothing; the same port elsewhere does', () => {
+  const { listeners, changes, listening } = open();
+  listeners.add(port(80));
+  listeners.add(port(80));
+  expect(changes).toEqual(['80']);
+  listeners.add(port(80, { realPort: 40_080 }));
+  listeners.add(port(80, { scope: 'loopback' }));
+  expect(changes).toEqual(['80', '80', '80 80']);
+  expect(listening).toEqual([80, 80]);
+  expect(publicPorts(listeners.ports)).toEqual([{ port: 80, realPort: 40_080, scope: 'any' }]);
+  expect(listeners.find(80)).toMatchObject({ realPort: 40_080 });
+});
+
+test('closed listeners are dropped, but not before the kernel had time to list them', () => {
+  const { listeners, changes } = open();
+  listeners.add(port(80));
+  listeners.add(port(81));
+  listeners.check([]);
+  expect(listeners.ports).toHaveLength(2);
+  jest.advanceTimersByTime(1_000);
+  listeners.check([socket(80), socket(81, 0x7f400009)]);
+  expect(changes.at(-1)).toBe('80 settled');
+  // Bound to every address, as on a network where no address is rewritten.
+  listeners.check([socket(80, 0)]);
+  expect(listeners.ports).toHaveLength(1);
+  listeners.check([]);
+  expect(changes.at(-1)).toBe('');
+  expect(listeners.settled).toBe(false);
+});
