@@ -2,7 +2,8 @@
  * The demo: boots the shop with the real `imaginary` command and shows seven things, each of them checked. Its last line
  * is one JSON object; its exit code is 0 only if all seven held. Run it with `npm run demo`.
  *
- *   --svg FILE    write the timeline there (default: .imaginary/timeline.svg)
+ *   --svg FILE        write the timeline there (default: .imaginary/timeline.svg)
+ *   --sandbox none    as on a machine that allows no isolation
  */
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -212,9 +213,9 @@ interface Outcome {
   timeline?: string;
 }
 
-async function play(outcome: Outcome, svg: string): Promise<void> {
+async function play(outcome: Outcome, svg: string, sandbox?: string): Promise<void> {
   print(`\n  ${paint('1', `$ cd ${relative(process.cwd(), __dirname) || '.'}`)}`);
-  await show('up');
+  await show('up', ...(sandbox ? ['--sandbox', sandbox] : []));
   const log = followEvents();
   const shop: Shop = { pid: platformPid(), names: (await ps()).map((h) => h.name), log, marks: [], curls: [] };
   try {
@@ -271,7 +272,7 @@ function draw(shop: Shop, file: string): string {
 }
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({ options: { svg: { type: 'string' } } });
+  const { values } = parseArgs({ options: { svg: { type: 'string' }, sandbox: { type: 'string' } } });
   const svg = resolve(values.svg ?? resolve(STATE, 'timeline.svg'));
   const outcome: Outcome = { held: [], failed: [], hosts: [] };
   print(
@@ -290,7 +291,7 @@ async function main(): Promise<number> {
     process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
     await imaginary('down'); // what an interrupted run may have left
     try {
-      await play(outcome, svg);
+      await play(outcome, svg, values.sandbox);
     } catch (error) {
       outcome.failed.push({ step: 'demo', reason: (error as Error).message });
       print(`  ${paint('31', '✘')} ${(error as Error).message}`);
