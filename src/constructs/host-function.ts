@@ -54,6 +54,8 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
 
   private readonly cluster: ImaginaryCluster;
   private readonly guestEnvironment: { [name: string]: string } = {};
+  /** Variables of the function that the supervisor passes on to the guest. */
+  private readonly passed = new Set<string>();
   private readonly fixed: Omit<ManifestHost, 'address' | 'environment'>;
 
   constructor(scope: Construct, id: string, props: HostFunctionProps) {
@@ -99,6 +101,7 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
       vpcSubnets: props.vpcSubnets,
       securityGroups: props.securityGroups,
     });
+    if (props.passCredentials) for (const name of CREDENTIALS) this.passed.add(name);
     for (const [name, value] of Object.entries(props.environment ?? {})) this.addEnvironment(name, value);
   }
 
@@ -121,8 +124,10 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
   public addEnvironment(name: string, value: string): this {
     if (Token.isUnresolved(value)) {
       delete this.guestEnvironment[name];
+      this.passed.add(name);
       this.lambdaFunction.addEnvironment(name, value);
     } else {
+      this.passed.delete(name);
       this.guestEnvironment[name] = value;
     }
     return this;
@@ -180,7 +185,10 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
    * @internal
    */
   public _manifestHost(address: number): ManifestHost {
-    return { ...this.fixed, address: formatAddress(address), environment: { ...this.guestEnvironment } };
+    const environment = { ...this.guestEnvironment };
+    const passed = [environment[PASS_ENVIRONMENT], ...this.passed].filter(Boolean).join(',');
+    if (passed) environment[PASS_ENVIRONMENT] = passed;
+    return { ...this.fixed, address: formatAddress(address), environment };
   }
 
   private checkedHost(props: HostOptions): Omit<ManifestHost, 'address' | 'environment'> {
@@ -240,6 +248,10 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
     return role;
   }
 }
+
+/** The guest's environment names here what it also gets of the function's; a list, separated by commas. */
+const PASS_ENVIRONMENT = 'IMAGINARY_PASS_ENV';
+const CREDENTIALS = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN'];
 
 /** What Lambda needs to place a function in a VPC; `AWSLambdaVPCAccessExecutionRole` without its access to all logs. */
 const NETWORK_INTERFACES = () =>

@@ -28,7 +28,7 @@ export interface HostOptions {
    * The guest's environment. Values that are known only at deployment (a bucket's name, another stack's output) go
    * through the function's own environment, where Lambda's rules for names and 4 KB in total apply.
    *
-   * @default - nothing besides what Lambda gives every function
+   * @default - nothing besides PATH, HOME, HOSTNAME and the region
    */
   readonly environment?: { [name: string]: string };
 
@@ -141,7 +141,15 @@ export interface HostOptions {
   readonly reserveConcurrency?: boolean;
 
   /**
-   * The guest's permissions. A role given here needs those of `AWSLambdaVPCAccessExecutionRole` if `vpc` is set.
+   * Give the guest the credentials of the host's role, as Lambda gives them to any function. Without them a guest cannot use
+   * what the role permits.
+   *
+   * @default false
+   */
+  readonly passCredentials?: boolean;
+
+  /**
+   * The role of the function, whose credentials a guest gets with `passCredentials`. A role given here needs those of `AWSLambdaVPCAccessExecutionRole` if `vpc` is set.
    *
    * @default - a role that may write the function's log and nothing else
    */

@@ -85,7 +85,7 @@ export interface ImaginaryClusterProps extends SeedNodeOptions {
   readonly cidr?: string;
 
   /**
-   * The key that everything that joins must know: at least 32 random characters.
+   * The key that everything that joins must know: a random string of at least 16 characters.
    *
    * @default - a generated secret
    */

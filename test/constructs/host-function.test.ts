@@ -6,6 +6,7 @@ import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import * as s3 from 'aws-cdk-lib/aws-s3';
 import { HostFunction, ReleasePolicy } from '../../src';
+import { guestEnvironment } from '../../src/runtime/supervisor/environment';
 import { flat, HOST, manifestOf, newCluster, only, statementsOf } from './support';
 
 describe('defaults', () => {
@@ -216,7 +217,30 @@ describe('overrides', () => {
     expect(only(stack, 'AWS::Lambda::Function').Properties.Environment.Variables).toEqual({
       BUCKET: stack.resolve(bucket.bucketName),
     });
-    expect(manifestOf(stack).hosts[0].environment).toEqual({ MODE: 'live', LATER: 'yes' });
+    expect(manifestOf(stack).hosts[0].environment).toEqual({
+      MODE: 'live',
+      LATER: 'yes',
+      IMAGINARY_PASS_ENV: 'BUCKET',
+    });
+    // What the supervisor makes of it at run time.
+    const [{ name, environment }] = manifestOf(stack).hosts;
+    const guest = guestEnvironment(name, environment, { BUCKET: 'real-name', AWS_SECRET_ACCESS_KEY: 'secret' });
+    expect(guest).toMatchObject({ BUCKET: 'real-name', MODE: 'live', LATER: 'yes' });
+    expect(Object.keys(guest)).not.toEqual(expect.arrayContaining(['AWS_SECRET_ACCESS_KEY']));
+  });
+
+  test('the guest gets credentials when it is said, besides what the host names itself', () => {
+    const { stack, cluster } = newCluster();
+    cluster.addHost('api', { ...HOST, passCredentials: true, environment: { IMAGINARY_PASS_ENV: 'AWS_LAMBDA_*' } });
+    const [{ name, environment }] = manifestOf(stack).hosts;
+    const given = {
+      AWS_ACCESS_KEY_ID: 'id',
+      AWS_SECRET_ACCESS_KEY: 'secret',
+      AWS_SESSION_TOKEN: 'token',
+      AWS_LAMBDA_FUNCTION_NAME: 'function',
+    };
+    expect(guestEnvironment(name, environment, { ...given, OTHER: 'x' })).toMatchObject(given);
+    expect(guestEnvironment(name, environment, { ...given, OTHER: 'x' })).not.toHaveProperty('OTHER');
   });
 
   test('the logical ids and the escape hatch', () => {
