@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { delimiter, dirname, join, resolve } from 'node:path';
-import { CliError, usageError } from './errors';
+import { CliError, NEXT_STEPS, usageError } from './errors';
 
 /** What `up PATH` means. `folder` is where the state directory goes by default. */
 export type Application =
@@ -96,7 +96,7 @@ export async function synthesize(app: Extract<Application, { kind: 'app' }>, out
   const said = output.trim() ? `; it said:\n${output.trimEnd().replace(/^/gm, '  ')}` : '';
   if (code !== 0) {
     throw new CliError('synth', `'${app.command}' in ${app.folder} failed (${signal ?? `exit code ${code}`})${said}`, {
-      next: `Run it by itself: cd ${app.folder} && ${app.command}`,
+      next: /\bENOSPC\b/.test(output) ? NEXT_STEPS.ENOSPC : `Run it by itself: cd ${app.folder} && ${app.command}`,
     });
   }
   if (!existsSync(join(out, 'manifest.json'))) {

@@ -22,6 +22,13 @@ export function usageError(message: string, next?: string): CliError {
   return new CliError('usage', message, { next, exitCode: EXIT.usage });
 }
 
+const OTHER_STATE = 'choose another state directory with --state DIR.';
+export const NEXT_STEPS: Readonly<Record<string, string>> = {
+  ENOSPC: `Free space on that disk, or ${OTHER_STATE}`,
+  EACCES: `Get write access there, or ${OTHER_STATE}`,
+  EROFS: `That file system is read-only: ${OTHER_STATE}`,
+};
+
 /** The plain form of any error, as it goes over a process boundary and into `--json`. */
 export interface ErrorReport {
   readonly code: string;
@@ -38,8 +45,7 @@ export function reportOf(error: unknown): ErrorReport {
   const { name, message, code, stack } = error as NodeJS.ErrnoException;
   // Of a mistake in the program itself the stack is the only trace; all other errors say enough by themselves.
   const bug = error instanceof TypeError || error instanceof ReferenceError || error instanceof RangeError;
-  const next =
-    code === 'ENOSPC' ? 'Free space on that disk, or choose another state directory with --state DIR.' : undefined;
+  const next = code === undefined ? undefined : NEXT_STEPS[code];
   return {
     code: code ?? name ?? 'unexpected',
     message: (bug ? stack : message) ?? String(error),

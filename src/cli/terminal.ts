@@ -70,7 +70,11 @@ export function progressLine(stream: NodeJS.WriteStream = process.stderr): Progr
   const frames = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
   let frame = 0;
   let text = '';
-  const draw = () => stream.write(`\r\x1b[2K${paint('cyan', frames[frame++ % frames.length])} ${text}`);
+  let drawn = false;
+  const draw = () => {
+    drawn = true;
+    stream.write(`\r\x1b[2K${paint('cyan', frames[frame++ % frames.length])} ${text}`);
+  };
   const timer = setInterval(draw, 80);
   timer.unref();
   return {
@@ -80,7 +84,8 @@ export function progressLine(stream: NodeJS.WriteStream = process.stderr): Progr
     },
     done: () => {
       clearInterval(timer);
-      stream.write('\r\x1b[2K');
+      if (drawn) stream.write('\r\x1b[2K');
+      drawn = false;
     },
   };
 }

@@ -23,10 +23,12 @@ export async function down(options: CommonOptions): Promise<void> {
   }
   // Also of a platform that was killed: its sandboxes end with it, its files do not.
   if (info) await cleanLeftovers(stateDir);
-  outputTo(process.stdout, options.json === true).result(
-    { cluster: info?.cluster ?? null, wasRunning, stateDir },
-    () => (wasRunning ? `${info.cluster} is down` : `nothing is running (state directory ${display(stateDir)})`),
-  );
+  const text = () => {
+    if (!info) return `nothing is running (state directory ${display(stateDir)})`;
+    return wasRunning ? `${info.cluster} is down` : `${info.cluster} had ended already; what it left is removed`;
+  };
+  const result = { cluster: info?.cluster ?? null, wasRunning, stateDir };
+  outputTo(process.stdout, options.json === true).result(result, text);
 }
 
 async function stop(info: PlatformInfo): Promise<void> {
