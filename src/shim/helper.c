@@ -56,7 +56,7 @@ static int64_t now(void) {
 static void finish(struct im_pending *pending, bool connected) {
   unwatch(&pending->real);
   end_reply(pending);
-  if (!pending_swap(pending, connected) || !connected) {
+  if (!pending_swap(pending) || !connected) {
     /* Hanging up is how a failed connect looks, and how one looks that nobody waits for. */
     pending->stage = IM_STAGE_DEAD;
     return;

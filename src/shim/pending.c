@@ -265,7 +265,7 @@ static void put_back(struct im_pending *pending, int fd) {
   libc_dup3(pending->real.fd, fd, flags & FD_CLOEXEC ? O_CLOEXEC : 0);
 }
 
-bool pending_swap(struct im_pending *pending, bool connected) {
+bool pending_swap(struct im_pending *pending) {
   sigset_t signals;
   lock_enter(&signals);
   bool there = stands_at(pending, pending->fd) && keep_valid(&pending->real);
@@ -274,7 +274,6 @@ bool pending_swap(struct im_pending *pending, bool connected) {
     watches_remove(pending->fd);
     put_back(pending, pending->fd);
     watches_restore(pending->fd);
-    if (connected) watches_forget(pending->fd);
   }
   if (pending->fd >= 0) watches_mark(pending->fd, false);
   lock_leave(&signals);

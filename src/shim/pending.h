@@ -61,7 +61,7 @@ struct im_pending *pending_take(void);
 struct im_pending *pending_first(void);
 
 /* Puts the socket back. False: the guest's number is something else by now. */
-bool pending_swap(struct im_pending *pending, bool connected);
+bool pending_swap(struct im_pending *pending);
 
 /* The same for duplicates that the guest made of the placeholder. */
 void pending_swap_copies(struct im_pending *pending);

@@ -1,24 +1,23 @@
 #include "watches.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 
 #define PER_PAGE 1024
 #define PAGES 1024
-#define SETS 3 /* epoll sets remembered per descriptor */
+#define SETS 3 /* epoll sets remembered per descriptor: the last ones */
 
 struct watch {
   _Atomic int set; /* epoll descriptor + 1; 0: free; -1: being written */
   _Atomic uint32_t events;
   _Atomic uint64_t data;
+  _Atomic uint32_t age; /* greater is newer */
 };
 
 struct entry {
   struct watch watches[SETS];
-  _Atomic uint32_t used; /* no watch was ever written here: nothing to look through */
+  _Atomic uint32_t clock; /* 0: no watch was ever written here */
   _Atomic uint32_t pending;
 };
 
@@ -41,63 +40,43 @@ static struct entry *entry_of(int fd, bool make) {
 
 static struct watch *find(struct entry *entry, int set) {
   for (int i = 0; i < SETS; i++)
-    if (atomic_load(&entry->watches[i].set) == set + 1) return &entry->watches[i];
+    if (atomic_load_explicit(&entry->watches[i].set, memory_order_relaxed) == set + 1) return &entry->watches[i];
   return 0;
 }
 
-/* What is left of a descriptor that had the same number: a set that does not know fd. */
-static void forget_old(struct entry *entry, int fd) {
+/* A free place, or the oldest: most likely left of a descriptor that had the same number. */
+static struct watch *claim(struct entry *entry) {
+  struct watch *oldest = &entry->watches[0];
   for (int i = 0; i < SETS; i++) {
     struct watch *watch = &entry->watches[i];
-    int value = atomic_load(&watch->set);
-    struct epoll_event event = {.events = atomic_load(&watch->events), .data.u64 = atomic_load(&watch->data)};
-    if (value > 0 && libc_epoll_ctl(value - 1, EPOLL_CTL_MOD, fd, &event) != 0)
-      atomic_compare_exchange_strong(&watch->set, &value, 0);
-  }
-}
-
-static struct watch *claim(struct entry *entry) {
-  for (int i = 0; i < SETS; i++) {
     int unused = 0;
-    if (atomic_compare_exchange_strong(&entry->watches[i].set, &unused, -1)) return &entry->watches[i];
+    if (atomic_compare_exchange_strong(&watch->set, &unused, -1)) return watch;
+    if (atomic_load(&watch->age) < atomic_load(&oldest->age)) oldest = watch;
   }
-  return 0;
+  int value = atomic_load(&oldest->set);
+  return value > 0 && atomic_compare_exchange_strong(&oldest->set, &value, -1) ? oldest : 0;
 }
 
-/* TCP_CLOSE: neither connected nor connecting nor listening. One byte of the answer says so. */
-static bool unconnected(int fd) {
-  uint8_t state = 0;
-  socklen_t size = sizeof state;
-  return libc_getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &size) == 0 && state == TCP_CLOSE;
-}
-
+/* To ask the kernel whether fd is a socket that may still be connected would cost more than to remember it. */
 void watches_note(int set, int op, int fd, const struct epoll_event *event) {
   int saved = errno;
-  struct entry *entry = entry_of(fd, false);
-  bool known = entry && atomic_load_explicit(&entry->used, memory_order_relaxed);
-  struct watch *watch = known ? find(entry, set) : 0;
+  struct entry *entry = entry_of(fd, op != EPOLL_CTL_DEL);
+  struct watch *watch = entry && atomic_load_explicit(&entry->clock, memory_order_relaxed) ? find(entry, set) : 0;
   if (op == EPOLL_CTL_DEL) {
-    if (watch) atomic_store(&watch->set, 0);
-  } else if (op == EPOLL_CTL_MOD ? watch != 0 : watch || watches_marked(fd) || unconnected(fd)) {
-    if (!entry) entry = entry_of(fd, true);
-    if (!watch && entry) watch = claim(entry);
-    if (!watch && entry) {
-      forget_old(entry, fd);
-      watch = claim(entry);
-    }
-    if (watch) {
-      atomic_store_explicit(&entry->used, 1, memory_order_relaxed);
-      atomic_store_explicit(&watch->events, event->events, memory_order_relaxed);
-      atomic_store_explicit(&watch->data, event->data.u64, memory_order_relaxed);
-      atomic_store(&watch->set, set + 1);
-    }
+    if (watch) atomic_store_explicit(&watch->set, 0, memory_order_release);
+  } else if (entry && (watch || (watch = claim(entry)))) {
+    uint32_t age = atomic_fetch_add_explicit(&entry->clock, 1, memory_order_relaxed);
+    atomic_store_explicit(&watch->age, age, memory_order_relaxed);
+    atomic_store_explicit(&watch->events, event->events, memory_order_relaxed);
+    atomic_store_explicit(&watch->data, event->data.u64, memory_order_relaxed);
+    atomic_store_explicit(&watch->set, set + 1, memory_order_release);
   }
   errno = saved;
 }
 
 static void each(int fd, int op) {
   struct entry *entry = entry_of(fd, false);
-  if (!entry || !atomic_load_explicit(&entry->used, memory_order_relaxed)) return;
+  if (!entry || !atomic_load_explicit(&entry->clock, memory_order_relaxed)) return;
   for (int i = 0; i < SETS; i++) {
     struct watch *watch = &entry->watches[i];
     int set = atomic_load(&watch->set) - 1;
@@ -113,12 +92,6 @@ static void each(int fd, int op) {
 void watches_remove(int fd) { each(fd, EPOLL_CTL_DEL); }
 
 void watches_restore(int fd) { each(fd, EPOLL_CTL_ADD); }
-
-void watches_forget(int fd) {
-  struct entry *entry = entry_of(fd, false);
-  if (!entry || !atomic_load_explicit(&entry->used, memory_order_relaxed)) return;
-  for (int i = 0; i < SETS; i++) atomic_store(&entry->watches[i].set, 0);
-}
 
 bool watches_mark(int fd, bool pending) {
   struct entry *entry = entry_of(fd, pending);

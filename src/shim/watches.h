@@ -1,7 +1,7 @@
 /*
- * Per descriptor of this process: which epoll sets watch it while it is not connected yet, and whether a placeholder
- * stands at it. Lock-free and safe in signal handlers; what is remembered for a descriptor that was closed meanwhile is
- * found out by the EPOLL_CTL_DEL that comes before its use.
+ * Per descriptor of this process: which epoll sets watch it, and whether a placeholder stands at it. Lock-free, no system
+ * call, safe in signal handlers; what is remembered of a descriptor that was closed meanwhile is found out by the
+ * EPOLL_CTL_DEL that comes before its use.
  */
 #ifndef IMAGINARY_WATCHES_H
 #define IMAGINARY_WATCHES_H
@@ -19,8 +19,6 @@ void watches_remove(int fd);
 
 /* Puts fd into all sets that it is remembered for. */
 void watches_restore(int fd);
-
-void watches_forget(int fd);
 
 /* The mark of a descriptor at which a placeholder stands. */
 bool watches_mark(int fd, bool pending);

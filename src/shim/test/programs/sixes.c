@@ -9,7 +9,9 @@ static struct sockaddr_in6 six(const char *ip, int port) {
 
 static int socket6(int only) {
   int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int on = 1;
   CHECK(fd >= 0 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only) == 0);
+  CHECK(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0);
   return fd;
 }
 
@@ -65,7 +67,8 @@ int main(int argc, char **argv) {
   CHECK(is(self, getsockname, own, ntohs(from.sin6_port)));
 
   /* Both loopbacks on one port, as redis does; and IPv6 alone, as nginx does. */
-  int loop4 = tcp(0);
+  int loop4 = tcp(0), on = 1;
+  setsockopt(loop4, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   CHECK(bind_to(loop4, at("127.0.0.1", 6301)) == 0 && listen(loop4, 1) == 0);
   int loop6 = listener6("::1", 6301, 1), only = listener6("::", 6302, 1);
   CHECK(is(loop6, getsockname, "::1", 6301) && is(only, getsockname, "::", 6302));
@@ -74,6 +77,7 @@ int main(int argc, char **argv) {
   int both = listener6("::1", 6303, 0);
   CHECK(is(both, getsockname, "::1", 6303));
   int both4 = tcp(0);
+  setsockopt(both4, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   struct sockaddr_in any6303 = at("127.0.0.1", 6304);
   CHECK(bind(both4, (struct sockaddr *)&any6303, sizeof any6303) == 0 && listen(both4, 1) == 0);
   int both6 = listener6("::1", 6304, 0);
