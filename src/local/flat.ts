@@ -22,19 +22,17 @@ export async function takeFlatNetwork(port: number): Promise<FlatNetwork> {
   let inUse = 0;
   for (let number = FIRST; number <= LAST; number += 2) {
     const lock = await listen({ path: `\0imaginary-machines/flat/${number}` });
-    if (!(lock instanceof Error)) {
-      const seed = await listen({ host: `127.${number}.0.1`, port });
-      if (!(seed instanceof Error)) {
-        await new Promise((resolve) => seed.close(resolve));
-        return { number, release: () => lock.close() };
-      }
-      lock.close();
-      if (seed.code !== 'EADDRINUSE') throw cannotBind(port, number, seed);
-      // Something on the wildcard address has the port under every number: three of them tell.
-      if (++inUse === 3) throw portInUse(port, number);
-    } else if (lock.code !== 'EADDRINUSE') {
-      throw new LocalError('no-address', `no network number can be taken: ${lock.message}`);
+    if (lock.error?.code === 'EADDRINUSE') continue;
+    if (lock.error) throw new LocalError('no-address', `no network number can be taken: ${lock.error.message}`);
+    const seed = await listen({ host: `127.${number}.0.1`, port });
+    if (!seed.error) {
+      await new Promise((resolve) => seed.server.close(resolve));
+      return { number, release: () => lock.server.close() };
     }
+    lock.server.close();
+    if (seed.error.code !== 'EADDRINUSE') throw cannotBind(port, number, seed.error);
+    // Something on the wildcard address has the port under every number: three of them tell.
+    if (++inUse === 3) throw portInUse(port, number);
   }
   if (inUse > 0) throw portInUse(port, LAST);
   throw new LocalError(
@@ -57,10 +55,14 @@ function cannotBind(port: number, number: number, error: NodeJS.ErrnoException):
   return new LocalError('no-address', `the seed cannot listen on 127.${number}.0.1:${port}: ${error.message}`, next);
 }
 
-function listen(where: { path: string } | { host: string; port: number }): Promise<Server | NodeJS.ErrnoException> {
+type Listening =
+  | { readonly server: Server; readonly error?: undefined }
+  | { readonly error: NodeJS.ErrnoException };
+
+function listen(where: { path: string } | { host: string; port: number }): Promise<Listening> {
   return new Promise((resolve) => {
     const server = createServer((socket) => socket.destroy());
-    server.once('error', resolve);
-    server.listen(where, () => resolve(server));
+    server.once('error', (error) => resolve({ error }));
+    server.listen(where, () => resolve({ server }));
   });
 }

@@ -1,6 +1,6 @@
 /** Boots and stops a cluster on this machine. */
 import { randomBytes } from 'node:crypto';
-import { chmodSync, copyFileSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Manifest } from '../manifest';
 import { cgroupPrefix } from './cgroup';
@@ -51,11 +51,13 @@ async function boot(options: PlatformOptions, undo: Undo[]): Promise<Platform> {
   const logDir = join(stateDir, 'logs');
   mkdirSync(logDir, { recursive: true });
   const sandboxes = join(stateDir, 'sandboxes');
-  mkdirSync(join(sandboxes, 'probe'), { recursive: true });
+  const probeDir = join(sandboxes, 'probe');
+  mkdirSync(probeDir, { recursive: true });
   writeFileSync(keyFile, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600 });
   signal?.throwIfAborted();
 
-  const kind = await probe(prefix, options.sandbox ?? 'auto', join(sandboxes, 'probe'));
+  const kind = await probe(prefix, options.sandbox ?? 'auto', probeDir);
+  rmSync(probeDir, { recursive: true });
   const settings: SandboxSettings = {
     kind,
     stateDir,
@@ -73,7 +75,7 @@ async function boot(options: PlatformOptions, undo: Undo[]): Promise<Platform> {
   const functions = new Map<string, FunctionPool>();
   for (const fn of application.functions) {
     const log = openFunctionLog(join(logDir, `${logName(fn, manifest)}.log`), (error) => {
-      process.stderr.write(`${logName(fn, manifest)}.log cannot be written: ${error.message}; its output is lost\n`);
+      warn(`${logName(fn, manifest)}.log cannot be written: ${error.message}; what follows is lost`);
     });
     logs.push(log);
     functions.set(fn.name, createFunctionPool(fn, settings, log));
@@ -84,7 +86,11 @@ async function boot(options: PlatformOptions, undo: Undo[]): Promise<Platform> {
     accessKeyId: `LOCAL${randomBytes(8).toString('hex').toUpperCase()}`,
     secretAccessKey: randomBytes(30).toString('base64url'),
   };
-  const api: LambdaApi = await startLambdaApi({ functions, credentials });
+  const api: LambdaApi = await startLambdaApi({
+    functions,
+    credentials,
+    async: { retryDelays: options.retryDelays, onDropped: (name, id, reason) => warn(`event ${id} for ${name} is dropped: ${reason}`) },
+  });
   undo.push(api.close);
   const lambda = { url: api.url, region: REGION, ...credentials };
   const seedAddress = `127.${flat.number}.0.1:${manifest.seed.port}`;
@@ -169,6 +175,8 @@ function copyRuntime(stateDir: string): string {
   chmodSync(file, 0o644);
   return folder;
 }
+
+const warn = (text: string) => void process.stderr.write(`${new Date().toISOString()} ${text}\n`);
 
 function aborted(signal: AbortSignal | undefined): Promise<never> {
   return new Promise((_, reject) => {

@@ -34,6 +34,16 @@ export interface SandboxProcess {
   happening(limit: number): Promise<Happening>;
 }
 
+/** What a sandbox writes. Bare, guests reach their sockets under this path, which must be short for that. */
+function sandboxFolder(name: string, settings: SandboxSettings): string {
+  return settings.kind.mode === 'bare' ? join(tmpdir(), name) : join(settings.stateDir, 'sandboxes', name);
+}
+
+/** When its processes have ended for good. */
+export function removeSandboxFolder(name: string, settings: SandboxSettings): void {
+  rmSync(sandboxFolder(name, settings), { recursive: true, force: true });
+}
+
 export async function startSandboxProcess(
   fn: LocalFunction,
   name: string,
@@ -41,8 +51,7 @@ export async function startSandboxProcess(
   write: (output: Buffer) => void,
 ): Promise<SandboxProcess> {
   const bare = settings.kind.mode === 'bare';
-  // Bare, guests reach their sockets under this path, which must be short for that.
-  const folder = bare ? join(tmpdir(), name) : join(settings.stateDir, 'sandboxes', name);
+  const folder = sandboxFolder(name, settings);
   const tmp = join(folder, 'tmp');
   mkdirSync(tmp, { recursive: true });
   const happenings = eventQueue();
@@ -58,7 +67,6 @@ export async function startSandboxProcess(
   launched.stderr?.on('data', write);
   const exited = launched.exited.then((exit) => {
     api.close();
-    rmSync(folder, { recursive: true, force: true });
     happenings.push({ type: 'exit', exit });
   });
   return { api, launched, exited, happening: happenings.next };

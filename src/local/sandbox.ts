@@ -6,7 +6,7 @@ import type { FunctionLog } from './function-log';
 import { LIMITS } from './lambda-limits';
 import { type Happening, type Outcome, outcomeOf, timedOut } from './outcome';
 import type { Delivery } from './runtime-api';
-import { type SandboxProcess, type SandboxSettings, startSandboxProcess } from './sandbox-process';
+import { removeSandboxFolder, type SandboxProcess, type SandboxSettings, startSandboxProcess } from './sandbox-process';
 import type { LocalFunction } from './types';
 
 export type Request = Omit<Delivery, 'deadline' | 'functionName'>;
@@ -36,6 +36,7 @@ export function createSandbox(fn: LocalFunction, settings: SandboxSettings, log:
     const last = running;
     last?.launched.kill();
     await last?.exited;
+    removeSandboxFolder(name, settings);
     onEnded();
   };
 

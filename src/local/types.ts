@@ -82,6 +82,8 @@ export interface PlatformOptions {
   readonly port?: number;
   /** `none`: as on a machine without any privilege. Default `auto`: the best that this machine allows. */
   readonly sandbox?: 'auto' | 'none';
+  /** Milliseconds before a failed `Event` invocation is tried again. Default: as on Lambda, 1 and 2 minutes. */
+  readonly retryDelays?: readonly number[];
   /** Gives up booting. A platform that is booted is stopped by `stop`. */
   readonly signal?: AbortSignal;
 }
