@@ -208,19 +208,24 @@ unit.exec(jest('--selectProjects unit constructs --outputFile test-reports/jest-
 const integ = project.addTask('test:integ', { description: 'Verify the integration test snapshots, offline' });
 integ.exec('tsx scripts/integ.ts');
 const e2e = project.addTask('test:e2e', { description: 'End-to-end tests with real guests', receiveArgs: true });
-e2e.exec('bash scripts/guests.sh');
 e2e.exec(jest('--selectProjects e2e --runInBand --outputFile test-reports/jest-e2e.json'), {
   receiveArgs: true,
 });
 
 project.testTask.reset();
 project.testTask.exec('rm -rf test-reports && mkdir -p test-reports');
+project.testTask.exec('bash scripts/guests.sh');
 for (const task of [lint, typecheck, bundle, unit, integ, e2e]) project.testTask.spawn(task);
 
 // --- demo ------------------------------------------------------------------------------------------------------------
 const demo = project.addTask('demo', { description: 'Show the example shop at work, and check it', receiveArgs: true });
 demo.spawn(bundle);
 demo.exec('tsx examples/shop/demo.ts', { receiveArgs: true });
+
+// --- benchmarks ------------------------------------------------------------------------------------------------------
+const bench = project.addTask('bench', { description: 'Measure beside the native baseline', receiveArgs: true });
+bench.exec('tsx scripts/bundle.ts --strict 1>&2');
+bench.exec('tsx bench/main.ts', { receiveArgs: true });
 
 // --- package ---------------------------------------------------------------------------------------------------------
 // The other languages need their own toolchains: the release workflow packages them, one job each.

@@ -112,7 +112,6 @@ test("a guest's own 127.0.0.1 stays its own, on the same port of two hosts", asy
   expect((await ask('inner-b')).stdout).toBe('inner b\n');
   const outside = await cluster.exec(['curl', '-sS', 'http://inner-a:7000/']);
   expect(outside.code).toBe(7);
-  expect(outside.stderr).toMatch(/refused/i);
 });
 
 test('getpeername, getsockname and accept show virtual addresses', async () => {
