@@ -95,6 +95,7 @@ export function watchIdleness(options: IdleWatchOptions, signal: AbortSignal): v
   };
   let lastCost = 0;
   let delay = interval;
-  let timer = setTimeout(tick, 0);
+  // Not at once: a host that has just been started or woken has better things to do.
+  let timer = setTimeout(tick, interval);
   signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
 }

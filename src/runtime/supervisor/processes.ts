@@ -68,7 +68,7 @@ export function trackGuests(marks: Marks): GuestProcesses {
         for (const session of roots) sessions.add(session);
         for (const p of all.values()) {
           if (known(p)) continue;
-          const marked = () => strangers.get(p.pid) !== p.started && hasMark(p.pid, marks);
+          const marked = () => strangers.get(p.pid) !== p.started && p.started >= ownStart() && hasMark(p.pid, marks);
           if (guests.has(p.parent) || sessions.has(p.session) || marked()) {
             guests.set(p.pid, p.started);
             grew = true;
@@ -88,11 +88,14 @@ function isOfGuests(session: number | undefined): session is number {
   return session !== undefined && session !== 0 && session !== ownSession();
 }
 
-let own: number | undefined;
-function ownSession(): number {
-  own ??= readProcess(process.pid)?.session ?? 0;
+let own: GuestProcess | undefined;
+function ownProcess(): GuestProcess | undefined {
+  own ??= readProcess(process.pid);
   return own;
 }
+const ownSession = () => ownProcess()?.session ?? 0;
+/** What was there before the supervisor is no guest. */
+const ownStart = () => ownProcess()?.started ?? 0;
 
 function readProcess(pid: number): GuestProcess | undefined {
   try {
