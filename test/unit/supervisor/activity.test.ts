@@ -128,7 +128,7 @@ test('a connection that came and went between two looks is seen', async () => {
   // It is the guest that closes first: TIME_WAIT is on its side when our side has closed too.
   const ours = await connection();
   ours.end().resume();
-  await once(ours, 'close');
+  if (!ours.closed) await once(ours, 'close');
   const closed = look().closed();
   expect(closed).toBeGreaterThanOrEqual(0);
   expect(closed).toBeLessThan(2_000);
