@@ -55,9 +55,7 @@ function cannotBind(port: number, number: number, error: NodeJS.ErrnoException):
   return new LocalError('no-address', `the seed cannot listen on 127.${number}.0.1:${port}: ${error.message}`, next);
 }
 
-type Listening =
-  | { readonly server: Server; readonly error?: undefined }
-  | { readonly error: NodeJS.ErrnoException };
+type Listening = { readonly server: Server; readonly error?: undefined } | { readonly error: NodeJS.ErrnoException };
 
 function listen(where: { path: string } | { host: string; port: number }): Promise<Listening> {
   return new Promise((resolve) => {

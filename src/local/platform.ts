@@ -89,7 +89,10 @@ async function boot(options: PlatformOptions, undo: Undo[]): Promise<Platform> {
   const api: LambdaApi = await startLambdaApi({
     functions,
     credentials,
-    async: { retryDelays: options.retryDelays, onDropped: (name, id, reason) => warn(`event ${id} for ${name} is dropped: ${reason}`) },
+    async: {
+      retryDelays: options.retryDelays,
+      onDropped: (name, id, reason) => warn(`event ${id} for ${name} is dropped: ${reason}`),
+    },
   });
   undo.push(api.close);
   const lambda = { url: api.url, region: REGION, ...credentials };

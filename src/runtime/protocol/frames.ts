@@ -45,7 +45,11 @@ export type ToSeed =
   /** All ports the guests listen on now. */
   | { readonly type: 'ports'; readonly ports: readonly PortMapping[]; readonly settled: boolean }
   /** Something the operator should see. */
-  | { readonly type: 'report'; readonly event: string; readonly detail: Readonly<Record<string, string | number | boolean | null>> }
+  | {
+      readonly type: 'report';
+      readonly event: string;
+      readonly detail: Readonly<Record<string, string | number | boolean | null>>;
+    }
   /** Idle. Answered by `suspendReply` once no other host believes that this one can be reached. */
   | { readonly type: 'suspend' }
   /** Answer to `suspendReply {ok:true}` when something came in meanwhile: stay `running`. */
@@ -53,7 +57,12 @@ export type ToSeed =
   /** This location was taken over into the table (sent for every `location`). */
   | { readonly type: 'ack'; readonly host: string; readonly version: number }
   /** Leaves for good or until the next invocation; the connection is closed next. */
-  | { readonly type: 'leave'; readonly outcome: 'suspended' | 'exited' | 'released' | 'fenced' | 'renew'; readonly reason?: string; readonly exitCode?: number | null }
+  | {
+      readonly type: 'leave';
+      readonly outcome: 'suspended' | 'exited' | 'released' | 'fenced' | 'renew';
+      readonly reason?: string;
+      readonly exitCode?: number | null;
+    }
   /** Operator requests. */
   | { readonly type: 'status'; readonly id: number }
   | { readonly type: 'events'; readonly id: number; readonly follow: boolean };
@@ -65,7 +74,12 @@ export type FromSeed =
       readonly cluster: string;
       readonly cidr: string;
       /** Who the joiner is now. */
-      readonly self: { readonly name: string; readonly address: string; readonly nodeId: number; readonly epoch: number };
+      readonly self: {
+        readonly name: string;
+        readonly address: string;
+        readonly nodeId: number;
+        readonly epoch: number;
+      };
       /** The host's own entry of the manifest; absent for clients. */
       readonly host?: ManifestHost;
       readonly directory: readonly DirectoryEntry[];

@@ -232,4 +232,3 @@ export async function hasAddressSanitizer(): Promise<boolean> {
     return false;
   }
 }
-
