@@ -42,6 +42,9 @@ export function asCliError(error: unknown, source: string): unknown {
       cause: error,
     });
   }
+  if ((error as Error).name === 'AbortError') {
+    return new CliError('interrupted', 'interrupted while booting; nothing is left running', { exitCode: 130 });
+  }
   return error;
 }
 

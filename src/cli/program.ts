@@ -69,7 +69,7 @@ export function buildProgram(version: string, setExitCode: (code: number) => voi
     'down',
     'take the cluster down',
     'Stops every guest, the seed and the local platform. Succeeds when nothing runs, too. The logs stay in the' +
-      ' state directory until the next up.',
+      ' state directory.',
     ['imaginary down', 'imaginary down --state /tmp/shop'],
   )
     .option('--state <dir>', STATE)

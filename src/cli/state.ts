@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { isPlatformRunning, type PlatformInfo, readPlatform } from '../local';
 import { type Manifest, type ManifestHost, parseManifest } from '../manifest';
@@ -38,17 +38,16 @@ export function isRunning(cluster: RunningCluster): boolean {
 
 function notRunning(stateDir: string, died: boolean): CliError {
   const where = display(stateDir);
-  return died
-    ? new CliError(
-        'not-running',
-        `the cluster of ${where} is not running any more: its platform ended without 'down'`,
-        {
-          next: `See ${join(where, DAEMON_LOG)} for why; 'imaginary up' boots it again.`,
-        },
-      )
-    : new CliError('not-running', `no cluster is running (state directory ${where})`, {
-        next: "Boot one with 'imaginary up PATH', or name the state directory of one with --state DIR.",
-      });
+  const log = join(stateDir, DAEMON_LOG);
+  // Empty unless a platform ended by itself, or did not boot.
+  if (died || statSync(log, { throwIfNoEntry: false })?.size) {
+    return new CliError('not-running', `the cluster of ${where} is not running: its platform ended by itself`, {
+      next: `See ${display(log)} for why; 'imaginary up' boots it again.`,
+    });
+  }
+  return new CliError('not-running', `no cluster is running (state directory ${where})`, {
+    next: "Boot one with 'imaginary up PATH', or name the state directory of one with --state DIR.",
+  });
 }
 
 /** What the process that `up` leaves running had to say. */
