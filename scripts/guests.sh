@@ -37,9 +37,8 @@ if [ "$set_name" = test ]; then
   table+='
 redis-cli              : redis-tools   : test/e2e (redis, life cycle)
 wrk                    : wrk           : test/e2e (wrk)
-gcc                    : gcc           : test/unit/shim, bench
-/usr/include/stdio.h   : libc6-dev     : test/unit/shim, bench
-valgrind               : valgrind      : test/unit/shim (memory checks)
+gcc                    : gcc           : test/unit/shim (sanitizers)
+/usr/include/stdio.h   : libc6-dev     : test/unit/shim (sanitizers)
 cmake                  : cmake         : test/e2e (aws-lambda-ric)
 g++                    : g++           : test/e2e (aws-lambda-ric)
 make                   : make          : test/e2e (aws-lambda-ric)

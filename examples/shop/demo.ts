@@ -146,7 +146,9 @@ const STEPS: ReadonlyArray<{ id: string; title: string; run: (shop: Shop) => Pro
         JSON.stringify(steps),
       );
       const hosts = await ps();
-      const same = steps.every((s) => Math.abs((hosts.find((h) => h.name === s.host)?.allocateMs ?? -1) - s.total) < 25);
+      const same = steps.every(
+        (s) => Math.abs((hosts.find((h) => h.name === s.host)?.allocateMs ?? -1) - s.total) < 25,
+      );
       check(same, 'and the times are those that ps shows', JSON.stringify({ steps, hosts }));
     },
   },
