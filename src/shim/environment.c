@@ -29,12 +29,24 @@ static bool lists(const char *preload, const char *library) {
   return false;
 }
 
-struct im_room environment_room(char *const envp[]) {
+/* Whether the name is one of our own files, of whichever build: only the one that fits may be preloaded. */
+static bool is_shim(const char *part, size_t length) {
+  static const char *const builds[] = {"/shim-glibc.so", "/shim-musl.so"};
+  const char *library = im_library(), *slash = strrchr(library, '/');
+  size_t folder = slash ? (size_t)(slash - library) : 0;
+  for (int i = 0; i < 2; i++)
+    if (length == folder + strlen(builds[i]) && !memcmp(part, library, folder) &&
+        !memcmp(part + folder, builds[i], length - folder))
+      return true;
+  return length == strlen(library) && !memcmp(part, library, length);
+}
+
+struct im_room environment_room(char *const envp[], const char *library) {
   struct im_room room = {0, 0};
-  const char *library, *preload = 0;
+  const char *preload = 0;
   bool directory = false;
   size_t count = 0;
-  if (!im_active() || !*(library = im_library())) return room;
+  if (!im_active() || !*library) return room;
   for (; envp && envp[count]; count++) {
     const char *value = value_of(envp[count], PRELOAD);
     if (value && !preload) preload = value;
@@ -47,13 +59,27 @@ struct im_room environment_room(char *const envp[]) {
   return room;
 }
 
-static char *append(char *to, const char *text) {
-  size_t length = strlen(text);
-  memcpy(to, text, length + 1);
+static char *append(char *to, const char *text, size_t length) {
+  memcpy(to, text, length);
+  to[length] = 0;
   return to + length;
 }
 
-void environment_fill(char *const envp[], char **entries, char *text) {
+/* Ours, then what else the guest preloads. */
+static char *append_preload(char *to, const char *preload, const char *library) {
+  to = append(to, PRELOAD, strlen(PRELOAD));
+  if (preload && lists(preload, library)) return append(to, preload, strlen(preload));
+  to = append(to, library, strlen(library));
+  while (preload && *preload) {
+    size_t part = strcspn(preload, ": ");
+    if (part && !is_shim(preload, part)) to = append(append(to, ":", 1), preload, part);
+    preload += part;
+    preload += strspn(preload, ": ");
+  }
+  return to;
+}
+
+void environment_fill(char *const envp[], const char *library, char **entries, char *text) {
   const char *preload = 0;
   bool directory = false;
   size_t count = 0;
@@ -67,16 +93,10 @@ void environment_fill(char *const envp[], char **entries, char *text) {
     entries[count++] = envp[i];
   }
   entries[count++] = text;
-  text = append(text, PRELOAD);
-  if (preload && lists(preload, im_library()))
-    text = append(text, preload);
-  else {
-    text = append(text, im_library());
-    if (preload && *preload) text = append(append(text, ":"), preload);
-  }
+  text = append_preload(text, preload, library);
   if (!directory) {
     entries[count++] = ++text;
-    append(append(text, DIRECTORY), im_directory());
+    append(append(text, DIRECTORY, strlen(DIRECTORY)), im_directory(), strlen(im_directory()));
   }
   entries[count] = 0;
 }

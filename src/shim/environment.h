@@ -5,6 +5,8 @@
 #ifndef IMAGINARY_ENVIRONMENT_H
 #define IMAGINARY_ENVIRONMENT_H
 
+#include "init.h"
+
 #include <stddef.h>
 
 struct im_room {
@@ -12,18 +14,20 @@ struct im_room {
   size_t text;    /* bytes for new strings */
 };
 
-struct im_room environment_room(char *const envp[]);
+/* `library`: the build of the shim that the program needs. */
+struct im_room environment_room(char *const envp[], const char *library);
 
-void environment_fill(char *const envp[], char **entries, char *text);
+void environment_fill(char *const envp[], const char *library, char **entries, char *text);
 
 /* The environment to start with, in scope until the end of the function it is used in. */
-#define IM_ENVIRONMENT(name, envp) \
-  struct im_room name##_room = environment_room(envp); \
+#define IM_ENVIRONMENT(name, envp, needed) \
+  const char *name##_library = im_active() ? (needed) : ""; \
+  struct im_room name##_room = environment_room(envp, name##_library); \
   char *name##_entries[name##_room.entries + 1]; \
   char name##_text[name##_room.text + 1]; \
   char *const *name = envp; \
   if (name##_room.entries) { \
-    environment_fill(envp, name##_entries, name##_text); \
+    environment_fill(envp, name##_library, name##_entries, name##_text); \
     name = name##_entries; \
   }
 

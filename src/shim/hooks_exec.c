@@ -1,30 +1,31 @@
 #include "environment.h"
 #include "hook.h"
+#include "program.h"
 
 #include <stdarg.h>
 #include <unistd.h>
 
 HOOK(int, execve, (const char *path, char *const argv[], char *const envp[])) {
-  IM_ENVIRONMENT(complete, envp)
+  IM_ENVIRONMENT(complete, envp, program_library(path))
   return libc_execve(path, argv, complete);
 }
 
 HOOK(int, execv, (const char *path, char *const argv[])) { return hook_execve(path, argv, environ); }
 
 HOOK(int, execvpe, (const char *file, char *const argv[], char *const envp[])) {
-  IM_ENVIRONMENT(complete, envp)
+  IM_ENVIRONMENT(complete, envp, program_library_found(file))
   return libc_execvpe(file, argv, complete);
 }
 
 HOOK(int, execvp, (const char *file, char *const argv[])) { return hook_execvpe(file, argv, environ); }
 
 HOOK(int, fexecve, (int fd, char *const argv[], char *const envp[])) {
-  IM_ENVIRONMENT(complete, envp)
+  IM_ENVIRONMENT(complete, envp, program_library_of(fd))
   return libc_fexecve(fd, argv, complete);
 }
 
 HOOK(int, execveat, (int dir, const char *path, char *const argv[], char *const envp[], int flags)) {
-  IM_ENVIRONMENT(complete, envp)
+  IM_ENVIRONMENT(complete, envp, program_library_at(dir, path))
   return libc_execveat(dir, path, argv, complete, flags);
 }
 
@@ -67,13 +68,13 @@ HOOK(int, execle, (const char *path, const char *first, ...)) {
 HOOK(int, posix_spawn,
      (pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
       char *const argv[], char *const envp[])) {
-  IM_ENVIRONMENT(complete, envp)
+  IM_ENVIRONMENT(complete, envp, program_library(path))
   return libc_posix_spawn(pid, path, actions, attributes, argv, complete);
 }
 
 HOOK(int, posix_spawnp,
      (pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
       char *const argv[], char *const envp[])) {
-  IM_ENVIRONMENT(complete, envp)
+  IM_ENVIRONMENT(complete, envp, program_library_found(file))
   return libc_posix_spawnp(pid, file, actions, attributes, argv, complete);
 }

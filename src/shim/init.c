@@ -2,6 +2,7 @@
 
 #include "libc.h"
 #include "pending.h"
+#include "program.h"
 #include "sockets.h"
 #include "table.h"
 
@@ -46,6 +47,7 @@ static bool start(void) {
   sockets_open(directory);
   Dl_info self;
   if (dladdr((void *)(uintptr_t)&im_active, &self)) copy(library, self.dli_fname);
+  program_start(library);
   pending_start_of_process();
   return true;
 }

@@ -15,17 +15,18 @@ static bool in_cluster(const char *name, struct im_place *place) {
 }
 
 /*
- * glibc frees ai_canonname by itself, so it must be allocated. musl keeps it in the block of the addresses and never
- * frees it alone, so it may point into the table, which stays mapped.
+ * glibc frees ai_canonname by itself, so it must be allocated. musl names every address, asked or not, keeps the name in
+ * the block of the addresses and never frees it alone, so it may point into the table, which stays mapped.
  */
-static void set_canonical_name(struct addrinfo *first, const char *name) {
+static void set_canonical_name(struct addrinfo *list, const char *name, int flags) {
 #ifdef __GLIBC__
-  char *copy = strdup(name);
+  char *copy = flags & AI_CANONNAME ? strdup(name) : 0;
   if (!copy) return;
-  free(first->ai_canonname);
-  first->ai_canonname = copy;
+  free(list->ai_canonname);
+  list->ai_canonname = copy;
 #else
-  first->ai_canonname = (char *)(uintptr_t)name;
+  (void)flags;
+  for (; list; list = list->ai_next) list->ai_canonname = (char *)(uintptr_t)name;
 #endif
 }
 
@@ -42,7 +43,7 @@ int names_getaddrinfo(const char *name, const char *service, const struct addrin
   /* libc makes the list from the address, so that all its memory is libc's own. */
   numeric.ai_flags = (numeric.ai_flags & ~AI_ADDRCONFIG) | AI_NUMERICHOST;
   int error = libc_getaddrinfo(text, service, &numeric, result);
-  if (error == 0 && numeric.ai_flags & AI_CANONNAME) set_canonical_name(*result, place.name);
+  if (error == 0) set_canonical_name(*result, place.name, numeric.ai_flags);
   return error;
 }
 

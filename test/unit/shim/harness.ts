@@ -2,11 +2,11 @@
  * Compiles the shim, the peer that stands in the supervisors' place (src/shim/test/peer) and the test programs
  * (src/shim/test/programs) with Zig, and runs programs natively or as a host of the peer's cluster.
  */
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 
@@ -90,6 +90,11 @@ async function buildPeer(): Promise<string> {
   return build('peer', cFiles(folder), headers, command);
 }
 
+function shimFile(variant: Variant): string {
+  if (variant === 'musl') return 'layer/shim-musl.so';
+  return join(variant === 'plain' ? 'layer' : `layer-${variant}`, 'shim-glibc.so');
+}
+
 export interface Result {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -165,6 +170,8 @@ export interface Peer {
   env(host: string, variant?: Variant): NodeJS.ProcessEnv;
   start(host: string, command: readonly string[], variant?: Variant): Guest;
   run(host: string, command: readonly string[], variant?: Variant): Promise<Result>;
+  /** A command without the shim. */
+  native(command: readonly string[]): Guest;
   /** A program of src/shim/test/programs. */
   program(host: string, name: string, args: readonly string[], variant?: Variant): Promise<Guest>;
   /** Ends all guests that are left, and the peer. */
@@ -177,7 +184,13 @@ export const HOSTS = { web: '100.64.1.1', api: '100.64.1.2', db: '100.64.1.3' };
 export async function startPeer(flat: number, variants: readonly Variant[] = ['plain']): Promise<Peer> {
   const folder = mkdtempSync(join(tmpdir(), 'imaginary-shim-'));
   const shims = new Map<Variant, string>();
-  for (const variant of variants) shims.set(variant, await buildShim(variant));
+  for (const variant of variants) {
+    // Laid out as in the layer, where each build finds the other beside itself.
+    const file = join(folder, shimFile(variant));
+    mkdirSync(dirname(file), { recursive: true });
+    copyFileSync(await buildShim(variant), file);
+    shims.set(variant, file);
+  }
   const hosts = Object.entries(HOSTS).map(([name, address]) => `${name}=${address}`);
   const peer = start([await buildPeer(), folder, String(flat), ...hosts], process.env, 600_000);
   await peer.line('ready');
@@ -191,18 +204,20 @@ export async function startPeer(flat: number, variants: readonly Variant[] = ['p
     peer.process.stdin?.write(`${command}\n`);
     return peer.line('');
   };
-  const startGuest = (host: string, command: readonly string[], variant?: Variant) => {
-    const guest = start(command, env(host, variant));
+  const own = (guest: Guest) => {
     guests.add(guest);
-    void guest.ended.then(() => guests.delete(guest));
+    void guest.ended.finally(() => guests.delete(guest)).catch(() => undefined);
     return guest;
   };
+  const startGuest = (host: string, command: readonly string[], variant?: Variant) =>
+    own(start(command, env(host, variant)));
   return {
     folder,
     tell,
     stats: async () => JSON.parse(await tell('stats')),
     env,
     start: startGuest,
+    native: (command) => own(start(command, process.env)),
     run: (host, command, variant) => startGuest(host, command, variant).ended,
     program: async (host, name, args, variant) => {
       const file = await buildProgram(name, variant === 'musl' ? 'musl' : 'plain');
@@ -216,19 +231,37 @@ export async function startPeer(flat: number, variants: readonly Variant[] = ['p
   };
 }
 
-let asan: string | undefined;
+const asan = findAddressSanitizer();
+
+function findAddressSanitizer(): string | undefined {
+  const { status, stdout } = spawnSync('gcc', ['-print-file-name=libasan.so'], { encoding: 'utf8' });
+  // Without the library, gcc prints its bare name.
+  return status === 0 && stdout.startsWith('/') ? stdout.trim() : undefined;
+}
 
 /** What must be loaded in front of the shim. */
 function preloaded(variant: Variant): string[] {
   return variant === 'address' && asan ? [asan] : [];
 }
 
-/** gcc's AddressSanitizer; false where gcc or its library is missing. */
-export async function hasAddressSanitizer(): Promise<boolean> {
-  try {
-    asan = (await run('gcc', ['-print-file-name=libasan.so'])).stdout.trim();
-    return existsSync(asan);
-  } catch {
-    return false;
-  }
+/** gcc and its AddressSanitizer are there. */
+export const hasAddressSanitizer = asan !== undefined;
+
+/** Whether a program is there at all. */
+export function has(program: string): boolean {
+  return spawnSync(program, ['--version'], { stdio: 'ignore' }).error === undefined;
 }
+
+/** Fails with what the program said on standard error, when it did not end well or said anything there. */
+export function passed(result: Result): void {
+  expect(result).toMatchObject({ stderr: '', code: 0 });
+}
+
+/** A listening echo server on `host`; ports are never used twice in one test file. */
+export async function startEcho(peer: Peer, host = 'api', address = '0.0.0.0'): Promise<{ port: string; guest: Guest }> {
+  const port = String(++lastPort);
+  const guest = await peer.program(host, 'echo', [address, port]);
+  await guest.line('listening');
+  return { port, guest };
+}
+let lastPort = 5000;

@@ -1,31 +1,19 @@
 /** The regression programs of src/shim/test/programs under the shim, one peer for all. */
-import { type Guest, type Peer, type Result, startPeer } from './harness';
+import { join } from 'node:path';
+import { passed, type Peer, type Result, startEcho, startPeer } from './harness';
 
 jest.setTimeout(120_000);
 
 let peer: Peer;
-let port = 5000;
 
 beforeAll(async () => {
-  peer = await startPeer(80, ['plain', 'trap']);
+  peer = await startPeer(230, ['plain', 'trap']);
 });
 afterAll(() => peer?.close());
 
-function passed(result: Result) {
-  expect(result).toMatchObject({ stderr: '', code: 0 });
-}
-
-/** A listening echo server on `api`, on a port that no test had before. */
-async function echo(address = '0.0.0.0', host = 'api'): Promise<{ port: string; guest: Guest }> {
-  const own = String(++port);
-  const guest = await peer.program(host, 'echo', [address, own]);
-  await guest.line('listening');
-  return { port: own, guest };
-}
-
 /** Runs a program that connects to `api`, which answers only when the program says that it is pending. */
 async function pendingProgram(name: string, more: readonly string[] = [], rounds = 1): Promise<Result> {
-  const server = await echo();
+  const server = await startEcho(peer);
   await peer.tell('ask api');
   await peer.tell('hold api');
   const guest = await peer.program('web', name, ['api', server.port, ...more], 'trap');
@@ -76,7 +64,7 @@ describe('a connect that has to wait', () => {
     passed(await pendingProgram('interrupted'));
   });
   test('survives that the program closes all descriptors', async () => {
-    const server = await echo();
+    const server = await startEcho(peer);
     await peer.tell('ask api');
     passed(await (await peer.program('web', 'closes_all', ['api', server.port], 'trap')).ended);
     await peer.tell('auto api');
@@ -91,7 +79,7 @@ describe('a connect that has to wait', () => {
 });
 
 test('10,000 connects that wait leave neither descriptors nor memory behind', async () => {
-  const server = await echo();
+  const server = await startEcho(peer);
   await peer.tell('ask api');
   passed(await (await peer.program('web', 'many_pending', ['api', server.port, '200', '50'])).ended);
   await peer.tell('auto api');
@@ -99,7 +87,7 @@ test('10,000 connects that wait leave neither descriptors nor memory behind', as
 });
 
 test.each(['ask', 'direct'])('threads that connect, give up, fork and spawn at once (%s)', async (state) => {
-  const server = await echo();
+  const server = await startEcho(peer);
   await peer.tell(`${state} api`);
   passed(await (await peer.program('web', 'storm', ['api', server.port, '2'], 'trap')).ended);
   await peer.tell('auto api');
@@ -111,9 +99,14 @@ test('listeners', async () => {
 });
 
 test('IPv6 sockets', async () => {
-  const server = await echo();
+  const server = await startEcho(peer);
   passed(await (await peer.program('web', 'sixes', ['api', server.port, '100.64.1.1'], 'trap')).ended);
   await server.guest.stop();
+});
+
+test('whatever the table says, no program dies of it', async () => {
+  const table = join(peer.folder, 'web', 'table');
+  passed(await (await peer.program('web', 'corrupt', [table, '1', '300'], 'trap')).ended);
 });
 
 test('programs that a guest starts stay guests', async () => {

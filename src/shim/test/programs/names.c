@@ -16,7 +16,8 @@ static void forward(void) {
   for (size_t i = 0; i < sizeof spellings / sizeof *spellings; i++) {
     list = lookup(spellings[i], "80", tcp4, 0);
     CHECK(!strcmp(show((struct sockaddr_in *)list->ai_addr, text), "100.64.1.2:80"), "%s", text);
-    CHECK(!list->ai_next && !list->ai_canonname && list->ai_protocol == IPPROTO_TCP);
+    CHECK(!list->ai_next && list->ai_protocol == IPPROTO_TCP);
+    CHECK(!list->ai_canonname || !strcmp(list->ai_canonname, "api")); /* musl gives it unasked */
     freeaddrinfo(list);
   }
   tcp4.ai_flags = AI_CANONNAME;
