@@ -6,6 +6,7 @@
 #include "request.h"
 #include "route.h"
 #include "sockets.h"
+#include "watches.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -197,6 +198,23 @@ static bool went_wrong(int fd, const struct im_addr *to, const struct im_route *
   return false;
 }
 
+/* Straight to where the table says; when that was wrong, as if it had said nothing. */
+static int direct(int fd, const struct sockaddr *address, socklen_t size, const struct im_addr *to,
+                  const struct im_route *route) {
+  /* A failure of the first try is not for those who already wait for events of fd. */
+  bool hidden = watches_hide(fd);
+  int result = connect_real(fd, to, route->real, route->real_port, route->source);
+  int error = result ? errno : 0;
+  if (went_wrong(fd, to, route, result)) {
+    connect_reset(fd);
+    result = ask(fd, address, size, to, route->epoch);
+    error = result ? errno : 0;
+  }
+  if (hidden) watches_show(fd);
+  if (result) errno = error;
+  return result;
+}
+
 int connect_socket(int fd, const struct sockaddr *address, socklen_t size) {
   struct im_addr to;
   if (!im_active() || !addr_read(address, size, &to)) return libc_connect(fd, address, size);
@@ -212,17 +230,10 @@ int connect_socket(int fd, const struct sockaddr *address, socklen_t size) {
   }
   if (route.kind == IM_ROUTE_ASK)
     result = ask(fd, address, size, &to, 0);
-  else {
+  else if (route.kind == IM_ROUTE_DIRECT)
+    result = direct(fd, address, size, &to, &route);
+  else
     result = connect_real(fd, &to, route.real, route.real_port, route.source);
-    if (route.kind == IM_ROUTE_DIRECT) {
-      int error = result ? errno : 0;
-      if (went_wrong(fd, &to, &route, result)) {
-        connect_reset(fd);
-        result = ask(fd, address, size, &to, route.epoch);
-      } else if (result)
-        errno = error;
-    }
-  }
   if (result == 0) errno = saved;
   return result;
 }

@@ -159,9 +159,9 @@ static int begin(struct im_pending *pending, int fd) {
     fcntl(end, F_SETFL, fcntl(end, F_GETFL) & ~O_NONBLOCK);
     fcntl(pending->real.fd, F_SETFL, status | O_NONBLOCK);
   }
-  watches_remove(fd);
+  watches_hide(fd);
   libc_dup3(end, fd, flags & FD_CLOEXEC ? O_CLOEXEC : 0);
-  watches_restore(fd);
+  watches_show(fd);
   libc_close(end);
   pending->next = inbox;
   inbox = pending;
@@ -271,9 +271,9 @@ bool pending_swap(struct im_pending *pending) {
   bool there = stands_at(pending, pending->fd) && keep_valid(&pending->real);
   if (there) {
     /* Another process may have the placeholder too, so that replacing it here would not end its registrations. */
-    watches_remove(pending->fd);
+    watches_hide(pending->fd);
     put_back(pending, pending->fd);
-    watches_restore(pending->fd);
+    watches_show(pending->fd);
   }
   if (pending->fd >= 0) watches_mark(pending->fd, false);
   lock_leave(&signals);

@@ -13,6 +13,7 @@ struct watch {
   _Atomic uint32_t events;
   _Atomic uint64_t data;
   _Atomic uint32_t age; /* greater is newer */
+  _Atomic uint32_t hidden;
 };
 
 struct entry {
@@ -67,6 +68,7 @@ void watches_note(int set, int op, int fd, const struct epoll_event *event) {
   } else if (entry && (watch || (watch = claim(entry)))) {
     uint32_t age = atomic_fetch_add_explicit(&entry->clock, 1, memory_order_relaxed);
     atomic_store_explicit(&watch->age, age, memory_order_relaxed);
+    atomic_store_explicit(&watch->hidden, 0, memory_order_relaxed);
     atomic_store_explicit(&watch->events, event->events, memory_order_relaxed);
     atomic_store_explicit(&watch->data, event->data.u64, memory_order_relaxed);
     atomic_store_explicit(&watch->set, set + 1, memory_order_release);
@@ -74,24 +76,28 @@ void watches_note(int set, int op, int fd, const struct epoll_event *event) {
   errno = saved;
 }
 
-static void each(int fd, int op) {
+/* One pass for both: takes fd out where it is shown, or puts it in where it is hidden. True: there was something to do. */
+static bool each(int fd, bool hide) {
   struct entry *entry = entry_of(fd, false);
-  if (!entry || !atomic_load_explicit(&entry->clock, memory_order_relaxed)) return;
+  bool any = false;
+  if (!entry || !atomic_load_explicit(&entry->clock, memory_order_relaxed)) return false;
   for (int i = 0; i < SETS; i++) {
     struct watch *watch = &entry->watches[i];
-    int set = atomic_load(&watch->set) - 1;
-    if (set < 0) continue;
+    int value = atomic_load(&watch->set);
+    if (value <= 0 || atomic_load(&watch->hidden) == hide) continue;
     struct epoll_event event = {.events = atomic_load(&watch->events), .data.u64 = atomic_load(&watch->data)};
-    if (libc_epoll_ctl(set, op, fd, &event) != 0 && errno != EEXIST) {
-      int expected = set + 1;
-      atomic_compare_exchange_strong(&watch->set, &expected, 0);
-    }
+    if (libc_epoll_ctl(value - 1, hide ? EPOLL_CTL_DEL : EPOLL_CTL_ADD, fd, &event) == 0 || errno == EEXIST) {
+      atomic_store(&watch->hidden, hide);
+      any = true;
+    } else
+      atomic_compare_exchange_strong(&watch->set, &value, 0);
   }
+  return any;
 }
 
-void watches_remove(int fd) { each(fd, EPOLL_CTL_DEL); }
+bool watches_hide(int fd) { return each(fd, true); }
 
-void watches_restore(int fd) { each(fd, EPOLL_CTL_ADD); }
+void watches_show(int fd) { each(fd, false); }
 
 bool watches_mark(int fd, bool pending) {
   struct entry *entry = entry_of(fd, pending);

@@ -14,11 +14,11 @@
 /* After epoll_ctl succeeded: remembers, updates or forgets. */
 void watches_note(int set, int op, int fd, const struct epoll_event *event);
 
-/* Takes fd out of all sets that it is remembered for; forgets those that it was not in. */
-void watches_remove(int fd);
+/* Takes fd out of all sets that it is remembered for; forgets those that it was not in. True: it was in some. */
+bool watches_hide(int fd);
 
-/* Puts fd into all sets that it is remembered for. */
-void watches_restore(int fd);
+/* Puts fd back into those that it is hidden from. */
+void watches_show(int fd);
 
 /* The mark of a descriptor at which a placeholder stands. */
 bool watches_mark(int fd, bool pending);

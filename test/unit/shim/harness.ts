@@ -4,7 +4,16 @@
  */
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -174,6 +183,8 @@ export interface Peer {
   native(command: readonly string[]): Guest;
   /** A program of src/shim/test/programs. */
   program(host: string, name: string, args: readonly string[], variant?: Variant): Promise<Guest>;
+  /** Ends the peer alone: a supervisor that is gone. */
+  halt(): Promise<void>;
   /** Ends all guests that are left, and the peer. */
   close(): Promise<void>;
 }
@@ -223,6 +234,9 @@ export async function startPeer(flat: number, variants: readonly Variant[] = ['p
       const file = await buildProgram(name, variant === 'musl' ? 'musl' : 'plain');
       return startGuest(host, [file, ...args], variant);
     },
+    halt: async () => {
+      await peer.stop();
+    },
     close: async () => {
       await Promise.all([...guests].map((guest) => guest.stop()));
       await peer.stop();
@@ -258,7 +272,11 @@ export function passed(result: Result): void {
 }
 
 /** A listening echo server on `host`; ports are never used twice in one test file. */
-export async function startEcho(peer: Peer, host = 'api', address = '0.0.0.0'): Promise<{ port: string; guest: Guest }> {
+export async function startEcho(
+  peer: Peer,
+  host = 'api',
+  address = '0.0.0.0',
+): Promise<{ port: string; guest: Guest }> {
   const port = String(++lastPort);
   const guest = await peer.program(host, 'echo', [address, port]);
   await guest.line('listening');

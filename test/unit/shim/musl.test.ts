@@ -1,6 +1,6 @@
 /** The musl build, where musl's loader is installed; and programs of one libc that start programs of the other. */
 import { existsSync } from 'node:fs';
-import { buildProgram, muslLoader, passed, type Peer, startEcho, startPeer } from './harness';
+import { buildProgram, muslLoader, type Peer, passed, startEcho, startPeer } from './harness';
 
 jest.setTimeout(120_000);
 

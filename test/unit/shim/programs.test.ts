@@ -1,6 +1,6 @@
 /** The regression programs of src/shim/test/programs under the shim, one peer for all. */
 import { join } from 'node:path';
-import { passed, type Peer, type Result, startEcho, startPeer } from './harness';
+import { type Peer, passed, type Result, startEcho, startPeer } from './harness';
 
 jest.setTimeout(120_000);
 

@@ -1,6 +1,6 @@
 /** The same programs with memory checks: gcc's AddressSanitizer and valgrind, where they are installed. */
 import { join } from 'node:path';
-import { buildProgram, has, hasAddressSanitizer, passed, type Peer, startEcho, startPeer } from './harness';
+import { buildProgram, has, hasAddressSanitizer, type Peer, passed, startEcho, startPeer } from './harness';
 
 jest.setTimeout(180_000);
 

@@ -1,0 +1,113 @@
+/** Locations that are old, and supervisors that are gone, silent or wrong. */
+import { type Peer, passed, type Result, start, startEcho, startPeer } from './harness';
+
+jest.setTimeout(60_000);
+
+let peer: Peer;
+
+beforeAll(async () => {
+  peer = await startPeer(236, ['plain', 'trap']);
+});
+afterAll(() => peer?.close());
+
+const LOST = "imaginary: this host's supervisor does not answer; other hosts are unreachable\n";
+const EHOSTUNREACH = '113';
+
+async function blocking(port: string, errno: string): Promise<Result> {
+  return (await peer.program('web', 'blocking', ['db', port, errno], 'trap')).ended;
+}
+
+async function waiting(port: string, errno: string): Promise<Result> {
+  return (await peer.program('web', 'nonblocking', ['db', port, errno], 'trap')).ended;
+}
+
+test.each([
+  ['silent', blocking],
+  ['silent', waiting],
+  ['garbage', blocking],
+  ['garbage', waiting],
+])('a supervisor that is %s', async (trouble, run) => {
+  await peer.tell(`trouble db ${trouble}`);
+  const { code, stderr } = await run('7000', EHOSTUNREACH);
+  await peer.tell('trouble db none');
+  expect({ code, stderr }).toEqual({ code: 0, stderr: LOST });
+});
+
+describe('a port that is listed, but nobody listens there', () => {
+  test('is asked for, and refused when the supervisor says so', async () => {
+    await peer.tell('list db 7100 7100');
+    await peer.tell('fail db 111');
+    const before = (await peer.stats()).connects;
+    passed(await blocking('7100', '111'));
+    expect((await peer.stats()).connects).toBeGreaterThan(before);
+    passed(await waiting('7100', '111'));
+    await peer.tell('fail db 0');
+  });
+
+  test('is refused when the supervisor insists', async () => {
+    await peer.tell('list db 7101 7101');
+    passed(await blocking('7101', '111'));
+  });
+
+  test('is waited for, and reached when it listens elsewhere', async () => {
+    const server = await startEcho(peer, 'db');
+    // The table still has the old place when the guest connects; the supervisor knows better.
+    await peer.tell(`unlist db ${server.port}`);
+    await peer.tell(`list db ${server.port} 1`);
+    await peer.tell('hold db');
+    const guests = await Promise.all([
+      peer.program('web', 'blocking', ['db', server.port, '0'], 'trap'),
+      peer.program('web', 'nonblocking', ['db', server.port, '0'], 'trap'),
+    ]);
+    await guests[1].line('pending');
+    await peer.tell(`unlist db ${server.port}`);
+    await peer.tell(`list db ${server.port} ${server.port}`);
+    await peer.tell('go db');
+    for (const guest of guests) passed(await guest.ended);
+    await server.guest.stop();
+  });
+});
+
+test('a table whose writer died is a reason to ask', async () => {
+  const server = await startEcho(peer, 'db');
+  await peer.tell('odd web');
+  const before = (await peer.stats()).connects;
+  passed(await blocking(server.port, '0'));
+  expect((await peer.stats()).connects).toBe(before + 1);
+  await peer.tell('even web');
+  passed(await blocking(server.port, '0'));
+  expect((await peer.stats()).connects).toBe(before + 1);
+  await server.guest.stop();
+});
+
+test('an address that no host has', async () => {
+  const script = `import socket
+try: socket.create_connection(("100.64.77.7", 80))
+except OSError as error: print(error.errno)`;
+  expect((await peer.run('web', ['/usr/bin/python3', '-c', script])).stdout).toBe(`${EHOSTUNREACH}\n`);
+});
+
+test('without a supervisor a guest has no network path, and says so once', async () => {
+  const lonely = await startPeer(238, ['plain']);
+  try {
+    await lonely.halt();
+    const program = await lonely.program('web', 'blocking', ['db', '7000', EHOSTUNREACH]);
+    expect(await program.ended).toMatchObject({ code: 0, stderr: LOST });
+    const many = await lonely.program('web', 'nonblocking', ['db', '7000', EHOSTUNREACH]);
+    expect(await many.ended).toMatchObject({ code: 0, stderr: LOST });
+    const listener = await lonely.program('web', 'echo', ['0.0.0.0', '7001']);
+    expect(await listener.line('listening')).toBe('listening 0.0.0.0:7001');
+  } finally {
+    await lonely.close();
+  }
+});
+
+test('without a usable table a program runs as if there were no shim, and says so once', async () => {
+  const env = { ...peer.env('web'), IMAGINARY_DIR: '/nonexistent' };
+  const result = await start(['/bin/sh', '-c', 'uname -n; /bin/uname -n'], env).ended;
+  expect(result.stderr).toBe('imaginary: IMAGINARY_DIR names no usable table; this program runs without its cluster\n');
+  const native = await start(['/bin/uname', '-n'], process.env).ended;
+  expect(result.stdout).toBe(native.stdout.repeat(2));
+  const without = { ...env, IMAGINARY_DIR: undefined };
+  expect(await start(['/bin/uname', '-n'], without).ended).toEqual(native);
+});
