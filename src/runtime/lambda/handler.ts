@@ -1,11 +1,13 @@
 /**
  * What the supervisor layer exposes to Lambda: `handler`. The supervisor lives as long as the sandbox does, across the
  * invocations that start, resume, renew and release its host.
+ *
+ * A cold start is what somebody's connect waits for. So this module loads nothing; the rest is loaded, and what can be prepared
+ * is prepared, while the runtime is on its way to fetch the first invocation.
  */
 import type { Invocation, InvocationResult } from '../protocol/invocation';
 import { RUN_DIR_ENV } from '../protocol/shim';
-import { toStdout } from '../supervisor/log';
-import { createSupervisor } from '../supervisor/supervisor';
+import type { Supervisor } from '../supervisor/supervisor';
 
 /** What we use of Lambda's context object. */
 export interface LambdaContext {
@@ -21,27 +23,41 @@ export class InvocationError extends Error {
   }
 }
 
-const { IMAGINARY_FLAT } = process.env;
-const supervisor = createSupervisor({
-  runDir: process.env[RUN_DIR_ENV] ?? '/tmp/.imaginary',
-  flat: IMAGINARY_FLAT ? Number(IMAGINARY_FLAT) : undefined,
-  environment: process.env,
-  write: toStdout,
-});
+let supervisor: Supervisor | undefined;
+let loading: Promise<Supervisor> | undefined;
+
+async function start(): Promise<Supervisor> {
+  const { createSupervisor, toStdout } = await import('../supervisor/index.js');
+  const { IMAGINARY_FLAT } = process.env;
+  supervisor = createSupervisor({
+    runDir: process.env[RUN_DIR_ENV] ?? '/tmp/.imaginary',
+    flat: IMAGINARY_FLAT ? Number(IMAGINARY_FLAT) : undefined,
+    environment: process.env,
+    write: toStdout,
+  });
+  return supervisor;
+}
+function load(): Promise<Supervisor> {
+  loading ??= start();
+  return loading;
+}
+setImmediate(() => void load().then((loaded) => loaded.prepare()));
 
 /** The platform kills what is left soon after it has asked. */
 const SHUTDOWN_LIMIT = 1_500;
 
 process.on('SIGTERM', () => {
   const exit = () => process.exit(0);
+  if (!supervisor) exit();
   setTimeout(exit, SHUTDOWN_LIMIT);
   // The result of an open invocation still has to be sent by the runtime that called us.
-  void supervisor.shutdown('the sandbox is shut down').finally(() => setTimeout(exit, 50));
+  void supervisor?.shutdown('the sandbox is shut down').finally(() => setTimeout(exit, 50));
 });
-process.on('exit', () => supervisor.kill());
+process.on('exit', () => supervisor?.kill());
 
 export async function handler(event: unknown, context: LambdaContext): Promise<InvocationResult> {
-  return supervisor.invoke(parseInvocation(event), () => context.getRemainingTimeInMillis());
+  const invocation = parseInvocation(event);
+  return (await load()).invoke(invocation, () => context.getRemainingTimeInMillis());
 }
 
 function parseInvocation(event: unknown): Invocation {

@@ -1,8 +1,8 @@
 /** Starts a host's guest, forwards what it writes, and stops it with everything that came from it. */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { closeSync, existsSync, realpathSync } from 'node:fs';
 import { Socket } from 'node:net';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import type { ManifestHost } from '../../manifest/manifest';
 import type { NativeAddon } from '../../native';
@@ -15,7 +15,7 @@ import { inspectCommand, ProgramError } from './program';
 export interface GuestOptions {
   readonly host: Pick<ManifestHost, 'name' | 'command' | 'environment' | 'workingDirectory'>;
   readonly runDir: string;
-  readonly native: Pick<NativeAddon, 'pipe'>;
+  readonly native: Pick<NativeAddon, 'pipe' | 'spawn'>;
   /** What the function process has. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Where the shims are; see `findShim`. */
@@ -86,20 +86,20 @@ export function startGuest(options: GuestOptions): Guest {
   };
   const sockets: Socket[] = [];
   const ends = [pipeTo('stdout'), pipeTo('stderr')];
-  let child: ChildProcess;
-  try {
-    // `detached`: a session and a process group of its own.
-    child = spawn(program.file, command.slice(1), {
-      argv0: command[0],
-      cwd,
-      env,
-      stdio: ['ignore', ...ends],
-      detached: true,
-    });
-  } finally {
-    for (const end of ends) closeSync(end);
-  }
-  if (child.pid !== undefined) processes.add(child.pid);
+  let pid = 0;
+  const ended = new Promise<GuestExit>((resolve) => {
+    const onExit = (exitCode: number | null, signal: number | null) =>
+      resolve({ exitCode, signal: signal === null ? null : signalName(signal) });
+    const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+    try {
+      pid = native.spawn(program.file, command, variables, cwd, ends[0], ends[1], onExit);
+      processes.add(pid);
+    } catch (error) {
+      resolve({ exitCode: 127, signal: null, reason: `${program.file}: ${(error as Error).message}` });
+    } finally {
+      for (const end of ends) closeSync(end);
+    }
+  });
 
   const signalAll = (signal: NodeJS.Signals): GuestProcess[] => {
     const alive = processes.list();
@@ -114,12 +114,6 @@ export function startGuest(options: GuestOptions): Guest {
     }
   };
 
-  const ended = new Promise<GuestExit>((resolve) => {
-    child.once('error', (error) =>
-      resolve({ exitCode: 127, signal: null, reason: `${program.file}: ${error.message}` }),
-    );
-    child.once('exit', (exitCode, signal) => resolve({ exitCode, signal }));
-  });
   const exited = ended.then(async (exit) => {
     // A first process that ends well and leaves others behind has become a daemon.
     if (exit.exitCode === 0) while (processes.list().length > 0) await pause(DAEMON_CHECK);
@@ -133,7 +127,7 @@ export function startGuest(options: GuestOptions): Guest {
   });
 
   return {
-    pid: child.pid ?? 0,
+    pid,
     processes,
     exited,
     stop: async (grace) => {
@@ -147,6 +141,11 @@ export function startGuest(options: GuestOptions): Guest {
     },
     kill: () => void signalAll('SIGKILL'),
   };
+}
+
+function signalName(number: number): string {
+  const name = Object.entries(constants.signals).find(([, value]) => value === number)?.[0];
+  return name ?? `signal ${number}`;
 }
 
 function sendSignal(pid: number, signal: NodeJS.Signals) {

@@ -8,18 +8,22 @@
  *                                ▼
  *                 exited, released or fenced: empty again
  */
+import { createSecureContext } from 'node:tls';
 import type { NativeAddon } from '../../native';
 import { loadNative } from '../../native/load';
 
 import { ControlError, openSession, type Session, type Welcome } from '../control/client';
+import { pskOptions } from '../control/tls-options';
 import type { Invocation, InvocationResult } from '../protocol/invocation';
 import { hostIdentity } from '../protocol/psk';
+import { findShim } from './environment';
 import type { GuestExit } from './guest';
 import { type Verdict, watchIdleness } from './idleness';
 import { type Life, startLife } from './life';
 import { publicPorts } from './listeners';
 import { createLog, type Log, type Write } from './log';
 import { createMailbox, type Mailbox } from './mailbox';
+import { inspectCommand } from './program';
 import { openRunDir, type RunDir } from './run-dir';
 
 export interface SupervisorSettings {
@@ -37,6 +41,11 @@ export interface SupervisorSettings {
 }
 
 export interface Supervisor {
+  /**
+   * Does ahead what the first invocation would have to do: loads, makes files, runs once what is slow when it runs first. What fails
+   * here fails again, and is told, in the invocation.
+   */
+  prepare(): void;
   /** @param remaining milliseconds that this invocation may still take */
   invoke(invocation: Invocation, remaining: () => number): Promise<InvocationResult>;
   /** The sandbox is being shut down: stops the guests; an invocation that is open returns. */
@@ -82,10 +91,16 @@ const RENEW_MARGIN = 2_000;
 /** A seed that is being restarted is waited for. */
 const JOIN_LIMIT = 30_000;
 
+interface Prepared {
+  readonly native: NativeAddon;
+  readonly runDir: RunDir;
+}
+
 export function createSupervisor(settings: SupervisorSettings): Supervisor {
   let state: State = { is: 'empty' };
   let current: Life | undefined;
   let finished: Promise<unknown> = Promise.resolve();
+  let prepared: Prepared | undefined;
 
   const run = async (invocation: Invocation, remaining: () => number): Promise<InvocationResult> => {
     const { host, epoch } = invocation;
@@ -143,10 +158,10 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
       signal: attempt.signal,
       log,
     });
-    let prepared: ReturnType<typeof prepare> | undefined;
+    let files: Prepared | undefined;
     try {
       // While the first packets are under way: what does not depend on the answer.
-      prepared = found ? undefined : prepare();
+      files = found ? undefined : takePrepared();
       session = await opening;
       const { welcome } = session;
       if (life) life.member.attach(session);
@@ -154,13 +169,13 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
         const { host: entry } = welcome;
         if (!entry?.command) throw new SupervisorError('wrong-host', `to the seed '${host}' is not a function host`);
         const seedPort = Number(seed.slice(seed.lastIndexOf(':') + 1));
-        life = startLife({ ...settings, ...prepared!, entry, welcome, seedPort, log }, session);
+        life = startLife({ ...settings, ...files!, entry, welcome, seedPort, log }, session);
       }
       return { session, life };
     } catch (error) {
       attempt.abort();
       opening.catch(() => undefined);
-      prepared?.runDir.remove();
+      files?.runDir.remove();
       if (!(error instanceof ControlError)) throw error;
       if (error.code === 'fenced') return { refused: error.message };
       throw new SupervisorError('not-joined', `'${host}' could not join the cluster: ${error.message}`);
@@ -175,7 +190,12 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
     return undefined;
   };
 
-  const prepare = (): { native: NativeAddon; runDir: RunDir } => {
+  const takePrepared = (): Prepared => {
+    const taken = prepared ?? prepareFiles();
+    prepared = undefined;
+    return taken;
+  };
+  const prepareFiles = (): Prepared => {
     const native = loadNative(settings.nativeDir);
     return { native, runDir: openRunDir(settings.runDir, native) };
   };
@@ -297,6 +317,16 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
   };
 
   return {
+    prepare: () => {
+      if (prepared || state.is !== 'empty') return;
+      try {
+        prepared = prepareFiles();
+        createSecureContext(pskOptions());
+        findShim(inspectCommand([process.execPath]).libc, settings.shimDir);
+      } catch {
+        // the invocation will say it
+      }
+    },
     invoke: async (invocation, remaining) => {
       const { host, epoch, action } = invocation;
       if (state.is !== 'empty' && state.is !== 'dormant') {

@@ -87,7 +87,7 @@ test('allocated by the first ask, suspended when idle, resumed with its guest, r
   expect(first.realPort).toBe(8080);
   expect(await read(first.location.address!, first.realPort)).toBe('hello');
   const web = await sandbox('web');
-  expect(web.output()).toEqual(['serving']);
+  await web.logged(({ line }) => line === 'serving');
   const guests = family(web.pid).slice(1);
   expect(guests).toHaveLength(1);
 
@@ -122,7 +122,7 @@ test('an open connection holds the host', async () => {
   expect(cluster.events.some((e) => e.event === 'suspending')).toBe(false);
   socket.end('over');
   await cluster.event('web', 'suspended');
-  expect(web.output()).toEqual(["b'over'"]);
+  await web.logged(({ line }) => line === "b'over'");
   expect(await web.logged((l) => l.message?.includes('suspended') === true)).toMatchObject({ heldBy: 'connections' });
 });
 
@@ -130,7 +130,7 @@ test('a guest that exits: its code and its output are told, and waiting clients 
   const { client, sandbox } = await boot([{ name: 'web', command: ['sh', '-c', 'echo giving up >&2; exit 3'] }]);
   expect(await failure(client.ask('web', 8080))).toMatch(/^ECONNREFUSED: .*code 3/);
   expect((await cluster.event('web', 'exited')).detail).toMatchObject({ exitCode: 3 });
-  expect((await sandbox('web')).output()).toEqual(['giving up']);
+  await (await sandbox('web')).logged(({ line, stream }) => line === 'giving up' && stream === 'stderr');
 });
 
 test('a missing program: refused, with the file and the host in the event and in the log', async () => {
