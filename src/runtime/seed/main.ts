@@ -1,3 +1,4 @@
+import { writeSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { parseManifest } from '../../manifest';
 import type { Log } from '../control/session';
@@ -6,9 +7,13 @@ import { loadClusterKey } from './key';
 import { lambdaInvoker } from './lambda';
 import { startSeed } from './seed';
 
-/** Log lines: one JSON object each. */
+/** Log lines: one JSON object each. A disk that is full (or a reader that is gone) costs lines, not the cluster its seed. */
 const log: Log = (level, message, detail = {}) => {
-  process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), level, message, ...detail })}\n`);
+  try {
+    writeSync(1, `${JSON.stringify({ time: new Date().toISOString(), level, message, ...detail })}\n`);
+  } catch {
+    // The next line may find room again.
+  }
 };
 
 // Its warning about this Node version is for developers, not for an operator's log.

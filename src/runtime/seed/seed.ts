@@ -37,13 +37,13 @@ export interface Seed {
   readonly address: string;
   /**
    * Ends the seed. Hosts go on running and rejoin the next seed; with `down`, they are told to stop first, and their
-   * invocations' ends are waited for, 5 s at most.
+   * invocations' ends are waited for, 4 s at most.
    */
   stop(options?: { readonly down?: boolean }): Promise<void>;
 }
 
 const KEPT_EVENTS = 10_000;
-const DOWN_LIMIT = 5_000;
+const DOWN_LIMIT = 4_000;
 
 /** Starts a seed. @throws the error of listen(2) */
 export async function startSeed(options: SeedOptions): Promise<Seed> {

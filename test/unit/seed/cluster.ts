@@ -72,6 +72,7 @@ export function failure(ask: Promise<unknown>): Promise<{ errno: string; reason:
 export async function bootCluster(
   hosts: ReadonlyArray<Pick<ManifestHost, 'name'> & Partial<ManifestHost>>,
   seedOptions: Partial<SeedOptions> = {},
+  lambdaOptions: { reserved?: boolean } = {},
 ): Promise<Cluster> {
   const addresses = assignAddresses(parseCidr('100.64.0.0/16')!, hosts);
   const manifest = parseManifest({
@@ -83,7 +84,7 @@ export async function bootCluster(
       ...host,
     })),
   });
-  const lambda = await lambdaApi();
+  const lambda = await lambdaApi(lambdaOptions);
   const events: ClusterEvent[] = [];
   const logs: string[] = [];
   const watchers = new Set<() => void>();

@@ -1,6 +1,6 @@
 /**
  * A Lambda API for tests of the seed: a real HTTP server that speaks Invoke (`RequestResponse`) as Lambda does, with
- * reserved concurrency 1. Its functions are test code that runs real control sessions.
+ * reserved concurrency 1 or without. Its functions are test code that runs real control sessions.
  */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -23,7 +23,7 @@ export interface LambdaApi {
   close(): Promise<void>;
 }
 
-export async function lambdaApi(): Promise<LambdaApi> {
+export async function lambdaApi({ reserved = true } = {}): Promise<LambdaApi> {
   const functions = new Map<string, HostFunction>();
   const requests: LambdaApi['requests'] = [];
   const busy = new Set<string>();
@@ -40,7 +40,7 @@ export async function lambdaApi(): Promise<LambdaApi> {
     const run = functions.get(name);
     if (!run) return refuse(404, 'ResourceNotFoundException', { Type: 'User', Message: `Function not found: ${name}` });
     const invocation = JSON.parse(Buffer.concat(chunks).toString()) as Invocation;
-    const throttled = busy.has(name);
+    const throttled = reserved && busy.has(name);
     requests.push({ name, invocation, headers: request.headers, throttled });
     if (throttled) {
       const Reason = 'ReservedFunctionConcurrentInvocationLimitExceeded';

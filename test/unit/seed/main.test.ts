@@ -1,7 +1,7 @@
 /** The seed as a process: flags, key, log lines, signals, death. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -205,6 +205,19 @@ test('the key may come from Secrets Manager', async () => {
   const client = await clientOf(`127.0.0.1:${port}`);
   client.close();
   secrets.close();
+});
+
+test('a full disk under its log costs lines, not the seed', async () => {
+  const port = await freePort();
+  const full = openSync('/dev/full', 'w');
+  const child = spawn(process.execPath, [script, ...flags(port, '--grace', '0')], { stdio: ['ignore', full, 'pipe'] });
+  children.add(child);
+  closeSync(full);
+  // It joins only what listens; its first lines have failed by then.
+  const client = await clientOf(`127.0.0.1:${port}`);
+  await expect(client.ask('nobody', 1)).rejects.toMatchObject({ errno: 'EHOSTUNREACH' });
+  expect(child.exitCode).toBeNull();
+  client.close();
 });
 
 test('killed and started again: hosts and clients find the new one; SIGTERM leaves hosts running; SIGINT stops them', async () => {

@@ -164,6 +164,53 @@ test('stale epochs are fenced', async () => {
   expect((await client.ask('api', 80)).location.epoch).toBe(epoch);
 });
 
+test('cut off for so long that a new incarnation runs: fenced when it comes back, without reserved concurrency too', async () => {
+  cluster = await bootCluster([{ name: 'api' }], { lostAfter: 100 }, { reserved: false });
+  let started: (host: Supervisor) => void = () => undefined;
+  const first = new Promise<Supervisor>((resolve) => (started = resolve));
+  cluster.host('api', async (invocation) => {
+    const host = await cluster.supervise(invocation);
+    cluster.host('api', cluster.serves(80));
+    host.listen(80);
+    started(host);
+    return new Promise(() => undefined);
+  });
+  const client = await cluster.client();
+  const before = await client.ask('api', 80);
+  const { invocation, session } = await first;
+  session.close();
+  const { detail } = await cluster.event('api', 'failed');
+  await new Promise((resolve) => setTimeout(resolve, Number(detail.backOffMs) + 20));
+  const after = await client.ask('api', 80);
+  expect(after.location.epoch).toBeGreaterThan(before.location.epoch);
+  await expect(cluster.supervise(invocation)).rejects.toMatchObject({ code: 'fenced' });
+  expect((await client.ask('api', 80)).location).toEqual(after.location);
+});
+
+test('a newer incarnation that joins ends the older one', async () => {
+  cluster = await bootCluster([{ name: 'api' }], {}, { reserved: false });
+  let started: (host: Supervisor) => void = () => undefined;
+  const first = new Promise<Supervisor>((resolve) => (started = resolve));
+  cluster.host('api', async (invocation) => {
+    const host = await cluster.supervise(invocation);
+    host.listen(80);
+    started(host);
+    return { host: 'api', epoch: invocation.epoch, outcome: (await host.stopped) ? 'fenced' : 'released' };
+  });
+  const client = await cluster.client();
+  const before = await client.ask('api', 80);
+  const older = await first;
+  const epoch = before.location.epoch + 1;
+  const secret = cluster.access(hostIdentity('api', epoch)).secret.toString('base64');
+  const newer = await cluster.supervise({ ...older.invocation, epoch, secret });
+  expect(await older.stopped).toBe(true);
+  newer.listen(80);
+  expect((await client.ask('api', 80)).location.epoch).toBe(epoch);
+  // The older one's function has returned by now or does so: that must not touch the newer one.
+  await cluster.event('api', 'running', (e) => e.detail.epoch === epoch);
+  expect(newer.session.connected).toBe(true);
+});
+
 test('going down: hosts are told to stop, and their ends are waited for', async () => {
   cluster = await bootCluster([{ name: 'api' }]);
   let returned = false;
