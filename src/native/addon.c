@@ -9,7 +9,7 @@ NAPI_MODULE_INIT() {
             im_export(env, exports, "reply", im_reply) &&
             im_export(env, exports, "closeDescriptor", im_close_descriptor) &&
             im_export(env, exports, "mapFile", im_map_file) && im_export(env, exports, "pipe", im_pipe) &&
-            im_export(env, exports, "tcpSockets", im_tcp_sockets);
+            im_export(env, exports, "spawn", im_spawn) && im_export(env, exports, "tcpSockets", im_tcp_sockets);
   if (!ok) napi_throw_error(env, NULL, "the native addon could not be set up");
   return exports;
 }

@@ -16,6 +16,21 @@ export interface NativeAddon {
   /** A pipe (both ends CLOEXEC): [read end, write end]. */
   pipe(): [number, number];
   /**
+   * Starts a program in a session of its own, with `/dev/null` as its input. `environment`: `NAME=value` strings. Calls
+   * `onExit` once, with its exit code or with the number of the signal that ended it.
+   * @returns its process number
+   * @throws Error with `code` (errno name) and `syscall` when it cannot be started
+   */
+  spawn(
+    file: string,
+    args: readonly string[],
+    environment: readonly string[],
+    cwd: string,
+    output: number,
+    errors: number,
+    onExit: (code: number | null, signal: number | null) => void,
+  ): number;
+  /**
    * The TCP sockets of this network namespace: those in TIME_WAIT, or all others. Ten numbers a row: local address and port, remote
    * address and port (IPv4 as an unsigned integer, also when mapped into IPv6; 0: any; -1: another IPv6 address), state, bytes
    * not acknowledged, bytes not read (of a listener: connections not accepted), milliseconds left in TIME_WAIT, inode (0:

@@ -32,6 +32,7 @@ napi_value im_reply(napi_env env, napi_callback_info info);
 napi_value im_close_descriptor(napi_env env, napi_callback_info info);
 napi_value im_map_file(napi_env env, napi_callback_info info);
 napi_value im_pipe(napi_env env, napi_callback_info info);
+napi_value im_spawn(napi_env env, napi_callback_info info);
 napi_value im_tcp_sockets(napi_env env, napi_callback_info info);
 
 #endif
