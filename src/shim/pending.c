@@ -169,11 +169,7 @@ static int begin(struct im_pending *pending, int fd) {
   return 0;
 }
 
-/*
- * The guest closed all descriptors it does not know, ours among them. What was pending cannot be completed: with its
- * waker closed each placeholder is hung up, which wakes whoever waits.
- */
-static void abandon(void) {
+void pending_abandon(void) {
   for (int round = 0; round < 2; round++) {
     struct im_pending **list = round ? &active : &inbox;
     while (*list) {
@@ -192,7 +188,7 @@ int pending_start(int fd, const struct im_addr *to, uint64_t epoch, int reply) {
   int saved = errno, result = ENOBUFS;
   lock_enter(&signals);
   if (owner != getpid()) owner = getpid();
-  if (running && !helper_alive()) abandon();
+  if (running && !helper_alive()) pending_abandon();
   struct im_pending *pending = allocate();
   if (pending) {
     pending->to = *to;
@@ -240,18 +236,18 @@ void pending_forget(int fd) {
 
 /* ---- for the helper ---- */
 
+void pending_helper_enter(void) { pthread_mutex_lock(&lock); }
+
+void pending_helper_leave(void) { pthread_mutex_unlock(&lock); }
+
 struct im_pending *pending_take(void) {
-  sigset_t signals;
-  lock_enter(&signals);
   struct im_pending *pending = inbox;
-  if (pending) {
-    inbox = pending->next;
-    pending->previous = 0;
-    pending->next = active;
-    if (active) active->previous = pending;
-    active = pending;
-  }
-  lock_leave(&signals);
+  if (!pending) return 0;
+  inbox = pending->next;
+  pending->previous = 0;
+  pending->next = active;
+  if (active) active->previous = pending;
+  active = pending;
   return pending;
 }
 
@@ -266,8 +262,6 @@ static void put_back(struct im_pending *pending, int fd) {
 }
 
 bool pending_swap(struct im_pending *pending) {
-  sigset_t signals;
-  lock_enter(&signals);
   bool there = stands_at(pending, pending->fd) && keep_valid(&pending->real);
   if (there) {
     /* Another process may have the placeholder too, so that replacing it here would not end its registrations. */
@@ -276,38 +270,26 @@ bool pending_swap(struct im_pending *pending) {
     watches_show(pending->fd);
   }
   if (pending->fd >= 0) watches_mark(pending->fd, false);
-  lock_leave(&signals);
   return there;
 }
 
 void pending_swap_copies(struct im_pending *pending) {
-  sigset_t signals;
-  lock_enter(&signals);
   for (int fd = keep_floor() - 1; fd >= 0 && keep_valid(&pending->real); fd--)
     if (stands_at(pending, fd)) put_back(pending, fd);
-  lock_leave(&signals);
 }
 
 void pending_free(struct im_pending *pending) {
-  sigset_t signals;
-  lock_enter(&signals);
   if (pending->next) pending->next->previous = pending->previous;
   if (pending->previous)
     pending->previous->next = pending->next;
   else
     active = pending->next;
   release(pending);
-  lock_leave(&signals);
 }
 
 bool pending_rest(void) {
-  sigset_t signals;
-  lock_enter(&signals);
-  bool rest = !inbox && !active;
-  if (rest) {
-    helper_forget();
-    running = false;
-  }
-  lock_leave(&signals);
-  return rest;
+  if (inbox || active) return false;
+  helper_forget();
+  running = false;
+  return true;
 }

@@ -1,7 +1,7 @@
 /*
  * Connects that wait while the guest does something else. The guest's own socket is kept aside, a placeholder stands at
  * its descriptor; when the socket is connected or refused it is put back (the swap), then the waiters are woken.
- * hooks and connect.c start and look; helper.c does the waiting and calls the part below the line.
+ * hooks and connect.c start and look; helper.c does the waiting, progress.c the steps; they call the part below the line.
  */
 #ifndef IMAGINARY_PENDING_H
 #define IMAGINARY_PENDING_H
@@ -34,7 +34,7 @@ void pending_leave(const struct im_guard *guard);
 /* Between enter and leave: the guest closes fd or puts something else there. */
 void pending_forget(int fd);
 
-/* ---- for helper.c ---- */
+/* ---- for helper.c and progress.c, under the lock ---- */
 
 enum im_stage { IM_STAGE_NEW, IM_STAGE_ASKED, IM_STAGE_CONNECTING, IM_STAGE_RETIRED, IM_STAGE_DEAD };
 
@@ -54,6 +54,10 @@ struct im_pending {
   int64_t retired;
 };
 
+/* The lock, for a thread whose signals are blocked for good. */
+void pending_helper_enter(void);
+void pending_helper_leave(void);
+
 /* The next connect that nobody looks after yet. */
 struct im_pending *pending_take(void);
 
@@ -70,5 +74,11 @@ void pending_free(struct im_pending *pending);
 
 /* True when nothing is left to do: from then on the helper does not exist. */
 bool pending_rest(void);
+
+/*
+ * The guest has closed all descriptors it does not know, ours among them. What was pending cannot be completed: with its
+ * waker closed each placeholder is hung up, which wakes whoever waits.
+ */
+void pending_abandon(void);
 
 #endif

@@ -35,7 +35,18 @@ static bool supervisor_address(struct sockaddr_un *to, int *folder) {
   return true;
 }
 
-int request_line(void) { return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0); }
+int request_line(void) {
+  struct sockaddr_un to;
+  int folder, line = -1;
+  if (!supervisor_address(&to, &folder)) return -1;
+  line = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (line >= 0 && libc_connect(line, (struct sockaddr *)&to, sizeof to) != 0) {
+    libc_close(line);
+    line = -1;
+  }
+  if (folder >= 0) libc_close(folder);
+  return line;
+}
 
 int request_send(int line, const struct im_request *request, int pass, bool wait) {
   struct im_request message = *request;
@@ -46,26 +57,18 @@ int request_send(int line, const struct im_request *request, int pass, bool wait
     struct cmsghdr header;
     char space[CMSG_SPACE(sizeof(int))];
   } control = {0};
-  struct sockaddr_un to;
-  int folder;
-  if (!supervisor_address(&to, &folder)) return -errno;
   struct iovec text = {&message, sizeof message};
-  struct msghdr all = {.msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &text, .msg_iovlen = 1};
+  struct msghdr all = {.msg_iov = &text, .msg_iovlen = 1};
   if (pass >= 0) {
     control.header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof pass), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
     memcpy(CMSG_DATA(&control.header), &pass, sizeof pass);
     all.msg_control = &control;
     all.msg_controllen = sizeof control.space;
   }
-  int result = 0;
-  int fd = line >= 0 ? line : request_line();
-  if (fd < 0)
-    result = -errno;
-  else {
-    while (sendmsg(fd, &all, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT)) < 0 && (result = -errno) == -EINTR) result = 0;
-    if (line < 0) libc_close(fd);
-  }
-  if (folder >= 0) libc_close(folder);
+  int fd = line >= 0 ? line : request_line(), result = 0;
+  if (fd < 0) return -errno;
+  while (sendmsg(fd, &all, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT)) < 0 && (result = -errno) == -EINTR) result = 0;
+  if (line < 0) libc_close(fd);
   return result;
 }
 

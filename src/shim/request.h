@@ -23,9 +23,11 @@ int request_pair(int ends[2]);
 
 /*
  * 0 or a negative errno; -EAGAIN when `wait` is false and the supervisor's queue is full. `line`: a socket of
- * request_line to send from; -1: one of the moment.
+ * request_line to send from, which becomes writable when there is room; -1: one of the moment.
  */
 int request_send(int line, const struct im_request *request, int pass, bool wait);
+
+/* -1 with errno when there is no supervisor. */
 int request_line(void);
 
 #define IM_FOREVER (-1L)

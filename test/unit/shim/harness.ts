@@ -183,6 +183,9 @@ export interface Peer {
   native(command: readonly string[]): Guest;
   /** A program of src/shim/test/programs. */
   program(host: string, name: string, args: readonly string[], variant?: Variant): Promise<Guest>;
+  /** Stops the peer and lets it go on: a supervisor that is busy. */
+  pause(): void;
+  resume(): void;
   /** Ends the peer alone: a supervisor that is gone. */
   halt(): Promise<void>;
   /** Ends all guests that are left, and the peer. */
@@ -234,6 +237,8 @@ export async function startPeer(flat: number, variants: readonly Variant[] = ['p
       const file = await buildProgram(name, variant === 'musl' ? 'musl' : 'plain');
       return startGuest(host, [file, ...args], variant);
     },
+    pause: () => void peer.process.kill('SIGSTOP'),
+    resume: () => void peer.process.kill('SIGCONT'),
     halt: async () => {
       await peer.stop();
     },

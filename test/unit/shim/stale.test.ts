@@ -18,7 +18,7 @@ async function blocking(port: string, errno: string): Promise<Result> {
 }
 
 async function waiting(port: string, errno: string): Promise<Result> {
-  return (await peer.program('web', 'nonblocking', ['db', port, errno], 'trap')).ended;
+  return (await peer.program('web', 'nonblocking', ['db', port, errno, 'soon'], 'trap')).ended;
 }
 
 test.each([
@@ -80,6 +80,18 @@ test('a table whose writer died is a reason to ask', async () => {
   await server.guest.stop();
 });
 
+test('a supervisor whose queue is full does not hold up who asked not to wait', async () => {
+  const server = await startEcho(peer, 'db');
+  await peer.tell('ask db');
+  const guest = await peer.program('web', 'many_pending', ['db', server.port, '100', '1'], 'trap');
+  peer.pause();
+  await guest.line('pending');
+  peer.resume();
+  passed(await guest.ended);
+  await peer.tell('auto db');
+  await server.guest.stop();
+});
+
 test('an address that no host has', async () => {
   const script = `import socket
 try: socket.create_connection(("100.64.77.7", 80))
@@ -93,7 +105,7 @@ test('without a supervisor a guest has no network path, and says so once', async
     await lonely.halt();
     const program = await lonely.program('web', 'blocking', ['db', '7000', EHOSTUNREACH]);
     expect(await program.ended).toMatchObject({ code: 0, stderr: LOST });
-    const many = await lonely.program('web', 'nonblocking', ['db', '7000', EHOSTUNREACH]);
+    const many = await lonely.program('web', 'nonblocking', ['db', '7000', EHOSTUNREACH, 'soon']);
     expect(await many.ended).toMatchObject({ code: 0, stderr: LOST });
     const listener = await lonely.program('web', 'echo', ['0.0.0.0', '7001']);
     expect(await listener.line('listening')).toBe('listening 0.0.0.0:7001');
