@@ -189,6 +189,43 @@ test("the function's time is up: invoked again into the same sandbox, the guest 
   expect((await sandbox('web')).output().filter((line) => line === 'serving')).toHaveLength(1);
 });
 
+test('a newer incarnation has joined meanwhile: the older one stops its guests, whether it comes back or is there', async () => {
+  const { client, sandbox } = await boot([{ name: 'web', command: serves(8080), idleTimeout: 200 }]);
+  const { location } = await client.ask('web', 8080);
+  await cluster.event('web', 'suspended');
+  const web = await sandbox('web');
+  const { invocation } = cluster.lambda.requests[0];
+  const newer = (epoch: number) => {
+    const secret = cluster.access(`host/web/${epoch}`).secret.toString('base64');
+    return { ...invocation, epoch, secret };
+  };
+  await cluster.supervise(newer(location.epoch + 1));
+  expect(await web.invoke(invocation)).toMatchObject({ outcome: 'fenced' });
+  expect(family(web.pid)).toEqual([web.pid]);
+
+  const running = web.invoke(newer(location.epoch + 2));
+  await cluster.event('web', 'guest-started', (e) => e.detail.pid !== undefined && family(web.pid).length > 1);
+  await cluster.supervise(newer(location.epoch + 3));
+  expect(await running).toMatchObject({ outcome: 'fenced' });
+  expect(family(web.pid)).toEqual([web.pid]);
+});
+
+test('no-traffic: a connection that is open but quiet does not hold the host', async () => {
+  const command = [
+    python,
+    '-c',
+    'import socket\nl = socket.create_server(("0.0.0.0", 8080))\nwhile True: s = l.accept()[0]; s.sendall(s.recv(9)); x = s',
+  ];
+  const { client } = await boot([{ name: 'web', command, idleTimeout: 300, release: 'no-traffic' }]);
+  const { location, realPort } = await client.ask('web', 8080);
+  const socket = connect(realPort, location.address);
+  socket.write('x');
+  await new Promise((resolve) => socket.once('data', resolve));
+  await cluster.event('web', 'suspended');
+  expect(socket.readyState).toBe('open');
+  socket.destroy();
+});
+
 test('the cluster goes down: guests are stopped and the invocation returns', async () => {
   const { client, sandbox } = await boot([{ name: 'web', command: serves(8080) }]);
   await client.ask('web', 8080);
