@@ -1,14 +1,10 @@
-/**
- * Network `flat`: each running cluster has a number N of its own on this machine (127.N and 127.N+1 are its addresses). Taken by
- * an abstract Unix socket, which exists once per network namespace, as loopback addresses do, and is gone with its process.
- */
-import { createServer, type Server } from 'node:net';
+/** Network `flat`: each running cluster has a number N of its own on this machine; 127.N and 127.N+1 are its addresses. */
+import { createServer } from 'node:net';
 import { LocalError } from './errors';
+import { type Lock, takeLock } from './lock';
 
-export interface FlatNetwork {
+export interface FlatNetwork extends Lock {
   readonly number: number;
-  /** Gives the number back. */
-  release(): void;
 }
 
 const FIRST = 64;
@@ -21,16 +17,12 @@ const LAST = 252;
 export async function takeFlatNetwork(port: number): Promise<FlatNetwork> {
   let inUse = 0;
   for (let number = FIRST; number <= LAST; number += 2) {
-    const lock = await listen({ path: `\0imaginary-machines/flat/${number}` });
-    if (lock.error?.code === 'EADDRINUSE') continue;
-    if (lock.error) throw new LocalError('no-address', `no network number can be taken: ${lock.error.message}`);
-    const seed = await listen({ host: `127.${number}.0.1`, port });
-    if (!seed.error) {
-      await new Promise((resolve) => seed.server.close(resolve));
-      return { number, release: () => lock.server.close() };
-    }
-    lock.server.close();
-    if (seed.error.code !== 'EADDRINUSE') throw cannotBind(port, number, seed.error);
+    const lock = await takeLock(`flat/${number}`);
+    if (!lock) continue;
+    const error = await tryToListen(`127.${number}.0.1`, port);
+    if (!error) return { number, release: lock.release };
+    lock.release();
+    if (error.code !== 'EADDRINUSE') throw cannotBind(port, number, error);
     // Something on the wildcard address has the port under every number: three of them tell.
     if (++inUse === 3) throw portInUse(port, number);
   }
@@ -55,12 +47,11 @@ function cannotBind(port: number, number: number, error: NodeJS.ErrnoException):
   return new LocalError('no-address', `the seed cannot listen on 127.${number}.0.1:${port}: ${error.message}`, next);
 }
 
-type Listening = { readonly server: Server; readonly error?: undefined } | { readonly error: NodeJS.ErrnoException };
-
-function listen(where: { path: string } | { host: string; port: number }): Promise<Listening> {
+/** @returns why it cannot be done */
+function tryToListen(host: string, port: number): Promise<NodeJS.ErrnoException | undefined> {
   return new Promise((resolve) => {
-    const server = createServer((socket) => socket.destroy());
-    server.once('error', (error) => resolve({ error }));
-    server.listen(where, () => resolve({ server }));
+    const server = createServer();
+    server.once('error', resolve);
+    server.listen({ host, port }, () => server.close(() => resolve(undefined)));
   });
 }

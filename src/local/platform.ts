@@ -1,6 +1,15 @@
 /** Boots and stops a cluster on this machine. */
 import { randomBytes } from 'node:crypto';
-import { chmodSync, copyFileSync, mkdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  copyFileSync,
+  mkdirSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Manifest } from '../manifest';
 import { cgroupPrefix } from './cgroup';
@@ -13,6 +22,7 @@ import { type LambdaApi, startLambdaApi } from './lambda-api';
 import { REGION } from './lambda-limits';
 import { layerMerger } from './layers';
 import { cleanLeftovers } from './leftovers';
+import { takeLock } from './lock';
 import { bootstrapFile } from './paths';
 import { isPlatformRunning, processStart, readPlatform, removePlatform, writePlatform } from './platform-file';
 import type { SandboxSettings } from './sandbox-process';
@@ -40,7 +50,7 @@ async function unwind(undo: Undo[]): Promise<void> {
 
 async function boot(options: PlatformOptions, undo: Undo[]): Promise<Platform> {
   const { application, signal } = options;
-  const stateDir = await openStateDir(options.stateDir);
+  const stateDir = await openStateDir(options.stateDir, undo);
   const manifest = options.port ? withPort(application.manifest, options.port) : application.manifest;
   const prefix = cgroupPrefix(stateDir);
 
@@ -52,6 +62,7 @@ async function boot(options: PlatformOptions, undo: Undo[]): Promise<Platform> {
   mkdirSync(logDir, { recursive: true });
   const sandboxes = join(stateDir, 'sandboxes');
   const probeDir = join(sandboxes, 'probe');
+  undo.push(() => rmSync(sandboxes, { recursive: true, force: true }));
   mkdirSync(probeDir, { recursive: true });
   writeFileSync(keyFile, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600 });
   signal?.throwIfAborted();
@@ -119,20 +130,35 @@ async function boot(options: PlatformOptions, undo: Undo[]): Promise<Platform> {
   };
 }
 
-/** Only a cluster that runs keeps its state directory; what one left that was killed is removed. */
-async function openStateDir(path: string): Promise<string> {
-  mkdirSync(resolve(path), { recursive: true });
-  const stateDir = realpathSync(path);
+/** A state directory is one platform's at a time; what one left that was killed is removed. */
+async function openStateDir(path: string, undo: Undo[]): Promise<string> {
+  const stateDir = makeFolder(resolve(path));
+  const lock = await takeLock(`state/${cgroupPrefix(stateDir)}`);
   const info = readPlatform(stateDir);
-  if (info && isPlatformRunning(info)) {
+  if (!lock || (info && isPlatformRunning(info))) {
+    lock?.release();
+    const who = info ? `the cluster '${info.cluster}' is already running` : 'another cluster is already booting';
     throw new LocalError(
       'already-running',
-      `the cluster '${info.cluster}' is already running in ${stateDir} (process ${info.pid})`,
+      `${who} in ${stateDir}${info ? ` (process ${info.pid})` : ''}`,
       'imaginary down, or choose another state directory with --state DIR',
     );
   }
+  undo.push(lock.release);
   await cleanLeftovers(stateDir);
   return stateDir;
+}
+
+function makeFolder(path: string): string {
+  try {
+    mkdirSync(path, { recursive: true });
+    accessSync(path, constants.W_OK | constants.X_OK);
+    return realpathSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOSPC') throw error;
+    const message = `${path} cannot be the state directory: ${(error as Error).message}`;
+    throw new LocalError('state-dir', message, 'Choose another one with --state DIR.', { cause: error });
+  }
 }
 
 interface Booted {

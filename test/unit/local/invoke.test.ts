@@ -23,7 +23,11 @@ beforeAll(async () => {
 afterAll(() => booted?.dispose());
 
 const log = (name = 'plain') => readFileSync(join(booted.platform.info.logDir, `${name}.log`), 'utf8');
-const failing = (what: Promise<unknown>) => what.then(() => undefined, (error) => error);
+const failing = (what: Promise<unknown>) =>
+  what.then(
+    () => undefined,
+    (error) => error,
+  );
 
 test('answers, and keeps the sandbox for the next invocation', async () => {
   const first = await booted.call({ do: 'echo', value: 'é\n' });
@@ -38,7 +42,9 @@ test('the headers of an answer, and the end of the log', async () => {
   expect($metadata.requestId).toMatch(/^[0-9a-f-]{36}$/);
   const id = $metadata.requestId;
   const tail = Buffer.from(answer.LogResult, 'base64').toString();
-  expect(tail).toMatch(new RegExp(`^START RequestId: ${id} Version: \\$LATEST\nhello\nEND RequestId: ${id}\nREPORT RequestId: ${id}\t`));
+  expect(tail).toMatch(
+    new RegExp(`^START RequestId: ${id} Version: \\$LATEST\nhello\nEND RequestId: ${id}\nREPORT RequestId: ${id}\t`),
+  );
   await eventually('it is in the log', () => log().includes(`REPORT RequestId: ${id}`));
 });
 
@@ -92,7 +98,9 @@ test('a runtime that exits, or is killed', async () => {
     errorType: 'Runtime.ExitError',
     errorMessage: expect.stringMatching(/^RequestId: \S+ Error: Runtime exited with error: exit status 3$/),
   });
-  expect((await booted.error({ do: 'exit', code: 0 })).errorMessage).toMatch(/Runtime exited without providing a reason$/);
+  expect((await booted.error({ do: 'exit', code: 0 })).errorMessage).toMatch(
+    /Runtime exited without providing a reason$/,
+  );
   expect((await booted.error({ do: 'die' })).errorMessage).toMatch(/Runtime exited with error: signal: killed$/);
 });
 
@@ -140,13 +148,22 @@ test('429 when reserved concurrency is used up; unreserved functions get another
 describe('what is refused', () => {
   test('an unknown function, or version', async () => {
     const error = await failing(booted.call({}, 'nobody'));
-    expect(error).toMatchObject({ name: 'ResourceNotFoundException', message: expect.stringContaining('function:nobody') });
-    expect(await failing(booted.invoke({}, { Qualifier: '7' }) as any)).toMatchObject({ name: 'ResourceNotFoundException' });
-    expect(await booted.call({ do: 'echo', value: 1 }, 'arn:aws:lambda:us-east-1:123456789012:function:plain:$LATEST')).toMatchObject({ value: 1 });
+    expect(error).toMatchObject({
+      name: 'ResourceNotFoundException',
+      message: expect.stringContaining('function:nobody'),
+    });
+    expect(await failing(booted.invoke({}, { Qualifier: '7' }) as any)).toMatchObject({
+      name: 'ResourceNotFoundException',
+    });
+    expect(
+      await booted.call({ do: 'echo', value: 1 }, 'arn:aws:lambda:us-east-1:123456789012:function:plain:$LATEST'),
+    ).toMatchObject({ value: 1 });
   });
 
   test('a payload that is no JSON', async () => {
-    const error = await failing(booted.lambda.send(new InvokeCommand({ FunctionName: 'plain', Payload: Buffer.from('{no') })));
+    const error = await failing(
+      booted.lambda.send(new InvokeCommand({ FunctionName: 'plain', Payload: Buffer.from('{no') })),
+    );
     expect(error).toMatchObject({ name: 'InvalidRequestContentException' });
     expect(error.$metadata.httpStatusCode).toBe(400);
   });
@@ -174,16 +191,22 @@ describe('what is refused', () => {
     };
     expect(await send({ accessKeyId: 'AKIDOTHER' })).toMatchObject({ name: 'UnrecognizedClientException' });
     expect(await send({ secretAccessKey: 'wrong' })).toMatchObject({ name: 'InvalidSignatureException' });
-    const unsigned = await fetch(`${lambda.url}/2015-03-31/functions/plain/invocations`, { method: 'POST', body: '{}' });
+    const unsigned = await fetch(`${lambda.url}/2015-03-31/functions/plain/invocations`, {
+      method: 'POST',
+      body: '{}',
+    });
     expect(unsigned.status).toBe(403);
   });
 });
 
 describe('Event', () => {
-  const markers = () => log('small').match(/marker \S+/g) ?? [];
+  const markers = (): string[] => log('small').match(/marker \S+/g) ?? [];
 
   test('is accepted at once and run later', async () => {
-    const answer = (await booted.invoke({ do: 'print', text: 'marker once' }, { FunctionName: 'small', InvocationType: 'Event' })) as any;
+    const answer = (await booted.invoke(
+      { do: 'print', text: 'marker once' },
+      { FunctionName: 'small', InvocationType: 'Event' },
+    )) as any;
     expect(answer.StatusCode).toBe(202);
     await eventually('it ran', () => markers().includes('marker once'));
   });

@@ -1,0 +1,9 @@
+/** Boots a platform and tells where it is. It is the caller's to end it. */
+import { startPlatform } from '../../../src/local';
+import { emptyManifest, plain } from './boot';
+
+const [stateDir, sandbox] = process.argv.slice(2);
+const application = { source: 'test', manifest: emptyManifest(), functions: [plain()] };
+void startPlatform({ application, stateDir, sandbox: sandbox as 'auto' | 'none' }).then(({ info }) => {
+  process.stdout.write(`${JSON.stringify(info)}\n`);
+});

@@ -1,0 +1,195 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { InvokeCommand } from '@aws-sdk/client-lambda';
+import { cleanLeftovers, isPlatformRunning, type PlatformInfo, readPlatform, startPlatform } from '../../../src/local';
+import { cgroupPrefix } from '../../../src/local/cgroup';
+import { type Booted, bootFunctions, client, emptyManifest, eventually, plain } from './boot';
+import { mentioning, processesOf } from './processes';
+
+jest.setTimeout(30_000);
+
+let booted: Booted;
+beforeAll(async () => {
+  booted = await bootFunctions([plain()]);
+});
+afterAll(() => booted?.dispose());
+
+const application = (port?: number) => ({ source: 'test', manifest: emptyManifest(port), functions: [plain()] });
+const failing = (what: Promise<unknown>) =>
+  what.then(
+    () => undefined,
+    (error) => error,
+  );
+
+test('platform.json tells everything that others need, to nobody else', async () => {
+  expect(readPlatform(booted.stateDir)).toEqual(booted.platform.info);
+  expect(isPlatformRunning(booted.platform.info)).toBe(true);
+  const { keyFile, manifestFile, seed, flat } = booted.platform.info;
+  expect(seed).toBe(`127.${flat}.0.1:9410`);
+  expect(readFileSync(keyFile, 'utf8')).toMatch(/^[\w-]{43}\n$/);
+  expect(JSON.parse(readFileSync(manifestFile, 'utf8')).cluster.name).toBe('unit');
+  for (const file of [keyFile, join(booted.stateDir, 'platform.json')]) expect(statSync(file).mode & 0o777).toBe(0o600);
+});
+
+test('a process that has ended, and another one of its number', () => {
+  const { info } = booted.platform;
+  expect(isPlatformRunning({ ...info, pid: 2 ** 22 + 1 })).toBe(false);
+  expect(isPlatformRunning({ ...info, pid: 1 })).toBe(false);
+  expect(isPlatformRunning({ ...info, processStart: 'another' })).toBe(false);
+});
+
+test('a second one in the same state directory is refused, and harms nothing', async () => {
+  const error = await failing(startPlatform({ application: application(), stateDir: booted.stateDir }));
+  expect(error).toMatchObject({ code: 'already-running', next: expect.stringContaining('imaginary down') });
+  expect(await booted.call({ do: 'echo', value: 1 })).toMatchObject({ value: 1 });
+});
+
+test('two clusters with the same port get different addresses', async () => {
+  const other = await bootFunctions([plain()]);
+  try {
+    expect(other.platform.info.flat).not.toBe(booted.platform.info.flat);
+    expect(await other.call({ do: 'echo', value: 2 })).toMatchObject({ value: 2 });
+  } finally {
+    await other.dispose();
+  }
+});
+
+test('a port that something else has: one error that names it and says what to do', async () => {
+  const server = createServer();
+  const port = await new Promise<number>((done) =>
+    server.listen(0, '0.0.0.0', () => done((server.address() as { port: number }).port)),
+  );
+  const stateDir = mkdtempSync(join(tmpdir(), 'imaginary-unit-'));
+  try {
+    const error = await failing(startPlatform({ application: application(), stateDir, port }));
+    expect(error).toMatchObject({ code: 'port-in-use', message: expect.stringContaining(`port ${port}`) });
+    expect((error as any).next).toContain('--port');
+  } finally {
+    server.close();
+    rmSync(stateDir, { recursive: true });
+  }
+});
+
+test('the seed is restarted when it dies', async () => {
+  const seeds = () => mentioning(`seed.js --manifest ${booted.platform.info.manifestFile}`).filter(isNode);
+  const [first] = seeds();
+  process.kill(first, 'SIGKILL');
+  await eventually('another seed runs', () => seeds().length === 1 && seeds()[0] !== first);
+});
+
+test('stop leaves nothing: no process, no cgroup, no file of a running cluster', async () => {
+  const other = await bootFunctions([plain()]);
+  await other.call({ do: 'leave', seconds: 3605 });
+  await other.platform.stop();
+  await other.platform.done;
+  expectNothingOf(other.stateDir);
+  expect(readPlatform(other.stateDir)).toBeUndefined();
+  await other.dispose();
+});
+
+test('stop in the midst of an invocation', async () => {
+  const other = await bootFunctions([plain()]);
+  const open = failing(other.call({ do: 'hang' }));
+  await eventually('it has begun', () => processesOf('plain').length > 0);
+  await other.platform.stop();
+  expect(await open).toBeInstanceOf(Object);
+  expectNothingOf(other.stateDir);
+  await other.dispose();
+});
+
+test.each(['auto', 'none'] as const)(
+  'a platform that is killed takes everything with it (sandbox: %s)',
+  async (sandbox) => {
+    const stateDir = mkdtempSync(join(tmpdir(), 'imaginary-unit-'));
+    const info = await bootElsewhere(stateDir, sandbox);
+    try {
+      const lambda = client(info.lambda);
+      await lambda.send(
+        new InvokeCommand({ FunctionName: 'plain', Payload: JSON.stringify({ do: 'leave', seconds: 3606 }) }),
+      );
+      lambda.destroy();
+      expect(mentioning(stateDir).length).toBeGreaterThan(1);
+      process.kill(info.pid, 'SIGKILL');
+      await eventually(
+        'all has ended',
+        () => mentioning(stateDir).length === 0 && mentioning('/bin/sleep 3606').length === 0,
+      );
+      expect(isPlatformRunning(readPlatform(stateDir)!)).toBe(false);
+      // What nobody but another platform can do: remove what is left in the way of files.
+      await cleanLeftovers(stateDir);
+      expectNothingOf(stateDir);
+      expect(readPlatform(stateDir)).toBeUndefined();
+      expect(readdirSync(tmpdir()).filter((name) => name.startsWith(cgroupPrefix(stateDir)))).toEqual([]);
+    } finally {
+      rmSync(stateDir, { recursive: true, force: true });
+    }
+  },
+);
+
+test('giving up while it boots leaves nothing', async () => {
+  const stateDir = mkdtempSync(join(tmpdir(), 'imaginary-unit-'));
+  const given = new AbortController();
+  const booting = failing(startPlatform({ application: application(), stateDir, signal: given.signal }));
+  await eventually('the seed was started', () => existsSync(join(stateDir, 'logs', 'seed.log')));
+  given.abort(new Error('no longer wanted'));
+  expect(await booting).toMatchObject({ message: 'no longer wanted' });
+  expectNothingOf(stateDir);
+  rmSync(stateDir, { recursive: true });
+});
+
+const root = process.getuid?.() === 0;
+(root ? test : test.skip)('a full disk: one error that says so, nothing left running', async () => {
+  const stateDir = mkdtempSync(join(tmpdir(), 'imaginary-unit-'));
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', stateDir]);
+  try {
+    for (const ballast of [64, 60, 48]) {
+      writeFileSync(join(stateDir, 'ballast'), '');
+      failingSync(() => writeFileSync(join(stateDir, 'ballast'), Buffer.alloc(ballast * 1024)));
+      const error = await failing(startPlatform({ application: application(), stateDir }));
+      if (error === undefined) throw new Error(`it booted, beside ${ballast} KB`);
+      expect(error).toMatchObject({ code: 'disk-full', message: expect.stringContaining(stateDir) });
+      expectNothingOf(stateDir);
+    }
+  } finally {
+    execFileSync('umount', ['-l', stateDir]);
+    rmSync(stateDir, { recursive: true });
+  }
+});
+
+test('a state directory that cannot be made', async () => {
+  const error = await failing(startPlatform({ application: application(), stateDir: '/dev/null/state' }));
+  expect(error).toMatchObject({ code: 'state-dir', message: expect.stringContaining('/dev/null/state') });
+});
+
+function expectNothingOf(stateDir: string): void {
+  expect(mentioning(stateDir)).toEqual([]);
+  const cgroups = execFileSync('find', ['/sys/fs/cgroup', '-name', `${cgroupPrefix(stateDir)}*`], { encoding: 'utf8' });
+  expect(cgroups).toBe('');
+  const sandboxes = join(stateDir, 'sandboxes');
+  expect(existsSync(sandboxes) ? readdirSync(sandboxes) : []).toEqual([]);
+}
+
+const isNode = (pid: number) => readFileSync(`/proc/${pid}/comm`, 'utf8').startsWith('node');
+const failingSync = (what: () => unknown) => {
+  try {
+    what();
+  } catch {
+    // As intended.
+  }
+};
+
+/** Boots a platform in a process of its own. */
+function bootElsewhere(stateDir: string, sandbox: string): Promise<PlatformInfo> {
+  const script = resolve(__dirname, 'elsewhere.ts');
+  const child = spawn(process.execPath, ['--import', 'tsx', script, stateDir, sandbox], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  return new Promise((done, fail) => {
+    createInterface({ input: child.stdout }).once('line', (line) => done(JSON.parse(line)));
+    child.once('exit', (code) => fail(new Error(`it did not boot: exit code ${code}`)));
+  });
+}
