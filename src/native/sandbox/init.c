@@ -26,12 +26,20 @@ _Noreturn static void give_up(int error) {
   _exit(SETUP_FAILED);
 }
 
-/* Becomes the command. A session of its own, so that a signal to "my process group" stays inside. */
-_Noreturn static void run_command(const struct options *options, int error) {
+/*
+ * Becomes the command. A session of its own, so that a signal to "my process group" stays inside. What a machine without any
+ * privilege refuses (it may refuse even to refuse more) is told, and done without.
+ */
+_Noreturn static void run_command(const struct options *options, enum mode mode, int error) {
   sigset_t none;
   sigemptyset(&none);
   setsid();
-  if (!options->unlimited && !refuse_calls()) give_up(error);
+  if (!options->unlimited && !refuse_calls()) {
+    if (mode != MODE_BARE) give_up(error);
+    char line[MESSAGE_SIZE + 64];
+    snprintf(line, sizeof line, "calls that Lambda refuses are not refused: %s", failure);
+    say(error, 'M', line);
+  }
   sigprocmask(SIG_SETMASK, &none, NULL);
   signal(SIGPIPE, SIG_DFL);
   execvpe(options->command[0], options->command, environ);
@@ -58,25 +66,29 @@ _Noreturn static void serve(pid_t command, int status) {
   }
 }
 
-static bool follow_parent(void) { return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 || fail(errno, "PR_SET_PDEATHSIG"); }
+static bool follow_parent(enum mode mode) {
+  /* Without namespaces this is a second line only: the process outside kills what is left when it ends in order. */
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 || mode == MODE_BARE) return true;
+  return fail(errno, "PR_SET_PDEATHSIG");
+}
 
 _Noreturn void run_inside(const struct options *options, enum mode mode, int go, int error, int status) {
   struct missing missing = {0};
   char byte;
   bool bare = mode == MODE_BARE;
-  if (!follow_parent()) give_up(error);
+  if (!follow_parent(mode)) give_up(error);
   if (read(go, &byte, 1) != 1) _exit(SETUP_FAILED); /* the process outside has ended */
   close(go);
   if (!bare && !enter_root(options, &missing)) give_up(error);
   for (int i = 0; i < missing.count; i++) say(error, 'M', missing.lines[i]);
   if (!options->unlimited && (!set_limits(mode) || !drop_privileges(options, mode))) give_up(error);
-  if (!follow_parent()) give_up(error); /* the change of user has cleared it */
+  if (!follow_parent(mode)) give_up(error); /* the change of user has cleared it */
   if (chdir(options->directory) != 0) {
     fail(errno, "%s", options->directory);
     give_up(error);
   }
   if (options->probe) _exit(0);
-  if (bare) run_command(options, error);
+  if (bare) run_command(options, mode, error);
   sigset_t all;
   sigfillset(&all);
   sigprocmask(SIG_SETMASK, &all, NULL); /* before there is a child whose end could be missed */
@@ -85,7 +97,7 @@ _Noreturn void run_inside(const struct options *options, enum mode mode, int go,
     fail(errno, "fork");
     give_up(error);
   }
-  if (command == 0) run_command(options, error);
+  if (command == 0) run_command(options, mode, error);
   close(error);
   serve(command, status);
 }

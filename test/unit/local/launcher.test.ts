@@ -59,6 +59,25 @@ test('kills on command, and with everything that it started', async () => {
   }
 });
 
+test('runs bare where everything is refused, and says why', async () => {
+  // Inside of another one: its filter refuses namespaces, further filters and PR_SET_PDEATHSIG.
+  const inner = [launcherFile(), '--control', '3', '--', '/bin/sh', '-c', 'echo inside; setsid sleep 3604 & exit 5'];
+  const script = `
+    const { spawn } = require('node:child_process');
+    const [file, ...args] = ${JSON.stringify(inner)};
+    const child = spawn(file, args, { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
+    child.stdio[3].pipe(process.stdout);
+  `;
+  const { output } = await run(['--mode', 'bare', '--', process.execPath, '-e', script]);
+  expect(output).toContain('inside\n');
+  const events = output.split('\n').filter((line) => line.startsWith('{'));
+  const [started, ended] = events.map((line) => JSON.parse(line));
+  expect(started).toMatchObject({ mode: 'bare', isolation: { filesystem: false, freeze: 'sigstop' } });
+  expect(started.missing.join('\n')).toMatch(/namespaces of a user: clone: Operation not permitted/);
+  expect(ended).toEqual({ event: 'exit', code: 5, signal: null });
+  expect(running('sleep 3604')).toEqual([]);
+});
+
 (root ? test : test.skip)('isolates a user without privileges as well, in a user namespace', async () => {
   const tmp = mkdtempSync(join(tmpdir(), 'imaginary-user-'));
   chmodSync(tmp, 0o777);
