@@ -215,7 +215,9 @@ describe('Event', () => {
     await booted.invoke({ do: 'fail', message: 'marker again' }, { FunctionName: 'small', InvocationType: 'Event' });
     const reports = () => log('small').split('Error: marker again').length - 1;
     await eventually('three tries', () => reports() === 3);
-    await booted.call({ do: 'echo' }, 'small');
+    // In order of arrival: when this one has run, a fourth try of the other would have.
+    await booted.invoke({ do: 'print', text: 'marker later' }, { FunctionName: 'small', InvocationType: 'Event' });
+    await eventually('the next one ran', () => markers().includes('marker later'));
     expect(reports()).toBe(3);
   });
 
