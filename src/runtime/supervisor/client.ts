@@ -88,6 +88,7 @@ export async function startClient(options: ClientOptions): Promise<Client> {
     join: () => ({ ...(as === undefined ? {} : { host: as, visitor: true }), flat, ports: [] }),
     onWelcome: () => member?.refresh(),
     onLocation: (location) => void member?.locations.apply(location),
+    onDisconnect: () => member?.locations.forget(),
     onStop: (reason) => end(new ClientEndedError(reason)),
     signal: options.signal,
     log,

@@ -154,6 +154,7 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
         if (session) life?.member.refresh();
       },
       onLocation: (location) => void life?.member.locations.apply(location),
+      onDisconnect: () => life?.member.locations.forget(),
       onStop: (reason, fenced) => mailbox.put({ is: 'stopped', reason, fenced }),
       signal: attempt.signal,
       log,
