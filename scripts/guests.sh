@@ -42,6 +42,7 @@ gcc                    : gcc           : test/unit/shim (sanitizers)
 cmake                  : cmake         : test/e2e (aws-lambda-ric)
 g++                    : g++           : test/e2e (aws-lambda-ric)
 make                   : make          : test/e2e (aws-lambda-ric)
+xz                     : xz-utils      : test/e2e (aws-lambda-ric)
 '
 fi
 

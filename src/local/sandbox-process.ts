@@ -1,5 +1,5 @@
 /** The processes of a sandbox: started by the launcher with the environment that Lambda would give, and their Runtime API. */
-import { mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { cgroupOptions } from './cgroup';
@@ -100,11 +100,20 @@ function eventQueue() {
 function isolatedCommand(fn: LocalFunction, settings: SandboxSettings, tmp: string): string[] {
   const { stateDir, runtime } = settings;
   const binds = bindOptions({ code: fn.code, opt: settings.opt(fn.layers), runtime, stateDir });
-  return ['--tmp', tmp, ...binds, '--chdir', TASK_ROOT, '--', NODE, `${RUNTIME_ROOT}/bootstrap.js`];
+  return ['--tmp', tmp, ...binds, '--chdir', TASK_ROOT, '--', ...runtimeCommand(fn, settings, false)];
 }
 
 function bareCommand(fn: LocalFunction, settings: SandboxSettings): string[] {
-  return ['--chdir', fn.code, '--', process.execPath, join(settings.runtime, 'bootstrap.js')];
+  return ['--chdir', fn.code, '--', ...runtimeCommand(fn, settings, true)];
+}
+
+function runtimeCommand(fn: LocalFunction, settings: SandboxSettings, bare: boolean): string[] {
+  if (fn.runtime !== 'provided') {
+    return bare ? [process.execPath, join(settings.runtime, 'bootstrap.js')] : [NODE, `${RUNTIME_ROOT}/bootstrap.js`];
+  }
+  const inCode = existsSync(join(fn.code, 'bootstrap'));
+  const folder = bare ? (inCode ? fn.code : settings.opt(fn.layers)) : inCode ? TASK_ROOT : '/opt';
+  return [join(folder, 'bootstrap')];
 }
 
 /** What a function process finds on Lambda, less the credentials of a role. */

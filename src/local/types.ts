@@ -7,6 +7,8 @@ export interface LocalFunction {
   readonly code: string;
   /** Folders that are merged, in this order, into `/opt`. */
   readonly layers: readonly string[];
+  /** `provided`: the program `bootstrap` of the code or of a layer is the runtime client. Default: Node.js, this machine's. */
+  readonly runtime?: 'provided';
   /** `file.export`, relative to the code or absolute. */
   readonly handler: string;
   readonly environment: Readonly<Record<string, string>>;

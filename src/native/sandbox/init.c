@@ -1,7 +1,9 @@
 #define _GNU_SOURCE
 #include "sandbox.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +28,16 @@ _Noreturn static void give_up(int error) {
   _exit(SETUP_FAILED);
 }
 
+/* Whatever the platform's own parents left open: the command gets its three descriptors and no others. */
+static void close_on_exec(void) {
+  DIR *open = opendir("/proc/self/fd");
+  for (struct dirent *entry; open && (entry = readdir(open));) {
+    int fd = atoi(entry->d_name);
+    if (fd > 2) fcntl(fd, F_SETFD, FD_CLOEXEC);
+  }
+  if (open) closedir(open);
+}
+
 /*
  * Becomes the command. A session of its own, so that a signal to "my process group" stays inside. What a machine without any
  * privilege refuses (it may refuse even to refuse more) is told, and done without.
@@ -41,6 +53,7 @@ _Noreturn static void run_command(const struct options *options, enum mode mode,
     say(error, 'M', line);
   }
   sigprocmask(SIG_SETMASK, &none, NULL);
+  close_on_exec();
   signal(SIGPIPE, SIG_DFL);
   execvpe(options->command[0], options->command, environ);
   fail(errno, "%s", options->command[0]);

@@ -90,6 +90,10 @@ test(
   ),
 );
 
+test('nothing that is open here is open there', async () => {
+  expect(await booted.call({ do: 'run', command: ['/bin/ls', '/proc/self/fd'] })).toBe('0\n1\n2\n3\n'); // 3: ls itself
+});
+
 test('1,024 descriptors', async () => {
   const { code: error, count } = await booted.call({ do: 'descriptors' });
   expect(error).toBe('EMFILE');

@@ -16,6 +16,9 @@ import { join, resolve } from 'node:path';
 import type { NativeAddon, ShimSocket } from '../../../src/native';
 import { loadNative, NativeAddonError } from '../../../src/native/load';
 
+const ARCH = process.arch === 'arm64' ? 'arm64' : 'x86_64';
+const ADDON = resolve(__dirname, '../../../lambda-layers/supervisor', ARCH, 'imaginary/native.node');
+
 let native: NativeAddon;
 let folder: string;
 beforeAll(() => {
@@ -179,18 +182,12 @@ print('sent')
   });
 
   test('a process ends when its socket is closed, is unrefed, or by exit with it open', () => {
-    const addon = resolve(
-      __dirname,
-      '../../../lambda-layers/supervisor',
-      process.arch === 'arm64' ? 'arm64' : 'x86_64',
-      'imaginary/native.node',
-    );
     const run = (end: string) =>
       execFileSync(
         process.execPath,
         [
           '-e',
-          `const m = { exports: {} }; process.dlopen(m, '${addon}'); const s = m.exports.openShimSocket('${path()}', () => {}); ${end}`,
+          `const m = { exports: {} }; process.dlopen(m, '${ADDON}'); const s = m.exports.openShimSocket('${path()}', () => {}); ${end}`,
         ],
         { timeout: 5_000 },
       );
@@ -204,6 +201,23 @@ describe('reply', () => {
     expect(native.reply(write, Buffer.from('x'), [])).toBe(false); // a pipe is no socket
     expect(() => fstatSync(write)).toThrow('EBADF');
     closeSync(read);
+  });
+});
+
+describe('spawn', () => {
+  test('the guest has the descriptors that it was given and no others, also of those that are not CLOEXEC', () => {
+    const script = `
+      const m = { exports: {} };
+      process.dlopen(m, '${ADDON}');
+      m.exports.spawn('/bin/ls', ['ls', '/proc/self/fd'], [], '/', 1, 2, (code) => process.exit(code));
+      setInterval(() => undefined, 1000);
+    `;
+    // Node.js marks what it inherits CLOEXEC, up to the first gap above 16.
+    const inherit = 'import os, sys; os.dup2(1, 40); os.execv(sys.argv[1], sys.argv[1:])';
+    const output = execFileSync('/usr/bin/python3', ['-c', inherit, process.execPath, '-e', script], {
+      encoding: 'utf8',
+    });
+    expect(output).toBe('0\n1\n2\n3\n'); // 3: ls itself
   });
 });
 
