@@ -29,8 +29,6 @@ export interface FunctionPool {
   readonly fn: LocalFunction;
   /** @throws ThrottledError before anything was started */
   invoke(request: Omit<Request, 'requestId'> & { readonly requestId?: string }): Promise<Invoked>;
-  /** Lambda recycles sandboxes at will: ends those that are not in use now. */
-  recycle(): Promise<void>;
   /** Ends all sandboxes. None is started afterwards. */
   close(): Promise<void>;
 }
@@ -72,9 +70,6 @@ export function createFunctionPool(fn: LocalFunction, settings: SandboxSettings,
         busy.delete(sandbox);
         if (sandbox.isAlive()) idle.push(sandbox);
       }
-    },
-    recycle: async () => {
-      await Promise.all(idle.splice(0).map((sandbox) => sandbox.destroy()));
     },
     close: async () => {
       closed = true;

@@ -1,41 +1,29 @@
 /** Boots and stops a cluster on this machine. */
 import { randomBytes } from 'node:crypto';
-import {
-  accessSync,
-  chmodSync,
-  constants,
-  copyFileSync,
-  mkdirSync,
-  realpathSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Manifest } from '../manifest';
-import { cgroupPrefix } from './cgroup';
 import { LocalError } from './errors';
-import { type FlatNetwork, takeFlatNetwork } from './flat';
-import { type FunctionLog, openFunctionLog } from './function-log';
+import { takeFlatNetwork } from './flat';
+import { openFunctionLog } from './function-log';
 import { createFunctionPool, type FunctionPool } from './functions';
-import { probe } from './isolation';
-import { type LambdaApi, startLambdaApi } from './lambda-api';
+import { probe, type SandboxKind } from './isolation';
+import { startLambdaApi } from './lambda-api';
 import { REGION } from './lambda-limits';
 import { layerMerger } from './layers';
-import { cleanLeftovers } from './leftovers';
-import { takeLock } from './lock';
-import { bootstrapFile } from './paths';
-import { isPlatformRunning, processStart, readPlatform, removePlatform, writePlatform } from './platform-file';
+import { processStart, removePlatform, writePlatform } from './platform-file';
 import type { SandboxSettings } from './sandbox-process';
-import { type SeedProcess, startSeedProcess } from './seed-process';
+import { startSeedProcess } from './seed-process';
+import { type StateDir, takeStateDir } from './state-dir';
 import { translateManifest } from './translate';
-import type { LocalFunction, Platform, PlatformInfo, PlatformOptions } from './types';
+import type { LambdaEndpoint, LocalFunction, Platform, PlatformInfo, PlatformOptions } from './types';
 
 /** What has to be taken down again, in reverse order of its making. */
-type Undo = () => unknown;
+type Undo = Array<() => unknown>;
 
 /** @throws LocalError */
 export async function startPlatform(options: PlatformOptions): Promise<Platform> {
-  const undo: Undo[] = [];
+  const undo: Undo = [];
   try {
     return await boot(options, undo);
   } catch (error) {
@@ -44,134 +32,43 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   }
 }
 
-async function unwind(undo: Undo[]): Promise<void> {
+async function unwind(undo: Undo): Promise<void> {
   for (let step = undo.pop(); step; step = undo.pop()) await step();
 }
 
-async function boot(options: PlatformOptions, undo: Undo[]): Promise<Platform> {
+async function boot(options: PlatformOptions, undo: Undo): Promise<Platform> {
   const { application, signal } = options;
-  const stateDir = await openStateDir(options.stateDir, undo);
   const manifest = options.port ? withPort(application.manifest, options.port) : application.manifest;
-  const prefix = cgroupPrefix(stateDir);
-
+  const state = await takeStateDir(options.stateDir);
+  undo.push(state.release);
   const flat = await takeFlatNetwork(manifest.seed.port);
   undo.push(flat.release);
-  const manifestFile = join(stateDir, 'manifest.json');
-  const keyFile = join(stateDir, 'key');
-  const logDir = join(stateDir, 'logs');
-  mkdirSync(logDir, { recursive: true });
-  const sandboxes = join(stateDir, 'sandboxes');
-  const probeDir = join(sandboxes, 'probe');
-  undo.push(() => rmSync(sandboxes, { recursive: true, force: true }));
-  mkdirSync(probeDir, { recursive: true });
-  writeFileSync(keyFile, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600 });
   signal?.throwIfAborted();
 
-  const kind = await probe(prefix, options.sandbox ?? 'auto', probeDir);
-  rmSync(probeDir, { recursive: true });
+  const kind = await tryOneSandbox(state, options.sandbox ?? 'auto');
   const settings: SandboxSettings = {
     kind,
-    stateDir,
-    prefix,
-    runtime: copyRuntime(stateDir),
-    opt: layerMerger(join(stateDir, 'layers')),
+    stateDir: state.path,
+    prefix: state.prefix,
+    runtime: state.runtime,
+    opt: layerMerger(state.layers),
     environment: { IMAGINARY_FLAT: String(flat.number) },
   };
   const translated = kind.mode === 'bare' ? translateManifest(manifest, application.functions, settings.opt) : manifest;
-  writeFileSync(manifestFile, `${JSON.stringify(translated, null, 2)}\n`);
+  writeFileSync(state.manifestFile, `${JSON.stringify(translated, null, 2)}\n`);
+  const functions = openFunctions(application.functions, manifest, settings, state.logDir, undo);
+  const lambda = await openLambda(functions, options, undo);
+  signal?.throwIfAborted();
 
   const done = deferred();
-  const logs: FunctionLog[] = [];
-  undo.push(() => Promise.all(logs.map((log) => log.close())));
-  const functions = new Map<string, FunctionPool>();
-  for (const fn of application.functions) {
-    const log = openFunctionLog(join(logDir, `${logName(fn, manifest)}.log`), (error) => {
-      warn(`${logName(fn, manifest)}.log cannot be written: ${error.message}; what follows is lost`);
-    });
-    logs.push(log);
-    functions.set(fn.name, createFunctionPool(fn, settings, log));
-  }
-  undo.push(() => Promise.all([...functions.values()].map((pool) => pool.close())));
-
-  const credentials = {
-    accessKeyId: `LOCAL${randomBytes(8).toString('hex').toUpperCase()}`,
-    secretAccessKey: randomBytes(30).toString('base64url'),
-  };
-  const api: LambdaApi = await startLambdaApi({
-    functions,
-    credentials,
-    async: {
-      retryDelays: options.retryDelays,
-      onDropped: (name, id, reason) => warn(`event ${id} for ${name} is dropped: ${reason}`),
-    },
-  });
-  undo.push(api.close);
-  const lambda = { url: api.url, region: REGION, ...credentials };
-  const seedAddress = `127.${flat.number}.0.1:${manifest.seed.port}`;
-  signal?.throwIfAborted();
-  const seed: SeedProcess = startSeedProcess({
-    ...{ manifestFile, keyFile, address: seedAddress, lambda, logFile: join(logDir, 'seed.log') },
-    onGivenUp: done.reject,
-  });
+  const { keyFile, manifestFile, logDir } = state;
+  const address = `127.${flat.number}.0.1:${manifest.seed.port}`;
+  const logFile = join(logDir, 'seed.log');
+  const seed = startSeedProcess({ manifestFile, keyFile, address, lambda, logFile, onGivenUp: done.reject });
   undo.push(seed.stop);
   await Promise.race([seed.listening, aborted(signal)]);
 
-  const info = describe({ flat, seed: seedAddress, lambda, keyFile, manifestFile, logDir, manifest, kind });
-  undo.push(() => removePlatform(stateDir));
-  writePlatform(stateDir, info);
-  let stopped: Promise<void> | undefined;
-  return {
-    info,
-    done: done.promise,
-    stop: () => {
-      stopped ??= unwind(undo).then(done.resolve);
-      return stopped;
-    },
-  };
-}
-
-/** A state directory is one platform's at a time; what one left that was killed is removed. */
-async function openStateDir(path: string, undo: Undo[]): Promise<string> {
-  const stateDir = makeFolder(resolve(path));
-  const lock = await takeLock(`state/${cgroupPrefix(stateDir)}`);
-  const info = readPlatform(stateDir);
-  if (!lock || (info && isPlatformRunning(info))) {
-    lock?.release();
-    const who = info ? `the cluster '${info.cluster}' is already running` : 'another cluster is already booting';
-    throw new LocalError(
-      'already-running',
-      `${who} in ${stateDir}${info ? ` (process ${info.pid})` : ''}`,
-      'imaginary down, or choose another state directory with --state DIR',
-    );
-  }
-  undo.push(lock.release);
-  await cleanLeftovers(stateDir);
-  return stateDir;
-}
-
-function makeFolder(path: string): string {
-  try {
-    mkdirSync(path, { recursive: true });
-    accessSync(path, constants.W_OK | constants.X_OK);
-    return realpathSync(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOSPC') throw error;
-    const message = `${path} cannot be the state directory: ${(error as Error).message}`;
-    throw new LocalError('state-dir', message, 'Choose another one with --state DIR.', { cause: error });
-  }
-}
-
-interface Booted {
-  readonly flat: FlatNetwork;
-  readonly manifest: Manifest;
-  readonly kind: SandboxSettings['kind'];
-}
-
-function describe(
-  booted: Booted & Pick<PlatformInfo, 'seed' | 'lambda' | 'keyFile' | 'manifestFile' | 'logDir'>,
-): PlatformInfo {
-  const { flat, manifest, kind, seed, lambda, keyFile, manifestFile, logDir } = booted;
-  return {
+  const info: PlatformInfo = {
     version: 1,
     pid: process.pid,
     processStart: processStart(process.pid) ?? '',
@@ -179,30 +76,66 @@ function describe(
     cluster: manifest.cluster.name,
     cidr: manifest.cluster.cidr,
     flat: flat.number,
-    seed,
+    seed: address,
     lambda,
     keyFile,
     manifestFile,
     logDir,
     isolation: kind.isolation,
   };
+  undo.push(() => removePlatform(state.path));
+  writePlatform(state.path, info);
+  let stopped: Promise<void> | undefined;
+  const stop = () => {
+    stopped ??= unwind(undo).then(done.resolve);
+    return stopped;
+  };
+  return { info, done: done.promise, stop };
 }
 
 const withPort = (manifest: Manifest, port: number): Manifest => ({ ...manifest, seed: { ...manifest.seed, port } });
 
-function logName(fn: LocalFunction, manifest: Manifest): string {
-  return manifest.hosts.find((host) => host.functionName === fn.name)?.name ?? fn.name;
+async function tryOneSandbox(state: StateDir, sandbox: 'auto' | 'none'): Promise<SandboxKind> {
+  const tmp = join(state.sandboxes, 'probe');
+  mkdirSync(tmp);
+  const kind = await probe(state.prefix, sandbox, tmp);
+  rmSync(tmp, { recursive: true });
+  return kind;
 }
 
-/** A copy that every user can read, wherever and with whatever umask this package was installed. */
-function copyRuntime(stateDir: string): string {
-  const folder = join(stateDir, 'runtime');
-  const file = join(folder, 'bootstrap.js');
-  mkdirSync(folder, { recursive: true });
-  copyFileSync(bootstrapFile(), file);
-  chmodSync(folder, 0o755);
-  chmodSync(file, 0o644);
-  return folder;
+function openFunctions(
+  functions: readonly LocalFunction[],
+  manifest: Manifest,
+  settings: SandboxSettings,
+  logDir: string,
+  undo: Undo,
+): Map<string, FunctionPool> {
+  const pools = new Map<string, FunctionPool>();
+  for (const fn of functions) {
+    const name = `${manifest.hosts.find((host) => host.functionName === fn.name)?.name ?? fn.name}.log`;
+    const log = openFunctionLog(join(logDir, name), (error) => {
+      warn(`${name} cannot be written: ${error.message}; what follows is lost`);
+    });
+    undo.push(log.close);
+    pools.set(fn.name, createFunctionPool(fn, settings, log));
+  }
+  undo.push(() => Promise.all([...pools.values()].map((pool) => pool.close())));
+  return pools;
+}
+
+async function openLambda(
+  functions: ReadonlyMap<string, FunctionPool>,
+  { retryDelays }: PlatformOptions,
+  undo: Undo,
+): Promise<LambdaEndpoint> {
+  const credentials = {
+    accessKeyId: `LOCAL${randomBytes(8).toString('hex').toUpperCase()}`,
+    secretAccessKey: randomBytes(30).toString('base64url'),
+  };
+  const onDropped = (name: string, id: string, reason: string) => warn(`event ${id} for ${name} is dropped: ${reason}`);
+  const api = await startLambdaApi({ functions, credentials, async: { retryDelays, onDropped } });
+  undo.push(api.close);
+  return { url: api.url, region: REGION, ...credentials };
 }
 
 const warn = (text: string) => void process.stderr.write(`${new Date().toISOString()} ${text}\n`);

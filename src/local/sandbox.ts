@@ -77,7 +77,10 @@ export function createSandbox(fn: LocalFunction, settings: SandboxSettings, log:
     // An invocation is over when the client asks for the next one.
     const answered = happened.type !== 'timeout' && happened.type !== 'exit';
     const after = answered ? await current.happening(Math.max(0, deadline - Date.now())) : happened;
-    if (after.type === 'next') frozen = await current.launched.freeze();
+    if (after.type === 'next') {
+      frozen = await current.launched.freeze();
+      if (!frozen && alive) log.write('the sandbox did not freeze; it is ended\n');
+    }
     if (!frozen) await destroy();
     return outcomeOf(happened, request.requestId, fn.timeout);
   };
