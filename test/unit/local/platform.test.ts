@@ -1,5 +1,14 @@
-import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -7,10 +16,12 @@ import { createInterface } from 'node:readline';
 import { InvokeCommand } from '@aws-sdk/client-lambda';
 import { cleanLeftovers, isPlatformRunning, type PlatformInfo, readPlatform, startPlatform } from '../../../src/local';
 import { cgroupPrefix } from '../../../src/local/cgroup';
-import { type Booted, bootFunctions, client, emptyManifest, eventually, plain } from './boot';
+import { launcherFile } from '../../../src/local/paths';
+import { type Booted, bootFunctions, client, emptyManifest, eventually, FUNCTIONS, plain } from './boot';
 import { mentioning, processesOf } from './processes';
 
 jest.setTimeout(30_000);
+const NOBODY = 65_534;
 
 let booted: Booted;
 beforeAll(async () => {
@@ -130,6 +141,34 @@ test.each(['auto', 'none'] as const)(
   },
 );
 
+const other = readableByOthers();
+(other ? test : test.skip)('a user without privileges: isolated in a user namespace, stopped by signals', async () => {
+  const stateDir = mkdtempSync(join(tmpdir(), 'imaginary-unit-'));
+  chmodSync(stateDir, 0o777);
+  const info = await bootElsewhere(stateDir, 'auto', NOBODY);
+  const lambda = client(info.lambda);
+  const call = async (event: object) => {
+    const answer = await lambda.send(new InvokeCommand({ FunctionName: 'plain', Payload: JSON.stringify(event) }));
+    return JSON.parse(answer.Payload!.transformToString());
+  };
+  try {
+    const { isolation } = info;
+    expect(isolation.missing).not.toEqual([]);
+    await call({ do: 'tick' });
+    const first = await call({ do: 'ticks' });
+    await new Promise((done) => setTimeout(done, 500));
+    expect((await call({ do: 'ticks' })).own).toBeLessThan(first.own + 300);
+    if (isolation.uid) expect(await call({ do: 'who' })).toMatchObject({ uid: 993, gid: 990 });
+    if (isolation.filesystem) expect(await call({ do: 'write', path: '/var/task/x' })).toBe('EROFS');
+    expect(await call({ do: 'write', path: '/tmp/x' })).toBe('ok');
+  } finally {
+    lambda.destroy();
+    process.kill(info.pid, 'SIGKILL');
+    await eventually('all has ended', () => mentioning(stateDir).length === 0);
+    rmSync(stateDir, { recursive: true, force: true });
+  }
+});
+
 test('giving up while it boots leaves nothing', async () => {
   const stateDir = mkdtempSync(join(tmpdir(), 'imaginary-unit-'));
   const given = new AbortController();
@@ -182,11 +221,19 @@ const failingSync = (what: () => unknown) => {
   }
 };
 
+/** Whether another user could run this: we are root, and the project is not in a folder of root's own. */
+function readableByOthers(): boolean {
+  if (process.getuid?.() !== 0) return false;
+  const files = [launcherFile(), join(FUNCTIONS, 'plain.js'), process.execPath];
+  return spawnSync('/usr/bin/head', ['-c1', ...files], { uid: NOBODY, gid: NOBODY }).status === 0;
+}
+
 /** Boots a platform in a process of its own. */
-function bootElsewhere(stateDir: string, sandbox: string): Promise<PlatformInfo> {
+function bootElsewhere(stateDir: string, sandbox: string, uid?: number): Promise<PlatformInfo> {
   const script = resolve(__dirname, 'elsewhere.ts');
   const child = spawn(process.execPath, ['--import', 'tsx', script, stateDir, sandbox], {
     stdio: ['ignore', 'pipe', 'inherit'],
+    ...(uid ? { uid, gid: uid, env: { ...process.env, HOME: '/tmp' } } : {}),
   });
   return new Promise((done, fail) => {
     createInterface({ input: child.stdout }).once('line', (line) => done(JSON.parse(line)));
