@@ -3,6 +3,7 @@
 #include "faces.h"
 #include "init.h"
 #include "pending.h"
+#include "replace.h"
 #include "request.h"
 #include "route.h"
 #include "sockets.h"
@@ -215,13 +216,20 @@ static int direct(int fd, const struct sockaddr *address, socklen_t size, const 
   return result;
 }
 
+/* Not of the cluster, and none of our business unless we have bound the socket where there is no way out. */
+static int outside(int fd, const struct sockaddr *address, socklen_t size) {
+  int result = libc_connect(fd, address, size);
+  if (result != 0 && errno == EINVAL && replace_bound(fd)) result = libc_connect(fd, address, size);
+  return result;
+}
+
 int connect_socket(int fd, const struct sockaddr *address, socklen_t size) {
   struct im_addr to;
   if (!im_active() || !addr_read(address, size, &to)) return libc_connect(fd, address, size);
   struct im_route route = route_find(&to);
   struct im_guard guard;
   int saved = errno, real, result;
-  if (route.kind == IM_ROUTE_NATIVE) return libc_connect(fd, address, size);
+  if (route.kind == IM_ROUTE_NATIVE) return outside(fd, address, size);
   if (!is_tcp(fd)) {
     errno = saved;
     if (!pending_enter(fd, &real, &guard)) return libc_connect(fd, address, size);

@@ -123,3 +123,18 @@ print([
   expect(native.code).toBe(0);
   expect(await peer.run('web', [PYTHON, '-c', script])).toEqual(native);
 });
+
+python('python binds the wildcard and still gets out of the cluster', async () => {
+  // Nobody answers there; what counts is that the kernel accepts the attempt, or has the same objection.
+  const script = `
+import socket
+sock = socket.socket()
+sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+sock.setblocking(False)
+sock.bind(("", 0))
+port = sock.getsockname()[1]
+print(sock.connect_ex(("198.51.100.1", 9)), sock.getsockname()[1] == port, sock.getsockname()[0],
+      sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR))`;
+  const native = await start([PYTHON, '-c', script], process.env).ended;
+  expect(await peer.run('web', [PYTHON, '-c', script])).toEqual(native);
+});

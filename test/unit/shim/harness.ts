@@ -25,7 +25,7 @@ const shimFolder = join(root, 'src/shim');
 const cache = join(root, 'node_modules/.cache');
 const arch = process.arch === 'arm64' ? 'aarch64' : 'x86_64';
 
-export type Variant = 'plain' | 'trap' | 'musl' | 'address';
+export type Variant = 'plain' | 'trap' | 'musl' | 'address' | 'arm64';
 
 /** musl's loader, where there is one; the musl programs need it. */
 export const muslLoader = `/lib/ld-musl-${arch}.so.1`;
@@ -34,7 +34,7 @@ const WARNINGS = ['-std=c11', '-D_GNU_SOURCE', '-Wall', '-Wextra', '-Werror'];
 const SHARED = ['-shared', '-fPIC', '-fvisibility=hidden'];
 
 function target(variant: Variant): string {
-  return `${arch}-linux-${variant === 'musl' ? 'musl' : 'gnu.2.26'}`;
+  return `${variant === 'arm64' ? 'aarch64' : arch}-linux-${variant === 'musl' ? 'musl' : 'gnu.2.26'}`;
 }
 
 function cFiles(folder: string): string[] {

@@ -1,4 +1,6 @@
 /** Locations that are old, and supervisors that are gone, silent or wrong. */
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { type Peer, passed, type Result, start, startEcho, startPeer } from './harness';
 
 jest.setTimeout(60_000);
@@ -12,6 +14,7 @@ afterAll(() => peer?.close());
 
 const LOST = "imaginary: this host's supervisor does not answer; other hosts are unreachable\n";
 const EHOSTUNREACH = '113';
+const PYTHON = '/usr/bin/python3';
 
 async function blocking(port: string, errno: string): Promise<Result> {
   return (await peer.program('web', 'blocking', ['db', port, errno], 'trap')).ended;
@@ -79,6 +82,46 @@ test('a table whose writer died is a reason to ask', async () => {
   expect((await peer.stats()).connects).toBe(before + 1);
   await server.guest.stop();
 });
+
+const fullListener = existsSync(PYTHON) ? test : test.skip;
+fullListener('a location that changes during a connect is reported', async () => {
+  // A listener outside of the shim, at the real address of `db`, with a full queue: the kernel makes the connect wait.
+  const script = `
+import socket, sys
+listener = socket.socket()
+listener.bind(("127.236.1.3", 0))
+listener.listen(0)
+there = listener.getsockname()
+queue = [socket.socket() for _ in range(3)]
+for sock in queue: sock.setblocking(False), sock.connect_ex(there)
+print("listening", there[1], flush=True)
+sys.stdin.readline()
+accepted = []
+while True: accepted.append(listener.accept()[0])`;
+  const listener = start([PYTHON, '-c', script], process.env);
+  const real = (await listener.line('listening')).split(' ')[1];
+  await peer.tell(`list db 7200 ${real}`);
+  const client = `import socket
+print("connecting", flush=True)
+print(socket.create_connection(("db", 7200)).getpeername())`;
+  const guest = peer.start('web', [PYTHON, '-c', client]);
+  await guest.line('connecting');
+  while (!(await connecting(Number(real))));
+  const { stales } = await peer.stats();
+  await peer.tell('bump db');
+  listener.process.stdin?.write('go\n');
+  expect(await guest.ended).toMatchObject({ code: 0, stdout: "connecting\n('100.64.1.3', 7200)\n" });
+  expect((await peer.stats()).stales).toBe(stales + 1);
+  await listener.stop();
+});
+
+/** Whether a socket from `web` waits for an answer from that port (state SYN_SENT). */
+async function connecting(port: number): Promise<boolean> {
+  const hex = port.toString(16).toUpperCase().padStart(4, '0');
+  const web = '0101EC7F';
+  const sockets = await readFile('/proc/net/tcp', 'utf8');
+  return sockets.split('\n').some((line) => line.includes(`${web}:`) && line.includes(`:${hex} 02 `));
+}
 
 test('a supervisor whose queue is full does not hold up who asked not to wait', async () => {
   const server = await startEcho(peer, 'db');
