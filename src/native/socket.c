@@ -194,11 +194,18 @@ static void on_finalize(napi_env env, void *data, void *context) {
   free(socket);
 }
 
-static napi_value close_socket(napi_env env, napi_callback_info info) {
+/* Where an object keeps its socket; NULL when it is not one of ours, or is closed. */
+static struct shim_socket **holder_of(napi_env env, napi_callback_info info) {
   napi_value self;
   struct shim_socket **holder = NULL;
-  if (napi_get_cb_info(env, info, NULL, NULL, &self, NULL) == napi_ok && napi_unwrap(env, self, (void **)&holder) == napi_ok &&
-      *holder) {
+  bool ours = napi_get_cb_info(env, info, NULL, NULL, &self, NULL) == napi_ok &&
+              napi_unwrap(env, self, (void **)&holder) == napi_ok;
+  return ours && *holder ? holder : NULL;
+}
+
+static napi_value close_socket(napi_env env, napi_callback_info info) {
+  struct shim_socket **holder = holder_of(env, info);
+  if (holder) {
     struct shim_socket *socket = *holder;
     *holder = NULL;
     stop(socket, false);
@@ -207,12 +214,8 @@ static napi_value close_socket(napi_env env, napi_callback_info info) {
 }
 
 static napi_value unref_socket(napi_env env, napi_callback_info info) {
-  napi_value self;
-  struct shim_socket **holder = NULL;
-  if (napi_get_cb_info(env, info, NULL, NULL, &self, NULL) == napi_ok && napi_unwrap(env, self, (void **)&holder) == napi_ok &&
-      *holder) {
-    napi_unref_threadsafe_function(env, (*holder)->deliver);
-  }
+  struct shim_socket **holder = holder_of(env, info);
+  if (holder) napi_unref_threadsafe_function(env, (*holder)->deliver);
   return im_undefined(env);
 }
 
@@ -332,7 +335,8 @@ napi_value im_reply(napi_env env, napi_callback_info info) {
   }
   for (uint32_t i = 0; i < count; i++) {
     napi_value element;
-    if (napi_get_element(env, arguments[2], i, &element) != napi_ok || !im_fd_argument(env, element, &descriptors[i])) return NULL;
+    if (napi_get_element(env, arguments[2], i, &element) != napi_ok) return NULL;
+    if (!im_fd_argument(env, element, &descriptors[i])) return NULL;
   }
   union {
     struct cmsghdr align;

@@ -73,8 +73,8 @@ static void fail(struct plan *plan, const char *call) {
 }
 
 /*
- * Nothing of ours goes on in the guest: runtime clients (AWS's own, with its libcurl) have sockets that are not CLOEXEC, and a
- * guest that holds one of them is never without a connection.
+ * Nothing of ours goes on in the guest: runtime clients (AWS's own, with its libcurl) have sockets that are not
+ * CLOEXEC, and a guest that holds one of them is never without a connection.
  */
 static void close_others(void) {
   if (syscall(SYS_close_range, 3u, ~0u, 0u) == 0) return; /* Linux 5.9 */

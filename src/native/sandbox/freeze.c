@@ -72,7 +72,7 @@ static long now_ms(void) {
   return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Whether `file` of a cgroup says `wanted`. Version 2 raises POLLPRI on a change; version 1 says nothing and is asked again. */
+/* Waits until `file` of a cgroup says `wanted`. Version 2 raises POLLPRI on a change, version 1 has to be asked again. */
 static bool wait_for(const char *cgroup, const char *file, const char *wanted, bool events) {
   int fd = open_in(cgroup, file, O_RDONLY);
   if (fd < 0) return fail(errno, "%s/%s", cgroup, file);

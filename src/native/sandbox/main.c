@@ -97,7 +97,7 @@ static bool start(const struct options *options, enum mode mode, struct missing 
   return true;
 }
 
-/* The first mode that works. Why the others did not is missing only where it made a difference: both with namespaces are equal. */
+/* The first mode that works. Why a better one did not matters in mode bare only: those with namespaces are equal. */
 static bool start_best(const struct options *options, enum mode *mode, struct missing *missing, struct started *started) {
   static const enum mode order[] = {MODE_ROOT, MODE_USER, MODE_BARE};
   static const char *const names[] = {"", "namespaces as root", "namespaces of a user", "bare"};
@@ -123,8 +123,7 @@ int main(int argc, char **argv) {
   struct started started = {0};
   enum mode mode = MODE_AUTO;
   if (!parse_options(argc, argv, &options)) {
-    fprintf(stderr, "sandbox: %s\nusage: sandbox [--mode MODE] [--control FD] [--tmp DIR] [--bind-ro SOURCE TARGET]… -- COMMAND…\n",
-            failure);
+    fprintf(stderr, "sandbox: %s\nusage: sandbox [OPTION VALUE…]… -- COMMAND…\n", failure);
     return 2;
   }
   if (options.control >= 0) {

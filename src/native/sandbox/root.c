@@ -16,9 +16,9 @@
 #include <unistd.h>
 
 /*
- * How: a tmpfs becomes the root, with the real one at OLD and the sandbox's at NEW; sources are bound from OLD to NEW; everything
- * at NEW is made read-only; then NEW becomes the root and the rest is let go. Sources are made real (realpath) beforehand: a
- * symbolic link would lead elsewhere once the root has moved.
+ * How: a tmpfs becomes the root, with the real one at OLD and the sandbox's at NEW; sources are bound from OLD to NEW;
+ * everything at NEW is made read-only; then NEW becomes the root and the rest is let go. Sources are made real
+ * (realpath) beforehand: a symbolic link would lead elsewhere once the root has moved.
  */
 #define BASE "/tmp"
 #define OLD "/old"
@@ -157,11 +157,12 @@ static void add_line(const char *file, const char *line, const char *mark) {
 
 static void add_user(const struct options *options) {
   char line[128], mark[32];
-  snprintf(mark, sizeof mark, ":%u:", (unsigned)options->uid);
-  snprintf(line, sizeof line, "sbx_user1051:x:%u:%u::/home/sbx_user1051:/sbin/nologin\n", (unsigned)options->uid, (unsigned)options->gid);
+  unsigned uid = options->uid, gid = options->gid;
+  snprintf(mark, sizeof mark, ":%u:", uid);
+  snprintf(line, sizeof line, "sbx_user1051:x:%u:%u::/home/sbx_user1051:/sbin/nologin\n", uid, gid);
   add_line("passwd", line, mark);
-  snprintf(mark, sizeof mark, ":%u:", (unsigned)options->gid);
-  snprintf(line, sizeof line, "sbx:x:%u:\n", (unsigned)options->gid);
+  snprintf(mark, sizeof mark, ":%u:", gid);
+  snprintf(line, sizeof line, "sbx:x:%u:\n", gid);
   add_line("group", line, mark);
 }
 
@@ -199,7 +200,8 @@ static bool make_read_only(void) {
 /* After everything else is read-only. */
 static bool add_tmp(const struct options *options, const char *source) {
   if (!source) {
-    if (mount("tmpfs", NEW "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700,size=" TMP_SIZE) != 0) return fail(errno, "tmpfs on /tmp");
+    const char *how = "mode=0700,size=" TMP_SIZE;
+    if (mount("tmpfs", NEW "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, how) != 0) return fail(errno, "tmpfs on /tmp");
   } else {
     char from[PATH_MAX];
     if (!join(from, OLD, source)) return false;

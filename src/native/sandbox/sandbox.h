@@ -94,8 +94,10 @@ bool set_limits(enum mode mode);
 /* refuse.c */
 bool refuse_calls(void);
 
-/* init.c: what the first process inside does; never returns. `go` ends when it may start, `error` takes one line, `status` an
- * int as of waitpid. */
+/*
+ * init.c: what the first process inside does; never returns. `go` gives a byte when it may start, `error` takes lines, until
+ * the command runs: `M` and what is missing, `E` and why it failed. `status` takes an int as of waitpid.
+ */
 _Noreturn void run_inside(const struct options *options, enum mode mode, int go, int error, int status);
 
 /* freeze.c */

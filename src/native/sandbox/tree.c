@@ -91,7 +91,8 @@ bool stop_tree(pid_t root, bool self) {
       /* Stopped already: by us, or by itself; that one is not ours to continue later. A zombie never runs. */
       if (strchr("TtZX", states[i])) continue;
       moving++;
-      if (kill(found[i], SIGSTOP) == 0 && !known(found[i]) && stopped_count < MAX_PROCESSES) stopped[stopped_count++] = found[i];
+      bool sent = kill(found[i], SIGSTOP) == 0;
+      if (sent && !known(found[i]) && stopped_count < MAX_PROCESSES) stopped[stopped_count++] = found[i];
     }
     if (moving == 0) return true;
     usleep(200); /* nothing tells when a signal has taken effect on a process that is not a child */

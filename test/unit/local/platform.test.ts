@@ -103,9 +103,9 @@ test('stop leaves nothing: no process, no cgroup, no file of a running cluster',
 });
 
 test('stop in the midst of an invocation', async () => {
-  const other = await bootFunctions([plain()]);
-  const open = failing(other.call({ do: 'hang' }));
-  await eventually('it has begun', () => processesOf('plain').length > 0);
+  const other = await bootFunctions([plain({ name: 'midst' })]);
+  const open = failing(other.call({ do: 'hang' }, 'midst'));
+  await eventually('it has begun', () => processesOf('midst').length > 0);
   await other.platform.stop();
   expect(await open).toBeInstanceOf(Object);
   expectNothingOf(other.stateDir);

@@ -9,6 +9,7 @@ beforeAll(async () => {
   booted = await bootFunctions([
     plain(),
     plain({ name: 'other' }),
+    plain({ name: 'still' }),
     plain({ name: 'two', reservedConcurrency: 2 }),
     plain({ name: 'small', memorySize: 128 }),
   ]);
@@ -136,17 +137,17 @@ test(
 );
 
 test('nothing moves between invocations, and all goes on with the next one', async () => {
-  await booted.call({ do: 'tick' });
+  await booted.call({ do: 'tick' }, 'still');
   const rest = () => new Promise((resolve) => setTimeout(resolve, 300));
-  const inside = processesOf('plain');
+  const inside = processesOf('still');
   expect(inside.length).toBeGreaterThanOrEqual(2);
   const cpu = () => inside.map(cpuTicks).reduce((sum, ticks) => sum + ticks, 0);
   const before = cpu();
   await rest();
   expect(cpu()).toBe(before);
-  const first = await booted.call({ do: 'ticks' });
+  const first = await booted.call({ do: 'ticks' }, 'still');
   await rest();
-  const second = await booted.call({ do: 'wait', ms: 100 }).then(() => booted.call({ do: 'ticks' }));
+  const second = await booted.call({ do: 'wait', ms: 100 }, 'still').then(() => booted.call({ do: 'ticks' }, 'still'));
   expect(second.own).toBeGreaterThan(first.own + 10);
   // Had they run for those 300 ms, it would be more.
   expect(second.own).toBeLessThan(first.own + 250);
