@@ -16,7 +16,7 @@
 #define IM_ENV_DIR "IMAGINARY_DIR"
 #define IM_TABLE_FILE "table"
 #define IM_SOCKETS_FILE "sockets"
-#define IM_SOCKETS_SIZE (2u * 1024 * 1024)
+#define IM_SOCKETS_SIZE (512u * 1024) /* reserved at every cold start: no larger than it has to be */
 #define IM_SHIM_SOCKET "shim.sock"
 
 #define IM_VERSION 1

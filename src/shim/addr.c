@@ -39,8 +39,7 @@ uint8_t addr_plain_form(int family) { return family == AF_INET6 ? IM_FORM_MAPPED
 
 socklen_t addr_write(const struct im_addr *from, struct sockaddr_storage *to) {
   if (from->form == IM_FORM_V4) {
-    struct sockaddr_in in = {
-        .sin_family = AF_INET, .sin_port = htons(from->port), .sin_addr.s_addr = htonl(from->ip)};
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(from->port), .sin_addr.s_addr = htonl(from->ip)};
     memcpy(to, &in, sizeof in);
     return sizeof in;
   }

@@ -108,8 +108,7 @@ static bool open_all(void) {
   if (!kept || libc_epoll_ctl(set.fd, EPOLL_CTL_ADD, wake_in.fd, &event) != 0) return false;
   event.events = 0;
   int questions = request_line();
-  return questions < 0 ||
-         (keep_move(questions, &line) && libc_epoll_ctl(set.fd, EPOLL_CTL_ADD, line.fd, &event) == 0);
+  return questions < 0 || (keep_move(questions, &line) && libc_epoll_ctl(set.fd, EPOLL_CTL_ADD, line.fd, &event) == 0);
 }
 
 bool helper_start(void) {

@@ -1,4 +1,6 @@
-/* How a hook is written: a function of another C name that is exported as libc's, so that no declaration is in the way. */
+/*
+ * How a hook is written: a function of another C name that is exported as libc's, so that no declaration is in the way.
+ */
 #ifndef IMAGINARY_HOOK_H
 #define IMAGINARY_HOOK_H
 

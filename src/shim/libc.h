@@ -28,8 +28,7 @@
   X(int, close, (int fd), (fd), -1) \
   X(int, dup2, (int from, int to), (from, to), -1) \
   X(int, dup3, (int from, int to, int flags), (from, to, flags), -1) \
-  X(int, getaddrinfo, \
-    (const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **result), \
+  X(int, getaddrinfo, (const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **result), \
     (name, service, hints, result), EAI_SYSTEM) \
   X(int, getnameinfo, \
     (const struct sockaddr *address, socklen_t size, char *host, socklen_t host_size, char *service, \

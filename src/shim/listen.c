@@ -13,8 +13,8 @@
 #include <stdbool.h>
 
 /*
- * Real ports for the ports below 1024, which no guest may bind on Lambda. Above the usual ephemeral range, and always the
- * same, so that a second bind of the port fails or shares (SO_REUSEPORT) as the kernel has it.
+ * Real ports for the ports below 1024, which no guest may bind on Lambda. Above the usual ephemeral range, and always
+ * the same, so that a second bind of the port fails or shares (SO_REUSEPORT) as the kernel has it.
  */
 #define LOW_PORTS 64512
 

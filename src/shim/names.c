@@ -15,8 +15,8 @@ static bool in_cluster(const char *name, struct im_place *place) {
 }
 
 /*
- * glibc frees ai_canonname by itself, so it must be allocated. musl names every address, asked or not, keeps the name in
- * the block of the addresses and never frees it alone, so it may point into the table, which stays mapped.
+ * glibc frees ai_canonname by itself, so it must be allocated. musl names every address, asked or not, keeps the name
+ * in the block of the addresses and never frees it alone, so it may point into the table, which stays mapped.
  */
 static void set_canonical_name(struct addrinfo *list, const char *name, int flags) {
 #ifdef __GLIBC__

@@ -61,9 +61,7 @@ static void release(struct im_pending *pending) {
   unused = pending;
 }
 
-static bool stands_at(const struct im_pending *pending, int fd) {
-  return fd >= 0 && keep_inode(fd) == pending->inode;
-}
+static bool stands_at(const struct im_pending *pending, int fd) { return fd >= 0 && keep_inode(fd) == pending->inode; }
 
 static struct im_pending *find(int fd) {
   for (struct im_pending *list = inbox; list; list = list->next)
@@ -134,8 +132,7 @@ static bool ask(struct im_pending *pending) {
   int ends[2];
   if (pending->reply.fd >= 0) return true; /* under way already */
   if (request_pair(ends) != 0) return false;
-  struct im_request request =
-      request_connect(sockets_cookie(pending->real.fd), &pending->to, pending->epoch, true);
+  struct im_request request = request_connect(sockets_cookie(pending->real.fd), &pending->to, pending->epoch, true);
   if (!keep_move(ends[0], &pending->reply)) {
     libc_close(ends[1]);
     return false;
@@ -193,8 +190,10 @@ int pending_start(int fd, const struct im_addr *to, uint64_t epoch, int reply) {
   if (pending) {
     pending->to = *to;
     pending->epoch = epoch;
-    if (reply < 0 || keep_move(reply, &pending->reply)) result = begin(pending, fd);
-    else discard(pending, -1);
+    if (reply < 0 || keep_move(reply, &pending->reply))
+      result = begin(pending, fd);
+    else
+      discard(pending, -1);
   } else if (reply >= 0)
     libc_close(reply);
   lock_leave(&signals);
@@ -251,7 +250,9 @@ struct im_pending *pending_take(void) {
   return pending;
 }
 
-struct im_pending *pending_first(void) { return active; }
+struct im_pending *pending_first(void) {
+  return active;
+}
 
 /* The socket takes over what the guest set at the placeholder meanwhile. */
 static void put_back(struct im_pending *pending, int fd) {

@@ -1,7 +1,8 @@
 /*
  * Connects that wait while the guest does something else. The guest's own socket is kept aside, a placeholder stands at
  * its descriptor; when the socket is connected or refused it is put back (the swap), then the waiters are woken.
- * hooks and connect.c start and look; helper.c does the waiting, progress.c the steps; they call the part below the line.
+ * hooks and connect.c start and look; helper.c does the waiting, progress.c the steps; they call the part below the
+ * line.
  */
 #ifndef IMAGINARY_PENDING_H
 #define IMAGINARY_PENDING_H
@@ -41,9 +42,9 @@ enum im_stage { IM_STAGE_NEW, IM_STAGE_ASKED, IM_STAGE_CONNECTING, IM_STAGE_RETI
 struct im_pending {
   struct im_pending *next, *previous;
   enum im_stage stage;
-  int fd;         /* the guest's number; -1: the guest gave it up */
-  ino_t inode;    /* of the placeholder's end at fd */
-  uint32_t id;    /* new for every use of this memory */
+  int fd;      /* the guest's number; -1: the guest gave it up */
+  ino_t inode; /* of the placeholder's end at fd */
+  uint32_t id; /* new for every use of this memory */
   struct im_kept real, waker;
   struct im_kept reply;  /* where the answer comes */
   struct im_kept unsent; /* what goes with the question, while the supervisor's queue is full */
@@ -76,8 +77,8 @@ void pending_free(struct im_pending *pending);
 bool pending_rest(void);
 
 /*
- * The guest has closed all descriptors it does not know, ours among them. What was pending cannot be completed: with its
- * waker closed each placeholder is hung up, which wakes whoever waits.
+ * The guest has closed all descriptors it does not know, ours among them. What was pending cannot be completed: with
+ * its waker closed each placeholder is hung up, which wakes whoever waits.
  */
 void pending_abandon(void);
 

@@ -1,6 +1,6 @@
 /*
- * What stands at a guest's descriptor while its connect is pending: one end of a stream socket pair whose send buffer is
- * full, so that it is neither readable nor writable nor in error, as a connecting socket is.
+ * What stands at a guest's descriptor while its connect is pending: one end of a stream socket pair whose send buffer
+ * is full, so that it is neither readable nor writable nor in error, as a connecting socket is.
  */
 #ifndef IMAGINARY_PLACEHOLDER_H
 #define IMAGINARY_PLACEHOLDER_H

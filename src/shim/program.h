@@ -1,6 +1,6 @@
 /*
- * Which of the shim's two builds a program needs: its C library is read from its file. Runs between fork and exec: on the
- * stack, without libc's memory.
+ * Which of the shim's two builds a program needs: its C library is read from its file. Runs between fork and exec: on
+ * the stack, without libc's memory.
  */
 #ifndef IMAGINARY_PROGRAM_H
 #define IMAGINARY_PROGRAM_H

@@ -45,8 +45,7 @@ static void fail(struct im_pending *pending, int error) {
 
 bool progress_send(struct im_pending *pending) {
   if (pending->stage == IM_STAGE_ASKED && keep_valid(&pending->unsent)) {
-    struct im_request request =
-        request_connect(sockets_cookie(pending->real.fd), &pending->to, pending->epoch, true);
+    struct im_request request = request_connect(sockets_cookie(pending->real.fd), &pending->to, pending->epoch, true);
     int line = helper_line(), result = line < 0 ? -ENOENT : request_send(line, &request, pending->unsent.fd, false);
     if (result == -EAGAIN) return false;
     if (result != 0) {

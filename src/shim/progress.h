@@ -1,4 +1,6 @@
-/* The steps of one pending connect: asked, answered, connecting, put back, retired. Called by helper.c, under the lock. */
+/*
+ * The steps of one pending connect: asked, answered, connecting, put back, retired. Called by helper.c, under the lock.
+ */
 #ifndef IMAGINARY_PROGRESS_H
 #define IMAGINARY_PROGRESS_H
 

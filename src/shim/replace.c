@@ -13,12 +13,14 @@
 /* What a guest may have set before it connects, and a new socket does not have by itself. */
 static const struct {
   int level, name;
-} options[] = {{SOL_SOCKET, SO_REUSEADDR},     {SOL_SOCKET, SO_REUSEPORT},      {SOL_SOCKET, SO_KEEPALIVE},
-               {SOL_SOCKET, SO_LINGER},        {SOL_SOCKET, SO_RCVTIMEO},       {SOL_SOCKET, SO_SNDTIMEO},
-               {SOL_SOCKET, SO_PRIORITY},      {SOL_SOCKET, SO_OOBINLINE},      {IPPROTO_TCP, TCP_NODELAY},
-               {IPPROTO_TCP, TCP_KEEPIDLE},    {IPPROTO_TCP, TCP_KEEPINTVL},    {IPPROTO_TCP, TCP_KEEPCNT},
-               {IPPROTO_TCP, TCP_USER_TIMEOUT}, {IPPROTO_TCP, TCP_SYNCNT},      {IPPROTO_TCP, TCP_QUICKACK},
-               {IPPROTO_IP, IP_TOS}};
+} options[] = {{SOL_SOCKET, SO_REUSEADDR},      {SOL_SOCKET, SO_REUSEPORT},
+               {SOL_SOCKET, SO_KEEPALIVE},      {SOL_SOCKET, SO_LINGER},
+               {SOL_SOCKET, SO_RCVTIMEO},       {SOL_SOCKET, SO_SNDTIMEO},
+               {SOL_SOCKET, SO_PRIORITY},       {SOL_SOCKET, SO_OOBINLINE},
+               {IPPROTO_TCP, TCP_NODELAY},      {IPPROTO_TCP, TCP_KEEPIDLE},
+               {IPPROTO_TCP, TCP_KEEPINTVL},    {IPPROTO_TCP, TCP_KEEPCNT},
+               {IPPROTO_TCP, TCP_USER_TIMEOUT}, {IPPROTO_TCP, TCP_SYNCNT},
+               {IPPROTO_TCP, TCP_QUICKACK},     {IPPROTO_IP, IP_TOS}};
 
 static void copy_options(int from, int to) {
   for (size_t i = 0; i < sizeof options / sizeof *options; i++) {

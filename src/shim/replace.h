@@ -1,6 +1,7 @@
 /*
  * Gives a descriptor another socket of the same kind. A socket that was bound to the wildcard stands at a face of this
- * host; if it then connects out of the cluster, the kernel refuses, and a socket bound as the guest said takes its place.
+ * host; if it then connects out of the cluster, the kernel refuses, and a socket bound as the guest said takes its
+ * place.
  */
 #ifndef IMAGINARY_REPLACE_H
 #define IMAGINARY_REPLACE_H

@@ -60,7 +60,8 @@ int request_send(int line, const struct im_request *request, int pass, bool wait
   struct iovec text = {&message, sizeof message};
   struct msghdr all = {.msg_iov = &text, .msg_iovlen = 1};
   if (pass >= 0) {
-    control.header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof pass), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    control.header =
+        (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof pass), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
     memcpy(CMSG_DATA(&control.header), &pass, sizeof pass);
     all.msg_control = &control;
     all.msg_controllen = sizeof control.space;

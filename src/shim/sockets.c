@@ -69,7 +69,8 @@ bool sockets_get(uint64_t cookie, struct im_socket *socket) {
           .flags = (uint8_t)flags,
           .error = (uint16_t)atomic_load_explicit(&slot->error, memory_order_relaxed),
           .local = {atomic_load_explicit(&slot->local_ip, memory_order_relaxed), (uint16_t)ports, flags >> 8 & 3},
-          .peer = {atomic_load_explicit(&slot->peer_ip, memory_order_relaxed), (uint16_t)(ports >> 16), flags >> 16 & 3}};
+          .peer = {atomic_load_explicit(&slot->peer_ip, memory_order_relaxed), (uint16_t)(ports >> 16),
+                   flags >> 16 & 3}};
       uint64_t owner = atomic_load_explicit(&slot->cookie, memory_order_relaxed);
       atomic_thread_fence(memory_order_acquire);
       if (atomic_load_explicit(&slot->seq, memory_order_relaxed) == seq) return owner == cookie;
@@ -80,8 +81,8 @@ bool sockets_get(uint64_t cookie, struct im_socket *socket) {
 
 static bool write_slot(struct slot *slot, uint64_t cookie, const struct im_socket *socket) {
   uint32_t seq = atomic_load_explicit(&slot->seq, memory_order_relaxed);
-  if (seq & 1 || !atomic_compare_exchange_strong_explicit(&slot->seq, &seq, seq + 1, memory_order_acquire,
-                                                          memory_order_relaxed))
+  if (seq & 1 ||
+      !atomic_compare_exchange_strong_explicit(&slot->seq, &seq, seq + 1, memory_order_acquire, memory_order_relaxed))
     return false;
   atomic_thread_fence(memory_order_release);
   uint32_t flags = socket->flags | (uint32_t)socket->local.form << 8 | (uint32_t)socket->peer.form << 16;

@@ -17,7 +17,8 @@
 /* A writer holds the seqlock for microseconds; after so many looks it is taken for dead. */
 #define LOOKS 20000
 
-/* Everything that a reader computes with is copied here when it is validated: the mapping may be written at any time. */
+/* Everything that a reader computes with is copied here when it is validated: the mapping may be written at any time.
+ */
 static struct {
   const uint32_t *seq, *ports_count;
   const struct im_host *hosts;
@@ -103,9 +104,7 @@ static bool read_ended(uint32_t seq, int *looks) {
   return __atomic_load_n(table.seq, __ATOMIC_RELAXED) == seq;
 }
 
-static const char *string_at(uint32_t offset) {
-  return offset < table.strings_size ? table.strings + offset : "";
-}
+static const char *string_at(uint32_t offset) { return offset < table.strings_size ? table.strings + offset : ""; }
 
 /* Copies host `index` as it was at one moment. A torn read that does not end is a host that must be asked for. */
 static void read_host(uint32_t index, struct im_place *place) {

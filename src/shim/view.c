@@ -56,8 +56,10 @@ static bool local_shown(int fd, const struct im_addr *real, struct im_addr *show
     struct sockaddr_storage other;
     socklen_t size = sizeof other;
     if (libc_getpeername(fd, (struct sockaddr *)&other, &size) != 0) return true;
-    if (by_arithmetic(fd, real, libc_getpeername, shown)) shown->port = socket.local.port;
-    else *shown = *real;
+    if (by_arithmetic(fd, real, libc_getpeername, shown))
+      shown->port = socket.local.port;
+    else
+      *shown = *real;
     return true;
   }
   if (!by_arithmetic(fd, real, libc_getpeername, shown)) return false;

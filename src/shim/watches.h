@@ -1,7 +1,7 @@
 /*
- * Per descriptor of this process: which epoll sets watch it, and whether a placeholder stands at it. Lock-free, no system
- * call, safe in signal handlers; what is remembered of a descriptor that was closed meanwhile is found out by the
- * EPOLL_CTL_DEL that comes before its use.
+ * Per descriptor of this process: which epoll sets watch it, and whether a placeholder stands at it. Lock-free, no
+ * system call, safe in signal handlers; what is remembered of a descriptor that was closed meanwhile is found out by
+ * the EPOLL_CTL_DEL that comes before its use.
  */
 #ifndef IMAGINARY_WATCHES_H
 #define IMAGINARY_WATCHES_H

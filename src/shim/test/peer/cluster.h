@@ -18,12 +18,12 @@ struct host {
   const char *name;
   uint32_t address;
   uint64_t epoch;
-  bool manual;   /* the state below was set by a command; else a host that listens is direct */
+  bool manual; /* the state below was set by a command; else a host that listens is direct */
   uint32_t state;
-  int error;     /* answer connects with this errno */
-  bool hold;     /* answer no connect */
-  bool settled;  /* refuse ports that are not listed */
-  char trouble;  /* 0; 's': close the reply socket unanswered; 'g': answer garbage */
+  int error;    /* answer connects with this errno */
+  bool hold;    /* answer no connect */
+  bool settled; /* refuse ports that are not listed */
+  char trouble; /* 0; 's': close the reply socket unanswered; 'g': answer garbage */
   struct port ports[MAX_PORTS];
   unsigned ports_count;
   struct im_table_header *table;

@@ -157,8 +157,8 @@ static void on_command(char *line) {
   sscanf(line, "%31s %63s %31s %31s", verb, name, value, more);
   struct host *host = by_name(name);
   if (!strcmp(verb, "stats")) {
-    printf("{\"connects\":%u,\"listens\":%u,\"stales\":%u,\"logs\":%u,\"waiting\":%u}\n", connects, listens, stales, logs,
-           count_waiting());
+    printf("{\"connects\":%u,\"listens\":%u,\"stales\":%u,\"logs\":%u,\"waiting\":%u}\n", connects, listens, stales,
+           logs, count_waiting());
     fflush(stdout);
     return;
   }

@@ -61,12 +61,11 @@ static inline struct sockaddr_in resolve(const char *name, int port) {
 }
 
 static inline struct sockaddr_in at(const char *ip, int port) {
-  return (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = inet_addr(ip)};
+  return (struct sockaddr_in){
+      .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = inet_addr(ip)};
 }
 
-static inline int connect_to(int fd, struct sockaddr_in to) {
-  return connect(fd, (struct sockaddr *)&to, sizeof to);
-}
+static inline int connect_to(int fd, struct sockaddr_in to) { return connect(fd, (struct sockaddr *)&to, sizeof to); }
 
 static inline int bind_to(int fd, struct sockaddr_in to) { return bind(fd, (struct sockaddr *)&to, sizeof to); }
 

@@ -1,6 +1,6 @@
 /*
- * corrupt TABLE SEED COUNT: damages copies of a table in COUNT ways and does everything that reads it in each, in a child of
- * its own. Whatever the table says, no child may die. `corrupt -` is the child.
+ * corrupt TABLE SEED COUNT: damages copies of a table in COUNT ways and does everything that reads it in each, in a
+ * child of its own. Whatever the table says, no child may die. `corrupt -` is the child.
  */
 #include "case.h"
 #include <resolv.h>
@@ -24,7 +24,8 @@ static int child(void) {
   for (int last = 0; last < 6; last++) {
     struct sockaddr_in to = at("100.64.1.0", 80);
     to.sin_addr.s_addr += htonl((uint32_t)last);
-    getnameinfo((struct sockaddr *)&to, sizeof to, host, sizeof host, 0, 0, NI_NUMERICSERV | (last > 3 ? NI_NUMERICHOST : 0));
+    getnameinfo((struct sockaddr *)&to, sizeof to, host, sizeof host, 0, 0,
+                NI_NUMERICSERV | (last > 3 ? NI_NUMERICHOST : 0));
     int fd = tcp(SOCK_NONBLOCK);
     connect_to(fd, to);
     close(fd);
@@ -61,8 +62,10 @@ int main(int argc, char **argv) {
       /* The header, whole words at its limits, or anything. */
       size_t at = (size_t)rand_r(&seed) % (kind == 3 ? 4096 : sizeof(struct im_table_header));
       static const uint32_t values[] = {0, 1, 3, 0x7fffffff, 0x80000000, 0xffffffff, 0xfffffff0, 128, 1u << 20};
-      if (kind == 1) copy[at] = (unsigned char)rand_r(&seed);
-      else words[at / 4] = values[(size_t)rand_r(&seed) % (sizeof values / sizeof *values)];
+      if (kind == 1)
+        copy[at] = (unsigned char)rand_r(&seed);
+      else
+        words[at / 4] = values[(size_t)rand_r(&seed) % (sizeof values / sizeof *values)];
     }
     FILE *out = fopen(path, "w");
     CHECK(fwrite(copy, 1, length, out) == length);

@@ -1,6 +1,6 @@
 /*
- * cost: what calls cost that are none of the shim's business, and connects that are. Prints `NAME NANOSECONDS` lines, the
- * median of many short runs. `cost HOST PORT` also connects there.
+ * cost: what calls cost that are none of the shim's business, and connects that are. Prints `NAME NANOSECONDS` lines,
+ * the median of many short runs. `cost HOST PORT` also connects there.
  */
 #include "case.h"
 
@@ -38,7 +38,8 @@ int main(int argc, char **argv) {
   MEASURE("getsockopt", 2000, CHECK(so_error(pair[0]) == 0));
   int on = 1;
   MEASURE("setsockopt", 2000, setsockopt(pair[0], SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on));
-  MEASURE("epoll_ctl pipe", 2000, (epoll_ctl(set, EPOLL_CTL_ADD, pair[0], &event), epoll_ctl(set, EPOLL_CTL_DEL, pair[0], 0)));
+  MEASURE("epoll_ctl pipe", 2000,
+          (epoll_ctl(set, EPOLL_CTL_ADD, pair[0], &event), epoll_ctl(set, EPOLL_CTL_DEL, pair[0], 0)));
   MEASURE("epoll_ctl modify", 2000, epoll_ctl(set, EPOLL_CTL_MOD, pair[1], &event));
   MEASURE("getsockname unix", 2000, (size = sizeof name, getsockname(pair[0], (struct sockaddr *)&name, &size)));
   MEASURE("connect udp", 2000, connect_to(udp, loop));
@@ -51,7 +52,8 @@ int main(int argc, char **argv) {
   int client = tcp(0);
   CHECK(connect_to(client, there) == 0);
   int server = accept(listener, 0, 0);
-  MEASURE("epoll_ctl tcp", 2000, (epoll_ctl(set, EPOLL_CTL_ADD, server, &event), epoll_ctl(set, EPOLL_CTL_DEL, server, 0)));
+  MEASURE("epoll_ctl tcp", 2000,
+          (epoll_ctl(set, EPOLL_CTL_ADD, server, &event), epoll_ctl(set, EPOLL_CTL_DEL, server, 0)));
   MEASURE("getsockname tcp", 2000, (size = sizeof name, getsockname(server, (struct sockaddr *)&name, &size)));
   MEASURE("getpeername tcp", 2000, (size = sizeof name, getpeername(server, (struct sockaddr *)&name, &size)));
   MEASURE("connect isconn", 2000, connect_to(client, there));

@@ -13,7 +13,8 @@ static long resident_kb(void) {
 int main(int argc, char **argv) {
   if (argc != 5) return 2;
   struct sockaddr_in to = resolve(argv[1], atoi(argv[2]));
-  int count = atoi(argv[3]), rounds = atoi(argv[4]), set = epoll_create1(EPOLL_CLOEXEC), descriptors = open_descriptors();
+  int count = atoi(argv[3]), rounds = atoi(argv[4]), set = epoll_create1(EPOLL_CLOEXEC),
+      descriptors = open_descriptors();
   long resident = 0;
   for (int round = 0; round < rounds; round++) {
     for (int i = 0; i < count; i++) {

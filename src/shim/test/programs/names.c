@@ -33,7 +33,8 @@ static void forward(void) {
   lookup("api", 0, tcp4, EAI_NONAME);
   lookup("api", "no-such-service", (struct addrinfo){.ai_socktype = SOCK_STREAM}, EAI_SERVICE);
   lookup("api", 0, (struct addrinfo){.ai_family = AF_INET6}, EAI_NODATA);
-  list = lookup("api", "80", (struct addrinfo){.ai_family = AF_INET6, .ai_socktype = SOCK_STREAM, .ai_flags = AI_V4MAPPED}, 0);
+  list = lookup("api", "80",
+                (struct addrinfo){.ai_family = AF_INET6, .ai_socktype = SOCK_STREAM, .ai_flags = AI_V4MAPPED}, 0);
   struct sockaddr_in6 *six = (struct sockaddr_in6 *)list->ai_addr;
   CHECK(six->sin6_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&six->sin6_addr) && six->sin6_addr.s6_addr[15] == 2);
   freeaddrinfo(list);
@@ -53,7 +54,8 @@ static void old_forward(void) {
   struct hostent *entry = gethostbyname("Node-3"), kept, *result;
   char text[64], buffer[512];
   int error = 0;
-  CHECK(entry && !strcmp(entry->h_name, "db") && !entry->h_aliases[0] && entry->h_length == 4 && !entry->h_addr_list[1]);
+  CHECK(entry && !strcmp(entry->h_name, "db") && !entry->h_aliases[0] && entry->h_length == 4 &&
+        !entry->h_addr_list[1]);
   CHECK(!strcmp(inet_ntop(AF_INET, entry->h_addr_list[0], text, sizeof text), "100.64.1.3"));
   CHECK(gethostbyname2("db", AF_INET));
   CHECK(!gethostbyname2("db", AF_INET6) && h_errno == NO_DATA);
@@ -74,7 +76,8 @@ static void backward(void) {
   char host[256], service[32], buffer[512];
   int error = 0;
   CHECK(entry && !strcmp(entry->h_name, "api"));
-  CHECK(gethostbyaddr_r(&address, sizeof address, AF_INET, &kept, buffer, sizeof buffer, &result, &error) == 0 && result);
+  CHECK(gethostbyaddr_r(&address, sizeof address, AF_INET, &kept, buffer, sizeof buffer, &result, &error) == 0 &&
+        result);
   CHECK(!strcmp(kept.h_name, "api"));
   CHECK(getnameinfo((struct sockaddr *)&name, sizeof name, host, sizeof host, service, sizeof service, 0) == 0);
   CHECK(!strcmp(host, "api") && !strcmp(service, "http"), "%s %s", host, service);

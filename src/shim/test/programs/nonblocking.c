@@ -1,7 +1,7 @@
 /*
- * nonblocking HOST PORT ERRNO [soon]: connects without blocking to a host that is not up and waits in every way there is,
- * all at the same time. Prints `pending` when all wait; then the connects are to end with ERRNO (0: connected). With
- * `soon` they may end before that.
+ * nonblocking HOST PORT ERRNO [soon]: connects without blocking to a host that is not up and waits in every way there
+ * is, all at the same time. Prints `pending` when all wait; then the connects are to end with ERRNO (0: connected).
+ * With `soon` they may end before that.
  */
 #include "case.h"
 

@@ -21,7 +21,9 @@ static bool is(int fd, int (*call)(int, struct sockaddr *, socklen_t *), const c
   char text[64];
   CHECK(call(fd, (struct sockaddr *)&name, &size) == 0 && size == sizeof name && name.sin6_family == AF_INET6);
   bool equal = !memcmp(&name.sin6_addr, &wanted.sin6_addr, 16) && (!port || name.sin6_port == wanted.sin6_port);
-  if (!equal) fprintf(stderr, "[%s]:%d is not [%s]:%d\n", inet_ntop(AF_INET6, &name.sin6_addr, text, sizeof text), ntohs(name.sin6_port), ip, port);
+  if (!equal)
+    fprintf(stderr, "[%s]:%d is not [%s]:%d\n", inet_ntop(AF_INET6, &name.sin6_addr, text, sizeof text),
+            ntohs(name.sin6_port), ip, port);
   return equal;
 }
 

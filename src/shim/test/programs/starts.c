@@ -1,6 +1,6 @@
 /*
- * starts HOSTNAME: starts itself in every way a program can, with an environment that has lost the shim. Each child says
- * whether it is a guest still. `starts - KIND` is the child.
+ * starts HOSTNAME: starts itself in every way a program can, with an environment that has lost the shim. Each child
+ * says whether it is a guest still. `starts - KIND` is the child.
  */
 #include "case.h"
 #include <spawn.h>
@@ -18,8 +18,8 @@ static int child(const char *wanted) {
 }
 
 enum { EXECVE, EXECV, EXECVP, EXECVPE, EXECL, EXECLP, EXECLE, FEXECVE, SPAWN, SPAWNP, KINDS };
-static const char *const kinds[KINDS] = {"execve", "execv",   "execvp",      "execvpe",      "execl",  "execlp",
-                                         "execle", "fexecve", "posix_spawn", "posix_spawnp"};
+static const char *const kinds[KINDS] = {"execve", "execv",  "execvp",  "execvpe",     "execl",
+                                         "execlp", "execle", "fexecve", "posix_spawn", "posix_spawnp"};
 
 static void start(int kind) {
   char *arguments[] = {"starts", "-", (char *)(uintptr_t)hostname, 0}, *clean[] = {"PATH=/bin:/usr/bin", "KEPT=yes", 0};
