@@ -8,7 +8,7 @@
 export const RUN_DIR_ENV = 'IMAGINARY_DIR';
 export const TABLE_FILE = 'table';
 export const SOCKETS_FILE = 'sockets';
-export const SOCKETS_SIZE = 2 * 1024 * 1024;
+export const SOCKETS_SIZE = 512 * 1024;
 export const SHIM_SOCKET = 'shim.sock';
 
 export const ABI_VERSION = 1;
