@@ -13,7 +13,7 @@
 
 #define WAYS 8u
 
-/* One slot, written under its own sequence lock. A writer killed half-way leaves it odd: lost, one of 65,536. */
+/* One slot, written under its own sequence lock. A writer killed half-way leaves it odd: lost, one of 16,384. */
 struct slot {
   _Atomic uint32_t seq;
   _Atomic uint32_t flags; /* flags | form of local << 8 | form of peer << 16 */
