@@ -2,7 +2,7 @@
  * The one place that configures the project. Generated files (package.json, tsconfig*.json, biome.jsonc, .gitignore,
  * .github/…) are never edited by hand: change this file and run `npx projen`.
  */
-import { awscdk, JsonFile, javascript, typescript } from 'projen';
+import { awscdk, JsonFile, JsonPatch, javascript, typescript } from 'projen';
 
 const { IndentStyle, PresetConfig, QuoteStyle } = javascript.biome_config;
 
@@ -231,5 +231,10 @@ bench.exec('tsx bench/main.ts', { receiveArgs: true });
 // The other languages need their own toolchains: the release workflow packages them, one job each.
 project.packageTask.reset();
 project.packageTask.spawn(project.tasks.tryFind('package:js')!);
+
+// --- release ---------------------------------------------------------------------------------------------------------
+// The registry is npm's configuration, not the project's.
+const release = project.tryFindObjectFile('.github/workflows/release.yml')!;
+release.patch(JsonPatch.remove('/jobs/release_npm/steps/9/env/NPM_REGISTRY'));
 
 project.synth();

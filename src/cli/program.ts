@@ -4,11 +4,6 @@
  */
 import { Command, InvalidArgumentError, Option } from 'commander';
 
-export interface CommonOptions {
-  readonly state?: string;
-  readonly json?: boolean;
-}
-
 const STATE = 'state directory of the cluster (default: the nearest .imaginary, from here upwards)';
 const JSON_LINES = 'print JSON, one object per line';
 

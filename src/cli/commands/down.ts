@@ -1,7 +1,7 @@
 import { cleanLeftovers, isPlatformRunning, type PlatformInfo, readPlatform } from '../../local';
 import { CliError } from '../errors';
+import type { CommonOptions } from '../options';
 import { outputTo } from '../output';
-import type { CommonOptions } from '../program';
 import { display, stateDirectory } from '../state';
 import { progressLine } from '../terminal';
 

@@ -1,7 +1,7 @@
 import type { ClusterEvent } from '../../runtime/protocol/frames';
 import { clusterEvents } from '../operator';
+import type { CommonOptions } from '../options';
 import { outputTo } from '../output';
-import type { CommonOptions } from '../program';
 import { findHost, runningCluster } from '../state';
 import { clock, type Paint, painter } from '../terminal';
 

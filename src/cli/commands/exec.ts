@@ -7,8 +7,8 @@ import { startClient } from '../../runtime/supervisor/client';
 import { ProgramError } from '../../runtime/supervisor/program';
 import { CliError, EXIT, reportOf } from '../errors';
 import { explain } from '../operator';
+import type { CommonOptions } from '../options';
 import { packageFile } from '../package';
-import type { CommonOptions } from '../program';
 import { findHost, type RunningCluster, runningCluster, secretFor } from '../state';
 
 interface ExecOptions extends CommonOptions {

@@ -4,8 +4,8 @@ import { StringDecoder } from 'node:string_decoder';
 import { isPlatformRunning, readPlatform } from '../../local';
 import { CliError } from '../errors';
 import { logText, parseLogLine } from '../log-line';
+import type { CommonOptions } from '../options';
 import { type Output, outputTo } from '../output';
-import type { CommonOptions } from '../program';
 import { display, findHost, readManifestFile, stateDirectory } from '../state';
 import { painter } from '../terminal';
 

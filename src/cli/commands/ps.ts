@@ -1,8 +1,8 @@
 import type { ClusterStatus } from '../../runtime/protocol/frames';
 import type { HostState } from '../../runtime/protocol/location';
 import { clusterStatus } from '../operator';
+import type { CommonOptions } from '../options';
 import { outputTo } from '../output';
-import type { CommonOptions } from '../program';
 import { runningCluster } from '../state';
 import { duration, type Paint, painter, table } from '../terminal';
 

@@ -5,8 +5,8 @@ import { isPlatformRunning, type PlatformInfo, readPlatform } from '../../local'
 import { type Application, findApplication, synthesize } from '../application';
 import { type BootOptions, boot, interruption, keep } from '../boot';
 import { CliError } from '../errors';
+import type { CommonOptions } from '../options';
 import { outputTo } from '../output';
-import type { CommonOptions } from '../program';
 import { DAEMON_LOG, display, readManifestFile, STATE_FOLDER } from '../state';
 import { clock, duration, type Paint, painter, progressLine, table } from '../terminal';
 import type { DaemonMessage } from './daemon';
