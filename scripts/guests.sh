@@ -39,10 +39,19 @@ redis-cli              : redis-tools   : test/e2e (redis, life cycle)
 wrk                    : wrk           : test/e2e (wrk)
 gcc                    : gcc           : test/unit/shim (sanitizers)
 /usr/include/stdio.h   : libc6-dev     : test/unit/shim (sanitizers)
+valgrind               : valgrind      : test/unit/shim (sanitizers)
 cmake                  : cmake         : test/e2e (aws-lambda-ric)
 g++                    : g++           : test/e2e (aws-lambda-ric)
 make                   : make          : test/e2e (aws-lambda-ric)
 xz                     : xz-utils      : test/e2e (aws-lambda-ric)
+'
+  table+="
+/lib/ld-musl-$(uname -m).so.1 : musl : test/unit/shim (musl)
+"
+  # The other architecture's shim runs where this one is emulated.
+  [ "$(uname -m)" != x86_64 ] || table+='
+qemu-aarch64-static    : qemu-user-static : test/unit/shim (arm64)
+/usr/aarch64-linux-gnu/lib/libc.so.6 : libc6-arm64-cross : test/unit/shim (arm64)
 '
 fi
 

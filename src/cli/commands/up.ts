@@ -1,4 +1,5 @@
 import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { isPlatformRunning, type PlatformInfo, readPlatform } from '../../local';
@@ -93,6 +94,8 @@ async function inBackground(options: BootOptions): Promise<PlatformInfo> {
       });
     });
     if (message.type === 'ready') return message.info;
+    // Nothing is left running when the user reads why.
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
     const { code, message: text, next, exitCode } = message.error;
     throw new CliError(code, text, { next, exitCode });
   } finally {
