@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -93,15 +93,18 @@ async function run(
   env: Record<string, string>,
 ): Promise<[number | null, NodeJS.Signals | null]> {
   const [program, ...args] = command;
-  const child = spawn(program, args, { stdio: 'inherit', env });
+  let child: ChildProcess | undefined;
   const forward = (signal: NodeJS.Signals) => {
-    if (!(process.stdin.isTTY && FROM_TERMINAL.includes(signal))) child.kill(signal);
+    if (!(process.stdin.isTTY && FROM_TERMINAL.includes(signal))) child?.kill(signal);
   };
+  // Before the command: it may say that it is ready, and be sent a signal for it, before `spawn` has returned.
   for (const signal of PASSED_ON) process.on(signal, forward);
   try {
+    const started = spawn(program, args, { stdio: 'inherit', env });
+    child = started;
     return await new Promise((done, fail) => {
-      child.once('error', fail);
-      child.once('exit', (...end) => done(end));
+      started.once('error', fail);
+      started.once('exit', (...end) => done(end));
     });
   } finally {
     for (const signal of PASSED_ON) process.off(signal, forward);
