@@ -160,7 +160,7 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
     if (phase.state !== 'allocating') return;
     // It is up, and it listens nowhere: whoever waits for a port has a deadline of their own.
     if (phase.incarnation) return run(host, phase.incarnation, { listening: false });
-    const why = host.lifeline && !host.lifeline.sending ? ': its function could not be started (429)' : '';
+    const why = host.lifeline?.throttled ? ': its function could not be started (429)' : '';
     fail(host, 'ETIMEDOUT', `did not join within ${host.entry.allocationTimeout} ms${why}`);
   };
 

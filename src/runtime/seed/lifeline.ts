@@ -10,6 +10,8 @@ export interface Lifeline {
   readonly action: Invocation['action'];
   /** A request is on its way: the function may be running. False: waiting before the next try. */
   readonly sending: boolean;
+  /** The last try that was answered was answered with 429. */
+  readonly throttled: boolean;
   /** Resolves when the invocation has ended, after `onEnd`. */
   readonly ended: Promise<void>;
   /** No further try. A request that is on its way goes on, and `onEnd` tells its end; else `onEnd` is not called. */
@@ -44,6 +46,7 @@ export function openLifeline(options: LifelineOptions): Lifeline {
   const abandoned = new AbortController();
   const stopped = new AbortController();
   let sending = false;
+  let throttled = false;
 
   const once = async (invoke: Invoke): Promise<InvokeOutcome> => {
     const request = new AbortController();
@@ -75,6 +78,7 @@ export function openLifeline(options: LifelineOptions): Lifeline {
       const began = performance.now();
       const outcome = await once(invoke);
       if (abandoned.signal.aborted) return;
+      throttled = outcome.kind === 'throttled';
       if (outcome.kind === 'throttled') {
         options.onThrottled(outcome.reason, attempt);
         await pause(delay * (0.5 + Math.random() / 2), stopped.signal);
@@ -96,6 +100,9 @@ export function openLifeline(options: LifelineOptions): Lifeline {
     action: invocation.action,
     get sending() {
       return sending;
+    },
+    get throttled() {
+      return throttled;
     },
     ended: run(),
     giveUp: () => stopped.abort(),
