@@ -2,7 +2,8 @@
 import { bootCluster, type TestCluster } from '../support/cluster';
 
 const python = '/usr/bin/python3';
-const SCRIPT = `cat /etc/hostname /proc/sys/kernel/hostname /srv/www/page.txt
+const SCRIPT = `#!/bin/sh
+cat /etc/hostname /proc/sys/kernel/hostname /srv/www/page.txt
 cd /srv/www && cat page.txt
 exec ${python} -m http.server 8000 --directory /srv/www
 `;
@@ -14,7 +15,8 @@ beforeAll(async () => {
       {
         name: 'files',
         aliases: ['shelf'],
-        command: ['sh', '/srv/www/start.sh'],
+        command: ['/srv/www/start.sh'],
+        workingDirectory: '/srv/www',
         remappedFiles: { '/srv/www': '/var/task', '/etc/one.conf': '/var/task/page.txt' },
       },
       { name: 'plain', command: [python, '-m', 'http.server', '8000', '--directory', '/etc'] },

@@ -42,6 +42,14 @@ export function hostsText(identity: Identity, machine: string): string {
   return `# The imaginary cluster ${cluster}\n${lines.join('')}# This machine\n${machine}`;
 }
 
+/** Where a path is, by the remaps of a host's manifest. */
+export function remapped(path: string, own: Readonly<Record<string, string>>): string {
+  const beneath = Object.keys(own).filter((from) => path === from || path.startsWith(`${from}/`));
+  if (beneath.length === 0) return path;
+  const from = beneath.reduce((longest, next) => (next.length > longest.length ? next : longest));
+  return own[from] + path.slice(from.length);
+}
+
 function readOr(path: string, otherwise: string): string {
   try {
     return readFileSync(path, 'utf8');

@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { hostsText, writeRemaps } from '../../../src/runtime/supervisor/remaps';
+import { hostsText, remapped, writeRemaps } from '../../../src/runtime/supervisor/remaps';
 
 const web = { name: 'web', address: '100.64.0.2', aliases: ['www'], nodeId: 1 };
 const api = { name: 'api', address: '100.64.0.3', aliases: [], nodeId: 2 };
@@ -51,4 +51,19 @@ test("what a host adds is added, and wins; the machine's file may be missing", (
   writeRemaps(folder, identity, { '/etc/hosts': '/var/task/hosts' }, machine);
   expect(pairs()['/etc/hosts']).toBe('/var/task/hosts');
   expect(readFileSync(hosts, 'utf8')).toContain('10.0.0.1 other\n');
+});
+
+test('the longest remap of a path is its own', () => {
+  const own = { '/a': '/one', '/a/b': '/two', '/a/b/c': '/three' };
+  const paths = ['/a', '/a/x', '/a/b', '/a/b/x', '/a/b/c', '/ab', '/', 'a/b'];
+  expect(paths.map((path) => remapped(path, own))).toEqual([
+    '/one',
+    '/one/x',
+    '/two',
+    '/two/x',
+    '/three',
+    '/ab',
+    '/',
+    'a/b',
+  ]);
 });
