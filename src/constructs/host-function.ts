@@ -199,6 +199,8 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
     if (!workingDirectory.startsWith('/')) {
       check.refuse(this, `workingDirectory is '${workingDirectory}'; allowed: an absolute path, like '/var/task'`);
     }
+    const remappedFiles = { ...props.remappedFiles };
+    check.checkRemappedFiles(this, remappedFiles);
     const memorySize = props.memorySize ?? D.memorySize;
     check.checkWhole(this, 'memorySize', memorySize, 128, 10_240, 'MB');
     const ms = (prop: keyof HostOptions & keyof typeof D, low: number, high?: number) =>
@@ -212,6 +214,7 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
       functionName: this.functionName,
       command: [...props.command],
       workingDirectory,
+      remappedFiles,
       memorySize,
       timeout: ms('timeout', 1_000, 900_000),
       idleTimeout: ms('idleTimeout', 100),

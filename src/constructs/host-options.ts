@@ -40,6 +40,15 @@ export interface HostOptions {
   readonly workingDirectory?: string;
 
   /**
+   * Files and directories that the guest finds at other paths than where they are, because it insists on those paths:
+   * `{ '/etc/app': '/var/task/etc/app' }`. A directory is remapped with everything beneath it. Both are absolute paths. The host's
+   * own `/etc/hosts` and `/etc/hostname` are remapped without being named; an entry for one of them wins.
+   *
+   * @default - only `/etc/hosts` and `/etc/hostname`
+   */
+  readonly remappedFiles?: { [path: string]: string };
+
+  /**
    * Memory in MB, 128 to 10,240. CPU comes with it: one vCPU per 1,769 MB.
    *
    * @default 1769

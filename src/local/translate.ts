@@ -19,6 +19,9 @@ export function translateManifest(
     return {
       ...host,
       workingDirectory: translate(host.workingDirectory),
+      remappedFiles: Object.fromEntries(
+        Object.entries(host.remappedFiles).map(([path, target]) => [path, translate(target)]),
+      ),
       ...(host.command ? { command: host.command.map(translate) } : {}),
       environment: Object.fromEntries(
         Object.entries(host.environment).map(([name, value]) => [name, translate(value)]),

@@ -19,6 +19,11 @@ export interface ManifestHost {
   readonly environment: Readonly<Record<string, string>>;
   /** Where the guest starts; the function's code is at `/var/task`. */
   readonly workingDirectory: string;
+  /**
+   * Paths that are somewhere else in truth, each with everything beneath it: what a guest names, and where that is. Absolute
+   * and without `.` or `..`, at most 64.
+   */
+  readonly remappedFiles: Readonly<Record<string, string>>;
   /** MB of memory, 128-10240. */
   readonly memorySize: number;
   /** Function timeout, 1,000-900,000. */

@@ -40,6 +40,18 @@ const hostName = v.pipe(
 const ADDRESS_RULE = "an IPv4 address inside the cluster's cidr";
 const FUNCTION_NAME_RULE = '1-64 letters, digits, hyphens or underscores';
 const CIDR_RULE = "an IPv4 block from /16 to /28 with no host bits set, like '100.64.0.0/16'";
+export const REMAPPED_PATH_RULE =
+  "an absolute path to something beneath '/', of at most 1,024 characters, without '.', '..', '//' or a slash at its end";
+/** At most this many on a host; the shim has room for these and for the cluster's own. */
+export const MOST_REMAPPED_FILES = 64;
+export function isRemappedPath(path: string): boolean {
+  return /^(\/(?!\.{1,2}(\/|$))[^/\0]+)+$/.test(path) && path.length <= 1_024;
+}
+/** A target beneath its own path could never be named itself. */
+export function isInside(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(`${folder}/`);
+}
+const remappedPath = v.pipe(text(REMAPPED_PATH_RULE), v.check(isRemappedPath, REMAPPED_PATH_RULE));
 const YEAR = 365 * 86_400_000;
 
 const hostSchema = v.strictObject({
@@ -67,6 +79,17 @@ const hostSchema = v.strictObject({
     {},
   ),
   workingDirectory: v.optional(v.pipe(cString, v.startsWith('/', 'an absolute path')), D.workingDirectory),
+  remappedFiles: v.optional(
+    v.pipe(
+      v.record(remappedPath, remappedPath, 'paths and where they are, both strings'),
+      v.check((files) => Object.keys(files).length <= MOST_REMAPPED_FILES, `at most ${MOST_REMAPPED_FILES} paths`),
+      v.check(
+        (files) => Object.entries(files).every(([path, target]) => !isInside(target, path)),
+        'paths that are remapped to places outside of themselves',
+      ),
+    ),
+    {},
+  ),
   memorySize: v.optional(integer(128, 10_240, 'a whole number of MB'), D.memorySize),
   timeout: v.optional(integer(1_000, 900_000, 'a whole number of milliseconds'), D.timeout),
   idleTimeout: v.optional(integer(100, YEAR, 'a whole number of milliseconds'), D.idleTimeout),

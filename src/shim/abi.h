@@ -7,6 +7,8 @@
  *   table      written by the supervisor, mapped read-only by every guest (names, locations, ports)
  *   sockets    created zeroed by the supervisor, mapped read-write by every guest; its content is the shim's own
  *   shim.sock  Unix datagram socket of the supervisor
+ *   files      remapped files, read by every guest when it starts: IM_FILES_MAGIC, then pairs `path`, `where it really is`,
+ *              each text ended by a NUL; absolute paths without `.`, `..` and double slashes
  */
 #ifndef IMAGINARY_ABI_H
 #define IMAGINARY_ABI_H
@@ -18,6 +20,9 @@
 #define IM_SOCKETS_FILE "sockets"
 #define IM_SOCKETS_SIZE (512u * 1024) /* reserved at every cold start: no larger than it has to be */
 #define IM_SHIM_SOCKET "shim.sock"
+#define IM_FILES_FILE "files"
+#define IM_FILES_MAGIC "imaginary files 1"
+#define IM_FILES_MOST 128u
 
 #define IM_VERSION 1
 

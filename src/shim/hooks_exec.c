@@ -1,18 +1,27 @@
 #include "environment.h"
+#include "files.h"
 #include "hook.h"
 #include "program.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
+#include <string.h>
 #include <unistd.h>
 
 HOOK(int, execve, (const char *path, char *const argv[], char *const envp[])) {
-  IM_ENVIRONMENT(complete, envp, program_library(path))
-  return libc_execve(path, argv, complete);
+  IM_FILE(real, AT_FDCWD, path)
+  IM_ENVIRONMENT(complete, envp, program_library(real))
+  return libc_execve(real, argv, complete);
 }
 
 HOOK(int, execv, (const char *path, char *const argv[])) { return hook_execve(path, argv, environ); }
 
+/* A name without a slash is looked for in PATH, and is no path. */
+static const char *named(const char *file) { return file && strchr(file, '/') ? file : 0; }
+
 HOOK(int, execvpe, (const char *file, char *const argv[], char *const envp[])) {
+  IM_FILE(real, AT_FDCWD, named(file))
+  if (real) file = real;
   IM_ENVIRONMENT(complete, envp, program_library_found(file))
   return libc_execvpe(file, argv, complete);
 }
@@ -25,8 +34,9 @@ HOOK(int, fexecve, (int fd, char *const argv[], char *const envp[])) {
 }
 
 HOOK(int, execveat, (int dir, const char *path, char *const argv[], char *const envp[], int flags)) {
-  IM_ENVIRONMENT(complete, envp, program_library_at(dir, path))
-  return libc_execveat(dir, path, argv, complete, flags);
+  IM_FILE(real, dir, path)
+  IM_ENVIRONMENT(complete, envp, program_library_at(dir, real))
+  return libc_execveat(dir, real, argv, complete, flags);
 }
 
 static size_t count_arguments(const char *first, va_list rest) {
@@ -68,13 +78,16 @@ HOOK(int, execle, (const char *path, const char *first, ...)) {
 HOOK(int, posix_spawn,
      (pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
       char *const argv[], char *const envp[])) {
-  IM_ENVIRONMENT(complete, envp, program_library(path))
-  return libc_posix_spawn(pid, path, actions, attributes, argv, complete);
+  IM_FILE(real, AT_FDCWD, path)
+  IM_ENVIRONMENT(complete, envp, program_library(real))
+  return libc_posix_spawn(pid, real, actions, attributes, argv, complete);
 }
 
 HOOK(int, posix_spawnp,
      (pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
       char *const argv[], char *const envp[])) {
+  IM_FILE(real, AT_FDCWD, named(file))
+  if (real) file = real;
   IM_ENVIRONMENT(complete, envp, program_library_found(file))
   return libc_posix_spawnp(pid, file, actions, attributes, argv, complete);
 }

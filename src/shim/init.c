@@ -1,5 +1,6 @@
 #include "init.h"
 
+#include "files.h"
 #include "libc.h"
 #include "pending.h"
 #include "program.h"
@@ -46,6 +47,7 @@ static bool start(void) {
     return false;
   }
   sockets_open(directory);
+  files_open(directory);
   Dl_info self;
   if (dladdr((void *)(uintptr_t)&im_active, &self)) copy(library, self.dli_fname);
   program_start(library);

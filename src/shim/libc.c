@@ -1,4 +1,5 @@
 #include "libc.h"
+#include "libc_files.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -23,7 +24,20 @@
     return found.call arguments; \
   }
 IM_LIBC_FUNCTIONS(IM_DEFINE)
+IM_LIBC_FILE_FUNCTIONS(IM_DEFINE)
+
+/* The one that returns nothing. */
+void libc_freeifaddrs(struct ifaddrs *list) {
+  union {
+    void *pointer;
+    void (*call)(struct ifaddrs *);
+  } found = {dlsym(RTLD_NEXT, "freeifaddrs")};
+  if (found.pointer) found.call(list);
+}
 
 #define IM_RESOLVE(type, name, parameters, arguments, missing) \
   atomic_store_explicit(&at_##name, dlsym(RTLD_NEXT, #name), memory_order_relaxed);
-void libc_resolve(void) { IM_LIBC_FUNCTIONS(IM_RESOLVE) }
+void libc_resolve(void) {
+  IM_LIBC_FUNCTIONS(IM_RESOLVE)
+  IM_LIBC_FILE_FUNCTIONS(IM_RESOLVE)
+}

@@ -10,6 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What libc says of a name of /etc/hosts that has addresses of the other family only. */
+#ifdef __GLIBC__
+#define NO_SUCH_FAMILY EAI_NONAME
+#else
+#define NO_SUCH_FAMILY EAI_NODATA
+#endif
+
 static bool in_cluster(const char *name, struct im_place *place) {
   return name && im_active() && table_find_name(name, place);
 }
@@ -37,12 +44,18 @@ int names_getaddrinfo(const char *name, const char *service, const struct addrin
   if (hints) numeric = *hints;
   if (numeric.ai_flags & AI_NUMERICHOST || !in_cluster(name, &place))
     return libc_getaddrinfo(name, service, hints, result);
-  if (numeric.ai_family == AF_INET6 && !(numeric.ai_flags & AI_V4MAPPED)) return EAI_NODATA;
+  /* Every host has an address, and none has one of IPv6. What is wrong besides is said first, as libc does it. */
+  bool none = numeric.ai_family == AF_INET6 && !(numeric.ai_flags & AI_V4MAPPED);
+  if (none) numeric.ai_family = AF_INET;
   uint32_t address = htonl(place.address);
   inet_ntop(AF_INET, &address, text, sizeof text);
   /* libc makes the list from the address, so that all its memory is libc's own. */
   numeric.ai_flags = (numeric.ai_flags & ~AI_ADDRCONFIG) | AI_NUMERICHOST;
   int error = libc_getaddrinfo(text, service, &numeric, result);
+  if (error == 0 && none) {
+    freeaddrinfo(*result);
+    return NO_SUCH_FAMILY;
+  }
   if (error == 0) set_canonical_name(*result, place.name, numeric.ai_flags);
   return error;
 }

@@ -2,6 +2,7 @@
 
 #include "init.h"
 #include "libc.h"
+#include "libc_files.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -32,10 +33,10 @@ void program_start(const char *library) {
   if (!slash || folder + sizeof OTHER_BUILD > sizeof other) return;
   memcpy(other, library, folder);
   memcpy(other + folder, OTHER_BUILD, sizeof OTHER_BUILD);
-  if (access(other, R_OK) != 0) other[0] = 0;
+  if (libc_access(other, R_OK) != 0) other[0] = 0;
 }
 
-static int open_program(int directory, const char *path) { return openat(directory, path, O_RDONLY | O_CLOEXEC); }
+static int open_program(int directory, const char *path) { return libc_openat(directory, path, O_RDONLY | O_CLOEXEC, 0); }
 
 /* The dynamic loader that the file names; false: not an ELF program of this machine, or none named. */
 static bool loader_of(int fd, char *loader, size_t size) {
@@ -111,7 +112,7 @@ const char *program_library_found(const char *file) {
       if (folder) path[folder] = '/';
       memcpy(path + folder + (folder ? 1 : 0), file, name);
       int saved = errno;
-      bool there = access(path, X_OK) == 0;
+      bool there = libc_access(path, X_OK) == 0;
       errno = saved;
       if (there) return program_library(path);
     }

@@ -1,6 +1,7 @@
 #include "request.h"
 
 #include "init.h"
+#include "libc_files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +30,7 @@ static bool supervisor_address(struct sockaddr_un *to, int *folder) {
     snprintf(to->sun_path, sizeof to->sun_path, "%.90s/" IM_SHIM_SOCKET, directory);
     return true;
   }
-  *folder = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  *folder = libc_open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
   if (*folder < 0) return false;
   snprintf(to->sun_path, sizeof to->sun_path, "/proc/self/fd/%d/" IM_SHIM_SOCKET, *folder);
   return true;

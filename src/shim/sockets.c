@@ -1,6 +1,7 @@
 #include "sockets.h"
 
 #include "abi.h"
+#include "libc_files.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -32,7 +33,7 @@ void sockets_open(const char *directory) {
   struct stat status;
   void *map = MAP_FAILED;
   snprintf(path, sizeof path, "%s/" IM_SOCKETS_FILE, directory);
-  int fd = open(path, O_RDWR | O_CLOEXEC);
+  int fd = libc_open(path, O_RDWR | O_CLOEXEC, 0);
   if (fd >= 0) {
     if (fstat(fd, &status) == 0 && status.st_size >= (off_t)IM_SOCKETS_SIZE)
       map = mmap(0, IM_SOCKETS_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

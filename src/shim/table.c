@@ -1,6 +1,7 @@
 #include "table.h"
 
 #include "libc.h"
+#include "libc_files.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -71,7 +72,7 @@ bool table_open(const char *directory) {
   char path[PATH_MAX + 16];
   struct stat status;
   snprintf(path, sizeof path, "%s/" IM_TABLE_FILE, directory);
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  int fd = libc_open(path, O_RDONLY | O_CLOEXEC, 0);
   if (fd < 0) return false;
   void *map = MAP_FAILED;
   if (fstat(fd, &status) == 0 && status.st_size >= (off_t)sizeof(struct im_table_header) &&

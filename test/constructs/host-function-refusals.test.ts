@@ -117,6 +117,36 @@ describe('what cannot work is refused', () => {
       'workingDirectory is known only at deployment',
     ],
     [
+      'a relative path to remap',
+      'api',
+      { remappedFiles: { 'etc/app': '/var/task/app' } },
+      "remappedFiles names 'etc/app'; allowed: an absolute path to something beneath '/'",
+    ],
+    [
+      'a remap to a path with dots',
+      'api',
+      { remappedFiles: { '/etc/app': '/var/task/../app' } },
+      "remappedFiles['/etc/app'] is '/var/task/../app'; allowed: an absolute path",
+    ],
+    [
+      'a remap into itself',
+      'api',
+      { remappedFiles: { '/etc/app': '/etc/app' } },
+      "remappedFiles['/etc/app'] is '/etc/app', which is inside of the path itself",
+    ],
+    [
+      'a remap known at deployment',
+      'api',
+      { remappedFiles: { '/etc/app': token } },
+      "remappedFiles['/etc/app'] is known only at deployment",
+    ],
+    [
+      'too many remaps',
+      'api',
+      { remappedFiles: Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`/etc/${i}`, '/tmp'])) },
+      'remappedFiles has 65 paths; allowed: at most 64',
+    ],
+    [
       'an address outside the block',
       'api',
       { address: '10.0.0.1' },

@@ -8,7 +8,11 @@ import {
   HOST_NAME_PATTERN,
   HOST_NAME_RULE,
   hostRange,
+  isInside,
+  isRemappedPath,
+  MOST_REMAPPED_FILES,
   parseAddress,
+  REMAPPED_PATH_RULE,
   RESERVED_NAME_PATTERN,
 } from '../../manifest';
 
@@ -55,6 +59,27 @@ export function checkCommand(scope: Construct, command: readonly string[]): void
   command.forEach((word, i) => {
     requireKnown(scope, `command[${i}]`, word, `pass the value in 'environment' and read it from there`);
   });
+}
+
+export function checkRemappedFiles(scope: Construct, files: { [path: string]: string }): void {
+  requireKnown(scope, 'remappedFiles', files, 'give it as literal strings');
+  const entries = Object.entries(files);
+  if (entries.length > MOST_REMAPPED_FILES) {
+    refuse(
+      scope,
+      `remappedFiles has ${entries.length} paths; allowed: at most ${MOST_REMAPPED_FILES}; remap directories`,
+    );
+  }
+  for (const [path, target] of entries) {
+    const prop = `remappedFiles['${path}']`;
+    requireKnown(scope, `a path of remappedFiles`, path, 'give it as a literal string');
+    requireKnown(scope, prop, target, 'give it as a literal string');
+    if (!isRemappedPath(path)) refuse(scope, `remappedFiles names '${path}'; allowed: ${REMAPPED_PATH_RULE}`);
+    if (!isRemappedPath(target)) refuse(scope, `${prop} is '${target}'; allowed: ${REMAPPED_PATH_RULE}`);
+    if (isInside(target, path)) {
+      refuse(scope, `${prop} is '${target}', which is inside of the path itself; put the files elsewhere`);
+    }
+  }
 }
 
 export function checkWhole(

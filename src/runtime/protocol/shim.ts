@@ -10,6 +10,11 @@ export const TABLE_FILE = 'table';
 export const SOCKETS_FILE = 'sockets';
 export const SOCKETS_SIZE = 512 * 1024;
 export const SHIM_SOCKET = 'shim.sock';
+export const FILES_FILE = 'files';
+/** First text of that file; pairs of texts follow, each ended by a NUL: a path, and where it really is. */
+export const FILES_MAGIC = 'imaginary files 1';
+/** The shim reads no more pairs than these. */
+export const FILES_MOST = 128;
 
 export const ABI_VERSION = 1;
 export const REQUEST_MAGIC = 0x51524d49;

@@ -140,7 +140,7 @@ export function layoutTable(spec: TableSpec): TableLayout {
 }
 
 /** Every name that resolves to a host. */
-function namesOf(entry: DirectoryEntry, cluster: string): string[] {
+export function namesOf(entry: DirectoryEntry, cluster: string): string[] {
   const plain = [entry.name, ...entry.aliases];
   return [...plain, ...plain.map((name) => `${name}.${cluster}`), `node-${entry.nodeId}`].map((n) => n.toLowerCase());
 }

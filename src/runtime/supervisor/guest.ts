@@ -11,9 +11,10 @@ import { findShim, GUEST_ENV, guestEnvironment, underShim } from './environment'
 import { forwardLines, type Stream, type Write } from './log';
 import { type GuestProcess, type GuestProcesses, trackGuests } from './processes';
 import { inspectCommand, ProgramError } from './program';
+import { remapped } from './remaps';
 
 export interface GuestOptions {
-  readonly host: Pick<ManifestHost, 'name' | 'command' | 'environment' | 'workingDirectory'>;
+  readonly host: Pick<ManifestHost, 'name' | 'command' | 'environment' | 'workingDirectory' | 'remappedFiles'>;
   readonly runDir: string;
   readonly native: Pick<NativeAddon, 'pipe' | 'spawn'>;
   /** What the function process has. */
@@ -55,10 +56,15 @@ const OUTPUT_LIMIT = 500;
 export function startGuest(options: GuestOptions): Guest {
   const { host, runDir, native, write } = options;
   const command = host.command ?? [];
-  const cwd = host.workingDirectory;
+  // The guest's program and its directory may be remapped themselves, and nothing is under the shim yet that would know.
+  const cwd = remapped(host.workingDirectory, host.remappedFiles);
   if (!existsSync(cwd)) throw new ProgramError('not-found', cwd, 'there is no such working directory');
   const environment = guestEnvironment(host.name, host.environment, options.environment);
-  const program = inspectCommand(command, environment.PATH, cwd);
+  const program = inspectCommand(
+    command.map((word, i) => (i === 0 ? remapped(word, host.remappedFiles) : word)),
+    environment.PATH,
+    cwd,
+  );
   const mark = randomBytes(8).toString('hex');
   const env = underShim({ ...environment, [GUEST_ENV]: mark }, runDir, findShim(program.libc, options.shimDir));
   const processes = trackGuests({

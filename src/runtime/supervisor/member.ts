@@ -11,6 +11,7 @@ import { type Asks, createAsks } from './asks';
 import { createListeners, type Listeners, publicPorts } from './listeners';
 import { type Locations, type OwnPort, openLocations } from './locations';
 import type { Log } from './log';
+import { writeRemaps } from './remaps';
 import type { RunDir } from './run-dir';
 import { openShimService, type ShimService } from './shim-service';
 
@@ -49,6 +50,7 @@ export function createMember(options: MemberOptions): Member {
   const addresses = flat === undefined ? [] : [flatAddress(flat, self), flatAddress(flat + 1, self)];
   let session: Pick<Session, 'ask' | 'ports'> | undefined;
 
+  writeRemaps(runDir.path, welcome, welcome.host?.remappedFiles ?? {});
   const locations = openLocations(
     { cluster: welcome.cluster, cidr: welcome.cidr, self: welcome.self, directory: welcome.directory, flat },
     runDir.mapTable,

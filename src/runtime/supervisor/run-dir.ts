@@ -2,7 +2,8 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { NativeAddon } from '../../native';
-import { SHIM_SOCKET, SOCKETS_FILE, SOCKETS_SIZE, TABLE_FILE } from '../protocol/shim';
+import { FILES_FILE, SHIM_SOCKET, SOCKETS_FILE, SOCKETS_SIZE, TABLE_FILE } from '../protocol/shim';
+import { HOSTNAME_FILE, HOSTS_FILE } from './remaps';
 
 export interface RunDir {
   readonly path: string;
@@ -14,7 +15,9 @@ export interface RunDir {
 
 /** Makes the directory, and in it what does not depend on the cluster. What an earlier supervisor left is replaced. */
 export function openRunDir(path: string, native: Pick<NativeAddon, 'mapFile'>): RunDir {
-  const files = [TABLE_FILE, SOCKETS_FILE, SHIM_SOCKET].map((name) => join(path, name));
+  const files = [TABLE_FILE, SOCKETS_FILE, SHIM_SOCKET, FILES_FILE, HOSTS_FILE, HOSTNAME_FILE].map((name) =>
+    join(path, name),
+  );
   const remove = () => {
     for (const file of files) rmSync(file, { force: true });
   };

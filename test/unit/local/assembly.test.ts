@@ -165,6 +165,7 @@ test('a manifest for a machine without file systems of its own names real folder
       workingDirectory: '/var/task/www',
       command: ['/opt/bin/tool', '--conf=/var/task/tool.conf:/var/task', '/srv/var/task', '/var/tasks'],
       environment: { ROOT: '/var/task' },
+      remappedFiles: { '/var/task/etc': '/tmp/etc', '/etc/app': '/var/task/app' },
     },
   ];
   const fn = { ...readManifest(write('m.json', manifest())).functions[0], code: '/code/$&' };
@@ -173,5 +174,6 @@ test('a manifest for a machine without file systems of its own names real folder
     workingDirectory: '/code/$&/www',
     command: ['/layers/1/bin/tool', '--conf=/code/$&/tool.conf:/code/$&', '/srv/var/task', '/var/tasks'],
     environment: { ROOT: '/code/$&' },
+    remappedFiles: { '/var/task/etc': '/tmp/etc', '/etc/app': '/code/$&/app' },
   });
 });

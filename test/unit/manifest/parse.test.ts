@@ -29,6 +29,7 @@ test('defaults are filled in, from an object and from text', () => {
         kind: 'function',
         aliases: [],
         environment: {},
+        remappedFiles: {},
         ...{
           workingDirectory,
           memorySize,
@@ -54,6 +55,9 @@ test('a cluster may have no hosts, and a host instance needs neither function no
 
 const MS = 'a whole number of milliseconds';
 const NAME = '1-63 lower-case letters, digits or hyphens, starting and ending with a letter or digit';
+const PATH_RULE =
+  "an absolute path to something beneath '/', of at most 1,024 characters, without '.', '..', '//' or a slash at its end";
+const MANY_FILES = Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`/etc/${i}`, '/x']));
 const CIDR = "an IPv4 block from /16 to /28 with no host bits set, like '100.64.0.0/16'";
 
 test.each<[string, unknown, string]>([
@@ -145,6 +149,26 @@ test.each<[string, unknown, string]>([
     'a relative folder',
     withHost({ workingDirectory: 'app' }),
     `hosts.0.workingDirectory: is "app" on host 'api'; allowed: an absolute path`,
+  ],
+  ...['etc/app', '/', '/etc/', '/etc//app', '/etc/./app', '/etc/..', '/a\0'].map((path): [string, unknown, string] => [
+    `remapped to ${JSON.stringify(path)}`,
+    withHost({ remappedFiles: { '/etc/app': path } }),
+    `hosts.0.remappedFiles./etc/app: is ${JSON.stringify(path)} on host 'api'; allowed: ${PATH_RULE}`,
+  ]),
+  [
+    'a remapped path that is relative',
+    withHost({ remappedFiles: { app: '/var/task/app' } }),
+    `hosts.0.remappedFiles.app: is "app" on host 'api'; allowed: ${PATH_RULE}`,
+  ],
+  [
+    'a path remapped into itself',
+    withHost({ remappedFiles: { '/etc/app': '/etc/app/real' } }),
+    `hosts.0.remappedFiles: is {"/etc/app":"/etc/app/real"} on host 'api'; allowed: paths that are remapped to places outside of themselves`,
+  ],
+  [
+    'too many remapped paths',
+    withHost({ remappedFiles: MANY_FILES }),
+    `hosts.0.remappedFiles: is ${JSON.stringify(MANY_FILES).slice(0, 100)}… on host 'api'; allowed: at most 64 paths`,
   ],
   [
     'aliases that are no list',

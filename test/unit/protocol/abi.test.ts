@@ -31,6 +31,7 @@ const numbers: Record<string, number> = {
   IM_REQUEST_MAGIC: shim.REQUEST_MAGIC,
   IM_REPLY_MAGIC: shim.REPLY_MAGIC,
   IM_SOCKETS_SIZE: shim.SOCKETS_SIZE,
+  IM_FILES_MOST: shim.FILES_MOST,
   IM_ASK: table.HOST_STATE.ask,
   IM_DIRECT: table.HOST_STATE.direct,
   IM_SCOPE_ANY: shim.SCOPES.indexOf('any'),
@@ -48,6 +49,8 @@ const strings: Record<string, string> = {
   IM_TABLE_FILE: shim.TABLE_FILE,
   IM_SOCKETS_FILE: shim.SOCKETS_FILE,
   IM_SHIM_SOCKET: shim.SHIM_SOCKET,
+  IM_FILES_FILE: shim.FILES_FILE,
+  IM_FILES_MAGIC: shim.FILES_MAGIC,
 };
 
 /** What we believe, as the C program prints it. */

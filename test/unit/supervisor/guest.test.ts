@@ -30,7 +30,7 @@ afterEach(async () => {
 
 function start(command: readonly string[], environment = {}, workingDirectory = '/'): Guest {
   const guest = startGuest({
-    host: { name: 'web', command, environment, workingDirectory },
+    host: { name: 'web', command, environment, workingDirectory, remappedFiles: { '/no/such/place': '/usr/bin' } },
     runDir,
     native: loadNative(),
     environment: { PATH: '/usr/bin:/bin', AWS_SECRET_ACCESS_KEY: 'secret' },
@@ -130,6 +130,12 @@ test('stop: SIGKILL reaches what ignores SIGTERM, and what has left the session 
   expect(performance.now() - start).toBeGreaterThan(190);
   expect(pids.map(isAlive)).toEqual([false, false]);
   expect(guest.processes.list()).toEqual([]);
+});
+
+test('a program and a directory may be remapped', async () => {
+  const guest = start(['/no/such/place/pwd', '-P'], {}, '/no/such/place');
+  expect(await guest.exited).toEqual({ exitCode: 0, signal: null });
+  expect(output('stdout')).toEqual(['/usr/bin']);
 });
 
 test('a first process that ends well leaves a daemon: the guest has ended when the daemon has', async () => {

@@ -3,6 +3,8 @@
  * the median of many short runs. `cost HOST PORT` also connects there.
  */
 #include "case.h"
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
 
 #define RUNS 41
 
@@ -43,6 +45,14 @@ int main(int argc, char **argv) {
   MEASURE("epoll_ctl modify", 2000, epoll_ctl(set, EPOLL_CTL_MOD, pair[1], &event));
   MEASURE("getsockname unix", 2000, (size = sizeof name, getsockname(pair[0], (struct sockaddr *)&name, &size)));
   MEASURE("connect udp", 2000, connect_to(udp, loop));
+  struct stat status;
+  MEASURE("open", 2000, close(open("/dev/null", O_RDONLY)));
+  MEASURE("open below /etc", 2000, close(open("/etc/passwd", O_RDONLY)));
+  MEASURE("stat", 2000, stat("/usr/lib/os-release", &status));
+  MEASURE("stat of nothing", 2000, stat("/usr/local/lib/python3.11/dist-packages/some/package/of/many/parts/__init__.py", &status));
+  MEASURE("access relative", 2000, access("some/where/below", F_OK));
+  MEASURE("ioctl", 2000, ioctl(pair[0], FIONREAD, &status));
+  MEASURE("syscall", 2000, syscall(SYS_getppid));
   MEASURE("gethostname", 2000, gethostname(host, sizeof host));
 
   /* A TCP connection that is not of the cluster: 127.1.2.3 is nobody's. */

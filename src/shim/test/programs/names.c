@@ -32,7 +32,11 @@ static void forward(void) {
   tcp4.ai_flags = AI_NUMERICHOST;
   lookup("api", 0, tcp4, EAI_NONAME);
   lookup("api", "no-such-service", (struct addrinfo){.ai_socktype = SOCK_STREAM}, EAI_SERVICE);
+#ifdef __GLIBC__
+  lookup("api", 0, (struct addrinfo){.ai_family = AF_INET6}, EAI_NONAME);
+#else
   lookup("api", 0, (struct addrinfo){.ai_family = AF_INET6}, EAI_NODATA);
+#endif
   list = lookup("api", "80",
                 (struct addrinfo){.ai_family = AF_INET6, .ai_socktype = SOCK_STREAM, .ai_flags = AI_V4MAPPED}, 0);
   struct sockaddr_in6 *six = (struct sockaddr_in6 *)list->ai_addr;
@@ -83,6 +87,9 @@ static void backward(void) {
   CHECK(!strcmp(host, "api") && !strcmp(service, "http"), "%s %s", host, service);
   CHECK(getnameinfo((struct sockaddr *)&name, sizeof name, host, sizeof host, 0, 0, NI_NUMERICHOST) == 0);
   CHECK(!strcmp(host, "100.64.1.2"));
+  struct sockaddr_in6 six = {.sin6_family = AF_INET6};
+  CHECK(inet_pton(AF_INET6, "::ffff:100.64.1.2", &six.sin6_addr) == 1);
+  CHECK(getnameinfo((struct sockaddr *)&six, sizeof six, host, sizeof host, 0, 0, 0) == 0 && !strcmp(host, "api"));
   CHECK(getnameinfo((struct sockaddr *)&name, sizeof name, host, 3, 0, 0, 0) == EAI_OVERFLOW);
   CHECK(getnameinfo((struct sockaddr *)&name, sizeof name, host, sizeof host, 0, 0, NI_NAMEREQD) == 0);
 }
