@@ -202,15 +202,16 @@ project.addGitIgnore('.jsii.tabl.json');
 project.npmignore?.exclude('.jsii.tabl.json');
 
 // --- test ------------------------------------------------------------------------------------------------------------
-const jest = (...args: string[]) => `jest --ci --json ${args.join(' ')}`;
+// A run that ends early must not pass for one that is done: it has written no report then.
+const jest = (projects: string, report: string, ...args: string[]) =>
+  `jest --ci --json --selectProjects ${projects} --outputFile test-reports/${report}.json ${args.join(' ')} $@ && ` +
+  `test -s test-reports/${report}.json`;
 const unit = project.addTask('test:unit', { description: 'Unit tests and construct tests', receiveArgs: true });
-unit.exec(jest('--selectProjects unit constructs --outputFile test-reports/jest-unit.json'), { receiveArgs: true });
+unit.exec(jest('unit constructs', 'jest-unit', '--maxWorkers 2'));
 const integ = project.addTask('test:integ', { description: 'Verify the integration test snapshots, offline' });
 integ.exec('tsx scripts/integ.ts');
 const e2e = project.addTask('test:e2e', { description: 'End-to-end tests with real guests', receiveArgs: true });
-e2e.exec(jest('--selectProjects e2e --runInBand --outputFile test-reports/jest-e2e.json'), {
-  receiveArgs: true,
-});
+e2e.exec(jest('e2e', 'jest-e2e', '--runInBand'));
 
 project.testTask.reset();
 project.testTask.exec('rm -rf test-reports && mkdir -p test-reports');
