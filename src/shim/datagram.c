@@ -243,13 +243,20 @@ int datagram_connect(int fd, const struct im_addr *to) {
   return 0;
 }
 
+bool datagram_connected(int fd, const struct im_addr *peer) {
+  struct im_socket socket;
+  if (sockets_get(sockets_cookie(fd), &socket) && socket.flags & IM_HAS_PEER && socket.peer.ip == peer->ip &&
+      socket.peer.port == peer->port && datagram_is(fd))
+    return true;
+  atomic_store_explicit(&connected[fd].peer, 0, memory_order_relaxed);
+  return false;
+}
+
 void datagram_follow(int fd, const struct im_addr *peer, const struct im_route *route) {
   uint64_t real = packed(route->real, route->real_port, peer->form);
-  struct im_socket socket;
   if (!route->real || atomic_load_explicit(&connected[fd].real, memory_order_relaxed) == real) return;
-  if (sockets_get(sockets_cookie(fd), &socket) && socket.flags & IM_HAS_PEER && socket.peer.ip == peer->ip &&
-      socket.peer.port == peer->port)
-    connect_at(fd, peer, route);
+  if (!datagram_connected(fd, peer)) return;
+  connect_at(fd, peer, route);
   atomic_store_explicit(&connected[fd].real, real, memory_order_relaxed);
 }
 

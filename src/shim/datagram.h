@@ -31,6 +31,9 @@ void datagram_release(int fd);
 /* Whom fd was connected to by this process: false for all other sockets, at the price of one load. */
 bool datagram_peer(int fd, struct im_addr *peer);
 
+/* Whether that still is so: the number may have been used again. Forgets it if not. */
+bool datagram_connected(int fd, const struct im_addr *peer);
+
 /* Connects again after the location has changed. */
 void datagram_follow(int fd, const struct im_addr *peer, const struct im_route *route);
 

@@ -138,12 +138,6 @@ static ssize_t send_outside(int fd, const struct msghdr *guests, int flags) {
   return libc_sendmsg(fd, &message, flags);
 }
 
-static bool is_ours(int fd, const struct im_addr *peer) {
-  struct im_socket socket;
-  return sockets_get(sockets_cookie(fd), &socket) && socket.flags & IM_HAS_PEER && socket.peer.ip == peer->ip &&
-         socket.peer.port == peer->port && datagram_is(fd);
-}
-
 /*
  * Before a connected socket sends: whether its peer is not up, so that the supervisor must send. `held` is the result then.
  * All sockets that no process of ours connected to the cluster come out of here at once.
@@ -153,7 +147,7 @@ static bool hold_connected(int fd, const struct iovec *parts, size_t count, int 
   if (!datagram_peer(fd, &peer) || !im_active()) return false;
   int saved = errno;
   struct im_route route = datagram_route(&peer);
-  bool holds = route.kind == IM_ROUTE_ASK && is_ours(fd, &peer);
+  bool holds = route.kind == IM_ROUTE_ASK && datagram_connected(fd, &peer);
   if (route.kind == IM_ROUTE_DIRECT) sockets_traffic();
   if (!holds) datagram_follow(fd, &peer, &route);
   errno = saved;
