@@ -27,7 +27,7 @@ test('a datagram allocates; its port is another one than that of a listener', as
 
 test('a port that nobody has told about: where it would be, once the UDP ports are settled', async () => {
   cluster = await bootCluster([{ name: 'stats' }]);
-  let settle = () => undefined as void;
+  let settle: () => void = () => undefined;
   cluster.host('stats', async (invocation) => {
     const host = await cluster.supervise(invocation);
     host.session.ports([udp(8_125)], false, false);
