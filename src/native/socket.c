@@ -22,7 +22,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define MAX_MESSAGE 65536
+#define MAX_MESSAGE 66048 /* a request with the largest UDP datagram behind it */
 #define MAX_DESCRIPTORS 16
 #define MAX_PENDING 1024
 

@@ -29,6 +29,7 @@ bool im_export(napi_env env, napi_value exports, const char *name, napi_callback
 /* The functions themselves. */
 napi_value im_open_shim_socket(napi_env env, napi_callback_info info);
 napi_value im_reply(napi_env env, napi_callback_info info);
+napi_value im_send_datagram(napi_env env, napi_callback_info info);
 napi_value im_close_descriptor(napi_env env, napi_callback_info info);
 napi_value im_map_file(napi_env env, napi_callback_info info);
 napi_value im_pipe(napi_env env, napi_callback_info info);

@@ -24,6 +24,9 @@
 #define IM_FILES_MAGIC "imaginary files 1"
 #define IM_FILES_MOST 128u
 
+/* In the sockets file: a uint32_t that guests count up with every datagram from or to another host. */
+#define IM_TRAFFIC_OFFSET (IM_SOCKETS_SIZE - 64u)
+
 #define IM_VERSION 1
 
 /* ---- table ---- */
@@ -81,23 +84,31 @@ struct im_port { /* 16 bytes: a listening port of a host (of this one too) */
 #define IM_SCOPE_ANY 0u      /* listens on the wildcard address */
 #define IM_SCOPE_HOST 1u     /* listens on the host's virtual address only */
 #define IM_SCOPE_LOOPBACK 2u /* listens on loopback only: not for other hosts */
+#define IM_SCOPE_DATAGRAM 4u /* added to one of the above: a UDP port, told when it is bound. Absent: TCP */
+
+/*
+ * Real ports for the ports below 1024, which no guest may bind on Lambda. Above the usual ephemeral range, and always the
+ * same, so that a second bind of the port fails or shares as the kernel has it, and that a datagram finds a port that is
+ * not listed.
+ */
+#define IM_LOW_PORTS 64512u
 
 /* ---- datagrams ---- */
 #define IM_REQUEST_MAGIC 0x51524d49u /* "IMRQ" */
 #define IM_REPLY_MAGIC 0x50524d49u   /* "IMRP" */
 
 /* Ancillary data of a request: one descriptor, the end of a socket pair on which the reply is expected. */
-struct im_request { /* 64 bytes; IM_OP_LOG: text follows */
+struct im_request { /* 64 bytes; IM_OP_LOG: text follows, IM_OP_DATAGRAM: what is to be sent */
   uint32_t magic;
   uint16_t version;
   uint16_t op;
   uint32_t pid;
   uint32_t flags;
   uint64_t cookie;    /* SO_COOKIE of the guest's socket */
-  uint32_t address;   /* CONNECT: virtual address of the destination */
-  uint16_t port;      /* CONNECT: destination port. LISTEN: port as the guest knows it */
+  uint32_t address;   /* CONNECT, DATAGRAM: virtual address of the destination */
+  uint16_t port;      /* CONNECT, DATAGRAM: destination port. LISTEN: port as the guest knows it */
   uint16_t real_port; /* LISTEN: the port that is really bound */
-  uint32_t real;      /* LISTEN: the address that is really bound */
+  uint32_t real;      /* LISTEN: the address that is really bound. DATAGRAM: the source address; 0: any */
   uint32_t scope;     /* LISTEN: IM_SCOPE_* */
   uint64_t epoch;     /* STALE: the epoch the shim connected to */
   uint32_t reserved[4];
@@ -106,6 +117,8 @@ struct im_request { /* 64 bytes; IM_OP_LOG: text follows */
 #define IM_OP_LISTEN 2  /* reply when the table lists the port */
 #define IM_OP_STALE 3   /* no reply: a direct connect to `address`:`port` failed, or its location changed meanwhile */
 #define IM_OP_LOG 4     /* no reply: a line for the host's log */
+/* No reply: to be sent from the guest's own socket, which comes along in place of the reply's, when its destination is up. */
+#define IM_OP_DATAGRAM 5
 #define IM_FLAG_NONBLOCK 1u /* CONNECT: no thread of the guest waits */
 
 struct im_reply { /* 32 bytes */

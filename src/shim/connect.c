@@ -1,5 +1,6 @@
 #include "connect.h"
 
+#include "datagram.h"
 #include "faces.h"
 #include "init.h"
 #include "pending.h"
@@ -60,7 +61,7 @@ static struct im_addr real_address(const struct im_addr *to, uint32_t real, uint
 }
 
 /* Fails where the guest has bound the socket itself, and that is right. */
-static void bind_source(int fd, const struct im_addr *to, uint32_t source) {
+void connect_bind_source(int fd, const struct im_addr *to, uint32_t source) {
   struct sockaddr_storage address;
   struct im_addr from = real_address(to, source, 0);
   int on = 1;
@@ -69,7 +70,7 @@ static void bind_source(int fd, const struct im_addr *to, uint32_t source) {
   libc_bind(fd, (struct sockaddr *)&address, size);
 }
 
-static void remember_peer(int fd, const struct im_addr *to) {
+void connect_remember_peer(int fd, const struct im_addr *to) {
   struct im_socket socket = {0};
   uint64_t cookie = sockets_cookie(fd);
   sockets_get(cookie, &socket);
@@ -81,8 +82,8 @@ static void remember_peer(int fd, const struct im_addr *to) {
 int connect_real(int fd, const struct im_addr *to, uint32_t real, uint16_t real_port, uint32_t source) {
   struct sockaddr_storage address;
   struct im_addr there = real_address(to, real, real_port);
-  if (source) bind_source(fd, to, source);
-  if (!faces_flat() || real_port != to->port || to->form >= IM_FORM_V6_ANY) remember_peer(fd, to);
+  if (source) connect_bind_source(fd, to, source);
+  if (!faces_flat() || real_port != to->port || to->form >= IM_FORM_V6_ANY) connect_remember_peer(fd, to);
   socklen_t size = addr_write(&there, &address);
   return libc_connect(fd, (struct sockaddr *)&address, size);
 }
@@ -225,13 +226,17 @@ static int outside(int fd, const struct sockaddr *address, socklen_t size) {
 
 int connect_socket(int fd, const struct sockaddr *address, socklen_t size) {
   struct im_addr to;
-  if (!im_active() || !addr_read(address, size, &to)) return libc_connect(fd, address, size);
+  if (!im_active()) return libc_connect(fd, address, size);
+  datagram_release(fd);
+  if (!addr_read(address, size, &to)) return libc_connect(fd, address, size);
   struct im_route route = route_find(&to);
   struct im_guard guard;
   int saved = errno, real, result;
   if (route.kind == IM_ROUTE_NATIVE) return outside(fd, address, size);
   if (!is_tcp(fd)) {
+    bool datagrams = datagram_is(fd);
     errno = saved;
+    if (datagrams) return datagram_connect(fd, &to);
     if (!pending_enter(fd, &real, &guard)) return libc_connect(fd, address, size);
     pending_leave(&guard);
     return failed(EALREADY);

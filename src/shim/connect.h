@@ -8,6 +8,12 @@
 
 int connect_socket(int fd, const struct sockaddr *to, socklen_t size);
 
+/* Binds an address of ours, the port being chosen by connect. Fails where the guest has bound the socket itself. */
+void connect_bind_source(int fd, const struct im_addr *to, uint32_t source);
+
+/* What getpeername is to show. */
+void connect_remember_peer(int fd, const struct im_addr *to);
+
 /* libc's connect to where `to` really is, and remembers `to` where arithmetic could not tell it. */
 int connect_real(int fd, const struct im_addr *to, uint32_t real, uint16_t real_port, uint32_t source);
 

@@ -129,7 +129,7 @@ bool helper_start(void) {
   return started;
 }
 
-void helper_wake(void) { (void)send(wake_out.fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT); }
+void helper_wake(void) { (void)libc_send(wake_out.fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT); }
 
 /* An epoll set has no inode of its own; but only ours knows our own socket. */
 bool helper_alive(void) {

@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
+#include <time.h>
 
 /* X(return type, name, parameters, arguments, what a call returns when this libc has no such function) */
 #define IM_LIBC_FUNCTIONS(X) \
@@ -24,6 +25,21 @@
     -1) \
   X(int, setsockopt, (int fd, int level, int option, const void *value, socklen_t size), \
     (fd, level, option, value, size), -1) \
+  X(ssize_t, send, (int fd, const void *data, size_t size, int flags), (fd, data, size, flags), -1) \
+  X(ssize_t, sendto, \
+    (int fd, const void *data, size_t size, int flags, const struct sockaddr *to, socklen_t to_size), \
+    (fd, data, size, flags, to, to_size), -1) \
+  X(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags), -1) \
+  X(int, sendmmsg, (int fd, struct mmsghdr *messages, unsigned count, int flags), (fd, messages, count, flags), -1) \
+  X(ssize_t, recvfrom, \
+    (int fd, void *data, size_t size, int flags, struct sockaddr *from, socklen_t *from_size), \
+    (fd, data, size, flags, from, from_size), -1) \
+  X(ssize_t, __recvfrom_chk, \
+    (int fd, void *data, size_t size, size_t room, int flags, struct sockaddr *from, socklen_t *from_size), \
+    (fd, data, size, room, flags, from, from_size), -1) \
+  X(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags), (fd, message, flags), -1) \
+  X(int, recvmmsg, (int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout), \
+    (fd, messages, count, flags, timeout), -1) \
   X(int, epoll_ctl, (int set, int op, int fd, struct epoll_event *event), (set, op, fd, event), -1) \
   X(int, close, (int fd), (fd), -1) \
   X(int, dup2, (int from, int to), (from, to), -1) \

@@ -1,6 +1,7 @@
 #include "listen.h"
 
 #include "addr.h"
+#include "datagram.h"
 #include "faces.h"
 #include "init.h"
 #include "pending.h"
@@ -12,11 +13,7 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 
-/*
- * Real ports for the ports below 1024, which no guest may bind on Lambda. Above the usual ephemeral range, and always
- * the same, so that a second bind of the port fails or shares (SO_REUSEPORT) as the kernel has it.
- */
-#define LOW_PORTS 64512
+#define LOW_PORTS IM_LOW_PORTS
 
 /* How long listen() waits for the table to list the port. */
 #define ANNOUNCE_MS 5000
@@ -56,7 +53,7 @@ static int bind_port(int fd, uint8_t form, uint32_t real, const struct im_addr *
   if (to->port && table_find_port(self, to->port, scopes, &listed) && listed.real == real) port = listed.real_port;
   int result = bind_at(fd, form, real, port);
   /* Taken by another port of ours that had to move there. */
-  if (result != 0 && errno == EADDRINUSE && table_find_real_port(self, real, port, &listed) && listed.port != to->port)
+  if (result != 0 && errno == EADDRINUSE && table_find_real_port(self, real, port, IM_SCOPES_STREAM, &listed) && listed.port != to->port)
     result = bind_at(fd, form, real, 0);
   return result;
 }
@@ -78,8 +75,9 @@ int listen_bind(int fd, const struct sockaddr *address, socklen_t size) {
   if (!im_active() || !addr_read(address, size, &to) || !is_own(&to)) return libc_bind(fd, address, size);
   int saved = errno, result;
   if (!is_stream(fd)) {
+    bool datagrams = datagram_is(fd);
     errno = saved;
-    return libc_bind(fd, address, size);
+    return datagrams ? datagram_bind(fd, address, size, &to) : libc_bind(fd, address, size);
   }
   uint8_t form = to.form == IM_FORM_V4 ? IM_FORM_V4 : IM_FORM_MAPPED, flags = 0;
   uint32_t real = is_loopback(&to) ? faces_loop() : faces_host();

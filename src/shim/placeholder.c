@@ -18,7 +18,7 @@ bool placeholder_make(int *end, struct im_kept *waker) {
   }
   memset(filler, 0, sizeof filler);
   libc_setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
-  while (send(pair[0], filler, sizeof filler, MSG_NOSIGNAL) > 0) continue;
+  while (libc_send(pair[0], filler, sizeof filler, MSG_NOSIGNAL) > 0) continue;
   *end = pair[0];
   return true;
 }
@@ -29,7 +29,7 @@ void placeholder_drain(const struct im_kept *waker) {
 }
 
 void placeholder_poke(const struct im_kept *waker) {
-  if (keep_valid(waker)) (void)send(waker->fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (keep_valid(waker)) (void)libc_send(waker->fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 bool placeholder_gone(const struct im_kept *waker) {

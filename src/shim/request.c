@@ -50,6 +50,11 @@ int request_line(void) {
 }
 
 int request_send(int line, const struct im_request *request, int pass, bool wait) {
+  return request_send_with(line, request, 0, 0, pass, wait);
+}
+
+int request_send_with(int line, const struct im_request *request, const struct iovec *parts, size_t count, int pass,
+                      bool wait) {
   struct im_request message = *request;
   message.magic = IM_REQUEST_MAGIC;
   message.version = IM_VERSION;
@@ -58,8 +63,11 @@ int request_send(int line, const struct im_request *request, int pass, bool wait
     struct cmsghdr header;
     char space[CMSG_SPACE(sizeof(int))];
   } control = {0};
-  struct iovec text = {&message, sizeof message};
-  struct msghdr all = {.msg_iov = &text, .msg_iovlen = 1};
+  struct iovec text[1 + IM_REQUEST_PARTS] = {{&message, sizeof message}};
+  if (count > IM_REQUEST_PARTS) return -EMSGSIZE;
+  if (count) memcpy(text + 1, parts, count * sizeof *parts);
+  struct msghdr all = {.msg_iov = text};
+  all.msg_iovlen = 1 + (unsigned)count;
   if (pass >= 0) {
     control.header =
         (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof pass), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
@@ -69,7 +77,7 @@ int request_send(int line, const struct im_request *request, int pass, bool wait
   }
   int fd = line >= 0 ? line : request_line(), result = 0;
   if (fd < 0) return -errno;
-  while (sendmsg(fd, &all, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT)) < 0 && (result = -errno) == -EINTR) result = 0;
+  while (libc_sendmsg(fd, &all, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT)) < 0 && (result = -errno) == -EINTR) result = 0;
   if (line < 0) libc_close(fd);
   return result;
 }

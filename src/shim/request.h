@@ -27,6 +27,11 @@ int request_pair(int ends[2]);
  */
 int request_send(int line, const struct im_request *request, int pass, bool wait);
 
+/* The same with something behind the request. */
+#define IM_REQUEST_PARTS 64u
+int request_send_with(int line, const struct im_request *request, const struct iovec *parts, size_t count, int pass,
+                      bool wait);
+
 /* -1 with errno when there is no supervisor. */
 int request_line(void);
 

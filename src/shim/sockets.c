@@ -24,7 +24,7 @@ struct slot {
   _Atomic uint32_t error;
 };
 _Static_assert(sizeof(struct slot) == 32, "slot");
-#define SLOTS (IM_SOCKETS_SIZE / sizeof(struct slot))
+#define SLOTS (IM_TRAFFIC_OFFSET / sizeof(struct slot))
 
 static struct slot *slots;
 
@@ -42,6 +42,12 @@ void sockets_open(const char *directory) {
   if (map == MAP_FAILED)
     map = mmap(0, IM_SOCKETS_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   slots = map == MAP_FAILED ? 0 : map;
+}
+
+void sockets_traffic(void) {
+  if (!slots) return;
+  _Atomic uint32_t *count = (_Atomic uint32_t *)(void *)((char *)slots + IM_TRAFFIC_OFFSET);
+  atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
 }
 
 uint64_t sockets_cookie(int fd) {

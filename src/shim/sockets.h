@@ -27,6 +27,9 @@ void sockets_open(const char *directory);
 /* SO_COOKIE; 0 when fd is no socket. */
 uint64_t sockets_cookie(int fd);
 
+/* A datagram from or to another host: the supervisor looks at the count. */
+void sockets_traffic(void);
+
 bool sockets_get(uint64_t cookie, struct im_socket *socket);
 void sockets_put(uint64_t cookie, const struct im_socket *socket);
 

@@ -191,6 +191,8 @@ static uint32_t lower_bound(uint32_t count, uint32_t address, uint16_t port) {
   return low;
 }
 
+static bool has_scope(const struct im_port *port, unsigned scopes) { return port->scope < 8 && scopes >> port->scope & 1; }
+
 bool table_find_port(uint32_t address, uint16_t port, unsigned scopes, struct im_port *found) {
   uint32_t seq;
   int looks = 0;
@@ -200,14 +202,14 @@ bool table_find_port(uint32_t address, uint16_t port, unsigned scopes, struct im
     for (uint32_t i = lower_bound(count, address, port); i < count && !hit; i++) {
       memcpy(found, &table.ports[i], sizeof *found);
       if (found->address != address || found->port != port) break;
-      hit = found->scope <= IM_SCOPE_LOOPBACK && scopes >> found->scope & 1;
+      hit = has_scope(found, scopes);
     }
     if (read_ended(seq, &looks)) return hit;
   }
   return false;
 }
 
-bool table_find_real_port(uint32_t address, uint32_t real, uint16_t real_port, struct im_port *found) {
+bool table_find_real_port(uint32_t address, uint32_t real, uint16_t real_port, unsigned scopes, struct im_port *found) {
   uint32_t seq;
   int looks = 0;
   while (read_begin(&seq, &looks)) {
@@ -216,7 +218,7 @@ bool table_find_real_port(uint32_t address, uint32_t real, uint16_t real_port, s
     for (uint32_t i = lower_bound(count, address, 0); i < count && !hit; i++) {
       memcpy(found, &table.ports[i], sizeof *found);
       if (found->address != address) break;
-      hit = found->real == real && found->real_port == real_port;
+      hit = found->real == real && found->real_port == real_port && has_scope(found, scopes);
     }
     if (read_ended(seq, &looks)) return hit;
   }

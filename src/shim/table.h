@@ -34,12 +34,16 @@ bool table_find_address(uint32_t address, struct im_place *place);
 
 #define IM_SCOPES_REMOTE (1u << IM_SCOPE_ANY | 1u << IM_SCOPE_HOST)
 #define IM_SCOPES_LOCAL (1u << IM_SCOPE_ANY | 1u << IM_SCOPE_LOOPBACK)
+#define IM_SCOPES_STREAM 0xfu
+#define IM_SCOPES_DATAGRAM (IM_SCOPES_STREAM << IM_SCOPE_DATAGRAM)
+/* The UDP ports of the same scopes. */
+#define IM_DATAGRAM(scopes) ((scopes) << IM_SCOPE_DATAGRAM)
 
 /* A listening port of a host as its guest knows it, with one of the scopes. */
 bool table_find_port(uint32_t address, uint16_t port, unsigned scopes, struct im_port *found);
 
-/* The other way round: the listening port behind a real one. */
-bool table_find_real_port(uint32_t address, uint32_t real, uint16_t real_port, struct im_port *found);
+/* The other way round: the listening port behind a real one, with one of the scopes. */
+bool table_find_real_port(uint32_t address, uint32_t real, uint16_t real_port, unsigned scopes, struct im_port *found);
 
 /* The address of the host whose real address this is (linear; for networks without arithmetic). */
 bool table_find_real(uint32_t real, struct im_place *place);

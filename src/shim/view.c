@@ -16,7 +16,7 @@ typedef int (*name_call)(int, struct sockaddr *, socklen_t *);
 static uint16_t port_of(uint32_t address, uint32_t real, uint16_t real_port) {
   struct im_port listed;
   uint32_t host = address == IM_LOOPBACK ? table_cluster()->self : address;
-  return table_find_real_port(host, real, real_port, &listed) ? listed.port : real_port;
+  return table_find_real_port(host, real, real_port, IM_SCOPES_STREAM | IM_SCOPES_DATAGRAM, &listed) ? listed.port : real_port;
 }
 
 /* Whether the other end of a connection is our own loopback face: then this end is loopback too. */
@@ -64,7 +64,7 @@ static bool local_shown(int fd, const struct im_addr *real, struct im_addr *show
   }
   if (!by_arithmetic(fd, real, libc_getpeername, shown)) return false;
   if (socket.flags & IM_HAS_PEER && socket.peer.form >= IM_FORM_V6_ANY) shown->form = IM_FORM_V6_LOOP;
-  if (table_find_real_port(table_cluster()->self, real->ip, real->port, &listed) && listed.scope == IM_SCOPE_ANY &&
+  if (table_find_real_port(table_cluster()->self, real->ip, real->port, IM_SCOPES_STREAM, &listed) && listed.scope == IM_SCOPE_ANY &&
       listening(fd))
     *shown = (struct im_addr){0, listed.port, real->form == IM_FORM_V4 ? IM_FORM_V4 : IM_FORM_V6_ANY};
   return true;

@@ -51,9 +51,13 @@ export interface SessionOptions extends SeedAccess {
 export interface Session {
   readonly connected: boolean;
   /** Where `host`:`port` is, once it listens; allocates the host if need be. Kept through a lost connection. @throws AskError */
-  ask(host: string, port: number, options?: { staleEpoch?: number; signal?: AbortSignal }): Promise<Answer>;
+  ask(
+    host: string,
+    port: number,
+    options?: { staleEpoch?: number; signal?: AbortSignal; protocol?: 'udp' },
+  ): Promise<Answer>;
   /** All ports the guests listen on now. Without a connection nothing is lost: the next join carries them. */
-  ports(ports: PortsFrame['ports'], settled: boolean): void;
+  ports(ports: PortsFrame['ports'], settled: boolean, settledDatagrams?: boolean): void;
   /** Something the operator should see. Kept (the last 100) until there is a connection. */
   report(event: string, detail?: ReportDetail): void;
   /** Asks to be suspended. `ok`: no other host believes any longer that this one can be reached. Not `ok` without a connection. */
@@ -71,6 +75,7 @@ interface OpenAsk {
   readonly host: string;
   readonly port: number;
   readonly staleEpoch?: number;
+  readonly protocol?: 'udp';
   readonly since: number;
   readonly settle: (outcome: Answer | AskError) => void;
 }
@@ -109,9 +114,9 @@ export async function openSession(options: SessionOptions): Promise<Session & { 
     suspending?.({ ok: false, reason });
     failAsks('ENETUNREACH', reason);
   };
-  const sendAsk = ({ id, host, port, staleEpoch, since }: OpenAsk) => {
+  const sendAsk = ({ id, host, port, staleEpoch, since, protocol }: OpenAsk) => {
     const waited = Math.round(performance.now() - since);
-    control?.send({ type: 'ask', id, host, port, staleEpoch, ...(waited > 0 ? { waited } : {}) });
+    control?.send({ type: 'ask', id, host, port, staleEpoch, protocol, ...(waited > 0 ? { waited } : {}) });
   };
 
   /** One connection, from join to welcome. */
@@ -213,7 +218,7 @@ export async function openSession(options: SessionOptions): Promise<Session & { 
     get welcome() {
       return welcome!;
     },
-    ask: (host, port, { staleEpoch, signal: given } = {}) =>
+    ask: (host, port, { staleEpoch, signal: given, protocol } = {}) =>
       new Promise((resolve, reject) => {
         if (signal.aborted) return reject(new AskError('ENETUNREACH', 'the session has ended'));
         if (unreachable) return reject(new AskError('ENETUNREACH', `the seed at ${seed} cannot be reached`));
@@ -227,6 +232,7 @@ export async function openSession(options: SessionOptions): Promise<Session & { 
           host,
           port,
           staleEpoch,
+          protocol,
           since: performance.now(),
           settle: (outcome) => {
             asks.delete(id);
@@ -240,7 +246,8 @@ export async function openSession(options: SessionOptions): Promise<Session & { 
         given?.addEventListener('abort', onAbort, { once: true });
         if (joined) sendAsk(ask);
       }),
-    ports: (ports, settled) => void (joined && control?.send({ type: 'ports', ports, settled })),
+    ports: (ports, settled, settledDatagrams) =>
+      void (joined && control?.send({ type: 'ports', ports, settled, settledDatagrams })),
     report: (event, detail = {}) => {
       const frame = { type: 'report', event, detail } as const;
       if (joined && control?.send(frame)) return;

@@ -39,11 +39,18 @@ export type ToSeed =
       readonly port: number;
       readonly staleEpoch?: number;
       readonly waited?: number;
+      /** A datagram waits, not a connection: answered when the host is up, whether or not the port is among its ports. */
+      readonly protocol?: 'udp';
     }
   /** Nobody waits for this ask any longer. */
   | { readonly type: 'cancel'; readonly id: number }
   /** All ports the guests listen on now. */
-  | { readonly type: 'ports'; readonly ports: readonly PortMapping[]; readonly settled: boolean }
+  | {
+      readonly type: 'ports';
+      readonly ports: readonly PortMapping[];
+      readonly settled: boolean;
+      readonly settledDatagrams?: boolean;
+    }
   /** Something the operator should see. */
   | {
       readonly type: 'report';

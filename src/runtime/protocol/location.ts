@@ -8,6 +8,8 @@ export interface PortMapping {
   /** The port that is really bound. */
   readonly realPort: number;
   readonly scope: 'any' | 'host' | 'loopback';
+  /** Absent: TCP. */
+  readonly protocol?: 'udp';
 }
 
 /** Where a host runs now. */

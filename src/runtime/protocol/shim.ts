@@ -16,13 +16,18 @@ export const FILES_MAGIC = 'imaginary files 1';
 /** The shim reads no more pairs than these. */
 export const FILES_MOST = 128;
 
+/** In the sockets file: a counter of datagrams from and to other hosts, 32 bits. */
+export const TRAFFIC_OFFSET = SOCKETS_SIZE - 64;
+/** Where a port below 1024 really is, unless it is told otherwise. */
+export const LOW_PORTS = 64_512;
+
 export const ABI_VERSION = 1;
 export const REQUEST_MAGIC = 0x51524d49;
 export const REPLY_MAGIC = 0x50524d49;
 export const REQUEST_SIZE = 64;
 export const REPLY_SIZE = 32;
 
-export const OP = { connect: 1, listen: 2, stale: 3, log: 4 } as const;
+export const OP = { connect: 1, listen: 2, stale: 3, log: 4, datagram: 5 } as const;
 export const FLAG_NONBLOCK = 1;
 export const TRANSPORT_DIRECT = 1;
 
@@ -47,6 +52,16 @@ export type Scope = 'any' | 'host' | 'loopback';
 /** The place in the array is the number on the wire (IM_SCOPE_*). */
 export const SCOPES: readonly Scope[] = ['any', 'host', 'loopback'];
 
+/** Added to a scope's number: a UDP port (IM_SCOPE_DATAGRAM). */
+export const SCOPE_DATAGRAM = 4;
+/** Absent: TCP. */
+export type Protocol = 'udp';
+
+/** The real port of one that nobody has told about. */
+export function hiddenPort(port: number): number {
+  return port < 1_024 ? LOW_PORTS + port : port;
+}
+
 export type ShimRequest =
   | {
       readonly op: 'connect';
@@ -69,6 +84,18 @@ export type ShimRequest =
       readonly real: number;
       readonly realPort: number;
       readonly scope: Scope;
+      readonly protocol?: Protocol;
+    }
+  /** To be sent from the guest's own socket, the descriptor that comes along, when the destination is up. */
+  | {
+      readonly op: 'datagram';
+      readonly pid: number;
+      readonly cookie: bigint;
+      readonly address: number;
+      readonly port: number;
+      /** Source address; 0: any. */
+      readonly source: number;
+      readonly data: Buffer;
     }
   | {
       readonly op: 'stale';
@@ -108,10 +135,16 @@ export function decodeRequest(message: Buffer): ShimRequest {
     }
     case OP.listen: {
       const number = message.readUInt32LE(REQUEST.scope);
-      const scope = SCOPES[number];
-      if (!scope) throw new BadRequestError(`scope ${number}`);
+      const scope = SCOPES[number % SCOPE_DATAGRAM];
+      if (!scope || number >= 2 * SCOPE_DATAGRAM) throw new BadRequestError(`scope ${number}`);
       const real = message.readUInt32LE(REQUEST.real);
-      return { op: 'listen', pid, cookie, port, real, realPort: message.readUInt16LE(REQUEST.real_port), scope };
+      const protocol = number >= SCOPE_DATAGRAM ? ({ protocol: 'udp' } as const) : {};
+      const realPort = message.readUInt16LE(REQUEST.real_port);
+      return { op: 'listen', pid, cookie, port, real, realPort, scope, ...protocol };
+    }
+    case OP.datagram: {
+      const data = message.subarray(REQUEST_SIZE);
+      return { op: 'datagram', pid, cookie, address, port, source: message.readUInt32LE(REQUEST.real), data };
     }
     case OP.stale:
       return { op: 'stale', pid, address, port, epoch };

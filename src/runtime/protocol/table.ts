@@ -7,7 +7,7 @@
  */
 import { parseAddress, parseCidr } from '../../manifest/address';
 import type { DirectoryEntry } from './frames';
-import { SCOPES, type Scope } from './shim';
+import { type Protocol, SCOPE_DATAGRAM, SCOPES, type Scope } from './shim';
 
 export const TABLE_MAGIC = 0x42544d49;
 export const TABLE_VERSION = 1;
@@ -179,6 +179,7 @@ export interface PortRow {
   readonly real: number;
   readonly realPort: number;
   readonly scope: Scope;
+  readonly protocol?: Protocol;
 }
 
 export interface TableWriter {
@@ -254,7 +255,7 @@ function writeStates(words: Uint32Array, layout: TableLayout, hosts: Iterable<Ho
     put(at + PORT.address, row.address);
     put(at + PORT.port, row.port + row.realPort * 0x10000);
     put(at + PORT.real, row.real);
-    put(at + PORT.scope, SCOPES.indexOf(row.scope));
+    put(at + PORT.scope, SCOPES.indexOf(row.scope) + (row.protocol === 'udp' ? SCOPE_DATAGRAM : 0));
   });
   put(HEADER.ports_count, rows.length);
   put(HEADER.seq, seq + 2);

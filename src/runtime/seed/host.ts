@@ -23,6 +23,8 @@ export interface Waiter {
   readonly id: number;
   readonly host: Host;
   readonly port: number;
+  /** Absent: TCP. */
+  readonly protocol?: 'udp';
   /** `performance.now()` of the guest's connect. */
   readonly since: number;
   readonly timer: NodeJS.Timeout;
@@ -44,6 +46,8 @@ export interface Incarnation {
   ports: readonly PortMapping[];
   /** It listens somewhere and adds no listeners any more. */
   settled: boolean;
+  /** The same of its UDP ports, which say nothing about when it will listen. */
+  settledDatagrams?: boolean;
   /** It was resumed: its guest ought to be there already. */
   woken: boolean;
   /** Runs while the connection is lost. */

@@ -15,7 +15,7 @@ export interface Incarnations {
   admit(host: Host, epoch: number): Refuse | undefined;
   /** After `admit`, and after its `welcome` was sent. */
   join(host: Host, epoch: number, peer: Peer, address: string, ports: readonly PortMapping[]): void;
-  ports(host: Host, peer: Peer, ports: readonly PortMapping[], settled: boolean): void;
+  ports(host: Host, peer: Peer, ports: readonly PortMapping[], settled: boolean, settledDatagrams?: boolean): void;
   report(host: Host, peer: Peer, event: string, detail: Detail): void;
   suspend(host: Host, peer: Peer): void;
   stay(host: Host, peer: Peer): void;
@@ -69,9 +69,12 @@ export function incarnations({ lifecycle, rendezvous, events, lostAfter }: Incar
     const epoch = epochOf(host);
     const added = after.filter((p) => !before.some((b) => same(b, p)));
     const removed = before.filter((p) => !after.some((a) => same(a, p)));
-    for (const { port, realPort } of added) emit(host, 'listening', { epoch, port, realPort });
-    for (const { port } of removed) {
-      if (!after.some((p) => p.port === port)) emit(host, 'listening-ended', { epoch, port });
+    for (const { port, realPort, protocol } of added) {
+      emit(host, 'listening', { epoch, port, realPort, ...(protocol && { protocol }) });
+    }
+    for (const { port, protocol } of removed) {
+      const still = after.some((p) => p.port === port && p.protocol === protocol);
+      if (!still) emit(host, 'listening-ended', { epoch, port, ...(protocol && { protocol }) });
     }
     if (host.phase.state === 'allocating') {
       if (after.length > 0 || settled) lifecycle.run(host, incarnation);
@@ -170,9 +173,11 @@ export function incarnations({ lifecycle, rendezvous, events, lostAfter }: Incar
       setPorts(host, incarnation, ports, false);
     },
 
-    ports: (host, peer, ports, settled) => {
+    ports: (host, peer, ports, settled, settledDatagrams) => {
       const incarnation = current(host, peer);
-      if (incarnation) setPorts(host, incarnation, ports, settled);
+      if (!incarnation) return;
+      incarnation.settledDatagrams = settledDatagrams;
+      setPorts(host, incarnation, ports, settled);
     },
 
     report: (host, peer, event, detail) => {
@@ -237,5 +242,5 @@ export function incarnations({ lifecycle, rendezvous, events, lostAfter }: Incar
 }
 
 function same(a: PortMapping, b: PortMapping): boolean {
-  return a.port === b.port && a.realPort === b.realPort && a.scope === b.scope;
+  return a.port === b.port && a.realPort === b.realPort && a.scope === b.scope && a.protocol === b.protocol;
 }

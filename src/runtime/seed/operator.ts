@@ -29,7 +29,7 @@ export function operatorDesk(
       since: host.stateSince,
       allocations: host.allocations,
       allocateMs: host.allocateMs,
-      ports: visiblePorts(incarnationOf(host)?.ports ?? []).map((p) => p.port),
+      ports: [...new Set(visiblePorts(incarnationOf(host)?.ports ?? []).map((p) => p.port))],
       waiting: host.waiters.size,
       reason: host.reason,
     })),

@@ -115,7 +115,7 @@ export function servePeer(
     if (peer.asks.size >= MAX_ASKS) return refuse(`${peer.asks.size} asks are open already`);
     const found = directory.find(frame.host);
     const host = found && hosts.get(found.host.name);
-    if (host) return rendezvous.ask(peer, host, frame.id, frame.port, frame.waited ?? 0);
+    if (host) return rendezvous.ask(peer, host, frame.id, frame.port, frame.waited ?? 0, frame.protocol);
     const reason = `there is no host '${frame.host}' in the cluster`;
     channel.send({ type: 'fail', id: frame.id, errno: 'EHOSTUNREACH', reason });
   };
@@ -148,7 +148,7 @@ export function servePeer(
     if (!host) return;
     switch (frame.type) {
       case 'ports':
-        return incarnations.ports(host, peer, frame.ports, frame.settled);
+        return incarnations.ports(host, peer, frame.ports, frame.settled, frame.settledDatagrams);
       case 'report':
         return incarnations.report(host, peer, frame.event, frame.detail);
       case 'suspend':

@@ -1,4 +1,5 @@
 import type { ConnectErrno } from '../protocol/errno';
+import { hiddenPort } from '../protocol/shim';
 import type { EventLog } from './events';
 import { type Cause, epochOf, type Host, locationOf, type Peer, visiblePorts, type Waiter } from './host';
 import { subscribe } from './locations';
@@ -6,7 +7,7 @@ import { subscribe } from './locations';
 /** Asks: who waits for which port of which host, and how each wait ends. */
 export interface Rendezvous {
   /** @param waited milliseconds that the guest has waited already */
-  ask(peer: Peer, host: Host, id: number, port: number, waited: number): void;
+  ask(peer: Peer, host: Host, id: number, port: number, waited: number, protocol?: 'udp'): void;
   cancel(peer: Peer, id: number): void;
   /** The peer is gone: nobody waits for its asks. */
   forget(peer: Peer): void;
@@ -50,12 +51,17 @@ export function rendezvous({ events, wake }: RendezvousOptions): Rendezvous {
     if (phase.state === 'failed') return failAll(host, phase.errno, phase.reason);
     // Without its control connection the host may be anywhere: the asks wait until it is back or given up.
     if (phase.state !== 'running' || phase.fence || !phase.incarnation.peer) return;
-    const { ports, settled } = phase.incarnation;
-    const open = new Map(visiblePorts(ports).map((p) => [p.port, p.realPort]));
+    const { ports, settled, settledDatagrams } = phase.incarnation;
+    const key = ({ port, protocol }: { port: number; protocol?: 'udp' }) => `${port}/${protocol ?? 'tcp'}`;
+    const open = new Map(visiblePorts(ports).map((p) => [key(p), p.realPort]));
     for (const waiter of [...host.waiters]) {
-      const realPort = open.get(waiter.port);
+      const realPort = open.get(key(waiter));
       if (realPort !== undefined) answer(waiter, realPort);
-      else if (settled) fail(waiter, 'ECONNREFUSED', `'${host.entry.name}' ${listensOn(host)}, not on ${waiter.port}`);
+      else if (waiter.protocol === 'udp') {
+        // Its ports are as they will be, or this one is of the kernel's choice: the kernel there knows whether to refuse.
+        if (settled || settledDatagrams) answer(waiter, hiddenPort(waiter.port));
+      } else if (settled)
+        fail(waiter, 'ECONNREFUSED', `'${host.entry.name}' ${listensOn(host)}, not on ${waiter.port}`);
     }
   };
 
@@ -64,7 +70,7 @@ export function rendezvous({ events, wake }: RendezvousOptions): Rendezvous {
   };
 
   return {
-    ask: (peer, host, id, port, waited) => {
+    ask: (peer, host, id, port, waited, protocol) => {
       const { allocationTimeout, name } = host.entry;
       const since = performance.now() - waited;
       const expire = () => {
@@ -72,7 +78,7 @@ export function rendezvous({ events, wake }: RendezvousOptions): Rendezvous {
         fail(waiter, 'ETIMEDOUT', `'${name}' ${what}; waited ${allocationTimeout} ms for port ${port}`);
       };
       const timer = setTimeout(expire, Math.max(0, allocationTimeout - waited));
-      const waiter: Waiter = { peer, host, id, port, since, timer };
+      const waiter: Waiter = { peer, host, id, port, protocol, since, timer };
       host.waiters.add(waiter);
       peer.asks.set(id, waiter);
       serve(host);

@@ -15,7 +15,14 @@ const line = v.pipe(
   v.transform((text) => (text.length > 2_000 ? `${text.slice(0, 2_000)}…` : text)),
 );
 const mappings = v.pipe(
-  v.array(v.object({ port, realPort: port, scope: v.picklist(['any', 'host', 'loopback']) })),
+  v.array(
+    v.object({
+      port,
+      realPort: port,
+      scope: v.picklist(['any', 'host', 'loopback']),
+      protocol: v.optional(v.literal('udp')),
+    }),
+  ),
   v.maxLength(4_096),
 );
 
@@ -37,9 +44,15 @@ const schema = v.variant('type', [
     port,
     staleEpoch: v.optional(count),
     waited: v.optional(count),
+    protocol: v.optional(v.literal('udp')),
   }),
   v.object({ type: v.literal('cancel'), id: count }),
-  v.object({ type: v.literal('ports'), ports: mappings, settled: v.boolean() }),
+  v.object({
+    type: v.literal('ports'),
+    ports: mappings,
+    settled: v.boolean(),
+    settledDatagrams: v.optional(v.boolean()),
+  }),
   v.object({
     type: v.literal('report'),
     event: v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,63}$/)),

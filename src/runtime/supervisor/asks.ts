@@ -10,6 +10,8 @@ export interface AskOptions {
   readonly staleEpoch?: number;
   /** Aborted: this caller waits no longer. */
   readonly signal?: AbortSignal;
+  /** A datagram is to be sent. Absent: a connection. */
+  readonly protocol?: 'udp';
 }
 
 export interface Asks {
@@ -26,6 +28,7 @@ export interface Asks {
 interface Question {
   readonly host: string;
   readonly port: number;
+  readonly protocol?: 'udp';
   staleEpoch?: number;
   readonly waiters: Set<{ resolve(answer: Answer): void; reject(error: AskError): void }>;
   readonly deadline: NodeJS.Timeout;
@@ -36,6 +39,10 @@ interface Question {
 /** No allocation can take longer than the longest function runs; the seed's own deadlines are much shorter. */
 const LONGEST = 900_000;
 
+function keyOf({ host, port, protocol }: Pick<Question, 'host' | 'port' | 'protocol'>): string {
+  return `${host}:${port}/${protocol ?? 'tcp'}`;
+}
+
 export function createAsks(): Asks {
   const questions = new Map<string, Question>();
   let session: Pick<Session, 'ask'> | undefined;
@@ -45,7 +52,7 @@ export function createAsks(): Asks {
     act: (waiter: { resolve(a: Answer): void; reject(e: AskError): void }) => void,
   ) => {
     clearTimeout(question.deadline);
-    questions.delete(`${question.host}:${question.port}`);
+    questions.delete(keyOf(question));
     question.attempt?.abort();
     for (const waiter of question.waiters) act(waiter);
   };
@@ -57,8 +64,8 @@ export function createAsks(): Asks {
     if (!session) return;
     const attempt = new AbortController();
     question.attempt = attempt;
-    const { host, port, staleEpoch } = question;
-    session.ask(host, port, { staleEpoch, signal: attempt.signal }).then(
+    const { host, port, staleEpoch, protocol } = question;
+    session.ask(host, port, { staleEpoch, signal: attempt.signal, protocol }).then(
       (answer) => {
         if (question.attempt === attempt) settle(question, (waiter) => waiter.resolve(answer));
       },
@@ -69,16 +76,17 @@ export function createAsks(): Asks {
     );
   };
 
-  const open = (host: string, port: number, staleEpoch: number | undefined): Question => {
+  const open = (host: string, port: number, staleEpoch: number | undefined, protocol?: 'udp'): Question => {
     const question: Question = {
       host,
       port,
+      protocol,
       staleEpoch,
       waiters: new Set(),
       deadline: setTimeout(() => fail(question, new AskError('ETIMEDOUT', `no answer for ${host}:${port}`)), LONGEST),
     };
     question.deadline.unref();
-    questions.set(`${host}:${port}`, question);
+    questions.set(keyOf(question), question);
     return question;
   };
 
@@ -86,10 +94,10 @@ export function createAsks(): Asks {
     get pending() {
       return questions.size;
     },
-    ask: (host, port, { staleEpoch, signal } = {}) =>
+    ask: (host, port, { staleEpoch, signal, protocol } = {}) =>
       new Promise((resolve, reject) => {
-        const there = questions.get(`${host}:${port}`);
-        const question = there ?? open(host, port, staleEpoch);
+        const there = questions.get(keyOf({ host, port, protocol }));
+        const question = there ?? open(host, port, staleEpoch, protocol);
         const onAbort = () => {
           question.waiters.delete(waiter);
           waiter.reject(new AskError('ETIMEDOUT', 'given up by the caller'));

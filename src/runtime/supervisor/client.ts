@@ -56,6 +56,9 @@ export interface Client {
   close(): Promise<void>;
 }
 
+/** How long the datagrams of a command that has ended are held for hosts that come up, in milliseconds. */
+const LINGER = 15_000;
+
 /** The seed has ended the membership of a client. */
 export class ClientEndedError extends Error {
   readonly code = 'CLIENT_ENDED';
@@ -107,6 +110,8 @@ export async function startClient(options: ClientOptions): Promise<Client> {
   const env = { [RUN_DIR_ENV]: options.runDir };
   const shimFor = (path: string) => findShim(inspectCommand([path]).libc, options.shimDir);
   const close = async () => {
+    // As natively: what a program has sent goes out even if the program has ended.
+    await joined.datagrams.drained(AbortSignal.timeout(LINGER));
     joined.close();
     await session.leave({ outcome: 'released' });
   };

@@ -12,6 +12,8 @@ export type Busy = 'starting' | 'cpu' | 'connections' | 'traffic' | 'waiting';
 export interface Look extends Pick<Activity, 'cpu' | 'connections' | 'moved' | 'queued' | 'closed'> {
   /** Guests that wait for a connection to be set up. */
   readonly pending: number;
+  /** Whether datagrams went to or came from other hosts since the last look. UDP has no connections: this is all that holds. */
+  readonly datagrams?: boolean;
 }
 
 /** Guests may use this part of one CPU and still be idle: timers, housekeeping. */
@@ -20,6 +22,7 @@ export const CPU_THRESHOLD = 0.05;
 /** What keeps a host busy at this moment, apart from CPU use; undefined: nothing. */
 export function busyNow(look: Look, mode: ReleaseMode): Busy | undefined {
   if (look.pending > 0 || look.queued > 0) return 'waiting';
+  if (look.datagrams) return 'traffic';
   if (mode === 'no-connections') return look.connections > 0 ? 'connections' : undefined;
   return look.moved ? 'traffic' : undefined;
 }

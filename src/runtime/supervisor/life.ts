@@ -81,10 +81,14 @@ export function startLife(options: LifeOptions, session: Pick<Session, 'ask' | '
     addresses: member.addresses,
     seedPort: options.seedPort,
   });
+  let traffic = member.traffic();
   const look = (): Look => {
     const now = activity();
     member.listeners.check(now.sockets);
-    return { ...now, pending: member.asks.pending };
+    const count = member.traffic();
+    const datagrams = count !== traffic;
+    traffic = count;
+    return { ...now, datagrams, pending: member.asks.pending };
   };
   let ended = false;
   void guest.exited.then(() => {

@@ -1,7 +1,7 @@
 /** What this host knows of the others and of its own ports, kept in the table that its guests map. */
 import { parseAddress } from '../../manifest/address';
 import type { Location } from '../protocol/location';
-import type { Scope } from '../protocol/shim';
+import { hiddenPort, type Protocol, type Scope } from '../protocol/shim';
 import { type HostState, layoutTable, type PortRow, type TableSpec, writeTable } from '../protocol/table';
 import { direct } from '../transport/direct';
 import type { Destination } from '../transport/transport';
@@ -14,6 +14,7 @@ export interface OwnPort {
   readonly real: number;
   readonly realPort: number;
   readonly scope: Scope;
+  readonly protocol?: Protocol;
 }
 
 export interface Locations {
@@ -23,6 +24,8 @@ export interface Locations {
   hostAt(address: number): string | undefined;
   /** A port of another host that is known to listen. */
   find(host: string, port: number): Destination | undefined;
+  /** A UDP port of another host that is known to be up; whether anybody has it is for the kernel there to say. */
+  findDatagrams(host: string, port: number): Destination | undefined;
   /** Takes over a location; false when a newer one is known. */
   apply(location: Location): boolean;
   /** A guest found that this incarnation of `host` cannot be connected to: ask from now on. */
@@ -49,9 +52,7 @@ export function openLocations(spec: TableSpec, map: (size: number) => ArrayBuffe
     const address = addressOf.get(location.host);
     const route = stateOf(location).direct;
     if (address === undefined || !route) return [];
-    return location.ports
-      .filter((p) => p.scope !== 'loopback')
-      .map(({ port, realPort, scope }) => ({ address, port, real: route.real, realPort, scope }));
+    return location.ports.filter((p) => p.scope !== 'loopback').map((port) => ({ ...port, address, real: route.real }));
   };
   const stateOf = (location: Location): HostState => {
     const address = addressOf.get(location.host) ?? 0;
@@ -74,8 +75,14 @@ export function openLocations(spec: TableSpec, map: (size: number) => ArrayBuffe
     hostAt: (address) => nameAt.get(address),
     find: (host, port) => {
       const location = known.get(host);
-      const mapping = location?.ports.find((p) => p.port === port && p.scope !== 'loopback');
+      const mapping = location?.ports.find((p) => p.port === port && !p.protocol && p.scope !== 'loopback');
       return location?.state === 'running' && mapping ? { location, port, realPort: mapping.realPort } : undefined;
+    },
+    findDatagrams: (host, port) => {
+      const location = known.get(host);
+      if (location?.state !== 'running') return undefined;
+      const mapping = location.ports.find((p) => p.port === port && p.protocol === 'udp');
+      return { location, port, realPort: mapping?.realPort ?? hiddenPort(port) };
     },
     apply: (location) => {
       const before = known.get(location.host);

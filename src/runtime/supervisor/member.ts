@@ -8,6 +8,7 @@ import type { Session, Welcome } from '../control/client';
 import { flatAddress, loopbackOf } from '../protocol/table';
 import { direct } from '../transport/direct';
 import { type Asks, createAsks } from './asks';
+import { createDatagrams, type Datagrams } from './datagrams';
 import { createListeners, type Listeners, publicPorts } from './listeners';
 import { type Locations, type OwnPort, openLocations } from './locations';
 import type { Log } from './log';
@@ -32,6 +33,9 @@ export interface Member {
   readonly locations: Locations;
   readonly asks: Asks;
   readonly listeners: Listeners;
+  readonly datagrams: Datagrams;
+  /** Datagrams that guests have sent to or received from other hosts so far, modulo 2³². */
+  readonly traffic: () => number;
   readonly service: ShimService;
   /** Real addresses that are this member's alone. */
   readonly addresses: readonly number[];
@@ -58,13 +62,13 @@ export function createMember(options: MemberOptions): Member {
   const asks = createAsks();
   const listeners = createListeners({
     settleTime: options.settleTime,
-    onChange: (ports, settled) => {
+    onChange: (ports, settled, settledDatagrams) => {
       locations.setOwnPorts(ports);
-      session?.ports(publicPorts(ports), settled);
+      session?.ports(publicPorts(ports), settled, settledDatagrams);
     },
     onListening: (port) => {
-      const { port: number, realPort, scope, real } = port;
-      options.log('info', `a guest listens on port ${number}`, {
+      const { port: number, realPort, scope, real, protocol } = port;
+      options.log('info', `a guest listens on ${protocol === 'udp' ? 'UDP ' : ''}port ${number}`, {
         port: number,
         real: formatAddress(real),
         realPort,
@@ -73,12 +77,21 @@ export function createMember(options: MemberOptions): Member {
       options.onListening?.(port);
     },
   });
+  const datagrams = createDatagrams({
+    native: options.native,
+    locations,
+    asks,
+    transports: [direct],
+    nowhere: (address) => (flat === undefined ? undefined : flatAddress(flat, address)),
+    log: options.log,
+  });
   const service = openShimService({
     native: options.native,
     path: runDir.shimSocket,
     locations,
     asks,
     listeners,
+    datagrams,
     transports: [direct],
     visitor: options.visitor,
     ownReal: flat === undefined ? loopbackOf(undefined, self) : flatAddress(flat, self),
@@ -87,13 +100,15 @@ export function createMember(options: MemberOptions): Member {
 
   const refresh = () => {
     locations.forget();
-    session?.ports(publicPorts(listeners.ports), listeners.settled);
+    session?.ports(publicPorts(listeners.ports), listeners.settled, listeners.settledDatagrams);
   };
 
   return {
     locations,
     asks,
     listeners,
+    datagrams,
+    traffic: runDir.traffic,
     service,
     addresses,
     attach: (next) => {
@@ -110,6 +125,7 @@ export function createMember(options: MemberOptions): Member {
     close: () => {
       session = undefined;
       asks.close('this host is being stopped');
+      datagrams.close();
       service.close();
       listeners.close();
       runDir.remove();

@@ -64,6 +64,11 @@ export function readProcNet(folder = '/proc/net'): TcpSocket[] {
   return [...parseTcp(readOr(`${folder}/tcp`)), ...parseTcp(readOr(`${folder}/tcp6`))];
 }
 
+/** The UDP sockets, which have the same columns. Few, and not worth a question to sock_diag, which may lack them. */
+export function readUdp(folder = '/proc/net'): TcpSocket[] {
+  return [...parseTcp(readOr(`${folder}/udp`)), ...parseTcp(readOr(`${folder}/udp6`))];
+}
+
 /** A kernel without IPv6 has no tcp6. */
 function readOr(file: string): string {
   try {

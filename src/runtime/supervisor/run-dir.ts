@@ -2,7 +2,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { NativeAddon } from '../../native';
-import { FILES_FILE, SHIM_SOCKET, SOCKETS_FILE, SOCKETS_SIZE, TABLE_FILE } from '../protocol/shim';
+import { FILES_FILE, SHIM_SOCKET, SOCKETS_FILE, SOCKETS_SIZE, TABLE_FILE, TRAFFIC_OFFSET } from '../protocol/shim';
 import { HOSTNAME_FILE, HOSTS_FILE } from './remaps';
 
 export interface RunDir {
@@ -10,6 +10,8 @@ export interface RunDir {
   readonly shimSocket: string;
   /** A new, zeroed table of that size, mapped. */
   mapTable(size: number): ArrayBuffer;
+  /** The guests' own counter of datagrams. */
+  traffic(): number;
   remove(): void;
 }
 
@@ -23,11 +25,12 @@ export function openRunDir(path: string, native: Pick<NativeAddon, 'mapFile'>): 
   };
   mkdirSync(path, { recursive: true, mode: 0o700 });
   remove();
-  native.mapFile(join(path, SOCKETS_FILE), SOCKETS_SIZE);
+  const traffic = new Uint32Array(native.mapFile(join(path, SOCKETS_FILE), SOCKETS_SIZE), TRAFFIC_OFFSET, 1);
   return {
     path,
     shimSocket: join(path, SHIM_SOCKET),
     mapTable: (size) => native.mapFile(join(path, TABLE_FILE), size),
+    traffic: () => Atomics.load(traffic, 0),
     remove,
   };
 }

@@ -5,6 +5,7 @@ import { ERRNO } from '../protocol/errno';
 import { BadRequestError, decodeRequest, encodeReply, type ShimReply, type ShimRequest } from '../protocol/shim';
 import { openRoute, type Route, type Transport } from '../transport/transport';
 import type { Asks } from './asks';
+import type { Datagrams } from './datagrams';
 import type { Listeners } from './listeners';
 import type { Locations } from './locations';
 import type { Log } from './log';
@@ -16,6 +17,7 @@ export interface ShimServiceOptions {
   readonly locations: Locations;
   readonly asks: Asks;
   readonly listeners: Listeners;
+  readonly datagrams: Pick<Datagrams, 'send'>;
   readonly transports: readonly Transport[];
   /** This is not the host whose address it has: what is not served here is asked for. */
   readonly visitor: boolean;
@@ -87,8 +89,8 @@ export function openShimService(options: ShimServiceOptions): ShimService {
       case 'connect':
         return connect(request);
       case 'listen': {
-        const { port, realPort, scope } = request;
-        listeners.add({ port, real: request.real || options.ownReal, realPort, scope });
+        const { port, realPort, scope, protocol } = request;
+        listeners.add({ port, real: request.real || options.ownReal, realPort, scope, ...(protocol && { protocol }) });
         return { status: 0 };
       }
       case 'stale': {
@@ -96,6 +98,8 @@ export function openShimService(options: ShimServiceOptions): ShimService {
         if (host !== undefined) locations.distrust(host, request.epoch);
         return undefined;
       }
+      case 'datagram':
+        return undefined;
       case 'log':
         log('warn', request.text, { from: 'shim', pid: request.pid });
         return undefined;
@@ -110,7 +114,10 @@ export function openShimService(options: ShimServiceOptions): ShimService {
       else native.closeDescriptor(replyTo);
     };
     try {
-      const reply = handle(decodeRequest(message));
+      const request = decodeRequest(message);
+      // What came along is the guest's own socket.
+      if (request.op === 'datagram' && replyTo !== undefined) return options.datagrams.send(request, replyTo);
+      const reply = handle(request);
       if (reply instanceof Promise) {
         reply.then(answer, (error: Error) => {
           log('error', `a connect of a guest failed here: ${error.stack}`);

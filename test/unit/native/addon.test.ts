@@ -1,4 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import {
   closeSync,
@@ -261,3 +262,23 @@ test('an addon that is not there: an error that says where it was looked for', (
 function openDescriptors(): string[] {
   return readdirSync('/proc/self/fd').length > 0 ? readdirSync('/proc/self/fd').sort() : [];
 }
+
+test('sendDatagram: from the very socket, with the source asked for; false when the kernel does not take it', async () => {
+  const receiver = createSocket('udp4');
+  const sender = createSocket('udp4');
+  try {
+    await new Promise<void>((done) => receiver.bind(0, '127.0.0.1', done));
+    await new Promise<void>((done) => sender.bind(0, done));
+    const { fd } = (sender as unknown as { _handle: { fd: number } })._handle;
+    const got = new Promise((done) =>
+      receiver.on('message', (data, { address, port }) => done([`${data}`, address, port])),
+    );
+    expect(native.sendDatagram(fd, Buffer.from('held'), 0x7f000001, receiver.address().port, 0x7f000903)).toBe(true);
+    expect(await got).toEqual(['held', '127.0.9.3', sender.address().port]);
+    expect(native.sendDatagram(fd, Buffer.alloc(65_508), 0x7f000001, 9, 0)).toBe(false);
+    expect(() => native.sendDatagram(-1, Buffer.alloc(1), 1, 1, 1)).toThrow('descriptor');
+  } finally {
+    receiver.close();
+    sender.close();
+  }
+});

@@ -41,6 +41,10 @@ const numbers: Record<string, number> = {
   IM_OP_LISTEN: shim.OP.listen,
   IM_OP_STALE: shim.OP.stale,
   IM_OP_LOG: shim.OP.log,
+  IM_OP_DATAGRAM: shim.OP.datagram,
+  IM_SCOPE_DATAGRAM: shim.SCOPE_DATAGRAM,
+  IM_LOW_PORTS: shim.LOW_PORTS,
+  IM_TRAFFIC_OFFSET: shim.TRAFFIC_OFFSET,
   IM_FLAG_NONBLOCK: shim.FLAG_NONBLOCK,
   IM_TRANSPORT_DIRECT: shim.TRANSPORT_DIRECT,
 };

@@ -29,6 +29,9 @@ musl('with musl', () => {
   test('listeners', async () => {
     passed(await (await peer.program('db', 'ports', ['100.64.1.3'], 'musl')).ended);
   });
+  test('datagrams', async () => {
+    passed(await (await peer.program('db', 'datagrams', ['100.64.1.3'], 'musl')).ended);
+  });
   test('programs that a guest starts stay guests', async () => {
     passed(await (await peer.program('web', 'starts', ['web'], 'musl')).ended);
   });

@@ -1,6 +1,7 @@
 /** The regression programs of src/shim/test/programs under the shim, one peer for all. */
+import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
-import { type Peer, passed, type Result, startEcho, startPeer } from './harness';
+import { buildProgram, type Peer, passed, type Result, startEcho, startPeer } from './harness';
 
 jest.setTimeout(120_000);
 
@@ -96,6 +97,28 @@ test.each(['ask', 'direct'])('threads that connect, give up, fork and spawn at o
 
 test('listeners', async () => {
   passed(await (await peer.program('db', 'ports', ['100.64.1.3'], 'trap')).ended);
+});
+
+describe('datagrams', () => {
+  test('are as natively, within a host and with the world', async () => {
+    passed(await (await peer.program('db', 'datagrams', ['100.64.1.3'], 'trap')).ended);
+    const interfaces = Object.values(networkInterfaces()).flat();
+    const own = interfaces.find((i) => i?.family === 'IPv4' && !i.internal)?.address;
+    // Without an address but 127.0.0.1 there is nothing to compare with.
+    if (own) passed(await peer.native([await buildProgram('datagrams'), own]).ended);
+  });
+  test('to a host that is not up block nobody and are not lost', async () => {
+    await peer.tell('ask api');
+    await peer.tell('hold api');
+    const server = await peer.program('api', 'datagrams', ['serve', '533'], 'trap');
+    await server.line('listening');
+    const guest = await peer.program('web', 'datagrams', ['100.64.1.1', 'api', '533'], 'trap');
+    await guest.line('pending');
+    await peer.tell('auto api');
+    await peer.tell('go api');
+    passed(await guest.ended);
+    await server.stop();
+  });
 });
 
 test('IPv6 sockets', async () => {

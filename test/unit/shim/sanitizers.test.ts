@@ -25,12 +25,13 @@ address('under AddressSanitizer', () => {
     ['closes_all'],
     ['sixes', '100.64.1.1'],
     ['ports'],
+    ['datagrams'],
     ['corrupt'],
   ])('%s', async (name, ...more) => {
     const [host, args] =
       name === 'names'
         ? ['web', []]
-        : name === 'ports'
+        : name === 'ports' || name === 'datagrams'
           ? ['db', ['100.64.1.3']]
           : name === 'corrupt'
             ? ['web', [join(peer.folder, 'web', 'table'), '2', '100']]

@@ -78,3 +78,31 @@ test('closed listeners are dropped, but not before the kernel had time to list t
   expect(changes.at(-1)).toBe('');
   expect(listeners.settled).toBe(false);
 });
+
+test('UDP ports are dropped when nobody has them, settle by themselves and are no listeners', () => {
+  const told: string[] = [];
+  const listeners = createListeners({
+    settleTime: 500,
+    onChange: (ports, tcp, udp) =>
+      told.push(`${ports.map((p) => `${p.port}${p.protocol ?? ''}`).join(' ')} ${tcp} ${udp}`),
+    onListening: () => undefined,
+  });
+  listeners.add(port(53, { protocol: 'udp', realPort: 64_565 }));
+  listeners.add(port(53));
+  expect(publicPorts(listeners.ports)).toContainEqual({ port: 53, realPort: 64_565, scope: 'any', protocol: 'udp' });
+  expect(listeners.find(53)?.realPort).toBe(53);
+  jest.advanceTimersByTime(2_000);
+  expect(listeners.settledDatagrams && listeners.settled).toBe(true);
+  listeners.check([socket(53)], () => [{ ...socket(64_565), state: 7 }]);
+  expect(listeners.ports).toHaveLength(2);
+  listeners.check([socket(53)], () => []);
+  expect(told.at(-1)).toBe('53 true false');
+});
+
+test('a server that binds UDP ports early is not taken for settled before it listens', () => {
+  const { listeners } = open();
+  listeners.add(port(8_125, { protocol: 'udp' }));
+  jest.advanceTimersByTime(5_000);
+  expect(listeners.settledDatagrams).toBe(true);
+  expect(listeners.settled).toBe(false);
+});

@@ -31,7 +31,9 @@
 struct waiting {
   struct waiting *next;
   struct im_request request;
-  int reply;
+  int reply; /* of a datagram: the guest's socket */
+  size_t size;
+  char data[];
 };
 
 static struct cluster cluster = {.base = 0x64400000};
@@ -62,14 +64,48 @@ static void answer(int fd, int status, const struct port *port, const struct hos
   close(fd);
 }
 
+static void send_from(const struct waiting *one, const struct port *port) {
+  union {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(struct in_pktinfo))];
+  } control = {
+      .header = {.cmsg_len = CMSG_LEN(sizeof(struct in_pktinfo)), .cmsg_level = IPPROTO_IP, .cmsg_type = IP_PKTINFO}};
+  struct in_pktinfo from = {.ipi_spec_dst.s_addr = htonl(one->request.real)};
+  memcpy(CMSG_DATA(&control.header), &from, sizeof from);
+  struct sockaddr_in to = {
+      .sin_family = AF_INET, .sin_port = htons(port->real_port), .sin_addr.s_addr = htonl(port->real)};
+  struct iovec part = {(void *)(uintptr_t)one->data, one->size};
+  struct msghdr message = {.msg_name = &to,
+                           .msg_namelen = sizeof to,
+                           .msg_iov = &part,
+                           .msg_iovlen = 1,
+                           .msg_control = &control,
+                           .msg_controllen = sizeof control};
+  if (sendmsg(one->reply, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) perror("sendmsg");
+}
+
+/* A datagram waits for its port, whatever else a host says. */
+static bool try_send(const struct waiting *one, const struct host *host) {
+  if (!host || host->hold) return !host;
+  for (unsigned i = 0; i < host->ports_count; i++) {
+    const struct port *port = &host->ports[i];
+    if (port->port != one->request.port || port->scope != (IM_SCOPE_ANY | IM_SCOPE_DATAGRAM)) continue;
+    send_from(one, port);
+    close(one->reply);
+    return true;
+  }
+  return false;
+}
+
 static bool try_answer(struct waiting *one) {
   struct host *host = at_address(one->request.address);
+  if (one->request.op == IM_OP_DATAGRAM) return try_send(one, host);
   if (!host) return answer(one->reply, EHOSTUNREACH, 0, 0), true;
   if (host->hold) return false;
   if (host->trouble) return answer(one->reply, 0, 0, host), true;
   if (host->error) return answer(one->reply, host->error, 0, host), true;
   for (unsigned i = 0; i < host->ports_count; i++)
-    if (host->ports[i].port == one->request.port && host->ports[i].scope != IM_SCOPE_LOOPBACK)
+    if (host->ports[i].port == one->request.port && host->ports[i].scope < IM_SCOPE_LOOPBACK)
       return answer(one->reply, 0, &host->ports[i], host), true;
   if (host->settled) return answer(one->reply, ECONNREFUSED, 0, host), true;
   return false;
@@ -88,17 +124,20 @@ static void try_all(void) {
 
 static void list_port(struct host *host, struct port port) {
   unsigned i = 0;
-  while (i < host->ports_count && (host->ports[i].port != port.port || host->ports[i].real != port.real)) i++;
+  while (i < host->ports_count && (host->ports[i].port != port.port || host->ports[i].real != port.real ||
+                                  host->ports[i].scope != port.scope))
+    i++;
   if (i == MAX_PORTS) return;
   host->ports[i] = port;
   if (i == host->ports_count) host->ports_count++;
   cluster_publish(&cluster);
 }
 
-static void on_request(struct host *host, const struct im_request *request, int reply) {
-  if (request->op == IM_OP_CONNECT && reply >= 0) {
-    struct waiting *one = malloc(sizeof *one);
-    *one = (struct waiting){waiting, *request, reply};
+static void on_request(struct host *host, const struct im_request *request, int reply, const char *data, size_t size) {
+  if ((request->op == IM_OP_CONNECT || request->op == IM_OP_DATAGRAM) && reply >= 0) {
+    struct waiting *one = malloc(sizeof *one + size);
+    *one = (struct waiting){waiting, *request, reply, size};
+    memcpy(one->data, data, size);
     waiting = one;
     connects++;
     try_all();
@@ -118,17 +157,22 @@ static void on_request(struct host *host, const struct im_request *request, int 
 
 static void receive(struct host *host) {
   for (;;) {
+    static struct {
+      struct im_request request;
+      char data[66000];
+    } all_of_it;
     struct im_request request;
     char control[CMSG_SPACE(sizeof(int))] = {0};
-    struct iovec text = {&request, sizeof request};
+    struct iovec text = {&all_of_it, sizeof all_of_it};
     struct msghdr all = {.msg_iov = &text, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
     ssize_t size = recvmsg(host->socket, &all, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (size < 0) return;
     int reply = -1;
+    request = all_of_it.request;
     struct cmsghdr *header = CMSG_FIRSTHDR(&all);
     if (header && header->cmsg_type == SCM_RIGHTS) memcpy(&reply, CMSG_DATA(header), sizeof reply);
     if (size >= (ssize_t)sizeof request && request.magic == IM_REQUEST_MAGIC && request.version == IM_VERSION)
-      on_request(host, &request, reply);
+      on_request(host, &request, reply, all_of_it.data, (size_t)size - sizeof request);
     else if (reply >= 0)
       close(reply);
   }

@@ -53,6 +53,16 @@ int main(int argc, char **argv) {
   MEASURE("access relative", 2000, access("some/where/below", F_OK));
   MEASURE("ioctl", 2000, ioctl(pair[0], FIONREAD, &status));
   MEASURE("syscall", 2000, syscall(SYS_getppid));
+  struct sockaddr_in sink = at("127.1.2.3", 0), from;
+  int receiver = socket(AF_INET, SOCK_DGRAM, 0);
+  CHECK(bind_to(receiver, sink) == 0);
+  sink = name_of(receiver, getsockname);
+  MEASURE("sendto and recvfrom udp", 500, {
+    size = sizeof from;
+    CHECK(sendto(udp, "x", 1, 0, (struct sockaddr *)&sink, sizeof sink) == 1);
+    CHECK(recvfrom(receiver, host, sizeof host, 0, (struct sockaddr *)&from, &size) == 1);
+  });
+  MEASURE("send unix", 500, CHECK(send(pair[0], "x", 1, 0) == 1 && recv(pair[1], host, 1, 0) == 1));
   MEASURE("gethostname", 2000, gethostname(host, sizeof host));
 
   /* A TCP connection that is not of the cluster: 127.1.2.3 is nobody's. */

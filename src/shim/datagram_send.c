@@ -1,0 +1,218 @@
+/* Sending: the destination's real address in place of the virtual one, in the guest's own system call. */
+#include "datagram.h"
+
+#include "faces.h"
+#include "heard.h"
+#include "init.h"
+#include "request.h"
+#include "sockets.h"
+#include "table.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/uio.h>
+
+#define LARGEST 65507 /* what a UDP datagram over IPv4 holds */
+#define CONTROL 256
+
+/* ---- to a host that is not up ---- */
+
+static bool may_wait(int fd, int flags) { return !(flags & MSG_DONTWAIT) && !(fcntl(fd, F_GETFL) & O_NONBLOCK); }
+
+/*
+ * Gives the datagram to the supervisor, which sends it from this very socket when the host is up, as a kernel holds packets
+ * while it looks for a neighbour. Its queue may be full: then a blocking sender waits, and another one's datagram is lost.
+ */
+static ssize_t hold(int fd, const struct im_addr *to, uint32_t source, const struct iovec *parts, size_t count, int flags) {
+  size_t size = 0;
+  for (size_t i = 0; i < count; i++) {
+    size += parts[i].iov_len;
+    if (parts[i].iov_len > LARGEST || size > LARGEST) break;
+  }
+  if (size > LARGEST || count > IM_REQUEST_PARTS) {
+    errno = EMSGSIZE;
+    return -1;
+  }
+  int saved = errno;
+  struct im_request request = {.op = IM_OP_DATAGRAM, .address = to->ip, .port = to->port, .real = source};
+  request.cookie = sockets_cookie(fd);
+  int result = request_send_with(-1, &request, parts, count, fd, may_wait(fd, flags));
+  if (result != 0 && result != -EAGAIN) {
+    request_lost();
+    errno = EHOSTUNREACH;
+    return -1;
+  }
+  sockets_traffic();
+  errno = saved;
+  return (ssize_t)size;
+}
+
+/* ---- to one that is ---- */
+
+/* Where an answer comes from decides how the guest sees it (datagram_shown). */
+static void note_own(const struct im_addr *to, const struct im_route *route) {
+  if (route->kind != IM_ROUTE_LOCAL) return sockets_traffic();
+  if (route->real != faces_host()) return;
+  if (to->ip == table_cluster()->self)
+    heard_forget(IM_LOOPBACK, to->port);
+  else
+    heard_note(IM_LOOPBACK, to->port);
+}
+
+struct rewritten {
+  struct sockaddr_storage to;
+  union {
+    struct cmsghdr align;
+    char bytes[CONTROL];
+  } control;
+};
+
+/*
+ * The guest's control data with the source address in it: the kernel takes it for this datagram alone, so that a socket
+ * that is bound to no address can speak to other hosts, to itself and to the world.
+ */
+static bool set_source(struct msghdr *message, const struct im_route *route, struct rewritten *space) {
+  struct in_pktinfo source = {.ipi_spec_dst.s_addr = htonl(route->source)};
+  size_t given = message->msg_control ? CMSG_ALIGN(message->msg_controllen) : 0;
+  if (!given && !route->source) return true;
+  if (given + CMSG_SPACE(sizeof source) > sizeof space->control) return false;
+  memset(&space->control, 0, sizeof space->control);
+  if (given) memcpy(space->control.bytes, message->msg_control, message->msg_controllen);
+  message->msg_control = space->control.bytes;
+  for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = datagram_next_control(message, c)) {
+    if (c->cmsg_level != IPPROTO_IP || c->cmsg_type != IP_PKTINFO || c->cmsg_len < CMSG_LEN(sizeof source)) continue;
+    /* The guest has chosen one of its own addresses: as it knows them. */
+    struct in_pktinfo chosen;
+    memcpy(&chosen, CMSG_DATA(c), sizeof chosen);
+    uint32_t ip = ntohl(chosen.ipi_spec_dst.s_addr);
+    if (ip == 0 && route->source) chosen.ipi_spec_dst = source.ipi_spec_dst;
+    if (ip == IM_LOOPBACK && faces_flat()) chosen.ipi_spec_dst.s_addr = htonl(faces_loop());
+    if (ip == table_cluster()->self && faces_flat()) chosen.ipi_spec_dst.s_addr = htonl(faces_host());
+    memcpy(CMSG_DATA(c), &chosen, sizeof chosen);
+    return true;
+  }
+  if (!route->source) return true;
+  struct cmsghdr ours = {.cmsg_len = CMSG_LEN(sizeof source), .cmsg_level = IPPROTO_IP, .cmsg_type = IP_PKTINFO};
+  memcpy(space->control.bytes + given, &ours, sizeof ours);
+  memcpy(space->control.bytes + given + CMSG_LEN(0), &source, sizeof source);
+  message->msg_controllen = (unsigned)(given + CMSG_SPACE(sizeof source));
+  return true;
+}
+
+static ssize_t send_at(int fd, const struct msghdr *guests, int flags, const struct im_addr *to, const struct im_route *route) {
+  struct rewritten space;
+  struct msghdr message = *guests;
+  struct im_addr there = {route->real, route->real_port, to->form == IM_FORM_V4 ? IM_FORM_V4 : IM_FORM_MAPPED};
+  message.msg_namelen = addr_write(&there, &space.to);
+  message.msg_name = &space.to;
+  if (!set_source(&message, route, &space)) {
+    errno = ENOBUFS;
+    return -1;
+  }
+  note_own(to, route);
+  return libc_sendmsg(fd, &message, flags);
+}
+
+/* A socket that is bound to our face has no way out, natively it has: with a source of the kernel's choice it does. */
+static ssize_t send_outside(int fd, const struct msghdr *guests, int flags) {
+  ssize_t result = libc_sendmsg(fd, guests, flags);
+  struct sockaddr_storage address;
+  struct im_addr at;
+  struct im_socket socket;
+  socklen_t size = sizeof address;
+  if (result >= 0 || errno != EINVAL || !faces_flat() || guests->msg_control || !guests->msg_name) return result;
+  bool ours = libc_getsockname(fd, (struct sockaddr *)&address, &size) == 0 && addr_read(&address, size, &at) &&
+              at.ip == faces_host() && sockets_get(sockets_cookie(fd), &socket) && socket.flags & IM_HAS_LOCAL &&
+              !socket.local.ip;
+  errno = EINVAL;
+  if (!ours) return result;
+  union {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(struct in_pktinfo))];
+  } control = {.header = {.cmsg_len = CMSG_LEN(sizeof(struct in_pktinfo)), .cmsg_level = IPPROTO_IP, .cmsg_type = IP_PKTINFO}};
+  struct msghdr message = *guests;
+  message.msg_control = &control;
+  message.msg_controllen = sizeof control;
+  return libc_sendmsg(fd, &message, flags);
+}
+
+/*
+ * Before a connected socket sends: whether its peer is not up, so that the supervisor must send. `held` is the result then.
+ * All sockets that no process of ours connected to the cluster come out of here at once.
+ */
+static bool hold_connected(int fd, const struct iovec *parts, size_t count, int flags, ssize_t *held) {
+  struct im_addr peer;
+  if (!datagram_peer(fd, &peer) || !im_active()) return false;
+  int saved = errno;
+  struct im_route route = datagram_route(&peer);
+  bool holds = route.kind == IM_ROUTE_ASK && datagram_connected(fd, &peer);
+  if (route.kind == IM_ROUTE_DIRECT) sockets_traffic();
+  if (!holds) datagram_follow(fd, &peer, &route);
+  errno = saved;
+  if (holds) *held = hold(fd, &peer, route.source, parts, count, flags);
+  return holds;
+}
+
+/* ---- the guest's calls ---- */
+
+ssize_t datagram_send(int fd, const void *data, size_t size, int flags) {
+  struct iovec part = {(void *)(uintptr_t)data, size};
+  ssize_t held;
+  return hold_connected(fd, &part, 1, flags, &held) ? held : libc_send(fd, data, size, flags);
+}
+
+ssize_t datagram_sendmsg(int fd, const struct msghdr *message, int flags) {
+  struct im_addr to;
+  ssize_t held;
+  if (!message) return libc_sendmsg(fd, message, flags);
+  if (!message->msg_name || !message->msg_namelen) {
+    bool holds = hold_connected(fd, message->msg_iov, message->msg_iovlen, flags, &held);
+    return holds ? held : libc_sendmsg(fd, message, flags);
+  }
+  if (!im_active() || flags & MSG_FASTOPEN || !addr_read(message->msg_name, message->msg_namelen, &to))
+    return libc_sendmsg(fd, message, flags);
+  struct im_route route = datagram_route(&to);
+  if (route.kind == IM_ROUTE_NATIVE) return send_outside(fd, message, flags);
+  if (route.kind == IM_ROUTE_ASK) {
+    int saved = errno;
+    bool datagrams = datagram_is(fd);
+    errno = saved;
+    if (!datagrams) return libc_sendmsg(fd, message, flags);
+    return hold(fd, &to, route.source, message->msg_iov, message->msg_iovlen, flags);
+  }
+  return send_at(fd, message, flags, &to, &route);
+}
+
+ssize_t datagram_sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to, socklen_t to_size) {
+  struct iovec part = {(void *)(uintptr_t)data, size};
+  struct msghdr message = {.msg_name = (void *)(uintptr_t)to, .msg_namelen = to_size, .msg_iov = &part, .msg_iovlen = 1};
+  struct im_addr read;
+  ssize_t held;
+  if (!to) return hold_connected(fd, &part, 1, flags, &held) ? held : libc_sendto(fd, data, size, flags, to, to_size);
+  if (!im_active() || !addr_read(to, to_size, &read)) return libc_sendto(fd, data, size, flags, to, to_size);
+  if (datagram_route(&read).kind != IM_ROUTE_NATIVE) return datagram_sendmsg(fd, &message, flags);
+  ssize_t result = libc_sendto(fd, data, size, flags, to, to_size);
+  return result < 0 && errno == EINVAL ? send_outside(fd, &message, flags) : result;
+}
+
+static bool concerns_us(int fd, const struct msghdr *message) {
+  struct im_addr to;
+  if (!message->msg_name || !message->msg_namelen) return datagram_peer(fd, &to);
+  return addr_read(message->msg_name, message->msg_namelen, &to) && datagram_route(&to).kind != IM_ROUTE_NATIVE;
+}
+
+/* One by one where an address is ours: each may go another way. */
+int datagram_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags) {
+  bool ours = false;
+  if (messages && im_active())
+    for (unsigned i = 0; i < count && i < 1024 && !ours; i++) ours = concerns_us(fd, &messages[i].msg_hdr);
+  if (!ours) return libc_sendmmsg(fd, messages, count, flags);
+  for (unsigned i = 0; i < count && i < 1024; i++) {
+    ssize_t size = datagram_sendmsg(fd, &messages[i].msg_hdr, flags);
+    if (size < 0) return i ? (int)i : -1;
+    messages[i].msg_len = (unsigned)size;
+  }
+  return (int)(count < 1024 ? count : 1024);
+}
