@@ -10,8 +10,9 @@ import { allocate } from './suites/allocate';
 import { connect } from './suites/connect';
 import { footprint } from './suites/footprint';
 import { lookup } from './suites/lookup';
+import { shim } from './suites/shim';
 
-const SUITES: readonly Suite[] = [connect, lookup, allocate, footprint];
+const SUITES: readonly Suite[] = [connect, lookup, shim, allocate, footprint];
 const USAGE = `usage: npm run bench -- SUITE... [--json]
        npm run bench -- all
 

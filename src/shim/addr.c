@@ -35,6 +35,13 @@ bool addr_read(const void *address, socklen_t size, struct im_addr *read) {
   return true;
 }
 
+bool addr_is_nowhere(const void *address, socklen_t size) {
+  sa_family_t family;
+  if (!address || size < sizeof family) return false;
+  memcpy(&family, address, sizeof family);
+  return family == AF_UNSPEC;
+}
+
 uint8_t addr_plain_form(int family) { return family == AF_INET6 ? IM_FORM_MAPPED : IM_FORM_V4; }
 
 socklen_t addr_write(const struct im_addr *from, struct sockaddr_storage *to) {

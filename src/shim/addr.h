@@ -21,6 +21,9 @@ struct im_addr {
 /* False: another family, a real IPv6 address, or too short. */
 bool addr_read(const void *address, socklen_t size, struct im_addr *read);
 
+/* AF_UNSPEC, by which a connect is taken back. */
+bool addr_is_nowhere(const void *address, socklen_t size);
+
 /* The form in which an address of this socket family is shown or used: V4 or MAPPED. */
 uint8_t addr_plain_form(int family);
 

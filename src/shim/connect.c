@@ -2,6 +2,7 @@
 
 #include "datagram.h"
 #include "faces.h"
+#include "helper.h"
 #include "init.h"
 #include "pending.h"
 #include "replace.h"
@@ -14,6 +15,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdint.h>
 #include <sys/time.h>
 
@@ -98,11 +100,42 @@ int connect_door(void) {
   return -1;
 }
 
-void connect_refuse(int fd, const struct im_addr *to, int error, int door) {
+/* Knocks at a door or at silence, with an address that fits the socket. */
+static void knock(int fd, int door) {
   struct sockaddr_storage address;
-  struct im_addr closed;
+  struct im_addr there;
+  int family = AF_INET;
+  socklen_t size = sizeof address, family_size = sizeof family;
+  if (libc_getsockname(door, (struct sockaddr *)&address, &size) != 0 || !addr_read(&address, size, &there)) return;
+  libc_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &family_size);
+  there.form = addr_plain_form(family);
+  size = addr_write(&there, &address);
+  libc_connect(fd, (struct sockaddr *)&address, size);
+}
+
+/* Its queue is full, with a connection that nobody will take: what knocks then is dropped, not refused. */
+int connect_silence(void) {
+  int silence = connect_door(), caller = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  bool listens = silence >= 0 && caller >= 0 && libc_listen(silence, 0) == 0;
+  if (listens) knock(caller, silence);
+  if (caller >= 0) libc_close(caller);
+  if (listens || silence < 0) return silence;
+  libc_close(silence);
+  return -1;
+}
+
+void connect_unanswered(int fd, int silence) {
+  int saved = errno, status = fcntl(fd, F_GETFL);
+  if (silence >= 0 && status >= 0 && connect_state(fd) == IM_FAILED) {
+    if (!(status & O_NONBLOCK)) fcntl(fd, F_SETFL, status | O_NONBLOCK);
+    knock(fd, silence);
+    if (!(status & O_NONBLOCK)) fcntl(fd, F_SETFL, status);
+  }
+  errno = saved;
+}
+
+void connect_refuse(int fd, int error, int door) {
   struct im_socket socket = {0};
-  socklen_t size = sizeof address;
   if (error != ECONNREFUSED) {
     uint64_t cookie = sockets_cookie(fd);
     sockets_get(cookie, &socket);
@@ -111,10 +144,7 @@ void connect_refuse(int fd, const struct im_addr *to, int error, int door) {
     sockets_put(cookie, &socket);
   }
   connect_reset(fd);
-  if (libc_getsockname(door, (struct sockaddr *)&address, &size) != 0 || !addr_read(&address, size, &closed)) return;
-  closed = real_address(to, closed.ip, closed.port);
-  size = addr_write(&closed, &address);
-  libc_connect(fd, (struct sockaddr *)&address, size);
+  knock(fd, door);
 }
 
 /* ---- the guest's call ---- */
@@ -165,10 +195,14 @@ static int ask_and_wait(int fd, const struct im_addr *to, uint64_t epoch) {
   }
 }
 
-/* The errno of an earlier connect that ended while nobody looked is what the next call reports. */
+/*
+ * The errno of an earlier connect that ended while nobody looked is what the next call reports. ECONNRESET is left by
+ * the guest's own ending of a connection (shutdown, AF_UNSPEC), and not told then.
+ */
 static int error_left(int fd) {
   struct im_socket socket;
   int error = take_error(fd);
+  if (error == ECONNRESET) return 0;
   if (error == ECONNREFUSED && sockets_get(sockets_cookie(fd), &socket) && socket.flags & IM_HAS_ERROR)
     error = socket.error;
   if (error) connect_reset(fd);
@@ -224,22 +258,54 @@ static int outside(int fd, const struct sockaddr *address, socklen_t size) {
   return result;
 }
 
+/* A connect that is taken back (AF_UNSPEC): by the kernel, which then leaves the socket as it does. */
+static int disconnect(int fd, const struct sockaddr *address, socklen_t size) {
+  struct im_socket socket;
+  int result = libc_connect(fd, address, size), saved = errno;
+  uint64_t cookie = result == 0 ? sockets_cookie(fd) : 0;
+  if (cookie && sockets_get(cookie, &socket) && socket.flags & (IM_HAS_PEER | IM_HAS_ERROR)) {
+    socket.flags &= (uint8_t)~(IM_HAS_PEER | IM_HAS_ERROR);
+    sockets_put(cookie, &socket);
+  }
+  errno = saved;
+  return result;
+}
+
+/* The connect before this one is not over. Without O_NONBLOCK the kernel waits for it and tells how it ended. */
+static int while_pending(int fd, const struct sockaddr *address, socklen_t size, const struct im_addr *to, long limit) {
+  struct pollfd wanted = {.fd = fd, .events = POLLOUT};
+  int status = fcntl(fd, F_GETFL);
+  if (status & O_NONBLOCK) return failed(EALREADY);
+  int ready = poll(&wanted, 1, limit == IM_FOREVER || limit > INT32_MAX ? -1 : (int)limit);
+  if (ready < 0) return -1;
+  return ready == 0 || !is_tcp(fd) ? failed(EALREADY) : ask(fd, address, size, to, 0);
+}
+
 int connect_socket(int fd, const struct sockaddr *address, socklen_t size) {
-  struct im_addr to;
-  if (!im_active()) return libc_connect(fd, address, size);
-  datagram_release(fd);
-  if (!addr_read(address, size, &to)) return libc_connect(fd, address, size);
-  struct im_route route = route_find(&to);
+  struct im_addr to = {0};
   struct im_guard guard;
   int saved = errno, real, result;
+  if (!im_active()) return libc_connect(fd, address, size);
+  datagram_release(fd);
+  bool read = addr_read(address, size, &to), nowhere = !read && addr_is_nowhere(address, size);
+  if (pending_enter(fd, &real, &guard)) {
+    if (nowhere) {
+      connect_unanswered(real, helper_silence());
+      pending_give_back(fd);
+    }
+    long limit = nowhere ? 0 : send_timeout(real);
+    pending_leave(&guard);
+    if (!nowhere) return while_pending(fd, address, size, &to, limit);
+  }
+  if (nowhere) return disconnect(fd, address, size);
+  if (!read) return libc_connect(fd, address, size);
+  struct im_route route = route_find(&to);
   if (route.kind == IM_ROUTE_NATIVE) return outside(fd, address, size);
   if (!is_tcp(fd)) {
     bool datagrams = datagram_is(fd);
     errno = saved;
     if (datagrams) return datagram_connect(fd, &to);
-    if (!pending_enter(fd, &real, &guard)) return libc_connect(fd, address, size);
-    pending_leave(&guard);
-    return failed(EALREADY);
+    return libc_connect(fd, address, size);
   }
   if (route.kind == IM_ROUTE_ASK)
     result = ask(fd, address, size, &to, 0);

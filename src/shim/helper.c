@@ -17,9 +17,10 @@
 
 /*
  * All that the thread needs is opened in the guest's call that starts it: the epoll set, what wakes it, the socket that
- * questions are sent from, and the door at which connects fail.
+ * questions are sent from, the door at which connects fail and the silence in which they are given up.
  */
-static struct im_kept set = {-1, 0}, wake_in = {-1, 0}, wake_out = {-1, 0}, line = {-1, 0}, door = {-1, 0};
+static struct im_kept set = {-1, 0}, wake_in = {-1, 0}, wake_out = {-1, 0}, line = {-1, 0}, door = {-1, 0},
+                      silence = {-1, 0};
 static unsigned generation;
 
 /* An event may come after its time (another process can keep a description open), so it carries the use's id too. */
@@ -39,6 +40,8 @@ void helper_unwatch(const struct im_kept *kept) {
 int helper_line(void) { return keep_valid(&line) ? line.fd : -1; }
 
 int helper_door(void) { return keep_valid(&door) ? door.fd : -1; }
+
+int helper_silence(void) { return keep_valid(&silence) ? silence.fd : -1; }
 
 /* ---- the thread ---- */
 
@@ -103,6 +106,7 @@ static bool open_all(void) {
   if (!keep_move(epoll_create1(EPOLL_CLOEXEC), &set) || !keep_move(connect_door(), &door) ||
       socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
     return false;
+  (void)keep_move(connect_silence(), &silence); /* without it a pending connect is only not given up so well */
   bool kept = keep_move(pair[0], &wake_in);
   kept = keep_move(pair[1], &wake_out) && kept;
   if (!kept || libc_epoll_ctl(set.fd, EPOLL_CTL_ADD, wake_in.fd, &event) != 0) return false;
@@ -145,5 +149,6 @@ void helper_forget(void) {
   keep_close(&wake_out);
   keep_close(&line);
   keep_close(&door);
+  keep_close(&silence);
   generation++;
 }

@@ -33,4 +33,7 @@ int helper_line(void);
 /* What connects are refused at (see connect_refuse). */
 int helper_door(void);
 
+/* What connects wait at that are given up (see connect_unanswered). */
+int helper_silence(void);
+
 #endif

@@ -25,22 +25,34 @@ HOOK(int, close, (int fd)) {
   return result;
 }
 
+/* A duplicate of a placeholder gets the socket too when it is there. */
+static int copied(int from, int to) {
+  struct im_guard guard;
+  int real;
+  if (to < 0 || !pending_enter(from, &real, &guard)) return to;
+  pending_copied(from, to);
+  pending_leave(&guard);
+  return to;
+}
+
+HOOK(int, dup, (int fd)) { return copied(fd, libc_dup(fd)); }
+
 HOOK(int, dup2, (int from, int to)) {
   struct im_guard guard;
   int real;
-  if (from == to || !pending_enter(to, &real, &guard)) return libc_dup2(from, to);
+  if (from == to || !pending_enter(to, &real, &guard)) return copied(from, libc_dup2(from, to));
   int result = libc_dup2(from, to);
   if (result >= 0) pending_forget(to);
   pending_leave(&guard);
-  return result;
+  return copied(from, result);
 }
 
 HOOK(int, dup3, (int from, int to, int flags)) {
   struct im_guard guard;
   int real;
-  if (from == to || !pending_enter(to, &real, &guard)) return libc_dup3(from, to, flags);
+  if (from == to || !pending_enter(to, &real, &guard)) return copied(from, libc_dup3(from, to, flags));
   int result = libc_dup3(from, to, flags);
   if (result >= 0) pending_forget(to);
   pending_leave(&guard);
-  return result;
+  return copied(from, result);
 }

@@ -1,4 +1,5 @@
 #include "connect.h"
+#include "helper.h"
 #include "hook.h"
 #include "listen.h"
 #include "pending.h"
@@ -21,6 +22,17 @@ HOOK(int, accept, (int fd, struct sockaddr *from, socklen_t *size)) {
 
 HOOK(int, accept4, (int fd, struct sockaddr *from, socklen_t *size, int flags)) {
   return view_accept(fd, from, size, flags, libc_accept4);
+}
+
+HOOK(int, shutdown, (int fd, int how)) {
+  struct im_guard guard;
+  int real;
+  if (how >= SHUT_RD && how <= SHUT_RDWR && pending_enter(fd, &real, &guard)) {
+    connect_unanswered(real, helper_silence());
+    pending_give_back(fd);
+    pending_leave(&guard);
+  }
+  return libc_shutdown(fd, how);
 }
 
 HOOK(int, getsockname, (int fd, struct sockaddr *name, socklen_t *size)) { return view_local(fd, name, size); }

@@ -16,6 +16,7 @@
 #define IM_LIBC_FUNCTIONS(X) \
   X(int, connect, (int fd, const struct sockaddr *to, socklen_t size), (fd, to, size), -1) \
   X(int, bind, (int fd, const struct sockaddr *to, socklen_t size), (fd, to, size), -1) \
+  X(int, shutdown, (int fd, int how), (fd, how), -1) \
   X(int, listen, (int fd, int backlog), (fd, backlog), -1) \
   X(int, accept, (int fd, struct sockaddr *from, socklen_t *size), (fd, from, size), -1) \
   X(int, accept4, (int fd, struct sockaddr *from, socklen_t *size, int flags), (fd, from, size, flags), -1) \
@@ -42,6 +43,7 @@
     (fd, messages, count, flags, timeout), -1) \
   X(int, epoll_ctl, (int set, int op, int fd, struct epoll_event *event), (set, op, fd, event), -1) \
   X(int, close, (int fd), (fd), -1) \
+  X(int, dup, (int fd), (fd), -1) \
   X(int, dup2, (int from, int to), (from, to), -1) \
   X(int, dup3, (int from, int to, int flags), (from, to, flags), -1) \
   X(int, getaddrinfo, (const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **result), \

@@ -63,11 +63,12 @@ static void release(struct im_pending *pending) {
 
 static bool stands_at(const struct im_pending *pending, int fd) { return fd >= 0 && keep_inode(fd) == pending->inode; }
 
+/* By its placeholder: the guest may have made duplicates. */
 static struct im_pending *find(int fd) {
-  for (struct im_pending *list = inbox; list; list = list->next)
-    if (list->fd == fd && stands_at(list, fd)) return list;
-  for (struct im_pending *list = active; list; list = list->next)
-    if (list->fd == fd && list->stage != IM_STAGE_RETIRED && stands_at(list, fd)) return list;
+  ino_t inode = keep_inode(fd);
+  for (int round = 0; round < 2 && inode; round++)
+    for (struct im_pending *list = round ? active : inbox; list; list = list->next)
+      if (list->inode == inode && list->stage != IM_STAGE_RETIRED && list->stage != IM_STAGE_DEAD) return list;
   return 0;
 }
 
@@ -75,7 +76,11 @@ static struct im_pending *find(int fd) {
 
 static sigset_t signals_at_fork;
 
-static void before_fork(void) { lock_enter(&signals_at_fork); }
+static void before_fork(void) {
+  lock_enter(&signals_at_fork);
+  for (int round = 0; round < 2; round++)
+    for (struct im_pending *list = round ? active : inbox; list; list = list->next) list->shared = true;
+}
 
 static void after_fork_in_parent(void) {
   sigset_t signals = signals_at_fork;
@@ -97,6 +102,7 @@ static void after_fork_in_child(void) {
         if (keep_valid(&pending->real)) libc_dup3(pending->real.fd, pending->fd, cloexec);
         watches_mark(pending->fd, false);
       }
+      if (pending->copied) pending_swap_copies(pending);
       release(pending);
     }
   }
@@ -233,6 +239,20 @@ void pending_forget(int fd) {
   watches_mark(fd, false);
 }
 
+void pending_copied(int fd, int copy) {
+  struct im_pending *pending = find(fd);
+  if (pending && watches_mark(copy, true)) pending->copied = true;
+}
+
+void pending_give_back(int fd) {
+  struct im_pending *pending = find(fd);
+  if (!pending) return;
+  pending_swap(pending);
+  pending->fd = -1;
+  pending->stage = IM_STAGE_DEAD;
+  helper_wake();
+}
+
 /* ---- for the helper ---- */
 
 void pending_helper_enter(void) { pthread_mutex_lock(&lock); }
@@ -271,12 +291,20 @@ bool pending_swap(struct im_pending *pending) {
     watches_show(pending->fd);
   }
   if (pending->fd >= 0) watches_mark(pending->fd, false);
-  return there;
+  return (pending->copied && pending_swap_copies(pending)) || there;
 }
 
-void pending_swap_copies(struct im_pending *pending) {
-  for (int fd = keep_floor() - 1; fd >= 0 && keep_valid(&pending->real); fd--)
-    if (stands_at(pending, fd)) put_back(pending, fd);
+bool pending_swap_copies(struct im_pending *pending) {
+  bool any = false;
+  for (int fd = keep_floor() - 1; fd >= 0 && keep_valid(&pending->real); fd--) {
+    if (!stands_at(pending, fd)) continue;
+    watches_hide(fd);
+    put_back(pending, fd);
+    watches_show(fd);
+    watches_mark(fd, false);
+    any = true;
+  }
+  return any;
 }
 
 void pending_free(struct im_pending *pending) {

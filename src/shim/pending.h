@@ -35,6 +35,12 @@ void pending_leave(const struct im_guard *guard);
 /* Between enter and leave: the guest closes fd or puts something else there. */
 void pending_forget(int fd);
 
+/* Between enter and leave: `copy` is a duplicate of fd. */
+void pending_copied(int fd, int copy);
+
+/* Between enter and leave: the connect ends here, and the guest has its socket again as it is now. */
+void pending_give_back(int fd);
+
 /* ---- for helper.c and progress.c, under the lock ---- */
 
 enum im_stage { IM_STAGE_NEW, IM_STAGE_ASKED, IM_STAGE_CONNECTING, IM_STAGE_RETIRED, IM_STAGE_DEAD };
@@ -50,6 +56,8 @@ struct im_pending {
   struct im_kept unsent; /* what goes with the question, while the supervisor's queue is full */
   struct im_addr to;
   uint64_t epoch; /* of the location that did not work, for the next question */
+  bool shared; /* with a child: it goes on when the guest has closed it here */
+  bool copied; /* there are duplicates of the placeholder */
   int asked;
   int step; /* RETIRED: how far */
   int64_t retired;
@@ -68,8 +76,8 @@ struct im_pending *pending_first(void);
 /* Puts the socket back. False: the guest's number is something else by now. */
 bool pending_swap(struct im_pending *pending);
 
-/* The same for duplicates that the guest made of the placeholder. */
-void pending_swap_copies(struct im_pending *pending);
+/* The same for duplicates that the guest made of the placeholder. True: there were some. */
+bool pending_swap_copies(struct im_pending *pending);
 
 void pending_free(struct im_pending *pending);
 

@@ -39,7 +39,7 @@ static void finish(struct im_pending *pending, bool connected) {
 }
 
 static void fail(struct im_pending *pending, int error) {
-  if (keep_valid(&pending->real)) connect_refuse(pending->real.fd, &pending->to, error, helper_door());
+  if (keep_valid(&pending->real)) connect_refuse(pending->real.fd, error, helper_door());
   finish(pending, false);
 }
 
@@ -64,6 +64,7 @@ static void await(struct im_pending *pending) {
 }
 
 void progress_begin(struct im_pending *pending) {
+  if (pending->stage == IM_STAGE_DEAD) return;
   if (helper_watch(&pending->waker, 0, pending, IM_ON_WAKER))
     await(pending);
   else
@@ -142,7 +143,9 @@ static void on_real(struct im_pending *pending) {
 void progress_event(struct im_pending *pending, unsigned which) {
   enum im_stage stage = pending->stage;
   if (stage == IM_STAGE_DEAD) return;
-  if (which == IM_ON_WAKER)
+  if (which == IM_ON_WAKER && pending->shared && stage != IM_STAGE_RETIRED)
+    helper_unwatch(&pending->waker);
+  else if (which == IM_ON_WAKER)
     pending->stage = IM_STAGE_DEAD; /* nobody has the placeholder any more */
   else if (which == IM_ON_REPLY && stage == IM_STAGE_ASKED)
     on_reply(pending);

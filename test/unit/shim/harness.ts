@@ -85,8 +85,9 @@ export async function buildShim(variant: Variant): Promise<string> {
   return build(`shim-${variant}.so`, cFiles(shimFolder), headersOf(shimFolder), command);
 }
 
-export async function buildProgram(name: string, variant: Variant = 'plain'): Promise<string> {
-  const folder = join(shimFolder, 'test/programs');
+/** A program of src/shim/test/FOLDER. */
+export async function buildProgram(name: string, variant: Variant = 'plain', group = 'programs'): Promise<string> {
+  const folder = join(shimFolder, 'test', group);
   const libc = variant === 'musl' ? ['-dynamic'] : [];
   const command = [zig(), 'cc', '-target', target(variant), ...libc, ...WARNINGS, '-O1', '-g', '-pthread'];
   return build(`${name}-${variant}`, [join(folder, `${name}.c`)], headersOf(folder), command);

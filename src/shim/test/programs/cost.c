@@ -30,12 +30,16 @@ static int by_value(const void *a, const void *b) {
 int main(int argc, char **argv) {
   int pair[2], set = epoll_create1(0), udp = socket(AF_INET, SOCK_DGRAM, 0), null = open("/dev/null", O_RDWR);
   struct sockaddr_storage name;
+  struct stat status;
   struct sockaddr_in loop = at("127.1.2.3", 0);
   socklen_t size;
   char host[64];
   CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
   struct epoll_event event = {.events = EPOLLIN};
   MEASURE("close", 2000, CHECK(close(dup(null)) == 0));
+  MEASURE("open", 2000, CHECK(close(open("/dev/null", O_RDONLY)) == 0));
+  MEASURE("stat", 2000, CHECK(stat("/dev/null", &status) == 0));
+  MEASURE("shutdown", 2000, shutdown(null, SHUT_RD));
   MEASURE("dup2", 2000, CHECK(dup2(null, 100) == 100));
   MEASURE("getsockopt", 2000, CHECK(so_error(pair[0]) == 0));
   int on = 1;
