@@ -85,6 +85,8 @@ python('python waits in every way it knows', async () => {
   const server = await startEcho(peer);
   const client = peer.start('web', [PYTHON, join(guests, 'nonblocking.py'), 'api', server.port]);
   while ((await peer.stats()).waiting < 7);
+  // Time for the client's other threads to show that they run.
+  await new Promise((passed) => setTimeout(passed, 100));
   await peer.tell('go api');
   const result = await client.ended;
   const ways = JSON.parse(result.stdout);
