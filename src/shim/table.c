@@ -199,7 +199,7 @@ bool table_find_port(uint32_t address, uint16_t port, unsigned scopes, struct im
     for (uint32_t i = lower_bound(count, address, port); i < count && !hit; i++) {
       memcpy(found, &table.ports[i], sizeof *found);
       if (found->address != address || found->port != port) break;
-      hit = found->scope <= IM_SCOPE_LOOPBACK && scopes >> found->scope & 1;
+      hit = found->scope <= IM_SCOPE_LOOPBACK6 && scopes >> found->scope & 1;
     }
     if (read_ended(seq, &looks)) return hit;
   }

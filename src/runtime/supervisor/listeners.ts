@@ -56,7 +56,7 @@ export function createListeners(options: ListenersOptions): Listeners {
       options.onChange(ports(), settled);
       if (!before) options.onListening(port);
     },
-    find: (port) => ports().find((p) => p.port === port && p.scope !== 'loopback'),
+    find: (port) => ports().find((p) => p.port === port && isPublic(p)),
     check: (sockets) => {
       const listening = sockets.filter((socket) => socket.state === LISTEN);
       let changed = false;
@@ -78,10 +78,16 @@ export function createListeners(options: ListenersOptions): Listeners {
 }
 
 function isListener(socket: TcpSocket, port: OwnPort): boolean {
+  // Of IPv6 addresses only those that stand for IPv4 ones are told apart.
+  if (port.scope === 'loopback6') return socket.localPort === port.realPort && socket.local === -1;
   return socket.localPort === port.realPort && (socket.local === port.real || socket.local === 0);
+}
+
+function isPublic(port: OwnPort): port is OwnPort & { readonly scope: 'any' | 'host' } {
+  return port.scope === 'any' || port.scope === 'host';
 }
 
 /** What other hosts may know of a host's ports. */
 export function publicPorts(ports: readonly OwnPort[]): PortMapping[] {
-  return ports.filter((p) => p.scope !== 'loopback').map(({ port, realPort, scope }) => ({ port, realPort, scope }));
+  return ports.filter(isPublic).map(({ port, realPort, scope }) => ({ port, realPort, scope }));
 }

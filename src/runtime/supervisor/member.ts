@@ -64,7 +64,7 @@ export function createMember(options: MemberOptions): Member {
       const { port: number, realPort, scope, real } = port;
       options.log('info', `a guest listens on port ${number}`, {
         port: number,
-        real: formatAddress(real),
+        real: scope === 'loopback6' ? '::1' : formatAddress(real),
         realPort,
         scope,
       });

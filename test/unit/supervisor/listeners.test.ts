@@ -78,3 +78,18 @@ test('closed listeners are dropped, but not before the kernel had time to list t
   expect(changes.at(-1)).toBe('');
   expect(listeners.settled).toBe(false);
 });
+
+test('a listener for IPv6 only is the host’s own: told to nobody, and gone when nothing listens on its port', () => {
+  const { listeners, changes } = open();
+  const listening = (local: number) => [socket(50_000, local)];
+  listeners.add(port(80, { scope: 'loopback6', real: 1, realPort: 50_000 }));
+  expect(publicPorts(listeners.ports)).toEqual([]);
+  expect(listeners.find(80)).toBeUndefined();
+  jest.advanceTimersByTime(60_000);
+  // An address of IPv6 is listed as -1.
+  listeners.check(listening(-1));
+  expect(listeners.ports).toHaveLength(1);
+  listeners.check(listening(real));
+  expect(listeners.ports).toHaveLength(0);
+  expect(changes.at(-1)).toBe('');
+});

@@ -132,7 +132,7 @@ static void publish(struct cluster *cluster, struct host *self) {
     struct host *host = &cluster->hosts[i];
     for (unsigned p = 0; p < host->ports_count; p++) {
       struct port *port = &host->ports[p];
-      if (port->scope == IM_SCOPE_LOOPBACK && host != self) continue;
+      if (port->scope >= IM_SCOPE_LOOPBACK && host != self) continue;
       file->ports[count++] = (struct im_port){host->address, port->port, port->real_port, port->real, port->scope};
     }
     file->hosts[i].epoch = host->epoch;

@@ -69,7 +69,7 @@ static bool try_answer(struct waiting *one) {
   if (host->trouble) return answer(one->reply, 0, 0, host), true;
   if (host->error) return answer(one->reply, host->error, 0, host), true;
   for (unsigned i = 0; i < host->ports_count; i++)
-    if (host->ports[i].port == one->request.port && host->ports[i].scope != IM_SCOPE_LOOPBACK)
+    if (host->ports[i].port == one->request.port && host->ports[i].scope < IM_SCOPE_LOOPBACK)
       return answer(one->reply, 0, &host->ports[i], host), true;
   if (host->settled) return answer(one->reply, ECONNREFUSED, 0, host), true;
   return false;
