@@ -6,9 +6,10 @@ import { LISTEN, type TcpSocket } from './proc-net';
 export interface ListenersOptions {
   /** A host that listens somewhere is settled when no listener was added for this long, in milliseconds. */
   readonly settleTime: number;
-  /** Whether the socket with this inode belongs to a guest; undefined: cannot be told. */
   readonly onChange: (ports: readonly OwnPort[], settled: boolean) => void;
   readonly onListening: (port: OwnPort) => void;
+  /** The kernel's list, now. */
+  readonly sockets: () => readonly TcpSocket[];
 }
 
 export interface Listeners {
@@ -30,6 +31,13 @@ export function createListeners(options: ListenersOptions): Listeners {
   let settled = false;
   let timer: NodeJS.Timeout | undefined;
   const ports = () => [...open.values()].map((entry) => entry.port);
+  /** Forgets those of `entries` that nothing listens at any more; whether there was one. */
+  const drop = (entries: readonly (readonly [string, { readonly port: OwnPort }])[], sockets: readonly TcpSocket[]) => {
+    const listening = sockets.filter((socket) => socket.state === LISTEN);
+    const closed = entries.filter(([, { port }]) => !listening.some((socket) => isListener(socket, port)));
+    for (const [key] of closed) open.delete(key);
+    return closed.length > 0;
+  };
   const settle = () => {
     settled = true;
     options.onChange(ports(), settled);
@@ -49,6 +57,9 @@ export function createListeners(options: ListenersOptions): Listeners {
       // Forked workers and servers that call listen() twice announce the same listener again.
       const same = before?.port.real === port.real && before.port.realPort === port.realPort;
       if (same) return;
+      // The port was listened on at another address: by a listener that is closed, mostly, and would be taken for this one.
+      const others = [...open].filter(([other, entry]) => other !== key && entry.port.port === port.port);
+      if (others.length > 0) drop(others, options.sockets());
       settled = false;
       clearTimeout(timer);
       timer = setTimeout(settle, options.settleTime);
@@ -58,14 +69,8 @@ export function createListeners(options: ListenersOptions): Listeners {
     },
     find: (port) => ports().find((p) => p.port === port && isPublic(p)),
     check: (sockets) => {
-      const listening = sockets.filter((socket) => socket.state === LISTEN);
-      let changed = false;
-      for (const [key, { port, since }] of open) {
-        if (performance.now() - since < YOUNG || listening.some((socket) => isListener(socket, port))) continue;
-        open.delete(key);
-        changed = true;
-      }
-      if (!changed) return;
+      const old = [...open].filter(([, { since }]) => performance.now() - since >= YOUNG);
+      if (!drop(old, sockets)) return;
       if (open.size === 0) {
         // Nothing listens any more: whoever asks waits for a listener again, as at the start.
         clearTimeout(timer);

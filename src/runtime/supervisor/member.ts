@@ -11,6 +11,7 @@ import { type Asks, createAsks } from './asks';
 import { createListeners, type Listeners, publicPorts } from './listeners';
 import { type Locations, type OwnPort, openLocations } from './locations';
 import type { Log } from './log';
+import { tcpSockets } from './proc-net';
 import type { RunDir } from './run-dir';
 import { openShimService, type ShimService } from './shim-service';
 
@@ -60,6 +61,7 @@ export function createMember(options: MemberOptions): Member {
       locations.setOwnPorts(ports);
       session?.ports(publicPorts(ports), settled);
     },
+    sockets: () => tcpSockets(options.native),
     onListening: (port) => {
       const { port: number, realPort, scope, real } = port;
       options.log('info', `a guest listens on port ${number}`, {

@@ -25,13 +25,14 @@ const socket = (realPort: number, local = real): TcpSocket => ({
 beforeEach(() => void jest.useFakeTimers({ now: 0 }));
 afterEach(() => void jest.useRealTimers());
 
-function open(settleTime = 1_000) {
+function open(settleTime = 1_000, sockets: () => TcpSocket[] = () => []) {
   const changes: string[] = [];
   const listening: number[] = [];
   const listeners = createListeners({
     settleTime,
     onChange: (ports, settled) => changes.push(`${ports.map((p) => p.port).join(' ')}${settled ? ' settled' : ''}`),
     onListening: (p) => listening.push(p.port),
+    sockets,
   });
   return { listeners, changes, listening };
 }
@@ -50,7 +51,7 @@ test('settled when no listener was added for settleTime', () => {
 });
 
 test('the same listener announced again changes nothing; the same port elsewhere does', () => {
-  const { listeners, changes, listening } = open();
+  const { listeners, changes, listening } = open(1_000, () => [socket(40_080)]);
   listeners.add(port(80));
   listeners.add(port(80));
   expect(changes).toEqual(['80']);
@@ -92,4 +93,15 @@ test('a listener for IPv6 only is the host’s own: told to nobody, and gone whe
   listeners.check(listening(real));
   expect(listeners.ports).toHaveLength(0);
   expect(changes.at(-1)).toBe('');
+});
+
+test('a port that is listened on at another address makes those forgotten that are closed, however young', () => {
+  let sockets = [socket(80)];
+  const { listeners } = open(1_000, () => sockets);
+  listeners.add(port(80));
+  listeners.add(port(80, { scope: 'loopback', real: 0x7f410005 }));
+  expect(listeners.ports.map((p) => p.scope)).toEqual(['any', 'loopback']);
+  sockets = [socket(80, 0x7f410005)];
+  listeners.add(port(80, { scope: 'host', realPort: 50_080 }));
+  expect(listeners.ports.map((p) => p.scope)).toEqual(['loopback', 'host']);
 });
