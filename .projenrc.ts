@@ -211,6 +211,14 @@ const e2e = project.addTask('test:e2e', { description: 'End-to-end tests with re
 e2e.exec(jest('--selectProjects e2e --runInBand --outputFile test-reports/jest-e2e.json'), {
   receiveArgs: true,
 });
+// Long, and its own: CI runs it beside `npm test`.
+const conformance = project.addTask('test:conformance', {
+  description: "CPython's and libuv's own tests, natively and under the shim",
+  receiveArgs: true,
+});
+conformance.exec('bash scripts/guests.sh');
+conformance.spawn(bundle);
+conformance.exec('tsx test/conformance/main.ts', { receiveArgs: true });
 
 project.testTask.reset();
 project.testTask.exec('rm -rf test-reports && mkdir -p test-reports');
