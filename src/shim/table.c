@@ -12,10 +12,15 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-/* A writer holds the seqlock for microseconds; after so many looks it is taken for dead. */
-#define LOOKS 20000
+/*
+ * A writer holds the seqlock for microseconds, if it is not preempted meanwhile: then for as long as a busy machine lets
+ * it wait. After so many looks, of which all but the first SPINS take a tenth of a millisecond, it is taken for dead.
+ */
+#define SPINS 2000
+#define LOOKS (SPINS + 1000)
 
 /* Everything that a reader computes with is copied here when it is validated: the mapping may be written at any time.
  */
@@ -88,13 +93,28 @@ const struct im_cluster *table_cluster(void) { return &table.cluster; }
 
 bool table_is_virtual(uint32_t address) { return (address & table.cluster.mask) == table.cluster.base; }
 
+/* The odd number that a writer left when it died: nobody waits for it again. */
+static _Atomic uint32_t abandoned;
+
+static void pause_reading(int looks) {
+  struct timespec nap = {.tv_nsec = 100000};
+  int saved = errno;
+  if (looks >= SPINS)
+    nanosleep(&nap, 0);
+  else if (looks % 64 == 63)
+    sched_yield();
+  errno = saved;
+}
+
 /* An even number to compare with later, or false when the writer does not come to an end. */
 static bool read_begin(uint32_t *seq, int *looks) {
   for (; *looks < LOOKS; (*looks)++) {
     *seq = __atomic_load_n(table.seq, __ATOMIC_ACQUIRE);
     if (!(*seq & 1)) return true;
-    if (*looks % 64 == 63) sched_yield();
+    if (*seq == abandoned) return false;
+    pause_reading(*looks);
   }
+  if (*seq & 1) abandoned = *seq;
   return false;
 }
 

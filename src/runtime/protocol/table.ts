@@ -237,6 +237,8 @@ export function writeTable(memory: ArrayBuffer, layout: TableLayout): TableWrite
 
 function writeStates(words: Uint32Array, layout: TableLayout, hosts: Iterable<HostState>, ports: readonly PortRow[]) {
   const put = (offset: number, value: number) => Atomics.store(words, offset >>> 2, value);
+  const rows = ports.slice(0, layout.portsCapacity).sort((a, b) => a.address - b.address || a.port - b.port);
+  // Readers wait from here on.
   const seq = Atomics.load(words, HEADER.seq >>> 2);
   put(HEADER.seq, seq + 1);
   for (const host of hosts) {
@@ -248,7 +250,6 @@ function writeStates(words: Uint32Array, layout: TableLayout, hosts: Iterable<Ho
     put(at + HOST.epoch, (host.direct?.epoch ?? 0) >>> 0);
     put(at + HOST.epoch + 4, Math.floor((host.direct?.epoch ?? 0) / 2 ** 32));
   }
-  const rows = ports.slice(0, layout.portsCapacity).sort((a, b) => a.address - b.address || a.port - b.port);
   rows.forEach((row, i) => {
     const at = layout.offsets.ports + i * PORT_SIZE;
     put(at + PORT.address, row.address);

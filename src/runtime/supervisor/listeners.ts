@@ -26,9 +26,13 @@ export interface Listeners {
 /** A listener may be announced a moment before the kernel lists it. */
 const YOUNG = 1_000;
 
+/** The fewest listeners that are worth looking at all of them when one is added. */
+const MANY = 64;
+
 export function createListeners(options: ListenersOptions): Listeners {
   const open = new Map<string, { readonly port: OwnPort; readonly since: number }>();
   let settled = false;
+  let many = MANY;
   let timer: NodeJS.Timeout | undefined;
   const ports = () => [...open.values()].map((entry) => entry.port);
   /** Forgets those of `entries` that nothing listens at any more; whether there was one. */
@@ -60,6 +64,14 @@ export function createListeners(options: ListenersOptions): Listeners {
       // The port was listened on at another address: by a listener that is closed, mostly, and would be taken for this one.
       const others = [...open].filter(([other, entry]) => other !== key && entry.port.port === port.port);
       if (others.length > 0) drop(others, options.sockets());
+      if (open.size >= many) {
+        // Those of a client, that nobody checks, would fill the table one day.
+        drop(
+          [...open].filter(([other]) => other !== key),
+          options.sockets(),
+        );
+        many = Math.max(MANY, 2 * open.size);
+      }
       settled = false;
       clearTimeout(timer);
       timer = setTimeout(settle, options.settleTime);

@@ -109,6 +109,11 @@ test('whatever the table says, no program dies of it', async () => {
   passed(await (await peer.program('web', 'corrupt', [table, '1', '300'], 'trap')).ended);
 });
 
+test('a table that is being written by somebody who was preempted is waited for', async () => {
+  const table = join(peer.folder, 'web', 'table');
+  passed(await (await peer.program('web', 'slow_writer', [table], 'trap')).ended);
+});
+
 test('programs that a guest starts stay guests', async () => {
   passed(await (await peer.program('web', 'starts', ['web'], 'trap')).ended);
 });

@@ -105,3 +105,14 @@ test('a port that is listened on at another address makes those forgotten that a
   listeners.add(port(80, { scope: 'host', realPort: 50_080 }));
   expect(listeners.ports.map((p) => p.scope)).toEqual(['loopback', 'host']);
 });
+
+test('closed listeners do not pile up where nobody checks', () => {
+  let last = 0;
+  const { listeners } = open(1_000, () => [socket(last)]);
+  for (let number = 1_000; number < 3_000; number++) {
+    last = number;
+    listeners.add(port(number));
+    expect(listeners.ports.length).toBeLessThanOrEqual(64);
+    expect(listeners.find(number)).toBeDefined();
+  }
+});
