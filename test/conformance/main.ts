@@ -57,6 +57,9 @@ async function main(): Promise<void> {
   mkdirSync(REPORTS, { recursive: true });
   const report = { passed, failed: failed.length, skipped: missing.length, missing, verdicts };
   writeFileSync(join(REPORTS, 'conformance.json'), `${JSON.stringify(report, null, 2)}\n`);
+  // Neither passed nor failed: they differ, and it is documented why.
+  const known = verdicts.reduce((sum, verdict) => sum + verdict.known.length, 0);
+  if (known > 0) console.log(`conformance: ${known} known differences, counted nowhere`);
   console.log(`conformance: ${passed} passed, ${failed.length} failed, ${missing.length} skipped`);
   if (failed.length > 0 || passed === 0) process.exitCode = 1;
 }
@@ -110,7 +113,7 @@ async function judge(part: Part, suite: Suite, cluster: TestCluster, native: Out
     console.log(`${(difference.shim.detail || difference.native.detail).trim().replace(/^/gm, '    ')}`);
   }
   const all = new Set([...native.keys(), ...shim.keys()]).size;
-  return { part: part.name, passed: all - failed.length, failed, flaky, known };
+  return { part: part.name, passed: all - failed.length - known.length, failed, flaky, known };
 }
 
 const inWords = ({ test, native, shim }: Difference) =>
