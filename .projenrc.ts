@@ -212,6 +212,14 @@ const integ = project.addTask('test:integ', { description: 'Verify the integrati
 integ.exec('tsx scripts/integ.ts');
 const e2e = project.addTask('test:e2e', { description: 'End-to-end tests with real guests', receiveArgs: true });
 e2e.exec(jest('e2e', 'jest-e2e', '--runInBand'));
+// Long, and its own: CI runs it beside `npm test`.
+const conformance = project.addTask('test:conformance', {
+  description: "CPython's and libuv's own tests, natively and under the shim",
+  receiveArgs: true,
+});
+conformance.exec('bash scripts/guests.sh');
+conformance.spawn(bundle);
+conformance.exec('tsx test/conformance/main.ts', { receiveArgs: true });
 
 project.testTask.reset();
 project.testTask.exec('rm -rf test-reports && mkdir -p test-reports');

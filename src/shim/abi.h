@@ -84,6 +84,8 @@ struct im_port { /* 16 bytes: a listening port of a host (of this one too) */
 #define IM_SCOPE_ANY 0u      /* listens on the wildcard address */
 #define IM_SCOPE_HOST 1u     /* listens on the host's virtual address only */
 #define IM_SCOPE_LOOPBACK 2u /* listens on loopback only: not for other hosts */
+#define IM_SCOPE_LOOPBACK6 3u /* listens for IPv6 only: for connects to ::1, and not for other hosts */
+#define IM_REAL_LOOPBACK6 1u /* `real` with IM_SCOPE_LOOPBACK6: ::1, by its last 32 bits */
 #define IM_SCOPE_DATAGRAM 4u /* added to one of the above: a UDP port, told when it is bound. Absent: TCP */
 
 /*

@@ -59,6 +59,7 @@ void connect_reset(int fd) {
 }
 
 static struct im_addr real_address(const struct im_addr *to, uint32_t real, uint16_t real_port) {
+  if (real == IM_REAL_LOOPBACK6) return (struct im_addr){IM_LOOPBACK, real_port, IM_FORM_V6_LOOP};
   return (struct im_addr){real, real_port, to->form == IM_FORM_V4 ? IM_FORM_V4 : IM_FORM_MAPPED};
 }
 

@@ -58,6 +58,15 @@ static int bind_port(int fd, uint8_t form, uint32_t real, const struct im_addr *
   return result;
 }
 
+/* A listener for IPv6 only: at the real ::1, that all hosts of a machine share, so perhaps at another port. */
+static int bind_loopback6(int fd, const struct im_addr *to) {
+  struct im_port listed;
+  bool ours = to->port && table_find_port(table_cluster()->self, to->port, 1u << IM_SCOPE_LOOPBACK6, &listed);
+  uint16_t port = ours ? listed.real_port : to->port && to->port < 1024 ? LOW_PORTS + to->port : to->port;
+  int result = bind_at(fd, IM_FORM_V6_LOOP, 0, port);
+  return result != 0 && errno == EADDRINUSE && port && !ours ? bind_at(fd, IM_FORM_V6_LOOP, 0, 0) : result;
+}
+
 static void remember(int fd, const struct im_addr *to, uint8_t flags) {
   struct im_socket socket = {.flags = IM_HAS_LOCAL | flags, .local = *to};
   if (!socket.local.port) {
@@ -82,16 +91,16 @@ int listen_bind(int fd, const struct sockaddr *address, socklen_t size) {
   uint8_t form = to.form == IM_FORM_V4 ? IM_FORM_V4 : IM_FORM_MAPPED, flags = 0;
   uint32_t real = is_loopback(&to) ? faces_loop() : faces_host();
   if (form == IM_FORM_MAPPED && is_v6_only(fd)) {
-    /* The cluster speaks IPv4 only: such a listener is granted, somewhere where it disturbs no other host. */
+    /* The cluster speaks IPv4 only: such a listener is granted for the host itself. */
     if (to.form == IM_FORM_MAPPED) return libc_bind(fd, address, size);
-    flags = IM_HIDDEN;
-    result = bind_at(fd, IM_FORM_V6_LOOP, 0, 0);
+    flags = IM_ONLY_V6;
+    result = bind_loopback6(fd, &to);
   } else {
     result = bind_port(fd, form, real, &to);
     if (result != 0 && errno == EADDRINUSE && to.form == IM_FORM_V6_LOOP && faces_flat()) {
       /* [::1]:port next to 127.0.0.1:port is no conflict natively. */
-      flags = IM_HIDDEN;
-      result = bind_at(fd, IM_FORM_V6_LOOP, 0, 0);
+      flags = IM_ONLY_V6;
+      result = bind_loopback6(fd, &to);
     }
   }
   if (result == 0) {
@@ -121,16 +130,18 @@ static void announce(int fd) {
   if (libc_getsockname(fd, (struct sockaddr *)&address, &size) != 0 || !addr_read(&address, size, &at)) return;
   uint64_t cookie = sockets_cookie(fd);
   bool known = sockets_get(cookie, &socket) && socket.flags & IM_HAS_LOCAL;
-  if (known && socket.flags & IM_HIDDEN) return;
-  if (faces_flat() && at.ip != faces_host() && at.ip != faces_loop()) return;
+  bool only_v6 = known && socket.flags & IM_ONLY_V6;
+  if (!only_v6 && faces_flat() && at.ip != faces_host() && at.ip != faces_loop()) return;
   struct im_request request = {.op = IM_OP_LISTEN,
                                .cookie = cookie,
                                .address = table_cluster()->self,
                                .port = known ? socket.local.port : at.port,
                                .real_port = at.port,
-                               .real = at.ip,
+                               .real = only_v6 ? IM_REAL_LOOPBACK6 : at.ip,
                                .scope = IM_SCOPE_ANY};
-  if (at.ip == faces_loop())
+  if (only_v6)
+    request.scope = IM_SCOPE_LOOPBACK6;
+  else if (at.ip == faces_loop())
     request.scope = IM_SCOPE_LOOPBACK;
   else if (known && socket.local.ip == table_cluster()->self)
     request.scope = IM_SCOPE_HOST;

@@ -14,9 +14,20 @@ static struct im_route own_port(const struct im_addr *to, unsigned scopes, uint3
   return route;
 }
 
+/* A listener for IPv6 only is on the real ::1, which has no face of its own. */
+static bool loopback6(const struct im_addr *to, struct im_route *route) {
+  struct im_port port;
+  if (to->form != IM_FORM_V6_LOOP && to->form != IM_FORM_V6_ANY) return false;
+  if (!table_find_port(table_cluster()->self, to->port, 1u << IM_SCOPE_LOOPBACK6, &port)) return false;
+  *route = (struct im_route){.kind = IM_ROUTE_LOCAL, .real = IM_REAL_LOOPBACK6, .real_port = port.real_port};
+  return true;
+}
+
 struct im_route route_find(const struct im_addr *to) {
   uint32_t self = table_cluster()->self;
   bool wildcard = to->ip == 0;
+  struct im_route six;
+  if (loopback6(to, &six)) return six;
   if (to->ip == IM_LOOPBACK || wildcard)
     return own_port(to, IM_SCOPES_LOCAL, faces_loop(), faces_flat() ? faces_loop() : 0);
   if (!table_is_virtual(to->ip)) return (struct im_route){.kind = IM_ROUTE_NATIVE};

@@ -9,7 +9,7 @@
 
 struct im_route {
   enum { IM_ROUTE_NATIVE, IM_ROUTE_LOCAL, IM_ROUTE_DIRECT, IM_ROUTE_ASK } kind;
-  uint32_t real; /* LOCAL, DIRECT: connect there */
+  uint32_t real; /* LOCAL, DIRECT: connect there; IM_REAL_LOOPBACK6: to ::1 */
   uint16_t real_port;
   uint32_t source; /* bind to this first, so that the other side knows who it is; 0: do not */
   uint64_t epoch;  /* of the location that was used */

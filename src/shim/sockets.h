@@ -13,7 +13,7 @@
 #define IM_HAS_LOCAL 1u /* bound by the guest to `local` */
 #define IM_HAS_PEER 2u  /* connected by the guest to `peer` */
 #define IM_HAS_ERROR 4u /* the pending ECONNREFUSED really is `error` */
-#define IM_HIDDEN 8u    /* bound where nobody looks (IPv6-only): never announced */
+#define IM_ONLY_V6 8u   /* bound at the real ::1: for IPv6 only */
 
 struct im_socket {
   uint8_t flags;

@@ -31,6 +31,10 @@ static bool other_is_loop(int fd, name_call other) {
 /* Real to virtual without memory. False: what the kernel says is what the guest sees. */
 static bool by_arithmetic(int fd, const struct im_addr *real, name_call other, struct im_addr *shown) {
   uint32_t address;
+  if (real->form == IM_FORM_V6_LOOP) {
+    *shown = (struct im_addr){IM_LOOPBACK, port_of(IM_LOOPBACK, IM_REAL_LOOPBACK6, real->port), real->form};
+    return true;
+  }
   if (!faces_virtual(real->ip, &address)) return false;
   *shown = (struct im_addr){address, port_of(address, real->ip, real->port), real->form};
   if (real->ip == faces_host() && other_is_loop(fd, other)) shown->ip = IM_LOOPBACK;
@@ -73,7 +77,7 @@ static bool local_shown(int fd, const struct im_addr *real, struct im_addr *show
 static bool peer_shown(int fd, const struct im_addr *real, struct im_addr *shown) {
   struct im_socket socket;
   uint32_t address;
-  if (faces_flat() && !faces_virtual(real->ip, &address)) return false;
+  if (faces_flat() && real->form != IM_FORM_V6_LOOP && !faces_virtual(real->ip, &address)) return false;
   if (!sockets_get(sockets_cookie(fd), &socket) || !(socket.flags & IM_HAS_PEER))
     return by_arithmetic(fd, real, libc_getsockname, shown);
   *shown = socket.peer;

@@ -48,9 +48,11 @@ export const REQUEST = {
 } as const;
 export const REPLY = { magic: 0, status: 4, real: 8, real_port: 12, transport: 14, epoch: 16 } as const;
 
-export type Scope = 'any' | 'host' | 'loopback';
+export type Scope = 'any' | 'host' | 'loopback' | 'loopback6';
 /** The place in the array is the number on the wire (IM_SCOPE_*). */
-export const SCOPES: readonly Scope[] = ['any', 'host', 'loopback'];
+export const SCOPES: readonly Scope[] = ['any', 'host', 'loopback', 'loopback6'];
+/** What stands for ::1 in `real` of a listener with scope `loopback6`. */
+export const REAL_LOOPBACK6 = 1;
 
 /** Added to a scope's number: a UDP port (IM_SCOPE_DATAGRAM). */
 export const SCOPE_DATAGRAM = 4;

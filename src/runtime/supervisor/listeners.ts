@@ -6,9 +6,10 @@ import { LISTEN, readUdp, type TcpSocket } from './proc-net';
 export interface ListenersOptions {
   /** A host that listens somewhere is settled when no listener was added for this long, in milliseconds. */
   readonly settleTime: number;
-  /** Whether the socket with this inode belongs to a guest; undefined: cannot be told. */
   readonly onChange: (ports: readonly OwnPort[], settled: boolean, settledDatagrams: boolean) => void;
   readonly onListening: (port: OwnPort) => void;
+  /** The kernel's list, now. */
+  readonly sockets: () => readonly TcpSocket[];
 }
 
 export interface Listeners {
@@ -32,6 +33,9 @@ interface Settling {
 /** A listener may be announced a moment before the kernel lists it. */
 const YOUNG = 1_000;
 
+/** The fewest listeners that are worth looking at all of them when one is added. */
+const MANY = 64;
+
 export function createListeners(options: ListenersOptions): Listeners {
   const open = new Map<string, { readonly port: OwnPort; readonly since: number }>();
   const tcp: Settling = { settled: false, timer: undefined };
@@ -47,6 +51,21 @@ export function createListeners(options: ListenersOptions): Listeners {
       tell();
     }, settleTime);
     which.timer.unref();
+  };
+  let many = MANY;
+  /** Forgets those of `entries` that nothing listens at any more; whether there was one. */
+  const drop = (
+    entries: readonly (readonly [string, { readonly port: OwnPort }])[],
+    sockets: readonly TcpSocket[],
+    datagrams: () => readonly TcpSocket[] = readUdp,
+  ) => {
+    const listening = sockets.filter((socket) => socket.state === LISTEN);
+    const bound = entries.some(([, { port }]) => port.protocol) ? datagrams() : [];
+    const closed = entries.filter(
+      ([, { port }]) => !(port.protocol ? bound : listening).some((socket) => isListener(socket, port)),
+    );
+    for (const [key] of closed) open.delete(key);
+    return closed.length > 0;
   };
 
   return {
@@ -66,22 +85,27 @@ export function createListeners(options: ListenersOptions): Listeners {
       // Forked workers and servers that call listen() twice announce the same listener again.
       const same = before?.port.real === port.real && before.port.realPort === port.realPort;
       if (same) return;
+      // The port was listened on at another address: by a listener that is closed, mostly, and would be taken for this one.
+      const others = [...open].filter(
+        ([other, entry]) => other !== key && entry.port.port === port.port && entry.port.protocol === port.protocol,
+      );
+      if (others.length > 0) drop(others, options.sockets());
+      if (open.size >= many) {
+        // Those of a client, that nobody checks, would fill the table one day.
+        drop(
+          [...open].filter(([other]) => other !== key),
+          options.sockets(),
+        );
+        many = Math.max(MANY, 2 * open.size);
+      }
       unsettle(port.protocol ? udp : tcp, options.settleTime);
       tell();
       if (!before) options.onListening(port);
     },
-    find: (port) => ports().find((p) => p.port === port && !p.protocol && p.scope !== 'loopback'),
+    find: (port) => ports().find((p) => p.port === port && !p.protocol && isPublic(p)),
     check: (sockets, datagrams = readUdp) => {
-      const listening = sockets.filter((socket) => socket.state === LISTEN);
-      const bound = [...open.values()].some(({ port }) => port.protocol) ? datagrams() : [];
-      let changed = false;
-      for (const [key, { port, since }] of open) {
-        if (performance.now() - since < YOUNG || (port.protocol ? bound : listening).some((s) => isListener(s, port)))
-          continue;
-        open.delete(key);
-        changed = true;
-      }
-      if (!changed) return;
+      const old = [...open].filter(([, { since }]) => performance.now() - since >= YOUNG);
+      if (!drop(old, sockets, datagrams)) return;
       // Nothing listens any more: whoever asks waits for a listener again, as at the start.
       if (!ports().some((port) => !port.protocol)) unsettle(tcp);
       if (!ports().some((port) => port.protocol)) unsettle(udp);
@@ -95,12 +119,18 @@ export function createListeners(options: ListenersOptions): Listeners {
 }
 
 function isListener(socket: TcpSocket, port: OwnPort): boolean {
+  // Of IPv6 addresses only those that stand for IPv4 ones are told apart.
+  if (port.scope === 'loopback6') return socket.localPort === port.realPort && socket.local === -1;
   return socket.localPort === port.realPort && (socket.local === port.real || socket.local === 0);
+}
+
+function isPublic(port: OwnPort): port is OwnPort & { readonly scope: 'any' | 'host' } {
+  return port.scope === 'any' || port.scope === 'host';
 }
 
 /** What other hosts may know of a host's ports. */
 export function publicPorts(ports: readonly OwnPort[]): PortMapping[] {
   return ports
-    .filter((p) => p.scope !== 'loopback')
+    .filter(isPublic)
     .map(({ port, realPort, scope, protocol }) => ({ port, realPort, scope, ...(protocol && { protocol }) }));
 }

@@ -12,6 +12,7 @@ import { createDatagrams, type Datagrams } from './datagrams';
 import { createListeners, type Listeners, publicPorts } from './listeners';
 import { type Locations, type OwnPort, openLocations } from './locations';
 import type { Log } from './log';
+import { tcpSockets } from './proc-net';
 import { writeRemaps } from './remaps';
 import type { RunDir } from './run-dir';
 import { openShimService, type ShimService } from './shim-service';
@@ -66,11 +67,12 @@ export function createMember(options: MemberOptions): Member {
       locations.setOwnPorts(ports);
       session?.ports(publicPorts(ports), settled, settledDatagrams);
     },
+    sockets: () => tcpSockets(options.native),
     onListening: (port) => {
       const { port: number, realPort, scope, real, protocol } = port;
       options.log('info', `a guest listens on ${protocol === 'udp' ? 'UDP ' : ''}port ${number}`, {
         port: number,
-        real: formatAddress(real),
+        real: scope === 'loopback6' ? '::1' : formatAddress(real),
         realPort,
         scope,
       });

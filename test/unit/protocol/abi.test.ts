@@ -37,6 +37,8 @@ const numbers: Record<string, number> = {
   IM_SCOPE_ANY: shim.SCOPES.indexOf('any'),
   IM_SCOPE_HOST: shim.SCOPES.indexOf('host'),
   IM_SCOPE_LOOPBACK: shim.SCOPES.indexOf('loopback'),
+  IM_SCOPE_LOOPBACK6: shim.SCOPES.indexOf('loopback6'),
+  IM_REAL_LOOPBACK6: shim.REAL_LOOPBACK6,
   IM_OP_CONNECT: shim.OP.connect,
   IM_OP_LISTEN: shim.OP.listen,
   IM_OP_STALE: shim.OP.stale,

@@ -25,13 +25,14 @@ const socket = (realPort: number, local = real): TcpSocket => ({
 beforeEach(() => void jest.useFakeTimers({ now: 0 }));
 afterEach(() => void jest.useRealTimers());
 
-function open(settleTime = 1_000) {
+function open(settleTime = 1_000, sockets: () => TcpSocket[] = () => []) {
   const changes: string[] = [];
   const listening: number[] = [];
   const listeners = createListeners({
     settleTime,
     onChange: (ports, settled) => changes.push(`${ports.map((p) => p.port).join(' ')}${settled ? ' settled' : ''}`),
     onListening: (p) => listening.push(p.port),
+    sockets,
   });
   return { listeners, changes, listening };
 }
@@ -50,7 +51,7 @@ test('settled when no listener was added for settleTime', () => {
 });
 
 test('the same listener announced again changes nothing; the same port elsewhere does', () => {
-  const { listeners, changes, listening } = open();
+  const { listeners, changes, listening } = open(1_000, () => [socket(40_080)]);
   listeners.add(port(80));
   listeners.add(port(80));
   expect(changes).toEqual(['80']);
@@ -86,6 +87,7 @@ test('UDP ports are dropped when nobody has them, settle by themselves and are n
     onChange: (ports, tcp, udp) =>
       told.push(`${ports.map((p) => `${p.port}${p.protocol ?? ''}`).join(' ')} ${tcp} ${udp}`),
     onListening: () => undefined,
+    sockets: () => [socket(53)],
   });
   listeners.add(port(53, { protocol: 'udp', realPort: 64_565 }));
   listeners.add(port(53));
@@ -105,4 +107,41 @@ test('a server that binds UDP ports early is not taken for settled before it lis
   jest.advanceTimersByTime(5_000);
   expect(listeners.settledDatagrams).toBe(true);
   expect(listeners.settled).toBe(false);
+});
+
+test('a listener for IPv6 only is the host’s own: told to nobody, and gone when nothing listens on its port', () => {
+  const { listeners, changes } = open();
+  const listening = (local: number) => [socket(50_000, local)];
+  listeners.add(port(80, { scope: 'loopback6', real: 1, realPort: 50_000 }));
+  expect(publicPorts(listeners.ports)).toEqual([]);
+  expect(listeners.find(80)).toBeUndefined();
+  jest.advanceTimersByTime(60_000);
+  // An address of IPv6 is listed as -1.
+  listeners.check(listening(-1));
+  expect(listeners.ports).toHaveLength(1);
+  listeners.check(listening(real));
+  expect(listeners.ports).toHaveLength(0);
+  expect(changes.at(-1)).toBe('');
+});
+
+test('a port that is listened on at another address makes those forgotten that are closed, however young', () => {
+  let sockets = [socket(80)];
+  const { listeners } = open(1_000, () => sockets);
+  listeners.add(port(80));
+  listeners.add(port(80, { scope: 'loopback', real: 0x7f410005 }));
+  expect(listeners.ports.map((p) => p.scope)).toEqual(['any', 'loopback']);
+  sockets = [socket(80, 0x7f410005)];
+  listeners.add(port(80, { scope: 'host', realPort: 50_080 }));
+  expect(listeners.ports.map((p) => p.scope)).toEqual(['loopback', 'host']);
+});
+
+test('closed listeners do not pile up where nobody checks', () => {
+  let last = 0;
+  const { listeners } = open(1_000, () => [socket(last)]);
+  for (let number = 1_000; number < 3_000; number++) {
+    last = number;
+    listeners.add(port(number));
+    expect(listeners.ports.length).toBeLessThanOrEqual(64);
+    expect(listeners.find(number)).toBeDefined();
+  }
 });

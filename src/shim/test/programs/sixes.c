@@ -74,7 +74,17 @@ int main(int argc, char **argv) {
   CHECK(bind_to(loop4, at("127.0.0.1", 6301)) == 0 && listen(loop4, 1) == 0);
   int loop6 = listener6("::1", 6301, 1), only = listener6("::", 6302, 1);
   CHECK(is(loop6, getsockname, "::1", 6301) && is(only, getsockname, "::", 6302));
-  CHECK(client6("::1", 6301) >= 0);
+  int six1 = client6("::1", 6301), six2 = client6("::", 6302);
+  CHECK(six1 >= 0 && is(six1, getpeername, "::1", 6301) && is(six1, getsockname, "::1", 0));
+  CHECK(six2 >= 0 && is(six2, getpeername, "::1", 6302));
+  accepted = accept4(loop6, (struct sockaddr *)&from, &size, SOCK_CLOEXEC);
+  CHECK(accepted >= 0 && is(accepted, getsockname, "::1", 6301));
+  CHECK(is(six1, getsockname, "::1", ntohs(from.sin6_port)) && is(accepted, getpeername, "::1", ntohs(from.sin6_port)));
+  int low6 = listener6("::1", 631, 1);
+  CHECK(is(low6, getsockname, "::1", 631));
+  six2 = client6("::1", 631);
+  accepted = accept(low6, 0, 0);
+  CHECK(six2 >= 0 && accepted >= 0 && is(six2, getpeername, "::1", 631) && is(accepted, getsockname, "::1", 631));
   CHECK(client6("::ffff:127.0.0.1", 6302) == -1 && errno == ECONNREFUSED);
   int both = listener6("::1", 6303, 0);
   CHECK(is(both, getsockname, "::1", 6303));
