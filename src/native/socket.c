@@ -140,12 +140,17 @@ static void *read_loop(void *data) {
   return NULL;
 }
 
-/* On the JavaScript thread. `env` is NULL when the function is torn down with messages still queued. */
+/* On the JavaScript thread. `env` is NULL when the function is torn down with messages still queued: after its finalizer,
+ * which frees the socket. */
 static void on_deliver(napi_env env, napi_value callback, void *context, void *data) {
   struct shim_socket *socket = context;
   struct message *message = data;
+  if (!env) {
+    free_message(message);
+    return;
+  }
   if (atomic_fetch_sub(&socket->pending, 1) == MAX_PENDING && socket->wake >= 0) signal_wake(socket);
-  if (!env || !socket->open) {
+  if (!socket->open) {
     free_message(message);
     return;
   }
