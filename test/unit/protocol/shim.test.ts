@@ -65,7 +65,7 @@ test('what is not a request is refused', () => {
   expect(bad((m) => m.writeUInt32LE(1, 0))).toThrow('no magic number');
   expect(bad((m) => m.writeUInt16LE(9, 4))).toThrow('version 9');
   expect(bad((m) => m.writeUInt16LE(77, 6))).toThrow('operation 77');
-  expect(bad((m) => m.writeUInt32LE(4, 36))).toThrow('scope 4');
+  expect(bad((m) => m.writeUInt32LE(8, 36))).toThrow('scope 8');
 });
 
 test('replies', () => {
