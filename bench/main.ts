@@ -2,17 +2,21 @@
  * `npm run bench -- SUITE [--json]`: measures ours beside the native baseline in the same run. Prints a table and writes
  * it to `bench/results/`; `--json` prints one object `{suite, rows}` on standard output and nothing else.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { renderTable, type Suite } from './lib/rows';
+import { keep, loadNote } from './lib/results';
+import { IncompleteError, type Row, renderTable, type Suite } from './lib/rows';
 import { allocate } from './suites/allocate';
 import { connect } from './suites/connect';
 import { footprint } from './suites/footprint';
+import { kinds } from './suites/kinds';
 import { lookup } from './suites/lookup';
+import { pairs } from './suites/pairs';
+import { relay } from './suites/relay';
+import { scale } from './suites/scale';
 import { shim } from './suites/shim';
+import { throughput } from './suites/throughput';
 
-const SUITES: readonly Suite[] = [connect, lookup, shim, allocate, footprint];
+const SUITES: readonly Suite[] = [connect, throughput, pairs, kinds, relay, scale, lookup, shim, allocate, footprint];
 const USAGE = `usage: npm run bench -- SUITE... [--json]
        npm run bench -- all
 
@@ -44,17 +48,29 @@ async function main(): Promise<number> {
   }
   for (const name of names) {
     const suite = SUITES.find((s) => s.name === name)!;
-    const rows = await suite.run((text) => process.stderr.isTTY && process.stderr.write(`\r\x1b[K${name}: ${text}`));
+    const [rows, failure] = await runSuite(suite);
     if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
-    const results = join(__dirname, 'results');
-    mkdirSync(results, { recursive: true });
-    writeFileSync(join(results, `${name}.json`), `${JSON.stringify({ suite: name, rows }, null, 2)}\n`);
-    writeFileSync(join(results, `${name}.md`), `# ${suite.title}\n\n${renderTable(rows)}\n`);
+    keep(`${name}.json`, `${JSON.stringify({ suite: name, rows }, null, 2)}\n`);
+    keep(
+      `${name}.md`,
+      `# ${suite.title}\n\n${renderTable(rows)}\n\n${loadNote()}\n${failure ? `\nIncomplete: ${failure.message}\n` : ''}`,
+    );
     process.stdout.write(
       values.json ? `${JSON.stringify({ suite: name, rows })}\n` : `${suite.title}\n\n${renderTable(rows)}\n\n`,
     );
+    if (failure) throw failure;
   }
   return 0;
+}
+
+/** @returns the rows, and why there are not all of them. @throws what left none */
+async function runSuite(suite: Suite): Promise<[readonly Row[], IncompleteError?]> {
+  try {
+    return [await suite.run((text) => process.stderr.isTTY && process.stderr.write(`\r\x1b[K${suite.name}: ${text}`))];
+  } catch (error) {
+    if (error instanceof IncompleteError && error.rows.length > 0) return [error.rows, error];
+    throw error;
+  }
 }
 
 main().then(

@@ -11,10 +11,20 @@ export interface JsOutput {
   readonly executable?: boolean;
 }
 
+/** Not part of the bundles that load it, and seldom: it lies beside them. */
+export const LOADED_LATE = './resolver-server.js';
+
 export const JS_OUTPUTS: readonly JsOutput[] = [
   {
     entry: 'src/runtime/lambda/handler.ts',
     files: ARCHITECTURES.map((arch) => `lambda-layers/supervisor/${arch}/imaginary/handler.js`),
+  },
+  {
+    entry: 'src/runtime/supervisor/resolver-server.ts',
+    files: [
+      ...ARCHITECTURES.map((arch) => `lambda-layers/supervisor/${arch}/imaginary/resolver-server.js`),
+      'assets/cli/resolver-server.js',
+    ],
   },
   { entry: 'src/runtime/seed/main.ts', files: ['assets/seed/seed.js'] },
   { entry: 'src/local/bootstrap.ts', files: ['assets/local/bootstrap.js'] },
@@ -44,7 +54,7 @@ const SHIM = [...SHARED, '-D_GNU_SOURCE'];
 export const NATIVE_OUTPUTS: readonly NativeOutput[] = [
   {
     file: 'lambda-layers/supervisor/<arch>/imaginary/native.node',
-    folders: ['src/native', 'src/native/addon'],
+    folders: ['src/native', 'src/native/carrier'],
     libc: 'gnu.2.26',
     flags: [...SHARED, '-I', 'node_modules/node-api-headers/include'],
   },
@@ -65,6 +75,13 @@ export const NATIVE_OUTPUTS: readonly NativeOutput[] = [
     folders: ['src/native/sandbox'],
     libc: 'musl',
     flags: [...COMMON, '-static'],
+    executable: true,
+  },
+  {
+    file: 'assets/native/<arch>/network',
+    folders: ['src/native/network'],
+    libc: 'musl',
+    flags: [...COMMON, '-std=c11', '-static'],
     executable: true,
   },
 ];

@@ -27,7 +27,7 @@ done
 # program : Debian package : what needs it. Sandboxes have Lambda's search path, so only these folders count.
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 table='
-/usr/sbin/nginx        : nginx         : demo, test/e2e (nginx)
+/usr/sbin/nginx        : nginx         : demo, test/guests (nginx, wrk)
 /usr/bin/redis-server  : redis-server  : demo, test/e2e (redis, life cycle)
 /usr/bin/python3       : python3       : demo, test/e2e (nearly all)
 curl                   : curl          : demo, test/e2e (nearly all)
@@ -35,11 +35,24 @@ getent                 : libc-bin      : demo
 '
 if [ "$set_name" = test ]; then
   table+='
-redis-cli              : redis-tools   : test/e2e (redis, life cycle)
-wrk                    : wrk           : test/e2e (wrk)
+redis-cli              : redis-tools   : test/e2e (redis, life cycle, strace)
+wrk                    : wrk           : test/guests (wrk)
+memcached              : memcached     : test/guests (memcached)
+memcslap               : libmemcached-tools : test/guests (memcached)
+/usr/lib/postgresql/*/bin/postgres : postgresql : test/guests (postgres)
+javac                  : default-jdk-headless : test/guests (java, zookeeper)
+/usr/share/java/zookeeper.jar : libzookeeper-java : test/guests (zookeeper)
+/usr/sbin/haproxy      : haproxy       : test/guests (haproxy)
+iperf3                 : iperf3        : test/guests (iperf3)
+strace                 : strace        : test/e2e (strace)
+/usr/bin/dig           : bind9-dnsutils : test/e2e (resolver)
+nft                    : nftables      : test/unit/local, test/e2e (network nat)
 gcc                    : gcc           : test/unit/shim (sanitizers)
 /usr/include/stdio.h   : libc6-dev     : test/unit/shim (sanitizers)
+/usr/include/liburing.h : liburing-dev : test/unit/shim (io_uring)
 valgrind               : valgrind      : test/unit/shim (sanitizers)
+clang                  : clang         : test/unit/shim (fuzz)
+/usr/share/doc/libclang-rt-dev : libclang-rt-dev : test/unit/shim (fuzz)
 cmake                  : cmake         : test/e2e (aws-lambda-ric)
 g++                    : g++           : test/e2e (aws-lambda-ric)
 make                   : make          : test/e2e (aws-lambda-ric)
@@ -58,7 +71,8 @@ qemu-aarch64-static    : qemu-user-static : test/unit/shim (arm64)
 "
 fi
 
-present() { case "$1" in /*) [ -e "$1" ] ;; *) command -v "$1" >/dev/null ;; esac }
+# A path may be a pattern: some packages have their version in it.
+present() { case "$1" in /*) compgen -G "$1" >/dev/null ;; *) command -v "$1" >/dev/null ;; esac }
 missing_rows() {
   while IFS=: read -r program package needed; do
     program=${program// /} package=${package// /}

@@ -18,6 +18,18 @@ export interface Suite {
   run(progress: (text: string) => void): Promise<Row[]>;
 }
 
+/** A suite that could not be measured to its end. */
+export class IncompleteError extends Error {
+  constructor(
+    /** What was measured by then. */
+    readonly rows: readonly Row[],
+    cause: Error,
+  ) {
+    super(cause.message, { cause });
+    this.name = 'IncompleteError';
+  }
+}
+
 /** A row held against its baseline by their ratio. */
 export function ratioRow(metric: string, unit: string, value: number, baseline: number, budget: number | null): Row {
   const ratio = value / baseline;
@@ -30,6 +42,12 @@ export function absoluteRow(metric: string, unit: string, value: number, budget:
 }
 
 const figure = (x: number | null) => (x === null ? '–' : Math.abs(x) >= 100 ? x.toFixed(0) : x.toFixed(2));
+
+/** A row held against its baseline by their ratio, which is to be at least `least`: given as the inverse, so that less is better. */
+export function rateRow(metric: string, unit: string, value: number, baseline: number, least: number): Row {
+  const ratio = baseline / value;
+  return { metric, unit, value, baseline, ratio, budget: Number((1 / least).toFixed(2)), within: ratio <= 1 / least };
+}
 
 /** The rows as a Markdown table. */
 export function renderTable(rows: readonly Row[]): string {

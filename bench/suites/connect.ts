@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { bootCluster } from '../../test/support/cluster';
 import { build, inCluster, native, type Stats, serve } from '../lib/programs';
 import { median, type Row, ratioRow, type Suite } from '../lib/rows';
+import { connectNat } from './connect-nat';
 
 const ROUNDS = 9;
 const CONNECTS = 3000;
@@ -19,16 +20,17 @@ const PLACES = [
   { name: 'one core', client: '0' },
 ];
 
-/** Time to first byte of a new connection to a host that runs: native and `direct`, in turn. */
+/** Time to first byte of a new connection to a host that runs: native and ours, in turn. */
 export const connect: Suite = {
   name: 'connect',
-  title: 'Time to first byte of a new connection, native vs direct',
+  title: 'Time to first byte of a new connection, native vs direct, pooled and simultaneous open',
   async run(progress) {
     const folder = mkdtempSync(join(tmpdir(), 'imaginary-bench-'));
     const client = build('ttfb-client', folder);
-    const cluster = await bootCluster([
-      { name: 'server', command: ['taskset', '-c', '0', '/var/task/ttfb-server', '0.0.0.0', '7000'] },
-    ]);
+    const cluster = await bootCluster(
+      [{ name: 'server', command: ['taskset', '-c', '0', '/var/task/ttfb-server', '0.0.0.0', '7000'] }],
+      { upArguments: ['--network', 'flat'] },
+    );
     build('ttfb-server', cluster.folder);
     chmodSync(cluster.folder, 0o755); // for the sandbox's user
     // The native pair has the same path, one loopback address to another, and its server the same sandbox.
@@ -50,7 +52,7 @@ export const connect: Suite = {
         }
         rows.push(pairedRow(place.name, 'median', pairs, 1.05), pairedRow(place.name, 'p99', pairs, 3));
       }
-      return rows;
+      return [...rows, ...(await connectNat(progress))];
     } finally {
       stop();
       await cluster.dispose();

@@ -30,7 +30,7 @@ export const lookup: Suite = {
       address: `100.64.7.${i}`,
       command: ['true'],
     }));
-    const cluster = await bootCluster(hosts);
+    const cluster = await bootCluster(hosts, { upArguments: ['--network', 'flat'] });
     try {
       const name = nameInHosts();
       const pairs = [];

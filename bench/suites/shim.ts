@@ -1,3 +1,6 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { FILES_MAGIC } from '../../src/runtime/protocol/shim';
 import { buildProgram, type Guest, HOSTS, startEcho, startPeer } from '../../test/unit/shim/harness';
 import { absoluteRow, median, type Row, ratioRow, type Suite } from '../lib/rows';
 
@@ -15,6 +18,9 @@ const CONNECTS: Record<string, number | null> = {
 };
 /** Calls that the shim answers itself: for information. */
 const OURS = /^get(peer|sock)name host$/;
+
+/** As a host has them. */
+const REMAPS = ['/etc/hosts', '/etc/hostname', '/proc/sys/kernel/hostname', '/etc/app', '/opt/app/conf'];
 
 type Costs = Map<string, number>;
 
@@ -38,6 +44,8 @@ export const shim: Suite = {
   title: 'Calls under the shim vs native',
   async run(progress) {
     const peer = await startPeer(FLAT);
+    const files = [FILES_MAGIC, ...REMAPS.flatMap((file) => [file, '/nowhere'])];
+    writeFileSync(join(peer.folder, 'web', 'files'), files.map((text) => `${text}\0`).join(''));
     try {
       const program = await buildProgram('cost');
       const ours = await startEcho(peer);

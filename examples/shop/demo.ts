@@ -4,6 +4,7 @@
  *
  *   --svg FILE        write the timeline there (default: .imaginary/timeline.svg)
  *   --sandbox none    as on a machine that allows no isolation
+ *   --network nat     every host behind a NAT of its own (default: what the platform chooses)
  */
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -217,9 +218,9 @@ interface Outcome {
   timeline?: string;
 }
 
-async function play(outcome: Outcome, svg: string, sandbox?: string): Promise<void> {
+async function play(outcome: Outcome, svg: string, options: readonly string[]): Promise<void> {
   print(`\n  ${paint('1', `$ cd ${relative(process.cwd(), __dirname) || '.'}`)}`);
-  await show('up', ...(sandbox ? ['--sandbox', sandbox] : []));
+  await show('up', ...options);
   const log = followEvents();
   const shop: Shop = { pid: platformPid(), names: (await ps()).map((h) => h.name), log, marks: [], curls: [] };
   try {
@@ -276,7 +277,18 @@ function draw(shop: Shop, file: string): string {
 }
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({ options: { svg: { type: 'string' }, sandbox: { type: 'string' } } });
+  const { values } = parseArgs({
+    options: {
+      svg: { type: 'string' },
+      sandbox: { type: 'string' },
+      network: { type: 'string' },
+      nat: { type: 'string' },
+    },
+  });
+  const up = (['sandbox', 'network', 'nat'] as const).flatMap((option) => {
+    const value = values[option];
+    return value ? [`--${option}`, value] : [];
+  });
   const svg = resolve(values.svg ?? resolve(STATE, 'timeline.svg'));
   const outcome: Outcome = { held: [], failed: [], hosts: [] };
   print(
@@ -295,7 +307,7 @@ async function main(): Promise<number> {
     process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
     await imaginary(...DOWN); // what an interrupted run may have left
     try {
-      await play(outcome, svg, values.sandbox);
+      await play(outcome, svg, up);
     } catch (error) {
       outcome.failed.push({ step: 'demo', reason: (error as Error).message });
       print(`  ${paint('31', '✘')} ${(error as Error).message}`);

@@ -1,5 +1,5 @@
 /** Boots a platform and keeps it until it is told to stop: in the background as `daemon`, or in the foreground. */
-import { LocalError, type Platform, readAssembly, readManifest, startPlatform } from '../local';
+import { LocalError, type NetworkChoice, type Platform, readAssembly, readManifest, startPlatform } from '../local';
 import { ManifestError } from '../manifest';
 import { CliError } from './errors';
 
@@ -11,6 +11,10 @@ export interface BootOptions {
   readonly cluster?: string;
   readonly port?: number;
   readonly sandbox?: 'auto' | 'none';
+  readonly network?: NetworkChoice;
+  readonly nat?: readonly string[];
+  /** Milliseconds. */
+  readonly rtt?: number;
 }
 
 /** @throws CliError */
@@ -23,6 +27,9 @@ export async function boot(options: BootOptions, signal: AbortSignal): Promise<P
       stateDir: options.state,
       port: options.port,
       sandbox: options.sandbox,
+      network: options.network,
+      nat: options.nat,
+      roundTrip: options.rtt,
       signal,
     });
   } catch (error) {

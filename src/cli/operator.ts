@@ -1,5 +1,5 @@
 /** What the CLI asks the seed of a running cluster, with errors that tell the next step. */
-import { ControlError, fetchStatus, readEvents } from '../runtime/control/client';
+import { ControlError, fetchStatus, readEvents, reloadKeys as reload } from '../runtime/control/client';
 import type { ClusterEvent, ClusterStatus } from '../runtime/protocol/frames';
 import { OPERATOR_IDENTITY } from '../runtime/protocol/psk';
 import { CliError } from './errors';
@@ -12,6 +12,15 @@ const RETRY_EVERY = 100;
 export async function clusterStatus(cluster: RunningCluster): Promise<ClusterStatus> {
   try {
     return await fetchStatus(access(cluster));
+  } catch (error) {
+    throw explain(error, cluster);
+  }
+}
+
+/** Has the seed read its keys again. @returns ids of those that are accepted now, the newest first */
+export async function reloadKeys(cluster: RunningCluster, as: ReturnType<typeof access>): Promise<readonly string[]> {
+  try {
+    return await reload(as);
   } catch (error) {
     throw explain(error, cluster);
   }
@@ -42,11 +51,13 @@ export async function* clusterEvents(cluster: RunningCluster, follow: boolean): 
   }
 }
 
-function access(cluster: RunningCluster) {
+/** Made with the key that is the newest now. */
+export function access(cluster: RunningCluster) {
   return {
     seed: cluster.seed,
+    path: cluster.network.kind === 'nat' ? cluster.network.operators : undefined,
     identity: OPERATOR_IDENTITY,
-    secret: secretFor(cluster, OPERATOR_IDENTITY).toString('base64'),
+    secret: secretFor(cluster, OPERATOR_IDENTITY),
   };
 }
 

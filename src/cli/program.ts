@@ -46,6 +46,8 @@ export function buildProgram(version: string, setExitCode: (code: number) => voi
       'imaginary up cdk.out              a cloud assembly that cdk synth wrote',
       'imaginary up manifest.json        a manifest; its folder is the code of the functions (/var/task)',
       'imaginary up --foreground         stay here; Ctrl-C takes the cluster down',
+      'imaginary up --network nat        every host in a network of its own, as on AWS',
+      'imaginary up --nat symmetric --nat api=shared --nat web=shared+no-udp --rtt 0.7',
     ],
   )
     .argument('[path]', 'folder with a cdk.json, a cdk.out, or a manifest.json', '.')
@@ -56,6 +58,19 @@ export function buildProgram(version: string, setExitCode: (code: number) => voi
       new Option('--sandbox <mode>', "'none': as on a machine that allows no isolation")
         .choices(['auto', 'none'])
         .default('auto'),
+    )
+    .addOption(networkOption())
+    .addOption(
+      new Option(
+        '--nat <[host=]kind>',
+        `network nat: the kind of all NATs, or of one host's (or of 'client', what runs under exec); may be given several` +
+          ` times. A kind is one or more of these, joined by +: ${NAT_KINDS}`,
+      ).argParser(list),
+    )
+    .addOption(
+      new Option('--rtt <ms>', 'network nat: how long a packet takes over the internet and back').argParser(
+        milliseconds,
+      ),
     )
     .option('--foreground', 'run in the foreground until interrupted')
     .action(async (path: string, options) => (await import('./commands/up.js')).up(path, options));
@@ -123,11 +138,27 @@ export function buildProgram(version: string, setExitCode: (code: number) => voi
     .argument('<command...>', 'the command and its arguments')
     .option('--state <dir>', STATE)
     .option('--as <name>', 'act under the name and address of this host')
+    .addOption(new Option('--inside', 'this process is in its place in the network').hideHelp())
     .passThroughOptions()
     .usage('[options] -- CMD [ARG…]')
     .action(async (argv: string[], options) =>
       setExitCode(await (await import('./commands/exec.js')).exec(argv, options)),
     );
+
+  command(
+    'rotate',
+    'give the cluster a new key',
+    'Replaces the key that hosts, operators and clients prove themselves with, while the cluster runs. Running hosts are' +
+      ' given new secrets; old ones are accepted for the overlap, then refused. Connections of guests are not touched.',
+    ['imaginary rotate', 'imaginary rotate --overlap 0    the old key is refused at once'],
+  )
+    .option('--state <dir>', STATE)
+    .addOption(
+      new Option('--overlap <seconds>', 'how long the old key is accepted besides the new one')
+        .argParser(seconds)
+        .default(10),
+    )
+    .action(async (options) => (await import('./commands/rotate.js')).rotate(options));
 
   program
     .command('daemon', { hidden: true })
@@ -137,6 +168,9 @@ export function buildProgram(version: string, setExitCode: (code: number) => voi
     .option('--cluster <name>')
     .option('--port <port>', '', port)
     .option('--sandbox <mode>')
+    .addOption(networkOption())
+    .addOption(new Option('--nat <kind>').argParser(list))
+    .addOption(new Option('--rtt <ms>').argParser(milliseconds))
     .exitOverride()
     .action(async (options) => (await import('./commands/daemon.js')).daemon(options));
 
@@ -157,8 +191,36 @@ Start with:
   return program;
 }
 
+const NAT_KINDS =
+  'preserving (the default: public ports are the private ones, as on Lambda), changing (others, but the same to every' +
+  ' destination), symmetric (others for each destination), shared or shared:NAME (hosts that say the same are behind one' +
+  ' public address), apart (those do not reach each other by private addresses), no-udp';
+
+const networkOption = () =>
+  new Option(
+    '--network <kind>',
+    "'nat': every host in a network namespace of its own behind a NAT, as on AWS, from which nothing leads out; 'flat':" +
+      " loopback addresses, without any privilege; 'auto' (the default): nat where this machine allows it",
+  ).choices(['auto', 'nat', 'flat']);
+
+function list(text: string, before: readonly string[] = []): string[] {
+  return [...before, text];
+}
+
+function milliseconds(text: string): number {
+  const value = Number(text);
+  if (!/^\d+(\.\d+)?$/.test(text) || value > 10_000) throw new InvalidArgumentError('It must be 0 to 10000.');
+  return value;
+}
+
 function port(text: string): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || value < 1 || value > 65_535) throw new InvalidArgumentError('It must be 1 to 65535.');
+  return value;
+}
+
+function seconds(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value > 86_400) throw new InvalidArgumentError('It must be 0 to 86400.');
   return value;
 }

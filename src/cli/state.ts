@@ -2,7 +2,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { isPlatformRunning, type PlatformInfo, readPlatform } from '../local';
 import { type Manifest, type ManifestHost, parseManifest } from '../manifest';
-import { deriveSecret, parseClusterKey } from '../runtime/protocol/psk';
+import { joinSecret, parseClusterKeys } from '../runtime/protocol/psk';
 import { CliError, usageError } from './errors';
 
 export const STATE_FOLDER = '.imaginary';
@@ -66,9 +66,9 @@ export function findHost(manifest: Manifest, name: string): ManifestHost {
   throw usageError(`the cluster '${manifest.cluster.name}' has no host '${name}'`, `Its hosts: ${known.join(', ')}`);
 }
 
-/** The pre-shared key of an identity, derived from the cluster's key. */
-export function secretFor(cluster: RunningCluster, identity: string): Buffer {
-  return deriveSecret(parseClusterKey(readFileSync(cluster.keyFile, 'utf8')), cluster.cluster, identity);
+/** The secret of an identity, made from the cluster's newest key. */
+export function secretFor(cluster: RunningCluster, identity: string): string {
+  return joinSecret(parseClusterKeys(readFileSync(cluster.keyFile, 'utf8'))[0], cluster.cluster, identity);
 }
 
 /** A path as a person would type it: relative where that is shorter. */

@@ -11,6 +11,7 @@ import {
   type Cidr,
   CLUSTER_NAME_PATTERN,
   CLUSTER_NAME_RULE,
+  dataPortOf,
   hostRange,
   MANIFEST_DEFAULTS,
   parseCidr,
@@ -134,7 +135,8 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
       public readonly seedEndpoint = `${attrs.seedAddress}:${Tokenization.stringifyNumber(port)}`;
       public readonly connections = new ec2.Connections({
         securityGroups: attrs.securityGroups,
-        defaultPort: ec2.Port.tcp(port),
+        // There is no arithmetic with a port that is known at deployment.
+        defaultPort: Token.isUnresolved(port) ? ec2.Port.tcp(port) : ec2.Port.tcpRange(port, dataPortOf(port)),
       });
     }
     return new Import(scope, id);
@@ -288,7 +290,7 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
     return parseManifest({
       version: 1,
       cluster: { name: this.clusterName, cidr: this.cidr },
-      seed: { port: this.seed.port },
+      seed: { port: this.seed.port, dataPort: this.seed.dataPort },
       hosts: this.hostList.map((host) => host._manifestHost(addresses.get(host.hostName)!)),
     });
   }
@@ -318,7 +320,7 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
     });
     acknowledge(key, {
       'AwsSolutions-SMG4':
-        'A new key would cut off every running host. To rotate it on purpose, change the secret and restart the seed.',
+        'Rotated by putting a new value: the seed accepts both for an hour. On a schedule, host instances would be cut off.',
     });
     return key;
   }

@@ -4,7 +4,7 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import * as s3_assets from 'aws-cdk-lib/aws-s3-assets';
 import { Construct } from 'constructs';
-import { MANIFEST_DEFAULTS } from '../manifest';
+import { dataPortOf, MANIFEST_DEFAULTS } from '../manifest';
 import type { ImaginaryCluster } from './imaginary-cluster';
 import { acknowledge } from './private/acknowledge';
 import * as check from './private/checks';
@@ -35,14 +35,15 @@ export interface SeedNodeOptions {
   readonly seedInstanceType?: ec2.InstanceType;
 
   /**
-   * The TCP port that the seed listens on.
+   * The TCP port that hosts join at. The port after it is the seed's data port: there functions find out about their NAT, and
+   * connections between those that no direct one can be made between are relayed.
    *
    * @default 9410
    */
   readonly seedPort?: number;
 
   /**
-   * Who may connect to the seed's port. Whoever connects has to prove that it knows the cluster key as well.
+   * Who may connect to the seed's ports. Whoever joins has to prove that it knows the cluster key as well.
    *
    * @default - any IPv4 address, because functions outside of a VPC have no fixed ones
    */
@@ -82,8 +83,11 @@ export interface SeedNodeProps extends SeedNodeOptions {
  * Made by `ImaginaryCluster`; every cluster has one.
  */
 export class SeedNode extends Construct implements iam.IGrantable, ec2.IConnectable {
-  /** The port that the seed listens on. */
+  /** The port that hosts join at. */
   public readonly port: number;
+
+  /** The port for probes of NATs and for relayed connections. */
+  public readonly dataPort: number;
 
   /** The VPC that the seed runs in. */
   public readonly vpc: ec2.IVpc;
@@ -100,14 +104,15 @@ export class SeedNode extends Construct implements iam.IGrantable, ec2.IConnecta
   /** The seed's permissions. */
   public readonly grantPrincipal: iam.IPrincipal;
 
-  /** The seed's connections; the default port is the seed's. */
+  /** The seed's connections; the default port is both of the seed's. */
   public readonly connections: ec2.Connections;
 
   constructor(scope: Construct, id: string, props: SeedNodeProps) {
     super(scope, id);
     const { cluster } = props;
     this.port = props.seedPort ?? MANIFEST_DEFAULTS.seedPort;
-    check.checkWhole(this, 'seedPort', this.port, 1, 65_535, 'the port range');
+    check.checkWhole(this, 'seedPort', this.port, 1, 65_534, 'the port range');
+    this.dataPort = dataPortOf(this.port);
     if (!props.vpc && props.vpcSubnets) {
       check.refuse(this, `vpcSubnets is set without 'vpc'; pass the VPC that the subnets belong to as well`);
     }
@@ -122,14 +127,16 @@ export class SeedNode extends Construct implements iam.IGrantable, ec2.IConnecta
         vpc: this.vpc,
         description: `Seed of the imaginary cluster ${cluster.clusterName}`,
       });
-    const defaultPort = ec2.Port.tcp(this.port);
+    const defaultPort = ec2.Port.tcpRange(this.port, this.dataPort);
     this.connections = new ec2.Connections({ securityGroups: [securityGroup], defaultPort });
     for (const peer of props.seedPeers ?? [ec2.Peer.anyIpv4()]) {
       this.connections.allowDefaultPortFrom(peer, 'hosts join the cluster');
     }
     if (!props.seedPeers) {
       acknowledge(securityGroup, {
-        'AwsSolutions-EC23': `Functions have no fixed address. Port ${this.port} serves only who knows the cluster key.`,
+        'AwsSolutions-EC23':
+          'Functions have no fixed address. ' +
+          `Port ${this.port} serves only who knows the cluster key, port ${this.dataPort} relays only for them.`,
       });
     }
 
@@ -193,7 +200,7 @@ export class SeedNode extends Construct implements iam.IGrantable, ec2.IConnecta
           volume: ec2.BlockDeviceVolume.ebs(8, { encrypted: true, volumeType: ec2.EbsDeviceVolumeType.GP3 }),
         },
       ],
-      userData: this.userData(props.cluster, manifest),
+      userData: this.userData(props.cluster, manifest, arm),
     });
     // The local platform finds the manifest from the template by this.
     instance.instance.addMetadata('imaginary:manifest', { path: manifest.path });
@@ -205,12 +212,17 @@ export class SeedNode extends Construct implements iam.IGrantable, ec2.IConnecta
   }
 
   /** Runs at every boot, so that a changed manifest or seed arrives with the restart that changed user data causes. */
-  private userData(cluster: ImaginaryCluster, manifest: ManifestAsset): ec2.UserData {
+  private userData(cluster: ImaginaryCluster, manifest: ManifestAsset, arm: boolean): ec2.UserData {
     const installer = new s3_assets.Asset(this, 'Installer', { path: builtPath('assets', 'seed', 'install.sh') });
     const program = new s3_assets.Asset(this, 'Program', { path: builtPath('assets', 'seed', 'seed.js') });
+    // The same file as in the supervisor's layer.
+    const native = new s3_assets.Asset(this, 'Native', {
+      path: builtPath('lambda-layers', 'supervisor', arm ? 'arm64' : 'x86_64', 'imaginary', 'native.node'),
+    });
     const files = {
       Installer: { bucket: installer.s3BucketName, key: installer.s3ObjectKey },
       Program: { bucket: program.s3BucketName, key: program.s3ObjectKey },
+      Native: { bucket: native.s3BucketName, key: native.s3ObjectKey },
       Manifest: { bucket: manifest.bucketName, key: manifest.objectKey },
     };
     const objectArn = (file: { bucket: string; key: string }) =>
@@ -238,10 +250,12 @@ export class SeedNode extends Construct implements iam.IGrantable, ec2.IConnecta
       [
         'exec bash /run/imaginary-install.sh',
         `--program '${url(files.Program)}'`,
+        `--native '${url(files.Native)}'`,
         `--manifest '${url(files.Manifest)}'`,
         `--key-secret '${cluster.clusterKey.secretArn}'`,
         `--address '${this.endpoint}'`,
         `--port '${this.port}'`,
+        `--data-port '${this.dataPort}'`,
         `--region '${region}'`,
       ].join(' \\\n  '),
     );

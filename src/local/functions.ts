@@ -33,7 +33,13 @@ export interface FunctionPool {
   close(): Promise<void>;
 }
 
-export function createFunctionPool(fn: LocalFunction, settings: SandboxSettings, log: FunctionLog): FunctionPool {
+/** @param owner the function's host; its own name where it is no host's */
+export function createFunctionPool(
+  fn: LocalFunction,
+  owner: string,
+  settings: SandboxSettings,
+  log: FunctionLog,
+): FunctionPool {
   const all = new Set<Sandbox>();
   const idle: Sandbox[] = [];
   const busy = new Set<Sandbox>();
@@ -46,7 +52,7 @@ export function createFunctionPool(fn: LocalFunction, settings: SandboxSettings,
       throw new ThrottledError(fn.name, 'ReservedFunctionConcurrentInvocationLimitExceeded');
     }
     if (busy.size >= LIMITS.concurrency) throw new ThrottledError(fn.name, 'ConcurrentInvocationLimitExceeded');
-    const sandbox = createSandbox(fn, settings, log);
+    const sandbox = createSandbox(fn, owner, settings, log);
     all.add(sandbox);
     void sandbox.ended.then(() => all.delete(sandbox));
     return sandbox;

@@ -9,7 +9,13 @@
  */
 export { readAssembly, readManifest } from './assembly';
 export { LocalError } from './errors';
+export { addKey, keepNewestKey } from './key-file';
 export { cleanLeftovers } from './leftovers';
+export { DEFAULT_NETWORK, type NetworkChoice } from './network';
+export { commandInside, faultsOf, type Lent, takePlace } from './network/desk';
+export type { Faults } from './network/faults';
+export type { Whereabouts } from './network/internet';
+export type { FlatInfo, NatInfo, NetworkInfo } from './network/network';
 export { startPlatform } from './platform';
 export { isPlatformRunning, readPlatform } from './platform-file';
 export type {

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { type CgroupBases, cgroupOptions, findCgroups } from './cgroup';
 import { launch, type Mode } from './launcher';
+import type { Network } from './network/network';
 import type { Isolation } from './types';
 
 export interface SandboxKind {
@@ -10,11 +11,16 @@ export interface SandboxKind {
   readonly isolation: Isolation;
 }
 
-/** Starts one sandbox with nothing in it and looks what it became. @throws LocalError */
-export async function probe(cgroupPrefix: string, sandbox: 'auto' | 'none', tmp: string): Promise<SandboxKind> {
+/** Starts one sandbox with nothing in it, where the seed will be, and looks what it became. @throws LocalError */
+export async function probe(
+  cgroupPrefix: string,
+  sandbox: 'auto' | 'none',
+  tmp: string,
+  network: Network,
+): Promise<SandboxKind> {
   const none = sandbox === 'none';
   const cgroups = none ? { missing: ['no cgroups: the sandbox is switched off'] } : findCgroups(cgroupPrefix);
-  const options = cgroupOptions(cgroups, `${cgroupPrefix}probe`, 128);
+  const options = [...network.seed.options, ...cgroupOptions(cgroups, `${cgroupPrefix}probe`, 128)];
   const launched = launch(['--probe', '--mode', none ? 'bare' : 'auto', '--tmp', tmp, ...options], {});
   const { mode, isolation, missing } = await launched.started;
   await launched.exited;
@@ -26,7 +32,14 @@ export async function probe(cgroupPrefix: string, sandbox: 'auto' | 'none', tmp:
     cgroups: memory ? usable : { ...usable, memory: undefined, pids: undefined },
     isolation: {
       ...{ filesystem, uid, pids, devShm, freeze, memory },
-      missing: [...consequences(mode, none), ...missing, ...cgroups.missing, ...lowPorts()],
+      missing: [
+        ...network.missing,
+        ...consequences(mode, none),
+        ...missing,
+        ...cgroups.missing,
+        // Namespaces of their own have Lambda's limit, whatever the machine's is.
+        ...(network.info.kind === 'flat' ? lowPorts() : []),
+      ],
     },
   };
 }

@@ -1,17 +1,20 @@
 /** Lambda's Invoke API over HTTP, as the SDK's client speaks it. */
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createListener, type Server } from 'node:net';
 import { type AsyncOptions, createAsyncQueue } from './async-queue';
 import { type FunctionPool, ThrottledError } from './functions';
 import * as errors from './lambda-errors';
 import { LIMITS } from './lambda-limits';
+import type { Place } from './network/network';
 import { readBody } from './runtime-api';
 import type { Request } from './sandbox';
 import { type Credentials, checkSignature } from './signature';
 
 export interface LambdaApi {
   readonly url: string;
+  /** Serves that place too. @returns the URL there */
+  listenIn(place: Place): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -90,10 +93,17 @@ export async function startLambdaApi({ functions, credentials, async }: LambdaAp
     server.once('error', reject);
     server.listen(0, '127.0.0.1', resolve);
   });
+  const others: Server[] = [];
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    listenIn: async (place) => {
+      const other = createListener((socket) => server.emit('connection', socket));
+      others.push(other);
+      return `http://${await place.listen(other)}`;
+    },
     close: () => {
       queue.close();
+      for (const other of others) other.close();
       return new Promise((resolve) => {
         server.close(() => resolve());
         server.closeAllConnections();

@@ -43,8 +43,9 @@ function launchers(prefix: string, manifestFile: string): number[] {
     try {
       const words = readFileSync(`/proc/${name}/cmdline`, 'utf8').split('\0');
       const launcher = words[0].endsWith('/sandbox') && words[1] === '--control';
-      const ours = words.some((word) => word.includes(`/${prefix}`) || word === manifestFile);
-      return launcher && ours ? [Number(name)] : [];
+      const holder = words[0].endsWith('/network') && words[1] === 'hold';
+      const ours = words.some((word) => word.includes(`/${prefix}`) || word === manifestFile || word === prefix);
+      return (launcher || holder) && ours ? [Number(name)] : [];
     } catch {
       return []; // it has ended
     }

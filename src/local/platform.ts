@@ -2,15 +2,16 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import type { Manifest } from '../manifest';
+import { dataPortOf, type Manifest } from '../manifest';
 import { LocalError } from './errors';
-import { takeFlatNetwork } from './flat';
 import { openFunctionLog } from './function-log';
 import { createFunctionPool, type FunctionPool } from './functions';
 import { probe, type SandboxKind } from './isolation';
 import { startLambdaApi } from './lambda-api';
 import { REGION } from './lambda-limits';
 import { layerMerger } from './layers';
+import { openNetwork } from './network';
+import type { Network } from './network/network';
 import { processStart, removePlatform, writePlatform } from './platform-file';
 import type { SandboxSettings } from './sandbox-process';
 import { startSeedProcess } from './seed-process';
@@ -41,30 +42,41 @@ async function boot(options: PlatformOptions, undo: Undo): Promise<Platform> {
   const manifest = options.port ? withPort(application.manifest, options.port) : application.manifest;
   const state = await takeStateDir(options.stateDir);
   undo.push(state.release);
-  const flat = await takeFlatNetwork(manifest.seed.port);
-  undo.push(flat.release);
+  const network = await openNetwork({
+    name: state.prefix,
+    choice: options.network,
+    nat: options.nat ?? [],
+    roundTrip: options.roundTrip ?? 0,
+    hosts: manifest.hosts.map(({ name }) => name),
+    port: manifest.seed.port,
+  });
+  undo.push(network.close);
   signal?.throwIfAborted();
 
-  const kind = await tryOneSandbox(state, options.sandbox ?? 'auto');
+  const kind = await tryOneSandbox(state, options.sandbox ?? 'auto', network);
   const settings: SandboxSettings = {
     kind,
     stateDir: state.path,
     prefix: state.prefix,
     runtime: state.runtime,
     opt: layerMerger(state.layers),
-    environment: { IMAGINARY_FLAT: String(flat.number) },
+    network,
   };
   const translated = kind.mode === 'bare' ? translateManifest(manifest, application.functions, settings.opt) : manifest;
   writeFileSync(state.manifestFile, `${JSON.stringify(translated, null, 2)}\n`);
   const functions = openFunctions(application.functions, manifest, settings, state.logDir, undo);
-  const lambda = await openLambda(functions, options, undo);
+  const { lambda, url } = await openLambda(functions, network, options, undo);
   signal?.throwIfAborted();
 
   const done = deferred();
   const { keyFile, manifestFile, logDir } = state;
-  const address = `127.${flat.number}.0.1:${manifest.seed.port}`;
   const logFile = join(logDir, 'seed.log');
-  const seed = startSeedProcess({ manifestFile, keyFile, address, lambda, logFile, onGivenUp: done.reject });
+  network.broken.catch(done.reject);
+  const seed = startSeedProcess({
+    ...{ manifestFile, keyFile, network, logFile },
+    lambda: { ...lambda, url },
+    onGivenUp: done.reject,
+  });
   undo.push(seed.stop);
   await Promise.race([seed.listening, aborted(signal)]);
 
@@ -75,8 +87,8 @@ async function boot(options: PlatformOptions, undo: Undo): Promise<Platform> {
     startedAt: Date.now(),
     cluster: manifest.cluster.name,
     cidr: manifest.cluster.cidr,
-    flat: flat.number,
-    seed: address,
+    network: network.info,
+    seed: network.seedAddress,
     lambda,
     keyFile,
     manifestFile,
@@ -86,6 +98,7 @@ async function boot(options: PlatformOptions, undo: Undo): Promise<Platform> {
   undo.push(() => removePlatform(state.path));
   writePlatform(state.path, info);
   let stopped: Promise<void> | undefined;
+  network.prepare();
   const stop = () => {
     stopped ??= unwind(undo).then(done.resolve);
     return stopped;
@@ -93,12 +106,15 @@ async function boot(options: PlatformOptions, undo: Undo): Promise<Platform> {
   return { info, done: done.promise, stop };
 }
 
-const withPort = (manifest: Manifest, port: number): Manifest => ({ ...manifest, seed: { ...manifest.seed, port } });
+const withPort = (manifest: Manifest, port: number): Manifest => ({
+  ...manifest,
+  seed: { port, dataPort: dataPortOf(port) },
+});
 
-async function tryOneSandbox(state: StateDir, sandbox: 'auto' | 'none'): Promise<SandboxKind> {
+async function tryOneSandbox(state: StateDir, sandbox: 'auto' | 'none', network: Network): Promise<SandboxKind> {
   const tmp = join(state.sandboxes, 'probe');
   mkdirSync(tmp);
-  const kind = await probe(state.prefix, sandbox, tmp);
+  const kind = await probe(state.prefix, sandbox, tmp, network);
   rmSync(tmp, { recursive: true });
   return kind;
 }
@@ -112,22 +128,25 @@ function openFunctions(
 ): Map<string, FunctionPool> {
   const pools = new Map<string, FunctionPool>();
   for (const fn of functions) {
-    const name = `${manifest.hosts.find((host) => host.functionName === fn.name)?.name ?? fn.name}.log`;
+    const host = manifest.hosts.find(({ functionName }) => functionName === fn.name)?.name;
+    const name = `${host ?? fn.name}.log`;
     const log = openFunctionLog(join(logDir, name), (error) => {
       warn(`${name} cannot be written: ${error.message}; what follows is lost`);
     });
     undo.push(log.close);
-    pools.set(fn.name, createFunctionPool(fn, settings, log));
+    pools.set(fn.name, createFunctionPool(fn, host ?? fn.name, settings, log));
   }
   undo.push(() => Promise.all([...pools.values()].map((pool) => pool.close())));
   return pools;
 }
 
+/** @returns how it is called from this machine, and the URL that the seed calls it by */
 async function openLambda(
   functions: ReadonlyMap<string, FunctionPool>,
+  network: Network,
   { retryDelays }: PlatformOptions,
   undo: Undo,
-): Promise<LambdaEndpoint> {
+): Promise<{ lambda: LambdaEndpoint; url: string }> {
   const credentials = {
     accessKeyId: `LOCAL${randomBytes(8).toString('hex').toUpperCase()}`,
     secretAccessKey: randomBytes(30).toString('base64url'),
@@ -135,7 +154,8 @@ async function openLambda(
   const onDropped = (name: string, id: string, reason: string) => warn(`event ${id} for ${name} is dropped: ${reason}`);
   const api = await startLambdaApi({ functions, credentials, async: { retryDelays, onDropped } });
   undo.push(api.close);
-  return { url: api.url, region: REGION, ...credentials };
+  const url = network.info.kind === 'flat' ? api.url : await api.listenIn(network.seed);
+  return { lambda: { url: api.url, region: REGION, ...credentials }, url };
 }
 
 const warn = (text: string) => void process.stderr.write(`${new Date().toISOString()} ${text}\n`);

@@ -1,7 +1,7 @@
 /** The Runtime API (2018-06-01) of one sandbox: what its runtime client asks and tells. No policy; see `sandbox.ts`. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { functionArn, LIMITS } from './lambda-limits';
+import type { Place } from './network/network';
 
 export interface Delivery {
   readonly requestId: string;
@@ -33,7 +33,8 @@ export interface RuntimeApi {
 
 const PREFIX = '/2018-06-01/runtime/';
 
-export async function startRuntimeApi(onEvent: (event: RuntimeEvent) => void): Promise<RuntimeApi> {
+/** @param place the sandbox's */
+export async function startRuntimeApi(place: Place, onEvent: (event: RuntimeEvent) => void): Promise<RuntimeApi> {
   let waiting: ServerResponse | undefined;
   let pending: Delivery | undefined;
   let current: string | undefined;
@@ -105,12 +106,9 @@ export async function startRuntimeApi(onEvent: (event: RuntimeEvent) => void): P
   server.requestTimeout = 0;
   server.headersTimeout = 0;
   server.timeout = 0;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
-  });
+  const address = await place.listen(server);
   return {
-    address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    address,
     deliver: (delivery) => {
       pending = delivery;
       hand();

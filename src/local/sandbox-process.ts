@@ -7,6 +7,7 @@ import { bindOptions, NODE, RUNTIME_ROOT, TASK_ROOT } from './folders';
 import type { SandboxKind } from './isolation';
 import { REGION } from './lambda-limits';
 import { type Launched, launch } from './launcher';
+import type { Network } from './network/network';
 import type { Happening } from './outcome';
 import { type RuntimeApi, startRuntimeApi } from './runtime-api';
 import type { LocalFunction } from './types';
@@ -21,8 +22,7 @@ export interface SandboxSettings {
   readonly runtime: string;
   /** The folder that becomes /opt. */
   readonly opt: (layers: readonly string[]) => string;
-  /** Variables that every function gets besides Lambda's. */
-  readonly environment: Readonly<Record<string, string>>;
+  readonly network: Pick<Network, 'place' | 'environment'>;
 }
 
 export interface SandboxProcess {
@@ -44,8 +44,10 @@ export function removeSandboxFolder(name: string, settings: SandboxSettings): vo
   rmSync(sandboxFolder(name, settings), { recursive: true, force: true });
 }
 
+/** @param owner whose place in the network it gets */
 export async function startSandboxProcess(
   fn: LocalFunction,
+  owner: string,
   name: string,
   settings: SandboxSettings,
   write: (output: Buffer) => void,
@@ -55,9 +57,19 @@ export async function startSandboxProcess(
   const tmp = join(folder, 'tmp');
   mkdirSync(tmp, { recursive: true });
   const happenings = eventQueue();
-  const api = await startRuntimeApi(happenings.push);
+  const place = await settings.network.place(owner);
+  // Nothing is asked of a sandbox whose network is not complete.
+  const happen = (event: Happening) =>
+    void place.ready.then(
+      () => happenings.push(event),
+      (error: Error) => happenings.push({ type: 'failed', error }),
+    );
+  const api = await startRuntimeApi(place, happen).catch((error: Error) => {
+    place.close();
+    throw error;
+  });
   const options = [
-    ...['--mode', settings.kind.mode],
+    ...['--mode', settings.kind.mode, ...place.options],
     ...cgroupOptions(settings.kind.cgroups, name, fn.memorySize),
     ...(bare ? bareCommand(fn, settings) : isolatedCommand(fn, settings, tmp)),
   ];
@@ -67,6 +79,7 @@ export async function startSandboxProcess(
   launched.stderr?.on('data', write);
   const exited = launched.exited.then((exit) => {
     api.close();
+    place.close();
     happenings.push({ type: 'exit', exit });
   });
   return { api, launched, exited, happening: happenings.next };
@@ -154,7 +167,7 @@ function functionEnvironment(fn: LocalFunction, settings: SandboxSettings, api: 
     LAMBDA_RUNTIME_DIR: runtime,
     LAMBDA_TASK_ROOT: task,
     _HANDLER: fn.handler,
-    ...settings.environment,
+    ...settings.network.environment,
     ...(bare ? { TMPDIR: join(folder, 'tmp'), IMAGINARY_DIR: join(folder, 'run'), IMAGINARY_OPT: opt } : {}),
   };
 }

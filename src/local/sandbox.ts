@@ -21,7 +21,8 @@ export interface Sandbox {
   destroy(): Promise<void>;
 }
 
-export function createSandbox(fn: LocalFunction, settings: SandboxSettings, log: FunctionLog): Sandbox {
+/** @param owner whose place in the network it gets */
+export function createSandbox(fn: LocalFunction, owner: string, settings: SandboxSettings, log: FunctionLog): Sandbox {
   const name = `${settings.prefix}${randomBytes(3).toString('hex')}`;
   let running: SandboxProcess | undefined;
   let frozen = false;
@@ -41,7 +42,7 @@ export function createSandbox(fn: LocalFunction, settings: SandboxSettings, log:
   };
 
   const start = async (): Promise<SandboxProcess> => {
-    const started = await startSandboxProcess(fn, name, settings, log.write);
+    const started = await startSandboxProcess(fn, owner, name, settings, log.write);
     running = started;
     void started.exited.then(() => {
       if (running === started) void destroy();

@@ -3,17 +3,17 @@
  * so it ends with the platform, however that ends.
  */
 import { closeSync, openSync } from 'node:fs';
-import { connect } from 'node:net';
 import { LocalError } from './errors';
 import { type Exit, type Launched, launch } from './launcher';
+import type { Network } from './network/network';
 import { seedFile } from './paths';
 import type { LambdaEndpoint } from './types';
 
 export interface SeedOptions {
   readonly manifestFile: string;
   readonly keyFile: string;
-  /** `address:port`. */
-  readonly address: string;
+  readonly network: Network;
+  /** As it is reached from the seed's place. */
   readonly lambda: LambdaEndpoint;
   readonly logFile: string;
   /** It cannot be kept running. */
@@ -65,18 +65,18 @@ export function startSeedProcess(options: SeedOptions): SeedProcess {
       firstEnded = true;
       reject(new LocalError('seed', `the seed did not start (${describe(exit)})`, `See ${options.logFile}`));
     });
-    const [host, port] = options.address.split(':');
     const look = () => {
-      const socket = connect({ host, port: Number(port) });
-      socket.once('connect', () => {
-        socket.destroy();
-        everListened = true;
-        resolve();
-      });
-      // It has no way to say that it listens but to listen.
-      socket.once('error', () => {
-        if (!firstEnded) setTimeout(look, LOOK_AGAIN);
-      });
+      options.network.dialSeed().then(
+        (socket) => {
+          socket.destroy();
+          everListened = true;
+          resolve();
+        },
+        // It has no way to say that it listens but to listen.
+        () => {
+          if (!firstEnded) setTimeout(look, LOOK_AGAIN);
+        },
+      );
     };
     look();
   });
@@ -102,9 +102,12 @@ function describe({ code, signal }: Exit): string {
 }
 
 function spawnSeed(options: SeedOptions, first: boolean): Launched {
-  const { manifestFile, keyFile, address, lambda, logFile } = options;
+  const { manifestFile, keyFile, network, lambda, logFile } = options;
+  const address = network.seedAddress;
   const args = [
     ...['--manifest', manifestFile, '--key-file', keyFile, '--listen', address, '--address', address],
+    // Members are told which one it is.
+    ...['--data-listen', `${address.slice(0, address.lastIndexOf(':'))}:0`],
     ...['--lambda-endpoint', lambda.url, '--region', lambda.region],
     // Of the first seed of a cluster, nobody is left to rejoin.
     ...(first ? ['--grace', '0'] : []),
@@ -113,7 +116,7 @@ function spawnSeed(options: SeedOptions, first: boolean): Launched {
   const log = openSync(logFile, 'a', 0o600);
   try {
     return launch(
-      ['--mode', 'bare', '--unlimited', '--', process.execPath, seedFile(), ...args],
+      ['--mode', 'bare', '--unlimited', ...network.seed.options, '--', process.execPath, seedFile(), ...args],
       {
         ...environment,
         AWS_ACCESS_KEY_ID: lambda.accessKeyId,

@@ -1,18 +1,9 @@
 /** The state directory of a cluster: taken by one platform at a time, and what is written into it before anything runs. */
-import { randomBytes } from 'node:crypto';
-import {
-  accessSync,
-  chmodSync,
-  constants,
-  copyFileSync,
-  mkdirSync,
-  realpathSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { accessSync, chmodSync, constants, copyFileSync, mkdirSync, realpathSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { cgroupPrefix } from './cgroup';
 import { LocalError } from './errors';
+import { writeFirstKey } from './key-file';
 import { cleanLeftovers } from './leftovers';
 import { takeLock } from './lock';
 import { bootstrapFile } from './paths';
@@ -78,7 +69,7 @@ export async function takeStateDir(given: string): Promise<StateDir> {
 
 function fill(state: StateDir): void {
   for (const folder of [state.logDir, state.sandboxes, state.runtime]) mkdirSync(folder, { recursive: true });
-  writeFileSync(state.keyFile, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600 });
+  writeFirstKey(state.keyFile);
   // A copy that every user can read, wherever and with whatever umask this package was installed.
   const file = join(state.runtime, 'bootstrap.js');
   copyFileSync(bootstrapFile(), file);

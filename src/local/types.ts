@@ -1,4 +1,6 @@
 import type { Manifest } from '../manifest';
+import type { NetworkChoice } from './network';
+import type { NetworkInfo } from './network/network';
 
 /** A Lambda function as the local platform runs it. */
 export interface LocalFunction {
@@ -56,8 +58,7 @@ export interface PlatformInfo {
   readonly startedAt: number;
   readonly cluster: string;
   readonly cidr: string;
-  /** Network `flat`: the real address of virtual a.b.c.d is 127.flat.c.d. */
-  readonly flat: number;
+  readonly network: NetworkInfo;
   /** `address:port` of the seed's control network. */
   readonly seed: string;
   readonly lambda: LambdaEndpoint;
@@ -84,6 +85,12 @@ export interface PlatformOptions {
   readonly port?: number;
   /** `none`: as on a machine without any privilege. Default `auto`: the best that this machine allows. */
   readonly sandbox?: 'auto' | 'none';
+  /** `auto`: `nat` where this machine allows it. Default: `nat` with any of the two options below, else `DEFAULT_NETWORK`. */
+  readonly network?: NetworkChoice;
+  /** Kinds of NAT: `WORDS` for all hosts, `HOST=WORDS` for one, like `symmetric+no-udp`. See `network/nat.ts`. */
+  readonly nat?: readonly string[];
+  /** Network `nat`: round trip over the internet, in milliseconds. Default 0. */
+  readonly roundTrip?: number;
   /** Milliseconds before a failed `Event` invocation is tried again. Default: as on Lambda, 1 and 2 minutes. */
   readonly retryDelays?: readonly number[];
   /** Gives up booting. A platform that is booted is stopped by `stop`. */

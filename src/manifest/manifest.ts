@@ -51,8 +51,15 @@ export interface Manifest {
   readonly seed: {
     /** TCP port of the control network. */
     readonly port: number;
+    /** Port of what needs no key: probes of NATs, and relayed connections, which have tokens. */
+    readonly dataPort: number;
   };
   readonly hosts: readonly ManifestHost[];
+}
+
+/** The seed's data port, where a manifest names none. */
+export function dataPortOf(port: number): number {
+  return port < 65_535 ? port + 1 : port - 1;
 }
 
 /** Values of the optional fields of a manifest, in one place for the constructs and for hand-written manifests. */

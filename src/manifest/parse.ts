@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { formatAddress, hostRange, inCidr, parseAddress, parseCidr } from './address';
-import { MANIFEST_DEFAULTS, type Manifest } from './manifest';
+import { dataPortOf, MANIFEST_DEFAULTS, type Manifest } from './manifest';
 
 /** A manifest (or a part of one) that cannot work. `message` names each path, its value and what is allowed. */
 export class ManifestError extends Error {
@@ -114,7 +114,16 @@ const schema = v.strictObject({
       D.cidr,
     ),
   }),
-  seed: v.optional(v.strictObject({ port: v.optional(integer(1, 65_535, 'a port number'), D.seedPort) }), {}),
+  seed: v.optional(
+    v.pipe(
+      v.strictObject({
+        port: v.optional(integer(1, 65_535, 'a port number'), D.seedPort),
+        dataPort: v.optional(integer(1, 65_535, 'a port number')),
+      }),
+      v.transform(({ port, dataPort }) => ({ port, dataPort: dataPort ?? dataPortOf(port) })),
+    ),
+    {},
+  ),
   hosts: v.array(hostSchema, 'an array of hosts'),
 });
 
@@ -171,6 +180,8 @@ function crossChecks(manifest: Manifest): string[] {
   const problems: string[] = [];
   const block = parseCidr(manifest.cluster.cidr)!;
   const { first, last } = hostRange(block);
+  const { port, dataPort } = manifest.seed;
+  if (port === dataPort) problems.push(`seed.dataPort: is ${dataPort}; allowed: another port than seed.port`);
   const names = new Map<string, string>();
   const addresses = new Map<string, string>();
   const functions = new Map<string, string>();

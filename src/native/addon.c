@@ -1,6 +1,6 @@
 /*
- * The Node-API addon of the supervisor: descriptor passing and shared mappings, which Node.js has no API for.
- * Its types are in index.d.ts. Policy stays in TypeScript.
+ * The Node-API addon of the supervisor and the seed: what Node.js has no API for. Its types are in
+ * index.d.ts. Policy stays in TypeScript.
  */
 #include "util.h"
 
@@ -9,8 +9,11 @@ NAPI_MODULE_INIT() {
             im_export(env, exports, "reply", im_reply) &&
             im_export(env, exports, "sendDatagram", im_send_datagram) &&
             im_export(env, exports, "closeDescriptor", im_close_descriptor) &&
-            im_export(env, exports, "mapFile", im_map_file) && im_export(env, exports, "pipe", im_pipe) &&
-            im_export(env, exports, "spawn", im_spawn) && im_export(env, exports, "tcpSockets", im_tcp_sockets);
+            im_export(env, exports, "lockFile", im_lock_file) && im_export(env, exports, "mapFile", im_map_file) &&
+            im_export(env, exports, "pipe", im_pipe) && im_export(env, exports, "spawn", im_spawn) &&
+            im_export(env, exports, "openCarrier", im_open_carrier) &&
+            im_export(env, exports, "tcpSockets", im_tcp_sockets) &&
+            im_export(env, exports, "openDataPort", im_open_data_port);
   if (!ok) napi_throw_error(env, NULL, "the native addon could not be set up");
   return exports;
 }

@@ -3,9 +3,12 @@
  *
  * One thread per socket blocks in poll(socket, eventfd). It hands each datagram to the JavaScript thread through a
  * thread-safe function. Backlog: when JavaScript falls behind by MAX_PENDING datagrams the thread stops reading, so that the
- * kernel's own queue blocks the senders. The thread is always joined before what it uses is freed.
+ * kernel's own queue blocks the senders. The thread is always joined before what it uses is freed. What a carrier can answer
+ * never gets to JavaScript.
  */
 #define _GNU_SOURCE
+#include "../shim/abi.h"
+#include "carrier/carrier.h"
 #include "util.h"
 
 #include <errno.h>
@@ -44,6 +47,7 @@ struct shim_socket {
   ino_t inode;
   pthread_t thread;
   napi_threadsafe_function deliver;
+  struct im_carrier *carrier; /* NULL: none */
   char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 };
 
@@ -115,6 +119,36 @@ static struct message *receive(struct shim_socket *socket, unsigned char *buffer
   return message;
 }
 
+static void deliver(struct shim_socket *socket, struct message *message) {
+  atomic_fetch_add(&socket->pending, 1);
+  if (napi_call_threadsafe_function(socket->deliver, message, napi_tsfn_nonblocking) == napi_ok) return;
+  atomic_fetch_sub(&socket->pending, 1);
+  free_message(message);
+}
+
+/* The carrier could not answer it in the end. */
+static void late(void *context, const struct im_request *request, int reply_to) {
+  struct message *message = malloc(sizeof *message + sizeof *request);
+  if (!message) {
+    close(reply_to);
+    return;
+  }
+  *message = (struct message){.length = sizeof *request, .count = 1, .descriptors = {reply_to}};
+  memcpy(message->bytes, request, sizeof *request);
+  deliver(context, message);
+}
+
+static bool carried(struct shim_socket *socket, struct message *message) {
+  struct im_request request;
+  const struct im_asker asker = {.late = late, .context = socket};
+  if (!socket->carrier || message->length != sizeof request || message->count != 1) return false;
+  memcpy(&request, message->bytes, sizeof request);
+  if (request.magic != IM_REQUEST_MAGIC || request.version != IM_VERSION) return false;
+  if (carrier_answer(socket->carrier, &request, message->descriptors[0], &asker)) return true;
+  memcpy(message->bytes, &request, sizeof request);
+  return false;
+}
+
 static void *read_loop(void *data) {
   struct shim_socket *socket = data;
   unsigned char *buffer = malloc(MAX_MESSAGE);
@@ -130,11 +164,11 @@ static void *read_loop(void *data) {
     if (!(polled[1].revents & POLLIN)) continue;
     struct message *message = receive(socket, buffer);
     if (!message) continue;
-    atomic_fetch_add(&socket->pending, 1);
-    if (napi_call_threadsafe_function(socket->deliver, message, napi_tsfn_nonblocking) != napi_ok) {
-      atomic_fetch_sub(&socket->pending, 1);
-      free_message(message);
+    if (carried(socket, message)) {
+      free(message);
+      continue;
     }
+    deliver(socket, message);
   }
   free(buffer);
   return NULL;
@@ -181,6 +215,11 @@ static void stop(struct shim_socket *socket, bool from_hook) {
   atomic_store(&socket->stopping, true);
   signal_wake(socket);
   pthread_join(socket->thread, NULL);
+  if (socket->carrier) {
+    carrier_withdraw(socket->carrier, socket);
+    carrier_release(socket->carrier);
+  }
+  socket->carrier = NULL;
   struct stat now;
   if (lstat(socket->path, &now) == 0 && now.st_dev == socket->device && now.st_ino == socket->inode) {
     unlink(socket->path); /* unless another has taken the place meanwhile */
@@ -274,10 +313,14 @@ static bool method(napi_env env, napi_value object, const char *name, napi_callb
 }
 
 napi_value im_open_shim_socket(napi_env env, napi_callback_info info) {
-  napi_value arguments[2], object, name;
+  napi_value arguments[3], object, name;
   char path[IM_PATH_MAX];
   const char *syscall = "bind";
-  if (!im_arguments(env, info, arguments, 2, "openShimSocket(path, onMessage)")) return NULL;
+  size_t given = 3;
+  if (napi_get_cb_info(env, info, &given, arguments, NULL, NULL) != napi_ok || given < 2) {
+    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "openShimSocket(path, onMessage, carrier?)");
+    return NULL;
+  }
   if (!im_path_argument(env, arguments[0], path)) return NULL;
   struct shim_socket *socket = calloc(1, sizeof *socket);
   struct shim_socket **holder = calloc(1, sizeof *holder);
@@ -310,8 +353,11 @@ napi_value im_open_shim_socket(napi_env env, napi_callback_info info) {
   }
   /* Hooks run in reverse order: ours, added after the function's own, joins the thread before the function goes. */
   napi_add_env_cleanup_hook(env, on_cleanup, socket);
+  socket->carrier = given > 2 ? im_carrier_of(env, arguments[2]) : NULL;
+  if (socket->carrier) carrier_hold(socket->carrier);
   error = start_thread(socket);
   if (error != 0) {
+    if (socket->carrier) carrier_release(socket->carrier);
     *holder = NULL;
     unlink(path);
     close(socket->fd);

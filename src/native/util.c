@@ -9,6 +9,7 @@ static const char *errno_name(int error) {
   switch (error) { /* strerrorname_np() is newer than the oldest libc we load in */
     case EACCES: return "EACCES";
     case EADDRINUSE: return "EADDRINUSE";
+    case EADDRNOTAVAIL: return "EADDRNOTAVAIL";
     case EAGAIN: return "EAGAIN";
     case EBADF: return "EBADF";
     case EEXIST: return "EEXIST";

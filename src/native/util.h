@@ -31,9 +31,16 @@ napi_value im_open_shim_socket(napi_env env, napi_callback_info info);
 napi_value im_reply(napi_env env, napi_callback_info info);
 napi_value im_send_datagram(napi_env env, napi_callback_info info);
 napi_value im_close_descriptor(napi_env env, napi_callback_info info);
+napi_value im_lock_file(napi_env env, napi_callback_info info);
 napi_value im_map_file(napi_env env, napi_callback_info info);
 napi_value im_pipe(napi_env env, napi_callback_info info);
 napi_value im_spawn(napi_env env, napi_callback_info info);
 napi_value im_tcp_sockets(napi_env env, napi_callback_info info);
+napi_value im_open_carrier(napi_env env, napi_callback_info info);
+
+struct im_carrier;
+/* The carrier behind an object of openCarrier; NULL when it is none, or closed. */
+struct im_carrier *im_carrier_of(napi_env env, napi_value object);
+napi_value im_open_data_port(napi_env env, napi_callback_info info);
 
 #endif

@@ -52,20 +52,22 @@ struct im_table_header { /* 128 bytes */
   uint32_t strings_offset; /* NUL-terminated, lower case; offset 0 is the empty string */
   uint32_t strings_size;
   uint32_t hostname;     /* string offset: this host's name */
-  uint32_t reserved[13];
+  uint32_t carried;      /* not 0: hosts do not reach each other; what comes from another host's face is a signal connection */
+  uint32_t reserved[12];
 };
 
 struct im_host { /* 32 bytes */
   uint32_t address; /* virtual */
   uint32_t name;    /* string offset: canonical name */
   uint32_t node_id;
-  uint32_t state;   /* IM_ASK or IM_DIRECT */
+  uint32_t state;   /* IM_ASK, IM_DIRECT or IM_CARRIED */
   uint32_t real;    /* real address when IM_DIRECT */
   uint32_t reserved;
   uint64_t epoch;
 };
 #define IM_ASK 0u    /* location unknown, not running or suspended: ask the supervisor */
 #define IM_DIRECT 1u /* running and directly reachable on the ports listed; other ports: ask */
+#define IM_CARRIED 2u /* running, and the supervisor has connections to the ports listed (IM_FLAG_LISTED); other ports: ask */
 
 struct im_name { /* 16 bytes; hash 0 and name 0: empty slot */
   uint32_t hash; /* FNV-1a 32 of the lower-case name */
@@ -95,6 +97,13 @@ struct im_port { /* 16 bytes: a listening port of a host (of this one too) */
  */
 #define IM_LOW_PORTS 64512u
 
+/*
+ * Where guests find the host's resolver: the nameserver of their resolv.conf, an address that nobody else uses. The supervisor opens
+ * it at the first IM_OP_CONNECT for it; the table lists its real ports then, TCP and UDP, with this address as their host.
+ */
+#define IM_RESOLVER 0x7f003535u /* 127.0.53.53 */
+#define IM_RESOLVER_PORT 53u
+
 /* ---- datagrams ---- */
 #define IM_REQUEST_MAGIC 0x51524d49u /* "IMRQ" */
 #define IM_REPLY_MAGIC 0x50524d49u   /* "IMRP" */
@@ -107,9 +116,9 @@ struct im_request { /* 64 bytes; IM_OP_LOG: text follows, IM_OP_DATAGRAM: what i
   uint32_t pid;
   uint32_t flags;
   uint64_t cookie;    /* SO_COOKIE of the guest's socket */
-  uint32_t address;   /* CONNECT, DATAGRAM: virtual address of the destination */
-  uint16_t port;      /* CONNECT, DATAGRAM: destination port. LISTEN: port as the guest knows it */
-  uint16_t real_port; /* LISTEN: the port that is really bound */
+  uint32_t address;   /* CONNECT, DATAGRAM: virtual address of the destination. ACCEPT: of the other side */
+  uint16_t port;      /* CONNECT, DATAGRAM: destination port. LISTEN: port as the guest knows it. ACCEPT: the signal's */
+  uint16_t real_port; /* LISTEN: the port that is really bound. CONNECT: the port that the guest has bound; 0: none */
   uint32_t real;      /* LISTEN: the address that is really bound. DATAGRAM: the source address; 0: any */
   uint32_t scope;     /* LISTEN: IM_SCOPE_* */
   uint64_t epoch;     /* STALE: the epoch the shim connected to */
@@ -121,7 +130,12 @@ struct im_request { /* 64 bytes; IM_OP_LOG: text follows, IM_OP_DATAGRAM: what i
 #define IM_OP_LOG 4     /* no reply: a line for the host's log */
 /* No reply: to be sent from the guest's own socket, which comes along in place of the reply's, when its destination is up. */
 #define IM_OP_DATAGRAM 5
+/* A signal connection was accepted: reply with the connection that it stands for, or an errno when that is gone. */
+#define IM_OP_ACCEPT 6
 #define IM_FLAG_NONBLOCK 1u /* CONNECT: no thread of the guest waits */
+#define IM_FLAG_LISTED 2u   /* CONNECT: the table lists the port, and its host is IM_CARRIED */
+/* CONNECT: where no connection stands already, EAGAIN comes at once, as a first reply; the reply follows. */
+#define IM_FLAG_READY 4u
 
 struct im_reply { /* 32 bytes */
   uint32_t magic;
@@ -133,6 +147,8 @@ struct im_reply { /* 32 bytes */
   uint32_t reserved[2];
 };
 #define IM_TRANSPORT_DIRECT 1
+/* Ancillary data of the reply: the connection itself. `real_port`: the guest's port in it (ACCEPT: the other side's). */
+#define IM_TRANSPORT_CARRIED 2
 
 _Static_assert(sizeof(struct im_table_header) == 128, "table header");
 _Static_assert(sizeof(struct im_host) == 32, "host");

@@ -1,5 +1,6 @@
 #include "connect.h"
 
+#include "carried.h"
 #include "datagram.h"
 #include "faces.h"
 #include "helper.h"
@@ -163,33 +164,38 @@ static int failed(int error) {
 }
 
 /* The call ends before the connect does, as it would for a connect of the kernel's. */
-static int leave_pending(int fd, const struct im_addr *to, uint64_t epoch, int reply, int error) {
-  int result = pending_start(fd, to, epoch, reply);
+static int leave_pending(int fd, const struct im_addr *to, uint64_t epoch, bool listed, int reply, int error) {
+  int result = pending_start(fd, to, epoch, listed, reply);
   return failed(result ? result : error);
 }
 
-/* Blocks until the supervisor knows where `to` is, then connects. */
-static int ask_and_wait(int fd, const struct im_addr *to, uint64_t epoch) {
+/* Blocks until the supervisor knows where `to` is, then connects; or until it has made the connection. */
+static int ask_and_wait(int fd, const struct im_addr *to, uint64_t epoch, bool listed) {
   uint64_t cookie = sockets_cookie(fd);
   for (int asked = 1;; asked++) {
-    struct im_request request = request_connect(cookie, to, epoch, false);
+    struct im_request request = request_connect(cookie, to, epoch, listed ? IM_FLAG_LISTED : 0);
+    request.real_port = carried_bound_port(fd);
     struct im_reply answer;
-    int reply = request_ask(&request);
+    int carried = -1, reply = request_ask(&request, true);
     if (reply < 0) {
       if (reply == -EMFILE || reply == -ENFILE) return failed(-reply);
       request_lost();
       return failed(EHOSTUNREACH);
     }
-    int result = request_wait(reply, &answer, send_timeout(fd));
-    if (result == -EINTR) return leave_pending(fd, to, epoch, reply, EINTR);
-    if (result == -ETIMEDOUT) return leave_pending(fd, to, epoch, reply, EINPROGRESS);
+    int result = request_wait(reply, &answer, &carried, send_timeout(fd));
+    if (result == -EINTR) return leave_pending(fd, to, epoch, listed, reply, EINTR);
+    if (result == -ETIMEDOUT) return leave_pending(fd, to, epoch, listed, reply, EINPROGRESS);
     libc_close(reply);
     if (result != 0) {
       request_lost();
       return failed(EHOSTUNREACH);
     }
     if (answer.status) return failed(answer.status);
-    if (sockets_cookie(fd) != cookie) return failed(EBADF); /* closed by another thread */
+    if (sockets_cookie(fd) != cookie) { /* closed by another thread */
+      if (carried >= 0) libc_close(carried);
+      return failed(EBADF);
+    }
+    if (carried >= 0) return carried_adopt(fd, carried, to, answer.real_port);
     if (connect_real(fd, to, answer.real, answer.real_port, connect_source()) == 0) return 0;
     if (!connect_worth_asking(errno) || asked == ASKS) return -1;
     epoch = answer.epoch;
@@ -210,13 +216,32 @@ static int error_left(int fd) {
   return error;
 }
 
-static int ask(int fd, const struct sockaddr *address, socklen_t size, const struct im_addr *to, uint64_t epoch) {
+/* What the kernel says of the socket and the address before it does anything; 0: nothing. */
+static int objection(int fd, const struct im_addr *to, socklen_t size) {
+  int family = AF_INET, only = 0;
+  socklen_t length = sizeof family;
+  libc_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &length);
+  if (family == AF_INET && to->form != IM_FORM_V4) return EAFNOSUPPORT;
+  if (family == AF_INET6 && to->form == IM_FORM_V4) return size < sizeof(struct sockaddr_in6) ? EINVAL : EAFNOSUPPORT;
+  length = sizeof only;
+  if (family == AF_INET6 && libc_getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &length) == 0 && only) return ENETUNREACH;
+  /* A connection that has ended looks like none by its state, and is told by a connect to nothing. */
+  struct sockaddr_storage odd = {.ss_family = AF_UNIX};
+  return libc_connect(fd, (struct sockaddr *)&odd, sizeof odd) != 0 && errno == EISCONN ? EISCONN : 0;
+}
+
+static int ask(int fd, const struct sockaddr *address, socklen_t size, const struct im_addr *to, uint64_t epoch,
+               bool listed) {
   if (tcp_state(fd) != TCP_CLOSE) return libc_connect(fd, address, size); /* EISCONN, EALREADY and the like */
   int error = error_left(fd);
+  if (!error) error = objection(fd, to, size);
   if (error) return failed(error);
   int status = fcntl(fd, F_GETFL);
   if (status < 0) return -1;
-  return status & O_NONBLOCK ? leave_pending(fd, to, epoch, -1, EINPROGRESS) : ask_and_wait(fd, to, epoch);
+  if (!(status & O_NONBLOCK)) return ask_and_wait(fd, to, epoch, listed);
+  int reply = -1;
+  if (listed && carried_connect(fd, to, &reply)) return failed(EINPROGRESS); /* connected, and as writable as the kernel's would be */
+  return leave_pending(fd, to, epoch, listed, reply, EINPROGRESS);
 }
 
 /* After a direct connect: whether it failed in a way that may only mean that the location was old. */
@@ -228,7 +253,7 @@ static bool went_wrong(int fd, const struct im_addr *to, const struct im_route *
     return false;
   if (connect_worth_asking(error)) return true;
   if ((result == 0 || error == EINPROGRESS) && !route_holds(to, route)) {
-    struct im_request stale = request_connect(sockets_cookie(fd), to, route->epoch, false);
+    struct im_request stale = request_connect(sockets_cookie(fd), to, route->epoch, 0);
     stale.op = IM_OP_STALE;
     request_tell(&stale);
   }
@@ -244,7 +269,7 @@ static int direct(int fd, const struct sockaddr *address, socklen_t size, const 
   int error = result ? errno : 0;
   if (went_wrong(fd, to, route, result)) {
     connect_reset(fd);
-    result = ask(fd, address, size, to, route->epoch);
+    result = ask(fd, address, size, to, route->epoch, false);
     error = result ? errno : 0;
   }
   if (hidden) watches_show(fd);
@@ -255,8 +280,10 @@ static int direct(int fd, const struct sockaddr *address, socklen_t size, const 
 /* Not of the cluster, and none of our business unless we have bound the socket where there is no way out. */
 static int outside(int fd, const struct sockaddr *address, socklen_t size) {
   int result = libc_connect(fd, address, size);
-  if (result != 0 && errno == EINVAL && replace_bound(fd)) result = libc_connect(fd, address, size);
-  return result;
+  if (result == 0 || errno != EINVAL) return result;
+  bool replaced = is_tcp(fd) && replace_bound(fd);
+  errno = EINVAL;
+  return replaced ? libc_connect(fd, address, size) : -1;
 }
 
 /* A connect that is taken back (AF_UNSPEC): by the kernel, which then leaves the socket as it does. */
@@ -266,6 +293,11 @@ static int disconnect(int fd, const struct sockaddr *address, socklen_t size) {
   uint64_t cookie = result == 0 ? sockets_cookie(fd) : 0;
   if (cookie && sockets_get(cookie, &socket) && socket.flags & (IM_HAS_PEER | IM_HAS_ERROR)) {
     socket.flags &= (uint8_t)~(IM_HAS_PEER | IM_HAS_ERROR);
+    /* As the kernel leaves one that was not bound: with its port. */
+    if (!(socket.flags & IM_HAS_LOCAL)) {
+      socket.local.ip = 0;
+      if (socket.local.form == IM_FORM_MAPPED) socket.local.form = IM_FORM_V6_ANY;
+    }
     sockets_put(cookie, &socket);
   }
   errno = saved;
@@ -279,7 +311,7 @@ static int while_pending(int fd, const struct sockaddr *address, socklen_t size,
   if (status & O_NONBLOCK) return failed(EALREADY);
   int ready = poll(&wanted, 1, limit == IM_FOREVER || limit > INT32_MAX ? -1 : (int)limit);
   if (ready < 0) return -1;
-  return ready == 0 || !is_tcp(fd) ? failed(EALREADY) : ask(fd, address, size, to, 0);
+  return ready == 0 || !is_tcp(fd) ? failed(EALREADY) : ask(fd, address, size, to, 0, false);
 }
 
 int connect_socket(int fd, const struct sockaddr *address, socklen_t size) {
@@ -309,7 +341,7 @@ int connect_socket(int fd, const struct sockaddr *address, socklen_t size) {
     return libc_connect(fd, address, size);
   }
   if (route.kind == IM_ROUTE_ASK)
-    result = ask(fd, address, size, &to, 0);
+    result = ask(fd, address, size, &to, 0, route.listed);
   else if (route.kind == IM_ROUTE_DIRECT)
     result = direct(fd, address, size, &to, &route);
   else

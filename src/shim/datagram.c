@@ -4,6 +4,7 @@
 #include "faces.h"
 #include "heard.h"
 #include "request.h"
+#include "resolver.h"
 #include "sockets.h"
 #include "table.h"
 
@@ -17,7 +18,8 @@
 bool datagram_is(int fd) {
   int protocol = 0;
   socklen_t size = sizeof protocol;
-  return libc_getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 && protocol == IPPROTO_UDP;
+  return libc_getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 &&
+         (protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE);
 }
 
 /* ---- addresses ---- */
@@ -53,7 +55,8 @@ struct im_route datagram_route(const struct im_addr *to) {
   struct im_place place;
   struct im_port listed;
   if (is_loop(to)) return own_route(to);
-  if (!table_is_virtual(to->ip)) return (struct im_route){.kind = IM_ROUTE_NATIVE};
+  if (!table_is_virtual(to->ip))
+    return resolver_is(to) ? resolver_route(to, IM_SCOPES_DATAGRAM) : (struct im_route){.kind = IM_ROUTE_NATIVE};
   if (to->ip == table_cluster()->self) return own_route(to);
   struct im_route route = {
       .kind = IM_ROUTE_ASK, .real = face_of(to->ip), .real_port = hidden_port(to->port), .source = faces_host()};
@@ -79,10 +82,18 @@ static bool bound_to_loop(int fd) {
          at.ip == faces_loop();
 }
 
+/* Whether the guest knows this IPv6 socket to be at, or connected to, ::1: then what comes from loopback comes from there. */
+static bool speaks_loop6(int fd) {
+  struct im_addr peer;
+  struct im_socket socket;
+  if (datagram_peer(fd, &peer) && peer.form == IM_FORM_V6_LOOP) return true;
+  return sockets_get(sockets_cookie(fd), &socket) && socket.flags & IM_HAS_LOCAL && socket.local.form == IM_FORM_V6_LOOP;
+}
+
 bool datagram_shown(int fd, const struct im_addr *real, struct im_addr *shown) {
   uint32_t address;
   struct im_port listed;
-  if (!faces_virtual(real->ip, &address)) return false;
+  if (!faces_virtual(real->ip, &address)) return resolver_shown(real, shown);
   uint32_t host = address == IM_LOOPBACK ? table_cluster()->self : address;
   bool found = table_find_real_port(host, real->ip, real->port, IM_SCOPES_DATAGRAM, &listed);
   *shown = (struct im_addr){address, found ? listed.port : plain_port(real->port), real->form};
@@ -93,6 +104,7 @@ bool datagram_shown(int fd, const struct im_addr *real, struct im_addr *shown) {
     heard_note(address, shown->port);
     sockets_traffic();
   }
+  if (shown->ip == IM_LOOPBACK && shown->form == IM_FORM_MAPPED && speaks_loop6(fd)) shown->form = IM_FORM_V6_LOOP;
   return true;
 }
 
@@ -128,8 +140,8 @@ static void announce(int fd, const struct im_addr *to, uint64_t cookie) {
   else if (to->ip)
     request.scope = IM_SCOPE_HOST;
   request.scope |= IM_SCOPE_DATAGRAM;
-  int reply = request_ask(&request);
-  if (reply < 0 || request_wait(reply, &answer, ANNOUNCE_MS) == -EPIPE) request_lost();
+  int reply = request_ask(&request, true);
+  if (reply < 0 || request_wait(reply, &answer, 0, ANNOUNCE_MS) == -EPIPE) request_lost();
   if (reply >= 0) libc_close(reply);
 }
 

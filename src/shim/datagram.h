@@ -10,7 +10,7 @@
 
 #include <stdbool.h>
 
-/* Whether fd is a UDP socket. */
+/* Whether fd is a UDP socket, or one of UDP-Lite, which has the same addresses and calls. */
 bool datagram_is(int fd);
 
 /*
@@ -37,13 +37,18 @@ bool datagram_connected(int fd, const struct im_addr *peer);
 /* Connects again after the location has changed. */
 void datagram_follow(int fd, const struct im_addr *peer, const struct im_route *route);
 
-/* CMSG_NXTHDR, which in musl's headers compares signed with unsigned. */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wsign-compare"
-static inline struct cmsghdr *datagram_next_control(struct msghdr *message, struct cmsghdr *control) {
-  return CMSG_NXTHDR(message, control);
+/*
+ * The control message at `at` in a message's control data, and where the next one is; NULL at the end, and where the kernel
+ * finds no whole one either. CMSG_NXTHDR trusts the lengths, which are a guest's.
+ */
+static inline struct cmsghdr *datagram_control(const struct msghdr *message, size_t *at) {
+  size_t size = message->msg_control ? message->msg_controllen : 0;
+  if (*at > size || size - *at < sizeof(struct cmsghdr)) return 0;
+  struct cmsghdr *control = (void *)((char *)message->msg_control + *at);
+  if (control->cmsg_len < sizeof *control || control->cmsg_len > size - *at) return 0;
+  *at += CMSG_ALIGN((size_t)control->cmsg_len);
+  return control;
 }
-#pragma GCC diagnostic pop
 
 ssize_t datagram_send(int fd, const void *data, size_t size, int flags);
 ssize_t datagram_sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to, socklen_t to_size);

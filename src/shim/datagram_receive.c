@@ -13,7 +13,7 @@ ssize_t datagram_recvfrom(int fd, void *data, size_t size, int flags, struct soc
   struct sockaddr_storage address;
   struct im_addr real, shown;
   socklen_t full = sizeof address;
-  if (!from || !from_size || (int)*from_size < 0 || !im_active() || !faces_flat())
+  if (!from || !from_size || (int)*from_size < 0 || !im_active())
     return libc_recvfrom(fd, data, size, flags, from, from_size);
   ssize_t result = libc_recvfrom(fd, data, size, flags, (struct sockaddr *)&address, &full);
   if (result < 0) return result;
@@ -37,8 +37,8 @@ static void show(int fd, struct msghdr *message) {
     socklen_t size = addr_write(&shown, &address);
     memcpy(message->msg_name, &address, size < message->msg_namelen ? size : message->msg_namelen);
   }
-  if (!message->msg_control || message->msg_controllen < sizeof(struct cmsghdr)) return;
-  for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = datagram_next_control(message, c)) {
+  size_t at = 0;
+  for (struct cmsghdr *c; (c = datagram_control(message, &at));) {
     struct in_pktinfo info;
     if (c->cmsg_level != IPPROTO_IP || c->cmsg_type != IP_PKTINFO || c->cmsg_len < CMSG_LEN(sizeof info)) continue;
     memcpy(&info, CMSG_DATA(c), sizeof info);
@@ -49,7 +49,7 @@ static void show(int fd, struct msghdr *message) {
 }
 
 ssize_t datagram_recvmsg(int fd, struct msghdr *message, int flags) {
-  if (!message || !im_active() || !faces_flat()) return libc_recvmsg(fd, message, flags);
+  if (!message || !im_active()) return libc_recvmsg(fd, message, flags);
   ssize_t result = libc_recvmsg(fd, message, flags);
   if (result < 0) return result;
   int saved = errno;
@@ -60,7 +60,7 @@ ssize_t datagram_recvmsg(int fd, struct msghdr *message, int flags) {
 
 int datagram_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout) {
   int result = libc_recvmmsg(fd, messages, count, flags, timeout);
-  if (result <= 0 || !im_active() || !faces_flat()) return result;
+  if (result <= 0 || !im_active()) return result;
   int saved = errno;
   for (int i = 0; i < result; i++) show(fd, &messages[i].msg_hdr);
   errno = saved;

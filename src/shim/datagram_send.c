@@ -75,13 +75,15 @@ struct rewritten {
  */
 static bool set_source(struct msghdr *message, const struct im_route *route, struct rewritten *space) {
   struct in_pktinfo source = {.ipi_spec_dst.s_addr = htonl(route->source)};
+  if (message->msg_control && message->msg_controllen > sizeof space->control) return false;
   size_t given = message->msg_control ? CMSG_ALIGN(message->msg_controllen) : 0;
   if (!given && !route->source) return true;
   if (given + CMSG_SPACE(sizeof source) > sizeof space->control) return false;
   memset(&space->control, 0, sizeof space->control);
   if (given) memcpy(space->control.bytes, message->msg_control, message->msg_controllen);
   message->msg_control = space->control.bytes;
-  for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = datagram_next_control(message, c)) {
+  size_t at = 0;
+  for (struct cmsghdr *c; (c = datagram_control(message, &at));) {
     if (c->cmsg_level != IPPROTO_IP || c->cmsg_type != IP_PKTINFO || c->cmsg_len < CMSG_LEN(sizeof source)) continue;
     /* The guest has chosen one of its own addresses: as it knows them. */
     struct in_pktinfo chosen;

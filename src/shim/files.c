@@ -57,20 +57,26 @@ static char *read_whole(const char *path, size_t *size) {
   return text;
 }
 
-void files_open(const char *directory) {
-  char path[PATH_MAX + 16];
-  size_t size = 0;
-  snprintf(path, sizeof path, "%s/" IM_FILES_FILE, directory);
-  const char *at = read_whole(path, &size), *end = at + size;
-  if (!at || size < sizeof IM_FILES_MAGIC || memcmp(at, IM_FILES_MAGIC, sizeof IM_FILES_MAGIC)) return;
+/* A NUL stands behind the end. */
+static void read_entries(const char *at, size_t size) {
+  const char *end = at + size;
+  if (size < sizeof IM_FILES_MAGIC || memcmp(at, IM_FILES_MAGIC, sizeof IM_FILES_MAGIC)) return;
   for (at += sizeof IM_FILES_MAGIC; at < end;) {
-    size_t from_length = strlen(at); /* a NUL stands behind the end */
+    size_t from_length = strlen(at);
     const char *to = at + from_length + 1;
     if (to >= end) return;
     size_t to_length = strlen(to);
     add(at, from_length, to, to_length);
     at = to + to_length + 1;
   }
+}
+
+void files_open(const char *directory) {
+  char path[PATH_MAX + 16];
+  size_t size = 0;
+  snprintf(path, sizeof path, "%s/" IM_FILES_FILE, directory);
+  const char *text = read_whole(path, &size);
+  if (text) read_entries(text, size);
 }
 
 size_t files_room(const char *path) {

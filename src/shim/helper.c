@@ -79,7 +79,7 @@ static void *run(void *argument) {
   while (mine == generation && !pending_rest()) {
     take_new();
     int timeout = sweep(), waits = set.fd;
-    if (pending_first() == 0) continue;
+    if (pending_first() == 0 && !pending_stays()) continue;
     pending_helper_leave();
     int count = epoll_wait(waits, events, BATCH, timeout);
     pending_helper_enter();

@@ -1,6 +1,7 @@
 /*
  * The thread that waits in the guest's place: one per process, all signals blocked, there only while a connect is
- * pending. All of it but the waiting itself runs under the lock of pending.c, and so does every call here.
+ * pending, unless it could not be started again (pending_stay). All of it but the waiting itself runs under the lock of
+ * pending.c, and so does every call here.
  */
 #ifndef IMAGINARY_HELPER_H
 #define IMAGINARY_HELPER_H

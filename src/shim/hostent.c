@@ -16,7 +16,8 @@ int hostent_build(struct hostent *entry, char *buffer, size_t size, const char *
   if (size < skip || size - skip < sizeof(struct parts) + length) return ERANGE;
   struct parts *parts = (struct parts *)(void *)(buffer + skip);
   char *text = (char *)(parts + 1);
-  memcpy(text, name, length);
+  memcpy(text, name, length - 1);
+  text[length - 1] = 0;
   uint32_t network = htonl(address);
   memset(parts, 0, sizeof *parts);
   if (family == AF_INET6) {

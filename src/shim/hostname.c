@@ -11,7 +11,10 @@ int hostname_get(char *name, size_t size) {
   const char *own = table_cluster()->hostname;
   size_t length = strlen(own) + 1;
   memcpy(name, own, length < size ? length : size);
-  if (length <= size) return 0;
+  if (length <= size) {
+    name[length - 1] = 0;
+    return 0;
+  }
   errno = ENAMETOOLONG;
   return -1;
 }

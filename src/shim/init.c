@@ -2,6 +2,7 @@
 
 #include "files.h"
 #include "libc.h"
+#include "orphan.h"
 #include "pending.h"
 #include "program.h"
 #include "sockets.h"
@@ -52,6 +53,7 @@ static bool start(void) {
   if (dladdr((void *)(uintptr_t)&im_active, &self)) copy(library, self.dli_fname);
   program_start(library);
   pending_start_of_process();
+  orphan_start_of_process();
   return true;
 }
 

@@ -6,8 +6,10 @@
 #define _GNU_SOURCE
 #endif
 #include <netdb.h>
+#include <pthread.h>
 #include <spawn.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -80,11 +82,27 @@
   X(int, posix_spawnp, \
     (pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes, \
      char *const argv[], char *const envp[]), \
-    (pid, file, actions, attributes, argv, envp), ENOSYS)
+    (pid, file, actions, attributes, argv, envp), ENOSYS) \
+  X(int, setrlimit, (int resource, const struct rlimit *limit), (resource, limit), -1) \
+  X(int, setrlimit64, (int resource, const struct rlimit *limit), (resource, limit), -1) \
+  X(int, prlimit, (pid_t pid, int resource, const struct rlimit *limit, struct rlimit *before), \
+    (pid, resource, limit, before), -1) \
+  X(int, prlimit64, (pid_t pid, int resource, const struct rlimit *limit, struct rlimit *before), \
+    (pid, resource, limit, before), -1) \
+  X(int, prctl, (int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d), (option, a, b, c, d), \
+    -1)
 
 #define IM_DECLARE(type, name, parameters, arguments, missing) type libc_##name parameters;
 IM_LIBC_FUNCTIONS(IM_DECLARE)
 #undef IM_DECLARE
+
+#ifdef __GLIBC__
+/* What pthread_atfork is made of; itself it is not in every libpthread.so of glibc. */
+extern int __register_atfork(void (*)(void), void (*)(void), void (*)(void), void *);
+#define IM_ATFORK(before, parent, child) __register_atfork(before, parent, child, 0)
+#else
+#define IM_ATFORK(before, parent, child) pthread_atfork(before, parent, child)
+#endif
 
 /* Looks all of them up now, so that nothing is looked up later between fork and exec. */
 void libc_resolve(void);

@@ -145,8 +145,8 @@ static void announce(int fd) {
     request.scope = IM_SCOPE_LOOPBACK;
   else if (known && socket.local.ip == table_cluster()->self)
     request.scope = IM_SCOPE_HOST;
-  int reply = request_ask(&request);
-  if (reply < 0 || request_wait(reply, &answer, ANNOUNCE_MS) == -EPIPE) request_lost();
+  int reply = request_ask(&request, true);
+  if (reply < 0 || request_wait(reply, &answer, 0, ANNOUNCE_MS) == -EPIPE) request_lost();
   if (reply >= 0) libc_close(reply);
 }
 

@@ -27,7 +27,7 @@ static bool in_cluster(const char *name, struct im_place *place) {
  */
 static void set_canonical_name(struct addrinfo *list, const char *name, int flags) {
 #ifdef __GLIBC__
-  char *copy = flags & AI_CANONNAME ? strdup(name) : 0;
+  char *copy = flags & AI_CANONNAME ? strndup(name, strlen(name)) : 0;
   if (!copy) return;
   free(list->ai_canonname);
   list->ai_canonname = copy;
@@ -71,8 +71,10 @@ int names_getnameinfo(const struct sockaddr *address, socklen_t size, char *host
     int error = libc_getnameinfo(address, size, 0, 0, service, service_size, flags & ~NI_NAMEREQD);
     if (error) return error;
   }
-  if (strlen(place.name) >= host_size) return EAI_OVERFLOW;
-  strcpy(host, place.name);
+  size_t length = strnlen(place.name, host_size);
+  if (length == host_size) return EAI_OVERFLOW;
+  memcpy(host, place.name, length);
+  host[length] = 0;
   return 0;
 }
 

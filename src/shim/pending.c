@@ -1,5 +1,6 @@
 #include "pending.h"
 
+#include "carried.h"
 #include "helper.h"
 #include "placeholder.h"
 #include "request.h"
@@ -19,6 +20,8 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct im_pending *inbox, *active, *unused;
 static bool running;
+static pid_t process; /* whose threads these are; a child made by vfork has none */
+static bool staying; /* the helper is not to end: it could not be started again */
 static pid_t owner; /* a vfork child shares this memory but not these descriptors */
 
 static void lock_enter(sigset_t *signals) {
@@ -107,19 +110,15 @@ static void after_fork_in_child(void) {
     }
   }
   if (running) helper_forget();
-  running = false;
+  running = staying = false;
+  process = getpid();
   after_fork_in_parent();
 }
 
-#ifdef __GLIBC__
-/* What pthread_atfork is made of; itself it is not in every libpthread.so of glibc. */
-extern int __register_atfork(void (*)(void), void (*)(void), void (*)(void), void *);
-#define REGISTER(before, parent, child) __register_atfork(before, parent, child, 0)
-#else
-#define REGISTER(before, parent, child) pthread_atfork(before, parent, child)
-#endif
-
-void pending_start_of_process(void) { REGISTER(before_fork, after_fork_in_parent, after_fork_in_child); }
+void pending_start_of_process(void) {
+  process = getpid();
+  IM_ATFORK(before_fork, after_fork_in_parent, after_fork_in_child);
+}
 
 /* ---- for the guest's threads ---- */
 
@@ -130,6 +129,14 @@ static void discard(struct im_pending *pending, int end) {
   errno = saved;
 }
 
+struct im_request pending_request(const struct im_pending *pending) {
+  int fd = pending->real.fd;
+  uint32_t flags = IM_FLAG_NONBLOCK | (pending->listed ? IM_FLAG_LISTED : 0);
+  struct im_request request = request_connect(sockets_cookie(fd), &pending->to, pending->epoch, flags);
+  request.real_port = carried_bound_port(fd);
+  return request;
+}
+
 /*
  * The question is sent here and not by the helper: what is open for a moment has a low number, and a guest that closes
  * all descriptors in that moment and opens others would see one of them closed.
@@ -138,7 +145,7 @@ static bool ask(struct im_pending *pending) {
   int ends[2];
   if (pending->reply.fd >= 0) return true; /* under way already */
   if (request_pair(ends) != 0) return false;
-  struct im_request request = request_connect(sockets_cookie(pending->real.fd), &pending->to, pending->epoch, true);
+  struct im_request request = pending_request(pending);
   if (!keep_move(ends[0], &pending->reply)) {
     libc_close(ends[1]);
     return false;
@@ -186,7 +193,7 @@ void pending_abandon(void) {
   running = false;
 }
 
-int pending_start(int fd, const struct im_addr *to, uint64_t epoch, int reply) {
+int pending_start(int fd, const struct im_addr *to, uint64_t epoch, bool listed, int reply) {
   sigset_t signals;
   int saved = errno, result = ENOBUFS;
   lock_enter(&signals);
@@ -196,6 +203,7 @@ int pending_start(int fd, const struct im_addr *to, uint64_t epoch, int reply) {
   if (pending) {
     pending->to = *to;
     pending->epoch = epoch;
+    pending->listed = listed;
     if (reply < 0 || keep_move(reply, &pending->reply))
       result = begin(pending, fd);
     else
@@ -205,6 +213,19 @@ int pending_start(int fd, const struct im_addr *to, uint64_t epoch, int reply) {
   lock_leave(&signals);
   errno = saved;
   return result;
+}
+
+void pending_stay(void) {
+  sigset_t signals;
+  int saved = errno;
+  if (getpid() != process) return;
+  lock_enter(&signals);
+  if (owner != process) owner = process;
+  if (running && !helper_alive()) pending_abandon();
+  if (!running) running = helper_start();
+  staying = running;
+  lock_leave(&signals);
+  errno = saved;
 }
 
 bool pending_enter(int fd, int *real, struct im_guard *guard) {
@@ -316,8 +337,10 @@ void pending_free(struct im_pending *pending) {
   release(pending);
 }
 
+bool pending_stays(void) { return staying; }
+
 bool pending_rest(void) {
-  if (inbox || active) return false;
+  if (inbox || active || staying) return false;
   helper_forget();
   running = false;
   return true;

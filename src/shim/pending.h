@@ -8,6 +8,7 @@
 #define IMAGINARY_PENDING_H
 
 #include "addr.h"
+#include "abi.h"
 #include "keep.h"
 
 #include <signal.h>
@@ -18,9 +19,12 @@ void pending_start_of_process(void);
 
 /*
  * Puts a placeholder at fd and has `to` asked for; `reply`, when not -1, is a request that is already under way (it is
- * taken over). 0, or an errno with nothing changed but `reply` closed.
+ * taken over). `listed`: see IM_FLAG_LISTED. 0, or an errno with nothing changed but `reply` closed.
  */
-int pending_start(int fd, const struct im_addr *to, uint64_t epoch, int reply);
+int pending_start(int fd, const struct im_addr *to, uint64_t epoch, bool listed, int reply);
+
+/* From now on no thread can be started: the one that waits is there already, and stays when nothing is pending. */
+void pending_stay(void);
 
 /*
  * When a placeholder stands at fd: true, and `real` is the guest's socket, which stays where it is until pending_leave.
@@ -56,12 +60,16 @@ struct im_pending {
   struct im_kept unsent; /* what goes with the question, while the supervisor's queue is full */
   struct im_addr to;
   uint64_t epoch; /* of the location that did not work, for the next question */
+  bool listed;    /* IM_FLAG_LISTED */
   bool shared; /* with a child: it goes on when the guest has closed it here */
   bool copied; /* there are duplicates of the placeholder */
   int asked;
   int step; /* RETIRED: how far */
   int64_t retired;
 };
+
+/* The question that it asks. */
+struct im_request pending_request(const struct im_pending *pending);
 
 /* The lock, for a thread whose signals are blocked for good. */
 void pending_helper_enter(void);
@@ -81,8 +89,9 @@ bool pending_swap_copies(struct im_pending *pending);
 
 void pending_free(struct im_pending *pending);
 
-/* True when nothing is left to do: from then on the helper does not exist. */
+/* True when nothing is left to do and the helper may be started again: from then on it does not exist. */
 bool pending_rest(void);
+bool pending_stays(void);
 
 /*
  * The guest has closed all descriptors it does not know, ours among them. What was pending cannot be completed: with

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define GLIBC_BUILD "shim-glibc.so"
@@ -36,7 +37,14 @@ void program_start(const char *library) {
   if (libc_access(other, R_OK) != 0) other[0] = 0;
 }
 
-static int open_program(int directory, const char *path) { return libc_openat(directory, path, O_RDONLY | O_CLOEXEC, 0); }
+/* Only a file: the kernel refuses to start anything else, without opening it. A FIFO would wait for its writer. */
+static int open_program(int directory, const char *path) {
+  struct stat status;
+  int fd = libc_openat(directory, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
+  if (fd < 0 || (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))) return fd;
+  libc_close(fd);
+  return -1;
+}
 
 /* The dynamic loader that the file names; false: not an ELF program of this machine, or none named. */
 static bool loader_of(int fd, char *loader, size_t size) {

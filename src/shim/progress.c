@@ -1,5 +1,6 @@
 #include "progress.h"
 
+#include "carried.h"
 #include "connect.h"
 #include "helper.h"
 #include "placeholder.h"
@@ -7,6 +8,7 @@
 #include "sockets.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <time.h>
 
@@ -45,7 +47,7 @@ static void fail(struct im_pending *pending, int error) {
 
 bool progress_send(struct im_pending *pending) {
   if (pending->stage == IM_STAGE_ASKED && keep_valid(&pending->unsent)) {
-    struct im_request request = request_connect(sockets_cookie(pending->real.fd), &pending->to, pending->epoch, true);
+    struct im_request request = pending_request(pending);
     int line = helper_line(), result = line < 0 ? -ENOENT : request_send(line, &request, pending->unsent.fd, false);
     if (result == -EAGAIN) return false;
     if (result != 0) {
@@ -92,8 +94,23 @@ static void retry_or_fail(struct im_pending *pending) {
     fail(pending, ENOBUFS);
 }
 
+/* A connection that stands takes the place of the guest's socket, which is kept aside. */
+static void take_over(struct im_pending *pending, const struct im_reply *reply, int carried) {
+  struct im_kept fresh = IM_NONE;
+  if (!keep_move(carried, &fresh)) {
+    fail(pending, ENOBUFS);
+    return;
+  }
+  carried_prepare(pending->real.fd, fresh.fd, &pending->to, reply->real_port);
+  fcntl(fresh.fd, F_SETFL, fcntl(pending->real.fd, F_GETFL));
+  keep_close(&pending->real);
+  pending->real = fresh;
+  finish(pending, true);
+}
+
 static void go(struct im_pending *pending, const struct im_reply *reply) {
   pending->epoch = reply->epoch;
+  pending->listed = false;
   if (connect_real(pending->real.fd, &pending->to, reply->real, reply->real_port, connect_source()) != 0 &&
       errno != EINPROGRESS && errno != EALREADY) {
     if (connect_worth_asking(errno))
@@ -118,11 +135,14 @@ static void go(struct im_pending *pending, const struct im_reply *reply) {
 
 static void on_reply(struct im_pending *pending) {
   struct im_reply reply;
+  int carried = -1;
   bool there = keep_valid(&pending->reply) && keep_valid(&pending->real);
-  int result = there ? request_take(pending->reply.fd, &reply) : -EPIPE;
-  if (result == -EAGAIN || result == -EINTR) return;
+  int result = there ? request_take(pending->reply.fd, &reply, &carried) : -EPIPE;
+  if (result == -EAGAIN || result == -EINTR || (result == 0 && reply.status == EAGAIN)) return; /* see IM_FLAG_READY */
   end_reply(pending);
-  if (result == 0 && reply.status == 0)
+  if (carried >= 0)
+    take_over(pending, &reply, carried);
+  else if (result == 0 && reply.status == 0)
     go(pending, &reply);
   else {
     if (result != 0 && there) request_lost();

@@ -1,12 +1,19 @@
 /*
- * Gives a descriptor another socket of the same kind. A socket that was bound to the wildcard stands at a face of this
- * host; if it then connects out of the cluster, the kernel refuses, and a socket bound as the guest said takes its
- * place.
+ * Gives a descriptor another socket of the same kind: a connection that the supervisor has made (carried.c); or, since a
+ * socket that was bound to the wildcard stands at a face of this host and is refused by the kernel if it then connects out
+ * of the cluster, a socket bound as the guest said.
  */
 #ifndef IMAGINARY_REPLACE_H
 #define IMAGINARY_REPLACE_H
 
 #include <stdbool.h>
+
+/* What a guest may have set at `from` before it was connected. */
+void replace_options(int from, int to);
+void replace_option(int from, int to, int level, int name);
+
+/* Puts `fresh` at fd, with fd's flags and epoll registrations. False with errno: nothing has changed. Does not close `fresh`. */
+bool replace_with(int fd, int fresh);
 
 /* True: fd is a new socket now, bound to the wildcard. False with errno as it was: nothing has changed. */
 bool replace_bound(int fd);

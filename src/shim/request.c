@@ -12,9 +12,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-struct im_request request_connect(uint64_t cookie, const struct im_addr *to, uint64_t epoch, bool nonblocking) {
+/* As the kernel has it. */
+#define MOST_ERRNO 4095
+
+struct im_request request_connect(uint64_t cookie, const struct im_addr *to, uint64_t epoch, uint32_t flags) {
   return (struct im_request){.op = IM_OP_CONNECT,
-                             .flags = nonblocking ? IM_FLAG_NONBLOCK : 0,
+                             .flags = flags,
                              .cookie = cookie,
                              .address = to->ip,
                              .port = to->port,
@@ -90,31 +93,52 @@ void request_tell(const struct im_request *request) {
 
 int request_pair(int ends[2]) { return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0 ? 0 : -errno; }
 
-int request_ask(const struct im_request *request) {
+int request_ask(const struct im_request *request, bool wait) {
   int ends[2], result = request_pair(ends);
   if (result != 0) return result;
-  result = request_send(-1, request, ends[1], true);
+  result = request_send(-1, request, ends[1], wait);
   libc_close(ends[1]);
   if (result == 0) return ends[0];
   libc_close(ends[0]);
   return result;
 }
 
-static int receive(int fd, struct im_reply *reply, int flags) {
-  ssize_t size = recv(fd, reply, sizeof *reply, flags);
+static int receive(int fd, struct im_reply *reply, int *passed, int flags) {
+  union {
+    struct cmsghdr header;
+    char space[CMSG_SPACE(sizeof(int))];
+  } control;
+  struct iovec part = {reply, sizeof *reply};
+  struct msghdr message = {.msg_iov = &part, .msg_control = control.space};
+  message.msg_iovlen = 1;
+  message.msg_controllen = sizeof control.space;
+  ssize_t size = libc_recvmsg(fd, &message, flags | MSG_CMSG_CLOEXEC | MSG_TRUNC); /* the datagram's size, also where it is larger */
   if (size < 0) return errno == EINTR || errno == EAGAIN ? -errno : -EPIPE;
-  return size == sizeof *reply && reply->magic == IM_REPLY_MAGIC && reply->status >= 0 ? 0 : -EPIPE;
+  struct cmsghdr *first = CMSG_FIRSTHDR(&message);
+  int carried = -1;
+  if (first && first->cmsg_level == SOL_SOCKET && first->cmsg_type == SCM_RIGHTS &&
+      first->cmsg_len == CMSG_LEN(sizeof carried))
+    memcpy(&carried, CMSG_DATA(first), sizeof carried);
+  bool good = size == sizeof *reply && reply->magic == IM_REPLY_MAGIC && reply->status >= 0 && reply->status <= MOST_ERRNO;
+  bool expected = good && !reply->status && reply->transport == IM_TRANSPORT_CARRIED;
+  if (expected && (carried < 0 || !passed)) good = false; /* nothing came, or no room for it */
+  if (carried >= 0 && (!expected || !passed)) {
+    libc_close(carried);
+    carried = -1;
+  }
+  if (passed) *passed = carried;
+  return good ? 0 : -EPIPE;
 }
 
-int request_wait(int fd, struct im_reply *reply, long milliseconds) {
-  if (milliseconds == IM_FOREVER) return receive(fd, reply, 0);
+int request_wait(int fd, struct im_reply *reply, int *passed, long milliseconds) {
+  if (milliseconds == IM_FOREVER) return receive(fd, reply, passed, 0);
   struct pollfd wanted = {.fd = fd, .events = POLLIN};
   int ready = poll(&wanted, 1, milliseconds > INT_MAX ? INT_MAX : (int)milliseconds);
   if (ready == 0) return -ETIMEDOUT;
-  return ready < 0 ? -errno : receive(fd, reply, MSG_DONTWAIT);
+  return ready < 0 ? -errno : receive(fd, reply, passed, MSG_DONTWAIT);
 }
 
-int request_take(int fd, struct im_reply *reply) { return receive(fd, reply, MSG_DONTWAIT); }
+int request_take(int fd, struct im_reply *reply, int *passed) { return receive(fd, reply, passed, MSG_DONTWAIT); }
 
 void request_lost(void) {
   static bool said;

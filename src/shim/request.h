@@ -7,16 +7,16 @@
 
 #include <stdbool.h>
 
-struct im_request request_connect(uint64_t cookie, const struct im_addr *to, uint64_t epoch, bool nonblocking);
+struct im_request request_connect(uint64_t cookie, const struct im_addr *to, uint64_t epoch, uint32_t flags);
 
 /* Sends without expecting a reply; a supervisor that is gone is no error. */
 void request_tell(const struct im_request *request);
 
 /*
  * Sends and returns the descriptor on which the reply will come, or a negative errno: there is nobody to ask, or no
- * descriptor left to do it with. Waits while the supervisor's queue is full.
+ * descriptor left to do it with. While the supervisor's queue is full it waits, or says -EAGAIN.
  */
-int request_ask(const struct im_request *request);
+int request_ask(const struct im_request *request, bool wait);
 
 /* The two halves of it: ends[0] is for the reply, ends[1] is passed along. 0 or a negative errno. */
 int request_pair(int ends[2]);
@@ -39,12 +39,13 @@ int request_line(void);
 
 /*
  * Waits for the reply: 0, -EINTR, -ETIMEDOUT after `milliseconds`, or -EPIPE when the supervisor went away or answered
- * something else. Does not close `fd`. A wait without limit is restarted after a signal as SA_RESTART says.
+ * something else. Does not close `fd`. `passed`: a descriptor that came along (IM_TRANSPORT_CARRIED), or -1; NULL: one that
+ * comes is closed. A wait without limit is restarted after a signal as SA_RESTART says.
  */
-int request_wait(int fd, struct im_reply *reply, long milliseconds);
+int request_wait(int fd, struct im_reply *reply, int *passed, long milliseconds);
 
 /* Takes a reply that is there: as request_wait, and -EAGAIN when there is none yet. */
-int request_take(int fd, struct im_reply *reply);
+int request_take(int fd, struct im_reply *reply, int *passed);
 
 /* Says once per process that the supervisor does not answer. */
 void request_lost(void);

@@ -1,6 +1,7 @@
 #include "route.h"
 
 #include "faces.h"
+#include "resolver.h"
 #include "table.h"
 
 /* The host itself: never a matter for the supervisor. What is not listed is refused by the kernel. */
@@ -30,14 +31,19 @@ struct im_route route_find(const struct im_addr *to) {
   if (loopback6(to, &six)) return six;
   if (to->ip == IM_LOOPBACK || wildcard)
     return own_port(to, IM_SCOPES_LOCAL, faces_loop(), faces_flat() ? faces_loop() : 0);
-  if (!table_is_virtual(to->ip)) return (struct im_route){.kind = IM_ROUTE_NATIVE};
+  if (!table_is_virtual(to->ip))
+    return resolver_is(to) ? resolver_route(to, IM_SCOPES_STREAM) : (struct im_route){.kind = IM_ROUTE_NATIVE};
   if (to->ip == self)
     return own_port(to, IM_SCOPES_REMOTE, faces_flat() ? faces_host() : IM_LOOPBACK, faces_flat() ? faces_host() : 0);
   struct im_route route = {.kind = IM_ROUTE_ASK, .source = faces_host()};
   struct im_place place;
   struct im_port port;
-  if (table_find_address(to->ip, &place) && place.state == IM_DIRECT &&
+  if (table_find_address(to->ip, &place) && place.state != IM_ASK &&
       table_find_port(to->ip, to->port, IM_SCOPES_REMOTE, &port)) {
+    if (place.state == IM_CARRIED) {
+      route.listed = true;
+      return route;
+    }
     route.kind = IM_ROUTE_DIRECT;
     route.real = port.real ? port.real : place.real;
     route.real_port = port.real_port;

@@ -13,6 +13,7 @@ struct im_route {
   uint16_t real_port;
   uint32_t source; /* bind to this first, so that the other side knows who it is; 0: do not */
   uint64_t epoch;  /* of the location that was used */
+  bool listed;     /* ASK: the supervisor may have a connection to it ready */
 };
 
 struct im_route route_find(const struct im_addr *to);

@@ -69,24 +69,36 @@ static bool usable(const void *map, size_t size) {
                                       .self = header.self,
                                       .flat_base = header.flat_base,
                                       .flat_loop = header.flat_loop,
+                                      .carried = header.carried != 0,
                                       .hostname = strings + header.hostname};
   return true;
+}
+
+/* Behind the file stands a page of zeros: a text that has lost its end since it was validated ends there. */
+static void *map_file(int fd, size_t size, size_t *mapped) {
+  size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  *mapped = (size + page - 1) / page * page + page;
+  void *map = mmap(0, *mapped, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (map == MAP_FAILED || mmap(map, size, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) != MAP_FAILED) return map;
+  munmap(map, *mapped);
+  return MAP_FAILED;
 }
 
 bool table_open(const char *directory) {
   char path[PATH_MAX + 16];
   struct stat status;
+  size_t mapped = 0;
   snprintf(path, sizeof path, "%s/" IM_TABLE_FILE, directory);
   int fd = libc_open(path, O_RDONLY | O_CLOEXEC, 0);
   if (fd < 0) return false;
   void *map = MAP_FAILED;
   if (fstat(fd, &status) == 0 && status.st_size >= (off_t)sizeof(struct im_table_header) &&
       status.st_size <= UINT32_MAX)
-    map = mmap(0, (size_t)status.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    map = map_file(fd, (size_t)status.st_size, &mapped);
   libc_close(fd);
   if (map == MAP_FAILED) return false;
   if (usable(map, (size_t)status.st_size)) return true;
-  munmap(map, (size_t)status.st_size);
+  munmap(map, mapped);
   return false;
 }
 

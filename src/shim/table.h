@@ -11,10 +11,14 @@ struct im_cluster {
   uint32_t base, mask;
   uint32_t self;
   uint32_t flat_base, flat_loop;
+  bool carried;
   const char *hostname;
 };
 
-/* A host of the cluster; `name` stays valid as long as the process lives. */
+/*
+ * A host of the cluster; `name` stays valid as long as the process lives, and ends somewhere. What it says may change when
+ * somebody writes over the table: whoever copies it takes the length once.
+ */
 struct im_place {
   uint32_t address;
   uint32_t state;

@@ -1,6 +1,7 @@
 #include "view.h"
 
 #include "addr.h"
+#include "carried.h"
 #include "faces.h"
 #include "init.h"
 #include "pending.h"
@@ -11,6 +12,14 @@
 #include <string.h>
 
 typedef int (*name_call)(int, struct sockaddr *, socklen_t *);
+
+/* A connection that the supervisor has made: what is shown is what was agreed. */
+static bool carried_shown(int fd, bool peer, struct im_addr *shown) {
+  struct im_socket socket;
+  if (!table_cluster()->carried || !sockets_get(sockets_cookie(fd), &socket) || !(socket.flags & IM_IS_CARRIED)) return false;
+  *shown = peer ? socket.peer : socket.local;
+  return true;
+}
 
 /* The port as the guest at `address` (virtual, or 127.0.0.1 for our own) knows the real one. */
 static uint16_t port_of(uint32_t address, uint32_t real, uint16_t real_port) {
@@ -52,7 +61,7 @@ static bool local_shown(int fd, const struct im_addr *real, struct im_addr *show
   struct im_port listed;
   uint32_t address;
   bool face = faces_virtual(real->ip, &address);
-  if (faces_flat() && !face && real->form != IM_FORM_V6_LOOP) return false;
+  if (faces_flat() && !face && real->form != IM_FORM_V6_LOOP) return carried_shown(fd, false, shown);
   if (sockets_get(sockets_cookie(fd), &socket) && socket.flags & IM_HAS_LOCAL) {
     *shown = socket.local;
     /* A socket that was bound to the wildcard shows, when connected, the address it is connected from. */
@@ -77,7 +86,8 @@ static bool local_shown(int fd, const struct im_addr *real, struct im_addr *show
 static bool peer_shown(int fd, const struct im_addr *real, struct im_addr *shown) {
   struct im_socket socket;
   uint32_t address;
-  if (faces_flat() && real->form != IM_FORM_V6_LOOP && !faces_virtual(real->ip, &address)) return false;
+  bool ours = real->form == IM_FORM_V6_LOOP || real->ip == IM_RESOLVER || faces_virtual(real->ip, &address);
+  if (faces_flat() && !ours) return carried_shown(fd, true, shown);
   if (!sockets_get(sockets_cookie(fd), &socket) || !(socket.flags & IM_HAS_PEER))
     return by_arithmetic(fd, real, libc_getsockname, shown);
   *shown = socket.peer;
@@ -121,18 +131,39 @@ int view_peer(int fd, struct sockaddr *name, socklen_t *size) {
   return -1;
 }
 
+/* What the guest is to see of a connection that it has accepted. False with errno: it has accepted none. */
+static bool accepted_shown(int listener, int fd, const struct im_addr *real, int flags, struct im_addr *shown) {
+  struct sockaddr_storage address;
+  struct im_addr local = {0};
+  socklen_t size = sizeof address;
+  if (!carried_is_signal(real, shown)) {
+    if (!by_arithmetic(fd, real, libc_getsockname, shown)) *shown = *real;
+    return true;
+  }
+  if (shown_name(fd, (struct sockaddr *)&address, &size, libc_getsockname, local_shown) == 0)
+    addr_read(&address, size, &local);
+  return carried_accept(listener, fd, &local, shown, flags);
+}
+
 int view_accept(int fd, struct sockaddr *from, socklen_t *size, int flags,
                 int (*call)(int, struct sockaddr *, socklen_t *, int)) {
   struct sockaddr_storage address;
   struct im_addr real, shown = {0};
   socklen_t full = sizeof address;
-  if (!from || !size || (int)*size < 0 || !im_active()) return call(fd, from, size, flags);
-  int accepted = call(fd, (struct sockaddr *)&address, &full, flags);
+  bool asked = from && size, wrong = asked && (int)*size < 0;
+  if (!im_active() || ((!asked || wrong) && !table_cluster()->carried)) return call(fd, from, size, flags);
+  int accepted = call(fd, (struct sockaddr *)&address, &full, flags), saved = errno;
   if (accepted < 0) return accepted;
-  int saved = errno;
-  if (addr_read(&address, full, &real) && by_arithmetic(accepted, &real, libc_getsockname, &shown))
+  if (addr_read(&address, full, &real)) {
+    if (!accepted_shown(fd, accepted, &real, flags, &shown)) return -1;
     full = addr_write(&shown, &address);
-  addr_give(&address, full, from, size);
+  }
+  if (wrong) { /* the kernel has accepted by then */
+    libc_close(accepted);
+    errno = EINVAL;
+    return -1;
+  }
+  if (asked) addr_give(&address, full, from, size);
   errno = saved;
   return accepted;
 }

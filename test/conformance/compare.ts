@@ -29,7 +29,8 @@ export interface Difference {
 
 /** A difference that stays, and why: documented in docs/transparency.md. */
 export interface Known {
-  readonly test: string;
+  /** One test, or all whose whole id this matches. */
+  readonly test: string | RegExp;
   readonly native: Outcome;
   readonly shim: Outcome;
   readonly reason: string;
@@ -46,7 +47,7 @@ export function differences(native: Outcomes, shim: Outcomes): Difference[] {
 export function isKnown(difference: Difference, known: readonly Known[]): Known | undefined {
   return known.find(
     (entry) =>
-      entry.test === difference.test &&
+      (typeof entry.test === 'string' ? entry.test === difference.test : entry.test.test(difference.test)) &&
       entry.native === difference.native.outcome &&
       entry.shim === difference.shim.outcome,
   );

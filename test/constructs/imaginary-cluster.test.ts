@@ -18,7 +18,7 @@ describe('defaults', () => {
     expect(cluster.cidr).toBe('100.64.0.0/16');
     const manifest = manifestOf(stack);
     expect(manifest.cluster).toEqual({ name: 'Shop-Cluster', cidr: '100.64.0.0/16' });
-    expect(manifest.seed).toEqual({ port: 9410 });
+    expect(manifest.seed).toEqual({ port: 9410, dataPort: 9411 });
     expect(only(stack, 'AWS::SecretsManager::Secret').Properties.GenerateSecretString).toEqual({
       ExcludePunctuation: true,
       PasswordLength: 64,
@@ -265,7 +265,7 @@ test('a cluster of another app', () => {
   instanceGroup.connections.allowToDefaultPort(cluster);
   Template.fromStack(stack).hasResourceProperties('AWS::EC2::SecurityGroupIngress', {
     FromPort: 9410,
-    ToPort: 9410,
+    ToPort: 9411,
     GroupId: stack.resolve(securityGroup.securityGroupId),
     SourceSecurityGroupId: stack.resolve(instanceGroup.securityGroupId),
   });
@@ -302,7 +302,7 @@ describe('what cannot work is refused', () => {
     [
       'a port that does not exist',
       { seedPort: 70_000 },
-      'seedPort is 70000; allowed: a whole number of the port range from 1 to 65535',
+      'seedPort is 70000; allowed: a whole number of the port range from 1 to 65534',
     ],
     ['a port known at deployment', { seedPort: Token.asNumber({ Ref: 'X' }) }, 'seedPort is known only at deployment'],
     [

@@ -6,10 +6,12 @@ import * as path from 'node:path';
 const SCRIPT = path.resolve(__dirname, '../../src/constructs/seed/install.sh');
 const ARGUMENTS = {
   '--program': 's3://bucket/seed.js',
+  '--native': 's3://bucket/native.node',
   '--manifest': 's3://bucket/manifest.json',
   '--key-secret': 'arn:aws:secretsmanager:eu-west-1:1:secret:key',
   '--address': '203.0.113.7:9410',
   '--port': '9410',
+  '--data-port': '9411',
   '--region': 'eu-west-1',
 };
 
@@ -42,22 +44,23 @@ beforeEach(() => {
 
 afterEach(() => fs.rmSync(root, { recursive: true }));
 
-test('installs both files and a unit, and starts it', () => {
+test('installs the files and a unit, and starts it', () => {
   const { status, calls } = install();
   expect(status).toBe(0);
   expect(calls).toEqual([
     'aws s3 cp --region eu-west-1 s3://bucket/seed.js /opt/imaginary/seed.js.new',
+    'aws s3 cp --region eu-west-1 s3://bucket/native.node /opt/imaginary/native.node.new',
     'aws s3 cp --region eu-west-1 s3://bucket/manifest.json /opt/imaginary/manifest.json.new',
     'systemctl daemon-reload',
     'systemctl enable imaginary-seed.service',
     'systemctl restart imaginary-seed.service',
   ]);
-  expect(fs.readdirSync(`${root}/opt/imaginary`).sort()).toEqual(['manifest.json', 'seed.js']);
+  expect(fs.readdirSync(`${root}/opt/imaginary`).sort()).toEqual(['manifest.json', 'native.node', 'seed.js']);
   expect(fs.readFileSync(`${root}/opt/imaginary/seed.js`, 'utf8')).toBe('from s3://bucket/seed.js\n');
   const unit = fs.readFileSync(`${root}/etc/systemd/system/imaginary-seed.service`, 'utf8');
   expect(unit).toContain(
     'ExecStart=/usr/bin/node-22 /opt/imaginary/seed.js --manifest /opt/imaginary/manifest.json --listen 0.0.0.0:9410 ' +
-      '--address 203.0.113.7:9410 --key-secret arn:aws:secretsmanager:eu-west-1:1:secret:key --region eu-west-1\n',
+      '--data-listen 0.0.0.0:9411 --address 203.0.113.7:9410 --key-secret arn:aws:secretsmanager:eu-west-1:1:secret:key --region eu-west-1\n',
   );
   expect(unit).toContain('Restart=always');
   expect(unit).toContain('DynamicUser=yes');
@@ -74,7 +77,7 @@ test('retries while the network is not there', () => {
   stub('aws', `[ $(grep -c ^aws ${root}/calls) -ge 3 ] || exit 1; for last; do :; done; echo "from $5" > "$last"`);
   const { status, calls } = install();
   expect(status).toBe(0);
-  expect(calls.filter((call) => call.startsWith('aws'))).toHaveLength(4);
+  expect(calls.filter((call) => call.startsWith('aws'))).toHaveLength(5);
 });
 
 test('keeps the old program and the old manifest when the new manifest cannot be had', () => {

@@ -39,10 +39,10 @@ describe('defaults', () => {
     expect(flat(stack.resolve(cluster.seedEndpoint))).toMatch(/^\$\{ClusterSeedAddress.*\.PublicIp\}:9410$/);
   });
 
-  test('one open port and no other way in', () => {
+  test('one rule for both ports and no other way in', () => {
     const { stack } = newCluster();
     expect(only(stack, 'AWS::EC2::SecurityGroup').Properties.SecurityGroupIngress).toEqual([
-      { CidrIp: '0.0.0.0/0', Description: 'hosts join the cluster', FromPort: 9410, ToPort: 9410, IpProtocol: 'tcp' },
+      { CidrIp: '0.0.0.0/0', Description: 'hosts join the cluster', FromPort: 9410, ToPort: 9411, IpProtocol: 'tcp' },
     ]);
     Template.fromStack(stack).resourceCountIs('AWS::EC2::SecurityGroupIngress', 0);
   });
@@ -58,15 +58,18 @@ describe('defaults', () => {
     expect(userData).toMatch(/--key-secret '\$\{ClusterKey.*\}'/);
     expect(userData).toMatch(/--address '\$\{ClusterSeedAddress.*\.PublicIp\}:9410'/);
     expect(userData).toContain("--port '9410'");
+    expect(userData).toContain("--data-port '9411'");
+    expect(userData).toMatch(/--native 's3:\/\/.*\/[0-9a-f]{64}\.node'/);
     expect(userData).toContain("--region '${AWS::Region}'");
     expect(userData.length).toBeLessThan(16_000);
   });
 
-  test('permissions: its three files, the key, a shell for operators', () => {
+  test('permissions: its four files, the key, a shell for operators', () => {
     const { stack, cluster } = newCluster();
     const role = stack.resolve((cluster.seed.role.node.defaultChild as iam.CfnRole).logicalId);
     const statements = statementsOf(stack, role);
     expect(statements.flatMap(({ Action }) => Action).sort()).toEqual([
+      's3:GetObject',
       's3:GetObject',
       's3:GetObject',
       's3:GetObject',
@@ -79,8 +82,9 @@ describe('defaults', () => {
       'ssmmessages:OpenDataChannel',
     ]);
     const objects = statements.filter(({ Action }) => Action === 's3:GetObject').map(({ Resource }) => flat(Resource));
-    expect(objects).toHaveLength(3);
-    for (const arn of objects) expect(arn).toMatch(/^arn:\$\{AWS::Partition\}:s3:::.*\/[0-9a-f]{64}\.(sh|js|json)$/);
+    expect(objects).toHaveLength(4);
+    for (const arn of objects)
+      expect(arn).toMatch(/^arn:\$\{AWS::Partition\}:s3:::.*\/[0-9a-f]{64}\.(sh|js|node|json)$/);
   });
 });
 
@@ -99,8 +103,8 @@ describe('overrides', () => {
     });
     const rules = only(stack, 'AWS::EC2::SecurityGroup').Properties.SecurityGroupIngress;
     expect(rules.map((rule: any) => [rule.CidrIp, rule.FromPort, rule.ToPort])).toEqual([
-      ['10.0.0.0/8', 443, 443],
-      ['1.2.3.4/32', 443, 443],
+      ['10.0.0.0/8', 443, 444],
+      ['1.2.3.4/32', 443, 444],
     ]);
   });
 
@@ -138,5 +142,5 @@ test('the default port can be allowed from elsewhere', () => {
   const { stack, cluster } = newCluster({ seedPeers: [] });
   const group = new ec2.SecurityGroup(stack, 'Vm', { vpc: cluster.seed.vpc });
   cluster.connections.allowDefaultPortFrom(group);
-  Template.fromStack(stack).hasResourceProperties('AWS::EC2::SecurityGroupIngress', { FromPort: 9410, ToPort: 9410 });
+  Template.fromStack(stack).hasResourceProperties('AWS::EC2::SecurityGroupIngress', { FromPort: 9410, ToPort: 9411 });
 });

@@ -202,7 +202,14 @@ describe('up', () => {
   test('--json, --foreground: one object, then down at the first interrupt', async () => {
     const other = prepareCluster([{ name: 'x', command: ['true'] }], { name: 'front' });
     try {
-      const child = other.follow(['up', '--foreground', '--json', join(other.folder, 'manifest.json')]);
+      const child = other.follow([
+        'up',
+        '--foreground',
+        '--json',
+        '--network',
+        'flat',
+        join(other.folder, 'manifest.json'),
+      ]);
       const [line] = await once(createInterface({ input: child.stdout! }), 'line');
       const booted = JSON.parse(line);
       expect(booted).toMatchObject({

@@ -1,4 +1,4 @@
-/** UDP between hosts, and between hosts and the world. */
+/** UDP between hosts, and between hosts and the world (which only network `flat` leads to). */
 import { createSocket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
@@ -18,8 +18,12 @@ beforeAll(async () => {
       server('low', '53'),
       { ...server('quiet', '8125'), idleTimeout: 400 },
       { name: 'exits', command: [python, '-c', 'pass'] },
+      server('written', '8125'),
     ],
-    { files: Object.fromEntries(['udp.py', 'udp_client.py', 'udp_client.js'].map((name) => [name, guest(name)])) },
+    {
+      upArguments: ['--network', 'flat'],
+      files: Object.fromEntries(['udp.py', 'udp_client.py', 'udp_client.js'].map((name) => [name, guest(name)])),
+    },
   );
 });
 afterAll(() => cluster?.dispose());
@@ -96,4 +100,18 @@ test('a bound port holds no host, and a datagram wakes one that is suspended', a
   expect(first.source).toEqual(second.source);
   const { allocations } = await cluster.host('quiet');
   expect(allocations).toBe(1);
+});
+
+test('write() is not seen: it reaches a host that is up, and wakes none', async () => {
+  const script = 'exec 3<>/dev/udp/written/8125; echo one >&3; echo two >&3';
+  const lost = await cluster.exec(['/bin/bash', '-c', script]);
+  expect(lost).toMatchObject({ code: 1, stderr: expect.stringContaining('Connection refused') });
+  expect(await cluster.host('written')).toMatchObject({ state: 'imagined', allocations: 0 });
+  await python3('sendto', 'written', '8125');
+  const arrived = await cluster.exec([
+    '/bin/bash',
+    '-c',
+    'exec 3<>/dev/udp/written/8125; echo one >&3; head -c 12 <&3',
+  ]);
+  expect(arrived).toMatchObject({ code: 0, stdout: expect.stringContaining('"data"') });
 });

@@ -14,11 +14,11 @@ async function demo(...args: string[]) {
   return { code, stderr, last: JSON.parse(stdout.trim().split('\n').at(-1)!) };
 }
 
-test('all seven things hold, and the last line says so', async () => {
+test.each(['flat', 'nat'])('all seven things hold on network %s, and the last line says so', async (network) => {
   const folder = mkdtempSync(join(tmpdir(), 'imaginary-demo-'));
   try {
     const svg = join(folder, 'timeline.svg');
-    const { code, last } = await demo('--svg', svg);
+    const { code, last } = await demo('--svg', svg, '--network', network);
     expect(last).toMatchObject({ demo: 'ok', failed: [] });
     expect(last.held).toHaveLength(7);
     expect(last.hosts).toEqual(

@@ -27,6 +27,7 @@ export interface RunOptions {
   /** Milliseconds, then the command is killed and the call fails. Default 60,000. */
   readonly timeout?: number;
   readonly env?: NodeJS.ProcessEnv;
+  readonly cwd?: string;
 }
 
 export interface ClusterOptions {
@@ -85,6 +86,7 @@ export function prepareCluster(hosts: readonly TestHost[], options: ClusterOptio
   const spawnCli = (args: readonly string[], run: RunOptions) =>
     spawn(process.execPath, [CLI, ...command(args)], {
       stdio: ['pipe', 'pipe', 'pipe'],
+      cwd: run.cwd,
       env: { ...process.env, NO_COLOR: '1', ...options.env, ...run.env },
     });
   const execArguments = (guest: readonly string[], run: RunOptions) => [

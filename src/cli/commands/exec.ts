@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { commandInside, type NatInfo, takePlace } from '../../local';
 import { CLIENT_IDENTITY } from '../../runtime/protocol/psk';
 import { startClient } from '../../runtime/supervisor/client';
 import { ProgramError } from '../../runtime/supervisor/program';
@@ -13,6 +14,8 @@ import { findHost, type RunningCluster, runningCluster, secretFor } from '../sta
 
 interface ExecOptions extends CommonOptions {
   readonly as?: string;
+  /** Network `nat`: this is the process that `inPlace` has started. */
+  readonly inside?: boolean;
 }
 
 /** Runs a command under the shim. Returns its exit code. */
@@ -21,6 +24,8 @@ export async function exec(command: readonly string[], options: ExecOptions): Pr
   try {
     cluster = runningCluster(options.state);
     const as = options.as === undefined ? undefined : findHost(cluster.manifest, options.as).name;
+    if (cluster.network.kind === 'nat' && !options.inside)
+      return await inPlace(cluster, cluster.network, command, options);
     return await inCluster(cluster, command, as, options.json === true);
   } catch (error) {
     throw ownFailure(cluster ? explain(error, cluster) : error);
@@ -34,6 +39,22 @@ function ownFailure(error: unknown): CliError {
   return new CliError(code, message, { next, exitCode: own, cause: error });
 }
 
+/** Takes a place in the network and does it all again in there. */
+async function inPlace(cluster: RunningCluster, network: NatInfo, command: readonly string[], options: ExecOptions) {
+  const place = await takePlace(network).catch((error: Error) => {
+    throw new CliError('network', error.message, { next: 'imaginary ps', cause: error });
+  });
+  const own = [...(options.as === undefined ? [] : ['--as', options.as]), ...(options.json ? ['--json'] : [])];
+  const again = ['exec', '--inside', '--state', cluster.stateDir, ...own, '--', ...command];
+  try {
+    const line = commandInside(place, [process.execPath, ...process.execArgv, process.argv[1], ...again]);
+    const [code, signal] = await run(line, process.env);
+    return code ?? 128 + (signal ? constants.signals[signal] : 0);
+  } finally {
+    place.leave();
+  }
+}
+
 async function inCluster(cluster: RunningCluster, command: readonly string[], as: string | undefined, json: boolean) {
   // Not in the state directory: the path of a Unix socket may have 107 characters only.
   const runDir = mkdtempSync(join(tmpdir(), 'imaginary-exec-'));
@@ -41,9 +62,9 @@ async function inCluster(cluster: RunningCluster, command: readonly string[], as
   try {
     const client = await startClient({
       seed: cluster.seed,
-      secret: secretFor(cluster, CLIENT_IDENTITY).toString('base64'),
+      secret: () => secretFor(cluster, CLIENT_IDENTITY),
       as,
-      flat: cluster.flat,
+      flat: cluster.network.kind === 'flat' ? cluster.network.number : undefined,
       runDir,
       ...(runsFromSource ? {} : builtFolders()),
       log: process.env.IMAGINARY_DEBUG ? say : undefined,
@@ -90,7 +111,7 @@ const PASSED_ON: readonly NodeJS.Signals[] = [
 
 async function run(
   command: readonly string[],
-  env: Record<string, string>,
+  env: NodeJS.ProcessEnv,
 ): Promise<[number | null, NodeJS.Signals | null]> {
   const [program, ...args] = command;
   let child: ChildProcess | undefined;

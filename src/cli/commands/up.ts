@@ -2,7 +2,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { isPlatformRunning, type PlatformInfo, readPlatform } from '../../local';
+import { isPlatformRunning, type NetworkChoice, type NetworkInfo, type PlatformInfo, readPlatform } from '../../local';
 import { type Application, findApplication, synthesize } from '../application';
 import { type BootOptions, boot, interruption, keep } from '../boot';
 import { CliError } from '../errors';
@@ -16,6 +16,9 @@ interface UpOptions extends CommonOptions {
   readonly cluster?: string;
   readonly port?: number;
   readonly sandbox?: 'auto' | 'none';
+  readonly network?: NetworkChoice;
+  readonly nat?: readonly string[];
+  readonly rtt?: number;
   readonly foreground?: boolean;
 }
 
@@ -34,8 +37,8 @@ export async function up(path: string, options: UpOptions): Promise<void> {
   };
   try {
     const source = await prepare(application, state, progress.step);
-    const { cluster, port, sandbox } = options;
-    const what: BootOptions = { state, cluster, port, sandbox, ...source };
+    const { cluster, port, sandbox, network, nat, rtt } = options;
+    const what: BootOptions = { state, cluster, port, sandbox, network, nat, rtt, ...source };
     progress.step('booting the local platform');
     if (options.foreground) await inForeground(what, show);
     else show(await inBackground(what));
@@ -77,7 +80,7 @@ async function inBackground(options: BootOptions): Promise<PlatformInfo> {
   const file = join(options.state, DAEMON_LOG);
   const log = openSync(file, 'w', 0o600);
   const args = Object.entries(options).flatMap(([name, value]) =>
-    value === undefined ? [] : [`--${name}`, String(value)],
+    [value ?? []].flat().flatMap((one) => [`--${name}`, String(one)]),
   );
   const child = fork(process.argv[1], ['daemon', ...args], { detached: true, stdio: ['ignore', log, log, 'ipc'] });
   closeSync(log);
@@ -107,13 +110,12 @@ async function inBackground(options: BootOptions): Promise<PlatformInfo> {
 
 /** What `up --json` prints: everything of platform.json but the credentials. */
 function describe(info: PlatformInfo, stateDir: string, bootMs: number) {
-  const { cluster, cidr, pid, startedAt, seed, flat, isolation, logDir } = info;
+  const { cluster, cidr, pid, startedAt, seed, isolation, logDir } = info;
   const hosts = readManifestFile(info.manifestFile).hosts.map(({ name, aliases, address }) => ({
     name,
     aliases,
     address,
   }));
-  const network = { kind: 'flat', real: `127.${flat}.0.0/16`, loopback: `127.${flat + 1}.0.0/16` } as const;
   return {
     cluster,
     cidr,
@@ -121,12 +123,30 @@ function describe(info: PlatformInfo, stateDir: string, bootMs: number) {
     startedAt,
     bootMs: Math.round(bootMs),
     seed,
-    network,
+    network: describeNetwork(info.network),
     isolation,
     stateDir,
     logDir,
     hosts,
   };
+}
+
+function describeNetwork(network: NetworkInfo) {
+  if (network.kind === 'nat') return { kind: 'nat', range: network.range, nats: network.nats } as const;
+  const { number } = network;
+  return { kind: 'flat', real: `127.${number}.0.0/16`, loopback: `127.${number + 1}.0.0/16` } as const;
+}
+
+function networkText(network: Booted['network'], cidr: string, seed: string): string {
+  if (network.kind === 'flat') {
+    return `flat: addresses of ${cidr} are really ones of ${network.real}; no force keeps hosts apart`;
+  }
+  const all = Object.entries(network.nats);
+  const count = (kind: string) => all.filter(([, other]) => other === kind).length;
+  const most = all.map(([, kind]) => kind).reduce((best, kind) => (count(kind) > count(best) ? kind : best));
+  const others = all.filter(([, kind]) => kind !== most);
+  const exceptions = others.map(([owner, kind]) => `; ${owner}: ${kind}`).join('');
+  return `nat: every host is behind a NAT (${most}${exceptions}), public addresses are of ${network.range}, the seed's is ${seed}; nothing leads out of it (--network flat does)`;
 }
 
 type Booted = ReturnType<typeof describe>;
@@ -150,7 +170,7 @@ export function bootedText(booted: Booted, paint: Paint): string {
   return [
     `${paint('green', booted.cluster)} is up, ${duration(booted.bootMs)} after the command: ${count} imagined`,
     ...(rows.length > 0 ? [table(rows)] : []),
-    `${paint('dim', 'network')}    flat: addresses of ${booted.cidr} are really ones of ${network.real}; no force keeps hosts apart`,
+    `${paint('dim', 'network')}    ${networkText(network, booted.cidr, booted.seed)}`,
     `${paint('dim', 'isolation')}  ${holds.join(', ')}`,
     ...isolation.missing.map((what) => `${paint('yellow', 'missing')}    ${what}`),
     `${paint('dim', 'state')}      ${display(booted.stateDir)}`,

@@ -2,7 +2,8 @@
 # Makes this instance (Amazon Linux 2023) the seed of a cluster. Runs as root from user data, at every boot; running it
 # again with other arguments replaces program and manifest and restarts the seed.
 #
-#   install.sh --program S3_URL --manifest S3_URL --key-secret ARN --address PUBLIC_IP:PORT --port PORT --region REGION
+#   install.sh --program S3_URL --native S3_URL --manifest S3_URL --key-secret ARN --address PUBLIC_IP:PORT --port PORT
+#     --data-port PORT --region REGION
 #
 # IMAGINARY_ROOT: where to install, for tests.
 set -euo pipefail
@@ -10,17 +11,20 @@ set -euo pipefail
 while [ $# -ge 2 ]; do
   case $1 in
     --program) program=$2 ;;
+    --native) native=$2 ;;
     --manifest) manifest=$2 ;;
     --key-secret) key_secret=$2 ;;
     --address) address=$2 ;;
     --port) port=$2 ;;
+    --data-port) data_port=$2 ;;
     --region) region=$2 ;;
     *) echo "install.sh: unknown option $1" >&2; exit 2 ;;
   esac
   shift 2
 done
-: "${program:?--program is missing}" "${manifest:?--manifest is missing}" "${key_secret:?--key-secret is missing}"
-: "${address:?--address is missing}" "${port:?--port is missing}" "${region:?--region is missing}"
+: "${program:?--program is missing}" "${native:?--native is missing}" "${manifest:?--manifest is missing}"
+: "${key_secret:?--key-secret is missing}" "${address:?--address is missing}" "${region:?--region is missing}"
+: "${port:?--port is missing}" "${data_port:?--data-port is missing}"
 
 root=${IMAGINARY_ROOT:-}
 home=/opt/imaginary
@@ -41,12 +45,14 @@ retry() {
 mkdir -p "$root$home" "$root/etc/systemd/system"
 command -v "$node" >/dev/null || retry dnf install -y nodejs22
 
-# Both files first, then both into place: never a new program with an old manifest.
+# All files first, then all into place: never a new program with an old manifest.
 retry aws s3 cp --region "$region" "$program" "$root$home/seed.js.new"
+retry aws s3 cp --region "$region" "$native" "$root$home/native.node.new"
 retry aws s3 cp --region "$region" "$manifest" "$root$home/manifest.json.new"
-chmod 644 "$root$home/seed.js.new" "$root$home/manifest.json.new"
-mv "$root$home/seed.js.new" "$root$home/seed.js"
-mv "$root$home/manifest.json.new" "$root$home/manifest.json"
+for file in seed.js native.node manifest.json; do
+  chmod 644 "$root$home/$file.new"
+  mv "$root$home/$file.new" "$root$home/$file"
+done
 
 cat >"$root/etc/systemd/system/imaginary-seed.service" <<UNIT
 [Unit]
@@ -56,7 +62,8 @@ After=network-online.target
 StartLimitIntervalSec=0
 
 [Service]
-ExecStart=/usr/bin/$node $home/seed.js --manifest $home/manifest.json --listen 0.0.0.0:$port --address $address --key-secret $key_secret --region $region
+ExecStart=/usr/bin/$node $home/seed.js --manifest $home/manifest.json --listen 0.0.0.0:$port --data-listen 0.0.0.0:$data_port --address $address --key-secret $key_secret --region $region
+ExecReload=/bin/kill -HUP \$MAINPID
 Environment=NODE_ENV=production
 Restart=always
 RestartSec=1

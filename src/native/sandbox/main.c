@@ -117,6 +117,21 @@ static bool start_best(const struct options *options, enum mode *mode, struct mi
   return false;
 }
 
+static bool join(const char *path, int kind) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return fail(errno, "%s", path);
+  bool ok = setns(fd, kind) == 0 || fail(errno, "setns %s", path);
+  return close(fd), ok;
+}
+
+/* This process too: what it starts is where it is. */
+static bool join_network(const struct options *options) {
+  if (options->users && !join(options->users, CLONE_NEWUSER)) return false;
+  /* The gain of capabilities has hidden /proc/PID of ours and our children from us. */
+  if (options->users) prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+  return !options->network || join(options->network, CLONE_NEWNET);
+}
+
 int main(int argc, char **argv) {
   static struct options options;
   struct missing missing = {0};
@@ -143,7 +158,7 @@ int main(int argc, char **argv) {
   prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 
   bool cgroups = make_cgroups(&options, &missing);
-  if (!start_best(&options, &mode, &missing, &started)) {
+  if (!join_network(&options) || !start_best(&options, &mode, &missing, &started)) {
     remove_cgroups(&options);
     report_failed(options.control, failure, &missing);
     if (options.control < 0) fprintf(stderr, "sandbox: %s\n", failure);

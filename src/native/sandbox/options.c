@@ -55,6 +55,8 @@ static bool apply(struct options *options, const char *name, char **values) {
   if (strcmp(name, "--mode") == 0) return parse_mode(values[0], &options->mode);
   if (strcmp(name, "--tmp") == 0) return options->tmp = values[0], true;
   if (strcmp(name, "--chdir") == 0) return options->directory = values[0], true;
+  if (strcmp(name, "--network") == 0) return options->network = values[0], true;
+  if (strcmp(name, "--users") == 0) return options->users = values[0], true;
   if (strcmp(name, "--dir") == 0) return add_entry(options, ENTRY_DIRECTORY, NULL, values[0]);
   if (strcmp(name, "--bind-ro") == 0) return add_entry(options, ENTRY_BIND, values[0], values[1]);
   if (strcmp(name, "--symlink") == 0) return add_entry(options, ENTRY_SYMLINK, values[0], values[1]);
@@ -72,8 +74,9 @@ static int values_of(const char *name) {
   static const struct {
     const char *name;
     int values;
-  } known[] = {{"--mode", 1}, {"--tmp", 1},     {"--chdir", 1},      {"--dir", 1},     {"--uid", 1},     {"--gid", 1},
-               {"--control", 1}, {"--cgroup", 1}, {"--cgroup-set", 2}, {"--freezer", 2}, {"--bind-ro", 2}, {"--symlink", 2}};
+  } known[] = {{"--mode", 1},    {"--tmp", 1},    {"--chdir", 1},      {"--dir", 1},     {"--uid", 1},     {"--gid", 1},
+               {"--control", 1}, {"--cgroup", 1}, {"--cgroup-set", 2}, {"--freezer", 2}, {"--bind-ro", 2}, {"--symlink", 2},
+               {"--network", 1}, {"--users", 1}};
   for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
     if (strcmp(name, known[i].name) == 0) return known[i].values;
   }

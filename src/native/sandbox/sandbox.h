@@ -59,6 +59,8 @@ struct options {
   gid_t gid;
   const char *tmp; /* a directory outside that becomes /tmp */
   const char *directory;
+  const char *network; /* path of the network namespace to be in; NULL: the one we are in */
+  const char *users;   /* path of the user namespace that owns it; NULL: ours */
   struct entry entries[MAX_ENTRIES];
   int entry_count;
   const char *cgroups[MAX_CGROUPS]; /* made, joined by the sandbox, removed at its end */

@@ -1,5 +1,5 @@
 import type { TLSSocket } from 'node:tls';
-import { encodeFrame, FrameError, frameDecoder, HEARTBEAT } from '../protocol/frame-codec';
+import { encodeFrame, FrameError, frameDecoder, HEARTBEAT, MAX_FRAME_BYTES } from '../protocol/frame-codec';
 
 /** Why a channel ended. `error` says what we found wrong with it; absent when either side closed it in good order. */
 export interface ChannelEnd {
@@ -11,6 +11,9 @@ export interface ChannelEnd {
 export interface Channel<Out> {
   /** Address of the other side. */
   readonly peer: string;
+  /** Our own end. */
+  readonly local: { readonly address: string; readonly port: number };
+  readonly peerPort: number;
   readonly open: boolean;
   /** Queues a frame. False: the channel is closed (or was just closed, because the peer does not read). */
   send(frame: Out): boolean;
@@ -29,6 +32,10 @@ export interface ChannelOptions<In> {
   readonly onClose: (end: ChannelEnd) => void;
   /** Bytes that may wait for a peer that does not read, besides one frame. Default 1 MiB. */
   readonly maxQueued?: number;
+  /** Bytes that one frame of the peer may have. Default 8 MiB. */
+  readonly maxFrame?: number;
+  /** Frames that the peer may send in a second; what is more is not read until its time has come. Default: any number. */
+  readonly maxRate?: number;
   /** Milliseconds between signs of life. Default 5,000. */
   readonly heartbeat?: number;
 }
@@ -36,10 +43,13 @@ export interface ChannelOptions<In> {
 /** Silent for this many heartbeats: dead. */
 const DEAD_AFTER = 3;
 /**
- * What is written at once. A TLS socket keeps a buffer as large as its largest write for as long as it is open: with a large
- * welcome in one piece, a seed would need 100 KB more for each of its hosts.
+ * What is written at once. A TLS socket of Node.js begins with a buffer of 1 KiB (`NodeBIO` in its source); once a record does not
+ * fit, it keeps one of at least 16 KiB for as long as it is open. With a welcome in one piece, a seed would need as much more for
+ * each of its hosts as the welcome is long.
  */
-const SLICE = 4 * 1024;
+const SLICE = 900;
+/** Milliseconds for which a peer that sends too fast is not read, at least. */
+const HOLD = 20;
 
 export function openChannel<In, Out>(socket: TLSSocket, options: ChannelOptions<In>): Channel<Out> {
   const maxQueued = options.maxQueued ?? 1024 * 1024;
@@ -94,9 +104,30 @@ export function openChannel<In, Out>(socket: TLSSocket, options: ChannelOptions<
     return false;
   };
 
+  const maxRate = options.maxRate ?? Number.MAX_SAFE_INTEGER;
+  /** Frames that may come now; it grows with time, to `maxRate` at most. */
+  let credit = maxRate;
+  let creditedAt = performance.now();
+  let holding: NodeJS.Timeout | undefined;
+  const keepPace = () => {
+    const now = performance.now();
+    credit = Math.min(maxRate, credit + ((now - creditedAt) * maxRate) / 1_000);
+    creditedAt = now;
+    if (credit >= 0) return;
+    socket.pause();
+    holding = setTimeout(
+      () => {
+        holding = undefined;
+        socket.resume();
+      },
+      Math.max(HOLD, (-credit * 1_000) / maxRate),
+    );
+  };
+
   const decode = frameDecoder((frame) => {
+    credit -= 1;
     if (!end) options.onFrame(frame as In);
-  });
+  }, options.maxFrame ?? MAX_FRAME_BYTES);
   socket.on('data', (chunk: Buffer) => {
     silent = 0;
     if (end) return;
@@ -106,9 +137,12 @@ export function openChannel<In, Out>(socket: TLSSocket, options: ChannelOptions<
       if (!(error instanceof FrameError)) throw error;
       fault('bad-frame', error.message);
     }
+    keepPace();
   });
   // Beats are counted, not measured: after a stall or a freeze of this very process one beat is due, not all of them.
   const timer = setInterval(() => {
+    // Nobody can be heard whom we do not listen to.
+    if (holding) silent = 0;
     if (++silent > DEAD_AFTER) return fault('dead', `no sign of life for ${silent - 1} heartbeats`);
     if (!wrote) write(HEARTBEAT);
     wrote = false;
@@ -119,6 +153,7 @@ export function openChannel<In, Out>(socket: TLSSocket, options: ChannelOptions<
   const closed = new Promise<void>((resolve) => {
     socket.once('close', () => {
       clearInterval(timer);
+      clearTimeout(holding);
       end ??= { by: 'peer' };
       resolve();
       options.onClose(end);
@@ -127,6 +162,8 @@ export function openChannel<In, Out>(socket: TLSSocket, options: ChannelOptions<
 
   return {
     peer: socket.remoteAddress ?? '',
+    local: { address: socket.localAddress ?? '', port: socket.localPort ?? 0 },
+    peerPort: socket.remotePort ?? 0,
     get open() {
       return end === undefined && socket.writable;
     },

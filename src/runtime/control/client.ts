@@ -2,13 +2,13 @@
  * The control network, as its users see it. Owns: TLS with pre-shared keys, frames on a socket, heartbeats, reconnecting.
  *
  * - `openSession`: a supervisor's place in the cluster (join, ask, ports, suspend, leave), for `supervisor`.
- * - `fetchStatus`, `readEvents`: what an operator asks, for `cli` and `local`.
+ * - `fetchStatus`, `readEvents`, `reloadKeys`: what an operator asks, for `cli` and `local`.
  * - `openControl`: one bare connection, for whoever builds something else on it, and for tests.
  *
  * The server side is in `server.ts`, for `seed` only.
  */
 export { type Control, ControlError, type ControlOptions, openControl, type SeedAccess } from './connection';
-export { fetchStatus, readEvents } from './operator';
+export { fetchStatus, readEvents, reloadKeys } from './operator';
 export {
   type Answer,
   AskError,

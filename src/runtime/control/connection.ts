@@ -1,21 +1,29 @@
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import type { FromSeed, ToSeed } from '../protocol/frames';
+import { claimOf, parseSecret } from '../protocol/psk';
 import { type Channel, type ChannelEnd, openChannel } from './channel';
-import { pskOptions } from './tls-options';
+import { pskContext, pskOptions } from './tls-options';
 
 /** Where the seed is and who we are to it. */
 export interface SeedAccess {
   /** `address:port` of the seed's control network. */
   readonly seed: string;
+  /** A Unix socket that leads there, where the address itself does not. */
+  readonly path?: string;
   /** `host/NAME/EPOCH`, `client` or `operator`. */
   readonly identity: string;
-  /** Pre-shared key of that identity (in base64 when it is text). */
-  readonly secret: string | Uint8Array;
+  /** Pre-shared key of that identity; as text, what `joinSecret` makes. A function is called for each connection. */
+  readonly secret: string | Uint8Array | (() => string);
 }
 
 export interface ControlOptions extends SeedAccess {
   /** Local address to connect from. */
   readonly source?: string;
+  /**
+   * Connect from a port of our choice: only such a port can be connected from a second time, to see what a NAT makes of it.
+   * Default: the kernel chooses.
+   */
+  readonly ownPort?: boolean;
   /** Milliseconds for connecting and the handshake. Default 5,000. */
   readonly timeout?: number;
   readonly onFrame: (frame: FromSeed) => void;
@@ -24,6 +32,9 @@ export interface ControlOptions extends SeedAccess {
   /** Aborted: the connection (or the attempt) is closed. */
   readonly signal?: AbortSignal;
 }
+
+/** Below those that kernels choose from: first and count. One that is taken by chance fails, and the next try has another. */
+const PORTS = [10_240, 22_528] as const;
 
 /** One connection to the seed. It does not reconnect: see `openSession`. */
 export type Control = Channel<ToSeed>;
@@ -49,18 +60,23 @@ export function openControl(options: ControlOptions): Promise<Control> {
   return new Promise((resolve, reject) => {
     const fail = (code: ControlError['code'], message: string) => reject(new ControlError(code, message, seed));
     if (signal?.aborted) return fail('aborted', `connecting to the seed at ${seed} was given up`);
-    const psk = typeof options.secret === 'string' ? Buffer.from(options.secret, 'base64') : options.secret;
+    const secret = typeof options.secret === 'function' ? options.secret() : options.secret;
+    const { key, psk } = typeof secret === 'string' ? parseSecret(secret) : { key: undefined, psk: secret };
     const colon = seed.lastIndexOf(':');
     const limit = options.timeout ?? 5_000;
     const settings: ConnectionOptions = {
       ...pskOptions(),
-      host: seed.slice(0, colon),
-      port: Number(seed.slice(colon + 1)),
-      pskCallback: () => ({ psk, identity }),
+      secureContext: pskContext(),
+      ...(options.path === undefined
+        ? { host: seed.slice(0, colon), port: Number(seed.slice(colon + 1)) }
+        : { path: options.path }),
+      pskCallback: () => ({ psk, identity: claimOf(identity, key) }),
       // There are no certificates: the key proves both sides.
       checkServerIdentity: () => undefined,
     };
-    if (options.source) (settings as { localAddress?: string }).localAddress = options.source;
+    const from = settings as { localAddress?: string; localPort?: number };
+    if (options.source) from.localAddress = options.source;
+    if (options.ownPort) from.localPort = PORTS[0] + Math.floor(Math.random() * PORTS[1]);
     const socket: TLSSocket = connect(settings);
     socket.setNoDelay(true);
     const timer = setTimeout(() => end('unreachable', `the seed at ${seed} did not answer within ${limit} ms`), limit);

@@ -13,6 +13,14 @@ export async function fetchStatus(options: OperatorOptions): Promise<ClusterStat
   throw closedEarly(options);
 }
 
+/** Has the seed read its cluster keys again. @returns ids of those that are accepted now. @throws ControlError */
+export async function reloadKeys(options: OperatorOptions): Promise<readonly string[]> {
+  for await (const frame of request(options, (control) => control.send({ type: 'reload', id: 1 }))) {
+    if (frame.type === 'reloaded') return frame.keys;
+  }
+  throw closedEarly(options);
+}
+
 /**
  * The event log from its (kept) beginning; with `follow`, then on and on until the signal is aborted.
  * @throws ControlError when the connection is lost

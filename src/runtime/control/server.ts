@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import type { Socket } from 'node:net';
-import { createServer, type TLSSocket } from 'node:tls';
+import { createServer } from 'node:net';
+import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import type { AnyFrame } from '../protocol/frame-codec';
 import type { FromSeed } from '../protocol/frames';
 import { type Identity, parseIdentity } from '../protocol/psk';
 import { type Channel, type ChannelEnd, openChannel } from './channel';
+import { handshakes } from './handshakes';
 import { pskOptions } from './tls-options';
 
 /** What the server does with a connection whose peer has proved its identity. */
@@ -23,6 +24,8 @@ export interface ControlServerOptions {
   readonly onRejected: (peer: string, reason: string) => void;
   readonly heartbeat?: number;
   readonly maxQueued?: number;
+  /** Frames per second of one peer. Default 5,000. */
+  readonly maxRate?: number;
   /** Milliseconds in which a peer has to prove who it is. Default 5,000. */
   readonly handshakeTimeout?: number;
 }
@@ -30,22 +33,26 @@ export interface ControlServerOptions {
 export interface ControlServer {
   /** `address:port` that is really listened on. */
   readonly address: string;
+  /** Connections that have not proved yet who they are. */
+  readonly handshaking: number;
   /** Stops listening and closes every connection. */
   close(): Promise<void>;
 }
 
-/** Connections that have not proved who they are. More are closed at once. */
-const MAX_HANDSHAKES = 512;
+/** Far more than any frame to the seed needs. */
+const MAX_FRAME = 1024 * 1024;
+/** Frames per second of one peer. What it sends beyond that waits on its own side. */
+const MAX_RATE = 5_000;
 
 /** Listens for supervisors and operators. @throws the error of listen(2) */
 export async function listenControl(options: ControlServerOptions): Promise<ControlServer> {
   /** By TLS socket: who its peer has claimed to be, and the parsed claim when it may be one of ours. */
   const claims = new WeakMap<object, { readonly text: string; readonly identity?: Identity }>();
   const sockets = new Set<TLSSocket>();
-  const handshakes = new Map<string, Socket>();
   const rejected = rateLimited(options.onRejected);
+  const open = handshakes((socket) => server.emit('connection', socket), rejected);
 
-  const server = createServer({
+  const server = createTlsServer({
     ...pskOptions(),
     handshakeTimeout: options.handshakeTimeout ?? 5_000,
     pskCallback: (socket, text) => {
@@ -56,16 +63,8 @@ export async function listenControl(options: ControlServerOptions): Promise<Cont
       return secret ?? randomBytes(32);
     },
   });
-  server.on('connection', (socket) => {
-    if (handshakes.size >= MAX_HANDSHAKES) {
-      rejected(socket.remoteAddress ?? 'unknown', `${handshakes.size} other connections are in their handshake`);
-      socket.destroy();
-      return;
-    }
-    const key = endpoint(socket);
-    handshakes.set(key, socket);
-    socket.once('close', () => handshakes.delete(key));
-  });
+  // Nothing is read before the handshake begins.
+  const listener = createServer({ pauseOnConnect: true }, open.add);
   server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
     const claim = claims.get(socket);
     // One that comes and goes without a word (a port scan, a health check) is not worth a line.
@@ -76,7 +75,7 @@ export async function listenControl(options: ControlServerOptions): Promise<Cont
     socket.destroy();
   });
   server.on('secureConnection', (socket) => {
-    handshakes.delete(endpoint(socket));
+    open.done(socket);
     const identity = claims.get(socket)?.identity;
     if (!identity) {
       socket.destroy();
@@ -89,6 +88,8 @@ export async function listenControl(options: ControlServerOptions): Promise<Cont
     const channel = openChannel<AnyFrame, FromSeed>(socket, {
       heartbeat: options.heartbeat,
       maxQueued: options.maxQueued,
+      maxFrame: MAX_FRAME,
+      maxRate: options.maxRate ?? MAX_RATE,
       onFrame: (frame) => handlers?.onFrame(frame),
       onClose: (end) => handlers?.onClose(end),
     });
@@ -97,22 +98,22 @@ export async function listenControl(options: ControlServerOptions): Promise<Cont
 
   const colon = options.listen.lastIndexOf(':');
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(Number(options.listen.slice(colon + 1)), options.listen.slice(0, colon), 1024, resolve);
+    listener.once('error', reject);
+    listener.listen(Number(options.listen.slice(colon + 1)), options.listen.slice(0, colon), 1024, resolve);
   });
-  const bound = server.address() as { address: string; port: number };
+  const bound = listener.address() as { address: string; port: number };
   return {
     address: `${bound.address}:${bound.port}`,
+    get handshaking() {
+      return open.count;
+    },
     close: () =>
       new Promise((resolve) => {
-        server.close(() => resolve());
-        for (const socket of [...sockets, ...handshakes.values()]) socket.destroy();
+        listener.close(() => resolve());
+        open.destroyAll();
+        for (const socket of [...sockets]) socket.destroy();
       }),
   };
-}
-
-function endpoint(socket: Socket): string {
-  return `${socket.remoteAddress}:${socket.remotePort}`;
 }
 
 /** Passes on one report per peer and minute; remembers at most 1,000 peers. */

@@ -1,13 +1,18 @@
+import { unpackDirectory } from '../protocol/directory';
 import type { ConnectErrno } from '../protocol/errno';
-import type { FromSeed, ToSeed } from '../protocol/frames';
+import type { DirectoryEntry, FromSeed, ToSeed } from '../protocol/frames';
 import type { Location } from '../protocol/location';
+import type { MemberMessage, Observation, Reach, Recipient, Sender } from '../protocol/rendezvous';
 import { type Control, ControlError, openControl, type SeedAccess } from './connection';
 
 export type FrameOf<F, T> = Extract<F, { readonly type: T }>;
 export type JoinFrame = FrameOf<ToSeed, 'join'>;
 export type PortsFrame = FrameOf<ToSeed, 'ports'>;
 export type LeaveFrame = FrameOf<ToSeed, 'leave'>;
-export type Welcome = FrameOf<FromSeed, 'welcome'>;
+export type Welcome = Omit<FrameOf<FromSeed, 'welcome'>, 'directory'> & {
+  /** Unpacked, and also when the seed did not send it again. */
+  readonly directory: readonly DirectoryEntry[];
+};
 export type ReportDetail = FrameOf<ToSeed, 'report'>['detail'];
 export type Log = (level: 'info' | 'warn' | 'error', message: string, detail?: ReportDetail) => void;
 
@@ -31,12 +36,20 @@ export class AskError extends Error {
 export interface SessionOptions extends SeedAccess {
   /** Local address to connect from. */
   readonly source?: string | (() => string | undefined);
+  /** See `ControlOptions.ownPort`. */
+  readonly ownPort?: boolean;
   /** Made anew for every connection, so that it carries the ports of that moment. */
-  readonly join: () => Omit<JoinFrame, 'type'>;
+  readonly join: () => Omit<JoinFrame, 'type' | 'directoryDigest'>;
   /** After every join that succeeded: the first, and each one after a lost connection. */
   readonly onWelcome?: (welcome: Welcome) => void;
   /** A location that was asked for has changed. It is acknowledged when this returns: have it in force by then. */
   readonly onLocation: (location: Location) => void;
+  /** Another member's message. */
+  readonly onTold?: (from: Sender, message: MemberMessage) => void;
+  /** What was told `to` (the message with this `id`) did not get there. */
+  readonly onUntold?: (to: Recipient, id: number | undefined, reason: string) => void;
+  /** Another member wants a connection through the seed's data port: it has the other token. */
+  readonly onRelayed?: (from: Sender, token: string, message: MemberMessage) => void;
   /** The connection was lost. Locations change unseen from now on: forget them all, so that guests ask again. */
   readonly onDisconnect?: () => void;
   /** The seed ends this session for good: fenced by a newer epoch, the cluster goes down, or the key is no longer accepted. */
@@ -50,6 +63,8 @@ export interface SessionOptions extends SeedAccess {
 /** A supervisor's place in the cluster: joins, and joins again when the connection or the seed is lost. */
 export interface Session {
   readonly connected: boolean;
+  /** How the present connection is seen from both ends; undefined without one. */
+  readonly observation: Observation | undefined;
   /** Where `host`:`port` is, once it listens; allocates the host if need be. Kept through a lost connection. @throws AskError */
   ask(
     host: string,
@@ -58,6 +73,16 @@ export interface Session {
   ): Promise<Answer>;
   /** All ports the guests listen on now. Without a connection nothing is lost: the next join carries them. */
   ports(ports: PortsFrame['ports'], settled: boolean, settledDatagrams?: boolean): void;
+  /** What was found out about the NAT. Without a connection nothing happens: the next join is for that. */
+  reach(reach: Reach): void;
+  /** Sends a message to another member. False: there is no connection to the seed. */
+  tell(to: Recipient, message: MemberMessage): boolean;
+  /**
+   * Asks for a connection to another member through the seed's data port.
+   * @returns the token (base64) to connect to the data port with
+   * @throws AskError
+   */
+  relay(to: Recipient, message: MemberMessage): Promise<string>;
   /** Something the operator should see. Kept (the last 100) until there is a connection. */
   report(event: string, detail?: ReportDetail): void;
   /** Asks to be suspended. `ok`: no other host believes any longer that this one can be reached. Not `ok` without a connection. */
@@ -81,7 +106,8 @@ interface OpenAsk {
 }
 
 const FIRST_RETRY = 50;
-const LAST_RETRY = 2_000;
+/** With the jitter less than a seed's grace time: who was running is back before anything is allocated anew. */
+const LAST_RETRY = 1_000;
 const KEPT_REPORTS = 100;
 
 /**
@@ -91,7 +117,9 @@ const KEPT_REPORTS = 100;
  */
 export async function openSession(options: SessionOptions): Promise<Session & { readonly welcome: Welcome }> {
   const { log, seed } = options;
+  let { secret } = options;
   const asks = new Map<number, OpenAsk>();
+  const relays = new Map<number, { resolve(token: string): void; reject(error: AskError): void }>();
   const reports: Array<FrameOf<ToSeed, 'report'>> = [];
   let nextId = 1;
   let control: Control | undefined;
@@ -108,11 +136,16 @@ export async function openSession(options: SessionOptions): Promise<Session & { 
   const failAsks = (errno: ConnectErrno, reason: string) => {
     for (const ask of [...asks.values()]) ask.settle(new AskError(errno, reason));
   };
+  const failRelays = (reason: string) => {
+    for (const relay of relays.values()) relay.reject(new AskError('ENETUNREACH', reason));
+    relays.clear();
+  };
   const endSession = (reason: string) => {
     ended.abort();
     clearTimeout(lostTimer);
     suspending?.({ ok: false, reason });
     failAsks('ENETUNREACH', reason);
+    failRelays(reason);
   };
   const sendAsk = ({ id, host, port, staleEpoch, since, protocol }: OpenAsk) => {
     const waited = Math.round(performance.now() - since);
@@ -125,14 +158,18 @@ export async function openSession(options: SessionOptions): Promise<Session & { 
       let fresh: Control | undefined;
       openControl({
         ...options,
+        secret,
         signal,
         source: typeof options.source === 'function' ? options.source() : options.source,
         onFrame: (frame) => {
           if (frame.type === 'welcome') {
             control = fresh;
             joined = true;
-            onJoined(frame);
-            resolve(frame);
+            // It is left out only for who has it.
+            const directory = frame.directory === undefined ? welcome!.directory : unpackDirectory(frame.directory);
+            const now = { ...frame, directory };
+            onJoined(now);
+            resolve(now);
           } else if (frame.type === 'refuse') {
             reject(new ControlError(frame.fenced ? 'fenced' : 'refused', frame.reason, seed));
           } else onFrame(frame);
@@ -145,7 +182,7 @@ export async function openSession(options: SessionOptions): Promise<Session & { 
         fresh = opened;
         // A client keeps the address that it got with its first join.
         const keep = welcome && !welcome.host ? { virtual: welcome.self.address } : {};
-        opened.send({ type: 'join', ...keep, ...options.join() });
+        opened.send({ type: 'join', ...keep, ...options.join(), directoryDigest: welcome?.directoryDigest });
       }, reject);
     });
 
@@ -153,15 +190,18 @@ export async function openSession(options: SessionOptions): Promise<Session & { 
     clearTimeout(lostTimer);
     unreachable = false;
     welcome = now;
+    // Those that `onWelcome` asks are sent by themselves: sent twice, they would end the connection.
+    const open = [...asks.values()];
     options.onWelcome?.(now);
     for (const frame of reports.splice(0)) control?.send(frame);
-    for (const ask of asks.values()) sendAsk(ask);
+    for (const ask of open) if (asks.has(ask.id)) sendAsk(ask);
   };
 
   const onLost = (reason: string) => {
     joined = false;
     control = undefined;
     suspending?.({ ok: false, reason: 'the connection to the seed was lost' });
+    failRelays('the connection to the seed was lost');
     if (signal.aborted) return;
     log?.('warn', `lost the connection to the seed: ${reason}`, { seed });
     options.onDisconnect?.();
@@ -197,8 +237,24 @@ export async function openSession(options: SessionOptions): Promise<Session & { 
         options.onLocation(frame.location);
         control?.send({ type: 'ack', host: frame.location.host, version: frame.version });
         return;
+      case 'told':
+        return options.onTold?.(frame.from, frame.message);
+      case 'untold':
+        return options.onUntold?.(frame.to, frame.id, frame.reason);
+      case 'relayed':
+        return options.onRelayed?.(frame.from, frame.token, frame.message);
+      case 'relayReply': {
+        const relay = relays.get(frame.id);
+        relays.delete(frame.id);
+        if ('token' in frame) relay?.resolve(frame.token);
+        else relay?.reject(new AskError('EHOSTUNREACH', frame.reason));
+        return;
+      }
       case 'suspendReply':
         return suspending?.({ ok: frame.ok, reason: frame.reason });
+      case 'secret':
+        secret = frame.secret;
+        return;
       case 'stop':
         control?.destroy();
         endSession(frame.reason);
@@ -217,6 +273,16 @@ export async function openSession(options: SessionOptions): Promise<Session & { 
     },
     get welcome() {
       return welcome!;
+    },
+    get observation() {
+      if (!control || !welcome) return undefined;
+      const { observed, observedPort, dataPort, ports } = welcome;
+      return {
+        local: control.local,
+        observed: { address: observed, port: observedPort },
+        dataPort: { address: control.peer, port: dataPort },
+        ports,
+      };
     },
     ask: (host, port, { staleEpoch, signal: given, protocol } = {}) =>
       new Promise((resolve, reject) => {
@@ -248,6 +314,14 @@ export async function openSession(options: SessionOptions): Promise<Session & { 
       }),
     ports: (ports, settled, settledDatagrams) =>
       void (joined && control?.send({ type: 'ports', ports, settled, settledDatagrams })),
+    reach: (reach) => void (joined && control?.send({ type: 'reach', reach })),
+    tell: (to, message) => joined && control?.send({ type: 'tell', to, message }) === true,
+    relay: (to, message) =>
+      new Promise((resolve, reject) => {
+        const id = nextId++;
+        if (joined && control?.send({ type: 'relay', id, to, message })) relays.set(id, { resolve, reject });
+        else reject(new AskError('ENETUNREACH', 'there is no connection to the seed'));
+      }),
     report: (event, detail = {}) => {
       const frame = { type: 'report', event, detail } as const;
       if (joined && control?.send(frame)) return;

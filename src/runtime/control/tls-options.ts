@@ -1,4 +1,5 @@
-import type { SecureContextOptions } from 'node:tls';
+import { constants } from 'node:crypto';
+import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
 
 /**
  * TLS 1.2 with pre-shared keys and ephemeral Diffie-Hellman (forward secrecy): what node:tls offers for keys without
@@ -10,8 +11,19 @@ export function pskOptions(): SecureContextOptions & { ALPNProtocols: string[] }
     ecdhCurve: 'X25519:P-256',
     minVersion: 'TLSv1.2',
     maxVersion: 'TLSv1.2',
+    // In TLS 1.2 a session ticket is sent in clear and holds the connection's secret under a key that the server keeps: whoever gets
+    // that key later could read what was recorded.
+    secureOptions: constants.SSL_OP_NO_TICKET,
     // Without this, the first connection of a process parses all root certificates, which nobody here uses.
     ca: [],
     ALPNProtocols: ['imaginary/1'],
   };
+}
+
+let context: SecureContext | undefined;
+
+/** The same as a context, made once: one costs as much as half a handshake. */
+export function pskContext(): SecureContext {
+  context ??= createSecureContext(pskOptions());
+  return context;
 }

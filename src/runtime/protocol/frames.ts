@@ -1,6 +1,7 @@
 import type { ManifestHost } from '../../manifest';
 import type { ConnectErrno } from './errno';
 import type { HostState, Location, PortMapping } from './location';
+import type { MemberMessage, Reach, Recipient, Sender } from './rendezvous';
 
 /**
  * Frames of the control network: what a supervisor (or an operator) and the seed say to each other over one TLS
@@ -27,6 +28,10 @@ export type ToSeed =
       readonly virtual?: string;
       /** What the guests listen on already (rejoin). */
       readonly ports: readonly PortMapping[];
+      /** What it knows of its NAT already (rejoin). */
+      readonly reach?: Reach;
+      /** The directory that it has already (rejoin): `directoryDigest` of the last `welcome`. */
+      readonly directoryDigest?: string;
     }
   /**
    * A guest wants to connect to `host`:`port`. Answered by `answer` or `fail` with the same id; an `answer` also subscribes to
@@ -57,6 +62,12 @@ export type ToSeed =
       readonly event: string;
       readonly detail: Readonly<Record<string, string | number | boolean | null>>;
     }
+  /** What it found out about its NAT. The seed puts in the address that it sees, and the ports that it gave. */
+  | { readonly type: 'reach'; readonly reach: Reach }
+  /** To be passed on to another member, as `told`. Answered only when that cannot be done, by `untold`. */
+  | { readonly type: 'tell'; readonly to: Recipient; readonly message: MemberMessage }
+  /** Asks for a connection through the seed's data port. Answered by `relayReply`; the recipient gets `relayed`. */
+  | { readonly type: 'relay'; readonly id: number; readonly to: Recipient; readonly message: MemberMessage }
   /** Idle. Answered by `suspendReply` once no other host believes that this one can be reached. */
   | { readonly type: 'suspend' }
   /** Answer to `suspendReply {ok:true}` when something came in meanwhile: stay `running`. */
@@ -72,7 +83,9 @@ export type ToSeed =
     }
   /** Operator requests. */
   | { readonly type: 'status'; readonly id: number }
-  | { readonly type: 'events'; readonly id: number; readonly follow: boolean };
+  | { readonly type: 'events'; readonly id: number; readonly follow: boolean }
+  /** The cluster keys have changed where the seed has them from. */
+  | { readonly type: 'reload'; readonly id: number };
 
 export type FromSeed =
   /** Answer to `join`. */
@@ -89,9 +102,16 @@ export type FromSeed =
       };
       /** The host's own entry of the manifest; absent for clients. */
       readonly host?: ManifestHost;
-      readonly directory: readonly DirectoryEntry[];
-      /** The address the seed saw this connection come from. */
+      /** Packed (`packDirectory`). Absent: the joiner has this one already. */
+      readonly directory?: string;
+      readonly directoryDigest: string;
+      /** The address and port that the seed saw this connection come from. */
       readonly observed: string;
+      readonly observedPort: number;
+      /** Port of the seed's data port, at the seed's address. */
+      readonly dataPort: number;
+      /** Ports to punch from: the first and how many. Members that the seed sees at one address have different ones. */
+      readonly ports: readonly [number, number];
     }
   /** The join or an operator request was refused; the connection is closed next. */
   | { readonly type: 'refuse'; readonly reason: string; readonly fenced?: boolean }
@@ -99,9 +119,22 @@ export type FromSeed =
   | { readonly type: 'fail'; readonly id: number; readonly errno: ConnectErrno; readonly reason: string }
   /** A location that this supervisor asked for has changed. */
   | { readonly type: 'location'; readonly version: number; readonly location: Location }
+  /** A member's message. */
+  | { readonly type: 'told'; readonly from: Sender; readonly message: MemberMessage }
+  /** A message (the one with this id, where it has one) was not passed on. */
+  | { readonly type: 'untold'; readonly to: Recipient; readonly id?: number; readonly reason: string }
+  /** Answer to `relay`: the token (base64) to connect to the data port with, or why there is none. */
+  | { readonly type: 'relayReply'; readonly id: number; readonly token: string }
+  | { readonly type: 'relayReply'; readonly id: number; readonly reason: string }
+  /** A member wants a connection through the data port: connect to it with this token. */
+  | { readonly type: 'relayed'; readonly from: Sender; readonly token: string; readonly message: MemberMessage }
   | { readonly type: 'suspendReply'; readonly ok: boolean; readonly reason?: string }
   /** Stop: a newer epoch exists, or the cluster goes down. */
   | { readonly type: 'stop'; readonly reason: string; readonly fenced: boolean }
+  /** The cluster has a newer key: what this host proves itself with when it joins again. */
+  | { readonly type: 'secret'; readonly secret: string }
+  /** Answer to `reload`: the ids of the keys that are accepted now, the newest first. */
+  | { readonly type: 'reloaded'; readonly id: number; readonly keys: readonly string[] }
   | { readonly type: 'statusReply'; readonly id: number; readonly status: ClusterStatus }
   | { readonly type: 'event'; readonly id: number; readonly event: ClusterEvent }
   | { readonly type: 'eventsEnd'; readonly id: number };

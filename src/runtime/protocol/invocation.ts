@@ -10,7 +10,7 @@ export interface Invocation {
   readonly action: 'run' | 'release';
   /** `address:port` of the seed's control network. */
   readonly seed: string;
-  /** Pre-shared key of this host and epoch for the control network, base64; derived from the cluster key. */
+  /** What this host and epoch prove themselves with on the control network: see `joinSecret`. */
   readonly secret: string;
 }
 

@@ -1,3 +1,5 @@
+import type { Reach } from './rendezvous';
+
 /** States of a host, as the design's word list has them. */
 export type HostState = 'imagined' | 'allocating' | 'running' | 'suspended' | 'failed';
 
@@ -21,4 +23,6 @@ export interface Location {
   /** Real IPv4 address, while running. */
   readonly address?: string;
   readonly ports: readonly PortMapping[];
+  /** Where it can be met through its NAT, once it has found that out. */
+  readonly reach?: Reach;
 }

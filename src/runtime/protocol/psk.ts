@@ -5,10 +5,14 @@ import { hkdfSync } from 'node:crypto';
  * `host`: the supervisor of one incarnation of one host. `client`: a supervisor outside of any host function (it joins as a
  * client, as a visitor of a host, or as a host instance). `operator`: reads status and events.
  */
-export type Identity =
+export type Identity = (
   | { readonly kind: 'host'; readonly host: string; readonly epoch: number }
   | { readonly kind: 'client' }
-  | { readonly kind: 'operator' };
+  | { readonly kind: 'operator' }
+) & {
+  /** Which cluster key its secret is made from (`keyId`). Absent: the newest. */
+  readonly key?: string;
+};
 
 export const CLIENT_IDENTITY = 'client';
 export const OPERATOR_IDENTITY = 'operator';
@@ -19,11 +23,17 @@ export function hostIdentity(host: string, epoch: number): string {
 
 /** The identity that a peer claims; undefined when it is none of ours. */
 export function parseIdentity(text: string): Identity | undefined {
-  if (text === CLIENT_IDENTITY || text === OPERATOR_IDENTITY) return { kind: text };
-  const match = /^host\/([a-z0-9-]{1,63})\/([1-9]\d{0,15})$/.exec(text);
-  if (!match) return undefined;
-  const epoch = Number(match[2]);
-  return Number.isSafeInteger(epoch) ? { kind: 'host', host: match[1], epoch } : undefined;
+  const parts = /^(?:(client|operator)|host\/([a-z0-9-]{1,63})\/([1-9]\d{0,15}))(?:@([0-9a-f]{8}))?$/.exec(text);
+  if (!parts) return undefined;
+  const [, kind, host, epoch, id] = parts;
+  const key = id === undefined ? {} : { key: id };
+  if (kind !== undefined) return { kind: kind as 'client' | 'operator', ...key };
+  return Number.isSafeInteger(Number(epoch)) ? { kind: 'host', host, epoch: Number(epoch), ...key } : undefined;
+}
+
+/** An identity as its connection claims it, with the key that its secret is made from. */
+export function claimOf(identity: string, key: string | undefined): string {
+  return key === undefined ? identity : `${identity}@${key}`;
 }
 
 /** A key that is too short to be one. */
@@ -34,11 +44,25 @@ export class ClusterKeyError extends Error {
   }
 }
 
-/** The cluster key as kept in a file or a secret: text; white space around it does not count. */
-export function parseClusterKey(text: string): Buffer {
-  const key = text.trim();
-  if (key.length < 16) throw new ClusterKeyError(key.length);
-  return Buffer.from(key, 'utf8');
+/**
+ * The cluster keys as kept in a file or a secret: one a line, the newest first, and normally one. White space around them and
+ * empty lines do not count. All of them are accepted; secrets are made from the newest. @throws ClusterKeyError
+ */
+export function parseClusterKeys(text: string): Buffer[] {
+  const keys = text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter(Boolean);
+  if (keys.length === 0) throw new ClusterKeyError(0);
+  return keys.map((key) => {
+    if (key.length < 16) throw new ClusterKeyError(key.length);
+    return Buffer.from(key, 'utf8');
+  });
+}
+
+/** Names a cluster key, and tells nothing about it. */
+export function keyId(clusterKey: Uint8Array): string {
+  return Buffer.from(hkdfSync('sha256', clusterKey, 'imaginary-machines', 'key-id', 4)).toString('hex');
 }
 
 /**
@@ -47,4 +71,14 @@ export function parseClusterKey(text: string): Buffer {
  */
 export function deriveSecret(clusterKey: Uint8Array, cluster: string, identity: string): Buffer {
   return Buffer.from(hkdfSync('sha256', clusterKey, 'imaginary-machines', `${cluster}/${identity}`, 32));
+}
+
+/** A secret as it is handed over: which cluster key it is made from, and the pre-shared key itself, in base64. */
+export function joinSecret(clusterKey: Uint8Array, cluster: string, identity: string): string {
+  return `${keyId(clusterKey)}.${deriveSecret(clusterKey, cluster, identity).toString('base64')}`;
+}
+
+export function parseSecret(text: string): { readonly key: string | undefined; readonly psk: Buffer } {
+  const dot = text.indexOf('.');
+  return { key: dot < 0 ? undefined : text.slice(0, dot), psk: Buffer.from(text.slice(dot + 1), 'base64') };
 }

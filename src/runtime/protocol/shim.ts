@@ -21,15 +21,22 @@ export const TRAFFIC_OFFSET = SOCKETS_SIZE - 64;
 /** Where a port below 1024 really is, unless it is told otherwise. */
 export const LOW_PORTS = 64_512;
 
+/** Where guests find the host's resolver, which the supervisor opens when it is first connected to. */
+export const RESOLVER_ADDRESS = '127.0.53.53';
+export const RESOLVER_PORT = 53;
+
 export const ABI_VERSION = 1;
 export const REQUEST_MAGIC = 0x51524d49;
 export const REPLY_MAGIC = 0x50524d49;
 export const REQUEST_SIZE = 64;
 export const REPLY_SIZE = 32;
 
-export const OP = { connect: 1, listen: 2, stale: 3, log: 4, datagram: 5 } as const;
+export const OP = { connect: 1, listen: 2, stale: 3, log: 4, datagram: 5, accept: 6 } as const;
 export const FLAG_NONBLOCK = 1;
+export const FLAG_LISTED = 2;
+export const FLAG_READY = 4;
 export const TRANSPORT_DIRECT = 1;
+export const TRANSPORT_CARRIED = 2;
 
 /** Offsets of the structures' fields, in bytes. */
 export const REQUEST = {
@@ -64,6 +71,11 @@ export function hiddenPort(port: number): number {
   return port < 1_024 ? LOW_PORTS + port : port;
 }
 
+/** And back. */
+export function plainPort(real: number): number {
+  return real > LOW_PORTS ? real - LOW_PORTS : real;
+}
+
 export type ShimRequest =
   | {
       readonly op: 'connect';
@@ -73,6 +85,8 @@ export type ShimRequest =
       /** Virtual address of the destination. */
       readonly address: number;
       readonly port: number;
+      /** The port that the guest has bound; 0: none. */
+      readonly sourcePort: number;
       /** The incarnation that the shim could not connect to; 0: it has not tried. */
       readonly epoch: number;
     }
@@ -107,6 +121,8 @@ export type ShimRequest =
       /** The epoch that the shim connected to. */
       readonly epoch: number;
     }
+  /** The connection that a signal connection stands for is wanted; the carrier answers that, if there is one. */
+  | { readonly op: 'accept'; readonly pid: number }
   | { readonly op: 'log'; readonly pid: number; readonly text: string };
 
 /** A datagram that no shim of this version sends. */
@@ -132,8 +148,10 @@ export function decodeRequest(message: Buffer): ShimRequest {
   const epoch = Number(message.readBigUInt64LE(REQUEST.epoch));
   switch (op) {
     case OP.connect: {
-      const nonBlocking = (message.readUInt32LE(REQUEST.flags) & FLAG_NONBLOCK) !== 0;
-      return { op: 'connect', pid, nonBlocking, cookie, address, port, epoch };
+      const flags = message.readUInt32LE(REQUEST.flags);
+      const nonBlocking = (flags & FLAG_NONBLOCK) !== 0;
+      const sourcePort = message.readUInt16LE(REQUEST.real_port);
+      return { op: 'connect', pid, nonBlocking, cookie, address, port, sourcePort, epoch };
     }
     case OP.listen: {
       const number = message.readUInt32LE(REQUEST.scope);
@@ -150,6 +168,8 @@ export function decodeRequest(message: Buffer): ShimRequest {
     }
     case OP.stale:
       return { op: 'stale', pid, address, port, epoch };
+    case OP.accept:
+      return { op: 'accept', pid };
     case OP.log: {
       const text = message.toString('utf8', REQUEST_SIZE).split('\0', 1)[0];
       return { op: 'log', pid, text };

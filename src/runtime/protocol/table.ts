@@ -11,7 +11,10 @@ import { type Protocol, SCOPE_DATAGRAM, SCOPES, type Scope } from './shim';
 
 export const TABLE_MAGIC = 0x42544d49;
 export const TABLE_VERSION = 1;
-export const HOST_STATE = { ask: 0, direct: 1 } as const;
+export const HOST_STATE = { ask: 0, direct: 1, carried: 2 } as const;
+
+/** Network number of the faces inside a sandbox that has its loopback interface for itself: below those of network `flat`. */
+export const INNER_FACES = 62;
 
 export const HEADER_SIZE = 128;
 export const HOST_SIZE = 32;
@@ -39,21 +42,15 @@ export const HEADER = {
   strings_offset: 64,
   strings_size: 68,
   hostname: 72,
+  carried: 76,
 } as const;
 export const HOST = { address: 0, name: 4, node_id: 8, state: 12, real: 16, epoch: 24 } as const;
 export const NAME = { hash: 0, name: 4, host: 8 } as const;
 export const PORT = { address: 0, port: 4, real_port: 6, real: 8, scope: 12 } as const;
 
-const LOOPBACK = 0x7f000001;
-
-/** Network `flat`: the real address of a host. */
+/** The face of a host: its real address in network `flat`, and inside its own sandbox elsewhere. */
 export function flatAddress(flat: number, virtual: number): number {
   return 0x7f000000 + flat * 0x10000 + (virtual & 0xffff);
-}
-
-/** What stands for 127.0.0.1 on a host: in network `flat` an address of its own, else 127.0.0.1. */
-export function loopbackOf(flat: number | undefined, self: number): number {
-  return flat === undefined ? LOOPBACK : flatAddress(flat + 1, self);
 }
 
 export interface TableSpec {
@@ -61,7 +58,10 @@ export interface TableSpec {
   readonly cidr: string;
   readonly self: { readonly name: string; readonly address: string; readonly nodeId: number };
   readonly directory: readonly DirectoryEntry[];
+  /** The number of the faces. */
   readonly flat?: number;
+  /** Hosts do not reach each other: their supervisors make the connections. */
+  readonly carried?: boolean;
   /** Room for listening ports, own ones included. Those that do not fit are not lost: guests ask for them. */
   readonly portsCapacity?: number;
 }
@@ -168,8 +168,10 @@ function stringPool() {
 
 export interface HostState {
   readonly address: number;
-  /** Absent: ask the supervisor. */
+  /** Directly reachable at this address. */
   readonly direct?: { readonly real: number; readonly epoch: number };
+  /** This incarnation of it is up, and connections to it are carried. Neither: ask the supervisor. */
+  readonly carried?: { readonly epoch: number };
 }
 
 export interface PortRow {
@@ -190,8 +192,53 @@ export interface TableWriter {
   write(hosts: Iterable<HostState>, ports: readonly PortRow[]): void;
 }
 
+/** What a table lists of the host itself. Of a file that is no table: nothing. */
+export function ownPortsOf(table: Buffer): PortRow[] {
+  if (!isTable(table)) return [];
+  const at = table.readUInt32LE(HEADER.ports_offset);
+  const room = Math.max(0, Math.floor((table.length - at) / PORT_SIZE));
+  const count = Math.min(table.readUInt32LE(HEADER.ports_count), table.readUInt32LE(HEADER.ports_capacity), room);
+  const self = table.readUInt32LE(HEADER.self);
+  const rows: PortRow[] = [];
+  for (let row = at; row < at + count * PORT_SIZE; row += PORT_SIZE) {
+    const number = table.readUInt32LE(row + PORT.scope);
+    const scope = SCOPES[number % SCOPE_DATAGRAM];
+    if (table.readUInt32LE(row + PORT.address) !== self || !scope) continue;
+    rows.push({
+      address: self,
+      port: table.readUInt16LE(row + PORT.port),
+      real: table.readUInt32LE(row + PORT.real),
+      realPort: table.readUInt16LE(row + PORT.real_port),
+      scope,
+      ...(number >= SCOPE_DATAGRAM && { protocol: 'udp' }),
+    });
+  }
+  return rows;
+}
+
+/** Whether a table has this layout and content, so that whoever maps it can go on with it: all but states and ports. */
+export function isTableOf(table: Buffer, layout: TableLayout): boolean {
+  if (!isTable(table) || table.length !== layout.size) return false;
+  const wanted = new ArrayBuffer(layout.size);
+  writeTable(wanted, layout);
+  const { hosts, ports } = layout.offsets;
+  const plain = (bytes: Buffer) => {
+    bytes.fill(0, HEADER.seq, HEADER.seq + 4);
+    bytes.fill(0, HEADER.ports_count, HEADER.ports_count + 4);
+    for (let i = 0; i < layout.hosts.length; i++) {
+      bytes.fill(0, hosts + i * HOST_SIZE + HOST.state, hosts + (i + 1) * HOST_SIZE);
+    }
+    return bytes.fill(0, ports, ports + layout.portsCapacity * PORT_SIZE);
+  };
+  return plain(Buffer.from(table)).equals(plain(Buffer.from(wanted)));
+}
+
+function isTable(table: Buffer): boolean {
+  return table.length >= HEADER_SIZE && table.readUInt32LE(HEADER.magic) === TABLE_MAGIC;
+}
+
 /**
- * Writes a new table into zeroed memory of `layout.size` bytes. The magic number comes last: a reader that sees it sees
+ * Writes a new table into zeroed memory of `layout.size` bytes, or the same once more over one for which `isTableOf` holds. The magic number comes last: a reader that sees it sees
  * everything else.
  */
 export function writeTable(memory: ArrayBuffer, layout: TableLayout): TableWriter {
@@ -218,6 +265,7 @@ export function writeTable(memory: ArrayBuffer, layout: TableLayout): TableWrite
   put(HEADER.strings_offset, offsets.strings);
   put(HEADER.strings_size, layout.strings.length);
   put(HEADER.hostname, layout.hostname);
+  put(HEADER.carried, spec.carried ? 1 : 0);
   layout.hosts.forEach((host, i) => {
     const at = offsets.hosts + i * HOST_SIZE;
     put(at + HOST.address, host.address);
@@ -241,15 +289,18 @@ function writeStates(words: Uint32Array, layout: TableLayout, hosts: Iterable<Ho
   const rows = ports.slice(0, layout.portsCapacity).sort((a, b) => a.address - b.address || a.port - b.port);
   // Readers wait from here on.
   const seq = Atomics.load(words, HEADER.seq >>> 2);
-  put(HEADER.seq, seq + 1);
+  // Odd: a writer died here. Readers have given that number up, so this write gets one of its own.
+  const writing = seq % 2 === 0 ? seq + 1 : seq + 2;
+  put(HEADER.seq, writing);
   for (const host of hosts) {
     const index = layout.indexOf.get(host.address);
     if (index === undefined) continue;
     const at = layout.offsets.hosts + index * HOST_SIZE;
-    put(at + HOST.state, host.direct ? HOST_STATE.direct : HOST_STATE.ask);
+    const epoch = (host.direct ?? host.carried)?.epoch ?? 0;
+    put(at + HOST.state, host.direct ? HOST_STATE.direct : host.carried ? HOST_STATE.carried : HOST_STATE.ask);
     put(at + HOST.real, host.direct?.real ?? 0);
-    put(at + HOST.epoch, (host.direct?.epoch ?? 0) >>> 0);
-    put(at + HOST.epoch + 4, Math.floor((host.direct?.epoch ?? 0) / 2 ** 32));
+    put(at + HOST.epoch, epoch >>> 0);
+    put(at + HOST.epoch + 4, Math.floor(epoch / 2 ** 32));
   }
   rows.forEach((row, i) => {
     const at = layout.offsets.ports + i * PORT_SIZE;
@@ -259,5 +310,5 @@ function writeStates(words: Uint32Array, layout: TableLayout, hosts: Iterable<Ho
     put(at + PORT.scope, SCOPES.indexOf(row.scope) + (row.protocol === 'udp' ? SCOPE_DATAGRAM : 0));
   });
   put(HEADER.ports_count, rows.length);
-  put(HEADER.seq, seq + 2);
+  put(HEADER.seq, writing + 1);
 }

@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto';
 import type { Manifest, ManifestHost } from '../../manifest';
-import { frameEncoder } from '../protocol/frame-codec';
+import { packDirectory } from '../protocol/directory';
+import { encodeFrame, frameEncoder } from '../protocol/frame-codec';
 import type { DirectoryEntry, FromSeed } from '../protocol/frames';
 
 type Welcome = Extract<FromSeed, { type: 'welcome' }>;
@@ -7,8 +9,8 @@ type Welcome = Extract<FromSeed, { type: 'welcome' }>;
 /** Names and virtual addresses of all hosts. Static: what the manifest says. */
 export interface Directory {
   readonly entries: readonly DirectoryEntry[];
-  /** A welcome with these entries, encoded. They are by far its largest part, and the same for everybody. */
-  welcome(rest: Omit<Welcome, 'directory'>): readonly Buffer[];
+  /** A welcome, encoded: with these entries, which are the same for everybody, unless the joiner has them (it names their digest). */
+  welcome(rest: Omit<Welcome, 'directory' | 'directoryDigest'>, known: string | undefined): readonly Buffer[];
   /** A host by its name, an alias, `node-ID` or `NAME.CLUSTER`. */
   find(name: string): { readonly host: ManifestHost; readonly nodeId: number } | undefined;
 }
@@ -24,9 +26,14 @@ export function directoryOf(manifest: Manifest): Directory {
     byName.set(`node-${nodeId}`, found);
   });
   const entries = manifest.hosts.map(({ name, aliases, address }, nodeId) => ({ name, aliases, address, nodeId }));
+  const directoryDigest = createHash('sha256').update(JSON.stringify(entries)).digest('base64');
+  const whole = frameEncoder('directory', packDirectory(entries));
   return {
     entries,
-    welcome: frameEncoder('directory', entries),
+    welcome: (rest, known) => {
+      const frame = { ...rest, directoryDigest };
+      return known === directoryDigest ? [encodeFrame(frame)] : whole(frame);
+    },
     find: (name) => byName.get(name),
   };
 }

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 export interface SeedFlags {
   readonly manifest: string;
   readonly listen: string | undefined;
+  readonly dataListen: string | undefined;
   readonly address: string;
   readonly key: { readonly file: string } | { readonly secret: string };
   readonly region: string | undefined;
@@ -25,8 +26,10 @@ Runs the seed of a cluster of imaginary machines: hosts join through it, and it 
   --manifest FILE          the cluster's manifest (JSON)
   --address IP:PORT        where host functions and clients reach this seed
   --listen IP:PORT         where to listen (default: 0.0.0.0 and the manifest's seed port)
-  --key-file FILE          the cluster key is this file's text
-  --key-secret ARN         the cluster key is this secret of AWS Secrets Manager
+  --data-listen IP:PORT    for probes and relayed connections (default: 0.0.0.0 and the manifest's data port)
+  --key-file FILE          the cluster key is this file's text; of several lines, each is a key, the newest first
+  --key-secret ARN         the cluster key is this secret of AWS Secrets Manager; the version before it is accepted
+                           for an hour more. Read again every five minutes
   --region REGION          AWS region (default: the environment's AWS_REGION)
   --lambda-endpoint URL    invoke functions there instead of on AWS
   --grace MS               after the start, wait this long for hosts of an earlier seed to rejoin before anything
@@ -34,13 +37,14 @@ Runs the seed of a cluster of imaginary machines: hosts join through it, and it 
   --help                   this text
 
 Log lines are JSON objects on standard output. SIGTERM ends the seed and leaves the hosts running: they rejoin the next
-one. SIGINT takes the cluster down: hosts are told to stop first.
+one. SIGINT takes the cluster down: hosts are told to stop first. SIGHUP reads the cluster key again.
 `;
 
 const OPTIONS = {
   manifest: { type: 'string' },
   address: { type: 'string' },
   listen: { type: 'string' },
+  'data-listen': { type: 'string' },
   'key-file': { type: 'string' },
   'key-secret': { type: 'string' },
   region: { type: 'string' },
@@ -60,6 +64,7 @@ export function parseFlags(args: readonly string[]): SeedFlags | 'help' {
     manifest: given.manifest,
     address: endpoint('--address', given.address),
     listen: given.listen === undefined ? undefined : endpoint('--listen', given.listen),
+    dataListen: given['data-listen'] === undefined ? undefined : endpoint('--data-listen', given['data-listen']),
     key: keySource(given['key-file'], given['key-secret']),
     region: given.region,
     endpoint: given['lambda-endpoint'] === undefined ? undefined : url('--lambda-endpoint', given['lambda-endpoint']),

@@ -3,6 +3,7 @@ import type { Channel } from '../control/channel';
 import type { ConnectErrno } from '../protocol/errno';
 import type { FromSeed } from '../protocol/frames';
 import type { HostState, Location, PortMapping } from '../protocol/location';
+import type { Reach, Sender } from '../protocol/rendezvous';
 import { now } from './events';
 import type { Lifeline } from './lifeline';
 
@@ -11,6 +12,8 @@ export interface Peer {
   /** Who it is in events: a host's name or `client-N`; a visitor is `NAME (visitor)`. */
   readonly name: string;
   readonly channel: Channel<FromSeed>;
+  /** Who it is to other members. */
+  readonly sender: Sender;
   /** Open asks of this peer, by their id. */
   readonly asks: Map<number, Waiter>;
   /** Hosts whose location this peer is told. */
@@ -42,7 +45,10 @@ export interface Cause {
 export interface Incarnation {
   /** Undefined while the control connection is lost. */
   peer: Peer | undefined;
-  address: string;
+  /** Where it is directly reachable; undefined: nowhere. */
+  address?: string;
+  /** What it found out about its NAT. */
+  reach?: Reach;
   ports: readonly PortMapping[];
   /** It listens somewhere and adds no listeners any more. */
   settled: boolean;
@@ -177,6 +183,6 @@ export function locationOf(host: Host): Location {
   if (phase.state !== 'running') return { host: host.entry.name, epoch, state: phase.state, ports: [] };
   const state: HostState = phase.fence ? 'suspended' : 'running';
   if (state === 'suspended') return { host: host.entry.name, epoch, state, ports: [] };
-  const { address, ports } = phase.incarnation;
-  return { host: host.entry.name, epoch, state, address, ports: visiblePorts(ports) };
+  const { address, ports, reach } = phase.incarnation;
+  return { host: host.entry.name, epoch, state, address, ports: visiblePorts(ports), reach };
 }

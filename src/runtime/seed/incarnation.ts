@@ -1,5 +1,7 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { FromSeed, ToSeed } from '../protocol/frames';
 import type { PortMapping } from '../protocol/location';
+import type { Reach } from '../protocol/rendezvous';
 import type { Detail, EventLog } from './events';
 import { epochOf, type Host, type Incarnation, incarnationOf, type Peer, visiblePorts } from './host';
 import type { Lifecycle } from './lifecycle';
@@ -7,6 +9,12 @@ import { publish, settledEverywhere } from './locations';
 import type { Rendezvous } from './rendezvous';
 
 type Leave = Extract<ToSeed, { type: 'leave' }>;
+/** What a `join` says of where the host is. */
+interface Whereabouts {
+  readonly address?: string;
+  readonly ports: readonly PortMapping[];
+  readonly reach?: Reach;
+}
 type Refuse = Omit<Extract<FromSeed, { type: 'refuse' }>, 'type'>;
 
 /** The transitions of a host that its supervisor causes. What a supervisor says that is not the host's current one is ignored. */
@@ -14,8 +22,9 @@ export interface Incarnations {
   /** Whether a supervisor may join as this incarnation; if not, what it is told. */
   admit(host: Host, epoch: number): Refuse | undefined;
   /** After `admit`, and after its `welcome` was sent. */
-  join(host: Host, epoch: number, peer: Peer, address: string, ports: readonly PortMapping[]): void;
+  join(host: Host, epoch: number, peer: Peer, where: Whereabouts): void;
   ports(host: Host, peer: Peer, ports: readonly PortMapping[], settled: boolean, settledDatagrams?: boolean): void;
+  reach(host: Host, peer: Peer, reach: Reach): void;
   report(host: Host, peer: Peer, event: string, detail: Detail): void;
   suspend(host: Host, peer: Peer): void;
   stay(host: Host, peer: Peer): void;
@@ -42,6 +51,10 @@ const OWN_EVENTS = new Set([
   'joined',
   'listening',
   'running',
+  'reachable',
+  'relay-started',
+  'relay-ended',
+  'relay-unused',
   'connected',
   'refused',
   'suspending',
@@ -100,15 +113,16 @@ export function incarnations({ lifecycle, rendezvous, events, lostAfter }: Incar
     }, lostAfter);
   };
 
-  const rejoin = (host: Host, incarnation: Incarnation, peer: Peer, address: string, ports: readonly PortMapping[]) => {
+  const rejoin = (host: Host, incarnation: Incarnation, peer: Peer, { address, ports, reach }: Whereabouts) => {
     // The old connection is dead even if its end was not noticed yet.
     incarnation.peer?.channel.destroy();
     clearTimeout(incarnation.lost);
     incarnation.lost = undefined;
     incarnation.peer = peer;
-    const moved = incarnation.address !== address;
+    const moved = incarnation.address !== address || !isDeepStrictEqual(incarnation.reach, reach);
     incarnation.address = address;
-    emit(host, 'rejoined', { epoch: epochOf(host), address });
+    incarnation.reach = reach;
+    emit(host, 'rejoined', { epoch: epochOf(host), address: seenAt(incarnation) });
     const { phase } = host;
     const outdated = phase.state === 'running' && (moved || phase.fence !== undefined);
     if (phase.state === 'running') phase.fence = undefined;
@@ -147,17 +161,18 @@ export function incarnations({ lifecycle, rendezvous, events, lostAfter }: Incar
       return { reason: `epoch ${known} of '${host.entry.name}' is newer than ${epoch}`, fenced: true };
     },
 
-    join: (host, epoch, peer, address, ports) => {
+    join: (host, epoch, peer, where) => {
+      const { address, ports, reach } = where;
       const { phase } = host;
       host.minEpoch = Math.max(host.minEpoch, epoch);
       const before = incarnationOf(host);
-      if (before && epochOf(host) === epoch) return rejoin(host, before, peer, address, ports);
+      if (before && epochOf(host) === epoch) return rejoin(host, before, peer, where);
       const woken = phase.state === 'allocating' && phase.resume && phase.epoch === epoch;
-      const incarnation: Incarnation = { peer, address, ports: [], settled: false, woken, lost: undefined };
+      const incarnation: Incarnation = { peer, address, reach, ports: [], settled: false, woken, lost: undefined };
       if (phase.state === 'allocating' && phase.epoch === epoch) {
         phase.incarnation = incarnation;
         const joinMs = Math.round(performance.now() - phase.cause.since);
-        emit(host, 'joined', { epoch, address, joinMs, resume: phase.resume });
+        emit(host, 'joined', { epoch, address: seenAt(incarnation), joinMs, resume: phase.resume });
         setPorts(host, incarnation, ports, false);
         // It listened nowhere before either: nothing is missing.
         if (phase.resume && !phase.listened && host.phase === phase) lifecycle.run(host, incarnation);
@@ -169,7 +184,7 @@ export function incarnations({ lifecycle, rendezvous, events, lostAfter }: Incar
         before.peer = undefined;
       }
       lifecycle.adopt(host, epoch, incarnation);
-      emit(host, 'joined', { epoch, address, adopted: true });
+      emit(host, 'joined', { epoch, address: seenAt(incarnation), adopted: true });
       setPorts(host, incarnation, ports, false);
     },
 
@@ -178,6 +193,15 @@ export function incarnations({ lifecycle, rendezvous, events, lostAfter }: Incar
       if (!incarnation) return;
       incarnation.settledDatagrams = settledDatagrams;
       setPorts(host, incarnation, ports, settled);
+    },
+
+    reach: (host, peer, reach) => {
+      const incarnation = current(host, peer);
+      if (!incarnation || isDeepStrictEqual(incarnation.reach, reach)) return;
+      incarnation.reach = reach;
+      const { nat, address, local } = reach;
+      emit(host, 'reachable', { epoch: epochOf(host), nat, address, local });
+      if (host.phase.state === 'running') publish(host);
     },
 
     report: (host, peer, event, detail) => {
@@ -243,4 +267,8 @@ export function incarnations({ lifecycle, rendezvous, events, lostAfter }: Incar
 
 function same(a: PortMapping, b: PortMapping): boolean {
   return a.port === b.port && a.realPort === b.realPort && a.scope === b.scope && a.protocol === b.protocol;
+}
+
+function seenAt({ address, reach }: Incarnation): string | null {
+  return address ?? reach?.address ?? null;
 }

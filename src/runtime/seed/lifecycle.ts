@@ -18,6 +18,8 @@ export interface LifecycleOptions {
   readonly rendezvous: Rendezvous;
   /** False while hosts of an earlier seed may still rejoin, and once the seed is being stopped. */
   readonly mayAllocate: () => boolean;
+  /** A host function that an earlier seed started has joined this one. */
+  readonly onReturn: () => void;
 }
 
 /** The transitions of a host that the seed makes by itself. Those that its supervisor causes are in `incarnation.ts`. */
@@ -277,7 +279,10 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
     wakeForWaiters,
     adopt: (host, epoch, incarnation) => {
       // A seed that was restarted has not counted it; a failed one that comes back after all was counted.
-      if (host.phase.state === 'imagined') host.allocations += 1;
+      if (host.phase.state === 'imagined') {
+        host.allocations += 1;
+        if (host.entry.kind === 'function') options.onReturn();
+      }
       host.lifeline?.giveUp();
       host.lastEpoch = Math.max(host.lastEpoch, epoch);
       const cause = { by: host.entry.name, port: null, since: performance.now() };

@@ -4,7 +4,7 @@ import type { ClusterStatus, FromSeed, ToSeed } from '../protocol/frames';
 import type { EventLog } from './events';
 import { epochOf, type Host, incarnationOf, visiblePorts } from './host';
 
-type Request = Extract<ToSeed, { type: 'status' | 'events' }>;
+type Request = Extract<ToSeed, { type: 'status' | 'events' | 'reload' }>;
 
 /** What operators may ask. */
 export interface OperatorDesk {
@@ -15,6 +15,8 @@ export function operatorDesk(
   manifest: Manifest,
   hosts: ReadonlyMap<string, Host>,
   events: EventLog,
+  /** @returns ids of the keys that are accepted now */
+  reload: () => Promise<readonly string[]>,
   startedAt: number,
 ): OperatorDesk {
   const status = (): ClusterStatus => ({
@@ -66,7 +68,13 @@ export function operatorDesk(
   return {
     serve: (channel, request, closing) => {
       if (request.type === 'status') channel.send({ type: 'statusReply', id: request.id, status: status() });
-      else void stream(channel, request.id, request.follow, closing);
+      else if (request.type === 'events') void stream(channel, request.id, request.follow, closing);
+      else {
+        reload().then(
+          (keys) => channel.send({ type: 'reloaded', id: request.id, keys }),
+          (error: Error) => channel.send({ type: 'refuse', reason: error.message }),
+        );
+      }
     },
   };
 }

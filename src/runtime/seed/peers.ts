@@ -5,6 +5,7 @@ import type { Log } from '../control/session';
 import type { AnyFrame } from '../protocol/frame-codec';
 import type { FromSeed, ToSeed } from '../protocol/frames';
 import type { Identity } from '../protocol/psk';
+import type { Reach } from '../protocol/rendezvous';
 import { flatAddress } from '../protocol/table';
 import type { ClientPlace, Clients } from './clients';
 import type { Directory } from './directory';
@@ -12,7 +13,10 @@ import type { Host, Peer } from './host';
 import type { Incarnations } from './incarnation';
 import type { Lifecycle } from './lifecycle';
 import { acknowledge, unsubscribeAll } from './locations';
+import type { Members } from './members';
 import type { OperatorDesk } from './operator';
+import type { PortRange } from './port-ranges';
+import type { Relay } from './relay';
 import type { Rendezvous } from './rendezvous';
 import { checkFrame } from './validate';
 
@@ -21,6 +25,9 @@ export interface PeerOptions {
   readonly directory: Directory;
   readonly hosts: ReadonlyMap<string, Host>;
   readonly clients: Clients;
+  readonly members: Members;
+  readonly portRangeAt: (address: string) => PortRange;
+  readonly relay: Relay;
   readonly lifecycle: Lifecycle;
   readonly incarnations: Incarnations;
   readonly rendezvous: Rendezvous;
@@ -37,19 +44,16 @@ type Standing =
   | { readonly role: 'client'; readonly peer: Peer; readonly place: ClientPlace | undefined }
   | { readonly role: 'gone' };
 
-/** A peer that waits for more than this is broken. */
-const MAX_ASKS = 8_192;
+/** Its supervisor asks once per port, however many guests wait: a peer that waits for more than this is broken. */
+const MAX_ASKS = 4_096;
 const JOIN_LIMIT = 10_000;
 
 /** Serves one connection: who may say what, and where it goes. */
-export function servePeer(
-  options: PeerOptions,
-  identity: Identity,
-  channel: Channel<FromSeed>,
-  members: Set<Peer>,
-): PeerHandlers {
-  const { manifest, directory, hosts, clients, lifecycle, incarnations, rendezvous, operator, log } = options;
+export function servePeer(options: PeerOptions, identity: Identity, channel: Channel<FromSeed>): PeerHandlers {
+  const { manifest, directory, hosts, clients, members, lifecycle, incarnations, rendezvous, relay, operator, log } =
+    options;
   let standing: Standing = { role: 'new' };
+  let range: PortRange | undefined;
   const closing = new AbortController();
   const claimed = identity.kind === 'host' ? `host '${identity.host}'` : `the ${identity.kind}`;
 
@@ -62,13 +66,33 @@ export function servePeer(
   const joinTimer = setTimeout(() => refuse(`did not join within ${JOIN_LIMIT} ms`), JOIN_LIMIT);
   if (identity.kind === 'operator') clearTimeout(joinTimer);
 
-  const enterAs = (name: string, self: { address: string; nodeId: number; epoch: number }, entry?: ManifestHost) => {
-    const peer: Peer = { name, channel, asks: new Map(), subscriptions: new Set() };
+  const enterAs = (
+    { directoryDigest }: Join,
+    name: string,
+    self: { address: string; nodeId: number; epoch: number },
+    entry?: ManifestHost,
+  ) => {
+    const { address, epoch } = self;
+    const sender = members.introduce({ name, address, epoch });
+    const peer: Peer = { name, channel, sender, asks: new Map(), subscriptions: new Set() };
     members.add(peer);
-    const { name: cluster, cidr } = manifest.cluster;
-    const identified = { name: entry?.name ?? name, ...self };
-    const welcome = { type: 'welcome', cluster, cidr, self: identified, host: entry, observed: channel.peer } as const;
-    channel.sendEncoded(directory.welcome(welcome));
+    range = options.portRangeAt(channel.peer);
+    channel.sendEncoded(
+      directory.welcome(
+        {
+          type: 'welcome',
+          cluster: manifest.cluster.name,
+          cidr: manifest.cluster.cidr,
+          self: { name: entry?.name ?? name, ...self },
+          host: entry,
+          observed: channel.peer,
+          observedPort: channel.peerPort,
+          dataPort: relay.port,
+          ports: range.ports,
+        },
+        directoryDigest,
+      ),
+    );
     return peer;
   };
 
@@ -76,9 +100,25 @@ export function servePeer(
     const refusal = incarnations.admit(host, epoch);
     if (refusal) return refuse(refusal.reason, refusal.fenced);
     const { entry, nodeId } = host;
-    const peer = enterAs(entry.name, { address: entry.address, nodeId, epoch }, entry);
+    const peer = enterAs(frame, entry.name, { address: entry.address, nodeId, epoch }, entry);
     standing = { role: 'host', peer, host };
-    incarnations.join(host, epoch, peer, realAddress(frame, entry.address) ?? channel.peer, frame.ports);
+    incarnations.join(host, epoch, peer, {
+      address: realAddress(frame, entry.address),
+      ports: frame.ports,
+      reach: whereabouts(frame),
+    });
+  };
+
+  /** A member knows its NAT, but does not say where others punch to: it could name anybody. */
+  const vouched = (reach: Reach): Reach => ({ ...reach, address: channel.peer, ports: range!.ports });
+
+  /** Who does not say that it is reached directly is behind a NAT, until it has found out otherwise. */
+  const whereabouts = (frame: Join): Reach | undefined => {
+    if (frame.reach) return vouched(frame.reach);
+    const direct = frame.address !== undefined || frame.flat !== undefined;
+    return direct
+      ? undefined
+      : vouched({ nat: 'unknown', address: channel.peer, local: channel.peer, ports: range!.ports });
   };
 
   const join = (frame: Join) => {
@@ -94,7 +134,7 @@ export function servePeer(
     }
     if (host && frame.visitor) {
       const { entry, nodeId } = host;
-      const peer = enterAs(`${entry.name} (visitor)`, { address: entry.address, nodeId, epoch: 0 }, entry);
+      const peer = enterAs(frame, `${entry.name} (visitor)`, { address: entry.address, nodeId, epoch: 0 }, entry);
       standing = { role: 'client', peer, place: undefined };
       return;
     }
@@ -106,7 +146,7 @@ export function servePeer(
     const place = clients.admit(frame.virtual);
     if (!place) return refuse('all addresses for clients are in use');
     const { name, address, nodeId } = place;
-    const peer = enterAs(name, { address, nodeId, epoch: 0 });
+    const peer = enterAs(frame, name, { address, nodeId, epoch: 0 });
     standing = { role: 'client', peer, place };
   };
 
@@ -121,7 +161,7 @@ export function servePeer(
   };
 
   const dispatch = (frame: ToSeed) => {
-    if (frame.type === 'status' || frame.type === 'events') {
+    if (frame.type === 'status' || frame.type === 'events' || frame.type === 'reload') {
       if (identity.kind !== 'operator') return refuse(`'${frame.type}' is for operators`);
       return operator.serve(channel, frame, closing.signal);
     }
@@ -139,6 +179,10 @@ export function servePeer(
         return ask(peer, frame);
       case 'cancel':
         return rendezvous.cancel(peer, frame.id);
+      case 'tell':
+        return members.tell(peer, frame.to, frame.message);
+      case 'relay':
+        return relay.request(peer, frame.id, frame.to, frame.message);
       case 'ack': {
         const subject = hosts.get(frame.host);
         return subject && acknowledge(peer, subject, frame.version);
@@ -149,6 +193,8 @@ export function servePeer(
     switch (frame.type) {
       case 'ports':
         return incarnations.ports(host, peer, frame.ports, frame.settled, frame.settledDatagrams);
+      case 'reach':
+        return incarnations.reach(host, peer, vouched(frame.reach));
       case 'report':
         return incarnations.report(host, peer, frame.event, frame.detail);
       case 'suspend':
@@ -173,7 +219,8 @@ export function servePeer(
       const last = standing;
       standing = { role: 'gone' };
       if (last.role === 'new' || last.role === 'gone') return;
-      members.delete(last.peer);
+      members.remove(last.peer);
+      range?.free();
       rendezvous.forget(last.peer);
       unsubscribeAll(last.peer);
       if (last.role === 'host') incarnations.lost(last.host, last.peer, end.error?.message ?? 'closed');

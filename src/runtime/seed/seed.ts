@@ -1,30 +1,39 @@
 import type { Manifest } from '../../manifest';
+import { loadNative } from '../../native/load';
 import { listenControl } from '../control/server';
 import type { Log } from '../control/session';
-import { deriveSecret, hostIdentity } from '../protocol/psk';
 import { clientPlaces } from './clients';
 import { directoryOf } from './directory';
 import { eventLog } from './events';
-import { type Host, imaginedHost, type Peer } from './host';
+import { type Host, imaginedHost } from './host';
 import { incarnations } from './incarnation';
+import { keyring } from './keyring';
 import type { Invoke } from './lambda';
 import { lifecycle } from './lifecycle';
+import { members } from './members';
 import { operatorDesk } from './operator';
 import { servePeer } from './peers';
+import { portRanges } from './port-ranges';
+import { openRelay } from './relay';
 import { rendezvous } from './rendezvous';
 
 export interface SeedOptions {
   readonly manifest: Manifest;
-  /** See `parseClusterKey`. */
-  readonly clusterKey: Uint8Array;
+  /** Reads the cluster keys, the newest first (see `parseClusterKeys`): at the start and at every reload. */
+  readonly keys: () => Promise<readonly Uint8Array[]>;
   /** `address:port` to listen on. */
   readonly listen: string;
+  /** `address:port` of the data port. Default: any free port, where the seed listens. */
+  readonly dataListen?: string;
   /** `address:port` that host functions are told. Default: where it really listens. */
   readonly address?: string;
   /** What invokes host functions. Allocations wait for it; joins do not. */
   readonly invoke: Promise<Invoke>;
   readonly log: Log;
-  /** Milliseconds after the start in which hosts of an earlier seed may rejoin before anything is allocated. Default 2,000. */
+  /**
+   * Milliseconds after the start, and after the last host of an earlier seed that has rejoined, in which others may rejoin before
+   * anything is allocated. Default 2,000.
+   */
   readonly grace?: number;
   /** Milliseconds after which a lost control connection means a lost host. Default 10,000. */
   readonly lostAfter?: number;
@@ -35,6 +44,9 @@ export interface SeedOptions {
 export interface Seed {
   /** `address:port` that is listened on. */
   readonly address: string;
+  readonly dataPort: number;
+  /** Reads the cluster keys again. @returns their ids. @throws what reading them throws; then they stay as they were */
+  reload(): Promise<readonly string[]>;
   /**
    * Ends the seed. Hosts go on running and rejoin the next seed; with `down`, they are told to stop first, and their
    * invocations' ends are waited for, 4 s at most.
@@ -44,18 +56,30 @@ export interface Seed {
 
 const KEPT_EVENTS = 10_000;
 const DOWN_LIMIT = 4_000;
+/** Looks at who is back in one grace time, and grace times at most in which nobody is back. */
+const GRACE_LOOKS = 8;
+const MAX_GRACE = 5;
+/** Milliseconds after the start in which hosts of an earlier seed come back. Later ones were cut off by themselves. */
+const RETURN_LIMIT = 60_000;
 
-/** Starts a seed. @throws the error of listen(2) */
+/** Starts a seed. @throws the error of listen(2), and what reading the keys throws */
 export async function startSeed(options: SeedOptions): Promise<Seed> {
-  const { manifest, clusterKey, log } = options;
+  const { manifest, log } = options;
   const cluster = manifest.cluster.name;
   const events = eventLog(KEPT_EVENTS, ({ host, event, detail }) =>
     log(event === 'failed' ? 'warn' : 'info', event, host === null ? detail : { host, ...detail }),
   );
   const directory = directoryOf(manifest);
   const hosts = new Map<string, Host>(manifest.hosts.map((entry, i) => [entry.name, imaginedHost(entry, i)]));
-  const members = new Set<Peer>();
-  const secretFor = (identity: string) => deriveSecret(clusterKey, cluster, identity);
+  const joined = members(directory, hosts);
+  const ring = keyring(cluster, await options.keys());
+  const reload = async () => {
+    const before = ring.ids.join(' ');
+    ring.replace(await options.keys());
+    const accepted = ring.ids.join(' ');
+    if (accepted !== before) events.emit(null, 'keys-changed', { newest: ring.ids[0], accepted });
+    return ring.ids;
+  };
   let grace: NodeJS.Timeout | undefined;
   let stopping = false;
   let address = options.address;
@@ -66,17 +90,49 @@ export async function startSeed(options: SeedOptions): Promise<Seed> {
     get address() {
       return address!;
     },
-    secretOf: (host, epoch) => secretFor(hostIdentity(host, epoch)).toString('base64'),
+    secretOf: ring.issue,
     invoke: options.invoke,
     events,
     rendezvous: meeting,
     mayAllocate: () => grace === undefined && !stopping,
+    // The first may be later than the grace time, and is not the last.
+    onReturn: () => performance.now() - startedAt < RETURN_LIMIT && startGrace(),
+  });
+  const graceMs = options.grace ?? 2_000;
+  const startedAt = performance.now();
+  const startGrace = () => {
+    if (graceMs === 0 || grace || stopping) return;
+    // Many take longer than that, and are all in their handshakes before the first has joined. With each that is back it begins anew;
+    // as long as there are handshakes too, but up to a limit: they may be anybody's.
+    let quiet = 0;
+    const look = (before: number, left: number) => {
+      const more = joined.size > before;
+      quiet = more || server.handshaking > 0 ? 0 : quiet + 1;
+      if (quiet < GRACE_LOOKS && left > 0) {
+        grace = setTimeout(look, graceMs / GRACE_LOOKS, joined.size, more ? left : left - 1);
+        return;
+      }
+      grace = undefined;
+      for (const host of hosts.values()) cycle.wakeForWaiters(host);
+    };
+    grace = setTimeout(look, graceMs / GRACE_LOOKS, joined.size, MAX_GRACE * GRACE_LOOKS);
+  };
+
+  const relay = openRelay({
+    native: loadNative(),
+    listen: options.dataListen ?? `${options.listen.slice(0, options.listen.lastIndexOf(':'))}:0`,
+    members: joined,
+    events,
+    log,
   });
   const peerOptions = {
     manifest,
     directory,
     hosts,
     clients: clientPlaces(manifest, directory),
+    members: joined,
+    portRangeAt: portRanges(log),
+    relay,
     lifecycle: cycle,
     rendezvous: meeting,
     incarnations: incarnations({
@@ -85,37 +141,39 @@ export async function startSeed(options: SeedOptions): Promise<Seed> {
       events,
       lostAfter: options.lostAfter ?? 10_000,
     }),
-    operator: operatorDesk(manifest, hosts, events, Date.now()),
+    operator: operatorDesk(manifest, hosts, events, reload, Date.now()),
     log,
   };
 
   const server = await listenControl({
     listen: options.listen,
     heartbeat: options.heartbeat,
-    secretOf: (identity) => {
-      if (identity.kind !== 'host') return secretFor(identity.kind);
-      return hosts.has(identity.host) ? secretFor(hostIdentity(identity.host, identity.epoch)) : undefined;
-    },
-    onPeer: (identity, channel) => servePeer(peerOptions, identity, channel, members),
+    secretOf: (identity) => (identity.kind === 'host' && !hosts.has(identity.host) ? undefined : ring.expect(identity)),
+    onPeer: (identity, channel) => ring.watch(identity, channel, servePeer(peerOptions, identity, channel)),
     onRejected: (peer, reason) => log('warn', `a connection from ${peer} was rejected: ${reason}`, { peer }),
+  }).catch((error) => {
+    relay.close();
+    throw error;
   });
   address ??= server.address;
-  const graceMs = options.grace ?? 2_000;
-  events.emit(null, 'seed-started', { address, listen: server.address, hosts: hosts.size, graceMs });
-  if (graceMs > 0) {
-    grace = setTimeout(() => {
-      grace = undefined;
-      for (const host of hosts.values()) cycle.wakeForWaiters(host);
-    }, graceMs);
-  }
+  events.emit(null, 'seed-started', {
+    address,
+    listen: server.address,
+    dataPort: relay.port,
+    hosts: hosts.size,
+    graceMs,
+  });
+  startGrace();
 
   return {
     address: server.address,
+    dataPort: relay.port,
+    reload,
     stop: async ({ down = false } = {}) => {
       stopping = true;
       clearTimeout(grace);
       if (down) {
-        for (const { channel } of members) {
+        for (const { channel } of joined.all()) {
           channel.send({ type: 'stop', reason: 'the cluster goes down', fenced: false });
         }
         const open = [...hosts.values()].flatMap(({ lifeline }) => (lifeline ? [lifeline.ended] : []));
@@ -132,6 +190,7 @@ export async function startSeed(options: SeedOptions): Promise<Seed> {
         for (const { peer } of host.waiters) meeting.forget(peer);
         cycle.close(host);
       }
+      relay.close();
       await server.close();
       for (const host of hosts.values()) cycle.close(host);
     },

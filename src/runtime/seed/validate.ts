@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import type { AnyFrame } from '../protocol/frame-codec';
 import type { ToSeed } from '../protocol/frames';
+import { memberMessage as message } from '../protocol/member-message';
 
 /**
  * What a frame to the seed must look like. A peer has proved who it is, not that it is sane: a host's supervisor shares
@@ -26,6 +27,14 @@ const mappings = v.pipe(
   v.maxLength(4_096),
 );
 
+const reach = v.object({
+  nat: v.picklist(['none', 'preserving', 'changing', 'symmetric', 'unknown']),
+  address,
+  local: address,
+  ports: v.tuple([port, v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535))]),
+});
+const recipient = v.union([name, count]);
+
 const schema = v.variant('type', [
   v.object({
     type: v.literal('join'),
@@ -36,6 +45,8 @@ const schema = v.variant('type', [
     visitor: v.optional(v.boolean()),
     virtual: v.optional(address),
     ports: mappings,
+    reach: v.optional(reach),
+    directoryDigest: v.optional(name),
   }),
   v.object({
     type: v.literal('ask'),
@@ -61,6 +72,9 @@ const schema = v.variant('type', [
       v.check((detail) => Object.keys(detail).length <= 64),
     ),
   }),
+  v.object({ type: v.literal('reach'), reach }),
+  v.object({ type: v.literal('tell'), to: recipient, message }),
+  v.object({ type: v.literal('relay'), id: count, to: recipient, message }),
   v.object({ type: v.literal('suspend') }),
   v.object({ type: v.literal('stay') }),
   v.object({ type: v.literal('ack'), host: name, version: count }),
@@ -72,6 +86,7 @@ const schema = v.variant('type', [
   }),
   v.object({ type: v.literal('status'), id: count }),
   v.object({ type: v.literal('events'), id: count, follow: v.boolean() }),
+  v.object({ type: v.literal('reload'), id: count }),
 ]);
 
 /** The frame, checked; or what is wrong with it. */

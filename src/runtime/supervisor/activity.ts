@@ -1,5 +1,7 @@
 /** What a host's guests are doing right now, as far as the kernel tells any user. */
+import { parseAddress } from '../../manifest/address';
 import type { NativeAddon } from '../../native';
+import { RESOLVER_ADDRESS } from '../protocol/shim';
 import { CLOSE, CLOSE_WAIT, LISTEN, type TcpSocket, TIME_WAIT_LENGTH, tcpSockets, timeWaitSockets } from './proc-net';
 import type { GuestProcess, GuestProcesses } from './processes';
 import { socketInodes } from './processes';
@@ -28,6 +30,9 @@ export interface ActivityOptions {
   readonly seedPort: number;
 }
 
+/** Connections to the host's own resolver, which is the supervisor. */
+const RESOLVER = parseAddress(RESOLVER_ADDRESS)!;
+
 /** @returns look: what is going on, compared with the last look */
 export function watchActivity(options: ActivityOptions): () => Activity {
   const { processes, native } = options;
@@ -55,7 +60,7 @@ export function watchActivity(options: ActivityOptions): () => Activity {
 }
 
 function connectionsOf(sockets: readonly TcpSocket[], inodes: ReadonlySet<number>): TcpSocket[] {
-  const own = sockets.filter((socket) => inodes.has(socket.inode) && isOpen(socket));
+  const own = sockets.filter((socket) => inodes.has(socket.inode) && isOpen(socket) && socket.remote !== RESOLVER);
   const ends = new Set(own.map((s) => `${s.local}:${s.localPort}-${s.remote}:${s.remotePort}`));
   return own.filter((s) => !ends.has(`${s.remote}:${s.remotePort}-${s.local}:${s.localPort}`));
 }
@@ -94,6 +99,7 @@ function lastClosed({ native, addresses, seedPort }: ActivityOptions): number | 
   const own = (address: number) => addresses.includes(address);
   const ages = timeWaitSockets(native)
     .filter((s) => s.remotePort !== seedPort && s.localPort !== seedPort)
+    .filter((s) => s.remote !== RESOLVER && s.local !== RESOLVER)
     .filter((s) => (addresses.length > 0 ? own(s.local) !== own(s.remote) : s.local !== s.remote))
     .map((s) => Math.max(0, TIME_WAIT_LENGTH - s.timer));
   return ages.length > 0 ? ages.reduce((least, age) => Math.min(least, age)) : undefined;

@@ -8,7 +8,7 @@ import { CLIENT_IDENTITY } from '../protocol/psk';
 import { RUN_DIR_ENV } from '../protocol/shim';
 import { findShim, underShim } from './environment';
 import type { Log } from './log';
-import { createMember, type Member } from './member';
+import { createMember, type Member, meeting } from './member';
 import { inspectCommand } from './program';
 import { openRunDir } from './run-dir';
 
@@ -17,8 +17,8 @@ export { ProgramError } from './program';
 export interface ClientOptions {
   /** `address:port` of the seed's control network. */
   readonly seed: string;
-  /** Pre-shared key of the identity `client`, base64: `deriveSecret` of the cluster key, see protocol/psk. */
-  readonly secret: string;
+  /** Secret of the identity `client`: `joinSecret` of the cluster key, see protocol/psk. Called for each connection. */
+  readonly secret: () => string;
   /** Act under this host's name and address. Default: an address of its own from the cluster's client range. */
   readonly as?: string;
   /** Network `flat`: the cluster's number N. Absent: not flat. */
@@ -91,6 +91,8 @@ export async function startClient(options: ClientOptions): Promise<Client> {
     join: () => ({ ...(as === undefined ? {} : { host: as, visitor: true }), flat, ports: [] }),
     onWelcome: () => member?.refresh(),
     onLocation: (location) => void member?.locations.apply(location),
+    ...meeting(() => member),
+    ownPort: flat === undefined,
     onDisconnect: () => member?.locations.forget(),
     onStop: (reason) => end(new ClientEndedError(reason)),
     signal: options.signal,

@@ -6,7 +6,6 @@ import type { NativeAddon } from '../../native';
 import { AskError } from '../control/client';
 import { hiddenPort, type ShimRequest } from '../protocol/shim';
 import type { Destination } from '../transport/transport';
-import { openRoute, type Transport } from '../transport/transport';
 import type { Asks } from './asks';
 import type { Locations } from './locations';
 import type { Log } from './log';
@@ -15,13 +14,20 @@ export interface DatagramsOptions {
   readonly native: Pick<NativeAddon, 'sendDatagram' | 'closeDescriptor'>;
   readonly locations: Locations;
   readonly asks: Asks;
-  readonly transports: readonly Transport[];
+  /** Where the guest's own socket reaches that port of a host that is up; undefined: nowhere. */
+  readonly route: (destination: Destination, address: number) => Place | undefined | Promise<Place | undefined>;
   /**
    * Where a host that did not come up would have been (network `flat`): what is sent there is refused by the kernel, so that a
    * connected socket learns of it. Undefined: nowhere.
    */
   readonly nowhere: (address: number) => number | undefined;
   readonly log: Log;
+}
+
+/** A real address and port. */
+interface Place {
+  readonly real: number;
+  readonly realPort: number;
 }
 
 export type DatagramRequest = Extract<ShimRequest, { op: 'datagram' }>;
@@ -78,7 +84,7 @@ export function createDatagrams(options: DatagramsOptions): Datagrams {
         protocol: 'udp',
       });
       locations.apply(location);
-      const route = openRoute(options.transports, { location, port, realPort });
+      const route = await options.route({ location, port, realPort }, address);
       flush(key, route?.real, route?.realPort ?? realPort);
     } catch (error) {
       if (!(error instanceof AskError)) throw error;
@@ -101,9 +107,13 @@ export function createDatagrams(options: DatagramsOptions): Datagrams {
   };
 
   const now = (request: DatagramRequest, socket: number, known: Destination) => {
-    const route = openRoute(options.transports, known);
-    if (route) native.sendDatagram(socket, request.data, route.real, route.realPort, request.source);
-    native.closeDescriptor(socket);
+    const go = (route: Place | undefined) => {
+      if (route) native.sendDatagram(socket, request.data, route.real, route.realPort, request.source);
+      native.closeDescriptor(socket);
+    };
+    const route = options.route(known, request.address);
+    if (route instanceof Promise) void route.then(go);
+    else go(route);
   };
 
   return {

@@ -1,12 +1,13 @@
 /** Starts a host's guest, forwards what it writes, and stops it with everything that came from it. */
 import { randomBytes } from 'node:crypto';
-import { closeSync, existsSync, realpathSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, realpathSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import type { ManifestHost } from '../../manifest/manifest';
 import type { NativeAddon } from '../../native';
 import { TABLE_FILE } from '../protocol/shim';
+import { type Leftover, writeGuestRecord } from './adoption';
 import { findShim, GUEST_ENV, guestEnvironment, underShim } from './environment';
 import { forwardLines, type Stream, type Write } from './log';
 import { type GuestProcess, type GuestProcesses, trackGuests } from './processes';
@@ -15,6 +16,7 @@ import { remapped } from './remaps';
 
 export interface GuestOptions {
   readonly host: Pick<ManifestHost, 'name' | 'command' | 'environment' | 'workingDirectory' | 'remappedFiles'>;
+  readonly epoch: number;
   readonly runDir: string;
   readonly native: Pick<NativeAddon, 'pipe' | 'spawn'>;
   /** What the function process has. */
@@ -72,11 +74,77 @@ export function startGuest(options: GuestOptions): Guest {
     mapped: realpathSync(join(runDir, TABLE_FILE)),
   });
 
+  const [stdout, output] = guestPipe(native);
+  const [stderr, errors] = guestPipe(native);
+  writeGuestRecord(runDir, {
+    host: host.name,
+    epoch: options.epoch,
+    mark,
+    outputs: [fstatSync(stdout).ino, fstatSync(stderr).ino],
+  });
+  let pid = 0;
+  const ended = new Promise<GuestExit>((resolve) => {
+    const onExit = (exitCode: number | null, signal: number | null) =>
+      resolve({ exitCode, signal: signal === null ? null : signalName(signal) });
+    const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+    try {
+      pid = native.spawn(program.file, command, variables, cwd, output, errors, onExit);
+      processes.add(pid);
+    } catch (error) {
+      resolve({ exitCode: 127, signal: null, reason: `${program.file}: ${(error as Error).message}` });
+    } finally {
+      for (const end of [output, errors]) closeSync(end);
+    }
+  });
+  return watchGuest({ host: host.name, pid, processes, ended, stdout, stderr, write });
+}
+
+/**
+ * Takes over the guest of a supervisor that died. It is nobody's child: its end is seen, the code it ends with is not. It is a
+ * daemon, as far as the end of its first process goes.
+ */
+export function adoptGuest(
+  leftover: Leftover,
+  { host, write }: { readonly host: Pick<ManifestHost, 'name'>; readonly write: Write },
+): Guest {
+  const { processes, record } = leftover;
+  const [stdout, stderr] = (record?.outputs ?? []).map(leftover.openOutput);
+  const first = processes.list().sort((a, b) => a.started - b.started)[0];
+  const nobody = async (): Promise<GuestExit> => {
+    while (processes.list().length > 0) await pause(DAEMON_CHECK);
+    return { exitCode: null, signal: null, reason: 'it ended; its supervisor had died, so nobody knows its exit code' };
+  };
+  return watchGuest({ host: host.name, pid: first?.pid ?? 0, processes, ended: nobody(), stdout, stderr, write });
+}
+
+/**
+ * A pipe for a guest's output. The guest has its end open for reading too: so what it writes while its supervisor is dead stays
+ * in the pipe for the next one, where otherwise it would be told SIGPIPE.
+ */
+function guestPipe(native: Pick<NativeAddon, 'pipe'>): [read: number, guests: number] {
+  const [read, write] = native.pipe();
+  try {
+    return [read, openSync(`/proc/self/fd/${write}`, 'r+')];
+  } finally {
+    closeSync(write);
+  }
+}
+
+interface Watched extends Pick<Guest, 'pid' | 'processes'>, Pick<GuestOptions, 'write'> {
+  readonly host: string;
+  /** How the first process ended. */
+  readonly ended: Promise<GuestExit>;
+  /** Reading ends of the guest's pipes; absent: nobody has the other end. */
+  readonly stdout?: number;
+  readonly stderr?: number;
+}
+
+function watchGuest({ host, pid, processes, ended, stdout, stderr, write }: Watched): Guest {
   const outputs: Array<Promise<void>> = [];
-  const pipeTo = (stream: Stream): number => {
-    const [readEnd, writeEnd] = native.pipe();
-    const lines = forwardLines(host.name, stream, write);
-    const socket = new Socket({ fd: readEnd, readable: true, writable: false });
+  const sockets: Socket[] = [];
+  const forward = (stream: Stream, fd: number) => {
+    const lines = forwardLines(host, stream, write);
+    const socket = new Socket({ fd, readable: true, writable: false });
     outputs.push(
       new Promise((resolve) => {
         socket.on('data', lines.push);
@@ -88,24 +156,9 @@ export function startGuest(options: GuestOptions): Guest {
       }),
     );
     sockets.push(socket);
-    return writeEnd;
   };
-  const sockets: Socket[] = [];
-  const ends = [pipeTo('stdout'), pipeTo('stderr')];
-  let pid = 0;
-  const ended = new Promise<GuestExit>((resolve) => {
-    const onExit = (exitCode: number | null, signal: number | null) =>
-      resolve({ exitCode, signal: signal === null ? null : signalName(signal) });
-    const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
-    try {
-      pid = native.spawn(program.file, command, variables, cwd, ends[0], ends[1], onExit);
-      processes.add(pid);
-    } catch (error) {
-      resolve({ exitCode: 127, signal: null, reason: `${program.file}: ${(error as Error).message}` });
-    } finally {
-      for (const end of ends) closeSync(end);
-    }
-  });
+  if (stdout !== undefined) forward('stdout', stdout);
+  if (stderr !== undefined) forward('stderr', stderr);
 
   const signalAll = (signal: NodeJS.Signals): GuestProcess[] => {
     const alive = processes.list();

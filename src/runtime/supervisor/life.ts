@@ -4,12 +4,12 @@
  */
 import type { ManifestHost } from '../../manifest/manifest';
 import type { NativeAddon } from '../../native';
-import type { Session, Welcome } from '../control/client';
+import type { Welcome } from '../control/client';
 import { type Activity, watchActivity } from './activity';
-import { type Guest, type GuestExit, startGuest } from './guest';
+import { adoptGuest, type Guest, type GuestExit, startGuest } from './guest';
 import { busyNow, type Look } from './idleness';
 import type { Log, Write } from './log';
-import { createMember, type Member } from './member';
+import { createMember, type Member, type MemberSession } from './member';
 import { ProgramError } from './program';
 import type { RunDir } from './run-dir';
 
@@ -45,7 +45,7 @@ export interface Life {
 const NOTHING: Activity = { cpu: 0, connections: 0, moved: false, queued: 0, closed: () => undefined, sockets: [] };
 
 /** Puts a host into the sandbox: first its network, then its guest. */
-export function startLife(options: LifeOptions, session: Pick<Session, 'ask' | 'ports' | 'report'>): Life {
+export function startLife(options: LifeOptions, session: MemberSession): Life {
   const { entry, native, runDir, log } = options;
   const member = createMember({ ...options, settleTime: entry.settleTime, visitor: false });
   member.attach(session);
@@ -65,15 +65,22 @@ export function startLife(options: LifeOptions, session: Pick<Session, 'ask' | '
   };
   let guest: Guest;
   try {
-    guest = startGuest({ ...options, host: entry, runDir: runDir.path });
+    const { epoch } = options.welcome.self;
+    const { leftover } = runDir;
+    const its = { ...options, host: entry, epoch, runDir: runDir.path };
+    guest = leftover ? adoptGuest(leftover, its) : startGuest(its);
   } catch (error) {
     if (error instanceof ProgramError) return fail(error);
     member.close();
     throw error;
   }
   const command = entry.command!.join(' ');
-  log('info', 'the guest was started', { pid: guest.pid, command });
-  session.report('guest-started', { pid: guest.pid, command });
+  const adopted = runDir.leftover !== undefined;
+  log('info', adopted ? 'the guest was adopted: its supervisor had died' : 'the guest was started', {
+    pid: guest.pid,
+    command,
+  });
+  session.report(adopted ? 'guest-adopted' : 'guest-started', { pid: guest.pid, command });
 
   let activity: () => Activity = watchActivity({
     processes: guest.processes,
@@ -88,7 +95,8 @@ export function startLife(options: LifeOptions, session: Pick<Session, 'ask' | '
     const count = member.traffic();
     const datagrams = count !== traffic;
     traffic = count;
-    return { ...now, datagrams, pending: member.asks.pending };
+    const { asks, transports, resolver } = member;
+    return { ...now, datagrams, pending: asks.pending + transports.pending + resolver.pending };
   };
   let ended = false;
   void guest.exited.then(() => {

@@ -8,6 +8,8 @@ export interface ListenersOptions {
   readonly settleTime: number;
   readonly onChange: (ports: readonly OwnPort[], settled: boolean, settledDatagrams: boolean) => void;
   readonly onListening: (port: OwnPort) => void;
+  /** What guests of an earlier supervisor listen on already. */
+  readonly adopted?: readonly OwnPort[];
   /** The kernel's list, now. */
   readonly sockets: () => readonly TcpSocket[];
 }
@@ -52,6 +54,10 @@ export function createListeners(options: ListenersOptions): Listeners {
     }, settleTime);
     which.timer.unref();
   };
+  for (const port of options.adopted ?? []) {
+    open.set(keyOf(port), { port, since: Number.NEGATIVE_INFINITY });
+    unsettle(port.protocol ? udp : tcp, options.settleTime);
+  }
   let many = MANY;
   /** Forgets those of `entries` that nothing listens at any more; whether there was one. */
   const drop = (
@@ -79,7 +85,7 @@ export function createListeners(options: ListenersOptions): Listeners {
       return udp.settled;
     },
     add: (port) => {
-      const key = `${port.scope}:${port.port}/${port.protocol ?? 'tcp'}`;
+      const key = keyOf(port);
       const before = open.get(key);
       open.set(key, { port, since: performance.now() });
       // Forked workers and servers that call listen() twice announce the same listener again.
@@ -118,7 +124,10 @@ export function createListeners(options: ListenersOptions): Listeners {
   };
 }
 
-function isListener(socket: TcpSocket, port: OwnPort): boolean {
+const keyOf = ({ scope, port, protocol }: OwnPort) => `${scope}:${port}/${protocol ?? 'tcp'}`;
+
+/** Whether that socket is the listener, or the bound UDP socket, that was told. */
+export function isListener(socket: TcpSocket, port: OwnPort): boolean {
   // Of IPv6 addresses only those that stand for IPv4 ones are told apart.
   if (port.scope === 'loopback6') return socket.localPort === port.realPort && socket.local === -1;
   return socket.localPort === port.realPort && (socket.local === port.real || socket.local === 0);

@@ -3,7 +3,7 @@ import { parseAddress } from '../../manifest/address';
 import type { Location } from '../protocol/location';
 import { hiddenPort, type Protocol, type Scope } from '../protocol/shim';
 import { type HostState, layoutTable, type PortRow, type TableSpec, writeTable } from '../protocol/table';
-import { direct } from '../transport/direct';
+import { directRoute } from '../transport/direct';
 import type { Destination } from '../transport/transport';
 
 /** A listening port of this host's guests. */
@@ -35,10 +35,23 @@ export interface Locations {
   /** Everything may have changed unseen. */
   forget(): void;
   setOwnPorts(ports: readonly OwnPort[]): void;
+  /** Ports of this host's resolver: not its guests', and nobody else's business. */
+  setResolverPorts(ports: readonly PortRow[]): void;
+}
+
+export interface LocationsOptions {
+  /** The table is in use already, and these are the ports of the guests that use it. */
+  readonly adopted?: readonly OwnPort[];
+  /** That host is not up any more, or not where it was as far as we know. */
+  readonly onGone?: (host: string, address: number) => void;
 }
 
 /** @param map maps the table's file, given its size */
-export function openLocations(spec: TableSpec, map: (size: number) => ArrayBuffer): Locations {
+export function openLocations(
+  spec: TableSpec,
+  map: (size: number) => ArrayBuffer,
+  { adopted, onGone = () => undefined }: LocationsOptions = {},
+): Locations {
   const layout = layoutTable(spec);
   const writer = writeTable(map(layout.size), layout);
   const self = parseAddress(spec.self.address)!;
@@ -46,29 +59,34 @@ export function openLocations(spec: TableSpec, map: (size: number) => ArrayBuffe
   const addressOf = new Map([...nameAt].map(([address, name]) => [name, address]));
   const known = new Map<string, Location>();
   const doubts = new Map<string, number>();
-  let own: readonly OwnPort[] = [];
+  let own: readonly OwnPort[] = adopted ?? [];
+  let resolver: readonly PortRow[] = [];
 
   const rowsOf = (location: Location): PortRow[] => {
     const address = addressOf.get(location.host);
-    const route = stateOf(location).direct;
-    if (address === undefined || !route) return [];
-    return location.ports.filter((p) => p.scope !== 'loopback').map((port) => ({ ...port, address, real: route.real }));
+    const { direct, carried } = stateOf(location);
+    if (address === undefined || !(direct || carried)) return [];
+    const real = direct?.real ?? 0;
+    return location.ports.filter((p) => p.scope !== 'loopback').map((port) => ({ ...port, address, real }));
   };
   const stateOf = (location: Location): HostState => {
     const address = addressOf.get(location.host) ?? 0;
     if (location.state !== 'running') return { address };
-    // Only what guests can reach without us may be in the table.
-    const route = direct.open({ location, port: 0, realPort: 0 });
-    return { address, direct: route && { real: route.real, epoch: route.epoch } };
+    const route = directRoute({ location, port: 0, realPort: 0 });
+    if (route) return { address, direct: { real: route.real, epoch: route.epoch } };
+    return { address, carried: location.reach && { epoch: location.epoch } };
   };
   const write = (hosts: Iterable<HostState>) => {
     const mine = own.map((p) => ({ address: self, ...p }));
-    writer.write(hosts, [...mine, ...[...known.values()].flatMap(rowsOf)]);
+    writer.write(hosts, [...resolver, ...mine, ...[...known.values()].flatMap(rowsOf)]);
   };
+  const gone = (host: string) => onGone(host, addressOf.get(host) ?? 0);
   const drop = (hosts: readonly string[]) => {
     for (const host of hosts) known.delete(host);
     write(hosts.map((host) => ({ address: addressOf.get(host) ?? 0 })));
   };
+  // Where the others are was found out by a supervisor that is dead.
+  if (adopted) write(layout.hosts);
 
   return {
     self,
@@ -91,6 +109,7 @@ export function openLocations(spec: TableSpec, map: (size: number) => ArrayBuffe
       // A visitor is not the host whose name it has: guests ask for that one.
       if (addressOf.get(location.host) === self) return true;
       known.set(location.host, location);
+      if (location.state !== 'running' || before?.epoch !== location.epoch) gone(location.host);
       write([stateOf(location)]);
       return true;
     },
@@ -100,11 +119,16 @@ export function openLocations(spec: TableSpec, map: (size: number) => ArrayBuffe
       if (location && location.epoch > epoch) return;
       doubts.set(host, epoch);
       if (location) drop([host]);
+      if (location) gone(host);
     },
     distrusted: (host) => doubts.get(host),
     forget: () => drop([...known.keys()]),
     setOwnPorts: (ports) => {
       own = ports;
+      write([]);
+    },
+    setResolverPorts: (ports) => {
+      resolver = ports;
       write([]);
     },
   };

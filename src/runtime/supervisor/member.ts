@@ -4,16 +4,20 @@
  */
 import { formatAddress, parseAddress } from '../../manifest/address';
 import type { NativeAddon } from '../../native';
-import type { Session, Welcome } from '../control/client';
-import { flatAddress, loopbackOf } from '../protocol/table';
-import { direct } from '../transport/direct';
+import type { Session, SessionOptions, Welcome } from '../control/client';
+import { flatAddress, INNER_FACES, type TableSpec } from '../protocol/table';
+import { type Line, openTransports, type Transports } from '../transport';
+import { directRoute } from '../transport/direct';
+import { poolMost } from '../transport/pool-most';
 import { type Asks, createAsks } from './asks';
 import { createDatagrams, type Datagrams } from './datagrams';
+import { createGhosts } from './ghosts';
 import { createListeners, type Listeners, publicPorts } from './listeners';
 import { type Locations, type OwnPort, openLocations } from './locations';
 import type { Log } from './log';
 import { tcpSockets } from './proc-net';
 import { writeRemaps } from './remaps';
+import { createResolver, type Resolver } from './resolver';
 import type { RunDir } from './run-dir';
 import { openShimService, type ShimService } from './shim-service';
 
@@ -21,7 +25,7 @@ export interface MemberOptions {
   readonly native: NativeAddon;
   readonly runDir: RunDir;
   readonly welcome: Welcome;
-  /** Network `flat`: its number N. */
+  /** Network `flat`: its number N. Absent: this member is alone on its loopback interface, and connections are carried. */
   readonly flat?: number;
   readonly settleTime: number;
   /** Has the address of a host that runs (or not) elsewhere. */
@@ -30,18 +34,22 @@ export interface MemberOptions {
   readonly onListening?: (port: OwnPort) => void;
 }
 
+export type MemberSession = Pick<Session, 'ask' | 'ports' | 'observation' | 'report'> & Line;
+
 export interface Member {
   readonly locations: Locations;
   readonly asks: Asks;
   readonly listeners: Listeners;
   readonly datagrams: Datagrams;
+  readonly resolver: Pick<Resolver, 'pending'>;
   /** Datagrams that guests have sent to or received from other hosts so far, modulo 2³². */
   readonly traffic: () => number;
+  readonly transports: Transports;
   readonly service: ShimService;
-  /** Real addresses that are this member's alone. */
+  /** Real addresses that are this member's alone; empty: all that there are. */
   readonly addresses: readonly number[];
   /** Joined: what guests wait for is asked through this session from now on. */
-  attach(session: Pick<Session, 'ask' | 'ports'>): void;
+  attach(session: MemberSession): void;
   /** The same session has joined again: it tells what the seed may have missed; what was known may have changed unseen. */
   refresh(): void;
   /** No session for a while: guests' questions wait. */
@@ -49,22 +57,46 @@ export interface Member {
   close(): void;
 }
 
+export function tableSpec({ cluster, cidr, self, directory }: Welcome, flat: number | undefined): TableSpec {
+  return { cluster, cidr, self, directory, flat: flat ?? INNER_FACES, carried: flat === undefined };
+}
+
 export function createMember(options: MemberOptions): Member {
   const { runDir, welcome, flat } = options;
   const self = parseAddress(welcome.self.address)!;
-  const addresses = flat === undefined ? [] : [flatAddress(flat, self), flatAddress(flat + 1, self)];
-  let session: Pick<Session, 'ask' | 'ports'> | undefined;
+  const carried = flat === undefined;
+  const faces = flat ?? INNER_FACES;
+  const addresses = carried ? [] : [flatAddress(faces, self), flatAddress(faces + 1, self)];
+  let session: MemberSession | undefined;
 
   writeRemaps(runDir.path, welcome, welcome.host?.remappedFiles ?? {});
-  const locations = openLocations(
-    { cluster: welcome.cluster, cidr: welcome.cidr, self: welcome.self, directory: welcome.directory, flat },
-    runDir.mapTable,
-  );
+  const adopted = runDir.leftover?.ports();
+  const locations = openLocations(tableSpec(welcome, flat), runDir.mapTable, {
+    adopted,
+    onGone: (host, address) => transports.drop(host, address),
+  });
+  const transports = openTransports({
+    native: options.native,
+    faces: flatAddress(faces, 0),
+    locationAt: (address) => {
+      const host = locations.hostAt(address);
+      return host === undefined ? undefined : locations.findDatagrams(host, 0)?.location;
+    },
+    onDatagram: (address, datagram) => ghosts.deliver(address, datagram),
+    poolMost: poolMost(process.env),
+    wires: process.env.IMAGINARY_WIRES === '1',
+    onEvent: (event, detail) => {
+      options.log('info', event, detail);
+      session?.report(event, detail);
+    },
+  });
   const asks = createAsks();
   const listeners = createListeners({
+    adopted,
     settleTime: options.settleTime,
     onChange: (ports, settled, settledDatagrams) => {
       locations.setOwnPorts(ports);
+      transports.carrier.listeners(listenerRows(ports));
       session?.ports(publicPorts(ports), settled, settledDatagrams);
     },
     sockets: () => tcpSockets(options.native),
@@ -79,14 +111,23 @@ export function createMember(options: MemberOptions): Member {
       options.onListening?.(port);
     },
   });
+  const ghosts = createGhosts({
+    faces,
+    self,
+    ownPorts: () => listeners.ports,
+    send: (address, datagram) => transports.sendDatagram(address, datagram),
+    log: options.log,
+  });
   const datagrams = createDatagrams({
     native: options.native,
     locations,
     asks,
-    transports: [direct],
-    nowhere: (address) => (flat === undefined ? undefined : flatAddress(flat, address)),
+    route: (destination, address) =>
+      directRoute(destination) ?? (carried ? ghosts.open(address, destination.port) : undefined),
+    nowhere: (address) => flatAddress(faces, address),
     log: options.log,
   });
+  const resolver = createResolver({ identity: welcome, onOpen: locations.setResolverPorts, log: options.log });
   const service = openShimService({
     native: options.native,
     path: runDir.shimSocket,
@@ -94,14 +135,18 @@ export function createMember(options: MemberOptions): Member {
     asks,
     listeners,
     datagrams,
-    transports: [direct],
+    connect: transports.connect,
+    carrier: transports.carrier.native,
+    resolver,
     visitor: options.visitor,
-    ownReal: flat === undefined ? loopbackOf(undefined, self) : flatAddress(flat, self),
+    ownReal: flatAddress(faces, self),
     log: options.log,
   });
 
   const refresh = () => {
     locations.forget();
+    const seen = carried ? session?.observation : undefined;
+    if (session && seen) transports.joined(session, seen);
     session?.ports(publicPorts(listeners.ports), listeners.settled, listeners.settledDatagrams);
   };
 
@@ -110,7 +155,9 @@ export function createMember(options: MemberOptions): Member {
     asks,
     listeners,
     datagrams,
+    resolver,
     traffic: runDir.traffic,
+    transports,
     service,
     addresses,
     attach: (next) => {
@@ -123,14 +170,33 @@ export function createMember(options: MemberOptions): Member {
       session = undefined;
       asks.use(undefined);
       locations.forget();
+      transports.left();
     },
     close: () => {
       session = undefined;
       asks.close('this host is being stopped');
       datagrams.close();
+      resolver.close();
+      ghosts.close();
       service.close();
+      transports.close();
       listeners.close();
       runDir.remove();
     },
   };
+}
+
+/** What a session hears from other members, for the member that has it. */
+export function meeting(member: () => Member | undefined): Pick<SessionOptions, 'onTold' | 'onUntold' | 'onRelayed'> {
+  return {
+    onTold: (from, message) => member()?.transports.told(from, message),
+    onUntold: (_to, id, reason) => id !== undefined && member()?.transports.untold(id, reason),
+    onRelayed: (from, token, message) => member()?.transports.relayed(from, token, message),
+  };
+}
+
+/** What the carrier delivers to: streams, from other hosts. */
+function listenerRows(ports: readonly OwnPort[]): Uint32Array {
+  const open = ports.filter(({ scope, protocol }) => !protocol && (scope === 'any' || scope === 'host'));
+  return Uint32Array.from(open.flatMap(({ port, real, realPort }) => [port, real, realPort]));
 }

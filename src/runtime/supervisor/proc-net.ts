@@ -19,6 +19,8 @@ export interface TcpSocket {
   readonly inode: number;
   /** Bytes moved so far, both ways; absent where the kernel does not tell. */
   readonly bytes?: number;
+  /** SO_COOKIE; absent where only /proc tells. */
+  readonly cookie?: number;
 }
 
 export const ESTABLISHED = 1;
@@ -55,6 +57,7 @@ function fromRows(rows: Float64Array): TcpSocket[] {
       timer: rows[i++],
       inode: rows[i++],
       bytes: rows[i++],
+      cookie: rows[i++],
     });
   }
   return sockets;

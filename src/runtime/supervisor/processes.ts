@@ -24,10 +24,12 @@ export interface GuestProcesses {
 }
 
 export interface Marks {
-  /** Set by us for guests alone: an environment entry `NAME=VALUE`. */
-  readonly environment: string;
+  /** Set by us for guests alone: an environment entry `NAME=VALUE`. Absent: there is none. */
+  readonly environment?: string;
   /** A file that every guest under the shim maps, and that nobody else does. */
   readonly mapped: string;
+  /** What was started before this, in clock ticks after boot, has no mark of ours. Default: the supervisor's own start. */
+  readonly since?: number;
 }
 
 /** USER_HZ, which is 100 on both of Lambda's architectures. */
@@ -40,6 +42,7 @@ export function trackGuests(marks: Marks): GuestProcesses {
   /** Others that were looked at closely, so that it happens once. Their numbers are checked now and then only. */
   const strangers = new Map<number, number>();
   let calls = 0;
+  const since = marks.since ?? ownStart();
   /** Sessions of first processes; they stay known when those have ended before they were ever listed. */
   const roots = new Set<number>();
 
@@ -68,7 +71,7 @@ export function trackGuests(marks: Marks): GuestProcesses {
         for (const session of roots) sessions.add(session);
         for (const p of all.values()) {
           if (known(p)) continue;
-          const marked = () => strangers.get(p.pid) !== p.started && p.started >= ownStart() && hasMark(p.pid, marks);
+          const marked = () => strangers.get(p.pid) !== p.started && p.started >= since && hasMark(p.pid, marks);
           if (guests.has(p.parent) || sessions.has(p.session) || marked()) {
             guests.set(p.pid, p.started);
             grew = true;
@@ -119,7 +122,7 @@ function readProcess(pid: number): GuestProcess | undefined {
 function hasMark(pid: number, marks: Marks): boolean {
   try {
     const environment = readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0');
-    if (environment.includes(marks.environment)) return true;
+    if (marks.environment !== undefined && environment.includes(marks.environment)) return true;
     // Programs that set their title (nginx) overwrite that memory.
     return readFileSync(`/proc/${pid}/maps`, 'latin1').includes(` ${marks.mapped}\n`);
   } catch {

@@ -1,11 +1,19 @@
 /** Looks at what a command would run, before it runs: where the program is, and whether the shim can be preloaded into it. */
-import { accessSync, closeSync, constants, existsSync, openSync, readSync, statSync } from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 /** The program of a command cannot be started, or cannot be a guest. */
 export class ProgramError extends Error {
   constructor(
-    readonly code: 'not-found' | 'not-executable' | 'not-a-program' | 'no-interpreter' | 'static' | 'architecture',
+    readonly code:
+      | 'not-found'
+      | 'not-executable'
+      | 'not-a-program'
+      | 'no-interpreter'
+      | 'static'
+      | 'go'
+      | 'privileged'
+      | 'architecture',
     readonly file: string,
     reason: string,
   ) {
@@ -98,10 +106,16 @@ function envTarget(words: readonly string[]): string | undefined {
 
 const ELF = { class64: 2, littleEndian: 1, machine: { x64: 62, arm64: 183 } as Record<string, number> };
 const PT_INTERP = 3;
+const PT_NOTE = 4;
 
 function libcOfElf(file: string, head: Buffer): Libc {
+  if (head.length < 64) throw new ProgramError('not-a-program', file, 'is an ELF program that ends within its header');
   if (head[4] !== ELF.class64 || head[5] !== ELF.littleEndian) {
-    throw new ProgramError('architecture', file, 'is not a 64-bit little-endian program; guests have to be');
+    throw new ProgramError(
+      'architecture',
+      file,
+      'is a 32-bit or big-endian program, and the shim is built for 64 bits; use a 64-bit build',
+    );
   }
   const machine = head.readUInt16LE(18);
   if (machine !== ELF.machine[process.arch]) {
@@ -111,7 +125,17 @@ function libcOfElf(file: string, head: Buffer): Libc {
       `is built for another architecture than this host's (${process.arch})`,
     );
   }
-  const loader = interpreterOf(file, head);
+  const headers = programHeaders(file, head);
+  const loader = interpreterOf(file, headers);
+  if (isGo(file, head, headers)) {
+    const linked = loader === undefined ? 'statically linked' : 'dynamically linked';
+    throw new ProgramError(
+      'go',
+      file,
+      `is a Go program (${linked}): Go makes its system calls itself and not through the C library, where the shim stands ` +
+        'between a guest and its network, so it would run outside of its cluster; Go programs cannot be guests yet',
+    );
+  }
   if (loader === undefined) {
     throw new ProgramError(
       'static',
@@ -119,28 +143,85 @@ function libcOfElf(file: string, head: Buffer): Libc {
       'is statically linked, so the shim cannot be preloaded into it; use a dynamically linked build',
     );
   }
+  refusePrivileged(file);
   if (!existsSync(loader)) {
     throw new ProgramError('no-interpreter', file, `its dynamic loader '${loader}' does not exist on this host`);
   }
   return /(^|\/)ld-musl-/.test(loader) ? 'musl' : 'glibc';
 }
 
-/** The dynamic loader that an ELF program names (PT_INTERP). */
-function interpreterOf(file: string, head: Buffer): string | undefined {
-  const offset = Number(head.readBigUInt64LE(32));
-  const entry = head.readUInt16LE(54);
-  const count = head.readUInt16LE(56);
-  const table = readAt(file, offset, entry * count);
-  for (let at = 0; at + entry <= table.length; at += entry) {
-    if (table.readUInt32LE(at) !== PT_INTERP) continue;
-    const start = Number(table.readBigUInt64LE(at + 8));
-    const size = Number(table.readBigUInt64LE(at + 32));
-    return readAt(file, start, Math.min(size, 4096)).toString('utf8').split('\0', 1)[0];
-  }
-  return undefined;
+interface ProgramHeader {
+  readonly type: number;
+  readonly offset: number;
+  readonly size: number;
 }
 
-function readAt(file: string, offset: number, length: number): Buffer {
+/** No more of a file than this is read at once, whatever its headers say. */
+const MOST_BYTES = 256 * 1024;
+
+function programHeaders(file: string, head: Buffer): ProgramHeader[] {
+  const entry = head.readUInt16LE(54);
+  const table = readAt(file, head.readBigUInt64LE(32), entry * head.readUInt16LE(56));
+  const headers: ProgramHeader[] = [];
+  for (let at = 0; entry >= 56 && at + entry <= table.length; at += entry) {
+    const [offset, size] = [table.readBigUInt64LE(at + 8), table.readBigUInt64LE(at + 32)].map(Number);
+    headers.push({ type: table.readUInt32LE(at), offset, size });
+  }
+  return headers;
+}
+
+/** The dynamic loader that an ELF program names. */
+function interpreterOf(file: string, headers: readonly ProgramHeader[]): string | undefined {
+  const named = headers.find((header) => header.type === PT_INTERP);
+  return named && readAt(file, named.offset, named.size).toString('utf8').split('\0', 1)[0];
+}
+
+/** Go's linker leaves a note with its build id, unless it is told not to, and a section about the build. */
+function isGo(file: string, head: Buffer, headers: readonly ProgramHeader[]): boolean {
+  const notes = headers.filter((header) => header.type === PT_NOTE);
+  return (
+    notes.some(({ offset, size }) => hasGoNote(readAt(file, offset, size))) || hasSection(file, head, '.go.buildinfo')
+  );
+}
+
+function hasGoNote(notes: Buffer): boolean {
+  const whole = (size: number) => Math.ceil(size / 4) * 4;
+  for (let at = 0; at + 16 <= notes.length; ) {
+    const [nameSize, size] = [notes.readUInt32LE(at), notes.readUInt32LE(at + 4)];
+    if (nameSize === 4 && notes.toString('latin1', at + 12, at + 16) === 'Go\0\0') return true;
+    at += 12 + whole(nameSize) + whole(size);
+  }
+  return false;
+}
+
+function hasSection(file: string, head: Buffer, wanted: string): boolean {
+  const entry = head.readUInt16LE(58);
+  const table = readAt(file, head.readBigUInt64LE(40), entry * head.readUInt16LE(60));
+  const namesAt = entry * head.readUInt16LE(62);
+  if (entry < 64 || namesAt + entry > table.length) return false;
+  const [offset, size] = [table.readBigUInt64LE(namesAt + 24), table.readBigUInt64LE(namesAt + 32)];
+  return readAt(file, offset, Number(size)).includes(`\0${wanted}\0`);
+}
+
+const SET_USER_ID = 0o4000;
+const SET_GROUP_ID = 0o2000;
+
+/** The loader ignores what is to be preloaded where a program gets another user's rights. */
+function refusePrivileged(file: string): void {
+  const { mode, uid, gid } = statSync(file);
+  const asUser = (mode & SET_USER_ID) !== 0 && uid !== process.geteuid?.();
+  const asGroup = (mode & SET_GROUP_ID) !== 0 && gid !== process.getegid?.();
+  if ((!asUser && !asGroup) || /^NoNewPrivs:\s*1/m.test(readFileSync('/proc/self/status', 'utf8'))) return;
+  const bit = asUser ? `setuid, of user ${uid}` : `setgid, of group ${gid}`;
+  throw new ProgramError(
+    'privileged',
+    file,
+    `is ${bit}: it runs with rights that are not this user's, and nothing can be preloaded into it, so it would run outside ` +
+      'of its cluster; start it as that user, or use a copy without the bit',
+  );
+}
+
+function readAt(file: string, offset: number | bigint, length: number): Buffer {
   let fd: number;
   try {
     fd = openSync(file, 'r');
@@ -149,8 +230,10 @@ function readAt(file: string, offset: number, length: number): Buffer {
     throw new ProgramError('not-executable', file, `cannot be read (${(error as NodeJS.ErrnoException).code})`);
   }
   try {
-    const buffer = Buffer.alloc(length);
-    return buffer.subarray(0, readSync(fd, buffer, 0, length, offset));
+    const buffer = Buffer.alloc(Math.min(length, MOST_BYTES));
+    // Behind any file's end: what a damaged header says.
+    if (offset > Number.MAX_SAFE_INTEGER) return buffer.subarray(0, 0);
+    return buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, offset));
   } finally {
     closeSync(fd);
   }

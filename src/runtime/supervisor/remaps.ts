@@ -5,32 +5,46 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Welcome } from '../control/client';
-import { FILES_FILE, FILES_MAGIC } from '../protocol/shim';
+import { FILES_FILE, FILES_MAGIC, RESOLVER_ADDRESS } from '../protocol/shim';
 import { namesOf } from '../protocol/table';
 
 /** Of the run directory. */
 export const HOSTS_FILE = 'hosts';
 export const HOSTNAME_FILE = 'hostname';
+export const RESOLV_FILE = 'resolv.conf';
 
 export type Identity = Pick<Welcome, 'cluster' | 'self' | 'directory'>;
 
 /**
  * @param own the remaps of the host's manifest; one for a path of ours wins
- * @param machine the machine's own hosts file
+ * @param machine the folder of the machine's own `hosts` and `resolv.conf`
  */
 export function writeRemaps(
   runDir: string,
   identity: Identity,
   own: Readonly<Record<string, string>>,
-  machine = '/etc/hosts',
+  machine = '/etc',
 ): void {
   const hosts = join(runDir, HOSTS_FILE);
   const hostname = join(runDir, HOSTNAME_FILE);
-  writeFileSync(hosts, hostsText(identity, readOr(machine, '127.0.0.1 localhost\n')), { mode: 0o600 });
-  writeFileSync(hostname, `${identity.self.name}\n`, { mode: 0o600 });
-  const remaps = { '/etc/hosts': hosts, '/etc/hostname': hostname, '/proc/sys/kernel/hostname': hostname, ...own };
+  const resolv = join(runDir, RESOLV_FILE);
+  put(hosts, hostsText(identity, readOr(join(machine, 'hosts'), '127.0.0.1 localhost\n')));
+  put(resolv, resolvText(readOr(join(machine, 'resolv.conf'), '')));
+  put(hostname, `${identity.self.name}\n`);
+  const remaps = {
+    '/etc/hosts': hosts,
+    '/etc/hostname': hostname,
+    '/proc/sys/kernel/hostname': hostname,
+    '/etc/resolv.conf': resolv,
+    ...own,
+  };
   const texts = [FILES_MAGIC, ...Object.entries(remaps).flat()];
-  writeFileSync(join(runDir, FILES_FILE), texts.map((text) => `${text}\0`).join(''), { mode: 0o600 });
+  put(join(runDir, FILES_FILE), texts.map((text) => `${text}\0`).join(''));
+}
+
+/** Guests that are adopted may be reading: a file that says the same already is left alone. */
+function put(path: string, text: string): void {
+  if (readOr(path, '') !== text) writeFileSync(path, text, { mode: 0o600 });
 }
 
 /** Every host of the cluster, then the machine's own entries: readers take the first that fits. */
@@ -40,6 +54,12 @@ export function hostsText(identity: Identity, machine: string): string {
   const entries = known ? directory : [...directory, { ...self, aliases: [] }];
   const lines = entries.map((entry) => `${entry.address}\t${[...new Set(namesOf(entry, cluster))].join(' ')}\n`);
   return `# The imaginary cluster ${cluster}\n${lines.join('')}# This machine\n${machine}`;
+}
+
+/** What the machine's file says of names, with our resolver in place of its nameservers, which it asks in its turn. */
+export function resolvText(machine: string): string {
+  const others = machine.split('\n').filter((line) => line !== '' && !/^\s*nameserver\b/.test(line));
+  return [`nameserver ${RESOLVER_ADDRESS}`, ...others].map((line) => `${line}\n`).join('');
 }
 
 /** Where a path is, by the remaps of a host's manifest. */

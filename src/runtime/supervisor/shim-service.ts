@@ -1,14 +1,23 @@
 /** Answers the shims of this host's guests. */
-import type { NativeAddon, ShimSocket } from '../../native';
+import { parseAddress } from '../../manifest/address';
+import type { NativeAddon, NativeCarrier, ShimSocket } from '../../native';
 import { AskError } from '../control/client';
 import { ERRNO } from '../protocol/errno';
-import { BadRequestError, decodeRequest, encodeReply, type ShimReply, type ShimRequest } from '../protocol/shim';
-import { openRoute, type Route, type Transport } from '../transport/transport';
+import {
+  BadRequestError,
+  decodeRequest,
+  encodeReply,
+  RESOLVER_ADDRESS,
+  type ShimReply,
+  type ShimRequest,
+} from '../protocol/shim';
+import type { Carried, Destination, GuestConnect } from '../transport/transport';
 import type { Asks } from './asks';
 import type { Datagrams } from './datagrams';
 import type { Listeners } from './listeners';
 import type { Locations } from './locations';
 import type { Log } from './log';
+import type { Resolver } from './resolver';
 
 export interface ShimServiceOptions {
   readonly native: Pick<NativeAddon, 'openShimSocket' | 'reply' | 'closeDescriptor'>;
@@ -18,7 +27,11 @@ export interface ShimServiceOptions {
   readonly asks: Asks;
   readonly listeners: Listeners;
   readonly datagrams: Pick<Datagrams, 'send'>;
-  readonly transports: readonly Transport[];
+  /** Connects a guest to another host. */
+  readonly connect: (guest: GuestConnect) => Promise<Carried>;
+  /** Answers what it can before this service sees it. */
+  readonly carrier?: NativeCarrier;
+  readonly resolver: Pick<Resolver, 'open'>;
   /** This is not the host whose address it has: what is not served here is asked for. */
   readonly visitor: boolean;
   /** Stands for an address that is not bound to any: where this host reaches itself. */
@@ -33,7 +46,18 @@ export interface ShimService {
 /** How often the callers that wait are looked after: a process that has died waits no longer. */
 const SWEEP = 1_000;
 
+const RESOLVER = parseAddress(RESOLVER_ADDRESS)!;
+/**
+ * A host that runs and cannot be reached is tried again for so long (milliseconds), as natively a SYN is sent again: its NAT or
+ * the network may have lost what was agreed on, which takes its supervisor a while to find out.
+ */
+const PATIENCE = 25_000;
+const PAUSE = 500;
+
 type Connect = Extract<ShimRequest, { op: 'connect' }>;
+/** What becomes of a request: a reply, none, or one that somebody else has sent or will send. */
+type Outcome = ShimReply | 'none' | 'elsewhere';
+const ECONNABORTED = 103;
 const refused: ShimReply = { status: ERRNO.ECONNREFUSED };
 
 export function openShimService(options: ShimServiceOptions): ShimService {
@@ -47,33 +71,52 @@ export function openShimService(options: ShimServiceOptions): ShimService {
     sweeper = waiting.size > 0 ? setTimeout(sweep, SWEEP) : undefined;
   };
 
-  const route = (found: Route | undefined): ShimReply =>
-    found
-      ? { status: 0, real: found.real, realPort: found.realPort, epoch: found.epoch }
-      : { status: ERRNO.EHOSTUNREACH };
+  /** Where it is, as far as is known here or to the seed, which brings it up if need be. @throws AskError */
+  const whereIs = async (host: string, port: number, signal: AbortSignal): Promise<Destination> => {
+    const known = locations.find(host, port);
+    if (known) return known;
+    const { location, realPort } = await asks.ask(host, port, { staleEpoch: locations.distrusted(host), signal });
+    locations.apply(location);
+    return { location, port, realPort };
+  };
 
-  const connect = async ({ address, port, pid, epoch }: Connect): Promise<ShimReply> => {
+  const connectTo = async (
+    host: string,
+    guest: Omit<GuestConnect, keyof Destination>,
+    port: number,
+  ): Promise<Outcome> => {
+    const until = performance.now() + PATIENCE;
+    for (;;) {
+      const destination = await whereIs(host, port, guest.signal);
+      const carried = await options.connect({ ...guest, ...destination });
+      if (carried.by === 'direct') return { status: 0, ...carried };
+      if (carried.by !== 'none') return 'elsewhere';
+      log('warn', `${host}:${port} cannot be connected to: ${carried.reason}`);
+      if (guest.signal.aborted || performance.now() > until) return { status: ERRNO.EHOSTUNREACH };
+      // It may be somewhere else meanwhile.
+      locations.distrust(host, destination.location.epoch);
+      await pause(guest.signal);
+    }
+  };
+
+  const connect = async (request: Connect, replyTo: number): Promise<Outcome> => {
+    const { address, port, pid, epoch, sourcePort } = request;
     if (address === locations.self) {
       const own = listeners.find(port);
       if (own) return { status: 0, real: own.real, realPort: own.realPort, epoch: 0 };
       if (!options.visitor) return refused;
     }
+    if (address === RESOLVER) return (await options.resolver.open()) ? { status: 0 } : refused;
     const host = locations.hostAt(address);
     // An address of the cluster's network that is nobody's.
     if (host === undefined) return { status: ERRNO.EHOSTUNREACH };
     if (epoch !== 0) locations.distrust(host, epoch);
-    const known = locations.find(host, port);
-    if (known) return route(openRoute(options.transports, known));
     const caller = new AbortController();
     waiting.set(caller, pid);
     sweeper ??= setTimeout(sweep, SWEEP);
+    const guest = { address, sourcePort, replyTo, signal: caller.signal };
     try {
-      const { location, realPort } = await asks.ask(host, port, {
-        staleEpoch: locations.distrusted(host),
-        signal: caller.signal,
-      });
-      locations.apply(location);
-      return route(openRoute(options.transports, { location, port, realPort }));
+      return await connectTo(host, guest, port);
     } catch (error) {
       if (!(error instanceof AskError)) throw error;
       log('info', `${host}:${port} cannot be connected to: ${error.message}`, { errno: error.errno });
@@ -83,11 +126,12 @@ export function openShimService(options: ShimServiceOptions): ShimService {
     }
   };
 
-  /** Undefined: nobody waits for a reply. */
-  const handle = (request: ShimRequest): ShimReply | Promise<ShimReply> | undefined => {
+  const handle = (request: ShimRequest, replyTo: number): Outcome | Promise<Outcome> => {
     switch (request.op) {
       case 'connect':
-        return connect(request);
+        return connect(request, replyTo);
+      case 'accept':
+        return { status: ECONNABORTED };
       case 'listen': {
         const { port, realPort, scope, protocol } = request;
         listeners.add({ port, real: request.real || options.ownReal, realPort, scope, ...(protocol && { protocol }) });
@@ -96,41 +140,44 @@ export function openShimService(options: ShimServiceOptions): ShimService {
       case 'stale': {
         const host = locations.hostAt(request.address);
         if (host !== undefined) locations.distrust(host, request.epoch);
-        return undefined;
+        return 'none';
       }
       case 'datagram':
-        return undefined;
+        return 'none';
       case 'log':
         log('warn', request.text, { from: 'shim', pid: request.pid });
-        return undefined;
+        return 'none';
     }
   };
 
-  const socket: ShimSocket = native.openShimSocket(options.path, (message, [replyTo, ...others]) => {
+  const onMessage = (message: Buffer, [replyTo, ...others]: readonly number[]) => {
     for (const fd of others) native.closeDescriptor(fd);
-    const answer = (reply: ShimReply | undefined) => {
-      if (replyTo === undefined) return;
-      if (reply) native.reply(replyTo, encodeReply(reply), []);
-      else native.closeDescriptor(replyTo);
+    const answer = (outcome: Outcome) => {
+      if (replyTo === undefined || outcome === 'elsewhere') return;
+      if (outcome === 'none') native.closeDescriptor(replyTo);
+      else native.reply(replyTo, encodeReply(outcome), []);
     };
     try {
       const request = decodeRequest(message);
       // What came along is the guest's own socket.
       if (request.op === 'datagram' && replyTo !== undefined) return options.datagrams.send(request, replyTo);
-      const reply = handle(request);
-      if (reply instanceof Promise) {
-        reply.then(answer, (error: Error) => {
+      // Nobody can be connected who does not say where to answer.
+      if (request.op === 'connect' && replyTo === undefined) return;
+      const outcome = handle(request, replyTo ?? -1);
+      if (outcome instanceof Promise) {
+        outcome.then(answer, (error: Error) => {
           log('error', `a connect of a guest failed here: ${error.stack}`);
-          answer(undefined);
+          answer('none');
         });
-      } else answer(reply);
+      } else answer(outcome);
     } catch (error) {
-      answer(undefined);
+      answer('none');
       if (!(error instanceof BadRequestError)) throw error;
       if (!complained) log('warn', error.message);
       complained = true;
     }
-  });
+  };
+  const socket: ShimSocket = native.openShimSocket(options.path, onMessage, options.carrier);
 
   return {
     close: () => {
@@ -139,6 +186,20 @@ export function openShimService(options: ShimServiceOptions): ShimService {
       for (const caller of waiting.keys()) caller.abort();
     },
   };
+}
+
+/** Ends early when the signal is aborted. */
+function pause(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, PAUSE);
+    if (signal.aborted) done();
+    else signal.addEventListener('abort', done, { once: true });
+  });
 }
 
 /** A pid of 0 is a sender that does not say who it is. */

@@ -8,21 +8,22 @@
  *                                ▼
  *                 exited, released or fenced: empty again
  */
-import { createSecureContext } from 'node:tls';
 import type { NativeAddon } from '../../native';
 import { loadNative } from '../../native/load';
 
 import { ControlError, openSession, type Session, type Welcome } from '../control/client';
-import { pskOptions } from '../control/tls-options';
+import { pskContext } from '../control/tls-options';
 import type { Invocation, InvocationResult } from '../protocol/invocation';
 import { hostIdentity } from '../protocol/psk';
+import type { Leftover } from './adoption';
 import { findShim } from './environment';
-import type { GuestExit } from './guest';
+import { adoptGuest, type GuestExit } from './guest';
 import { type Verdict, watchIdleness } from './idleness';
 import { type Life, startLife } from './life';
 import { publicPorts } from './listeners';
 import { createLog, type Log, type Write } from './log';
 import { createMailbox, type Mailbox } from './mailbox';
+import { meeting, tableSpec } from './member';
 import { inspectCommand } from './program';
 import { openRunDir, type RunDir } from './run-dir';
 
@@ -142,27 +143,37 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
     const { host, epoch, seed, secret } = invocation;
     const attempt = new AbortController();
     let life = found;
+    let files: Prepared | undefined;
+    const ports = () => {
+      const left = files?.runDir.leftover;
+      return life?.member.listeners.ports ?? (left && isOf(left, invocation) ? left.ports() : []);
+    };
     let session: (Session & { readonly welcome: Welcome }) | undefined;
     schedule(Math.min(JOIN_LIMIT, remaining / 2), () => !session && attempt.abort(), signal);
     const opening = openSession({
       seed,
       secret,
       identity: hostIdentity(host, epoch),
-      join: () => ({ host, epoch, flat: settings.flat, ports: publicPorts(life?.member.listeners.ports ?? []) }),
+      join: () => ({ host, epoch, flat: settings.flat, ports: publicPorts(ports()) }),
       onWelcome: (welcome) => {
         log('info', life ? 'rejoined the cluster' : 'joined the cluster', { cluster: welcome.cluster, epoch });
         if (session) life?.member.refresh();
       },
       onLocation: (location) => void life?.member.locations.apply(location),
+      ...meeting(() => life?.member),
+      ownPort: settings.flat === undefined,
       onDisconnect: () => life?.member.locations.forget(),
       onStop: (reason, fenced) => mailbox.put({ is: 'stopped', reason, fenced }),
       signal: attempt.signal,
       log,
     });
-    let files: Prepared | undefined;
     try {
       // While the first packets are under way: what does not depend on the answer.
       files = found ? undefined : takePrepared();
+      const newer = files?.runDir.leftover?.record;
+      if (newer?.host === host && newer.epoch > epoch) {
+        throw new ControlError('fenced', `guests of epoch ${newer.epoch} of '${host}' run in ${settings.runDir}`, seed);
+      }
       session = await opening;
       const { welcome } = session;
       if (life) life.member.attach(session);
@@ -170,17 +181,50 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
         const { host: entry } = welcome;
         if (!entry?.command) throw new SupervisorError('wrong-host', `to the seed '${host}' is not a function host`);
         const seedPort = Number(seed.slice(seed.lastIndexOf(':') + 1));
+        files = await withoutStrangers(files!, invocation, welcome, log);
         life = startLife({ ...settings, ...files!, entry, welcome, seedPort, log }, session);
       }
       return { session, life };
     } catch (error) {
       attempt.abort();
       opening.catch(() => undefined);
-      files?.runDir.remove();
+      const fenced = error instanceof ControlError && error.code === 'fenced';
+      const { leftover } = files?.runDir ?? {};
+      if (fenced && leftover && isOf(leftover, invocation)) await endLeftover(files!.runDir, log);
+      files?.runDir.leave();
       if (!(error instanceof ControlError)) throw error;
-      if (error.code === 'fenced') return { refused: error.message };
+      if (fenced) return { refused: error.message };
       throw new SupervisorError('not-joined', `'${host}' could not join the cluster: ${error.message}`);
     }
+  };
+
+  /** Guests that a supervisor which died has left, and that cannot go on as this host's, are ended. */
+  const withoutStrangers = async (
+    files: Prepared,
+    invocation: Invocation,
+    welcome: Welcome,
+    log: Log,
+  ): Promise<Prepared> => {
+    const { leftover } = files.runDir;
+    if (!leftover || (isOf(leftover, invocation) && leftover.fits(tableSpec(welcome, settings.flat)))) return files;
+    await endLeftover(files.runDir, log);
+    return prepareFiles();
+  };
+  const endLeftover = async (runDir: RunDir, log: Log): Promise<void> => {
+    const { leftover } = runDir;
+    if (!leftover) return;
+    const guest = adoptGuest(leftover, { host: { name: leftover.record?.host ?? '' }, write: settings.write });
+    log(
+      'warn',
+      'guests of a supervisor that died are ended: they are not of this host and epoch, or the cluster has changed',
+      {
+        pid: guest.pid,
+        host: leftover.record?.host,
+        epoch: leftover.record?.epoch,
+      },
+    );
+    await guest.stop(GRACE);
+    runDir.remove();
   };
 
   /** A host whose guest ended after its invocation had returned is of no use any more. */
@@ -312,8 +356,13 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
 
   const release = async (invocation: Invocation): Promise<InvocationResult> => {
     const { host, epoch } = invocation;
-    if (state.is !== 'dormant') return { host, epoch, outcome: 'released' };
     const log = createLog(host, settings.write);
+    if (state.is !== 'dormant') {
+      const { runDir } = takePrepared();
+      if (runDir.leftover && isOf(runDir.leftover, invocation)) await endLeftover(runDir, log);
+      runDir.leave();
+      return { host, epoch, outcome: 'released' };
+    }
     return endAs('released', 'released by the seed', state.life, undefined, log, invocation, GRACE);
   };
 
@@ -322,7 +371,7 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
       if (prepared || state.is !== 'empty') return;
       try {
         prepared = prepareFiles();
-        createSecureContext(pskOptions());
+        pskContext();
         findShim(inspectCommand([process.execPath]).libc, settings.shimDir);
       } catch {
         // the invocation will say it
@@ -356,6 +405,11 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
     },
     kill: () => current?.guest?.kill(),
   };
+}
+
+/** Whether guests that were left are of the host that is invoked, of this incarnation or an earlier one. */
+function isOf({ record }: Leftover, { host, epoch }: Invocation): boolean {
+  return record?.host === host && record.epoch <= epoch;
 }
 
 /** Calls `act` after that time, unless the signal is aborted first. */

@@ -1,7 +1,6 @@
 /**
- * How one guest connection is carried. A transport turns "this port of this host, which runs here" into something that a
- * guest's shim can use; the supervisor's shim service is its only caller. `direct.ts` is the first; punched, pooled and
- * relayed ones come beside it. Order of preference is the order of the list given to `openRoute`.
+ * How one guest connection is carried. A transport turns "this port of this host, which runs here" into a connection of the
+ * guest's; the supervisor's shim service asks for one through `connectBy`. Order of preference is the order of the list.
  */
 import type { Location } from '../protocol/location';
 
@@ -14,27 +13,40 @@ export interface Destination {
   readonly realPort: number;
 }
 
-/** What the shim gets: where to connect its own socket to. */
-export interface Route {
-  readonly transport: 'direct';
-  /** Real IPv4 address, as an unsigned integer. */
-  readonly real: number;
-  readonly realPort: number;
-  /** Incarnation of the destination that this route leads to. */
-  readonly epoch: number;
+/** A guest that waits to be connected. */
+export interface GuestConnect extends Destination {
+  /** Virtual address of the destination. */
+  readonly address: number;
+  /** The port that it has bound; 0: none. */
+  readonly sourcePort: number;
+  /** Where its shim waits for the answer. A transport that gives it a connection closes it; nobody else does then. */
+  readonly replyTo: number;
+  /** Aborted: it waits no longer. */
+  readonly signal: AbortSignal;
 }
+
+export type Carried =
+  /** Where the shim is to connect the guest's own socket to: a real IPv4 address, as an unsigned integer. */
+  | { readonly by: 'direct'; readonly real: number; readonly realPort: number; readonly epoch: number }
+  /** Its shim has been given a connection. */
+  | { readonly by: 'punched' | 'relayed' }
+  /** This transport cannot carry it. */
+  | { readonly by: 'none'; readonly reason: string };
 
 export interface Transport {
-  readonly name: Route['transport'];
-  /** A route, or undefined when this transport cannot reach that destination. */
-  open(destination: Destination): Route | undefined;
+  readonly name: 'direct' | 'punched' | 'relayed';
+  /** @param reason why no transport before this one could carry it; empty when there was none */
+  connect(guest: GuestConnect, reason: string): Carried | Promise<Carried>;
 }
 
-/** The first route that one of the transports has. */
-export function openRoute(transports: readonly Transport[], destination: Destination): Route | undefined {
+/** By the first of the transports that can. */
+export async function connectBy(transports: readonly Transport[], guest: GuestConnect): Promise<Carried> {
+  const reasons: string[] = [];
   for (const transport of transports) {
-    const route = transport.open(destination);
-    if (route) return route;
+    const carried = await transport.connect(guest, reasons.join('; '));
+    if (carried.by !== 'none') return carried;
+    if (guest.signal.aborted) return { by: 'none', reason: 'given up by the caller' };
+    reasons.push(`${transport.name}: ${carried.reason}`);
   }
-  return undefined;
+  return { by: 'none', reason: reasons.join('; ') };
 }

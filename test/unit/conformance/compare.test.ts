@@ -19,6 +19,9 @@ test('a known difference is one with both outcomes as they are known', () => {
   expect(isKnown(difference, known)).toBe(known[0]);
   expect(isKnown({ ...difference, shim: ended('fail') }, known)).toBeUndefined();
   expect(isKnown({ ...difference, test: 'c' }, known)).toBeUndefined();
+  const many = [{ ...known[0], test: /^[bc]$/ }];
+  expect(isKnown(difference, many)).toBe(many[0]);
+  expect(isKnown({ ...difference, test: 'bc' }, many)).toBeUndefined();
 });
 
 test('a test that started and did not end took its process with it', () => {

@@ -1,7 +1,8 @@
-import { connect, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { type TLSSocket, connect as tlsConnect } from 'node:tls';
 import type { Channel, ChannelEnd } from '../../../src/runtime/control/channel';
 import { type Control, ControlError, openControl } from '../../../src/runtime/control/client';
+import { MAX_HANDSHAKES } from '../../../src/runtime/control/handshakes';
 import { type ControlServer, listenControl } from '../../../src/runtime/control/server';
 import { pskOptions } from '../../../src/runtime/control/tls-options';
 import { type AnyFrame, encodeFrame } from '../../../src/runtime/protocol/frame-codec';
@@ -26,7 +27,9 @@ let rejected: string[];
 let onFrame: (frame: AnyFrame, from: Accepted) => void;
 const opened: Array<{ destroy(): void }> = [];
 
-async function listen(options: { heartbeat?: number; maxQueued?: number; handshakeTimeout?: number } = {}) {
+async function listen(
+  options: { heartbeat?: number; maxQueued?: number; maxRate?: number; handshakeTimeout?: number } = {},
+) {
   accepted = [];
   rejected = [];
   onFrame = () => undefined;
@@ -92,6 +95,8 @@ function rawTls(): TLSSocket {
   const psk = deriveSecret(KEY, 'test', 'client');
   const socket = tlsConnect({
     ...pskOptions(),
+    // It would take a session ticket.
+    secureOptions: 0,
     host,
     port: Number(port),
     pskCallback: () => ({ psk, identity: 'client' }),
@@ -133,6 +138,7 @@ test('the connection is encrypted, authenticated and forward secret', async () =
   await new Promise((resolve) => socket.once('secureConnect', resolve));
   expect(socket.getCipher().standardName).toBe('TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256');
   expect(socket.getProtocol()).toBe('TLSv1.2');
+  expect(socket.getTLSTicket()).toBeUndefined();
 });
 
 test.each([
@@ -210,15 +216,18 @@ test('garbage after the handshake costs the sender its connection', async () => 
   await expectServing();
 });
 
-test('an oversized frame is refused by its length, before its bytes', async () => {
+test.each([
+  ['4 GiB', [0xff, 0xff, 0xff, 0xff], 4_294_967_295],
+  ['one byte too many', [0, 0x10, 0, 1], 1_048_577],
+])('an oversized frame (%s) is refused by its length, before its bytes', async (_what, header, length) => {
   await listen();
   const socket = rawTls();
   const closed = new Promise((resolve) => socket.once('close', resolve));
-  socket.write(Buffer.from([0, 0x80, 0, 1]));
+  socket.write(Buffer.from(header));
   await closed;
   expect((await accepted[0].ended).error).toEqual({
     code: 'bad-frame',
-    message: 'a frame of 8388609 bytes; allowed: 8388608',
+    message: `a frame of ${length} bytes; allowed: 1048576`,
   });
 });
 
@@ -271,6 +280,93 @@ test('heartbeats keep a quiet connection open', async () => {
   socket.write(encodeFrame({ type: 'stay' }));
   await new Promise<void>((resolve) => (onFrame = () => resolve()));
 });
+
+test('a handshake that comes byte by byte ends when its time is up, however busy it looks', async () => {
+  await listen({ handshakeTimeout: 300 });
+  const socket = await plain();
+  // The header of a long record, then a byte every now and then: never silent for long, and never done.
+  socket.write(Buffer.from([22, 3, 1, 16, 0]));
+  const drip = setInterval(() => socket.write(Buffer.from([1])), 20);
+  await new Promise((resolve) => socket.once('close', resolve));
+  clearInterval(drip);
+  expect(rejected).toEqual(['127.0.0.1 no handshake: ERR_TLS_HANDSHAKE_TIMEOUT']);
+  await expectServing();
+});
+
+test('what a peer said cannot be said again by another: a recorded connection is of no use', async () => {
+  await listen();
+  const recorded: Buffer[] = [];
+  const [host, port] = server.address.split(':');
+  const proxy = createServer((from) => {
+    const to = connect(Number(port), host);
+    from.on('data', (bytes) => {
+      recorded.push(bytes);
+      to.write(bytes);
+    });
+    to.on('data', (bytes) => from.write(bytes)).on('close', () => from.destroy());
+    from.on('close', () => to.destroy()).on('error', () => undefined);
+    to.on('error', () => undefined);
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  const through = await openControl({
+    seed: `127.0.0.1:${(proxy.address() as { port: number }).port}`,
+    identity: 'client',
+    secret: deriveSecret(KEY, 'test', 'client'),
+    onFrame: () => undefined,
+  });
+  const said = new Promise<void>((resolve) => (onFrame = () => resolve()));
+  through.send({ type: 'stay' });
+  await said;
+  await through.end();
+  proxy.close();
+  expect(accepted).toHaveLength(1);
+
+  const replay = await plain();
+  const closed = new Promise((resolve) => replay.once('close', resolve));
+  // As the peer did: its part of the handshake first, the rest when the server has answered.
+  replay.write(recorded[0]);
+  await new Promise((resolve) => replay.once('data', resolve));
+  for (const bytes of recorded.slice(1)) replay.write(bytes);
+  await closed;
+  expect(accepted).toHaveLength(1);
+  expect(rejected).toEqual([expect.stringMatching(/^127.0.0.1 no handshake as 'client': ERR_SSL/)]);
+});
+
+test('2,000 connections that never finish their handshake: who knows the key gets in all the while', async () => {
+  await listen({ handshakeTimeout: 60_000 });
+  let closed = 0;
+  for (let i = 0; i < 20; i++) {
+    const some = await Promise.all(Array.from({ length: 100 }, () => plain()));
+    for (const [j, socket] of some.entries()) {
+      socket.once('close', () => (closed += 1));
+      // Some are silent, some stop in the middle of a record.
+      if (j % 2) socket.write(Buffer.from([22, 3, 1, 16, 0, 1]));
+    }
+    await expectServing();
+  }
+  // The table is bounded: the oldest have made room.
+  while (closed < 2_000 - MAX_HANDSHAKES / 2) await new Promise((resolve) => setImmediate(resolve));
+  await expectServing();
+  expect(closed).toBeLessThanOrEqual(2_000 - MAX_HANDSHAKES / 2 + 1);
+}, 30_000);
+
+test('a peer that sends too much is read at the pace that is allowed, and nobody else waits for it', async () => {
+  await listen({ maxRate: 1_000 });
+  const flood = await open();
+  const other = await open('operator');
+  const frames = 3_000;
+  const done = new Promise<void>((resolve) => {
+    onFrame = (_frame, { frames: got }) => got.length === frames && resolve();
+  });
+  for (let id = 0; id < frames; id++) flood.control.send({ type: 'cancel', id });
+  other.control.send({ type: 'status', id: 1 });
+  const [flooding, quiet] = accepted;
+  while (quiet.frames.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  expect(flooding.frames.length).toBeLessThan(frames);
+  // Nothing is lost of it.
+  await done;
+  expect(flooding.channel.open).toBe(true);
+}, 20_000);
 
 test('closing the server closes every connection, also those in their handshake', async () => {
   await listen();

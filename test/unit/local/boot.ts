@@ -43,7 +43,7 @@ export async function bootFunctions(
 ): Promise<Booted> {
   const stateDir = mkdtempSync(join(tmpdir(), 'imaginary-unit-'));
   const application = { source: 'test', manifest: emptyManifest(), functions };
-  const platform = await startPlatform({ application, stateDir, ...options });
+  const platform = await startPlatform({ application, stateDir, network: 'flat', ...options });
   const lambda = client(platform.info.lambda);
   const invoke = (event: object, input: Partial<InvokeCommandInput> = {}) =>
     lambda.send(new InvokeCommand({ FunctionName: 'plain', Payload: JSON.stringify(event), ...input }));
@@ -72,6 +72,12 @@ export async function bootFunctions(
       rmSync(stateDir, { recursive: true, force: true });
     },
   };
+}
+
+/** Network `flat`: the platform's number. */
+export function flatNumber({ info }: Pick<Platform, 'info'>): number {
+  if (info.network.kind !== 'flat') throw new Error(`the network is ${info.network.kind}`);
+  return info.network.number;
 }
 
 export function client({ url, region, accessKeyId, secretAccessKey }: Platform['info']['lambda']): LambdaClient {

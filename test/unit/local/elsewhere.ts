@@ -2,8 +2,10 @@
 import { startPlatform } from '../../../src/local';
 import { emptyManifest, plain } from './boot';
 
-const [stateDir, sandbox] = process.argv.slice(2);
+const [stateDir, sandbox, network] = process.argv.slice(2);
 const application = { source: 'test', manifest: emptyManifest(), functions: [plain()] };
-void startPlatform({ application, stateDir, sandbox: sandbox as 'auto' | 'none' }).then(({ info }) => {
+void startPlatform({
+  ...{ application, stateDir, sandbox: sandbox as 'auto' | 'none', network: network as 'auto' | 'flat' },
+}).then(({ info }) => {
   process.stdout.write(`${JSON.stringify(info)}\n`);
 });

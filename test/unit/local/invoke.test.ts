@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { InvokeCommand } from '@aws-sdk/client-lambda';
-import { type Booted, bootFunctions, client, eventually, plain } from './boot';
+import { type Booted, bootFunctions, client, eventually, flatNumber, plain } from './boot';
 
 let booted: Booted;
 beforeAll(async () => {
@@ -57,7 +57,7 @@ test('the environment of a function, and nothing of ours', async () => {
     AWS_LAMBDA_FUNCTION_VERSION: '$LATEST',
     AWS_REGION: 'us-east-1',
     _HANDLER: 'plain.handler',
-    IMAGINARY_FLAT: String(booted.platform.info.flat),
+    IMAGINARY_FLAT: String(flatNumber(booted.platform)),
   });
   expect(environment).not.toHaveProperty('OF_THE_PLATFORM');
   expect(environment).not.toHaveProperty('TMPDIR');

@@ -5,6 +5,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -14,11 +15,18 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { InvokeCommand } from '@aws-sdk/client-lambda';
-import { cleanLeftovers, isPlatformRunning, type PlatformInfo, readPlatform, startPlatform } from '../../../src/local';
+import {
+  cleanLeftovers,
+  faultsOf,
+  isPlatformRunning,
+  type PlatformInfo,
+  readPlatform,
+  startPlatform,
+} from '../../../src/local';
 import { cgroupPrefix } from '../../../src/local/cgroup';
 import { launcherFile } from '../../../src/local/paths';
-import { type Booted, bootFunctions, client, emptyManifest, eventually, FUNCTIONS, plain } from './boot';
-import { mentioning, processesOf } from './processes';
+import { type Booted, bootFunctions, client, emptyManifest, eventually, FUNCTIONS, flatNumber, plain } from './boot';
+import { holdersOf, mentioning, processesOf } from './processes';
 
 jest.setTimeout(30_000);
 const NOBODY = 65_534;
@@ -39,8 +47,8 @@ const failing = (what: Promise<unknown>) =>
 test('platform.json tells everything that others need, to nobody else', async () => {
   expect(readPlatform(booted.stateDir)).toEqual(booted.platform.info);
   expect(isPlatformRunning(booted.platform.info)).toBe(true);
-  const { keyFile, manifestFile, seed, flat } = booted.platform.info;
-  expect(seed).toBe(`127.${flat}.0.1:9410`);
+  const { keyFile, manifestFile, seed } = booted.platform.info;
+  expect(seed).toBe(`127.${flatNumber(booted.platform)}.0.1:9410`);
   expect(readFileSync(keyFile, 'utf8')).toMatch(/^[\w-]{43}\n$/);
   expect(JSON.parse(readFileSync(manifestFile, 'utf8')).cluster.name).toBe('unit');
   for (const file of [keyFile, join(booted.stateDir, 'platform.json')]) expect(statSync(file).mode & 0o777).toBe(0o600);
@@ -62,7 +70,7 @@ test('a second one in the same state directory is refused, and harms nothing', a
 test('two clusters with the same port get different addresses', async () => {
   const other = await bootFunctions([plain()]);
   try {
-    expect(other.platform.info.flat).not.toBe(booted.platform.info.flat);
+    expect(flatNumber(other.platform)).not.toBe(flatNumber(booted.platform));
     expect(await other.call({ do: 'echo', value: 2 })).toMatchObject({ value: 2 });
   } finally {
     await other.dispose();
@@ -76,7 +84,7 @@ test('a port that something else has: one error that names it and says what to d
   );
   const stateDir = mkdtempSync(join(tmpdir(), 'imaginary-unit-'));
   try {
-    const error = await failing(startPlatform({ application: application(), stateDir, port }));
+    const error = await failing(startPlatform({ application: application(), stateDir, port, network: 'flat' }));
     expect(error).toMatchObject({ code: 'port-in-use', message: expect.stringContaining(`port ${port}`) });
     expect((error as any).next).toContain('--port');
   } finally {
@@ -85,11 +93,42 @@ test('a port that something else has: one error that names it and says what to d
   }
 });
 
+test('network nat: a function finds what Lambda shows it', async () => {
+  const on = await bootFunctions([plain()], { network: 'auto' });
+  try {
+    const { network, isolation } = on.platform.info;
+    if (network.kind !== 'nat') return void process.stderr.write(`not run: ${isolation.missing.join('; ')}\n`);
+    const environment = await on.call({ do: 'environment' });
+    expect(environment).toMatchObject({ AWS_LAMBDA_RUNTIME_API: '127.0.0.1:9001' });
+    expect(environment).not.toHaveProperty('IMAGINARY_FLAT');
+    const bind = 'import socket; socket.socket().bind(("0.0.0.0", 1023))';
+    expect(await on.error({ do: 'run', command: ['/usr/bin/python3', '-c', bind] })).toMatchObject({
+      errorMessage: expect.stringContaining('Permission denied'),
+    });
+    expect(isolation.missing.filter((line) => line.startsWith('ports'))).toEqual([]);
+  } finally {
+    await on.dispose();
+  }
+});
+
 test('the seed is restarted when it dies', async () => {
   const seeds = () => mentioning(`seed.js --manifest ${booted.platform.info.manifestFile}`).filter(isNode);
   const [first] = seeds();
   process.kill(first, 'SIGKILL');
   await eventually('another seed runs', () => seeds().length === 1 && seeds()[0] !== first);
+});
+
+test('a platform whose network has ended ends too, and says why', async () => {
+  const on = await bootFunctions([plain()], { network: 'auto' });
+  if (on.platform.info.network.kind === 'nat') {
+    const done = failing(on.platform.done);
+    const [holder] = mentioning(`hold --control 3 --answers 4 ${cgroupPrefix(on.stateDir)}`);
+    process.kill(holder, 'SIGKILL');
+    expect(await done).toMatchObject({ code: 'network', message: expect.stringContaining('has ended') });
+    await on.platform.stop();
+    expectNothingOf(on.stateDir);
+  }
+  await on.dispose();
 });
 
 test('stop leaves nothing: no process, no cgroup, no file of a running cluster', async () => {
@@ -112,11 +151,16 @@ test('stop in the midst of an invocation', async () => {
   await other.dispose();
 });
 
-test.each(['auto', 'none'] as const)(
-  'a platform that is killed takes everything with it (sandbox: %s)',
-  async (sandbox) => {
+test.each([
+  ['auto', 'flat'],
+  ['none', 'flat'],
+  ['auto', 'auto'],
+  ['none', 'auto'],
+] as const)(
+  'a platform that is killed takes everything with it (sandbox: %s, network: %s)',
+  async (sandbox, network) => {
     const stateDir = mkdtempSync(join(tmpdir(), 'imaginary-unit-'));
-    const info = await bootElsewhere(stateDir, sandbox);
+    const info = await bootElsewhere(stateDir, sandbox, network);
     try {
       const lambda = client(info.lambda);
       await lambda.send(
@@ -124,11 +168,10 @@ test.each(['auto', 'none'] as const)(
       );
       lambda.destroy();
       expect(mentioning(stateDir).length).toBeGreaterThan(1);
+      const namespace = await namespaceOf(info, 'plain');
       process.kill(info.pid, 'SIGKILL');
-      await eventually(
-        'all has ended',
-        () => mentioning(stateDir).length === 0 && mentioning('/bin/sleep 3606').length === 0,
-      );
+      await eventually('all has ended', () => nothingRuns(stateDir) && mentioning('/bin/sleep 3606').length === 0);
+      expect(namespace && holdersOf(namespace)).toEqual(namespace && []);
       expect(isPlatformRunning(readPlatform(stateDir)!)).toBe(false);
       // What nobody but another platform can do: remove what is left in the way of files.
       await cleanLeftovers(stateDir);
@@ -142,32 +185,38 @@ test.each(['auto', 'none'] as const)(
 );
 
 const other = readableByOthers();
-(other ? test : test.skip)('a user without privileges: isolated in a user namespace, stopped by signals', async () => {
-  const stateDir = mkdtempSync(join(tmpdir(), 'imaginary-unit-'));
-  chmodSync(stateDir, 0o777);
-  const info = await bootElsewhere(stateDir, 'auto', NOBODY);
-  const lambda = client(info.lambda);
-  const call = async (event: object) => {
-    const answer = await lambda.send(new InvokeCommand({ FunctionName: 'plain', Payload: JSON.stringify(event) }));
-    return JSON.parse(answer.Payload!.transformToString());
-  };
-  try {
-    const { isolation } = info;
-    expect(isolation.missing).not.toEqual([]);
-    await call({ do: 'tick' });
-    const first = await call({ do: 'ticks' });
-    await new Promise((done) => setTimeout(done, 500));
-    expect((await call({ do: 'ticks' })).own).toBeLessThan(first.own + 300);
-    if (isolation.uid) expect(await call({ do: 'who' })).toMatchObject({ uid: 993, gid: 990 });
-    if (isolation.filesystem) expect(await call({ do: 'write', path: '/var/task/x' })).toBe('EROFS');
-    expect(await call({ do: 'write', path: '/tmp/x' })).toBe('ok');
-  } finally {
-    lambda.destroy();
-    process.kill(info.pid, 'SIGKILL');
-    await eventually('all has ended', () => mentioning(stateDir).length === 0);
-    rmSync(stateDir, { recursive: true, force: true });
-  }
-});
+const networks = ['flat', 'auto'] as const;
+(other ? test : test.skip).each(networks)(
+  'a user without privileges, isolated and stopped (network: %s)',
+  async (network) => {
+    const stateDir = mkdtempSync(join(tmpdir(), 'imaginary-unit-'));
+    chmodSync(stateDir, 0o777);
+    const info = await bootElsewhere(stateDir, 'auto', network, NOBODY);
+    const lambda = client(info.lambda);
+    const call = async (event: object) => {
+      const answer = await lambda.send(new InvokeCommand({ FunctionName: 'plain', Payload: JSON.stringify(event) }));
+      return JSON.parse(answer.Payload!.transformToString());
+    };
+    try {
+      const { isolation } = info;
+      expect(isolation.missing).not.toEqual([]);
+      const why = isolation.missing.find((line) => line.includes('network nat'));
+      if (network === 'auto') expect(info.network.kind).toBe(why === undefined ? 'nat' : 'flat');
+      await call({ do: 'tick' });
+      const first = await call({ do: 'ticks' });
+      await new Promise((done) => setTimeout(done, 500));
+      expect((await call({ do: 'ticks' })).own).toBeLessThan(first.own + 300);
+      if (isolation.uid) expect(await call({ do: 'who' })).toMatchObject({ uid: 993, gid: 990 });
+      if (isolation.filesystem) expect(await call({ do: 'write', path: '/var/task/x' })).toBe('EROFS');
+      expect(await call({ do: 'write', path: '/tmp/x' })).toBe('ok');
+    } finally {
+      lambda.destroy();
+      process.kill(info.pid, 'SIGKILL');
+      await eventually('all has ended', () => nothingRuns(stateDir));
+      rmSync(stateDir, { recursive: true, force: true });
+    }
+  },
+);
 
 test('giving up while it boots leaves nothing', async () => {
   const stateDir = mkdtempSync(join(tmpdir(), 'imaginary-unit-'));
@@ -185,7 +234,7 @@ const root = process.getuid?.() === 0;
   const stateDir = mkdtempSync(join(tmpdir(), 'imaginary-unit-'));
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', stateDir]);
   try {
-    for (const ballast of [64, 60, 48]) {
+    for (const ballast of [64, 60, 52]) {
       writeFileSync(join(stateDir, 'ballast'), '');
       failingSync(() => writeFileSync(join(stateDir, 'ballast'), Buffer.alloc(ballast * 1024)));
       const error = await failing(startPlatform({ application: application(), stateDir }));
@@ -199,20 +248,54 @@ const root = process.getuid?.() === 0;
   }
 });
 
+test('without network namespaces: flat, and why', async () => {
+  const stateDir = mkdtempSync(join(tmpdir(), 'imaginary-unit-'));
+  const without = ['unshare', '--user', '--map-root-user', 'sh', '-c'];
+  const limited = [...without, 'echo 0 >/proc/sys/user/max_net_namespaces && exec "$@"', 'sh'];
+  if (spawnSync(limited[0], [...limited.slice(1), 'true']).status !== 0) {
+    return void process.stderr.write('not run: no user namespaces here\n');
+  }
+  const info = await bootElsewhere(stateDir, 'auto', 'auto', undefined, limited);
+  try {
+    expect(info.network.kind).toBe('flat');
+    expect(info.isolation.missing.join('\n')).toMatch(/network nat cannot be had here: .*network namespace/);
+  } finally {
+    process.kill(info.pid, 'SIGKILL');
+    await eventually('all has ended', () => nothingRuns(stateDir));
+    rmSync(stateDir, { recursive: true, force: true });
+  }
+});
+
 test('a state directory that cannot be made', async () => {
   const error = await failing(startPlatform({ application: application(), stateDir: '/dev/null/state' }));
   expect(error).toMatchObject({ code: 'state-dir', message: expect.stringContaining('/dev/null/state') });
 });
 
+const nothingRuns = (stateDir: string) =>
+  mentioning(stateDir).length === 0 &&
+  mentioning(`hold --control 3 --answers 4 ${cgroupPrefix(stateDir)}`).length === 0;
+
+/** Network `nat`: the namespace of a function's sandbox. */
+async function namespaceOf({ network }: PlatformInfo, owner: string): Promise<string | undefined> {
+  return network.kind === 'nat' ? readlinkSync((await faultsOf(network).where(owner)).net) : undefined;
+}
+
 function expectNothingOf(stateDir: string): void {
   expect(mentioning(stateDir)).toEqual([]);
+  expect(nothingRuns(stateDir)).toBe(true);
   const cgroups = execFileSync('find', ['/sys/fs/cgroup', '-name', `${cgroupPrefix(stateDir)}*`], { encoding: 'utf8' });
   expect(cgroups).toBe('');
   const sandboxes = join(stateDir, 'sandboxes');
   expect(existsSync(sandboxes) ? readdirSync(sandboxes) : []).toEqual([]);
 }
 
-const isNode = (pid: number) => readFileSync(`/proc/${pid}/comm`, 'utf8').startsWith('node');
+const isNode = (pid: number) => {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').startsWith('node');
+  } catch {
+    return false; // it has ended since it was listed
+  }
+};
 const failingSync = (what: () => unknown) => {
   try {
     what();
@@ -229,9 +312,16 @@ function readableByOthers(): boolean {
 }
 
 /** Boots a platform in a process of its own. */
-function bootElsewhere(stateDir: string, sandbox: string, uid?: number): Promise<PlatformInfo> {
+function bootElsewhere(
+  stateDir: string,
+  sandbox: string,
+  network: string,
+  uid?: number,
+  wrapper: readonly string[] = [],
+): Promise<PlatformInfo> {
   const script = resolve(__dirname, 'elsewhere.ts');
-  const child = spawn(process.execPath, ['--import', 'tsx', script, stateDir, sandbox], {
+  const line = [...wrapper, process.execPath, '--import', 'tsx', script, stateDir, sandbox, network];
+  const child = spawn(line[0], line.slice(1), {
     stdio: ['ignore', 'pipe', 'inherit'],
     ...(uid ? { uid, gid: uid, env: { ...process.env, HOME: '/tmp' } } : {}),
   });

@@ -1,5 +1,5 @@
 /** Looks at the processes of this machine. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 function read(path: string): string {
   try {
@@ -40,4 +40,23 @@ export function cpuTicks(pid: number): number {
   const stat = read(`/proc/${pid}/stat`);
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return Number(fields[11]) + Number(fields[12]);
+}
+
+/** Processes that are in a network namespace, or keep it open. */
+export function holdersOf(namespace: string): number[] {
+  const links = (pid: number): string[] => {
+    try {
+      return [`/proc/${pid}/ns/net`, ...readdirSync(`/proc/${pid}/fd`).map((fd) => `/proc/${pid}/fd/${fd}`)];
+    } catch {
+      return []; // it has ended
+    }
+  };
+  const leads = (path: string): boolean => {
+    try {
+      return readlinkSync(path) === namespace;
+    } catch {
+      return false; // closed meanwhile
+    }
+  };
+  return pids().filter((pid) => links(pid).some(leads));
 }

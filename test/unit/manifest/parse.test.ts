@@ -22,7 +22,7 @@ test('defaults are filled in, from an object and from text', () => {
   expect(parsed).toEqual({
     version: 1,
     cluster: { name: 'shop', cidr: '100.64.0.0/16' },
-    seed: { port: 9410 },
+    seed: { port: 9410, dataPort: 9411 },
     hosts: [
       {
         ...host,
@@ -189,6 +189,11 @@ test.each<[string, unknown, string]>([
     'a block that is too large',
     { ...manifest, cluster: { name: 'x', cidr: '10.0.0.0/8' } },
     `cluster.cidr: is "10.0.0.0/8"; allowed: ${CIDR}`,
+  ],
+  [
+    'a data port',
+    { ...manifest, seed: { port: 9410, dataPort: 9410 } },
+    'seed.dataPort: is 9410; allowed: another port than seed.port',
   ],
   ['a port', { ...manifest, seed: { port: 65_536 } }, 'seed.port: is 65536; allowed: a port number from 1 to 65535'],
 ])('%s: one message with path, value and rule', (_what, input, message) => {

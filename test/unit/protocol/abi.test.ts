@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { parseAddress } from '../../../src/manifest/address';
 import * as shim from '../../../src/runtime/protocol/shim';
 import * as table from '../../../src/runtime/protocol/table';
 
@@ -34,6 +35,7 @@ const numbers: Record<string, number> = {
   IM_FILES_MOST: shim.FILES_MOST,
   IM_ASK: table.HOST_STATE.ask,
   IM_DIRECT: table.HOST_STATE.direct,
+  IM_CARRIED: table.HOST_STATE.carried,
   IM_SCOPE_ANY: shim.SCOPES.indexOf('any'),
   IM_SCOPE_HOST: shim.SCOPES.indexOf('host'),
   IM_SCOPE_LOOPBACK: shim.SCOPES.indexOf('loopback'),
@@ -44,11 +46,17 @@ const numbers: Record<string, number> = {
   IM_OP_STALE: shim.OP.stale,
   IM_OP_LOG: shim.OP.log,
   IM_OP_DATAGRAM: shim.OP.datagram,
+  IM_OP_ACCEPT: shim.OP.accept,
   IM_SCOPE_DATAGRAM: shim.SCOPE_DATAGRAM,
   IM_LOW_PORTS: shim.LOW_PORTS,
   IM_TRAFFIC_OFFSET: shim.TRAFFIC_OFFSET,
+  IM_RESOLVER: parseAddress(shim.RESOLVER_ADDRESS)!,
+  IM_RESOLVER_PORT: shim.RESOLVER_PORT,
   IM_FLAG_NONBLOCK: shim.FLAG_NONBLOCK,
+  IM_FLAG_LISTED: shim.FLAG_LISTED,
+  IM_FLAG_READY: shim.FLAG_READY,
   IM_TRANSPORT_DIRECT: shim.TRANSPORT_DIRECT,
+  IM_TRANSPORT_CARRIED: shim.TRANSPORT_CARRIED,
 };
 const strings: Record<string, string> = {
   IM_ENV_DIR: shim.RUN_DIR_ENV,

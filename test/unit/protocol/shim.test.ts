@@ -19,14 +19,16 @@ function request(op: number, more = 0): Buffer {
 
 test('connect, listen, stale and log requests', () => {
   const connect = request(OP.connect);
-  connect.writeUInt32LE(1, 12);
+  connect.writeUInt32LE(1 | 4, 12);
   connect.writeBigUInt64LE(99n, 16);
   connect.writeUInt32LE(0x64400101, 24);
   connect.writeUInt16LE(6379, 28);
+  connect.writeUInt16LE(4_000, 30);
   expect(decodeRequest(connect)).toEqual({
     op: 'connect',
     pid: 4711,
     nonBlocking: true,
+    sourcePort: 4_000,
     cookie: 99n,
     address: 0x64400101,
     port: 6379,

@@ -3,8 +3,9 @@ import {
   flatAddress,
   HEADER,
   HOST_STATE,
+  isTableOf,
   layoutTable,
-  loopbackOf,
+  ownPortsOf,
   TABLE_MAGIC,
   type TableSpec,
   writeTable,
@@ -48,8 +49,6 @@ test('the header says who this host is and which addresses are real', () => {
   expect(formatAddress(read.u32(HEADER.flat_base))).toBe('127.64.0.0');
   expect(formatAddress(read.u32(HEADER.flat_loop))).toBe('127.65.0.0');
   expect(formatAddress(flatAddress(64, address('100.64.9.9')))).toBe('127.64.9.9');
-  expect(formatAddress(loopbackOf(64, address('100.64.9.9')))).toBe('127.65.9.9');
-  expect(formatAddress(loopbackOf(undefined, address('100.64.9.9')))).toBe('127.0.0.1');
   const { read: nat } = open({ ...spec, flat: undefined });
   expect([nat.u32(HEADER.flat_base), nat.u32(HEADER.flat_loop)]).toEqual([0, 0]);
 });
@@ -113,4 +112,42 @@ test('a thousand hosts all resolve', () => {
   }));
   const { read } = open({ ...spec, directory });
   for (const { name, address: wanted } of directory) expect(read.resolve(`${name}.shop`)).toBe(wanted);
+});
+
+test('a table is taken up again by another writer: the same directory, its own ports, an unfinished write', () => {
+  const { layout, memory, writer, read } = open();
+  const own = { address: address('100.64.9.9'), port: 80, real: address('127.64.9.9'), realPort: 64_592 } as const;
+  const redis = { address: address('100.64.77.3'), real: address('127.64.77.3') };
+  writer.write(
+    [{ address: redis.address, direct: { real: redis.real, epoch: 7 } }],
+    [
+      { ...own, scope: 'any' },
+      { ...own, port: 53, scope: 'host', protocol: 'udp' },
+      { ...redis, port: 6_379, realPort: 6_379, scope: 'any' },
+    ],
+  );
+  const table = Buffer.from(memory);
+  expect(isTableOf(table, layout)).toBe(true);
+  expect(ownPortsOf(table)).toEqual([
+    { ...own, port: 53, scope: 'host', protocol: 'udp' },
+    { ...own, scope: 'any' },
+  ]);
+  const other = { name: 'queue', aliases: [], address: '100.64.1.1', nodeId: 3 };
+  expect(isTableOf(table, layoutTable({ ...spec, directory: [...spec.directory, other] }))).toBe(false);
+  expect(isTableOf(table, layoutTable({ ...spec, self: { ...spec.self, name: 'web' } }))).toBe(false);
+
+  const words = new Uint32Array(memory);
+  words[HEADER.seq / 4] = 7; // killed while it wrote
+  writeTable(memory, layout).write([redis], []);
+  expect([read.u32(HEADER.seq), read.ports(), read.hosts()[1].state]).toEqual([10, [], HOST_STATE.ask]);
+});
+
+test('what is no table has no ports, and stands for no directory', () => {
+  const { layout, memory } = open();
+  const wild = Buffer.from(Buffer.from(memory));
+  wild.writeUInt32LE(0xffff_fff0, HEADER.ports_offset);
+  wild.writeUInt32LE(0xffff_ffff, HEADER.ports_count);
+  for (const bytes of [Buffer.alloc(0), Buffer.alloc(layout.size), Buffer.alloc(4_096, 0xff), wild]) {
+    expect([ownPortsOf(bytes), isTableOf(bytes, layout)]).toEqual([[], false]);
+  }
 });

@@ -95,7 +95,7 @@ export async function bootCluster(
   const start = async (listen: string, options: Partial<SeedOptions>) => {
     const seed = await startSeed({
       manifest,
-      clusterKey: CLUSTER_KEY,
+      keys: async () => [CLUSTER_KEY],
       listen,
       invoke: lambdaInvoker({ region: 'us-east-1', endpoint: lambda.endpoint }),
       log: (level, message, detail) => logs.push(`${level} ${message} ${JSON.stringify(detail ?? {})}`),

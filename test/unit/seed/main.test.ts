@@ -1,15 +1,15 @@
 /** The seed as a process: flags, key, log lines, signals, death. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, copyFileSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { buildSync } from 'esbuild';
-import { openSession } from '../../../src/runtime/control/client';
-import { deriveSecret, hostIdentity, parseClusterKey } from '../../../src/runtime/protocol/psk';
+import { openSession, reloadKeys } from '../../../src/runtime/control/client';
+import { deriveSecret, hostIdentity, joinSecret, keyId, parseClusterKeys } from '../../../src/runtime/protocol/psk';
 import { type LambdaApi, lambdaApi } from './lambda-api';
 
 const KEY = 'a cluster key for tests only';
@@ -32,6 +32,9 @@ beforeAll(async () => {
     outfile: script,
     logLevel: 'error',
   });
+  const arch = process.arch === 'arm64' ? 'arm64' : 'x86_64';
+  const native = resolve(__dirname, '../../../lambda-layers/supervisor', arch, 'imaginary/native.node');
+  copyFileSync(native, join(folder, 'native.node'));
   manifest = join(folder, 'manifest.json');
   const api = { name: 'api', address: '100.64.1.1', functionName: 'test-api', command: ['guest'] };
   writeFileSync(manifest, JSON.stringify({ version: 1, cluster: { name: 'test' }, hosts: [api] }));
@@ -91,7 +94,7 @@ function run(args: readonly string[], env: Record<string, string> = {}): Process
 
 const flags = (port: number, ...more: string[]) => [
   ...['--manifest', manifest, '--listen', `127.0.0.1:${port}`, '--address', `127.0.0.1:${port}`],
-  ...['--key-file', join(folder, 'key'), '--lambda-endpoint', lambda.endpoint, ...more],
+  ...['--data-listen', '127.0.0.1:0', '--key-file', join(folder, 'key'), '--lambda-endpoint', lambda.endpoint, ...more],
 ];
 
 /** A port that was free a moment ago. */
@@ -108,7 +111,7 @@ const clientOf = (seed: string) =>
   openSession({
     seed,
     identity: 'client',
-    secret: deriveSecret(parseClusterKey(KEY), 'test', 'client'),
+    secret: deriveSecret(parseClusterKeys(KEY)[0], 'test', 'client'),
     join: () => ({ ports: [] }),
     onLocation: () => undefined,
     onStop: () => undefined,
@@ -178,17 +181,28 @@ test('a port that is taken is named', async () => {
   const { ended, stderr } = run(flags(port));
   expect(await ended).toBe(2);
   expect(stderr()).toContain(`--listen is '127.0.0.1:${port}': listen EADDRINUSE`);
+  const other = run([...flags(0), '--data-listen', `127.0.0.1:${port}`]);
+  expect(await other.ended).toBe(2);
+  expect(other.stderr()).toContain(`--data-listen is '127.0.0.1:${port}': EADDRINUSE: Address already in use, bind`);
   server.close();
 });
 
 test('the key may come from Secrets Manager', async () => {
   const asked: string[] = [];
+  const seconds = (age: number) => (Date.now() - age) / 1_000;
+  /** As it is, changed below. */
+  const secret: { AWSCURRENT: object; AWSPREVIOUS?: object } = {
+    AWSCURRENT: { SecretString: KEY, CreatedDate: seconds(0) },
+  };
   const secrets = createServer(async (request, response) => {
     let body = '';
     for await (const chunk of request) body += chunk;
     asked.push(`${request.headers['x-amz-target']} ${body}`);
     response.setHeader('content-type', 'application/x-amz-json-1.1');
-    response.end(JSON.stringify({ SecretString: KEY }));
+    const { VersionStage } = JSON.parse(body);
+    const found = secret[VersionStage as keyof typeof secret];
+    if (found === undefined) response.statusCode = 400;
+    response.end(JSON.stringify(found ?? { __type: 'ResourceNotFoundException', message: 'no such version' }));
   }).listen(0, '127.0.0.1');
   await once(secrets, 'listening');
   const port = await freePort();
@@ -201,9 +215,29 @@ test('the key may come from Secrets Manager', async () => {
     AWS_SECRET_ACCESS_KEY: 'x',
   });
   await seed.line('seed-started');
-  expect(asked).toEqual([`secretsmanager.GetSecretValue {"SecretId":"${arn}"}`]);
+  expect(asked).toEqual(
+    ['AWSCURRENT', 'AWSPREVIOUS'].map(
+      (stage) => `secretsmanager.GetSecretValue {"SecretId":"${arn}","VersionStage":"${stage}"}`,
+    ),
+  );
   const client = await clientOf(`127.0.0.1:${port}`);
   client.close();
+
+  // A new value: the one before it is accepted as well, for an hour.
+  const [newest] = parseClusterKeys('another cluster key for tests');
+  const operator = () => ({
+    seed: `127.0.0.1:${port}`,
+    identity: 'operator',
+    secret: joinSecret(newest, 'test', 'operator'),
+  });
+  secret.AWSPREVIOUS = secret.AWSCURRENT;
+  secret.AWSCURRENT = { SecretString: newest.toString(), CreatedDate: seconds(0) };
+  seed.child.kill('SIGHUP');
+  const ids = [keyId(newest), keyId(parseClusterKeys(KEY)[0])];
+  expect(await seed.line('keys-changed')).toMatchObject({ newest: ids[0], accepted: ids.join(' ') });
+  expect(await reloadKeys(operator())).toEqual(ids);
+  secret.AWSCURRENT = { SecretString: newest.toString(), CreatedDate: seconds(3_700_000) };
+  expect(await reloadKeys(operator())).toEqual([ids[0]]);
   secrets.close();
 });
 

@@ -1,7 +1,11 @@
+import { connect as tlsConnect } from 'node:tls';
 import { type Control, fetchStatus, openControl, readEvents } from '../../../src/runtime/control/client';
+import { pskOptions } from '../../../src/runtime/control/tls-options';
+import { unpackDirectory } from '../../../src/runtime/protocol/directory';
+import { encodeFrame } from '../../../src/runtime/protocol/frame-codec';
 import type { FromSeed, ToSeed } from '../../../src/runtime/protocol/frames';
 import { hostIdentity } from '../../../src/runtime/protocol/psk';
-import { bootCluster, type Cluster, failure } from './cluster';
+import { bootCluster, type Cluster, failure, type Supervisor } from './cluster';
 
 let cluster: Cluster;
 afterEach(() => cluster.close());
@@ -77,6 +81,53 @@ test('the same ask twice is refused', async () => {
   expect(await refusal('client', { type: 'join', ports: [] }, ask, ask)).toBe('ask 1 is open already');
 });
 
+test('a peer with more open asks than any host can have is refused, and the others are served', async () => {
+  cluster = await bootCluster([{ name: 'api' }, { name: 'web' }]);
+  cluster.host('api', () => new Promise(() => undefined));
+  cluster.host('web', cluster.serves(80));
+  const asks = Array.from({ length: 4_097 }, (_, id) => ({ type: 'ask', id, host: 'api', port: 1 + id }));
+  expect(await refusal('client', { type: 'join', ports: [] }, ...asks)).toBe('4096 asks are open already');
+  // Its asks went with it.
+  expect((await fetchStatus(cluster.access('operator'))).hosts[0].waiting).toBe(0);
+  await (await cluster.client()).ask('web', 80);
+}, 20_000);
+
+test('a supervisor that stops reading is cut off; the others are told', async () => {
+  cluster = await bootCluster([{ name: 'api' }]);
+  let host: Supervisor | undefined;
+  cluster.host('api', async (invocation) => {
+    host = await cluster.supervise(invocation);
+    host.listen(80);
+    await host.stopped;
+    return { host: 'api', epoch: invocation.epoch, outcome: 'released' };
+  });
+  const [address, port] = cluster.seed.address.split(':');
+  const { identity, secret } = cluster.access('client');
+  const deaf = tlsConnect({
+    ...pskOptions(),
+    host: address,
+    port: Number(port),
+    pskCallback: () => ({ psk: secret, identity }),
+    checkServerIdentity: () => undefined,
+  });
+  deaf.on('error', () => undefined);
+  deaf.write(encodeFrame({ type: 'join', ports: [] } as never));
+  deaf.write(encodeFrame({ type: 'ask', id: 1, host: 'api', port: 80 } as never));
+  const good = await cluster.client();
+  await good.ask('api', 80);
+  await cluster.event('api', 'connected', ({ detail }) => detail.from === 'client-0');
+  deaf.pause();
+  // A location with as many ports as are allowed is large; each change tells it anew.
+  for (let round = 0; !cluster.logs.some((line) => line.includes('bytes wait for a peer')); round++) {
+    const ports = [80, 90 + (round % 2), ...Array.from({ length: 4_000 }, (_, i) => 1_024 + i)];
+    const told = good.told.length;
+    host!.listen(...ports);
+    while (good.told.length === told) await new Promise((resolve) => setImmediate(resolve));
+  }
+  await good.ask('api', 80);
+  deaf.destroy();
+}, 60_000);
+
 test('welcome: who one is, the directory, and for a host its own entry', async () => {
   cluster = await bootCluster([{ name: 'api', aliases: ['backend'] }, { name: 'web' }]);
   const [client] = await talk('client', [{ type: 'join', ports: [] }], 'welcome');
@@ -85,17 +136,32 @@ test('welcome: who one is, the directory, and for a host its own entry', async (
     cidr: '100.64.0.0/16',
     self: { name: 'client-0', address: '100.64.255.0', nodeId: 2, epoch: 0 },
     observed: '127.0.0.1',
-    directory: [
-      { name: 'api', aliases: ['backend'], nodeId: 0 },
-      { name: 'web', aliases: [], nodeId: 1 },
-    ],
   });
+  expect(unpackDirectory(client.type === 'welcome' ? client.directory! : '')).toMatchObject([
+    { name: 'api', aliases: ['backend'], nodeId: 0 },
+    { name: 'web', aliases: [], nodeId: 1 },
+  ]);
   expect(client).not.toHaveProperty('host');
   const [visitor] = await talk('client', [{ type: 'join', host: 'web', visitor: true, ports: [] }], 'welcome');
   expect(visitor).toMatchObject({
     self: { name: 'web', nodeId: 1, epoch: 0 },
     host: { name: 'web', command: ['guest'] },
   });
+});
+
+test('the directory is sent to who does not have it, and to nobody else', async () => {
+  cluster = await bootCluster([{ name: 'api' }]);
+  const join = async (directoryDigest?: string) => {
+    const [frame] = await talk('client', [{ type: 'join', ports: [], directoryDigest }], 'welcome');
+    if (frame.type !== 'welcome') throw new Error(`not a welcome: ${frame.type}`);
+    return frame;
+  };
+  const first = await join();
+  expect(first.directory).toBeDefined();
+  const again = await join(first.directoryDigest);
+  expect(again).not.toHaveProperty('directory');
+  expect(again.directoryDigest).toBe(first.directoryDigest);
+  expect((await join('of another one')).directory).toBe(first.directory);
 });
 
 test('a host of network flat is where its virtual address says', async () => {
@@ -199,7 +265,7 @@ test('the log keeps the last 10,000 events, and reading them all is no flood', a
     count += 1;
   }
   expect(count).toBe(10_000);
-});
+}, 20_000);
 
 test('an ask that nobody waits for any longer is forgotten', async () => {
   cluster = await bootCluster([{ name: 'api' }]);
@@ -228,6 +294,8 @@ test('a host instance joins by itself and gets an epoch', async () => {
   });
   expect(welcome).toMatchObject({ type: 'welcome', self: { name: 'vm' } });
   const { location } = await (await cluster.client()).ask('vm', 80);
-  expect(location).toMatchObject({ host: 'vm', address: '127.0.0.1', state: 'running' });
+  // Who does not say that it is directly reachable is met through its NAT, which it has yet to find out about.
+  expect(location).toMatchObject({ host: 'vm', reach: { nat: 'unknown', address: '127.0.0.1' }, state: 'running' });
+  expect(location.address).toBeUndefined();
   control?.destroy();
 });

@@ -1,6 +1,7 @@
-import { ControlError } from '../../../src/runtime/control/client';
+import { parseManifest } from '../../../src/manifest';
+import { type Answer, ControlError, type Session, type Welcome } from '../../../src/runtime/control/client';
 import { hostIdentity } from '../../../src/runtime/protocol/psk';
-import { bootCluster, type Cluster, failure, type Supervisor } from './cluster';
+import { bootCluster, type Cluster, failure, mapping, type Supervisor } from './cluster';
 
 let cluster: Cluster;
 afterEach(() => cluster.close());
@@ -73,6 +74,33 @@ test('joins after the grace time: the newer epoch was answered with 429, so the 
   expect(second.invocation.epoch).toBeGreaterThan(epoch);
 });
 
+test('the first host is back after the grace time: the others have as long again', async () => {
+  cluster = await bootCluster([{ name: 'api' }, { name: 'web' }, { name: 'other' }], { grace: 1_000 });
+  cluster.host('other', cluster.serves(80));
+  const client = await cluster.client();
+  // Its allocation says that the grace time is over.
+  await client.ask('other', 80);
+  const back = (name: string) =>
+    cluster.supervise(
+      {
+        version: 1,
+        action: 'run',
+        cluster: 'test',
+        host: name,
+        epoch: 5,
+        seed: cluster.seed.address,
+        secret: cluster.access(hostIdentity(name, 5)).secret.toString('base64'),
+      },
+      { ports: [mapping(80)] },
+    );
+  await back('api');
+  const ask = client.ask('web', 80);
+  await client.ask('api', 80);
+  await back('web');
+  expect((await ask).location.epoch).toBe(5);
+  expect(cluster.lambda.requests.map(({ invocation }) => invocation.host)).toEqual(['other']);
+});
+
 test('running hosts rejoin with their epoch, and a later epoch is greater', async () => {
   cluster = await bootCluster([{ name: 'api' }]);
   let stop: () => void = () => undefined;
@@ -91,6 +119,66 @@ test('running hosts rejoin with their epoch, and a later epoch is greater', asyn
   stop();
   await cluster.event('api', 'exited');
   expect((await client.ask('api', 80)).location.epoch).toBeGreaterThan(before.location.epoch);
+});
+
+test('what is asked as soon as the cluster is joined again is sent once', async () => {
+  cluster = await bootCluster([{ name: 'api' }]);
+  let api: Supervisor | undefined;
+  cluster.host('api', async (invocation) => {
+    api = await cluster.supervise(invocation);
+    api.listen(80);
+    await api.stopped;
+    return { host: 'api', epoch: invocation.epoch, outcome: 'released' };
+  });
+  const answers: Array<Promise<Answer>> = [];
+  let onAsked: () => void = () => undefined;
+  const asked = new Promise<void>((resolve) => (onAsked = resolve));
+  const onWelcome = () => {
+    // The first welcome comes before there is a session to ask with.
+    if (!client) return;
+    answers.push(client.ask('api', 81));
+    onAsked();
+  };
+  let client: (Session & { readonly welcome: Welcome }) | undefined;
+  client = await cluster.client({ onWelcome });
+  const { epoch } = (await client.ask('api', 80)).location;
+  await cluster.restartSeed({ grace: 2_000 });
+  await asked;
+  // Answered after all that was asked before: were that sent twice, the second would have ended the connection.
+  await client.ask('api', 80);
+  api!.listen(80, 81);
+  expect((await answers[0]).location.epoch).toBe(epoch);
+  expect(answers).toHaveLength(1);
+  expect(cluster.logs.join('\n')).not.toContain('is open already');
+});
+
+test('the directory is kept over a restart of the seed, and replaced when it has changed', async () => {
+  cluster = await bootCluster([{ name: 'api' }]);
+  const welcomes: Welcome[] = [];
+  let onJoined: () => void = () => undefined;
+  const client = await cluster.client({
+    onWelcome: (welcome) => {
+      welcomes.push(welcome);
+      onJoined();
+    },
+  });
+  const rejoined = () => new Promise<void>((resolve) => (onJoined = resolve));
+  const { directory } = client.welcome;
+  expect(directory).toMatchObject([{ name: 'api' }]);
+  const second = rejoined();
+  await cluster.restartSeed();
+  await second;
+  // The very same: it was not sent again.
+  expect(client.welcome.directory).toBe(directory);
+  const hosts = [
+    { name: 'web', address: '100.64.0.9', functionName: 'web', command: ['guest'] },
+    { name: 'api', address: directory[0].address, functionName: 'api', command: ['guest'] },
+  ];
+  const third = rejoined();
+  await cluster.restartSeed({ manifest: parseManifest({ version: 1, cluster: { name: 'test' }, hosts }) });
+  await third;
+  expect(client.welcome.directory.map(({ name }) => name)).toEqual(['web', 'api']);
+  expect(welcomes).toHaveLength(3);
 });
 
 test('an adopted host that renews is invoked again by the new seed', async () => {

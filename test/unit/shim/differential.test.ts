@@ -21,16 +21,16 @@ const TURN = Math.floor(Date.now() / 20_000) % 5;
 const NATIVE_PORTS = 12_000 + TURN * 2_400;
 const SHIM_PORTS = 24_000 + TURN * 1_200;
 
-const AREAS: readonly { area: string; flat: number; ways: readonly Way[] }[] = [
-  { area: 'active', flat: 176, ways: ['direct', 'ask'] },
-  { area: 'sources', flat: 180, ways: ['direct', 'ask'] },
-  { area: 'pending', flat: 184, ways: ['ask'] },
-  { area: 'waiting', flat: 188, ways: ['ask'] },
-  { area: 'blocking', flat: 192, ways: ['ask'] },
-  { area: 'listening', flat: 196, ways: ['direct'] },
-  { area: 'accepting', flat: 200, ways: ['direct'] },
-  { area: 'addresses', flat: 204, ways: ['direct'] },
-  { area: 'processes', flat: 208, ways: ['direct'] },
+const AREAS: readonly { area: string; flat: number; ways: readonly Way[]; carried: readonly Way[] }[] = [
+  { area: 'active', flat: 176, ways: ['direct', 'ask'], carried: ['ready', 'listed', 'carried-ask'] },
+  { area: 'sources', flat: 180, ways: ['direct', 'ask'], carried: ['ready', 'listed', 'carried-ask'] },
+  { area: 'pending', flat: 184, ways: ['ask'], carried: ['carried-ask'] },
+  { area: 'waiting', flat: 188, ways: ['ask'], carried: ['carried-ask'] },
+  { area: 'blocking', flat: 192, ways: ['ask'], carried: ['carried-ask'] },
+  { area: 'listening', flat: 196, ways: ['direct'], carried: ['ready', 'listed'] },
+  { area: 'accepting', flat: 200, ways: ['direct'], carried: ['ready', 'listed'] },
+  { area: 'addresses', flat: 204, ways: ['direct'], carried: ['ready', 'listed'] },
+  { area: 'processes', flat: 208, ways: ['direct'], carried: ['ready', 'listed'] },
 ];
 
 /** Starts all, a few at a time; each of the promises is for one test. */
@@ -45,30 +45,36 @@ function runAll(names: readonly string[], run: (name: string, index: number) => 
   });
 }
 
-describe.each(AREAS)('$area', ({ area, flat, ways }) => {
+/** Where the hosts of the carried network have their addresses, relative to the others. */
+const CARRIED = -64;
+
+describe.each(AREAS)('$area', ({ area, flat, ways, carried }) => {
   const names = casesOf(area);
   const before = AREAS.slice(
     0,
     AREAS.findIndex((one) => one.area === area),
   ).flatMap((one) => casesOf(one.area)).length;
-  let peer: Peer;
+  const peers = new Map<Way, Peer>();
   let native: Promise<string>[];
 
   beforeAll(async () => {
-    peer = await startPeer(flat);
+    const [direct, other] = [await startPeer(flat), await startPeer(flat + CARRIED, ['plain'], 'carried')];
+    for (const way of ways) peers.set(way, direct);
+    for (const way of carried) peers.set(way, other);
     await buildAll(area);
     native = runAll(names, (name, index) =>
       playNatively(area, name, flat + 2, NATIVE_PORTS + (before + index) * PORTS),
     );
     for (const one of native) one.catch(() => undefined);
   });
-  afterAll(() => peer?.close());
+  afterAll(() => Promise.all([...new Set(peers.values())].map((peer) => peer.close())));
 
-  describe.each(ways.map((way, turn) => [way, turn] as const))('%s', (way, turn) => {
+  describe.each([...ways, ...carried].map((way, turn) => [way, turn] as const))('%s', (way, turn) => {
     test.each(names.map((name, index) => [name, index] as const))('%s', async (name, index) => {
+      const peer = peers.get(way) as Peer;
       const ours = await playUnderShim(peer, area, name, way, SHIM_PORTS + (index + turn * names.length) * PORTS);
       const theirs = await native[index];
-      expect(ours).toBe(expected(area, name, theirs));
+      expect(ours).toBe(expected(area, name, way, theirs));
     });
   });
 });

@@ -9,8 +9,13 @@ import { buildProgram, type Guest, HOSTS, type Peer, start } from './harness';
 const FOLDER = 'differential';
 const LIMIT = 30_000;
 
-/** What the other host is while a case runs: `direct`, the table says where it is; `ask`, the supervisor must be asked. */
-export type Way = 'direct' | 'ask';
+/**
+ * What the other host is while a case runs: `direct`, the table says where it is; `ask`, the supervisor must be asked.
+ * Where hosts do not reach each other: `ready`, connections to it stand ready; `listed`, it is up and they have to be made;
+ * `carried-ask`, the supervisor must be asked.
+ */
+export type Way = 'direct' | 'ask' | 'ready' | 'listed' | 'carried-ask';
+export const CARRIED_WAYS: readonly Way[] = ['ready', 'listed', 'carried-ask'];
 
 /** The names of the cases in an area's table. */
 export function casesOf(area: string): string[] {
@@ -67,7 +72,8 @@ export async function playUnderShim(peer: Peer, area: string, name: string, way:
   for (const host of ['api', 'web']) await peer.tell(`settled ${host}`);
   const other = peer.start('api', [server, '0.0.0.0', '0.0.0.0', String(port)]);
   await other.line('listening');
-  if (way === 'ask') await peer.tell('ask api');
+  if (way === 'ask' || way === 'carried-ask') await peer.tell('ask api');
+  if (way === 'ready') for (const host of ['api', 'web']) await peer.tell(`ready ${host}`);
   const guest = peer.start('web', [program, name, 'shim', HOSTS.web, HOSTS.api, String(port)]);
   const orders: Record<string, () => Promise<unknown>> = {
     hold: async () => {
@@ -88,7 +94,8 @@ export async function playUnderShim(peer: Peer, area: string, name: string, way:
   try {
     return await play({ server: other, guest, order: async (what) => void (await orders[what]()) });
   } finally {
-    for (const command of ['fail api 0', 'go api', 'auto api', `unlist api ${port}`]) await peer.tell(command);
+    for (const command of ['fail api 0', 'go api', 'auto api', 'unready api', 'unready web', `unlist api ${port}`])
+      await peer.tell(command);
     for (let own = port; own < port + 12; own++) await peer.tell(`unlist web ${own}`);
   }
 }

@@ -4,7 +4,17 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync 
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { FILES_MAGIC } from '../../../src/runtime/protocol/shim';
-import { hasAddressSanitizer, muslLoader, type Peer, passed, start, startPeer, type Variant } from './harness';
+import {
+  buildProgram,
+  hasAddressSanitizer,
+  muslLoader,
+  type Peer,
+  passed,
+  type Result,
+  start,
+  startPeer,
+  type Variant,
+} from './harness';
 
 jest.setTimeout(120_000);
 
@@ -53,6 +63,45 @@ test.each(variants.filter((v) => v !== 'plain'))('every call that takes a path (
 
 test.each(variants.filter((v) => v !== 'plain'))('network interfaces (%s)', async (variant) => {
   passed(await (await peer.program('web', 'interfaces', [], variant)).ended);
+});
+
+/** By case: natively, and as a guest. A case that is not there natively has a remapped folder to do with. */
+const VISIBLE: Readonly<Record<string, readonly [string | undefined, string]>> = {
+  'a remapped folder': ['No such file or directory', 'ok'],
+  'is in the listing of its parent': ['no', 'no'],
+  'is found by glob': ['no', 'no'],
+  'is what getcwd says': [undefined, 'no'],
+  'is what /proc/self/fd says': [undefined, 'no'],
+  'holds a socket': ['No such file or directory', 'No such file or directory'],
+  'is searched for programs': ['No such file or directory', 'No such file or directory'],
+  "is led to by a symbolic link of the machine's": ['No such file or directory', 'No such file or directory'],
+  'is seen by getpwnam': ['no', 'no'],
+  '127.0.0.1 next to the wildcard': ['Address already in use', 'ok'],
+  'a datagram by ::1 comes from': ['::1', '::ffff:127.0.0.1'],
+  'a UDP port for IPv6 only is reached': ['yes', 'no'],
+  'much control data': ['ok', 'No buffer space available'],
+};
+
+test('what a guest can tell, as docs/transparency.md says', async () => {
+  writeFileSync(join(place, 'passwd'), 'imagined:x:4711:4711::/:/bin/sh\n');
+  remap({ '/no/such/place': place, '/etc/imagined': place, '/etc/passwd': join(place, 'passwd') });
+  const program = await buildProgram('visible');
+  const lines = ({ stdout, stderr, code }: Result) => {
+    expect({ stderr, code }).toEqual({ stderr: '', code: 0 });
+    return Object.fromEntries(
+      stdout
+        .trim()
+        .split('\n')
+        .map((line) => line.split(/: (.*)/)),
+    );
+  };
+  const native = lines(await peer.native([program, place, '127.0.0.1']).ended);
+  const guest = lines(await peer.run('web', [program, place, '100.64.1.1']));
+  const found = Object.fromEntries(Object.keys(guest).map((name) => [name, [native[name], guest[name]]]));
+  // Where this machine has a way out.
+  const outside = 'a port at the wildcard, connected outside';
+  const objection = native[outside] === 'ok' ? 'Invalid argument' : native[outside];
+  expect(found).toEqual({ ...VISIBLE, [outside]: [native[outside], objection] });
 });
 
 test('programs find remapped files', async () => {

@@ -1,5 +1,6 @@
 /** Ordinary programs under the shim: each finds its peers by name and sees virtual addresses only. */
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { join, resolve } from 'node:path';
 import { has, type Peer, start, startEcho, startPeer } from './harness';
 
@@ -139,4 +140,45 @@ print(sock.connect_ex(("198.51.100.1", 9)), sock.getsockname()[1] == port, sock.
       sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR))`;
   const native = await start([PYTHON, '-c', script], process.env).ended;
   expect(await peer.run('web', [PYTHON, '-c', script])).toEqual(native);
+});
+
+describe('io_uring is declined', () => {
+  test('node falls back to what it does without', async () => {
+    // Queues are seen in the list of descriptors.
+    const script = `
+      const { readdirSync, readFile, readlinkSync } = require('node:fs');
+      const target = (fd) => { try { return readlinkSync('/proc/self/fd/' + fd); } catch { return ''; } };
+      readFile('/proc/self/cmdline', (error, data) =>
+        console.log(data.length > 0, readdirSync('/proc/self/fd').some((fd) => /io_uring/.test(target(fd)))));`;
+    const command = ['/usr/bin/env', 'UV_USE_IO_URING=1', process.execPath, '-e', script];
+    expect((await peer.native(command).ended).stdout).toMatch(/^true/);
+    expect(await peer.run('web', command)).toMatchObject({ stdout: 'true false\n', stderr: '', code: 0 });
+  });
+
+  const liburing = has('gcc') && existsSync('/usr/include/liburing.h') ? test : test.skip;
+  liburing('and liburing says that there is none, unless it is part of the program', async () => {
+    const source = join(peer.folder, 'ring.c');
+    writeFileSync(
+      source,
+      `#include <liburing.h>
+       #include <stdio.h>
+       int main(void) {
+         struct io_uring ring;
+         printf("%d\\n", io_uring_queue_init(8, &ring, 0));
+       }`,
+    );
+    const build = async (name: string, ...library: string[]) => {
+      const program = join(peer.folder, name);
+      expect(await peer.native(['gcc', '-o', program, source, ...library]).ended).toMatchObject({
+        stderr: '',
+        code: 0,
+      });
+      const [native, guest] = [await peer.native([program]).ended, await peer.run('web', [program])];
+      return { native: native.stdout, guest: guest.stdout };
+    };
+    expect((await build('shared', '-luring')).guest).toBe(`${-constants.errno.ENOSYS}\n`);
+    // Its system calls are the program's own instructions then.
+    const inside = await build('inside', '-Wl,-Bstatic', '-luring', '-Wl,-Bdynamic');
+    expect(inside.guest).toBe(inside.native);
+  });
 });

@@ -20,8 +20,9 @@ import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
-const root = resolve(__dirname, '../../..');
-const shimFolder = join(root, 'src/shim');
+export const root = resolve(__dirname, '../../..');
+export const shimFolder = join(root, 'src/shim');
+const carrierFolder = join(root, 'src/native/carrier');
 const cache = join(root, 'node_modules/.cache');
 const arch = process.arch === 'arm64' ? 'aarch64' : 'x86_64';
 
@@ -30,21 +31,26 @@ export type Variant = 'plain' | 'trap' | 'musl' | 'address' | 'arm64';
 /** musl's loader, where there is one; the musl programs need it. */
 export const muslLoader = `/lib/ld-musl-${arch}.so.1`;
 
-const WARNINGS = ['-std=c11', '-D_GNU_SOURCE', '-Wall', '-Wextra', '-Werror'];
+export const WARNINGS = ['-std=c11', '-D_GNU_SOURCE', '-Wall', '-Wextra', '-Werror'];
 const SHARED = ['-shared', '-fPIC', '-fvisibility=hidden'];
 
 function target(variant: Variant): string {
   return `${variant === 'arm64' ? 'aarch64' : arch}-linux-${variant === 'musl' ? 'musl' : 'gnu.2.26'}`;
 }
 
-function cFiles(folder: string): string[] {
+export function cFiles(folder: string): string[] {
   return readdirSync(folder)
     .filter((name) => name.endsWith('.c'))
     .map((name) => join(folder, name));
 }
 
 /** Builds once per content of the sources and their headers; the result's path. */
-async function build(name: string, sources: readonly string[], headers: readonly string[], command: readonly string[]) {
+export async function build(
+  name: string,
+  sources: readonly string[],
+  headers: readonly string[],
+  command: readonly string[],
+) {
   const hash = createHash('sha256').update(JSON.stringify(command));
   for (const file of [...sources, ...headers]) hash.update(`${basename(file)}\0`).update(readFileSync(file));
   const folder = join(cache, 'shim-test');
@@ -63,7 +69,7 @@ async function build(name: string, sources: readonly string[], headers: readonly
   return output;
 }
 
-function headersOf(folder: string): string[] {
+export function headersOf(folder: string): string[] {
   return readdirSync(folder)
     .filter((name) => name.endsWith('.h'))
     .map((name) => join(folder, name));
@@ -95,9 +101,11 @@ export async function buildProgram(name: string, variant: Variant = 'plain', gro
 
 async function buildPeer(): Promise<string> {
   const folder = join(shimFolder, 'test/peer');
-  const headers = [...headersOf(folder), join(shimFolder, 'abi.h')];
-  const command = [zig(), 'cc', '-target', target('plain'), ...WARNINGS, '-O2'];
-  return build('peer', cFiles(folder), headers, command);
+  const headers = [...headersOf(folder), ...headersOf(carrierFolder), join(shimFolder, 'abi.h')];
+  // The carrier's files define _GNU_SOURCE themselves.
+  const warnings = WARNINGS.filter((flag) => flag !== '-D_GNU_SOURCE');
+  const command = [zig(), 'cc', '-target', target('plain'), ...warnings, '-O2', '-pthread'];
+  return build('peer', [...cFiles(folder), ...cFiles(carrierFolder)], headers, command);
 }
 
 function shimFile(variant: Variant): string {
@@ -173,6 +181,7 @@ export function start(command: readonly string[], env: NodeJS.ProcessEnv, limit 
 
 export interface Peer {
   readonly folder: string;
+  readonly pid: number | undefined;
   /** One command to the peer; its answer. */
   tell(command: string): Promise<string>;
   stats(): Promise<{ connects: number; listens: number; stales: number; logs: number; waiting: number }>;
@@ -182,8 +191,8 @@ export interface Peer {
   run(host: string, command: readonly string[], variant?: Variant): Promise<Result>;
   /** A command without the shim. */
   native(command: readonly string[]): Guest;
-  /** A program of src/shim/test/programs. */
-  program(host: string, name: string, args: readonly string[], variant?: Variant): Promise<Guest>;
+  /** A program of src/shim/test/programs; `limit`: milliseconds that it may run, otherwise one minute. */
+  program(host: string, name: string, args: readonly string[], variant?: Variant, limit?: number): Promise<Guest>;
   /** Stops the peer and lets it go on: a supervisor that is busy. */
   pause(): void;
   resume(): void;
@@ -195,8 +204,15 @@ export interface Peer {
 
 export const HOSTS = { web: '100.64.1.1', api: '100.64.1.2', db: '100.64.1.3' };
 
+/** Hosts connect to each other, or have their connections made by their supervisors. */
+export type Network = 'flat' | 'carried';
+
 /** `flat`: the second byte of the hosts' real addresses, so that test files can run at the same time. */
-export async function startPeer(flat: number, variants: readonly Variant[] = ['plain']): Promise<Peer> {
+export async function startPeer(
+  flat: number,
+  variants: readonly Variant[] = ['plain'],
+  network: Network = 'flat',
+): Promise<Peer> {
   const folder = mkdtempSync(join(tmpdir(), 'imaginary-shim-'));
   const shims = new Map<Variant, string>();
   for (const variant of variants) {
@@ -207,7 +223,8 @@ export async function startPeer(flat: number, variants: readonly Variant[] = ['p
     shims.set(variant, file);
   }
   const hosts = Object.entries(HOSTS).map(([name, address]) => `${name}=${address}`);
-  const peer = start([await buildPeer(), folder, String(flat), ...hosts], process.env, 600_000);
+  const mode = network === 'carried' ? [network] : [];
+  const peer = start([await buildPeer(), folder, String(flat), ...mode, ...hosts], process.env, 600_000);
   await peer.line('ready');
   const guests = new Set<Guest>();
   const env = (host: string, variant: Variant = 'plain') => {
@@ -224,19 +241,20 @@ export async function startPeer(flat: number, variants: readonly Variant[] = ['p
     void guest.ended.finally(() => guests.delete(guest)).catch(() => undefined);
     return guest;
   };
-  const startGuest = (host: string, command: readonly string[], variant?: Variant) =>
-    own(start(command, env(host, variant)));
+  const startGuest = (host: string, command: readonly string[], variant?: Variant, limit?: number) =>
+    own(start(command, env(host, variant), limit));
   return {
     folder,
+    pid: peer.process.pid,
     tell,
     stats: async () => JSON.parse(await tell('stats')),
     env,
-    start: startGuest,
+    start: (host, command, variant) => startGuest(host, command, variant),
     native: (command) => own(start(command, process.env)),
     run: (host, command, variant) => startGuest(host, command, variant).ended,
-    program: async (host, name, args, variant) => {
+    program: async (host, name, args, variant, limit) => {
       const file = await buildProgram(name, variant === 'musl' ? 'musl' : 'plain');
-      return startGuest(host, [file, ...args], variant);
+      return startGuest(host, [file, ...args], variant, limit);
     },
     pause: () => void peer.process.kill('SIGSTOP'),
     resume: () => void peer.process.kill('SIGCONT'),
@@ -282,9 +300,10 @@ export async function startEcho(
   peer: Peer,
   host = 'api',
   address = '0.0.0.0',
+  limit?: number,
 ): Promise<{ port: string; guest: Guest }> {
   const port = String(++lastPort);
-  const guest = await peer.program(host, 'echo', [address, port]);
+  const guest = await peer.program(host, 'echo', [address, port], 'plain', limit);
   await guest.line('listening');
   return { port, guest };
 }

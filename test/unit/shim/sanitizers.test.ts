@@ -1,52 +1,126 @@
 /** The same programs with memory checks: gcc's AddressSanitizer and valgrind, where they are installed. */
 import { join } from 'node:path';
-import { buildProgram, has, hasAddressSanitizer, type Peer, passed, startEcho, startPeer } from './harness';
+import {
+  buildProgram,
+  type Guest,
+  HOSTS,
+  has,
+  hasAddressSanitizer,
+  type Network,
+  type Peer,
+  passed,
+  startEcho,
+  startPeer,
+} from './harness';
 
 jest.setTimeout(180_000);
 
 const address = hasAddressSanitizer ? describe : describe.skip;
 const valgrind = has('valgrind') ? describe : describe.skip;
 
-let peer: Peer;
-let port: string;
+const NETWORKS: readonly [Network, number][] = [
+  ['flat', 232],
+  ['carried', 226],
+];
 
-beforeAll(async () => {
-  peer = await startPeer(232, hasAddressSanitizer ? ['plain', 'address'] : ['plain']);
-  port = (await startEcho(peer)).port;
-  await peer.tell('ask api');
-});
-afterAll(() => peer?.close());
+describe.each(NETWORKS)('network %s', (network, flat) => {
+  let peer: Peer;
+  let port: string;
 
-address('under AddressSanitizer', () => {
-  test.each([
-    ['names'],
-    ['many_pending', '100', '3'],
-    ['storm', '1'],
-    ['closes_all'],
-    ['sixes', '100.64.1.1'],
-    ['ports'],
-    ['datagrams'],
-    ['corrupt'],
-  ])('%s', async (name, ...more) => {
-    const [host, args] =
-      name === 'names'
-        ? ['web', []]
-        : name === 'ports' || name === 'datagrams'
-          ? ['db', ['100.64.1.3']]
-          : name === 'corrupt'
-            ? ['web', [join(peer.folder, 'web', 'table'), '2', '100']]
-            : ['web', ['api', port, ...more]];
-    passed(await (await peer.program(host, name, args, 'address')).ended);
+  beforeAll(async () => {
+    peer = await startPeer(flat, hasAddressSanitizer ? ['plain', 'address'] : ['plain'], network);
+    port = (await startEcho(peer)).port;
+    await peer.tell('ask api');
   });
-});
+  afterAll(() => peer?.close());
 
-valgrind('under valgrind', () => {
-  test.each([['names'], ['many_pending', '30', '2'], ['blocking', '0']])('%s', async (name, ...more) => {
-    const program = await buildProgram(name);
-    const { LD_PRELOAD, IMAGINARY_DIR } = peer.env('web');
-    const shim = [`LD_PRELOAD=${LD_PRELOAD}`, `IMAGINARY_DIR=${IMAGINARY_DIR}`];
-    const args = name === 'names' ? [] : ['api', port, ...more];
-    const check = ['valgrind', '-q', '--error-exitcode=3', '--trace-children=yes', 'env', ...shim, program, ...args];
-    passed(await peer.native(check).ended);
+  address('under AddressSanitizer', () => {
+    test.each([
+      ['names'],
+      ['many_pending', '100', '3'],
+      ['storm', '1'],
+      ['closes_all'],
+      ['sixes', '100.64.1.1'],
+      ['ports'],
+      ['datagrams'],
+      ['orphans'],
+      ['numbered'],
+      ['corrupt'],
+    ])('%s', async (name, ...more) => {
+      const [host, args] =
+        name === 'names'
+          ? ['web', []]
+          : ['ports', 'datagrams', 'numbered'].includes(name)
+            ? ['db', ['100.64.1.3']]
+            : name === 'corrupt'
+              ? ['web', [join(peer.folder, 'web', 'table'), '2', '100']]
+              : ['web', ['api', port, ...more]];
+      passed(await (await peer.program(host, name, args, 'address')).ended);
+    });
+
+    // Files and interfaces are in files.test.ts. Not `starts`: what starts with an environment of its own lacks the library that
+    // has to be loaded first. Not `connects`, which counts libc's memory. Not `fork_pending`: it has hung here, once in about
+    // six runs where connections are carried and once on flat, for a reason that was not found; programs.test.ts has it without.
+    test.each([['nonblocking', '0'], ['pending_calls'], ['close_pending'], ['interrupted']])(
+      '%s, answered when it waits',
+      async (name, ...more) => {
+        await peer.tell('hold api');
+        try {
+          const guest = await peer.program('web', name, ['api', port, ...more], 'address');
+          await guest.line('pending');
+          await peer.tell('go api');
+          passed(await guest.ended);
+        } finally {
+          await peer.tell('go api');
+        }
+      },
+    );
+  });
+
+  /** Both ends of many connections, with one of the shims that look at memory. */
+  const states = network === 'carried' ? ['ask', 'direct', 'ready'] : ['ask', 'direct'];
+  async function swarm(
+    run: (host: string, program: string, args: readonly string[]) => Promise<Guest>,
+    chosen: readonly string[],
+    count: string,
+  ) {
+    for (const state of chosen) {
+      const server = await run('db', 'accepts', [HOSTS.db, '5998']);
+      await server.line('listening');
+      await peer.tell(`${state} db`);
+      passed(await (await run('web', 'swarm', ['db', '5998', '4', count])).ended);
+      server.process.stdin?.write('end\n');
+      passed(await server.ended);
+      for (const command of ['unready db', 'auto db', 'unlist db 5998']) await peer.tell(command);
+    }
+  }
+
+  address('under AddressSanitizer', () => {
+    test('a port that is accepted from in every way at once', () =>
+      swarm((host, program, args) => peer.program(host, program, args, 'address'), states, '50'));
+  });
+
+  valgrind('under valgrind', () => {
+    const check = ['valgrind', '-q', '--error-exitcode=3', '--trace-children=yes', 'env'];
+    const run = async (host: string, name: string, args: readonly string[]) => {
+      const program = await buildProgram(name);
+      const { LD_PRELOAD, IMAGINARY_DIR } = peer.env(host);
+      return peer.native([...check, `LD_PRELOAD=${LD_PRELOAD}`, `IMAGINARY_DIR=${IMAGINARY_DIR}`, program, ...args]);
+    };
+    test('a port that is accepted from in every way at once', () => swarm(run, states.slice(-1), '5'));
+
+    test.each([
+      ['names'],
+      ['interfaces'],
+      ['many_pending', '30', '2'],
+      ['blocking', '0'],
+      ['sixes', '100.64.1.1'],
+      ['datagrams'],
+      ['numbered'],
+    ])('%s', async (name, ...more) => {
+      const alone = ['datagrams', 'numbered'].includes(name);
+      const args = alone ? ['100.64.1.3'] : ['names', 'interfaces'].includes(name) ? [] : ['api', port, ...more];
+      passed(await (await run(alone ? 'db' : 'web', name, args)).ended);
+    });
   });
 });

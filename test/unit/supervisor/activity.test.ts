@@ -103,6 +103,26 @@ test('a connection of the host with itself does not count, over IPv6 neither', a
   expect(look().connections).toBe(0);
 });
 
+test("a connection to the host's resolver does not count, open or closed", async () => {
+  const resolver = createServer((socket) => socket.on('error', () => undefined).end());
+  await new Promise<void>((resolve) => resolver.listen(0, '127.0.53.53', resolve));
+  try {
+    const look = watch();
+    const before = look().closed();
+    const { port: at } = resolver.address() as { port: number };
+    await guest(`c = socket.create_connection(('127.0.53.53', ${at}))`);
+    expect(look()).toMatchObject({ connections: 0, moved: false });
+    await guest('c.shutdown(socket.SHUT_WR)');
+    await guest("c.recv(1) == b''");
+    await guest('c.close()');
+    const after = look().closed();
+    expect(after === undefined).toBe(before === undefined);
+    expect(after ?? 0).toBeGreaterThanOrEqual(before ?? 0);
+  } finally {
+    resolver.close();
+  }
+});
+
 test('bytes that move', async () => {
   const look = watch();
   look();
@@ -160,6 +180,6 @@ test('sock_diag and /proc/net tell the same', async () => {
     .sort(byState);
   expect(told.map((s) => s.state)).toEqual([1, 10]);
   // Of a listener, sock_diag tells the length of its queue where /proc/net has nothing.
-  expect(told.map(({ bytes, ...rest }) => ({ ...rest, sendQueue: 0 }))).toEqual(read);
+  expect(told.map(({ bytes, cookie, ...rest }) => ({ ...rest, sendQueue: 0 }))).toEqual(read);
   expect(timeWaitSockets({ tcpSockets: () => null }).every((s) => s.timer <= 60_000)).toBe(true);
 });

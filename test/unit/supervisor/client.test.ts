@@ -54,7 +54,7 @@ async function boot(hosts: Parameters<typeof bootCluster>[0]) {
 async function join_(options: Partial<ClientOptions> = {}): Promise<Client> {
   const { seed, secret } = cluster.access('client');
   const runDir = join(folder, `client-${clients.length}`);
-  const client = await startClient({ seed, secret: secret.toString('base64'), flat: FLAT, runDir, ...options });
+  const client = await startClient({ seed, secret: () => secret.toString('base64'), flat: FLAT, runDir, ...options });
   clients.push(client);
   return client;
 }

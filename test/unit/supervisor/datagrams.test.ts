@@ -2,7 +2,6 @@ import { AskError } from '../../../src/runtime/control/client';
 import type { Asks } from '../../../src/runtime/supervisor/asks';
 import { createDatagrams, type DatagramRequest } from '../../../src/runtime/supervisor/datagrams';
 import type { Locations } from '../../../src/runtime/supervisor/locations';
-import { direct } from '../../../src/runtime/transport/direct';
 
 const api = 0x64400006;
 const location = { host: 'api', epoch: 1, state: 'running', address: '127.64.0.6', ports: [] } as const;
@@ -36,7 +35,7 @@ function open() {
         });
       },
     } as unknown as Asks,
-    transports: [direct],
+    route: ({ realPort }) => ({ real: 0x7f400006, realPort }),
     nowhere: () => 0x7f400006,
     log: () => undefined,
   });

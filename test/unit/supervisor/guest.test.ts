@@ -31,6 +31,7 @@ afterEach(async () => {
 function start(command: readonly string[], environment = {}, workingDirectory = '/'): Guest {
   const guest = startGuest({
     host: { name: 'web', command, environment, workingDirectory, remappedFiles: { '/no/such/place': '/usr/bin' } },
+    epoch: 1,
     runDir,
     native: loadNative(),
     environment: { PATH: '/usr/bin:/bin', AWS_SECRET_ACCESS_KEY: 'secret' },

@@ -1,7 +1,19 @@
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { inspectCommand, ProgramError } from '../../../src/runtime/supervisor/program';
+import { randomNumbers } from '../random';
 
 let folder: string;
 beforeAll(() => {
@@ -101,4 +113,104 @@ test('what cannot be a guest is refused and told why', () => {
   expect(refusal([file('text', 'hello\n')]).code).toBe('not-a-program');
   expect(refusal([file('plain', '#!/bin/sh\n', 0o644)]).code).toBe('not-executable');
   expect(refusal([folder]).code).toBe('not-executable');
+});
+
+/** The note that Go's linker writes, in a program header behind that of the interpreter. */
+function withGoNote(bytes: Buffer): Buffer {
+  bytes.writeUInt16LE(2, 56);
+  bytes.writeUInt32LE(4, 64 + 56);
+  bytes.writeBigUInt64LE(2048n, 64 + 56 + 8);
+  bytes.writeBigUInt64LE(16n + 8n + 16n + 4n, 64 + 56 + 32);
+  // Behind another one, whose name and content are padded.
+  bytes.writeUInt32LE(4, 2048);
+  bytes.writeUInt32LE(3, 2052);
+  bytes.write('GNU\0abc\0', 2048 + 12);
+  bytes.writeUInt32LE(4, 2068);
+  bytes.writeUInt32LE(4, 2072);
+  bytes.writeUInt32LE(4, 2076);
+  bytes.write('Go\0\0abcd', 2080);
+  return bytes;
+}
+
+describe('Go programs are refused, and it is said what was found', () => {
+  test('linked statically and dynamically, by the note of the linker', () => {
+    const fixed = refusal([file('go-static', withGoNote(elf()))]);
+    expect(fixed).toMatchObject({ code: 'go', exitCode: 126 });
+    expect(fixed.message).toMatch(/go-static: is a Go program \(statically linked\).*system calls itself.*yet$/);
+    const dynamic = refusal([file('go-dynamic', withGoNote(elf(undefined, '/bin/sh')))]);
+    expect(dynamic.message).toMatch(/is a Go program \(dynamically linked\)/);
+  });
+
+  // As gcc links what `go build` gives it, with the build id taken away.
+  test('by the section about the build', () => {
+    const source = file(
+      'section.c',
+      '__attribute__((section(".go.buildinfo"))) char info[16] = "x"; int main(){}',
+      0o644,
+    );
+    const built = join(folder, 'section');
+    expect(spawnSync('gcc', ['-o', built, source], { encoding: 'utf8' })).toMatchObject({ status: 0 });
+    expect(refusal([built])).toMatchObject({ code: 'go' });
+    expect(spawnSync('gcc', ['-o', built, '-Dinfo=other', '-xc', '-'], { input: 'int main(){}' }).status).toBe(0);
+    expect(inspectCommand([built], PATH).libc).toBe('glibc');
+  });
+
+  // Its own words, where Go is installed; the tests need no Go.
+  const go = ['go', '/usr/local/go/bin/go'].find((name) => spawnSync(name, ['version']).status === 0);
+  if (go)
+    test('a real one, linked dynamically', () => {
+      const source = file('main.go', 'package main\nfunc main() {}\n', 0o644);
+      const built = join(folder, 'go-pie');
+      const cache = resolve(__dirname, '../../../node_modules/.cache/go');
+      const environment = { ...process.env, CGO_ENABLED: '0', GOPROXY: 'off', GOCACHE: cache };
+      const command = ['build', '-buildmode=pie', '-o', built, source];
+      expect(spawnSync(go, command, { cwd: folder, env: environment, encoding: 'utf8' })).toMatchObject({ status: 0 });
+      expect(refusal([built]).message).toContain('is a Go program (dynamically linked)');
+    }, 180_000);
+});
+
+test('programs that get the rights of another user are refused', () => {
+  let program = ['/usr/bin/su', '/bin/su', '/usr/bin/mount', '/usr/bin/passwd'].find(
+    (path) => ((statSync(path, { throwIfNoEntry: false })?.mode ?? 0) & 0o4000) !== 0,
+  );
+  if (process.geteuid?.() === 0) {
+    program = file('setuid', readFileSync('/bin/true'));
+    chownSync(program, 65_534, 65_534);
+    chmodSync(program, 0o4755);
+    chmodSync(file('setgid', readFileSync('/bin/true')), 0o755);
+    const group = join(folder, 'setgid');
+    chownSync(group, 0, 65_534);
+    chmodSync(group, 0o2755);
+    expect(refusal([group]).message).toMatch(/is setgid, of group 65534/);
+    // Root's own gives root nothing.
+    chmodSync(file('own', readFileSync('/bin/true')), 0o4755);
+    expect(inspectCommand([join(folder, 'own')], PATH).libc).toBe('glibc');
+  }
+  const refused = refusal([program!]);
+  expect(refused).toMatchObject({ code: 'privileged', exitCode: 126 });
+  expect(refused.message).toMatch(/is setuid, of user \d+: .*nothing can be preloaded into it.*without the bit$/);
+});
+
+test('whatever a file says about itself, the answer is a program or a ProgramError', () => {
+  const random = randomNumbers(1);
+  const whole = readFileSync('/bin/true');
+  const answers = { taken: 0, refused: 0 };
+  for (let round = 0; round < 500; round++) {
+    const bytes = Buffer.from(whole.subarray(0, round % 10 === 0 ? random(whole.length) : whole.length));
+    // The header, the program headers behind it, or anything.
+    for (let change = 0; change <= round % 4 && bytes.length > 0; change++) {
+      const at = random(Math.min(bytes.length, [64, 800, bytes.length][round % 3]));
+      bytes[at] = [0, 1, 0xff, 0x7f, random(256)][random(5)];
+    }
+    const path = file('mutated', bytes);
+    try {
+      inspectCommand([path], PATH);
+      answers.taken++;
+    } catch (error) {
+      if (!(error instanceof ProgramError)) throw error;
+      answers.refused++;
+    }
+  }
+  expect(answers.taken).toBeGreaterThan(0);
+  expect(answers.refused).toBeGreaterThan(0);
 });

@@ -1,7 +1,7 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { hostsText, remapped, writeRemaps } from '../../../src/runtime/supervisor/remaps';
+import { hostsText, remapped, resolvText, writeRemaps } from '../../../src/runtime/supervisor/remaps';
 
 const web = { name: 'web', address: '100.64.0.2', aliases: ['www'], nodeId: 1 };
 const api = { name: 'api', address: '100.64.0.3', aliases: [], nodeId: 2 };
@@ -42,15 +42,33 @@ test("what a host adds is added, and wins; the machine's file may be missing", (
     '/etc/hosts': hosts,
     '/etc/hostname': hostname,
     '/proc/sys/kernel/hostname': hostname,
+    '/etc/resolv.conf': join(folder, 'resolv.conf'),
     '/etc/app': '/var/task/app',
   });
   expect(readFileSync(hosts, 'utf8')).toContain('127.0.0.1 localhost\n');
   expect(readFileSync(hostname, 'utf8')).toBe('web\n');
+  expect(readFileSync(join(folder, 'resolv.conf'), 'utf8')).toBe('nameserver 127.0.53.53\n');
   const machine = join(folder, 'machine');
-  writeFileSync(machine, '10.0.0.1 other\n');
+  mkdirSync(machine);
+  writeFileSync(join(machine, 'hosts'), '10.0.0.1 other\n');
+  writeFileSync(join(machine, 'resolv.conf'), 'nameserver 10.0.0.2\n');
   writeRemaps(folder, identity, { '/etc/hosts': '/var/task/hosts' }, machine);
   expect(pairs()['/etc/hosts']).toBe('/var/task/hosts');
   expect(readFileSync(hosts, 'utf8')).toContain('10.0.0.1 other\n');
+  expect(readFileSync(join(folder, 'resolv.conf'), 'utf8')).toBe('nameserver 127.0.53.53\n');
+});
+
+test("the resolver takes the place of the machine's nameservers; the rest stays", () => {
+  const machine = `# by DHCP
+search ec2.internal example.com
+ nameserver\t10.0.0.2
+nameserver fe80::1%eth0
+options ndots:2 timeout:1`;
+  expect(resolvText(machine)).toBe(`nameserver 127.0.53.53
+# by DHCP
+search ec2.internal example.com
+options ndots:2 timeout:1
+`);
 });
 
 test('the longest remap of a path is its own', () => {

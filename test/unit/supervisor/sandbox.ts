@@ -68,12 +68,16 @@ export interface Sandbox {
   logged(match: (line: LogLine) => boolean): Promise<LogLine>;
   /** Resolves with the process's exit code. */
   readonly exited: Promise<number | null>;
+  /** Kills the process, and nothing of what came from it. */
+  die(): Promise<unknown>;
   shutdown(): void;
   close(): void;
 }
 
 export interface SandboxOptions {
   readonly layers: string;
+  /** Default: a new one, removed when the sandbox is closed. */
+  readonly runDir?: string;
   readonly flat: number;
   /** Of the function, in milliseconds. */
   readonly timeout?: number;
@@ -82,8 +86,8 @@ export interface SandboxOptions {
 
 export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
   const folder = mkdtempSync(join(tmpdir(), 'imaginary-sandbox-'));
-  const runDir = join(folder, 'run');
-  mkdirSync(runDir);
+  const runDir = options.runDir ?? join(folder, 'run');
+  mkdirSync(runDir, { recursive: true });
   const child: ChildProcess = fork(join(options.layers, 'runtime.js'), [], {
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
     execArgv: [],
@@ -158,6 +162,11 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
         look();
       }),
     exited,
+    die: () => {
+      ending = true;
+      child.kill('SIGKILL');
+      return exited;
+    },
     shutdown: () => {
       ending = true;
       for (const pid of family(child.pid!)) process.kill(pid, 'SIGCONT');

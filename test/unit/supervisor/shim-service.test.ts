@@ -1,14 +1,16 @@
 /** The shim service at the level of its datagrams, which come from a process that is no shim. */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { Resolver } from 'node:dns/promises';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseAddress } from '../../../src/manifest/address';
 import { loadNative } from '../../../src/native/load';
-import { AskError, type Session } from '../../../src/runtime/control/client';
+import { AskError } from '../../../src/runtime/control/client';
 import type { Location } from '../../../src/runtime/protocol/location';
-import { createMember, type Member } from '../../../src/runtime/supervisor/member';
+import { createMember, type Member, type MemberSession } from '../../../src/runtime/supervisor/member';
 import { openRunDir } from '../../../src/runtime/supervisor/run-dir';
+import { readTable } from '../protocol/table-reader';
 
 jest.setTimeout(20_000);
 
@@ -55,13 +57,23 @@ beforeEach(() => {
   member = createMember({
     native,
     runDir: openRunDir(folder, native),
-    welcome: { type: 'welcome', cluster: 'test', cidr: '100.64.0.0/16', self, directory, observed: '127.0.0.1' },
+    welcome: {
+      type: 'welcome',
+      directoryDigest: 'digest',
+      ...{ cluster: 'test', cidr: '100.64.0.0/16', self, directory },
+      ...{ observed: '127.0.0.1', observedPort: 1, dataPort: 2, ports: [10_240, 704] },
+    },
     flat: 64,
     settleTime: 1_000,
     visitor: false,
     log: (_, message) => log.push(message),
   });
-  const session: Pick<Session, 'ask' | 'ports'> = {
+  const session: MemberSession = {
+    observation: undefined,
+    report: () => undefined,
+    reach: () => undefined,
+    tell: () => false,
+    relay: () => Promise.reject(new Error('there is no relay here')),
     ask: (host, port, options) => {
       asked.push(`${host}:${port}${options?.staleEpoch === undefined ? '' : ` not ${options.staleEpoch}`}`);
       return answer(host);
@@ -156,6 +168,28 @@ test('the own address is never a matter for the seed', async () => {
   expect(await send(listen, inside)).toEqual(['0:0', '0:0']);
   expect(ports.at(-1)).toBe('80→41000');
   expect(await send(connect(self.address, 80), connect(self.address, 81))).toEqual(['7f400005:41000', '111']);
+  expect(asked).toEqual([]);
+});
+
+test('the resolver is opened when a guest first asks for it, and is no port of the host', async () => {
+  const table = () => readTable(new Uint8Array(readFileSync(join(folder, 'table'))).buffer);
+  const rows = () =>
+    table()
+      .ports()
+      .filter((row) => row.address === '127.0.53.53');
+  expect(rows()).toEqual([]);
+  expect(await send(connect('127.0.53.53', 53), connect('127.0.53.53', 53))).toEqual(['0:0', '0:0']);
+  const [tcp, udp, ...more] = rows();
+  expect(more).toEqual([]);
+  expect(tcp).toMatchObject({ port: 53, real: '127.0.53.53', scope: 2 });
+  expect(udp).toMatchObject({ port: 53, real: '127.0.53.53', scope: 6 });
+  const resolver = new Resolver();
+  resolver.setServers([`127.0.53.53:${udp.realPort}`]);
+  expect(await resolver.resolve4('api.test')).toEqual(['100.64.0.6']);
+  // A port of the host's own comes and goes beside it.
+  await send(request(2, { port: 53, real: '127.65.0.5', realPort: 64_565, scope: 2 }));
+  expect(rows()).toEqual([tcp, udp]);
+  expect(ports.join('')).toBe('');
   expect(asked).toEqual([]);
 });
 

@@ -1,6 +1,8 @@
 /* The passive side: accepting. */
 #include "passive.h"
 
+#include <sys/resource.h>
+
 static int shared_listener(int number) {
   int fd = tcp(SOCK_NONBLOCK);
   set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
@@ -225,6 +227,78 @@ static void close_and_bind_again(void) {
   }
 }
 
+static void inherits(bool set) {
+  int fd = tcp(0);
+  set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  if (set) set_options(fd);
+  binds(fd, at(ANY, port + 1));
+  result("listen", listen(fd, 4));
+  ask_for_connections(port + 1, 1);
+  int got = accept(fd, 0, 0);
+  tell_options(got, set);
+  reads(got);
+}
+static void inherits_all(void) { inherits(true); }
+static void inherits_none(void) { inherits(false); }
+
+static void numbers(void) {
+  int fd = listens(at(ANY, port + 1), 16, 0), control = ask_for_connections(port + 1, 5), before = dup(0);
+  for (int i = 0; i < 5; i++) {
+    int got = accept4(fd, 0, 0, i % 2 ? SOCK_CLOEXEC : 0);
+    say("descriptor %d", got - before);
+    if (i == 2) close(control);
+  }
+}
+
+static void no_descriptor_left(void) {
+  struct rlimit few = {64, 64};
+  int fd = listens(at(ANY, port + 1), 16, SOCK_NONBLOCK), last = 0, some[64];
+  NEED(setrlimit(RLIMIT_NOFILE, &few) == 0);
+  ask_for_connections(port + 1, 1);
+  polls(fd, POLLIN, LIMIT_MS);
+  while ((some[last] = dup(fd)) >= 0) last++;
+  result("accept", accept(fd, 0, 0));
+  close(some[--last]);
+  int got = accept(fd, 0, 0);
+  result("with one", got);
+  for (int i = 0; i < 3; i++) close(some[--last]);
+  if (got < 0) {
+    struct pollfd wanted = {.fd = fd, .events = POLLIN};
+    NEED(poll(&wanted, 1, LIMIT_MS) == 1);
+    got = accept(fd, 0, 0);
+  }
+  reads(got);
+}
+
+/* What was sent before anybody accepted, and what is said afterwards. */
+static void ended_before_accept(void) {
+  int fd = listens(at(ANY, port + 1), 16, 0), control = ask_for_connections(port + 1, 1);
+  char answer[64];
+  NEED(exchange(control, "E\n", answer, sizeof answer));
+  int got = accepts(fd);
+  reads(got);
+  reads(got);
+}
+
+static void reset_before_accept(void) {
+  int fd = listens(at(ANY, port + 1), 16, 0), control = ask_for_connections(port + 1, 1);
+  char answer[64];
+  NEED(exchange(control, "R\n", answer, sizeof answer));
+  sleep_ms(50);
+  int got = accept(fd, 0, 0);
+  result("accept", got);
+  reads(got);
+}
+
+/* The peer reads what became of its connection. */
+static void closed_on_the_peer(void) {
+  int fd = listens(at(ANY, port + 1), 16, 0), control = ask_for_connections(port + 1, 2);
+  char answer[64];
+  result("close", close(fd));
+  NEED(exchange(control, "L\n", answer, sizeof answer));
+  say("the peer reads: %s", answer);
+}
+
 static const struct one cases[] = {
     {"nothing waits", nothing_waits},
     {"accept without a name", accept_without_name},
@@ -243,6 +317,13 @@ static const struct one cases[] = {
     {"shutdown of a listener", shutdown_of_listener},
     {"a full backlog", full_backlog},
     {"closed and bound again", close_and_bind_again},
+    {"options of the listener, all set", inherits_all},
+    {"options of the listener, none set", inherits_none},
+    {"descriptors", numbers},
+    {"no descriptor is left", no_descriptor_left},
+    {"ended before it is accepted", ended_before_accept},
+    {"reset before it is accepted", reset_before_accept},
+    {"closed while connections of others wait", closed_on_the_peer},
   {"accepts at 50", accepts_at_50}, /* what `inherited over exec` starts; not a case of its own */
 };
 

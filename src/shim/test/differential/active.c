@@ -158,6 +158,43 @@ static void options_stay(void) {
       get_option(fd, IPPROTO_IP, IP_TOS), get_option(fd, IPPROTO_TCP, TCP_KEEPIDLE));
 }
 
+static void options_all(void) {
+  int fd = tcp(0);
+  set_options(fd);
+  connects(fd, SERVER);
+  tell_options(fd, true);
+}
+
+static void options_none(void) {
+  int fd = tcp(0);
+  connects(fd, SERVER);
+  tell_options(fd, false);
+  int other = tcp(SOCK_NONBLOCK);
+  connects(other, SERVER);
+  until(other);
+  tell_options(other, false);
+}
+
+static void duplicate_made_before(void) {
+  int fd = tcp(0), copy = dup(fd);
+  connects(fd, SERVER);
+  ping(fd);
+  remote(copy);
+  ping(copy);
+}
+
+/* With the lowest number that is free, and none is left open. */
+static void numbers(void) {
+  int first = dup(0), fd = tcp(0);
+  for (int i = 0; i < 3; i++) {
+    connects(fd, SERVER);
+    ping(fd);
+    close(fd);
+    fd = tcp(i == 1 ? SOCK_NONBLOCK : 0);
+    say("descriptor %d", fd - first);
+  }
+}
+
 static void socket_says_what_it_is(void) {
   int fd = tcp(0);
   connects(fd, SERVER);
@@ -255,6 +292,10 @@ static const struct one cases[] = {
     {"shutdown of what is not connected", shut_down_unconnected},
     {"SO_LINGER resets", reset_by_linger},
     {"options stay", options_stay},
+    {"options, all of them set", options_all},
+    {"options, none of them set", options_none},
+    {"descriptors", numbers},
+    {"a duplicate made before", duplicate_made_before},
     {"what the socket says that it is", socket_says_what_it_is},
     {"poll before", poll_unconnected},
     {"select", select_after},

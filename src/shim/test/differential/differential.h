@@ -239,6 +239,54 @@ static inline void so_error(int fd) {
     say("SO_ERROR: %s", error_name(value));
 }
 
+/* Everything that can be set and stays; what the kernel changes by itself, or shows of the path, is left out. */
+static const struct option {
+  const char *name;
+  int level, option, value; /* `value`: one that is not the default */
+} all_options[] = {
+#define O(level, option, value) {#option, level, option, value}
+    O(SOL_SOCKET, SO_REUSEADDR, 1),        O(SOL_SOCKET, SO_KEEPALIVE, 1),      O(SOL_SOCKET, SO_BROADCAST, 1),
+    O(SOL_SOCKET, SO_OOBINLINE, 1),        O(SOL_SOCKET, SO_PRIORITY, 5),       O(SOL_SOCKET, SO_RCVLOWAT, 2),
+    O(SOL_SOCKET, SO_TIMESTAMP, 1),        O(SOL_SOCKET, SO_REUSEPORT, 1),      O(SOL_SOCKET, SO_MAX_PACING_RATE, 1 << 30),
+    O(IPPROTO_TCP, TCP_NODELAY, 1),        O(IPPROTO_TCP, TCP_CORK, 1),         O(IPPROTO_TCP, TCP_KEEPIDLE, 77),
+    O(IPPROTO_TCP, TCP_KEEPINTVL, 11),     O(IPPROTO_TCP, TCP_KEEPCNT, 4),      O(IPPROTO_TCP, TCP_SYNCNT, 3),
+    O(IPPROTO_TCP, TCP_LINGER2, 30),       O(IPPROTO_TCP, TCP_USER_TIMEOUT, 30000),
+    O(IPPROTO_TCP, TCP_NOTSENT_LOWAT, 99), O(IPPROTO_TCP, TCP_DEFER_ACCEPT, 0),
+    O(IPPROTO_IP, IP_TOS, 16),             O(IPPROTO_IP, IP_TTL, 33),           O(IPPROTO_IP, IP_MTU_DISCOVER, 0),
+#undef O
+};
+#define ALL_OPTIONS (sizeof all_options / sizeof *all_options)
+
+static inline void set_options(int fd) {
+  struct linger linger = {1, 7};
+  struct timeval time = {25, 500000};
+  for (size_t i = 0; i < ALL_OPTIONS; i++)
+    if (all_options[i].value != 0 || all_options[i].option == IP_MTU_DISCOVER)
+      NEED(set_option(fd, all_options[i].level, all_options[i].option, all_options[i].value) == 0);
+  NEED(set_option(fd, SOL_SOCKET, SO_SNDBUF, 50000) == 0 && set_option(fd, SOL_SOCKET, SO_RCVBUF, 40000) == 0);
+  NEED(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger) == 0);
+  NEED(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time) == 0);
+  NEED(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time) == 0);
+  NEED(setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4) == 0);
+}
+
+/* `buffers`: their sizes too, which the kernel tunes unless they were set. */
+static inline void tell_options(int fd, bool buffers) {
+  struct linger linger;
+  struct timeval time;
+  char text[16] = "";
+  socklen_t size = sizeof linger;
+  for (size_t i = 0; i < ALL_OPTIONS; i++)
+    say("%s %d", all_options[i].name, get_option(fd, all_options[i].level, all_options[i].option));
+  if (buffers) say("buffers %d %d", get_option(fd, SOL_SOCKET, SO_SNDBUF), get_option(fd, SOL_SOCKET, SO_RCVBUF));
+  if (getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &size) == 0) say("linger %d %d", linger.l_onoff, linger.l_linger);
+  size = sizeof time;
+  if (getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, &size) == 0) say("receive %ld.%06ld", time.tv_sec, time.tv_usec);
+  if (getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, &size) == 0) say("send %ld.%06ld", time.tv_sec, time.tv_usec);
+  size = sizeof text;
+  if (getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, text, &size) == 0) say("congestion %s", text);
+}
+
 static inline const char *events_name(unsigned events, char text[64]) {
   static const struct {
     unsigned bit;

@@ -2,6 +2,7 @@
  * server ADDRESS SOURCE PORT: the other host of the differential tests. Answers each line with the same line, except
  *   C ADDRESS PORT N     makes N connections there, one after the other, and keeps them; answers with the errno of the first
  *                        that failed, else 0
+ *   E | R | L            ends the last of them | resets it | reads from it: answers `end`, `data` or an errno
  * SOURCE is what its connections come from (0.0.0.0: whatever the system chooses). Commands on standard input, answered by
  * a line: `hold` leaves connects unanswered (as by a host that is not up), `go` answers them again, `refuse` stops listening.
  */
@@ -9,6 +10,7 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -25,7 +27,9 @@ static struct sockaddr_in at(const char *ip, int port) {
   return (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = inet_addr(ip)};
 }
 
-static void connect_back(FILE *stream, const char *line) {
+/* Answers with the one that was made last, or -1. */
+static int connect_back(FILE *stream, const char *line) {
+  int last = -1;
   char ip[64];
   int port = 0, count = 0, error = 0;
   sscanf(line, "C %63s %d %d", ip, &port, &count);
@@ -36,17 +40,38 @@ static void connect_back(FILE *stream, const char *line) {
     if (from.sin_addr.s_addr && bind(fd, (struct sockaddr *)&from, sizeof from) != 0) error = errno;
     if (!error && connect(fd, (struct sockaddr *)&to, sizeof to) != 0) error = errno;
     if (!error && send(fd, "hello\n", 6, MSG_NOSIGNAL) != 6) error = errno;
+    last = fd;
   }
   fprintf(stream, "%d\n", error);
+  return last;
+}
+
+static void end_or_read(FILE *stream, char how, int fd) {
+  struct linger now = {1, 0};
+  char byte;
+  if (how == 'L') {
+    struct pollfd wanted = {.fd = fd, .events = POLLIN};
+    ssize_t got = poll(&wanted, 1, 10000) == 1 ? recv(fd, &byte, 1, 0) : -1;
+    if (got < 0)
+      fprintf(stream, "%d\n", errno);
+    else
+      fputs(got ? "data\n" : "end\n", stream);
+    return;
+  }
+  if (how == 'R') setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  close(fd);
+  fputs("done\n", stream);
 }
 
 static void *serve(void *argument) {
-  int fd = (int)(intptr_t)argument;
+  int fd = (int)(intptr_t)argument, last = -1;
   FILE *in = fdopen(fd, "r"), *out = fdopen(dup(fd), "w");
   char line[256];
   while (fgets(line, sizeof line, in)) {
     if (line[0] == 'C')
-      connect_back(out, line);
+      last = connect_back(out, line);
+    else if (strchr("ERL", line[0]) && line[1] == '\n')
+      end_or_read(out, line[0], last);
     else
       fputs(line, out);
     fflush(out);

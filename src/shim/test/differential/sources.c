@@ -63,6 +63,7 @@ static void disconnected(void) {
   int fd = tcp(0);
   connects(fd, SERVER);
   disconnects(fd);
+  local(fd);
   remote(fd);
   connects(fd, SERVER);
   remote(fd);
@@ -91,6 +92,7 @@ static void mapped_blocking(void) {
   result("connect", raw_connect6(fd, mapped(peer_ip, port)));
   local(fd);
   remote(fd);
+  say("IPv6: %d", get_option(fd, SOL_SOCKET, SO_DOMAIN) == AF_INET6);
   ping(fd);
 }
 

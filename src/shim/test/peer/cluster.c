@@ -1,4 +1,7 @@
+#define _GNU_SOURCE
 #include "cluster.h"
+
+#include "carry.h"
 
 #include <fcntl.h>
 #include <stddef.h>
@@ -69,7 +72,8 @@ static void fill(struct cluster *cluster, struct host *self) {
                                           .ports_offset = offsetof(struct file, ports),
                                           .ports_capacity = PORTS,
                                           .strings_offset = offsetof(struct file, strings),
-                                          .strings_size = 1};
+                                          .strings_size = 1,
+                                          .carried = cluster->carried};
   for (uint32_t i = 0; i < cluster->count; i++) {
     struct host *host = &cluster->hosts[i];
     char text[256];
@@ -137,7 +141,8 @@ static void publish(struct cluster *cluster, struct host *self) {
     }
     file->hosts[i].epoch = host->epoch;
     file->hosts[i].real = cluster->flat_base | (host->address & 0xffff);
-    file->hosts[i].state = host->manual ? host->state : host->ports_count ? IM_DIRECT : IM_ASK;
+    uint32_t up = cluster->carried ? IM_CARRIED : IM_DIRECT;
+    file->hosts[i].state = (host->manual ? host->up : host->ports_count) ? up : IM_ASK;
   }
   qsort(file->ports, count, sizeof file->ports[0], by_port);
   file->header.ports_count = count;
@@ -146,5 +151,6 @@ static void publish(struct cluster *cluster, struct host *self) {
 }
 
 void cluster_publish(struct cluster *cluster) {
+  for (unsigned i = 0; i < cluster->count; i++) carry_listeners(&cluster->hosts[i]);
   for (unsigned i = 0; i < cluster->count; i++) publish(cluster, &cluster->hosts[i]);
 }

@@ -18,9 +18,10 @@ struct host {
   const char *name;
   uint32_t address;
   uint64_t epoch;
-  bool manual; /* the state below was set by a command; else a host that listens is direct */
-  uint32_t state;
+  bool manual; /* `up` was set by a command; else a host that listens is */
+  bool up;     /* in the tables: direct, or carried */
   int error;    /* answer connects with this errno */
+  bool ready;   /* carried: connections to it stand ready */
   bool hold;    /* answer no connect */
   bool settled; /* refuse ports that are not listed */
   char trouble; /* 0; 's': close the reply socket unanswered; 'g': answer garbage */
@@ -28,10 +29,12 @@ struct host {
   unsigned ports_count;
   struct im_table_header *table;
   int socket;
+  struct im_carrier *carrier; /* hosts that do not reach each other */
 };
 
 struct cluster {
   uint32_t base, flat_base, flat_loop;
+  bool carried;
   struct host hosts[MAX_HOSTS]; /* sorted by address */
   unsigned count;
 };

@@ -2,10 +2,13 @@
  * Stands in the supervisors' place for tests of the shim alone: one process with the tables and sockets of several
  * hosts in network `flat`. It speaks abi.h and nothing else.
  *
- *   peer ROOT FLAT NAME=ADDRESS...     run directories are ROOT/NAME; real addresses 127.FLAT.c.d, 127.(FLAT+1).c.d
+ *   peer ROOT FLAT [carried] NAME=ADDRESS...
+ *
+ * Run directories are ROOT/NAME; real addresses 127.FLAT.c.d, 127.(FLAT+1).c.d. `carried`: hosts do not reach each other.
  *
  * Commands on standard input, one line each, answered by one line on standard output:
- *   ask NAME | direct NAME | auto NAME   what the tables say about where NAME is
+ *   ask NAME | direct NAME | auto NAME   what the tables say about where NAME is (direct: or carried)
+ *   ready NAME | unready NAME            connections to NAME stand ready | there is none (carried)
  *   hold NAME | go NAME                  leave connects to NAME unanswered | answer them
  *   settled NAME | unsettled NAME        refuse ports that NAME does not listen on | wait for them
  *   fail NAME ERRNO                      answer connects to NAME with this errno (0: no more)
@@ -16,6 +19,8 @@
  *   odd NAME | even NAME                 leave NAME's table as a writer that died would | put it right
  *   stats                                JSON
  */
+#define _GNU_SOURCE
+#include "carry.h"
 #include "cluster.h"
 
 #include <arpa/inet.h>
@@ -30,6 +35,7 @@
 
 struct waiting {
   struct waiting *next;
+  struct host *from;
   struct im_request request;
   int reply; /* of a datagram: the guest's socket */
   size_t size;
@@ -105,8 +111,13 @@ static bool try_answer(struct waiting *one) {
   if (host->trouble) return answer(one->reply, 0, 0, host), true;
   if (host->error) return answer(one->reply, host->error, 0, host), true;
   for (unsigned i = 0; i < host->ports_count; i++)
-    if (host->ports[i].port == one->request.port && host->ports[i].scope < IM_SCOPE_LOOPBACK)
-      return answer(one->reply, 0, &host->ports[i], host), true;
+    if (host->ports[i].port == one->request.port && host->ports[i].scope < IM_SCOPE_LOOPBACK) {
+      if (cluster.carried)
+        carry_connect(one->from, host, &one->request, one->reply);
+      else
+        answer(one->reply, 0, &host->ports[i], host);
+      return true;
+    }
   if (host->settled) return answer(one->reply, ECONNREFUSED, 0, host), true;
   return false;
 }
@@ -133,10 +144,20 @@ static void list_port(struct host *host, struct port port) {
   cluster_publish(&cluster);
 }
 
-static void on_request(struct host *host, const struct im_request *request, int reply, const char *data, size_t size) {
+/* With what stands ready, and what was delivered. */
+static bool answered(struct host *host, struct im_request *request, int reply) {
+  struct host *to = request->op == IM_OP_CONNECT ? at_address(request->address) : 0;
+  if (to && to->ready && request->flags & IM_FLAG_LISTED) carry_pool(host, to);
+  if (!carry_answer(host, request, reply)) return false;
+  if (request->op == IM_OP_CONNECT) connects++;
+  return true;
+}
+
+static void on_request(struct host *host, struct im_request *request, int reply, const char *data, size_t size) {
+  if (cluster.carried && answered(host, request, reply)) return;
   if ((request->op == IM_OP_CONNECT || request->op == IM_OP_DATAGRAM) && reply >= 0) {
     struct waiting *one = malloc(sizeof *one + size);
-    *one = (struct waiting){waiting, *request, reply, size};
+    *one = (struct waiting){waiting, host, *request, reply, size};
     memcpy(one->data, data, size);
     waiting = one;
     connects++;
@@ -211,9 +232,11 @@ static void on_command(char *line) {
     fflush(stdout);
     return;
   }
-  if (!strcmp(verb, "ask")) host->manual = true, host->state = IM_ASK;
-  if (!strcmp(verb, "direct")) host->manual = true, host->state = IM_DIRECT;
+  if (!strcmp(verb, "ask")) host->manual = true, host->up = false;
+  if (!strcmp(verb, "direct")) host->manual = true, host->up = true;
   if (!strcmp(verb, "auto")) host->manual = false;
+  if (!strcmp(verb, "ready")) host->ready = true;
+  if (!strcmp(verb, "unready")) host->ready = false;
   if (!strcmp(verb, "hold")) host->hold = true;
   if (!strcmp(verb, "go")) host->hold = false;
   if (!strcmp(verb, "settled")) host->settled = true;
@@ -237,16 +260,18 @@ static void on_command(char *line) {
 }
 
 int main(int argc, char **argv) {
-  if (argc < 4) return fprintf(stderr, "usage: peer ROOT FLAT NAME=ADDRESS...\n"), 2;
+  if (argc < 4) return fprintf(stderr, "usage: peer ROOT FLAT [carried] NAME=ADDRESS...\n"), 2;
   uint32_t flat = (uint32_t)atoi(argv[2]);
   cluster.flat_base = 127u << 24 | flat << 16;
   cluster.flat_loop = 127u << 24 | (flat + 1) << 16;
-  for (int i = 3; i < argc && cluster.count < MAX_HOSTS; i++) {
+  cluster.carried = !strcmp(argv[3], "carried");
+  for (int i = 3 + cluster.carried; i < argc && cluster.count < MAX_HOSTS; i++) {
     char *address = strchr(argv[i], '=');
     *address++ = 0;
     cluster.hosts[cluster.count++] = (struct host){.name = argv[i], .address = ntohl(inet_addr(address)), .epoch = 1};
   }
   cluster_create(&cluster, argv[1]);
+  if (cluster.carried) carry_start(&cluster);
   puts("ready");
   fflush(stdout);
   char lines[4096];

@@ -75,12 +75,10 @@ static inline int tcp(int flags) {
   return fd;
 }
 
-/* A non-blocking connect that has to wait, and does so at once. */
+/* A non-blocking connect that has to wait, and says so. */
 static inline int connecting(struct sockaddr_in to) {
   int fd = tcp(SOCK_NONBLOCK);
-  double start = now_ms();
   CHECK(connect_to(fd, to) == -1 && errno == EINPROGRESS);
-  CHECK(now_ms() - start < 200, "%f ms", now_ms() - start);
   return fd;
 }
 

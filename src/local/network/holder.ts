@@ -1,0 +1,90 @@
+/** The program `src/native/network` as a child process: it makes and holds network namespaces, and ends with the platform. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import type { Socket } from 'node:net';
+import { LocalError } from '../errors';
+import { networkFile } from '../paths';
+
+/** A descriptor that came from the holder: what `Server.listen` and `Socket` take as a handle. */
+export type Handle = object & { close?(): void };
+
+export interface Holder {
+  /** Path of the user namespace that the network namespaces belong to; absent: ours. */
+  readonly users?: string;
+  /** Nothing of it is left. Never rejects. */
+  readonly exited: Promise<void>;
+  /** A command, see `network.h`. Commands are obeyed in their order; only `filter` may be overtaken. @throws LocalError */
+  tell(command: string): Promise<void>;
+  /** The command `space`. @returns the namespace's path */
+  space(number: number): Promise<string>;
+  /** The commands `listen` and `dial`. */
+  socket(command: string): Promise<Handle>;
+  close(): Promise<void>;
+}
+
+interface Answer {
+  readonly id?: number;
+  readonly ready?: boolean;
+  readonly user?: string | null;
+  readonly path?: string;
+  readonly error?: string;
+}
+
+const CONTROL = 3;
+const ANSWERS = 4;
+
+/** @param name tells platforms apart. @throws LocalError when this machine allows no network namespaces */
+export async function startHolder(name: string): Promise<Holder> {
+  const args = ['hold', '--control', String(CONTROL), '--answers', String(ANSWERS), name];
+  const child = spawn(networkFile(), args, {
+    env: { PATH: process.env.PATH },
+    cwd: '/',
+    detached: true,
+    stdio: ['ignore', 'inherit', 'inherit', 'pipe', 'ipc'],
+  });
+  const control = child.stdio[CONTROL] as Socket;
+  control.on('error', () => undefined); // its end is what matters, and that is the child's
+  const waiting = new Map<number, { done: (told: Answer, handle?: Handle) => void; fail: (error: Error) => void }>();
+  const exited = endOf(child);
+  const ready = new Promise<Answer>((done, fail) => {
+    child.once('message', (told) => done(told as Answer));
+    void exited.then((why) => fail(new LocalError('network', `the network could not be made: ${why}`)));
+  });
+  let last = 0;
+  child.on('message', (message, handle) => {
+    const told = message as Answer;
+    const asked = waiting.get(told.id ?? 0);
+    waiting.delete(told.id ?? 0);
+    if (told.error !== undefined) asked?.fail(new LocalError('network', told.error));
+    else asked?.done(told, handle as Handle | undefined);
+  });
+  void exited.then((why) => {
+    for (const { fail } of waiting.values()) fail(new LocalError('network', `the network is gone: ${why}`));
+    waiting.clear();
+  });
+  const command = <T>(text: string, take: (told: Answer, handle?: Handle) => T) =>
+    new Promise<T>((done, fail) => {
+      if (!control.writable) return fail(new LocalError('network', 'the network is gone'));
+      waiting.set(++last, { done: (told, handle) => done(take(told, handle)), fail });
+      control.write(`${last} ${text}\n`);
+    });
+  const { user, error } = await ready;
+  if (error !== undefined) throw new LocalError('network', `this machine allows no network namespaces: ${error}`);
+  return {
+    ...(user ? { users: user } : {}),
+    exited: exited.then(() => undefined),
+    tell: (text) => command(text, () => undefined),
+    space: (number) => command(`space ${number}`, ({ path }) => path!),
+    socket: (text) => command(text, (_, handle) => handle!),
+    close: async () => {
+      control.end();
+      await exited;
+    },
+  };
+}
+
+function endOf(child: ChildProcess): Promise<string> {
+  return new Promise((resolve) => {
+    child.once('error', (error) => resolve(error.message));
+    child.once('close', (code, signal) => resolve(signal ?? `exit code ${code}`));
+  });
+}

@@ -1,0 +1,98 @@
+/**
+ * Opens a platform's network.
+ *
+ * - `nat`: every sandbox, and every client, in a network namespace of its own behind a NAT, as on AWS. Needs root or unprivileged
+ *   user namespaces, and nftables.
+ * - `flat`: every host has loopback addresses of its own. Works everywhere.
+ */
+import { LocalError } from '../errors';
+import { openDesk } from './desk';
+import { openFlat } from './flat';
+import { startHolder } from './holder';
+import { openInternet, RANGE } from './internet';
+import { CLIENT, describeNat, type NatOf, parseNats } from './nat';
+import type { Network } from './network';
+
+export type NetworkChoice = 'auto' | 'nat' | 'flat';
+
+/** What is most like AWS, where this machine allows it. */
+export const DEFAULT_NETWORK: NetworkChoice = 'auto';
+
+/** A place costs 1.3 MB of the kernel's memory, also while it waits. */
+const AHEAD = 16;
+
+export interface NetworkOptions {
+  /** Tells platforms of this machine apart. */
+  readonly name: string;
+  /** Absent: `nat` where something is asked for that only it has, else `DEFAULT_NETWORK`. */
+  readonly choice?: NetworkChoice;
+  /** Kinds of NAT, as `--nat` has them. */
+  readonly nat: readonly string[];
+  /** Round trip over the internet, in milliseconds. */
+  readonly roundTrip: number;
+  readonly hosts: readonly string[];
+  /** The seed's. */
+  readonly port: number;
+}
+
+/** @throws LocalError */
+export async function openNetwork(options: NetworkOptions): Promise<Network> {
+  const { port, hosts, nat, roundTrip } = options;
+  const natOf = parseNats(nat, hosts);
+  const wanted = nat.length > 0 ? '--nat' : roundTrip > 0 ? '--rtt' : undefined;
+  const choice = options.choice ?? (wanted ? 'nat' : DEFAULT_NETWORK);
+  if (choice === 'flat') {
+    if (wanted) throw new LocalError('nat', `${wanted} is for network nat, not for flat`, '--network nat');
+    return openFlat(port);
+  }
+  try {
+    return await openNat(options, natOf);
+  } catch (error) {
+    if (!(error instanceof LocalError) || error.code !== 'network') throw error;
+    const why = `network nat cannot be had here: ${error.message}`;
+    if (choice === 'nat' || wanted) {
+      throw new LocalError('network', why, 'See docs/limits.md for what it needs, or choose --network flat.', {
+        cause: error,
+      });
+    }
+    const flat = await openFlat(port);
+    return { ...flat, missing: [...flat.missing, why] };
+  }
+}
+
+async function openNat({ name, hosts, port, roundTrip }: NetworkOptions, natOf: NatOf): Promise<Network> {
+  const holder = await startHolder(name);
+  try {
+    const internet = await openInternet(holder, natOf, hosts);
+    await internet.faults.delay(roundTrip);
+    const dialSeed = () => internet.dialSeed(port);
+    const { close, ...access } = await openDesk(name, internet, dialSeed);
+    let closing = false;
+    const broken = new Promise<never>((_, fail) => {
+      void holder.exited.then(() => {
+        if (!closing) fail(new LocalError('network', 'the process that holds the network has ended'));
+      });
+    });
+    broken.catch(() => undefined); // whoever waits for it handles it
+    const kinds = [...hosts, CLIENT].map((owner) => [owner, describeNat(natOf(owner))]);
+    return {
+      info: { kind: 'nat', range: RANGE, nats: Object.fromEntries(kinds), ...access },
+      seedAddress: `${internet.seed.address}:${port}`,
+      seed: internet.seed,
+      dialSeed,
+      environment: {},
+      missing: [],
+      prepare: () => void internet.prepare(hosts.slice(0, AHEAD)),
+      place: (owner) => internet.place(owner, 'host'),
+      broken,
+      close: async () => {
+        closing = true;
+        close();
+        await holder.close();
+      },
+    };
+  } catch (error) {
+    await holder.close();
+    throw error;
+  }
+}

@@ -1,0 +1,57 @@
+/** What a network is to the platform, whichever it is. */
+import type { Server, Socket } from 'node:net';
+
+/** Where a sandbox (or the seed, or a client) is. */
+export interface Place {
+  /** For the launcher. */
+  readonly options: readonly string[];
+  /** Everything that it needs is in force; before, nothing may run in it. */
+  readonly ready: Promise<void>;
+  /** Makes a server of ours reachable there, and nowhere else. @returns its `address:port` */
+  listen(server: Server): Promise<string>;
+  /** When nothing is in it any longer. */
+  close(): void;
+}
+
+export interface Network {
+  /** What `platform.json` says of it. */
+  readonly info: NetworkInfo;
+  /** `address:port` of the seed, for hosts and clients. */
+  readonly seedAddress: string;
+  readonly seed: Place;
+  /** A connection to the seed, from outside of the network. */
+  dialSeed(): Promise<Socket>;
+  /** Variables that every function gets besides Lambda's. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** What is not as on AWS, in words. */
+  readonly missing: readonly string[];
+  /** Makes ready what a first cold start would wait for. */
+  prepare(): void;
+  /** A place for a sandbox of that host (of that function, where it is no host's). */
+  place(owner: string): Promise<Place>;
+  /** Rejects when it is gone before it was closed. Never resolves. */
+  readonly broken: Promise<never>;
+  close(): Promise<void>;
+}
+
+export type NetworkInfo = FlatInfo | NatInfo;
+
+export interface FlatInfo {
+  readonly kind: 'flat';
+  /** The real address of virtual a.b.c.d is 127.number.c.d. */
+  readonly number: number;
+}
+
+export interface NatInfo {
+  readonly kind: 'nat';
+  /** Public addresses are out of this range. */
+  readonly range: string;
+  /** Kind of each host's NAT, in the words of `--nat`. */
+  readonly nats: Readonly<Record<string, string>>;
+  /** Unix socket that leads to the seed. */
+  readonly operators: string;
+  /** Unix socket where programs of this machine ask for a place, see `desk.ts`. */
+  readonly desk: string;
+  /** Proves that one may. */
+  readonly token: string;
+}

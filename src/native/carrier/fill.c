@@ -1,0 +1,147 @@
+#define _GNU_SOURCE
+#include "carrier.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Many connections for the pool, agreed on at once: JavaScript hears of them once, when the last one is ready or has failed. They
+ * are begun by a thread that stands back after each for whoever waits for its processor: it costs the kernel a SYN's way through
+ * the network, and a guest that is being connected meanwhile must not wait for all of them.
+ */
+
+struct im_batch {
+  struct im_batch *next; /* has some that are not begun */
+  struct im_opening what;
+  uint32_t count, begun, left, good;
+  bool over; /* given up: none of them is to be begun any more */
+  struct im_pair pairs[];
+};
+
+static void settle(struct im_carrier *carrier, struct im_batch *batch, uint32_t count, bool good) {
+  if (good) batch->good += count;
+  batch->left -= count;
+  if (batch->left || batch->begun < batch->count) return;
+  carrier->tell(carrier->context, IM_EVENT_FILLED, batch->what.id, (int32_t)batch->good);
+  if (carrier->beginning == batch) carrier->beginning = NULL; /* its last one was faster than the thread that began it */
+  free(batch);
+}
+
+bool fill_settled(struct im_carrier *carrier, struct im_connection *connection, bool good) {
+  struct im_batch *batch = connection->batch;
+  if (!batch) return false;
+  connection->batch = NULL;
+  settle(carrier, batch, 1, good);
+  return true;
+}
+
+bool fill_is_over(const struct im_batch *batch) { return batch && batch->over; }
+
+static struct im_opening opening_of(const struct im_batch *batch, uint32_t index) {
+  const struct im_pair *pair = &batch->pairs[index];
+  struct im_opening one = batch->what;
+  one.local_port = pair->local_port;
+  one.remote_port = pair->remote_port;
+  one.send_size = one.expect_size = sizeof pair->ours;
+  memcpy(one.send, pair->ours, sizeof pair->ours);
+  memcpy(one.expect, pair->theirs, sizeof pair->theirs);
+  return one;
+}
+
+static void begin_next(struct im_carrier *carrier) {
+  struct im_batch *batch = carrier->batches;
+  struct im_opening one = opening_of(batch, batch->begun++);
+  if (batch->begun == batch->count) carrier->batches = batch->next;
+  carrier->beginning = batch;
+  pthread_mutex_unlock(&carrier->lock);
+  int error = carrier_begin(carrier, &one, batch);
+  sched_yield();
+  pthread_mutex_lock(&carrier->lock);
+  carrier->beginning = NULL;
+  if (!error) return;
+  pool_unexpect(carrier, &one);
+  settle(carrier, batch, 1, false);
+}
+
+static void *run(void *argument) {
+  struct im_carrier *carrier = argument;
+
+  pthread_mutex_lock(&carrier->lock);
+  while (!carrier->stopping)
+    if (carrier->batches)
+      begin_next(carrier);
+    else
+      pthread_cond_wait(&carrier->more, &carrier->lock);
+  pthread_mutex_unlock(&carrier->lock);
+  return NULL;
+}
+
+static int start(struct im_carrier *carrier) {
+  sigset_t all, before;
+  if (carrier->filling) return 0;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the JavaScript thread's */
+  int error = pthread_create(&carrier->filler, NULL, run, carrier);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  carrier->filling = error == 0;
+  return error;
+}
+
+int carrier_fill(struct im_carrier *carrier, const struct im_opening *what, const struct im_pair *pairs, size_t count) {
+  struct im_batch *batch = malloc(sizeof *batch + count * sizeof *pairs);
+  if (!batch) return ENOMEM;
+  *batch = (struct im_batch){.what = *what, .count = (uint32_t)count, .left = (uint32_t)count};
+  memcpy(batch->pairs, pairs, count * sizeof *pairs);
+  pthread_mutex_lock(&carrier->lock);
+  int error = carrier->stopping ? ESHUTDOWN : start(carrier);
+  if (!error && !pool_expect(carrier, what, batch->count)) error = ENOMEM;
+  if (error)
+    free(batch);
+  else {
+    struct im_batch **place = &carrier->batches;
+    while (*place) place = &(*place)->next;
+    *place = batch;
+    pthread_cond_signal(&carrier->more);
+  }
+  pthread_mutex_unlock(&carrier->lock);
+  return error;
+}
+
+static bool is_of(const struct im_batch *batch, uint32_t id, uint32_t peer) {
+  return (!id || batch->what.id == id) && (!peer || batch->what.peer == peer);
+}
+
+bool fill_give_up(struct im_carrier *carrier, uint32_t id, uint32_t peer) {
+  struct im_batch *beginning = carrier->beginning;
+  bool found = beginning && !beginning->over && is_of(beginning, id, peer);
+  if (found) beginning->over = true;
+  for (struct im_batch **place = &carrier->batches; *place;) {
+    struct im_batch *batch = *place;
+    if (!is_of(batch, id, peer)) {
+      place = &batch->next;
+      continue;
+    }
+    uint32_t rest = batch->count - batch->begun;
+    *place = batch->next;
+    found = batch->over = true;
+    batch->begun = batch->count;
+    for (uint32_t i = 0; i < rest; i++) pool_unexpect(carrier, &batch->what);
+    settle(carrier, batch, rest, false);
+  }
+  return found;
+}
+
+void fill_stop(struct im_carrier *carrier) {
+  if (!carrier->filling) return;
+  pthread_mutex_lock(&carrier->lock);
+  pthread_cond_signal(&carrier->more);
+  pthread_mutex_unlock(&carrier->lock);
+  pthread_join(carrier->filler, NULL);
+  pthread_mutex_lock(&carrier->lock);
+  carrier->filling = false;
+  fill_give_up(carrier, 0, 0);
+  pthread_mutex_unlock(&carrier->lock);
+}

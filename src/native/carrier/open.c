@@ -1,0 +1,262 @@
+#define _GNU_SOURCE
+#include "carrier.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/*
+ * After an answer that says no: the other side (or its NAT) is not there yet. Two SYNs only meet if each side's is under way for
+ * a good part of the time, and on a path that answers it is so for no longer than a round trip. So three of four tries follow
+ * at once; the pause after the fourth (milliseconds) grows slowly.
+ */
+static int64_t pause_after(unsigned tries) { return tries % 4 ? 0 : 1 + tries / 64; }
+
+static void again(struct im_carrier *carrier, struct im_connection *connection) {
+  carrier_unwatch(carrier, connection);
+  close(connection->fd);
+  connection->fd = -1;
+  connection->tries++;
+  connection->stage = IM_WAITING;
+  connection->again = carrier_now() + pause_after(connection->tries);
+}
+
+/* What a NAT that is not open yet, or a path that is not there yet, has to say. */
+static bool worth_another_try(int error) {
+  return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH || error == ECONNRESET;
+}
+
+static void refused(struct im_carrier *carrier, struct im_connection *connection, int error) {
+  /* Only from a port of our choice does another try meet another moment. */
+  if (connection->what.local_port && worth_another_try(error))
+    again(carrier, connection);
+  else
+    carrier_fail(carrier, connection, error);
+}
+
+/*
+ * From the chosen port, which other connections of ours may use too: they differ in where they go. Both sides connect: the
+ * kernel makes one connection of two SYNs that cross, and of one SYN that meets a socket which has sent its own.
+ */
+static int make_socket(const struct im_opening *what) {
+  int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return -1;
+  struct sockaddr_in from = carrier_address(what->local, what->local_port);
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (!what->local_port || bind(fd, (struct sockaddr *)&from, sizeof from) == 0) return fd;
+  int error = errno;
+  close(fd);
+  errno = error;
+  return -1;
+}
+
+int open_prepare(struct im_connection *connection) {
+  /* What the kernel chooses is written there, too, once it stands. */
+  if (!connection->tries) connection->chosen = connection->what.local_port != 0;
+  connection->fd = make_socket(&connection->what);
+  return connection->fd < 0 ? errno : 0;
+}
+
+int open_go(const struct im_connection *connection) {
+  struct sockaddr_in to = carrier_address(connection->what.remote, connection->what.remote_port);
+  if (connection->what.listens) return listen(connection->fd, 8) == 0 ? 0 : errno;
+  return connect(connection->fd, (struct sockaddr *)&to, sizeof to) == 0 || errno == EINPROGRESS ? 0 : errno;
+}
+
+int open_connect(struct im_connection *connection) {
+  int error = open_prepare(connection);
+  return error ? error : open_go(connection);
+}
+
+/* Another one that waits at the same port, with the listener of all of them or (`with` false) without. */
+static struct im_connection *fellow(const struct im_carrier *carrier, const struct im_connection *connection, bool with) {
+  const struct im_opening *what = &connection->what;
+  for (struct im_connection *other = carrier->all; other; other = other->next)
+    if (other != connection && other->stage == IM_LISTENING && other->what.local_port == what->local_port &&
+        other->what.local == what->local && (other->fd >= 0) == with)
+      return other;
+  return NULL;
+}
+
+bool open_bequeath(struct im_carrier *carrier, struct im_connection *connection) {
+  struct im_connection *heir = connection->stage == IM_LISTENING && connection->fd >= 0 ? fellow(carrier, connection, false) : NULL;
+  if (!heir) return false;
+  carrier_unwatch(carrier, connection);
+  heir->fd = connection->fd;
+  connection->fd = -1;
+  carrier_watch(carrier, heir);
+  return true;
+}
+
+void open_start(struct im_carrier *carrier, struct im_connection *connection, int error) {
+  if (connection->what.listens && error == EADDRINUSE && fellow(carrier, connection, true)) {
+    if (connection->fd >= 0) close(connection->fd);
+    connection->fd = -1;
+    connection->stage = IM_LISTENING;
+    return;
+  }
+  if (connection->fd < 0) return carrier_fail(carrier, connection, error);
+  connection->stage = connection->what.listens ? IM_LISTENING : IM_CONNECTING;
+  if (error) return refused(carrier, connection, error);
+  carrier_watch(carrier, connection);
+}
+
+/*
+ * So that one that a NAT has forgotten is found out: within seconds when it is quiet, at once when something is sent that is not
+ * heard. A guest that gets it later has options of its own.
+ */
+static void keep_alive(int fd, bool ours) {
+  int on = 1, idle = 5, interval = 2, count = 2, unheard = 1500;
+  setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+  if (ours) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard, sizeof unheard);
+}
+
+static void give(struct im_carrier *carrier, struct im_connection *connection) {
+  const struct im_opening *what = &connection->what;
+  uint16_t port = what->source_port ? what->source_port : what->local_port;
+  int fd = connection->fd, off = 0;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &off, sizeof off); /* as a new socket has it: nothing of ours is under way */
+  wire_answered(carrier, connection); /* however it ends: `reply_to` is closed then */
+  if (!shim_give(what->reply_to, fd, port, what->epoch)) return carrier_close(carrier, connection);
+  carrier_let_go(carrier, connection);
+  close(fd);
+}
+
+/* Its purpose, now that both sides have proved themselves. */
+static void opened(struct im_carrier *carrier, struct im_connection *connection) {
+  uint32_t id = connection->what.id;
+  connection->deadline = carrier_now() + connection->what.ttl;
+  bool handed = connection->what.purpose == IM_HAND;
+  bool kept = connection->what.purpose == IM_POOL_OUT || connection->what.purpose == IM_POOL_IN;
+  bool wire = connection->what.purpose == IM_WIRE_OUT || connection->what.purpose == IM_WIRE_IN;
+  if (handed || kept || wire) keep_alive(connection->fd, handed || wire);
+  if (!fill_settled(carrier, connection, true) && id)
+    carrier->tell(carrier->context, IM_EVENT_OPENED, id, handed ? connection->fd : connection->tries);
+  switch (connection->what.purpose) {
+  case IM_POOL_OUT:
+    connection->stage = IM_READY;
+    pool_add(carrier, connection);
+    pool_check(carrier, connection); /* its end may have come along with the secret, and is told once */
+    pool_unexpect(carrier, &connection->what);
+    break;
+  case IM_POOL_IN:
+    connection->stage = IM_HEADER;
+    connection->got = 0;
+    pool_header_event(carrier, connection);
+    break;
+  case IM_GIVE:
+    give(carrier, connection);
+    break;
+  case IM_DELIVER:
+    deliver_start(carrier, connection);
+    break;
+  case IM_HAND:
+    carrier_let_go(carrier, connection);
+    break;
+  case IM_WIRE_OUT:
+  case IM_WIRE_IN:
+    wire_start(carrier, connection);
+    break;
+  }
+}
+
+/* Not one byte more than was announced: what follows is the guest's. */
+static int read_expected(struct im_connection *connection) {
+  uint8_t bytes[IM_SECRET_MOST], differs = 0;
+  size_t missing = (size_t)(connection->what.expect_size - connection->got);
+  ssize_t got = recv(connection->fd, bytes, missing, MSG_DONTWAIT);
+  if (got == 0) return ECONNRESET;
+  if (got < 0) return errno == EAGAIN || errno == EINTR ? EAGAIN : errno;
+  for (ssize_t i = 0; i < got; i++) differs |= (uint8_t)(bytes[i] ^ connection->what.expect[connection->got + i]);
+  connection->got = (uint8_t)(connection->got + got);
+  if (connection->got < connection->what.expect_size) return EAGAIN;
+  return differs ? EBADMSG : 0;
+}
+
+static int hello(struct im_connection *connection) {
+  const struct im_opening *what = &connection->what;
+  if (what->purpose >= IM_WIRE_OUT) return 0; /* each frame proves itself */
+  /* In a pool one side proves itself now, the other one when it is used: that is a packet less, and soon enough. */
+  while (what->purpose != IM_POOL_OUT && connection->sent < what->send_size) {
+    ssize_t sent = send(connection->fd, what->send + connection->sent, (size_t)(what->send_size - connection->sent),
+                        MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent < 0) return errno == EAGAIN || errno == EINTR ? EAGAIN : errno;
+    connection->sent = (uint8_t)(connection->sent + sent);
+  }
+  if (what->purpose != IM_POOL_IN && connection->got < what->expect_size) return read_expected(connection);
+  return 0;
+}
+
+static struct im_connection *expected(const struct im_carrier *carrier, const struct im_connection *listener,
+                                      const struct sockaddr_in *from) {
+  for (struct im_connection *other = carrier->all; other; other = other->next)
+    if (other->stage == IM_LISTENING && other->what.local_port == listener->what.local_port &&
+        other->what.local == listener->what.local && htonl(other->what.remote) == from->sin_addr.s_addr &&
+        htons(other->what.remote_port) == from->sin_port)
+      return other;
+  return NULL;
+}
+
+/*
+ * Where no NAT is in between, a SYN that comes before its time is answered with a reset, and two sides that try in turn would
+ * never meet: one of them waits. Several may wait for different ones at one port, with one listener.
+ */
+void open_accept(struct im_carrier *carrier, struct im_connection *connection) {
+  const struct linger now = {.l_onoff = 1, .l_linger = 0};
+  struct sockaddr_in from;
+  socklen_t size = sizeof from;
+  int fd;
+  while ((fd = accept4(connection->fd, (struct sockaddr *)&from, &size, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
+    struct im_connection *met = expected(carrier, connection, &from);
+    if (!met) { /* not here, or not yet: it tries again */
+      setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+      close(fd);
+      continue;
+    }
+    bool last = met == connection && !open_bequeath(carrier, connection);
+    if (last) {
+      carrier_unwatch(carrier, connection);
+      close(connection->fd);
+    }
+    met->fd = fd;
+    met->stage = IM_HELLO;
+    carrier_watch(carrier, met);
+    open_event(carrier, met);
+    if (met == connection) return; /* whoever has the listener now is told of those that are left in its queue */
+  }
+}
+
+void open_event(struct im_carrier *carrier, struct im_connection *connection) {
+  if (connection->stage == IM_CONNECTING) {
+    int error = 0;
+    socklen_t size = sizeof error;
+    if (getsockopt(connection->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+    if (error) return refused(carrier, connection, error);
+    if (!connection->what.local_port) {
+      struct sockaddr_in local;
+      size = sizeof local;
+      if (getsockname(connection->fd, (struct sockaddr *)&local, &size) == 0)
+        connection->what.local_port = ntohs(local.sin_port);
+    }
+    /* What a guest accepts has no connect of its own to be finished. */
+    if (connection->what.purpose == IM_POOL_IN || connection->what.purpose == IM_DELIVER) {
+      struct sockaddr_in to = carrier_address(connection->what.remote, connection->what.remote_port);
+      if (connect(connection->fd, (struct sockaddr *)&to, sizeof to) != 0) return refused(carrier, connection, errno);
+    }
+    connection->stage = IM_HELLO;
+  }
+  int result = hello(connection);
+  if (result == 0) return opened(carrier, connection);
+  if (result == EAGAIN) return;
+  /* Who waited at that port, if not for this one, sends it away: before any word. */
+  bool away = connection->chosen && connection->what.expect_size && !connection->got && !connection->what.listens;
+  if (away && result == ECONNRESET) return refused(carrier, connection, result);
+  carrier_fail(carrier, connection, result);
+}

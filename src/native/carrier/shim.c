@@ -1,0 +1,97 @@
+#define _GNU_SOURCE
+#include "../../shim/abi.h"
+#include "carrier.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static bool tell(int reply_to, const struct im_reply *reply, int pass) {
+  union {
+    struct cmsghdr header;
+    char space[CMSG_SPACE(sizeof(int))];
+  } control = {0};
+  struct iovec part = {.iov_base = (void *)(uintptr_t)reply, .iov_len = sizeof *reply};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+  if (pass >= 0) {
+    message.msg_control = control.space;
+    message.msg_controllen = sizeof control.space;
+    control.header.cmsg_level = SOL_SOCKET;
+    control.header.cmsg_type = SCM_RIGHTS;
+    control.header.cmsg_len = CMSG_LEN(sizeof pass);
+    memcpy(CMSG_DATA(&control.header), &pass, sizeof pass);
+  }
+  ssize_t sent;
+  do {
+    sent = sendmsg(reply_to, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  return sent == sizeof *reply;
+}
+
+static bool answer(int reply_to, const struct im_reply *reply, int pass) {
+  bool told = tell(reply_to, reply, pass);
+  close(reply_to);
+  return told;
+}
+
+bool shim_give(int reply_to, int fd, uint16_t port, uint64_t epoch) {
+  struct im_reply reply = {
+      .magic = IM_REPLY_MAGIC, .real_port = port, .transport = IM_TRANSPORT_CARRIED, .epoch = epoch};
+  return answer(reply_to, &reply, fd);
+}
+
+bool shim_connect(struct im_carrier *carrier, const struct im_request *request, int reply_to) {
+  struct im_connection *connection = pool_take(carrier, request->address, request->port, request->real_port);
+  if (!connection) return false;
+  uint16_t source = request->real_port ? request->real_port : connection->what.local_port;
+  if (shim_give(reply_to, connection->fd, source, connection->what.epoch))
+    confirm_start(carrier, connection);
+  else
+    carrier_close(carrier, connection);
+  return true;
+}
+
+/* A guest connects to a port that its table lists. */
+static bool connect_now(struct im_carrier *carrier, struct im_request *request, int reply_to,
+                        const struct im_asker *asker) {
+  if (shim_connect(carrier, request, reply_to)) return true;
+  struct im_pool *pool = pool_of(carrier, request->address, false);
+  bool coming = (pool && wait_begin(carrier, pool, request, reply_to, asker)) || wire_call(carrier, request, reply_to, asker);
+  /* Whoever answers it in the end: not before the lock is free. */
+  const struct im_reply not_yet = {.magic = IM_REPLY_MAGIC, .status = EAGAIN};
+  if (request->flags & IM_FLAG_READY) tell(reply_to, &not_yet, -1);
+  request->flags &= ~IM_FLAG_READY;
+  return coming;
+}
+
+/* A guest has accepted a signal connection. */
+static bool accepted(struct im_carrier *carrier, const struct im_request *request, int reply_to) {
+  struct im_connection *connection = deliver_take(carrier, request->address, request->port);
+  if (!connection) {
+    struct im_reply gone = {.magic = IM_REPLY_MAGIC, .status = ECONNABORTED};
+    return answer(reply_to, &gone, -1), true;
+  }
+  uint16_t source = connection->what.source_port;
+  int fd = connection->fd;
+  carrier_let_go(carrier, connection);
+  (void)shim_give(reply_to, fd, source, connection->what.epoch);
+  close(fd);
+  return true;
+}
+
+bool carrier_answer(struct im_carrier *carrier, struct im_request *request, int reply_to, const struct im_asker *asker) {
+  bool answered = false;
+  bool listed = request->op == IM_OP_CONNECT && request->flags & IM_FLAG_LISTED;
+  if (reply_to < 0 || (!listed && request->op != IM_OP_ACCEPT)) return false;
+  if (wait_gone(reply_to)) return close(reply_to), true;
+  __atomic_add_fetch(&carrier->wanted, 1, __ATOMIC_RELAXED);
+  pthread_mutex_lock(&carrier->lock);
+  __atomic_sub_fetch(&carrier->wanted, 1, __ATOMIC_RELAXED);
+  if (listed)
+    answered = connect_now(carrier, request, reply_to, asker);
+  else
+    answered = accepted(carrier, request, reply_to);
+  pthread_mutex_unlock(&carrier->lock);
+  return answered;
+}

@@ -1,0 +1,285 @@
+#define _GNU_SOURCE
+#include "../../shim/abi.h"
+#include "carrier.h"
+#include "siphash.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+/*
+ * A guest that finds nothing in the pool is connected by two SYNs that cross; the other side is told of it here, from carrier to
+ * carrier, as JavaScript and TLS at both ends would cost more than the way. What is said is short, is seen by everybody in the SYNs
+ * that follow, and has to be believed: it is in clear, with a tag that only the two of them can make.
+ */
+enum kind { CALL = 1, BUSY = 2 };
+
+struct frame {
+  uint8_t kind, zero[3];
+  uint32_t call;
+  uint16_t from, to, port, source_port;
+  uint8_t tag[8];
+};
+_Static_assert(sizeof(struct frame) == 24, "frame");
+#define TAGGED 16
+
+/* What a call is about, until it is answered. */
+struct im_asked {
+  uint32_t call;
+  struct im_request request;
+  struct im_asker asker;
+};
+
+struct im_wire {
+  struct im_wire *next;
+  struct im_connection *connection;
+  uint64_t sent, heard; /* frames */
+  struct frame part;
+  size_t got;
+  uint16_t to, left; /* the next of the other side's ports; see `pairedSequence` in src/runtime/transport/ports.ts */
+};
+
+#define TIMEOUT 2000 /* milliseconds: as `PUNCH_LIMIT` in src/runtime/transport/punch.ts */
+/*
+ * Nanoseconds by which our SYN follows the call: it then finds the other side's NAT open, as that one's has left, and the
+ * connection stands a round trip earlier than when it has to wait for the other SYN.
+ */
+#define HOLD 100000
+
+static void make_tag(const uint8_t *key, uint64_t number, const struct frame *frame, uint8_t *tag) {
+  uint8_t bytes[TAGGED + sizeof number];
+  memcpy(bytes, frame, TAGGED);
+  memcpy(bytes + TAGGED, &number, sizeof number);
+  uint64_t hash = siphash(key, bytes, sizeof bytes);
+  memcpy(tag, &hash, sizeof hash);
+}
+
+/* Both ends have the same byte order: x86_64 and arm64 are little. */
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "byte order");
+
+static bool say(struct im_wire *wire, struct frame *frame) {
+  const struct im_connection *connection = wire->connection;
+  make_tag(connection->what.send, wire->sent++, frame, frame->tag);
+  if (send(connection->fd, frame, sizeof *frame, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)sizeof *frame) return true;
+  shutdown(connection->fd, SHUT_RDWR); /* the thread sees it, and forgets it */
+  return false;
+}
+
+static struct im_wire *wire_to(const struct im_carrier *carrier, uint32_t peer) {
+  struct im_wire *wire = carrier->wires;
+  while (wire && (wire->connection->what.peer != peer || wire->connection->what.purpose != IM_WIRE_OUT)) wire = wire->next;
+  return wire;
+}
+
+void wire_start(struct im_carrier *carrier, struct im_connection *connection) {
+  struct im_wire *wire = calloc(1, sizeof *wire);
+  connection->stage = IM_WIRE;
+  connection->deadline = INT64_MAX;
+  if (!wire) return carrier_close(carrier, connection);
+  wire->connection = connection;
+  wire->to = (uint16_t)carrier_now();
+  wire->left = connection->what.their_count;
+  wire->next = carrier->wires;
+  carrier->wires = wire;
+  wire_event(carrier, connection);
+}
+
+void wire_forget(struct im_carrier *carrier, const struct im_connection *connection) {
+  for (struct im_wire **place = &carrier->wires; *place; place = &(*place)->next) {
+    struct im_wire *wire = *place;
+    if (wire->connection != connection) continue;
+    *place = wire->next;
+    free(wire);
+    break;
+  }
+  if (connection->what.purpose != IM_WIRE_OUT) return;
+  carrier->tell(carrier->context, IM_EVENT_UNWIRED, connection->what.peer, 0);
+  /* What was called over it is not going to be answered, perhaps. */
+  for (struct im_connection *other = carrier->all; other; other = other->next)
+    if (other->asked && other->what.peer == connection->what.peer) other->deadline = 0;
+  carrier_hurry(carrier, 0);
+}
+
+/* ---- the side that calls ---- */
+
+static int64_t nanoseconds(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+static void alarm_at(struct im_carrier *carrier, int64_t moment) {
+  struct itimerspec when = {.it_value = {.tv_sec = moment / 1000000000, .tv_nsec = moment % 1000000000}};
+  timerfd_settime(carrier->timer, TFD_TIMER_ABSTIME, &when, NULL);
+  carrier->alarm = moment;
+}
+
+void wire_alarm(struct im_carrier *carrier) {
+  int64_t now = nanoseconds(), next = 0;
+  uint64_t times;
+  ssize_t got = read(carrier->timer, &times, sizeof times);
+  (void)got;
+  carrier->alarm = 0;
+  for (struct im_connection *connection = carrier->all, *after; connection; connection = after) {
+    after = connection->next;
+    if (connection->stage != IM_HELD) continue;
+    if (connection->held_until <= now)
+      open_start(carrier, connection, open_go(connection));
+    else if (!next || connection->held_until < next)
+      next = connection->held_until;
+  }
+  if (next) alarm_at(carrier, next);
+}
+
+static uint16_t next_to(struct im_wire *wire) {
+  const struct im_opening *terms = &wire->connection->what;
+  if (wire->left-- == 0) {
+    wire->to++;
+    wire->left = (uint16_t)(terms->their_count - 1);
+  }
+  return (uint16_t)(terms->their_first + wire->to++ % terms->their_count);
+}
+
+bool wire_call(struct im_carrier *carrier, const struct im_request *request, int reply_to, const struct im_asker *asker) {
+  struct im_wire *wire = wire_to(carrier, request->address);
+  struct im_connection *connection = wire ? calloc(1, sizeof *connection) : NULL;
+  struct im_asked *asked = connection ? malloc(sizeof *asked) : NULL;
+  if (!asked) return free(connection), false;
+  const struct im_opening *terms = &wire->connection->what;
+  *asked = (struct im_asked){.call = ++carrier->calls, .request = *request, .asker = *asker};
+  connection->signal = -1;
+  connection->asked = asked;
+  connection->what = (struct im_opening){.purpose = IM_GIVE,
+                                         .peer = terms->peer,
+                                         .epoch = terms->epoch,
+                                         .local = terms->local,
+                                         .local_port = (uint16_t)(terms->own_first + asked->call % terms->own_count),
+                                         .remote = terms->remote,
+                                         .remote_port = next_to(wire),
+                                         .timeout = TIMEOUT,
+                                         .source_port = request->real_port,
+                                         .reply_to = reply_to};
+  struct frame frame = {.kind = CALL,
+                        .call = asked->call,
+                        .from = connection->what.local_port,
+                        .to = connection->what.remote_port,
+                        .port = request->port,
+                        .source_port = request->real_port ? request->real_port : connection->what.local_port};
+  /* Ports of ours that are in use are found out before the other side hears of them. */
+  if (open_prepare(connection) != 0 || !say(wire, &frame)) {
+    if (connection->fd >= 0) close(connection->fd);
+    free(asked);
+    free(connection);
+    return false;
+  }
+  connection->stage = IM_HELD;
+  connection->held_until = nanoseconds() + HOLD;
+  carrier_add(carrier, connection);
+  carrier_hurry(carrier, connection->deadline);
+  if (!carrier->alarm) alarm_at(carrier, connection->held_until);
+  return true;
+}
+
+void wire_answered(struct im_carrier *carrier, struct im_connection *connection) {
+  if (!connection->asked) return;
+  free(connection->asked);
+  connection->asked = NULL;
+  carrier->tell(carrier->context, IM_EVENT_MISSED, connection->what.peer, 0);
+}
+
+void wire_give_back(struct im_connection *connection) {
+  struct im_asked *asked = connection->asked;
+  if (!asked) return;
+  connection->asked = NULL;
+  asked->asker.late(asked->asker.context, &asked->request, connection->what.reply_to);
+  free(asked);
+}
+
+void wire_unheard(struct im_carrier *carrier, uint32_t peer) {
+  const struct im_wire *wire = wire_to(carrier, peer);
+  if (wire) shutdown(wire->connection->fd, SHUT_RDWR);
+}
+
+void wire_withdraw(struct im_carrier *carrier, const void *context) {
+  for (struct im_connection *connection = carrier->all, *after; connection; connection = after) {
+    after = connection->next;
+    if (!connection->asked || connection->asked->asker.context != context) continue;
+    free(connection->asked);
+    connection->asked = NULL;
+    close(connection->what.reply_to);
+    carrier_close(carrier, connection);
+  }
+}
+
+/* ---- the side that is called ---- */
+
+static bool is_ours(const struct im_opening *terms, uint16_t port) {
+  return port >= terms->own_first && port - terms->own_first < terms->own_count;
+}
+
+static void called(struct im_carrier *carrier, struct im_wire *wire, const struct frame *frame) {
+  const struct im_opening *terms = &wire->connection->what;
+  struct im_connection *connection = calloc(1, sizeof *connection);
+  if (!connection) return;
+  connection->signal = -1;
+  connection->what = (struct im_opening){.purpose = IM_DELIVER,
+                                         .peer = terms->peer,
+                                         .epoch = terms->epoch,
+                                         .local = terms->local,
+                                         .local_port = frame->to,
+                                         .remote = terms->remote,
+                                         .remote_port = frame->from,
+                                         .timeout = TIMEOUT,
+                                         .port = frame->port,
+                                         .source_port = frame->source_port,
+                                         .reply_to = -1};
+  int error = open_connect(connection);
+  if (connection->fd < 0 || error == EADDRNOTAVAIL) {
+    struct frame busy = {.kind = BUSY, .call = frame->call};
+    if (connection->fd >= 0) close(connection->fd);
+    free(connection);
+    say(wire, &busy);
+    return;
+  }
+  carrier_add(carrier, connection);
+  open_start(carrier, connection, error);
+}
+
+static void busy(struct im_carrier *carrier, uint32_t peer, uint32_t call) {
+  for (struct im_connection *connection = carrier->all; connection; connection = connection->next)
+    if (connection->asked && connection->asked->call == call && connection->what.peer == peer)
+      return carrier_fail(carrier, connection, EADDRINUSE);
+}
+
+/* False: this is not from the other side, or it does not know what it says. */
+static bool hear(struct im_carrier *carrier, struct im_wire *wire) {
+  const struct im_opening *terms = &wire->connection->what;
+  const struct frame *frame = &wire->part;
+  uint8_t tag[sizeof frame->tag], differs = 0;
+  make_tag(terms->expect, wire->heard++, frame, tag);
+  for (size_t i = 0; i < sizeof tag; i++) differs |= (uint8_t)(tag[i] ^ frame->tag[i]);
+  if (differs) return false;
+  if (terms->purpose == IM_WIRE_OUT && frame->kind == BUSY) return busy(carrier, terms->peer, frame->call), true;
+  if (terms->purpose != IM_WIRE_IN || frame->kind != CALL || !is_ours(terms, frame->to)) return false;
+  called(carrier, wire, frame);
+  return true;
+}
+
+void wire_event(struct im_carrier *carrier, struct im_connection *connection) {
+  struct im_wire *wire = carrier->wires;
+  while (wire && wire->connection != connection) wire = wire->next;
+  while (wire) {
+    ssize_t got = recv(connection->fd, (uint8_t *)&wire->part + wire->got, sizeof wire->part - wire->got, MSG_DONTWAIT);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (got <= 0) break;
+    wire->got += (size_t)got;
+    if (wire->got < sizeof wire->part) continue;
+    wire->got = 0;
+    if (!hear(carrier, wire)) break;
+  }
+  carrier_close(carrier, connection);
+}

@@ -1,0 +1,47 @@
+#define _GNU_SOURCE
+#include "network.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#define ENTER_FAILED 125
+
+static bool join(const char *path, int kind) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return fail(errno, "%s", path);
+  bool ok = setns(fd, kind) == 0 || fail(errno, "setns %s", path);
+  return close(fd), ok;
+}
+
+/* Whoever is behind the command should not outlive who asked for it: its network would not either. */
+static int enter(const char *net, const char *user, char **command) {
+  bool own = strcmp(user, "-") == 0;
+  prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
+  if ((own || join(user, CLONE_NEWUSER)) && join(net, CLONE_NEWNET)) {
+    if (!own) prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0); /* the change of user namespace has cleared it */
+    execvp(command[0], command);
+    fail(errno, "%s", command[0]);
+  }
+  fprintf(stderr, "network: %s\n", failure);
+  return ENTER_FAILED;
+}
+
+int main(int argc, char **argv) {
+  signal(SIGPIPE, SIG_IGN);
+  if (argc >= 5 && strcmp(argv[1], "enter") == 0) {
+    signal(SIGPIPE, SIG_DFL);
+    return enter(argv[2], argv[3], argv + 4);
+  }
+  if (argc == 7 && strcmp(argv[1], "hold") == 0 && strcmp(argv[2], "--control") == 0 && strcmp(argv[4], "--answers") == 0) {
+    return hold(atoi(argv[3]), atoi(argv[5]));
+  }
+  fprintf(stderr, "usage: network hold --control FD --answers FD NAME\n       network enter NET USER COMMAND…\n");
+  return 2;
+}

@@ -1,0 +1,266 @@
+/*
+ * Wires, under sanitizers: what two carriers say to each other passes through this program's hands, and what they open meets at a
+ * plain forwarder that joins every two connections.
+ */
+#define _GNU_SOURCE
+#include "members.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define OURS 0x7f000501u   /* 127.0.5.1 */
+#define THEIRS 0x7f000502u
+#define FRAME 24
+
+static struct member web, api;
+static struct sockaddr_in meeting_at, nobody_at;
+static int meeting, guest;
+/* The two ends of the wire, as they arrive here. */
+static int from_web, from_api;
+/* The port that api is called at; nobody meets web there unless it is the meeting's. */
+static uint16_t called_at;
+
+static struct im_opening wire(enum im_purpose purpose, uint32_t peer, const struct sockaddr_in *to, const char *says,
+                              const char *hears) {
+  struct im_opening what = opening_to(to, purpose, peer, says, hears);
+  what.id = ++last_id;
+  what.own_first = purpose == IM_WIRE_OUT ? ntohs(meeting_at.sin_port) : called_at;
+  what.their_first = called_at;
+  what.own_count = what.their_count = 1;
+  return what;
+}
+
+/* Calls go from OURS to the meeting and from THEIRS to the meeting: that is where each believes the other one to be. */
+static int wired(struct member *member, enum im_purpose purpose, uint32_t peer, const char *says, const char *hears) {
+  struct sockaddr_in at;
+  int listener = listen_at(HERE, 1, &at);
+  struct im_opening what = wire(purpose, peer, &at, says, hears);
+  what.local = purpose == IM_WIRE_OUT ? OURS : THEIRS;
+  CHECK(carrier_open(member->carrier, &what) == 0);
+  int end = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+  CHECK(end >= 0);
+  close(listener);
+  expect(member, IM_EVENT_OPENED, what.id);
+  return end;
+}
+
+static void wire_both(void) {
+  from_web = wired(&web, IM_WIRE_OUT, API, "0123456789abcdef", "fedcba9876543210");
+  from_api = wired(&api, IM_WIRE_IN, WEB, "fedcba9876543210", "0123456789abcdef");
+}
+
+static void unwire(void) {
+  close(from_web);
+  close(from_api);
+  expect(&web, IM_EVENT_UNWIRED, API);
+}
+
+static void pass_on(int from, int to, uint8_t *frame) {
+  CHECK(recv(from, frame, FRAME, MSG_WAITALL) == FRAME);
+  CHECK(send(to, frame, FRAME, MSG_NOSIGNAL) == FRAME);
+}
+
+/* Joins the next two that come. Both ends: the forwarder's. */
+static void join(int ends[2]) {
+  for (int i = 0; i < 2; i++) CHECK((ends[i] = accept4(meeting, NULL, NULL, SOCK_CLOEXEC)) >= 0);
+}
+
+static void pump(int from, int to) {
+  char bytes[64];
+  ssize_t got = recv(from, bytes, sizeof bytes, 0);
+  CHECK(got > 0 && send(to, bytes, (size_t)got, 0) == got);
+}
+
+static void close_pair(const int ends[2]) {
+  const struct linger now = {1, 0};
+  for (int i = 0; i < 2; i++) {
+    setsockopt(ends[i], SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    close(ends[i]);
+  }
+}
+
+static bool is_web(int end) {
+  struct sockaddr_in from;
+  socklen_t size = sizeof from;
+  CHECK(getpeername(end, (struct sockaddr *)&from, &size) == 0);
+  return ntohl(from.sin_addr.s_addr) == OURS;
+}
+
+/* A guest of web's with that request is connected, says something, and is heard. */
+static void connects(struct im_request request, uint16_t expected) {
+  uint8_t frame[FRAME];
+  int ends[2];
+  uint16_t port = 0, seen = 0;
+  char bytes[4];
+  int waits = begin(&web, request);
+  CHECK(waits >= 0);
+  pass_on(from_web, from_api, frame);
+  join(ends);
+  if (request.flags & IM_FLAG_READY) {
+    struct im_reply first;
+    CHECK(recv(waits, &first, sizeof first, 0) == sizeof first && first.status == EAGAIN);
+  }
+  int client = finish(waits, &port);
+  CHECK(client >= 0 && port == expected);
+  expect(&web, IM_EVENT_MISSED, API);
+  int server = accept_carried(&api, guest, &seen);
+  CHECK(server >= 0 && seen == expected);
+  CHECK(send(client, "ping", 4, 0) == 4);
+  pump(ends[!is_web(ends[0])], ends[is_web(ends[0])]);
+  CHECK(recv(server, bytes, 4, 0) == 4 && memcmp(bytes, "ping", 4) == 0);
+  CHECK(carrier_arriving(web.carrier) == 0 && carrier_arriving(api.carrier) == 0);
+  close(client);
+  close(server);
+  close_pair(ends);
+}
+
+static void good_ways(void) {
+  uint16_t own = called_at = ntohs(meeting_at.sin_port);
+  puts("a guest is connected, by the port that was called from; with the one that it has bound; without blocking");
+  wire_both();
+  connects(connect_request(80, 0, 0), own);
+  connects(connect_request(80, 4711, 0), 4711);
+  connects(connect_request(80, 0, IM_FLAG_READY), own);
+  unwire();
+  puts("without a wire it is not taken");
+  uint16_t port;
+  CHECK(ask(&web, connect_request(80, 0, 0), &port) == -ENOMSG);
+  CHECK(ask(&web, connect_request(80, 0, IM_FLAG_READY), &port) == -EAGAIN);
+}
+
+static void forged(void) {
+  uint8_t frame[FRAME], other[FRAME] = {1};
+  int ends[2];
+  puts("a frame that is said again, changed, or nobody's: the wire ends, nothing is opened");
+  called_at = ntohs(meeting_at.sin_port);
+  wire_both();
+  int waits = begin(&web, connect_request(80, 0, 0));
+  pass_on(from_web, from_api, frame);
+  join(ends);
+  uint16_t port, seen;
+  int client = finish(waits, &port), server = accept_carried(&api, guest, &seen);
+  CHECK(client >= 0 && server >= 0);
+  expect(&web, IM_EVENT_MISSED, API);
+  CHECK(send(from_api, frame, FRAME, 0) == FRAME);
+  CHECK(is_over(from_api));
+  close(client);
+  close(server);
+  close_pair(ends);
+  unwire();
+
+  called_at = ntohs(nobody_at.sin_port);
+  wire_both();
+  waits = begin(&web, connect_request(80, 0, 0));
+  CHECK(recv(from_web, frame, FRAME, MSG_WAITALL) == FRAME);
+  frame[12] ^= 1; /* its port */
+  CHECK(send(from_api, frame, FRAME, 0) == FRAME);
+  CHECK(is_over(from_api));
+  /* What was called is given back at once when the wire ends. */
+  close(from_web);
+  close(from_api);
+  expect(&web, IM_EVENT_UNWIRED, API);
+  expect(&web, (enum im_event)LATE, 80);
+  close(waits);
+
+  wire_both();
+  CHECK(send(from_web, other, FRAME, 0) == FRAME && is_over(from_web));
+  CHECK(send(from_api, other, 3, 0) == 3 && shutdown(from_api, SHUT_WR) == 0 && is_over(from_api));
+  unwire();
+  CHECK(is_quiet(&web) && is_quiet(&api));
+}
+
+static void busy(void) {
+  uint8_t frame[FRAME];
+  struct sockaddr_in taken = carrier_address(THEIRS, called_at);
+  int holder = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  puts("the other side's port is taken: said, and given back at once");
+  wire_both();
+  CHECK(bind(holder, (struct sockaddr *)&taken, sizeof taken) == 0 && listen(holder, 1) == 0);
+  int waits = begin(&web, connect_request(81, 0, 0));
+  CHECK(waits >= 0);
+  pass_on(from_web, from_api, frame);
+  pass_on(from_api, from_web, frame);
+  expect(&web, (enum im_event)LATE, 81);
+  close(waits);
+  close(holder);
+
+  puts("ours is: not taken at all, nothing is said");
+  taken = carrier_address(OURS, ntohs(meeting_at.sin_port));
+  holder = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  CHECK(bind(holder, (struct sockaddr *)&taken, sizeof taken) == 0 && listen(holder, 1) == 0);
+  uint16_t port;
+  CHECK(ask(&web, connect_request(81, 0, 0), &port) == -ENOMSG);
+  CHECK(recv(from_web, frame, FRAME, MSG_DONTWAIT) < 0 && errno == EAGAIN);
+  close(holder);
+  unwire();
+}
+
+static void nobody_comes(void) {
+  puts("who is called does not come: given back in time, and the wire is not believed any more");
+  wire_both();
+  int waits = begin(&web, connect_request(82, 0, 0));
+  CHECK(waits >= 0 && carrier_arriving(web.carrier) == 1);
+  struct pollfd late = {.fd = web.events[0], .events = POLLIN};
+  CHECK(poll(&late, 1, 10000) == 1);
+  expect(&web, (enum im_event)LATE, 82);
+  close(waits);
+  expect(&web, IM_EVENT_UNWIRED, API);
+  uint8_t frame[FRAME];
+  CHECK(recv(from_web, frame, FRAME, MSG_WAITALL) == FRAME && is_over(from_web));
+  close(from_web);
+  close(from_api);
+}
+
+static void ends(void) {
+  puts("dropped, withdrawn, and stopped with calls under way");
+  wire_both();
+  int waits = begin(&web, connect_request(83, 0, 0));
+  carrier_withdraw(web.carrier, &web);
+  CHECK(is_over(waits));
+  close(waits);
+  waits = begin(&web, connect_request(84, 0, 0));
+  carrier_drop(web.carrier, API);
+  expect(&web, IM_EVENT_UNWIRED, API);
+  expect(&web, (enum im_event)LATE, 84);
+  close(waits);
+  close(from_web);
+  close(from_api);
+  wire_both();
+  waits = begin(&web, connect_request(85, 0, 0));
+  CHECK(waits >= 0);
+  end(&web);
+  end(&api);
+  CHECK(is_over(waits));
+  close(waits);
+  close(from_web);
+  close(from_api);
+}
+
+int main(void) {
+  struct sockaddr_in at;
+  int nobody = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  socklen_t size = sizeof nobody_at;
+  nobody_at = carrier_address(HERE, 0);
+  CHECK(bind(nobody, (struct sockaddr *)&nobody_at, size) == 0 && getsockname(nobody, (struct sockaddr *)&nobody_at, &size) == 0);
+  guest = listen_at(FACES | (API & 0xffff), 16, &at);
+  int before = descriptors();
+  meeting = listen_at(HERE, 16, &meeting_at);
+  start(&web);
+  start(&api);
+  struct im_listener listens = {.port = 80, .real = ntohl(at.sin_addr.s_addr), .real_port = ntohs(at.sin_port)};
+  carrier_listeners(api.carrier, &listens, 1);
+  good_ways();
+  forged();
+  busy();
+  nobody_comes();
+  ends();
+  close(meeting);
+  no_more_descriptors(before);
+  puts("ok");
+  return 0;
+}

@@ -1,0 +1,77 @@
+import { randomInt } from 'node:crypto';
+import type { MemberMessage, Recipient, Sender } from '../protocol/rendezvous';
+import type { Directory } from './directory';
+import { type Host, incarnationOf, type Peer } from './host';
+
+/**
+ * Who has joined, by number, and messages from one to another. The seed vouches for who sent them, not for what they say.
+ */
+export interface Members {
+  readonly size: number;
+  all(): Iterable<Peer>;
+  /** A member's number and what others are told of it. */
+  introduce(who: Omit<Sender, 'member'>): Sender;
+  add(peer: Peer): void;
+  remove(peer: Peer): void;
+  /** Passes a message on, or says that it cannot. */
+  tell(from: Peer, to: Recipient, message: MemberMessage): void;
+  /** Who is meant, if it is there and `from` may send it something now; or why not. */
+  find(from: Peer, to: Recipient): Peer | string;
+}
+
+/** Messages that a member may send at once, and each second. */
+const BURST = 8_192;
+const RATE = 4_096;
+
+export function members(directory: Directory, hosts: ReadonlyMap<string, Host>): Members {
+  const byNumber = new Map<number, Peer>();
+  const allowances = new WeakMap<Peer, () => boolean>();
+  // A number that an earlier seed gave out names nobody.
+  let next = randomInt(2 ** 47);
+
+  const find: Members['find'] = (from, to) => {
+    if (!allowances.get(from)?.()) return `more than ${RATE} messages a second`;
+    if (typeof to === 'number') return byNumber.get(to) ?? `member ${to} is not there any more`;
+    const found = directory.find(to);
+    const host = found && hosts.get(found.host.name);
+    if (!host) return `there is no host '${to}' in the cluster`;
+    const incarnation = incarnationOf(host);
+    if (incarnation) return incarnation.peer ?? `the connection to '${to}' is lost`;
+    return `'${to}' is ${host.phase.state}`;
+  };
+
+  return {
+    get size() {
+      return byNumber.size;
+    },
+    all: () => byNumber.values(),
+    introduce: (who) => ({ member: next++, ...who }),
+    add: (peer) => {
+      byNumber.set(peer.sender.member, peer);
+      allowances.set(peer, allowance());
+    },
+    remove: (peer) => void byNumber.delete(peer.sender.member),
+    tell: (from, to, message) => {
+      const found = find(from, to);
+      const reason = typeof found === 'string' ? found : undefined;
+      if (typeof found !== 'string' && found.channel.send({ type: 'told', from: from.sender, message })) return;
+      const id = 'id' in message ? message.id : undefined;
+      from.channel.send({ type: 'untold', to, id, reason: reason ?? 'its connection is closed' });
+    },
+    find,
+  };
+}
+
+/** Whether one more is allowed now. */
+function allowance(): () => boolean {
+  let left = BURST;
+  let since = performance.now();
+  return () => {
+    const now = performance.now();
+    left = Math.min(BURST, left + ((now - since) * RATE) / 1_000);
+    since = now;
+    if (left < 1) return false;
+    left -= 1;
+    return true;
+  };
+}

@@ -1,0 +1,65 @@
+import { randomBytes } from 'node:crypto';
+import type { DataPort, DataPortEvent, NativeAddon } from '../../native';
+import type { Log } from '../control/session';
+import type { MemberMessage, Recipient } from '../protocol/rendezvous';
+import type { EventLog } from './events';
+import type { Peer } from './host';
+import type { Members } from './members';
+
+/** Connections through the seed: who may have one. The bytes never come here: see src/native/relay.h. */
+export interface Relay {
+  readonly port: number;
+  /** Gives both members a token for one connection, or says why not. */
+  request(from: Peer, id: number, to: Recipient, message: MemberMessage): void;
+  close(): void;
+}
+
+export interface RelayOptions {
+  readonly native: NativeAddon;
+  /** `address:port` */
+  readonly listen: string;
+  readonly members: Members;
+  readonly events: EventLog;
+  readonly log: Log;
+}
+
+const TOKEN_BYTES = 32;
+
+/** @throws the error of listen(2) */
+export function openRelay({ native, listen, members, events, log }: RelayOptions): Relay {
+  /** Relayed connections that stand or are expected, by id. */
+  const open = new Map<number, { readonly from: string; readonly to: string }>();
+  let nextId = 0;
+
+  const onEvent = (event: DataPortEvent) => {
+    if (event.type === 'rejected') {
+      const { address, count, reason } = event;
+      return log('warn', `${count} connections to the data port were reset, the last one from ${address}: ${reason}`);
+    }
+    const { from, to } = open.get(event.id)!;
+    if (event.type === 'paired') return events.emit(to, 'relay-started', { from });
+    open.delete(event.id);
+    if (event.type === 'unused') return events.emit(to, 'relay-unused', { from, arrived: event.arrived });
+    const [sent, received] = event.bytes;
+    events.emit(to, 'relay-ended', { from, sent, received, ...(event.error && { error: event.error }) });
+  };
+
+  const colon = listen.lastIndexOf(':');
+  const port: DataPort = native.openDataPort(listen.slice(0, colon), Number(listen.slice(colon + 1)), onEvent);
+
+  return {
+    port: port.port,
+    request: (from, id, to, message) => {
+      const refuse = (reason: string) => void from.channel.send({ type: 'relayReply', id, reason });
+      const peer = members.find(from, to);
+      if (typeof peer === 'string') return refuse(peer);
+      const [ours, theirs] = [randomBytes(TOKEN_BYTES), randomBytes(TOKEN_BYTES)];
+      nextId = (nextId + 1) >>> 0;
+      if (!port.expect(ours, theirs, nextId)) return refuse('the relay is full');
+      open.set(nextId, { from: from.name, to: peer.name });
+      peer.channel.send({ type: 'relayed', from: from.sender, token: theirs.toString('base64'), message });
+      from.channel.send({ type: 'relayReply', id, token: ours.toString('base64') });
+    },
+    close: () => port.close(),
+  };
+}

@@ -1,0 +1,122 @@
+/**
+ * UDP ports of other hosts, as guests here see them: real sockets at those hosts' faces, inside this sandbox. What a guest sends
+ * to one is carried to the host that it stands for; what comes from there is sent to the guest from it, so that its source is
+ * shown by arithmetic, as in network `flat`.
+ */
+import { createSocket, type Socket } from 'node:dgram';
+import { formatAddress } from '../../manifest/address';
+import { hiddenPort, plainPort } from '../protocol/shim';
+import { flatAddress } from '../protocol/table';
+import type { Datagram } from '../transport/datagram-link';
+import type { OwnPort } from './locations';
+import type { Log } from './log';
+
+export interface GhostsOptions {
+  readonly faces: number;
+  /** Virtual address of this host. */
+  readonly self: number;
+  readonly ownPorts: () => readonly OwnPort[];
+  /** To the host with this virtual address. */
+  readonly send: (address: number, datagram: Datagram) => void;
+  readonly log: Log;
+}
+
+export interface Ghosts {
+  /** Where guests here reach that port of that host; undefined: there is no room. */
+  open(address: number, port: number): Promise<{ readonly real: number; readonly realPort: number } | undefined>;
+  /** A datagram from that host, for a guest here. */
+  deliver(address: number, datagram: Datagram): void;
+  close(): void;
+}
+
+interface Ghost {
+  readonly socket: Socket;
+  /** False: it could not be bound. */
+  readonly bound: Promise<boolean>;
+  used: number;
+}
+
+/** Descriptors are scarce: Lambda allows 1,024. The one that was used least recently makes room. */
+const MOST = 128;
+/** Longer than a shim remembers whom it has heard of (30 s). */
+const IDLE = 120_000;
+const SWEEP = 30_000;
+
+export function createGhosts(options: GhostsOptions): Ghosts {
+  const { faces, self, log } = options;
+  const ghosts = new Map<string, Ghost>();
+  const ownFace = formatAddress(flatAddress(faces, self));
+
+  const end = (key: string) => {
+    ghosts.get(key)?.socket.close();
+    ghosts.delete(key);
+  };
+  const sweeper = setInterval(() => {
+    const now = performance.now();
+    for (const [key, { used }] of ghosts) if (now - used > IDLE) end(key);
+  }, SWEEP);
+  sweeper.unref();
+
+  const create = (key: string, address: number, port: number): Ghost => {
+    if (ghosts.size >= MOST) end(ghosts.keys().next().value!);
+    const socket = createSocket('udp4');
+    const at = { address: formatAddress(flatAddress(faces, address)), port: hiddenPort(port), exclusive: true };
+    const bound = new Promise<boolean>((done) => {
+      socket.once('listening', () => done(true));
+      socket.once('close', () => done(false));
+      socket.on('error', (error) => {
+        log('warn', `a UDP port of another host cannot be stood in for: ${error.message}`);
+        done(false);
+        if (ghosts.get(key) === ghost) end(key);
+      });
+    });
+    socket.on('message', (data, from) => {
+      touch(key, ghost);
+      if (from.address !== ownFace) return;
+      const own = options.ownPorts().find((p) => p.protocol === 'udp' && p.realPort === from.port);
+      options.send(address, { sourcePort: own?.port ?? plainPort(from.port), port, data });
+    });
+    const ghost: Ghost = { socket, bound, used: performance.now() };
+    socket.bind(at);
+    socket.unref();
+    ghosts.set(key, ghost);
+    return ghost;
+  };
+
+  /** Used last: ended last. */
+  const touch = (key: string, ghost: Ghost) => {
+    if (ghosts.get(key) !== ghost) return;
+    ghost.used = performance.now();
+    ghosts.delete(key);
+    ghosts.set(key, ghost);
+  };
+
+  const find = (address: number, port: number): Ghost => {
+    const key = `${address}:${port}`;
+    const ghost = ghosts.get(key) ?? create(key, address, port);
+    touch(key, ghost);
+    return ghost;
+  };
+
+  return {
+    open: async (address, port) =>
+      (await find(address, port).bound) ? { real: flatAddress(faces, address), realPort: hiddenPort(port) } : undefined,
+    deliver: (address, { sourcePort, port, data }) => {
+      const own = options.ownPorts().find((p) => p.protocol === 'udp' && p.port === port && isForOthers(p));
+      const ghost = find(address, sourcePort);
+      const to = own ? formatAddress(own.real) : ownFace;
+      void ghost.bound.then((bound) => {
+        const open = bound && ghosts.get(`${address}:${sourcePort}`) === ghost;
+        if (open) ghost.socket.send(data, own?.realPort ?? hiddenPort(port), to, () => undefined);
+      });
+    },
+    close: () => {
+      clearInterval(sweeper);
+      for (const key of [...ghosts.keys()]) end(key);
+    },
+  };
+}
+
+function isForOthers({ scope }: OwnPort): boolean {
+  return scope === 'any' || scope === 'host';
+}

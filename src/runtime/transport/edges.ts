@@ -1,0 +1,115 @@
+/**
+ * Direct edges of the control network: members that talk to each other agree on connections without the seed in between. An
+ * edge is a punched connection with TLS, by a key that both have from the seed; what comes over it is from the member that the
+ * seed vouched for then.
+ */
+import { randomBytes } from 'node:crypto';
+import { Socket } from 'node:net';
+import { connect as connectTls, TLSSocket } from 'node:tls';
+import { type Channel, openChannel } from '../control/channel';
+import { pskOptions } from '../control/tls-options';
+import { checkMessage } from '../protocol/member-message';
+import type { MemberMessage, Sender } from '../protocol/rendezvous';
+
+export interface EdgesOptions {
+  /** A message from the other side of an edge. */
+  readonly onMessage: (from: Sender, message: MemberMessage, reply: (message: MemberMessage) => void) => void;
+}
+
+export interface Edges {
+  /** False: there is no edge to this incarnation of that host; it may be on its way. */
+  tell(host: string, epoch: number, message: MemberMessage): boolean;
+  /** Makes one, unless there is one. `punch`: a connection for an edge with this key; resolves with its descriptor. */
+  open(other: Sender, punch: (key: string) => Promise<number>): void;
+  /** The other side of `open`, with the connection that it punched. */
+  accept(other: Sender, key: string, descriptor: number): void;
+  drop(host: string): void;
+  clear(): void;
+}
+
+/** On its way while it has no channel. */
+interface Edge {
+  readonly epoch: number;
+  channel?: Channel<MemberMessage>;
+}
+
+/** Quiet connections are kept alive below what NATs forget. */
+const HEARTBEAT = 20_000;
+const IDENTITY = 'edge';
+
+export function createEdges(options: EdgesOptions): Edges {
+  const edges = new Map<string, Edge>();
+  /** Every connection of an edge, also before its other side has proved itself. */
+  const sockets = new Set<Socket>();
+
+  const open = (descriptor: number) => {
+    const socket = new Socket({ fd: descriptor, readable: true, writable: true });
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+    return socket;
+  };
+
+  const serve = (other: Sender, socket: TLSSocket) => {
+    socket.setNoDelay(true);
+    const channel = openChannel<{ type: string }, MemberMessage>(socket, {
+      heartbeat: HEARTBEAT,
+      onFrame: (frame) => {
+        const message = checkMessage(frame);
+        if (message) options.onMessage(other, message, (answer) => void channel.send(answer));
+        else channel.destroy();
+      },
+      onClose: () => {
+        if (edges.get(other.name)?.channel === channel) edges.delete(other.name);
+      },
+    });
+    // Two that meet in the middle serve both; the last one is used.
+    if (other.epoch > 0) edges.set(other.name, { epoch: other.epoch, channel });
+  };
+
+  const drop = (host: string) => {
+    const edge = edges.get(host);
+    edges.delete(host);
+    edge?.channel?.destroy();
+  };
+
+  return {
+    tell: (host, epoch, message) => {
+      const edge = edges.get(host);
+      return edge?.epoch === epoch && edge.channel?.send(message) === true;
+    },
+    open: (other, punch) => {
+      if (edges.get(other.name)?.epoch === other.epoch) return;
+      drop(other.name);
+      const mine: Edge = { epoch: other.epoch };
+      edges.set(other.name, mine);
+      const forget = () => {
+        if (edges.get(other.name) === mine) edges.delete(other.name);
+      };
+      const key = randomBytes(32);
+      punch(key.toString('base64')).then((descriptor) => {
+        const raw = open(descriptor);
+        if (edges.get(other.name) !== mine) return void raw.destroy();
+        const pskCallback = () => ({ psk: key, identity: IDENTITY });
+        const socket = connectTls({ ...pskOptions(), socket: raw, pskCallback, checkServerIdentity: () => undefined });
+        socket.once('error', forget);
+        socket.once('close', forget);
+        socket.once('secureConnect', () => serve(other, socket));
+      }, forget);
+    },
+    accept: (other, key, descriptor) => {
+      const raw = open(descriptor);
+      const psk = Buffer.from(key, 'base64');
+      const pskCallback = (_socket: unknown, identity: string) => (identity === IDENTITY ? psk : null);
+      // node:tls has it for a server's own sockets; the types know it for its servers only.
+      const settings = { ...pskOptions(), isServer: true, pskCallback };
+      const socket = new TLSSocket(raw, settings);
+      socket.once('error', () => socket.destroy());
+      socket.once('secure', () => serve(other, socket));
+    },
+    drop,
+    clear: () => {
+      edges.clear();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}

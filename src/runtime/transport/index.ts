@@ -1,0 +1,237 @@
+/** How this member's guests are connected to other hosts, and others' guests to this one: the three transports, together. */
+import { setMaxListeners } from 'node:events';
+import { formatAddress } from '../../manifest/address';
+import type { NativeAddon } from '../../native';
+import type { Location } from '../protocol/location';
+import type { Endpoint, MemberMessage, Observation, Purpose, Reach, Recipient, Sender } from '../protocol/rendezvous';
+import { type Carrier, openCarrier } from './carrier';
+import { createLinks, type Datagram } from './datagram-link';
+import { direct } from './direct';
+import { createDoors } from './doors';
+import { createEdges } from './edges';
+import { createPools, POOL_TTL } from './pool';
+import { portSequence } from './ports';
+import { createPuncher, type Other } from './punch';
+import { createPunched, otherOf } from './punched';
+import { findReach } from './reach';
+import { createRelayed } from './relayed';
+import { type HandedPurpose, respond } from './respond';
+import { type Carried, connectBy, type GuestConnect, type Transport } from './transport';
+import { createWires } from './wires';
+
+export type { Carried, GuestConnect } from './transport';
+
+/** What of a session with the seed the transports use. */
+export interface Line {
+  tell(to: Recipient, message: MemberMessage): boolean;
+  relay(to: Recipient, message: MemberMessage): Promise<string>;
+  reach(reach: Reach): void;
+}
+
+export interface Transports {
+  readonly carrier: Carrier;
+  /** Guests here that wait for a connection, and connections that wait for a guest here. */
+  readonly pending: number;
+  connect(guest: GuestConnect): Promise<Carried>;
+  /** Carries a datagram to the host with this virtual address, if it is known to run; or loses it. */
+  sendDatagram(address: number, datagram: Datagram): void;
+  /** Joined (again): how the seed sees us, and which ports are ours. */
+  joined(line: Line, seen: Observation): void;
+  /** No session for a while: nothing is kept ready. */
+  left(): void;
+  /** From another member, by way of the seed. */
+  told(from: Sender, message: MemberMessage): void;
+  untold(id: number, reason: string): void;
+  relayed(from: Sender, token: string, message: MemberMessage): void;
+  /** That host is not where it was: nothing is kept ready for it. */
+  drop(host: string, address: number): void;
+  close(): void;
+}
+
+export interface TransportsOptions {
+  readonly native: Pick<NativeAddon, 'openCarrier'>;
+  /** The first address of the faces. */
+  readonly faces: number;
+  /** A host that is known to run, by its virtual address. */
+  readonly locationAt: (address: number) => Location | undefined;
+  /** From the host with that virtual address. */
+  readonly onDatagram: (address: number, datagram: Datagram) => void;
+  /** What operators should know of how connections are carried. */
+  readonly onEvent: (event: string, detail: Readonly<Record<string, string | number>>) => void;
+  /** Connections that are kept ready, at most. */
+  readonly poolMost: number;
+  /** Whether carriers call each other over wires: not by default, see docs/limits.md. */
+  readonly wires: boolean;
+}
+
+/** Members that are remembered. */
+const MOST_WAYS = 1_000;
+
+/** For a guest that has bound no port: above what Linux uses by itself. */
+const GUEST_PORTS = [61_000, 4_500] as const;
+
+export function openTransports(options: TransportsOptions): Transports {
+  const { onEvent } = options;
+  const closing = new AbortController();
+  const { signal } = closing;
+  // Every connection that is being made listens to it.
+  setMaxListeners(0, signal);
+  let line: Line | undefined;
+  let dataPort: Endpoint | undefined;
+  let finding: Promise<Reach> | undefined;
+  let connecting = 0;
+  /** How each member's connections came last, so that only changes are told. */
+  const ways = new Map<string, string>();
+
+  const theDataPort = () => {
+    if (!dataPort) throw new Error('this member has not joined');
+    return dataPort;
+  };
+  const reach = () => finding ?? Promise.reject(new Error('this member has not joined'));
+  const tell = ({ host, epoch }: Other, message: MemberMessage) => {
+    if (!edges.tell(host, epoch, message)) line?.tell(host, message);
+  };
+  const guestPort = portSequence(GUEST_PORTS);
+  const carrier = openCarrier({
+    native: options.native,
+    faces: options.faces,
+    onUsed: (peer) => pools.used(peer),
+    onLost: (peer) => pools.lost(peer),
+    onSilent: (peer) => {
+      const other = pools.drop(peer);
+      if (other) edges.drop(other.host);
+      onEvent('silent', { peer: formatAddress(peer) });
+    },
+    onUnwired: (peer) => {
+      const host = wires.lost(peer);
+      // Whoever does not hear the one does not hear the other.
+      if (host !== undefined) edges.drop(host);
+    },
+    onMissed: (peer) => {
+      const other = wires.to(peer);
+      if (other) pools.missed(other);
+    },
+    onRefused: (_peer, port) => onEvent('unheard', { port }),
+  });
+  const doors = createDoors(theDataPort);
+  const puncher = createPuncher({ doors, tell, reach });
+  const punched = createPunched({ carrier, puncher, guestPort, ttl: POOL_TTL, signal });
+  const pools = createPools({ punched, ready: carrier.ready, most: options.poolMost });
+  const wires = createWires({ punched, reach });
+  const relayed = createRelayed({
+    carrier,
+    relay: (to, message) =>
+      line ? line.relay(to, message) : Promise.reject(new Error('there is no connection to the seed')),
+    dataPort: theDataPort,
+    guestPort,
+    onHanded: (from, purpose, descriptor) => onHanded(from, purpose, descriptor),
+    signal,
+  });
+  const links = createLinks({
+    dial: (address, purpose) => dial(address, purpose),
+    onDatagram: options.onDatagram,
+    onFailure: (address, reason) => onEvent('uncarried', { to: formatAddress(address), protocol: 'udp', reason }),
+  });
+  const edges = createEdges({ onMessage: (from, message, reply) => onMessage(from, message, reply) });
+  const transports: readonly Transport[] = [direct, punched, relayed];
+
+  /** For datagrams: by the same ways, in the same order, as for guests' connections. */
+  const dial = async (address: number, purpose: Purpose): Promise<number> => {
+    const location = options.locationAt(address);
+    if (!location) throw new Error('it is not known to run');
+    const other = otherOf({ location, address });
+    let reason = 'it does not say where it can be met';
+    if (other) {
+      try {
+        return await punched.hand(other, purpose);
+      } catch (error) {
+        reason = (error as Error).message;
+      }
+    }
+    return relayed.hand({ host: location.host, address, epoch: location.epoch }, purpose, `punched: ${reason}`);
+  };
+  const onHanded = (from: Sender, purpose: HandedPurpose, descriptor: number) => {
+    if (purpose.for === 'edge') edges.accept(from, purpose.key, descriptor);
+    else links.accept(from, purpose.key, descriptor);
+  };
+
+  const onMessage = (from: Sender, message: MemberMessage, reply: (message: MemberMessage) => void) => {
+    if (message.type !== 'punch') return puncher.told(from.name, message);
+    if (message.purpose.for === 'connection') tellWay(from, 'punched');
+    respond({ carrier, doors, reach, onHanded, signal }, from, message, reply).catch((error: Error) => {
+      if (!signal.aborted) reply({ type: 'unpunchable', id: message.id, reason: error.message });
+    });
+  };
+
+  /** An operator sees at the destination how its connections come: there is no other end that always has a log. */
+  const tellWay = ({ name }: Sender, by: 'punched' | 'relayed', reason = '') => {
+    const way = `${by} ${reason}`;
+    if (ways.get(name) === way) return;
+    ways.delete(name);
+    ways.set(name, way);
+    if (ways.size > MOST_WAYS) ways.delete(ways.keys().next().value!);
+    onEvent('carried', { from: name, by, ...(reason ? { reason } : {}) });
+  };
+
+  /** Those that were connected once are likely to be connected again: soon, and without asking anybody. */
+  const keepReady = (other: Other) => {
+    const { host, address, epoch } = other;
+    edges.open({ name: host, address: formatAddress(address), epoch, member: 0 }, (key) =>
+      punched.hand(other, { for: 'edge', key }),
+    );
+    if (options.wires) wires.open(other);
+    pools.missed(other);
+  };
+
+  return {
+    carrier,
+    get pending() {
+      return connecting + carrier.arriving();
+    },
+    connect: async (guest) => {
+      connecting += 1;
+      try {
+        const carried = await connectBy(transports, guest);
+        if (carried.by === 'punched') keepReady(otherOf(guest)!);
+        return carried;
+      } finally {
+        connecting -= 1;
+      }
+    },
+    sendDatagram: links.send,
+    joined: (next, seen) => {
+      line = next;
+      dataPort = seen.dataPort;
+      const found = findReach(seen, signal);
+      finding = found;
+      void found.then((mine) => {
+        if (finding === found) line?.reach(mine);
+      });
+    },
+    left: () => {
+      line = undefined;
+      pools.clear();
+      edges.clear();
+      links.clear();
+      carrier.drop(0);
+    },
+    told: (from, message) => onMessage(from, message, (answer) => void line?.tell(from.member, answer)),
+    untold: puncher.untold,
+    relayed: (from, token, message) => {
+      if (message.type === 'relay') tellWay(from, 'relayed', message.reason);
+      relayed.relayed(from, token, message);
+    },
+    drop: (host, address) => {
+      pools.drop(address);
+      edges.drop(host);
+      links.drop(address);
+      carrier.drop(address);
+    },
+    close: () => {
+      closing.abort();
+      edges.clear();
+      links.clear();
+      carrier.close();
+    },
+  };
+}

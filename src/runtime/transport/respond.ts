@@ -1,0 +1,111 @@
+/** The other side of a punch: connects from the ports that were agreed on, for what the one that asked says. */
+import { parseAddress } from '../../manifest/address';
+import type { MemberMessage, Purpose, Reach, Sender } from '../protocol/rendezvous';
+import { type Carrier, OpeningError } from './carrier';
+import { type Doors, isTaken } from './doors';
+import { POOL_TTL } from './pool';
+import { ownProblem, PUNCH_LIMIT } from './punch';
+import { pairsOf } from './punched';
+import { isPredictable } from './reach';
+import { terms } from './wires';
+
+export interface RespondOptions {
+  readonly carrier: Carrier;
+  readonly doors: Doors;
+  /** This member's own; waits until it is known. */
+  readonly reach: () => Promise<Reach>;
+  /** A connection for a direct edge, or for datagrams. */
+  readonly onHanded: (from: Sender, purpose: HandedPurpose, descriptor: number) => void;
+  readonly signal: AbortSignal;
+}
+
+/** What a connection is for that the supervisor itself uses. */
+export type HandedPurpose = Extract<Purpose, { for: 'edge' | 'datagrams' }>;
+export type Punch = Extract<MemberMessage, { type: 'punch' }>;
+
+/** The side that waits for a header keeps its end longer, so that it never ends under one. */
+const POOL_TTL_PASSIVE = POOL_TTL + 10_000;
+/** Bytes of them for each connection of a pool. */
+const SECRETS = 32;
+
+type Single = Exclude<Purpose, { for: 'pool' | 'wire' }>;
+
+/** What a connection is, at this side. */
+const own = (purpose: Single) =>
+  purpose.for === 'connection'
+    ? ({
+        purpose: 'deliver',
+        port: purpose.port,
+        sourcePort: purpose.sourcePort,
+        ...(purpose.proof && { send: Buffer.from(purpose.proof, 'base64') }),
+      } as const)
+    : ({ purpose: 'hand' } as const);
+
+/** In pairs, the other side's first: with ours first. */
+function swapped(secrets: Buffer): Buffer {
+  const result = Buffer.alloc(secrets.length);
+  for (let at = 0; at < secrets.length; at += SECRETS) {
+    secrets.copy(result, at, at + SECRETS / 2, at + SECRETS);
+    secrets.copy(result, at + SECRETS / 2, at, at + SECRETS / 2);
+  }
+  return result;
+}
+
+export async function respond(
+  options: RespondOptions,
+  from: Sender,
+  message: Punch,
+  reply: (message: MemberMessage) => void,
+): Promise<void> {
+  const { carrier, doors, signal } = options;
+  const { id, purpose } = message;
+  const cannot = (reason: string) => reply({ type: 'unpunchable', id, reason });
+  const busy = () => reply({ type: 'unpunchable', id, reason: 'a port is in use', busy: true });
+  const mine = await options.reach();
+  const near = message.near === true;
+  const problem = near ? undefined : ownProblem(mine);
+  if (problem) return cannot(problem);
+  const count = message.from.length;
+  const secrets = purpose.for === 'pool' ? swapped(Buffer.from(purpose.secrets, 'base64')) : undefined;
+  if (secrets ? secrets.length !== SECRETS * count : count !== 1) return cannot(`${count} ports are not for this`);
+  const [first, many] = mine.ports;
+  const isOurs = (port: number) => port >= first && port < first + many;
+  if (message.to && !((near || isPredictable(mine)) && message.to.length === count && message.to.every(isOurs)))
+    return cannot('these are not its ports');
+  const ports = message.to ?? message.from.map(() => doors.pairedPort(mine, `from ${from.name}`));
+  const opened = await doors.open(mine, near, ports, signal).catch((error: Error) => {
+    if (!isTaken(error)) throw error;
+    return undefined;
+  });
+  if (!opened) return busy();
+  if (!message.to)
+    reply({ type: 'punching', id, address: near ? mine.local : mine.address, ports: opened.map(({ seen }) => seen) });
+  const base = {
+    peer: parseAddress(from.address)!,
+    epoch: from.epoch,
+    local: parseAddress(mine.local)!,
+    remote: parseAddress(message.address)!,
+    timeout: PUNCH_LIMIT,
+    listens: near,
+  };
+  try {
+    if (purpose.for === 'pool') {
+      const filling = { ...base, purpose: 'poolIn', ttl: POOL_TTL_PASSIVE } as const;
+      await carrier.fill(filling, pairsOf(ports, message.from), secrets!, signal);
+      return;
+    }
+    if (purpose.for === 'wire') {
+      const wire = { ...base, purpose: 'wireIn', ...terms('in', purpose.key, mine, mine) } as const;
+      await carrier.open({ ...wire, localPort: ports[0], remotePort: message.from[0] }, signal);
+      return;
+    }
+    const opening = { ...base, ...own(purpose), localPort: ports[0], remotePort: message.from[0] };
+    const descriptor = await carrier.open(opening, signal);
+    if (purpose.for !== 'connection') options.onHanded(from, purpose, descriptor);
+  } catch (error) {
+    if (!(error instanceof OpeningError)) throw error;
+    if (error.busy) busy();
+  } finally {
+    for (const door of opened) door.close();
+  }
+}

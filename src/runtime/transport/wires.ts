@@ -1,0 +1,69 @@
+/**
+ * Wires: a standing connection between the carriers of two members, over which one calls the other for a guest's connection
+ * without JavaScript at either side (src/native/carrier/wire.c). Only where both know their ports as others see them.
+ */
+import { randomBytes } from 'node:crypto';
+import type { CarrierOpening } from '../../native';
+import type { Reach } from '../protocol/rendezvous';
+import { meetingPoint } from './doors';
+import { wirePorts } from './ports';
+import type { Other } from './punch';
+import type { Punched } from './punched';
+import { isPredictable } from './reach';
+
+export type WireTerms = Required<
+  Pick<CarrierOpening, 'send' | 'expect' | 'ownFirst' | 'ownCount' | 'theirFirst' | 'theirCount'>
+>;
+
+export interface Wires {
+  /** Makes one, unless there is one or there cannot be one. */
+  open(other: Other): void;
+  /** It has ended. @returns whom it went to */
+  lost(address: number): string | undefined;
+  /** Whom the one to that address goes to. */
+  to(address: number): Other | undefined;
+}
+
+export interface WiresOptions {
+  readonly punched: Pick<Punched, 'wire'>;
+  /** This member's own; waits until it is known. */
+  readonly reach: () => Promise<Reach>;
+}
+
+/** What an end of a wire is given. */
+export function terms(end: 'out' | 'in', key: string, mine: Reach, theirs: Reach): WireTerms {
+  const bytes = Buffer.from(key, 'base64');
+  const keys = [bytes.subarray(0, 16), bytes.subarray(16)];
+  const [send, expect] = end === 'out' ? keys : keys.reverse();
+  const [ownFirst, ownCount] = wirePorts(mine.ports);
+  const [theirFirst, theirCount] = wirePorts(theirs.ports);
+  return { send, expect, ownFirst, ownCount, theirFirst, theirCount };
+}
+
+export function createWires({ punched, reach }: WiresOptions): Wires {
+  /** By address; those that are being made too. */
+  const wires = new Map<number, Other>();
+
+  const make = async (other: Other) => {
+    const mine = await reach();
+    if (!isPredictable(mine) || !isPredictable(other.reach) || meetingPoint(mine, other.reach).near) return;
+    const key = randomBytes(32).toString('base64');
+    await punched.wire(other, key, terms('out', key, mine, other.reach));
+  };
+  return {
+    open: (other) => {
+      if (wires.get(other.address)?.epoch === other.epoch) return;
+      wires.set(other.address, other);
+      make(other).catch(() => {
+        // Without it, supervisors agree on each connection; the next one is a reason to try again.
+        if (wires.get(other.address) === other) wires.delete(other.address);
+      });
+    },
+    lost: (address) => {
+      const other = wires.get(address);
+      wires.delete(address);
+      return other?.host;
+    },
+    to: (address) => wires.get(address),
+  };
+}

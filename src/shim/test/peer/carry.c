@@ -1,0 +1,111 @@
+#define _GNU_SOURCE
+#include "carry.h"
+
+#include "../../../native/carrier/carrier.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define LONG_MS 600000
+
+static int meeting;
+static struct sockaddr_in meeting_at;
+
+static void tell(void *context, enum im_event event, uint32_t subject, int32_t detail) {
+  (void)context, (void)event, (void)subject, (void)detail;
+}
+
+void carry_start(struct cluster *cluster) {
+  socklen_t size = sizeof meeting_at;
+  meeting_at = carrier_address(0x7f000001u, 0);
+  meeting = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (meeting < 0 || bind(meeting, (struct sockaddr *)&meeting_at, size) != 0 || listen(meeting, 16) != 0 ||
+      getsockname(meeting, (struct sockaddr *)&meeting_at, &size) != 0)
+    die("meeting");
+  for (unsigned i = 0; i < cluster->count; i++) {
+    /* The thread is there from the first opening on, and the pairs below are none: this one is refused. */
+    struct im_opening nowhere = {.purpose = IM_POOL_OUT, .remote = 0x7f000001u, .remote_port = 1, .timeout = 1000};
+    struct im_carrier *carrier = cluster->hosts[i].carrier = carrier_create(cluster->flat_base, tell, 0);
+    if (!carrier || carrier_open(carrier, &nowhere) != 0) die("carrier");
+  }
+}
+
+void carry_listeners(struct host *host) {
+  static struct im_listener listeners[MAX_PORTS];
+  size_t count = 0;
+  for (unsigned i = 0; host->carrier && i < host->ports_count; i++)
+    if (host->ports[i].scope < IM_SCOPE_LOOPBACK)
+      listeners[count++] = (struct im_listener){host->ports[i].port, host->ports[i].real_port, host->ports[i].real};
+  if (host->carrier) carrier_listeners(host->carrier, listeners, count);
+}
+
+/* Connected to each other, as carriers leave them: the guest's own by a connect that did not block. Their port. */
+static uint16_t make_pair(int ends[2]) {
+  struct sockaddr_in at;
+  socklen_t size = sizeof at;
+  int on = 1;
+  ends[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (ends[0] < 0 || (connect(ends[0], (struct sockaddr *)&meeting_at, sizeof meeting_at) != 0 && errno != EINPROGRESS) ||
+      (ends[1] = accept4(meeting, 0, 0, SOCK_CLOEXEC | SOCK_NONBLOCK)) < 0 ||
+      getsockname(ends[0], (struct sockaddr *)&at, &size) != 0)
+    die("pair");
+  for (int i = 0; i < 2; i++) setsockopt(ends[i], IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  return ntohs(at.sin_port);
+}
+
+/* The carrier's lock is held. */
+static struct im_connection *add(struct im_carrier *carrier, int fd, const struct im_opening *what) {
+  struct im_connection *connection = calloc(1, sizeof *connection);
+  if (!connection) die("connection");
+  *connection = (struct im_connection){.what = *what, .fd = fd, .signal = -1, .next = carrier->all};
+  connection->deadline = carrier_now() + LONG_MS;
+  if (carrier->all) carrier->all->previous = connection;
+  return carrier->all = connection;
+}
+
+void carry_pool(struct host *from, struct host *to) {
+  int ends[2];
+  struct im_opening what = {.purpose = IM_POOL_IN, .peer = from->address, .epoch = from->epoch};
+  uint16_t port = make_pair(ends);
+  pthread_mutex_lock(&to->carrier->lock);
+  struct im_connection *connection = add(to->carrier, ends[1], &what);
+  connection->stage = IM_HEADER;
+  carrier_watch(to->carrier, connection);
+  pthread_mutex_unlock(&to->carrier->lock);
+  what = (struct im_opening){.purpose = IM_POOL_OUT, .peer = to->address, .epoch = to->epoch, .local_port = port};
+  pthread_mutex_lock(&from->carrier->lock);
+  connection = add(from->carrier, ends[0], &what);
+  connection->stage = IM_READY;
+  pool_add(from->carrier, connection);
+  carrier_watch(from->carrier, connection);
+  pthread_mutex_unlock(&from->carrier->lock);
+}
+
+/* Nothing is ever on its way here, for anybody to wait for. */
+static const struct im_asker nobody;
+
+bool carry_answer(struct host *host, struct im_request *request, int reply) {
+  return host->carrier && carrier_answer(host->carrier, request, reply, &nobody);
+}
+
+void carry_connect(struct host *from, struct host *to, const struct im_request *request, int reply) {
+  int ends[2], off = 0;
+  uint16_t port = make_pair(ends);
+  setsockopt(ends[0], IPPROTO_TCP, TCP_NODELAY, &off, sizeof off); /* as open.c gives it */
+  if (request->real_port) port = request->real_port;
+  bool given = shim_give(reply, ends[0], port, to->epoch);
+  close(ends[0]);
+  if (!given) {
+    close(ends[1]);
+    return;
+  }
+  struct im_opening what = {.purpose = IM_DELIVER, .peer = from->address, .epoch = from->epoch,
+                            .port = request->port, .source_port = port};
+  pthread_mutex_lock(&to->carrier->lock);
+  deliver_start(to->carrier, add(to->carrier, ends[1], &what));
+  pthread_mutex_unlock(&to->carrier->lock);
+}

@@ -1,0 +1,58 @@
+/** Ports of ours as the seed's real data port sees them. */
+import { createServer } from 'node:net';
+import type { DataPort } from '../../../src/native';
+import type { Reach } from '../../../src/runtime/protocol/rendezvous';
+import { createDoors, type Doors } from '../../../src/runtime/transport/doors';
+import { native, openDescriptors, until } from './members';
+
+jest.setTimeout(20_000);
+
+const HERE = '127.65.5.1';
+const mine: Reach = { nat: 'changing', address: '198.51.100.1', local: HERE, ports: [24_000, 100] };
+const never = new AbortController().signal;
+let dataPort: DataPort;
+let doors: Doors;
+let before: number;
+beforeEach(() => {
+  dataPort = native.openDataPort(HERE, 0, () => undefined);
+  doors = createDoors(() => ({ address: HERE, port: dataPort.port }));
+  before = openDescriptors();
+});
+afterEach(() => dataPort.close());
+
+test('each is open, as it is seen, until it is closed', async () => {
+  const opened = await doors.open(mine, false, [24_000, 24_001], never);
+  expect(opened.map(({ port, seen }) => [port, seen])).toEqual([
+    [24_000, 24_000],
+    [24_001, 24_001],
+  ]);
+  expect(openDescriptors()).toBeGreaterThan(before + 1);
+  for (const door of opened) door.close();
+  await until(() => openDescriptors() <= before);
+});
+
+test('one that cannot be opened: the others are closed, too', async () => {
+  const owner = createServer();
+  await new Promise<void>((done) => owner.listen(24_012, HERE, done));
+  try {
+    const open = openDescriptors();
+    const ports = [24_010, 24_011, 24_012, 24_013];
+    await expect(doors.open(mine, false, ports, never)).rejects.toMatchObject({ code: 'EADDRINUSE' });
+    await until(() => openDescriptors() <= open);
+  } finally {
+    owner.close();
+  }
+});
+
+test('given up in the middle: none is left open', async () => {
+  const giving = new AbortController();
+  const opening = doors.open(mine, false, [24_020, 24_021], giving.signal);
+  giving.abort();
+  await expect(opening).rejects.toThrow('given up');
+  await until(() => openDescriptors() <= before);
+});
+
+test('a data port that has gone: said so', async () => {
+  dataPort.close();
+  await expect(doors.open(mine, false, [24_030], never)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+});

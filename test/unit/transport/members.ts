@@ -1,0 +1,126 @@
+/**
+ * Two members of a cluster in one process, each with a real carrier, that agree on connections and make them over this machine's
+ * loopback interface: as two that are behind one address. What the seed does for them, passing messages on, is done here.
+ */
+import { setMaxListeners } from 'node:events';
+import { readdirSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
+import { parseAddress } from '../../../src/manifest/address';
+import { loadNative } from '../../../src/native/load';
+import type { MemberMessage, Reach, Sender } from '../../../src/runtime/protocol/rendezvous';
+import { type Carrier, openCarrier } from '../../../src/runtime/transport/carrier';
+import { createDoors, type Doors } from '../../../src/runtime/transport/doors';
+import { createPuncher, type Other, type Puncher } from '../../../src/runtime/transport/punch';
+import { type HandedPurpose, type Punch, respond } from '../../../src/runtime/transport/respond';
+
+export const native = loadNative();
+
+export interface TestMember {
+  readonly sender: Sender;
+  /** As the other one sees it. */
+  readonly other: Other;
+  reach: Reach;
+  readonly carrier: Carrier;
+  readonly doors: Doors;
+  readonly puncher: Puncher;
+  /** Messages that it got. */
+  readonly got: MemberMessage[];
+  /** What becomes of a message on its way to it; default: it arrives. */
+  receive: (message: MemberMessage, reply: (message: MemberMessage) => void) => void;
+  /** The peers of the pool's connections that were lost. */
+  readonly lost: number[];
+  onEdge: (from: Sender, key: string, descriptor: number) => void;
+}
+
+export interface Pair {
+  readonly web: TestMember;
+  readonly api: TestMember;
+  close(): void;
+}
+
+/** @param number of the test file: tests that run at the same time use different addresses */
+export function twoMembers(number: number): Pair {
+  const closing = new AbortController();
+  setMaxListeners(0, closing.signal);
+  const address = `127.65.${number}.1`;
+  const make = (name: string, index: number, peer: () => TestMember): TestMember => {
+    const virtual = `100.64.0.${index}`;
+    const reach: Reach = { nat: 'none', address, local: address, ports: [20_000 + 1_000 * index, 500] };
+    const lost: number[] = [];
+    const carrier = openCarrier({
+      native,
+      faces: parseAddress(`127.66.${number}.0`)!,
+      onUsed: () => undefined,
+      onLost: (peer) => void lost.push(peer),
+      onSilent: () => undefined,
+      onUnwired: () => undefined,
+      onMissed: () => undefined,
+      onRefused: () => undefined,
+    });
+    const doors = createDoors(() => {
+      throw new Error('no port of this member is to be probed');
+    });
+    const sender: Sender = { member: index, name, address: virtual, epoch: 7 };
+    const send = (message: MemberMessage) => {
+      const to = peer();
+      queueMicrotask(() =>
+        to.receive(message, (answer) => queueMicrotask(() => member.puncher.told(to.sender.name, answer))),
+      );
+    };
+    const member: TestMember = {
+      sender,
+      reach,
+      get other() {
+        return { host: name, address: parseAddress(virtual)!, epoch: 7, reach: member.reach };
+      },
+      carrier,
+      doors,
+      puncher: createPuncher({
+        doors,
+        tell: (_to, message) => send(message),
+        reach: async () => member.reach,
+      }),
+      got: [],
+      lost,
+      onEdge: () => undefined,
+      receive: (message, reply) => {
+        member.got.push(message);
+        if (message.type !== 'punch') return;
+        const { signal } = closing;
+        const options = {
+          carrier,
+          doors,
+          signal,
+          reach: async () => member.reach,
+          onHanded: (from: Sender, purpose: HandedPurpose, descriptor: number) =>
+            member.onEdge(from, purpose.key, descriptor),
+        };
+        void respond(options, peer().sender, message as Punch, reply);
+      },
+    };
+    return member;
+  };
+  const web: TestMember = make('web', 1, () => api);
+  const api: TestMember = make('api', 2, () => web);
+  return {
+    web,
+    api,
+    close: () => {
+      closing.abort();
+      web.carrier.close();
+      api.carrier.close();
+    },
+  };
+}
+
+/** Open sockets of this process. */
+export const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
+
+/** Waits until it holds, ten seconds at most. */
+export async function until(holds: () => boolean): Promise<void> {
+  const limit = performance.now() + 10_000;
+  while (!holds()) {
+    if (performance.now() > limit) throw new Error(`not within 10 s: ${holds}`);
+    await setImmediate();
+  }
+}

@@ -1,0 +1,150 @@
+import { randomBytes } from 'node:crypto';
+import type { Purpose, Reach } from '../../../src/runtime/protocol/rendezvous';
+import { OpeningError } from '../../../src/runtime/transport/carrier';
+import { PunchError } from '../../../src/runtime/transport/punch';
+import { pairsOf } from '../../../src/runtime/transport/punched';
+import { openDescriptors, type Pair, twoMembers, until } from './members';
+
+const never = new AbortController().signal;
+let pair: Pair;
+/** Before each test both carriers have their thread, so that what is counted is connections. */
+let before: number;
+beforeEach(async () => {
+  pair = twoMembers(1);
+  await pool(1);
+  pair.web.carrier.drop(0);
+  pair.api.carrier.drop(0);
+  before = openDescriptors();
+});
+afterEach(() => pair.close());
+
+/** Ready connections from web to api: how many it becomes. `forge`: what web expects of the first one. */
+function pool(count: number, { forge, signal = never }: { forge?: Buffer; signal?: AbortSignal } = {}) {
+  const secrets = randomBytes(32 * count);
+  const purpose: Purpose = { for: 'pool', secrets: secrets.toString('base64') };
+  const { carrier, puncher } = pair.web;
+  return puncher.punch(
+    pair.api.other,
+    count,
+    purpose,
+    ({ base, ports, to }, ending) => {
+      forge?.copy(secrets, 16);
+      return carrier.fill({ ...base, purpose: 'poolOut', ttl: 60_000 }, pairsOf(ports, to), secrets, ending);
+    },
+    signal,
+  );
+}
+
+const behind = (nat: Reach['nat'], address: string): Partial<Reach> => ({ nat, address });
+
+test('so many as were asked for; each is closed by a drop, and nothing is left', async () => {
+  expect(await pool(8)).toBe(8);
+  await until(() => openDescriptors() === before + 16);
+  pair.web.carrier.drop(0);
+  pair.api.carrier.drop(0);
+  await until(() => openDescriptors() === before);
+});
+
+test('a pair of ports is not used again soon', async () => {
+  const used = new Set<string>();
+  for (let i = 0; i < 20; i++) await pool(32);
+  const punches = pair.api.got.filter((message) => message.type === 'punch');
+  for (const punch of punches) for (const [i, from] of punch.from.entries()) used.add(`${from} ${punch.to![i]}`);
+  expect(used.size).toBe(20 * 32 + 1);
+});
+
+test('who says another secret than was agreed on is not kept ready', async () => {
+  expect(await pool(2, { forge: Buffer.from('a wrong password') })).toBe(1);
+  pair.web.carrier.drop(0);
+  pair.api.carrier.drop(0);
+  await until(() => openDescriptors() === before);
+});
+
+test('given up: at once, and nothing is left', async () => {
+  const giving = new AbortController();
+  pair.api.receive = () => giving.abort();
+  await expect(pool(16, { signal: giving.signal })).rejects.toEqual(new OpeningError(0));
+  await until(() => openDescriptors() === before);
+});
+
+test('no answer from one that knows its ports: a time-out', async () => {
+  pair.api.receive = () => undefined;
+  expect(await pool(2)).toBe(0);
+  await until(() => openDescriptors() === before);
+});
+
+test('no answer from one that has to say its ports: a time-out', async () => {
+  Object.assign(pair.api.reach, behind('changing', '198.51.100.9'));
+  pair.api.receive = () => undefined;
+  await expect(pool(1)).rejects.toThrow(new PunchError('the other side: it did not answer'));
+  await until(() => openDescriptors() === before);
+});
+
+test('not delivered: at once', async () => {
+  pair.api.receive = (message) => {
+    if (message.type === 'punch') pair.web.puncher.untold(message.id, 'api does not run');
+  };
+  await expect(pool(4)).rejects.toThrow(new PunchError('the other side: api does not run'));
+  await until(() => openDescriptors() === before);
+});
+
+test.each<[string, Partial<Reach>, Partial<Reach>, string]>([
+  [
+    'ours',
+    behind('symmetric', '198.51.100.8'),
+    {},
+    'on this side: its NAT maps ports differently for every destination',
+  ],
+  ['ours', behind('unknown', '198.51.100.8'), {}, 'on this side: its NAT could not be found out'],
+  ['theirs', {}, behind('symmetric', '198.51.100.9'), 'its NAT maps ports differently for every destination'],
+])('a NAT that cannot be punched through (%s)', async (_whose, mine, theirs, message) => {
+  Object.assign(pair.web.reach, mine);
+  Object.assign(pair.api.reach, theirs);
+  await expect(pool(1)).rejects.toThrow(new PunchError(message));
+});
+
+test.each(['web', 'api'] as const)(
+  'a port that is taken when %s probes it: with another one it may work',
+  async (side) => {
+    pair[side].doors.open = () => Promise.reject(Object.assign(new Error('connect'), { code: 'EADDRNOTAVAIL' }));
+    const failure = await pool(1).catch((error: Error) => error);
+    expect(failure).toBeInstanceOf(PunchError);
+    expect(failure).toMatchObject({ busy: true });
+  },
+);
+
+test('behind one address, the kind of NAT does not matter', async () => {
+  pair.web.reach = { ...pair.web.reach, nat: 'symmetric' };
+  pair.api.reach = { ...pair.api.reach, nat: 'unknown' };
+  expect(await pool(1)).toBe(1);
+});
+
+describe('what is asked of this side is checked', () => {
+  const ask = async (change: object) => {
+    const address = pair.web.reach.address;
+    const purpose: Purpose = { for: 'connection', port: 80, sourcePort: 4_711 };
+    const message = { type: 'punch', id: 3, near: true, address, from: [21_001], to: [22_001], purpose, ...change };
+    return new Promise((answered) => pair.api.receive(message as never, answered));
+  };
+  const secrets = Buffer.alloc(32).toString('base64');
+
+  test.each([
+    ['more ports than connections', { from: [21_001, 21_002], to: [22_001, 22_002] }, '2 ports are not for this'],
+    [
+      'another number of secrets',
+      { from: [21_001, 21_002], to: [22_001, 22_002], purpose: { for: 'pool', secrets } },
+      '2 ports are not for this',
+    ],
+    ['a port that is not its own', { to: [80] }, 'these are not its ports'],
+    ['a port after its last', { to: [22_500] }, 'these are not its ports'],
+    ['fewer ports than connections', { to: [] }, 'these are not its ports'],
+  ])('%s', async (_name, change, reason) => {
+    expect(await ask(change)).toEqual({ type: 'unpunchable', id: 3, reason });
+    await until(() => openDescriptors() === before);
+  });
+
+  test('ports that it cannot name by itself', async () => {
+    pair.api.reach = { ...pair.api.reach, nat: 'changing' };
+    expect(await ask({ near: undefined })).toEqual({ type: 'unpunchable', id: 3, reason: 'these are not its ports' });
+  });
+});
