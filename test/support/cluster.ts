@@ -56,7 +56,7 @@ export interface TestCluster {
   logs(host: string): Promise<string>;
   /** The first event, past or future, that matches. Fails after `timeout` milliseconds. */
   waitFor(match: (event: ClusterEvent) => boolean, timeout?: number): Promise<ClusterEvent>;
-  /** Takes the cluster down and removes its folder. */
+  /** Takes the cluster down, kills what was started in it and still runs, and removes its folder. */
   dispose(): Promise<void>;
 }
 
@@ -83,12 +83,17 @@ export function prepareCluster(hosts: readonly TestHost[], options: ClusterOptio
   }
 
   const command = (args: readonly string[]) => [args[0], '--state', state, ...args.slice(1)];
-  const spawnCli = (args: readonly string[], run: RunOptions) =>
-    spawn(process.execPath, [CLI, ...command(args)], {
+  const running = new Set<ChildProcess>();
+  const spawnCli = (args: readonly string[], run: RunOptions) => {
+    const child = spawn(process.execPath, [CLI, ...command(args)], {
       stdio: ['pipe', 'pipe', 'pipe'],
       cwd: run.cwd,
       env: { ...process.env, NO_COLOR: '1', ...options.env, ...run.env },
     });
+    running.add(child);
+    child.once('close', () => running.delete(child));
+    return child;
+  };
   const execArguments = (guest: readonly string[], run: RunOptions) => [
     'exec',
     ...(run.as ? ['--as', run.as] : []),
@@ -136,6 +141,8 @@ export function prepareCluster(hosts: readonly TestHost[], options: ClusterOptio
     },
     dispose: async () => {
       await imaginary(['down'], { timeout: 60_000 });
+      // What a test that failed did not end would keep the test runner from ending.
+      for (const child of running) child.kill('SIGKILL');
       rmSync(folder, { recursive: true, force: true });
     },
   };
