@@ -74,10 +74,11 @@ bool carried_is_signal(const struct im_addr *real, struct im_addr *from) {
   return true;
 }
 
-bool carried_accept(int listener, int accepted, const struct im_addr *local, struct im_addr *from, int flags) {
+bool carried_accept(int listener, int accepted, uint16_t real_port, const struct im_addr *local, struct im_addr *from,
+                    int flags) {
   struct im_reply answer;
   int priority = 0; /* not inherited */
-  struct im_request request = {.op = IM_OP_ACCEPT, .address = from->ip, .port = from->port};
+  struct im_request request = {.op = IM_OP_ACCEPT, .address = from->ip, .port = from->port, .real_port = real_port};
   int passed = -1, reply = request_ask(&request, true), result = reply;
   if (reply >= 0) {
     while ((result = request_wait(reply, &answer, &passed, ACCEPT_MS)) == -EINTR) continue;

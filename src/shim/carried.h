@@ -31,10 +31,11 @@ uint16_t carried_bound_port(int fd);
 bool carried_is_signal(const struct im_addr *real, struct im_addr *from);
 
 /*
- * A listener's accept has returned the signal connection `accepted`: the connection that it stands for takes its number.
- * `flags`: of accept4. `from` gets the other side's port. When that connection is gone, `accepted` stays as one that ended
+ * A listener's accept has returned the signal connection `accepted`, to its real port: the connection that it stands for takes
+ * its number. `flags`: of accept4. `from` gets the other side's port. When that connection is gone, `accepted` stays as one that ended
  * before it was accepted. False with errno: there are not enough descriptors; `accepted` is closed, and signalled again.
  */
-bool carried_accept(int listener, int accepted, const struct im_addr *local, struct im_addr *from, int flags);
+bool carried_accept(int listener, int accepted, uint16_t real_port, const struct im_addr *local, struct im_addr *from,
+                    int flags);
 
 #endif

@@ -134,15 +134,15 @@ int view_peer(int fd, struct sockaddr *name, socklen_t *size) {
 /* What the guest is to see of a connection that it has accepted. False with errno: it has accepted none. */
 static bool accepted_shown(int listener, int fd, const struct im_addr *real, int flags, struct im_addr *shown) {
   struct sockaddr_storage address;
-  struct im_addr local = {0};
+  struct im_addr bound = {0}, local = {0};
   socklen_t size = sizeof address;
   if (!carried_is_signal(real, shown)) {
     if (!by_arithmetic(fd, real, libc_getsockname, shown)) *shown = *real;
     return true;
   }
-  if (shown_name(fd, (struct sockaddr *)&address, &size, libc_getsockname, local_shown) == 0)
-    addr_read(&address, size, &local);
-  return carried_accept(listener, fd, &local, shown, flags);
+  if (libc_getsockname(fd, (struct sockaddr *)&address, &size) == 0) addr_read(&address, size, &bound);
+  if (!local_shown(fd, &bound, &local)) local = bound;
+  return carried_accept(listener, fd, bound.port, &local, shown, flags);
 }
 
 int view_accept(int fd, struct sockaddr *from, socklen_t *size, int flags,

@@ -106,7 +106,7 @@ struct im_connection {
   int fd, signal;
   bool chosen;  /* its port here was agreed on */
   bool watched; /* fd: from when it connects until it goes on in other hands */
-  uint16_t signal_port;
+  uint16_t signal_port, signalled_port; /* whose listener's, as it is bound: one port may lead to several listeners */
   struct im_batch *batch; /* NULL: alone, or told already */
   uint8_t sent, got;
   uint8_t header[IM_SECRET_MOST + IM_PORTS_SIZE];
@@ -301,7 +301,8 @@ bool confirm_check(struct im_carrier *carrier, struct im_connection *connection)
 
 void deliver_start(struct im_carrier *carrier, struct im_connection *connection);
 void deliver_push(struct im_carrier *carrier, struct im_connection *connection);
-struct im_connection *deliver_take(struct im_carrier *carrier, uint32_t peer, uint16_t signal_port);
+/* The one that a signal from that peer's face and port to that port of a listener stands for. */
+struct im_connection *deliver_take(struct im_carrier *carrier, uint32_t peer, uint16_t signal_port, uint16_t signalled_port);
 void deliver_forget(struct im_carrier *carrier, struct im_connection *connection);
 /* The guest has accepted the signal and had no descriptor left for the connection. */
 void deliver_again(struct im_carrier *carrier, struct im_connection *connection);

@@ -29,6 +29,7 @@ static int signal_listener(struct im_connection *connection, uint32_t face, cons
   if (connect(connection->signal, (struct sockaddr *)&to, sizeof to) != 0 && errno != EINPROGRESS) return errno;
   if (getsockname(connection->signal, (struct sockaddr *)&from, &size) != 0) return errno;
   connection->signal_port = ntohs(from.sin_port);
+  connection->signalled_port = listener->real_port;
   return 0;
 }
 
@@ -73,9 +74,10 @@ void deliver_again(struct im_carrier *carrier, struct im_connection *connection)
   deliver_start(carrier, connection);
 }
 
-struct im_connection *deliver_take(struct im_carrier *carrier, uint32_t peer, uint16_t signal_port) {
+struct im_connection *deliver_take(struct im_carrier *carrier, uint32_t peer, uint16_t signal_port, uint16_t signalled_port) {
   struct im_connection *connection = carrier->signalled[signal_port % IM_BUCKETS];
-  while (connection && (connection->signal_port != signal_port || ((connection->what.peer ^ peer) & 0xffff)))
+  while (connection && (connection->signal_port != signal_port || connection->signalled_port != signalled_port ||
+                        ((connection->what.peer ^ peer) & 0xffff)))
     connection = connection->signal_next;
   return connection;
 }

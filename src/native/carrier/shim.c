@@ -67,7 +67,7 @@ static bool connect_now(struct im_carrier *carrier, struct im_request *request, 
 
 /* A guest has accepted a signal connection. */
 static bool accepted(struct im_carrier *carrier, const struct im_request *request, int reply_to) {
-  struct im_connection *connection = deliver_take(carrier, request->address, request->port);
+  struct im_connection *connection = deliver_take(carrier, request->address, request->port, request->real_port);
   if (!connection) {
     struct im_reply gone = {.magic = IM_REPLY_MAGIC, .status = ECONNABORTED};
     return answer(reply_to, &gone, -1), true;

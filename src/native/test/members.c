@@ -140,11 +140,13 @@ struct im_request connect_request(uint16_t port, uint16_t bound, uint32_t flags)
 }
 
 int accept_carried(struct member *member, int listener, uint16_t *port) {
-  struct sockaddr_in from;
+  struct sockaddr_in from, to;
   socklen_t size = sizeof from;
   int signal = accept(listener, (struct sockaddr *)&from, &size);
   CHECK(signal >= 0 && ntohl(from.sin_addr.s_addr) == (FACES | (WEB & 0xffff)));
-  struct im_request request = {.op = IM_OP_ACCEPT, .address = WEB, .port = ntohs(from.sin_port)};
+  CHECK(getsockname(signal, (struct sockaddr *)&to, &size) == 0);
+  struct im_request request = {
+      .op = IM_OP_ACCEPT, .address = WEB, .port = ntohs(from.sin_port), .real_port = ntohs(to.sin_port)};
   int fd = ask(member, request, port);
   close(signal);
   return fd;

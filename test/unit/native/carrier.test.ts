@@ -11,7 +11,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 jest.setTimeout(120_000);
 
 /** Each is a program with a `main` of its own. */
-const PROGRAMS = ['carrier', 'carrier-faults', 'carrier-many', 'carrier-wire', 'carrier-near'];
+const PROGRAMS = ['carrier', 'carrier-faults', 'carrier-many', 'carrier-wire', 'carrier-near', 'carrier-listeners'];
 
 function build(main: string, name: string, flags: readonly string[]): string {
   const carrier = readdirSync(join(SOURCES, 'carrier')).filter((file) => file.endsWith('.c'));
