@@ -84,7 +84,6 @@ export function createMember(options: MemberOptions): Member {
     },
     onDatagram: (address, datagram) => ghosts.deliver(address, datagram),
     poolMost: poolMost(process.env),
-    wires: process.env.IMAGINARY_WIRES === '1',
     onEvent: (event, detail) => {
       options.log('info', event, detail);
       session?.report(event, detail);

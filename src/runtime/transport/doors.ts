@@ -1,6 +1,6 @@
 /** Ports of ours that connections are punched from, and what others see them as. */
 import type { Endpoint, Reach } from '../protocol/rendezvous';
-import { pairedSequence, portSequence, punchPorts } from './ports';
+import { pairedSequence, portSequence, portsFor } from './ports';
 import { isPredictable, probe } from './reach';
 
 export interface Door {
@@ -28,9 +28,9 @@ export const isTaken = ({ code }: NodeJS.ErrnoException): boolean => code === 'E
 
 export function createDoors(dataPort: () => Endpoint): Doors {
   const sequences = new Map<string, () => number>();
-  const nextOf = (sequence: typeof portSequence, { ports }: Reach, whose: string) => {
+  const nextOf = (sequence: typeof portSequence, { ports }: Reach, side: 'asks' | 'asked', whose: string) => {
     const key = `${whose}:${ports.join()}`;
-    const next = sequences.get(key) ?? sequence(punchPorts(ports));
+    const next = sequences.get(key) ?? sequence(portsFor(ports, 'punch', side));
     // Those that were used last are kept longest.
     sequences.delete(key);
     sequences.set(key, next);
@@ -38,8 +38,8 @@ export function createDoors(dataPort: () => Endpoint): Doors {
     return next();
   };
   return {
-    ownPort: (mine) => nextOf(portSequence, mine, 'own'),
-    pairedPort: (reach, pair) => nextOf(pairedSequence, reach, pair),
+    ownPort: (mine) => nextOf(portSequence, mine, 'asks', 'own'),
+    pairedPort: (reach, pair) => nextOf(pairedSequence, reach, 'asked', pair),
     open: async (mine, near, ports, signal) => {
       const opening = ports.map(async (port): Promise<Door> => {
         if (near || isPredictable(mine)) return { port, seen: port, close: () => undefined };

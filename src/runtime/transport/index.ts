@@ -60,8 +60,6 @@ export interface TransportsOptions {
   readonly onEvent: (event: string, detail: Readonly<Record<string, string | number>>) => void;
   /** Connections that are kept ready, at most. */
   readonly poolMost: number;
-  /** Whether carriers call each other over wires: not by default, see docs/limits.md. */
-  readonly wires: boolean;
 }
 
 /** Members that are remembered. */
@@ -179,7 +177,7 @@ export function openTransports(options: TransportsOptions): Transports {
     edges.open({ name: host, address: formatAddress(address), epoch, member: 0 }, (key) =>
       punched.hand(other, { for: 'edge', key }),
     );
-    if (options.wires) wires.open(other);
+    wires.open(other);
     pools.missed(other);
   };
 

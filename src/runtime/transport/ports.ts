@@ -27,13 +27,16 @@ export function pairedSequence([first, count]: readonly [number, number]): () =>
 
 type Range = readonly [number, number];
 
-/** The last eighth of a member's ports: its carrier and others' call each other from and to these. */
-export function wirePorts([first, count]: Range): Range {
-  const own = Math.floor(count / 8);
-  return [first + count - own, own];
-}
+/** Who agrees on a connection: supervisors (`punch`), or carriers, which call each other (`wire`). */
+type By = 'punch' | 'wire';
 
-/** The others: those that supervisors agree on. */
-export function punchPorts([first, count]: Range): Range {
-  return [first, count - Math.floor(count / 8)];
+/**
+ * A quarter of a member's ports is for wires. Half of each is for the side that asks, half for the side that is asked: two members
+ * that ask each other at the same moment never name the same pair, on which the guests that wait at both would meet.
+ */
+export function portsFor([first, count]: Range, by: By, side: 'asks' | 'asked'): Range {
+  const quarter = Math.floor(count / 4);
+  const [begin, size] = by === 'wire' ? [first + count - quarter, quarter] : [first, count - quarter];
+  const half = Math.floor(size / 2);
+  return [side === 'asks' ? begin : begin + half, half];
 }

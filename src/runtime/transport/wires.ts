@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import type { CarrierOpening } from '../../native';
 import type { Reach } from '../protocol/rendezvous';
 import { meetingPoint } from './doors';
-import { wirePorts } from './ports';
+import { portsFor } from './ports';
 import type { Other } from './punch';
 import type { Punched } from './punched';
 import { isPredictable } from './reach';
@@ -35,8 +35,8 @@ export function terms(end: 'out' | 'in', key: string, mine: Reach, theirs: Reach
   const bytes = Buffer.from(key, 'base64');
   const keys = [bytes.subarray(0, 16), bytes.subarray(16)];
   const [send, expect] = end === 'out' ? keys : keys.reverse();
-  const [ownFirst, ownCount] = wirePorts(mine.ports);
-  const [theirFirst, theirCount] = wirePorts(theirs.ports);
+  const [ownFirst, ownCount] = portsFor(mine.ports, 'wire', end === 'out' ? 'asks' : 'asked');
+  const [theirFirst, theirCount] = portsFor(theirs.ports, 'wire', end === 'out' ? 'asked' : 'asks');
   return { send, expect, ownFirst, ownCount, theirFirst, theirCount };
 }
 

@@ -1,6 +1,6 @@
 /** Which ports are punched from, and how many connections are kept ready. */
 import { poolMost } from '../../../src/runtime/transport/pool-most';
-import { pairedSequence, portSequence } from '../../../src/runtime/transport/ports';
+import { pairedSequence, portSequence, portsFor } from '../../../src/runtime/transport/ports';
 
 test('a sequence stays in its range and uses all of it', () => {
   const next = portSequence([100, 7]);
@@ -11,6 +11,18 @@ test('two sequences of one length make every pair before one comes again', () =>
   const [ours, theirs] = [portSequence([100, 32]), pairedSequence([200, 32])];
   const pairs = new Set(Array.from({ length: 32 * 32 }, () => `${ours()}:${theirs()}`));
   expect(pairs.size).toBe(32 * 32);
+});
+
+test('whoever agrees on a connection, and at whichever side, has ports of its own', () => {
+  const parts = (['punch', 'wire'] as const).flatMap((by) =>
+    (['asks', 'asked'] as const).map((side) => portsFor([20_000, 704], by, side)),
+  );
+  expect(parts).toEqual([
+    [20_000, 264],
+    [20_264, 264],
+    [20_528, 88],
+    [20_616, 88],
+  ]);
 });
 
 test('how many are kept ready is said in the environment', () => {

@@ -35,7 +35,7 @@ test('one for each incarnation, with the ports that supervisors do not use thems
   expect(made).toHaveLength(1);
   expect(made[0]).toMatchObject({
     other: api,
-    terms: { ownFirst: 20_700, ownCount: 100, theirFirst: 20_700, theirCount: 100 },
+    terms: { ownFirst: 20_600, ownCount: 100, theirFirst: 20_700, theirCount: 100 },
   });
   wires.open({ ...api, epoch: 8 });
   await settled();
@@ -49,6 +49,7 @@ test('what one side says with, the other one hears with', () => {
   const there = terms('in', key, api.reach, mine);
   expect(out.send).toEqual(there.expect);
   expect(out.expect).toEqual(there.send);
+  expect([there.ownFirst, there.theirFirst]).toEqual([out.theirFirst, out.ownFirst]);
   expect([...out.send]).toEqual(Array.from({ length: 16 }, (_, i) => i));
 });
 
