@@ -48,14 +48,20 @@ int carried_adopt(int fd, int fresh, const struct im_addr *to, uint16_t port) {
   return libc_connect(fd, (struct sockaddr *)&address, size) == 0 || errno == EISCONN ? 0 : -1;
 }
 
+/* Not interrupted by signals: it takes no time worth it. */
+static int call(const struct im_request *request, bool wait, long milliseconds, struct im_reply *answer, int *passed,
+                int *reply) {
+  int result = request_call(request, wait, milliseconds, answer, passed, reply);
+  while (result == -EINTR && *reply >= 0) result = request_wait(*reply, answer, passed, milliseconds);
+  return result;
+}
+
 bool carried_connect(int fd, const struct im_addr *to, int *reply) {
   struct im_reply answer;
   struct im_request request =
       request_connect(sockets_cookie(fd), to, 0, IM_FLAG_NONBLOCK | IM_FLAG_LISTED | IM_FLAG_READY);
   request.real_port = carried_bound_port(fd);
-  int saved = errno, passed = -1, result = *reply = request_ask(&request, false);
-  if (result >= 0)
-    while ((result = request_wait(*reply, &answer, &passed, READY_MS)) == -EINTR) continue;
+  int saved = errno, passed = -1, result = call(&request, false, READY_MS, &answer, &passed, reply);
   bool done = result == 0 && passed >= 0 && put(fd, passed, to, answer.real_port) == 0;
   bool follows = result == -ETIMEDOUT || (result == 0 && answer.status == EAGAIN);
   if (*reply >= 0 && !follows) {
@@ -79,11 +85,8 @@ bool carried_accept(int listener, int accepted, uint16_t real_port, const struct
   struct im_reply answer;
   int priority = 0; /* not inherited */
   struct im_request request = {.op = IM_OP_ACCEPT, .address = from->ip, .port = from->port, .real_port = real_port};
-  int passed = -1, reply = request_ask(&request, true), result = reply;
-  if (reply >= 0) {
-    while ((result = request_wait(reply, &answer, &passed, ACCEPT_MS)) == -EINTR) continue;
-    libc_close(reply);
-  }
+  int passed = -1, reply, result = call(&request, true, ACCEPT_MS, &answer, &passed, &reply);
+  if (reply >= 0) libc_close(reply);
   int fresh = result < 0 ? result : answer.status ? -answer.status : passed;
   if (fresh < 0) {
     char byte; /* the signal's: unread, it would be the guest's to read, or make a reset of what is to end here */

@@ -176,16 +176,11 @@ static int ask_and_wait(int fd, const struct im_addr *to, uint64_t epoch, bool l
     struct im_request request = request_connect(cookie, to, epoch, listed ? IM_FLAG_LISTED : 0);
     request.real_port = carried_bound_port(fd);
     struct im_reply answer;
-    int carried = -1, reply = request_ask(&request, true);
-    if (reply < 0) {
-      if (reply == -EMFILE || reply == -ENFILE) return failed(-reply);
-      request_lost();
-      return failed(EHOSTUNREACH);
-    }
-    int result = request_wait(reply, &answer, &carried, send_timeout(fd));
+    int carried = -1, reply, result = request_call(&request, true, send_timeout(fd), &answer, &carried, &reply);
+    if (result == -EMFILE || result == -ENFILE) return failed(-result);
     if (result == -EINTR) return leave_pending(fd, to, epoch, listed, reply, EINTR);
     if (result == -ETIMEDOUT) return leave_pending(fd, to, epoch, listed, reply, EINPROGRESS);
-    libc_close(reply);
+    if (reply >= 0) libc_close(reply);
     if (result != 0) {
       request_lost();
       return failed(EHOSTUNREACH);

@@ -144,3 +144,18 @@ void request_lost(void) {
   static bool said;
   im_complain(&said, "imaginary: this host's supervisor does not answer; other hosts are unreachable\n");
 }
+
+int request_call(const struct im_request *request, bool wait, long milliseconds, struct im_reply *answer, int *passed,
+                 int *reply) {
+  int ends[2] = {-1, -1}, line = request_line(), result = line < 0 ? -errno : request_pair(ends);
+  if (result == 0) {
+    result = request_send(line, request, ends[1], wait);
+    libc_close(ends[1]); /* so that its end is seen */
+  }
+  if (result == 0) result = request_wait(ends[0], answer, passed, milliseconds);
+  int saved = errno;
+  if (line >= 0) libc_close(line);
+  *reply = ends[0];
+  errno = saved;
+  return result;
+}

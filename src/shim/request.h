@@ -44,6 +44,14 @@ int request_line(void);
  */
 int request_wait(int fd, struct im_reply *reply, int *passed, long milliseconds);
 
+/*
+ * Asks, then waits as `request_wait` does. `reply`: the end on which more may come, for the caller to close, or -1. The socket to ask
+ * by is closed last: while a descriptor is on its way in one, the kernel takes the end of any Unix socket for an occasion to look
+ * for garbage.
+ */
+int request_call(const struct im_request *request, bool wait, long milliseconds, struct im_reply *answer, int *passed,
+                 int *reply);
+
 /* Takes a reply that is there: as request_wait, and -EAGAIN when there is none yet. */
 int request_take(int fd, struct im_reply *reply, int *passed);
 

@@ -150,6 +150,7 @@ struct im_carrier {
   struct im_pool *pools;
   struct im_wire *wires;
   uint32_t calls;
+  uint32_t close_by; /* a round trip of so many microseconds, or less; see `wire_call` */
   int timer;
   int64_t alarm; /* of the timer, in nanoseconds; 0: none */
   struct im_connection *signalled[IM_BUCKETS];

@@ -40,20 +40,21 @@ uint64_t confirm_sent(const struct im_connection *connection) {
   return bytes + (uint64_t)waiting;
 }
 
+static void done(struct im_carrier *carrier, struct im_connection *connection) {
+  int fd = connection->fd;
+  carrier_let_go(carrier, connection);
+  close(fd);
+}
+
 void confirm_start(struct im_carrier *carrier, struct im_connection *connection) {
   int64_t now = carrier_now();
-  connection->stage = IM_GIVEN;
+  uint64_t bytes = 0;
+  if (!acknowledged(connection->fd, &bytes) || bytes >= connection->confirmed) return done(carrier, connection);
   connection->tries = 0;
   connection->again = now + FIRST_PAUSE;
   connection->deadline = INT64_MAX;
   /* It is still watched: an answer comes with an acknowledgement. */
   carrier_hurry(carrier, connection->again);
-}
-
-static void done(struct im_carrier *carrier, struct im_connection *connection) {
-  int fd = connection->fd;
-  carrier_let_go(carrier, connection);
-  close(fd);
 }
 
 bool confirm_check(struct im_carrier *carrier, struct im_connection *connection) {

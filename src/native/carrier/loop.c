@@ -15,6 +15,7 @@
 
 #define BATCH 64
 #define LONGEST_SLEEP 60000
+#define CLOSE_BY 300
 
 int64_t carrier_now(void) {
   struct timespec time;
@@ -250,6 +251,7 @@ struct im_carrier *carrier_create(uint32_t faces, void (*tell)(void *, enum im_e
   carrier->references = 1;
   carrier->set = carrier->wake = carrier->timer = -1;
   carrier->faces = faces;
+  carrier->close_by = CLOSE_BY;
   carrier->tell = tell;
   carrier->context = context;
   return carrier;

@@ -104,7 +104,7 @@ struct im_connection *pool_take(struct im_carrier *carrier, uint32_t peer, uint1
     uint16_t source = source_port ? source_port : connection->what.local_port;
     if (alive(connection->fd) && send_header(connection, port, source)) {
       pool_remove(carrier, connection);
-      connection->stage = IM_HELLO; /* out of the pool's list, for whoever closes it */
+      connection->stage = IM_GIVEN; /* as good as: it is in no list of the pool any more */
       connection->confirmed = confirm_sent(connection);
       pool_low(carrier, pool);
       return connection;

@@ -45,10 +45,10 @@ bool shim_connect(struct im_carrier *carrier, const struct im_request *request, 
   struct im_connection *connection = pool_take(carrier, request->address, request->port, request->real_port);
   if (!connection) return false;
   uint16_t source = request->real_port ? request->real_port : connection->what.local_port;
-  if (shim_give(reply_to, connection->fd, source, connection->what.epoch))
-    confirm_start(carrier, connection);
-  else
-    carrier_close(carrier, connection);
+  if (shim_give(reply_to, connection->fd, source, connection->what.epoch)) return confirm_start(carrier, connection), true;
+  const struct linger now = {.l_onoff = 1, .l_linger = 0};
+  setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now); /* nobody has it */
+  carrier_close(carrier, connection);
   return true;
 }
 
@@ -74,8 +74,9 @@ static bool accepted(struct im_carrier *carrier, const struct im_request *reques
   }
   uint16_t source = connection->what.source_port;
   int fd = connection->fd;
-  carrier_let_go(carrier, connection);
+  /* First of all: the guest waits for it, and for nothing else here. */
   (void)shim_give(reply_to, fd, source, connection->what.epoch);
+  carrier_let_go(carrier, connection);
   close(fd);
   return true;
 }

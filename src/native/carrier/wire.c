@@ -4,6 +4,7 @@
 #include "siphash.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -41,12 +42,14 @@ struct im_wire {
   struct frame part;
   size_t got;
   uint16_t to, left; /* the next of the other side's ports; see `pairedSequence` in src/runtime/transport/ports.ts */
+  uint32_t distance; /* of a round trip, as it was last; microseconds */
 };
 
 #define TIMEOUT 2000 /* milliseconds: as `PUNCH_LIMIT` in src/runtime/transport/punch.ts */
 /*
- * Nanoseconds by which our SYN follows the call: it then finds the other side's NAT open, as that one's has left, and the
- * connection stands a round trip earlier than when it has to wait for the other SYN.
+ * Nanoseconds by which our SYN follows the call, where the way is longer than that: it then finds the other side's NAT open, as that
+ * one's has left, and the connection stands a round trip earlier than when it has to wait for the other SYN. Where the other side is
+ * close, ours goes first, to open our own NAT for its.
  */
 #define HOLD 100000
 
@@ -75,6 +78,13 @@ static struct im_wire *wire_to(const struct im_carrier *carrier, uint32_t peer) 
   return wire;
 }
 
+/* As the kernel has measured it on that connection. */
+static uint32_t distance_of(int fd) {
+  struct tcp_info info = {0};
+  socklen_t size = sizeof info;
+  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_rtt : UINT32_MAX;
+}
+
 void wire_start(struct im_carrier *carrier, struct im_connection *connection) {
   struct im_wire *wire = calloc(1, sizeof *wire);
   connection->stage = IM_WIRE;
@@ -82,6 +92,7 @@ void wire_start(struct im_carrier *carrier, struct im_connection *connection) {
   if (!wire) return carrier_close(carrier, connection);
   wire->connection = connection;
   wire->to = (uint16_t)carrier_now();
+  wire->distance = distance_of(connection->fd);
   wire->left = connection->what.their_count;
   wire->next = carrier->wires;
   carrier->wires = wire;
@@ -169,23 +180,27 @@ bool wire_call(struct im_carrier *carrier, const struct im_request *request, int
                         .to = connection->what.remote_port,
                         .port = request->port,
                         .source_port = request->real_port ? request->real_port : connection->what.local_port};
+  bool held = wire->distance > carrier->close_by;
   /* Ports of ours that are in use are found out before the other side hears of them. */
-  if (open_prepare(connection) != 0 || !say(wire, &frame)) {
+  if (open_prepare(connection) != 0 || (!held && open_go(connection) != 0) || !say(wire, &frame)) {
     if (connection->fd >= 0) close(connection->fd);
     free(asked);
     free(connection);
     return false;
   }
-  connection->stage = IM_HELD;
-  connection->held_until = nanoseconds() + HOLD;
   carrier_add(carrier, connection);
   carrier_hurry(carrier, connection->deadline);
+  if (!held) return open_start(carrier, connection, 0), true;
+  connection->stage = IM_HELD;
+  connection->held_until = nanoseconds() + HOLD;
   if (!carrier->alarm) alarm_at(carrier, connection->held_until);
   return true;
 }
 
 void wire_answered(struct im_carrier *carrier, struct im_connection *connection) {
   if (!connection->asked) return;
+  struct im_wire *wire = wire_to(carrier, connection->what.peer);
+  if (wire) wire->distance = distance_of(connection->fd);
   free(connection->asked);
   connection->asked = NULL;
   carrier->tell(carrier->context, IM_EVENT_MISSED, connection->what.peer, 0);

@@ -241,17 +241,15 @@ static void ends(void) {
   close(from_api);
 }
 
-int main(void) {
+/* `close_by`: who calls sends its SYN after the call (0), or before it. */
+static void everything(uint32_t close_by) {
   struct sockaddr_in at;
-  int nobody = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  socklen_t size = sizeof nobody_at;
-  nobody_at = carrier_address(HERE, 0);
-  CHECK(bind(nobody, (struct sockaddr *)&nobody_at, size) == 0 && getsockname(nobody, (struct sockaddr *)&nobody_at, &size) == 0);
   guest = listen_at(FACES | (API & 0xffff), 16, &at);
   int before = descriptors();
   meeting = listen_at(HERE, 16, &meeting_at);
   start(&web);
   start(&api);
+  web.carrier->close_by = close_by;
   struct im_listener listens = {.port = 80, .real = ntohl(at.sin_addr.s_addr), .real_port = ntohs(at.sin_port)};
   carrier_listeners(api.carrier, &listens, 1);
   good_ways();
@@ -261,6 +259,18 @@ int main(void) {
   ends();
   close(meeting);
   no_more_descriptors(before);
+  close(guest);
+}
+
+int main(void) {
+  int nobody = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  socklen_t size = sizeof nobody_at;
+  nobody_at = carrier_address(HERE, 0);
+  CHECK(bind(nobody, (struct sockaddr *)&nobody_at, size) == 0 && getsockname(nobody, (struct sockaddr *)&nobody_at, &size) == 0);
+  puts("where the other side is far");
+  everything(0);
+  puts("where it is close");
+  everything(UINT32_MAX);
   puts("ok");
   return 0;
 }

@@ -218,6 +218,21 @@ int main(void) {
   CHECK(server >= 0 && seen == 1234 && is_over(server) && carrier_arriving(api.carrier) == 0);
   close(server);
 
+  puts("a guest that has gone when it is answered: the other side sees a reset, and nothing is said to be on its way");
+  open_both(&web, opening(IM_POOL_OUT, API, "a", "b"), &api, opening(IM_POOL_IN, WEB, "b", "a"));
+  expect(&web, IM_EVENT_OPENED, last_id - 1);
+  expect(&api, IM_EVENT_OPENED, last_id);
+  CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) == 0 && close(ends[0]) == 0);
+  struct im_request gone = connect_request(80, 0, 0);
+  pthread_mutex_lock(&web.carrier->lock);
+  CHECK(shim_connect(web.carrier, &gone, ends[1]));
+  pthread_mutex_unlock(&web.carrier->lock);
+  expect(&web, IM_EVENT_USED, API);
+  server = accept_carried(&api, guest, &seen);
+  CHECK(server >= 0 && is_over(server));
+  close(server);
+  CHECK(ask(&web, connect_request(80, 0, 0), &port) == -ENOMSG);
+
   puts("a port that nobody listens on; a signal that stands for nothing");
   open_both(&web, opening(IM_POOL_OUT, API, "a", "b"), &api, opening(IM_POOL_IN, WEB, "b", "a"));
   expect(&web, IM_EVENT_OPENED, last_id - 1);
