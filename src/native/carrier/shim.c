@@ -74,9 +74,9 @@ static bool accepted(struct im_carrier *carrier, const struct im_request *reques
   }
   uint16_t source = connection->what.source_port;
   int fd = connection->fd;
-  /* First of all: the guest waits for it, and for nothing else here. */
-  (void)shim_give(reply_to, fd, source, connection->what.epoch);
+  /* This end of the signal first: a reset that has come makes the guest's close of its own end a cheap one. */
   carrier_let_go(carrier, connection);
+  (void)shim_give(reply_to, fd, source, connection->what.epoch);
   close(fd);
   return true;
 }
