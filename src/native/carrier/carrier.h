@@ -62,7 +62,7 @@ enum im_event {
   IM_EVENT_SILENT = 5,  /* by peer: it does not hear what its pool says, which has been dropped */
   IM_EVENT_FILLED = 6,  /* by id: none of them is under way any more; detail: how many were ready */
   IM_EVENT_UNWIRED = 7, /* by peer: there is no wire to it any more */
-  IM_EVENT_MISSED = 8,  /* by peer: nothing was ready for a guest, which has been connected over the wire */
+  IM_EVENT_MISSED = 8,  /* by peer: nothing was ready for guests, which have been connected over the wire; at times */
 };
 
 struct im_opening {

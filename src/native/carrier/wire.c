@@ -43,8 +43,10 @@ struct im_wire {
   size_t got;
   uint16_t to, left; /* the next of the other side's ports; see `pairedSequence` in src/runtime/transport/ports.ts */
   uint32_t distance; /* of a round trip, as it was last; microseconds */
+  int64_t missed; /* when IM_EVENT_MISSED was told last */
 };
 
+#define MISSED_PAUSE 10 /* milliseconds: it wakes JavaScript, beside a guest that is being connected */
 #define TIMEOUT 2000 /* milliseconds: as `PUNCH_LIMIT` in src/runtime/transport/punch.ts */
 /*
  * Nanoseconds by which our SYN follows the call, where the way is longer than that: it then finds the other side's NAT open, as that
@@ -199,10 +201,13 @@ bool wire_call(struct im_carrier *carrier, const struct im_request *request, int
 
 void wire_answered(struct im_carrier *carrier, struct im_connection *connection) {
   if (!connection->asked) return;
-  struct im_wire *wire = wire_to(carrier, connection->what.peer);
-  if (wire) wire->distance = distance_of(connection->fd);
   free(connection->asked);
   connection->asked = NULL;
+  struct im_wire *wire = wire_to(carrier, connection->what.peer);
+  if (!wire) return;
+  wire->distance = distance_of(connection->fd);
+  if (carrier_now() - wire->missed < MISSED_PAUSE) return;
+  wire->missed = carrier_now();
   carrier->tell(carrier->context, IM_EVENT_MISSED, connection->what.peer, 0);
 }
 

@@ -91,8 +91,8 @@ static bool is_web(int end) {
   return ntohl(from.sin_addr.s_addr) == OURS;
 }
 
-/* A guest of web's with that request is connected, says something, and is heard. */
-static void connects(struct im_request request, uint16_t expected) {
+/* A guest of web's with that request is connected, says something, and is heard. `first`: of this wire, which is told. */
+static void connects(struct im_request request, uint16_t expected, bool first) {
   uint8_t frame[FRAME];
   int ends[2];
   uint16_t port = 0, seen = 0;
@@ -107,7 +107,12 @@ static void connects(struct im_request request, uint16_t expected) {
   }
   int client = finish(waits, &port);
   CHECK(client >= 0 && port == expected);
-  expect(&web, IM_EVENT_MISSED, API);
+  bool told = false;
+  while (!is_quiet(&web)) {
+    expect(&web, IM_EVENT_MISSED, API);
+    told = true;
+  }
+  CHECK(told || !first);
   int server = accept_carried(&api, guest, &seen);
   CHECK(server >= 0 && seen == expected);
   CHECK(send(client, "ping", 4, 0) == 4);
@@ -123,9 +128,9 @@ static void good_ways(void) {
   uint16_t own = called_at = ntohs(meeting_at.sin_port);
   puts("a guest is connected, by the port that was called from; with the one that it has bound; without blocking");
   wire_both();
-  connects(connect_request(80, 0, 0), own);
-  connects(connect_request(80, 4711, 0), 4711);
-  connects(connect_request(80, 0, IM_FLAG_READY), own);
+  connects(connect_request(80, 0, 0), own, true);
+  connects(connect_request(80, 4711, 0), 4711, false);
+  connects(connect_request(80, 0, IM_FLAG_READY), own, false);
   unwire();
   puts("without a wire it is not taken");
   uint16_t port;
