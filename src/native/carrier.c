@@ -193,6 +193,20 @@ static napi_value fill(napi_env env, napi_callback_info info) {
   return result;
 }
 
+static napi_value call(napi_env env, napi_callback_info info) {
+  napi_value arguments[4], result;
+  uint32_t numbers[4] = {0};
+  struct im_carrier *carrier = called_on(env, info, arguments, 4);
+  for (size_t i = 0; carrier && i < 4; i++)
+    if (napi_get_value_uint32(env, arguments[i], &numbers[i]) != napi_ok) {
+      napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "call(id: number, peer: number, count: number, low: number)");
+      return NULL;
+    }
+  int error = carrier ? carrier_call(carrier, numbers[0], numbers[1], numbers[2], numbers[3]) : ESHUTDOWN;
+  napi_create_int32(env, error, &result);
+  return result;
+}
+
 static napi_value cancel(napi_env env, napi_callback_info info) {
   napi_value argument, result;
   uint32_t id = 0;
@@ -271,7 +285,8 @@ napi_value im_open_carrier(napi_env env, napi_callback_info info) {
   struct holder *holder = calloc(1, sizeof *holder), **place = calloc(1, sizeof *place);
   bool ok = holder && place && napi_get_value_uint32(env, arguments[0], &faces) == napi_ok &&
             napi_create_object(env, &object) == napi_ok && im_export(env, object, "open", open_connection) &&
-            im_export(env, object, "fill", fill) && im_export(env, object, "cancel", cancel) && im_export(env, object, "drop", drop) &&
+            im_export(env, object, "fill", fill) &&
+            im_export(env, object, "call", call) && im_export(env, object, "cancel", cancel) && im_export(env, object, "drop", drop) &&
             im_export(env, object, "listeners", listeners) && im_export(env, object, "arriving", arriving) &&
             im_export(env, object, "ready", ready) && im_export(env, object, "close", close_carrier) &&
             napi_create_string_utf8(env, "imaginary:carrier", NAPI_AUTO_LENGTH, &name) == napi_ok &&

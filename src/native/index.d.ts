@@ -107,7 +107,7 @@ export interface CarrierOpening {
   readonly remotePort: number;
   /** Milliseconds in which it has to be open. */
   readonly timeout: number;
-  /** Milliseconds that it is kept unused. */
+  /** Milliseconds that it is kept unused; a wire: that what is called over it for the pool is. */
   readonly ttl?: number;
   /** In the pool: its use is told when no more than so many are left or on their way. */
   readonly low?: number;
@@ -134,6 +134,11 @@ export interface NativeCarrier {
    * and so on). One event tells of all of them. @returns as `open`
    */
   fill(opening: CarrierOpening, ports: Uint16Array, secrets: Uint8Array): number;
+  /**
+   * So many (1 to 64) for the pool, agreed on over the wire to that peer; `low` as in `CarrierOpening`. One event tells of all of them.
+   * @returns as `open`; ENOTCONN when there is no wire
+   */
+  call(id: number, peer: number, count: number, low: number): number;
   /** Gives an opening (or what is left of many) up: no event tells of it. False: it has ended already, and its event is under way. */
   cancel(id: number): boolean;
   /** Closes what is kept ready with that peer (0: with all of them), in both directions. */

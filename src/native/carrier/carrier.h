@@ -6,7 +6,7 @@
  *   fill.c      many at once, for the pool
  *   pool.c      ready connections, each waiting for its header on the other side
  *   wait.c      guests that wait for one that is being made ready
- *   wire.c      guests for whom one is made at once: the other side is told without JavaScript
+ *   wire.c      what is made with the other side's carrier, without JavaScript: for a guest at once, for the pool
  *   confirm.c   one that a guest has been given from the pool: does the other side still hear it?
  *   deliver.c   one that arrived waits for a guest's accept, behind a signal connection to the listener
  *   loop.c      the thread that waits for all of them, the list of connections, time
@@ -176,6 +176,8 @@ int carrier_open(struct im_carrier *carrier, const struct im_opening *what);
  * nothing is told.
  */
 int carrier_fill(struct im_carrier *carrier, const struct im_opening *what, const struct im_pair *pairs, size_t count);
+/* The same, agreed on with the other side's carrier over the wire, 64 at most. ENOTCONN: there is no wire. */
+int carrier_call(struct im_carrier *carrier, uint32_t id, uint32_t peer, uint32_t count, uint32_t low);
 /* Gives an opening (or what is left of many) up; nothing is told of one. False: it has ended, and that is told. */
 bool carrier_cancel(struct im_carrier *carrier, uint32_t id);
 void carrier_listeners(struct im_carrier *carrier, const struct im_listener *listeners, size_t count);
@@ -217,6 +219,8 @@ void carrier_let_go(struct im_carrier *carrier, struct im_connection *connection
 
 /* As `carrier_open`. */
 int carrier_begin(struct im_carrier *carrier, const struct im_opening *what, struct im_batch *batch);
+/* As `carrier_fill`; without an id nothing is told. */
+int fill_begin(struct im_carrier *carrier, const struct im_opening *what, const struct im_pair *pairs, size_t count);
 /* It is not under way any more. False: it was alone, and is to be told of by itself. */
 bool fill_settled(struct im_carrier *carrier, struct im_connection *connection, bool good);
 /* What is not begun of many, with that id or peer (0: any), never will be. False: there is none. */

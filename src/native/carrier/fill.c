@@ -25,7 +25,7 @@ static void settle(struct im_carrier *carrier, struct im_batch *batch, uint32_t 
   if (good) batch->good += count;
   batch->left -= count;
   if (batch->left || batch->begun < batch->count) return;
-  carrier->tell(carrier->context, IM_EVENT_FILLED, batch->what.id, (int32_t)batch->good);
+  if (batch->what.id) carrier->tell(carrier->context, IM_EVENT_FILLED, batch->what.id, (int32_t)batch->good);
   if (carrier->beginning == batch) carrier->beginning = NULL; /* its last one was faster than the thread that began it */
   free(batch);
 }
@@ -90,22 +90,24 @@ static int start(struct im_carrier *carrier) {
   return error;
 }
 
-int carrier_fill(struct im_carrier *carrier, const struct im_opening *what, const struct im_pair *pairs, size_t count) {
+int fill_begin(struct im_carrier *carrier, const struct im_opening *what, const struct im_pair *pairs, size_t count) {
   struct im_batch *batch = malloc(sizeof *batch + count * sizeof *pairs);
   if (!batch) return ENOMEM;
   *batch = (struct im_batch){.what = *what, .count = (uint32_t)count, .left = (uint32_t)count};
   memcpy(batch->pairs, pairs, count * sizeof *pairs);
-  pthread_mutex_lock(&carrier->lock);
   int error = carrier->stopping ? ESHUTDOWN : start(carrier);
   if (!error && !pool_expect(carrier, what, batch->count)) error = ENOMEM;
-  if (error)
-    free(batch);
-  else {
-    struct im_batch **place = &carrier->batches;
-    while (*place) place = &(*place)->next;
-    *place = batch;
-    pthread_cond_signal(&carrier->more);
-  }
+  if (error) return free(batch), error;
+  struct im_batch **place = &carrier->batches;
+  while (*place) place = &(*place)->next;
+  *place = batch;
+  pthread_cond_signal(&carrier->more);
+  return 0;
+}
+
+int carrier_fill(struct im_carrier *carrier, const struct im_opening *what, const struct im_pair *pairs, size_t count) {
+  pthread_mutex_lock(&carrier->lock);
+  int error = fill_begin(carrier, what, pairs, count);
   pthread_mutex_unlock(&carrier->lock);
   return error;
 }

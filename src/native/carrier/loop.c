@@ -16,7 +16,7 @@
 #define BATCH 64
 #define LONGEST_SLEEP 60000
 #define WIRED_SLEEP 1000 /* calls have twice as long: then none of them has to wake the thread for its end */
-#define CLOSE_BY 300
+#define CLOSE_BY 150
 
 int64_t carrier_now(void) {
   struct timespec time;

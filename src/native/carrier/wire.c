@@ -17,7 +17,8 @@
  * carrier, as JavaScript and TLS at both ends would cost more than the way. What is said is short, is seen by everybody in the SYNs
  * that follow, and has to be believed: it is in clear, with a tag that only the two of them can make.
  */
-enum kind { CALL = 1, BUSY = 2 };
+enum kind { CALL = 1, BUSY = 2, FILL = 3 };
+#define MOST_AT_ONCE 64
 
 struct frame {
   uint8_t kind, zero[3];
@@ -44,6 +45,8 @@ struct im_wire {
   uint16_t to, left; /* the next of the other side's ports; see `pairedSequence` in src/runtime/transport/ports.ts */
   uint32_t distance; /* of a round trip, as it was last; microseconds */
   int64_t missed; /* when IM_EVENT_MISSED was told last */
+  struct im_pair called[MOST_AT_ONCE]; /* for the pool: begun together */
+  size_t called_count;
 };
 
 #define MISSED_PAUSE 10 /* milliseconds: it wakes JavaScript, beside a guest that is being connected */
@@ -66,10 +69,11 @@ static void make_tag(const uint8_t *key, uint64_t number, const struct frame *fr
 /* Both ends have the same byte order: x86_64 and arm64 are little. */
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "byte order");
 
-static bool say(struct im_wire *wire, struct frame *frame) {
+static bool say(struct im_wire *wire, struct frame *frames, size_t count) {
   const struct im_connection *connection = wire->connection;
-  make_tag(connection->what.send, wire->sent++, frame, frame->tag);
-  if (send(connection->fd, frame, sizeof *frame, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)sizeof *frame) return true;
+  size_t size = count * sizeof *frames;
+  for (size_t i = 0; i < count; i++) make_tag(connection->what.send, wire->sent++, &frames[i], frames[i].tag);
+  if (send(connection->fd, frames, size, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)size) return true;
   shutdown(connection->fd, SHUT_RDWR); /* the thread sees it, and forgets it */
   return false;
 }
@@ -184,7 +188,7 @@ bool wire_call(struct im_carrier *carrier, const struct im_request *request, int
                         .source_port = request->real_port ? request->real_port : connection->what.local_port};
   bool held = wire->distance > carrier->close_by;
   /* Ports of ours that are in use are found out before the other side hears of them. */
-  if (open_prepare(connection) != 0 || (!held && open_go(connection) != 0) || !say(wire, &frame)) {
+  if (open_prepare(connection) != 0 || (!held && open_go(connection) != 0) || !say(wire, &frame, 1)) {
     if (connection->fd >= 0) close(connection->fd);
     free(asked);
     free(connection);
@@ -197,6 +201,57 @@ bool wire_call(struct im_carrier *carrier, const struct im_request *request, int
   connection->held_until = nanoseconds() + HOLD;
   if (!carrier->alarm) alarm_at(carrier, connection->held_until);
   return true;
+}
+
+/* A pooled connection's two secrets are nobody else's, as the wire's keys and the call's number are not. */
+static struct im_pair pair_of(const struct im_opening *terms, uint32_t call, uint16_t own, uint16_t other) {
+  struct im_pair pair = {.local_port = own, .remote_port = other};
+  uint8_t bytes[sizeof call + 1];
+  memcpy(bytes, &call, sizeof call);
+  for (uint8_t part = 0; part < 2; part++) {
+    bytes[sizeof call] = part;
+    uint64_t ours = siphash(terms->send, bytes, sizeof bytes), theirs = siphash(terms->expect, bytes, sizeof bytes);
+    memcpy(pair.ours + part * sizeof ours, &ours, sizeof ours);
+    memcpy(pair.theirs + part * sizeof theirs, &theirs, sizeof theirs);
+  }
+  return pair;
+}
+
+static struct im_opening pooled(const struct im_opening *terms, enum im_purpose purpose) {
+  return (struct im_opening){.purpose = purpose,
+                             .peer = terms->peer,
+                             .epoch = terms->epoch,
+                             .local = terms->local,
+                             .remote = terms->remote,
+                             .timeout = TIMEOUT,
+                             .ttl = terms->ttl,
+                             .reply_to = -1};
+}
+
+static int call_many(struct im_carrier *carrier, uint32_t id, uint32_t peer, uint32_t count, uint32_t low) {
+  struct im_wire *wire = wire_to(carrier, peer);
+  struct frame frames[MOST_AT_ONCE];
+  struct im_pair pairs[MOST_AT_ONCE];
+  if (!wire) return ENOTCONN;
+  if (!count || count > MOST_AT_ONCE) return EINVAL;
+  const struct im_opening *terms = &wire->connection->what;
+  for (uint32_t i = 0; i < count; i++) {
+    uint32_t call = ++carrier->calls;
+    uint16_t from = (uint16_t)(terms->own_first + call % terms->own_count), to = next_to(wire);
+    frames[i] = (struct frame){.kind = FILL, .call = call, .from = from, .to = to};
+    pairs[i] = pair_of(terms, call, from, to);
+  }
+  struct im_opening what = pooled(terms, IM_POOL_OUT);
+  what.id = id;
+  what.low = low;
+  return say(wire, frames, count) ? fill_begin(carrier, &what, pairs, count) : ENOTCONN;
+}
+
+int carrier_call(struct im_carrier *carrier, uint32_t id, uint32_t peer, uint32_t count, uint32_t low) {
+  pthread_mutex_lock(&carrier->lock);
+  int error = carrier->stopping ? ESHUTDOWN : call_many(carrier, id, peer, count, low);
+  pthread_mutex_unlock(&carrier->lock);
+  return error;
 }
 
 void wire_answered(struct im_carrier *carrier, struct im_connection *connection) {
@@ -262,11 +317,18 @@ static void called(struct im_carrier *carrier, struct im_wire *wire, const struc
     struct frame busy = {.kind = BUSY, .call = frame->call};
     if (connection->fd >= 0) close(connection->fd);
     free(connection);
-    say(wire, &busy);
+    say(wire, &busy, 1);
     return;
   }
   carrier_add(carrier, connection);
   open_start(carrier, connection, error);
+}
+
+/* What does not become one is missed by nobody. */
+static void begin_called(struct im_carrier *carrier, struct im_wire *wire) {
+  struct im_opening what = pooled(&wire->connection->what, IM_POOL_IN);
+  if (wire->called_count) (void)fill_begin(carrier, &what, wire->called, wire->called_count);
+  wire->called_count = 0;
 }
 
 static void busy(struct im_carrier *carrier, uint32_t peer, uint32_t call) {
@@ -284,8 +346,11 @@ static bool hear(struct im_carrier *carrier, struct im_wire *wire) {
   for (size_t i = 0; i < sizeof tag; i++) differs |= (uint8_t)(tag[i] ^ frame->tag[i]);
   if (differs) return false;
   if (terms->purpose == IM_WIRE_OUT && frame->kind == BUSY) return busy(carrier, terms->peer, frame->call), true;
-  if (terms->purpose != IM_WIRE_IN || frame->kind != CALL || !is_ours(terms, frame->to)) return false;
-  called(carrier, wire, frame);
+  if (terms->purpose != IM_WIRE_IN || !is_ours(terms, frame->to)) return false;
+  if (frame->kind == CALL) return called(carrier, wire, frame), true;
+  if (frame->kind != FILL) return false;
+  wire->called[wire->called_count++] = pair_of(terms, frame->call, frame->to, frame->from);
+  if (wire->called_count == MOST_AT_ONCE) begin_called(carrier, wire);
   return true;
 }
 
@@ -294,7 +359,7 @@ void wire_event(struct im_carrier *carrier, struct im_connection *connection) {
   while (wire && wire->connection != connection) wire = wire->next;
   while (wire) {
     ssize_t got = recv(connection->fd, (uint8_t *)&wire->part + wire->got, sizeof wire->part - wire->got, MSG_DONTWAIT);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return begin_called(carrier, wire);
     if (got <= 0) break;
     wire->got += (size_t)got;
     if (wire->got < sizeof wire->part) continue;

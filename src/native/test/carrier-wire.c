@@ -138,6 +138,49 @@ static void good_ways(void) {
   CHECK(ask(&web, connect_request(80, 0, IM_FLAG_READY), &port) == -EAGAIN);
 }
 
+/* What one end of the forwarder says next passes on to the other. */
+static void pooled(void) {
+  uint8_t frame[FRAME], secret[IM_PAIR_SECRET + IM_PORTS_SIZE];
+  int ends[2];
+  uint16_t port = 0, seen = 0;
+  char byte;
+  puts("made ready over the wire: the other side proves itself with what nobody has sent, and so does this one when it is used");
+  called_at = ntohs(meeting_at.sin_port);
+  CHECK(carrier_call(web.carrier, ++last_id, API, 1, 0) == ENOTCONN);
+  wire_both();
+  CHECK(carrier_call(web.carrier, ++last_id, API, 0, 0) == EINVAL && carrier_call(web.carrier, last_id, API, 65, 0) == EINVAL);
+  CHECK(carrier_call(web.carrier, ++last_id, API, 1, 0) == 0);
+  pass_on(from_web, from_api, frame);
+  join(ends);
+  int of_web = ends[!is_web(ends[0])], of_api = ends[is_web(ends[0])];
+  CHECK(recv(of_api, secret, IM_PAIR_SECRET, MSG_WAITALL) == IM_PAIR_SECRET);
+  CHECK(send(of_web, secret, IM_PAIR_SECRET, 0) == IM_PAIR_SECRET);
+  CHECK(expect(&web, IM_EVENT_FILLED, last_id).detail == 1 && carrier_ready(web.carrier, API) == 1);
+  int client = ask(&web, connect_request(80, 4712, 0), &port);
+  CHECK(client >= 0 && port == 4712);
+  expect(&web, IM_EVENT_USED, API);
+  CHECK(recv(of_web, secret, sizeof secret, MSG_WAITALL) == sizeof secret);
+  CHECK(send(of_api, secret, sizeof secret, 0) == sizeof secret);
+  int server = accept_carried(&api, guest, &seen);
+  CHECK(server >= 0 && seen == 4712);
+  CHECK(send(client, "x", 1, 0) == 1);
+  pump(of_web, of_api);
+  CHECK(recv(server, &byte, 1, 0) == 1 && byte == 'x');
+  close(client);
+  close(server);
+  close_pair(ends);
+
+  puts("many at once: told of once; those that nobody meets have failed");
+  called_at = ntohs(nobody_at.sin_port);
+  unwire();
+  wire_both();
+  CHECK(carrier_call(web.carrier, ++last_id, API, 64, 0) == 0);
+  for (int i = 0; i < 64; i++) pass_on(from_web, from_api, frame);
+  CHECK(expect(&web, IM_EVENT_FILLED, last_id).detail == 0 && is_quiet(&api));
+  CHECK(close(accept4(meeting, NULL, NULL, SOCK_CLOEXEC)) == 0); /* of api's 64 that came from one port, the first */
+  unwire();
+}
+
 static void forged(void) {
   uint8_t frame[FRAME], other[FRAME] = {1};
   int ends[2];
@@ -258,6 +301,7 @@ static void everything(uint32_t close_by) {
   struct im_listener listens = {.port = 80, .real = ntohl(at.sin_addr.s_addr), .real_port = ntohs(at.sin_port)};
   carrier_listeners(api.carrier, &listens, 1);
   good_ways();
+  pooled();
   forged();
   busy();
   nobody_comes();

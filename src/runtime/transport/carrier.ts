@@ -52,6 +52,8 @@ export interface Carrier extends Pick<NativeCarrier, 'drop' | 'listeners' | 'arr
    * @throws OpeningError when it is given up
    */
   fill(filling: Filling, ports: Uint16Array, secrets: Uint8Array, signal: AbortSignal): Promise<number>;
+  /** The same over the wire to that peer, without JavaScript at the other side. @throws OpeningError also when there is none */
+  call(peer: number, count: number, low: number, signal: AbortSignal): Promise<number>;
   close(): void;
 }
 
@@ -126,6 +128,7 @@ export function openCarrier(options: CarrierOptions): Carrier {
         (id) => native.fill({ ...filling, id, purpose: PURPOSE[filling.purpose], remotePort: 0 }, ports, secrets),
         signal,
       ),
+    call: (peer, count, low, signal) => begun((id) => native.call(id, peer, count, low), signal),
     drop: (peer) => native.drop(peer),
     listeners: (rows) => native.listeners(rows),
     arriving: () => native.arriving(),

@@ -114,8 +114,12 @@ export function openTransports(options: TransportsOptions): Transports {
   const doors = createDoors(theDataPort);
   const puncher = createPuncher({ doors, tell, reach });
   const punched = createPunched({ carrier, puncher, guestPort, ttl: POOL_TTL, signal });
-  const pools = createPools({ punched, ready: carrier.ready, most: options.poolMost });
-  const wires = createWires({ punched, reach });
+  const wires = createWires({ punched, carrier, reach, signal });
+  const pools = createPools({
+    fill: async (other, count, low) => (await wires.fill(other, count, low)) ?? punched.fill(other, count, low),
+    ready: carrier.ready,
+    most: options.poolMost,
+  });
   const relayed = createRelayed({
     carrier,
     relay: (to, message) =>

@@ -7,7 +7,8 @@ import type { Other } from './punch';
 import type { Punched } from './punched';
 
 export interface PoolsOptions {
-  readonly punched: Pick<Punched, 'fill'>;
+  /** Makes so many ready: see `Punched.fill`. */
+  readonly fill: Punched['fill'];
   /** How many are ready for that peer, less the guests that wait for one; 0: how many for all of them. */
   readonly ready: (address: number) => number;
   /** Of all peers together: a function has 1,024 descriptors. */
@@ -28,6 +29,8 @@ export interface Pools {
 
 /** How long a ready connection is kept: well below what NATs keep a quiet one for (AWS's NAT gateway: 350 s). */
 export const POOL_TTL = 30_000;
+/** The side that waits for a header keeps its end longer, so that it never ends under one. */
+export const POOL_TTL_PASSIVE = POOL_TTL + 10_000;
 /** The share of a peer that was connected to once. */
 const FIRST = 2;
 const MOST_PER_PEER = 64;
@@ -47,7 +50,7 @@ interface Share {
 /** At so many it is refilled. */
 const lowOf = ({ wanted }: Share) => Math.floor(wanted / 2);
 
-export function createPools({ punched, ready, most }: PoolsOptions): Pools {
+export function createPools({ fill, ready, most }: PoolsOptions): Pools {
   const shares = new Map<number, Share>();
   /** To all peers. */
   let coming = 0;
@@ -60,7 +63,7 @@ export function createPools({ punched, ready, most }: PoolsOptions): Pools {
     share.coming += count;
     coming += count;
     share.filled = performance.now();
-    void punched.fill(share.peer, count, lowOf(share)).then((became) => {
+    void fill(share.peer, count, lowOf(share)).then((became) => {
       share.coming -= count;
       coming -= count;
       // What has failed is not tried again before a guest needs it.

@@ -31,12 +31,10 @@ type Range = readonly [number, number];
 type By = 'punch' | 'wire';
 
 /**
- * A quarter of a member's ports is for wires. Half of each is for the side that asks, half for the side that is asked: two members
+ * Half of a member's ports are for wires. Half of each are for the side that asks, half for the side that is asked: two members
  * that ask each other at the same moment never name the same pair, on which the guests that wait at both would meet.
  */
 export function portsFor([first, count]: Range, by: By, side: 'asks' | 'asked'): Range {
   const quarter = Math.floor(count / 4);
-  const [begin, size] = by === 'wire' ? [first + count - quarter, quarter] : [first, count - quarter];
-  const half = Math.floor(size / 2);
-  return [side === 'asks' ? begin : begin + half, half];
+  return [first + quarter * ((by === 'wire' ? 2 : 0) + (side === 'asked' ? 1 : 0)), quarter];
 }

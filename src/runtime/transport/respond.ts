@@ -3,7 +3,7 @@ import { parseAddress } from '../../manifest/address';
 import type { MemberMessage, Purpose, Reach, Sender } from '../protocol/rendezvous';
 import { type Carrier, OpeningError } from './carrier';
 import { type Doors, isTaken } from './doors';
-import { POOL_TTL } from './pool';
+import { POOL_TTL_PASSIVE } from './pool';
 import { ownProblem, PUNCH_LIMIT } from './punch';
 import { pairsOf } from './punched';
 import { isPredictable } from './reach';
@@ -23,8 +23,6 @@ export interface RespondOptions {
 export type HandedPurpose = Extract<Purpose, { for: 'edge' | 'datagrams' }>;
 export type Punch = Extract<MemberMessage, { type: 'punch' }>;
 
-/** The side that waits for a header keeps its end longer, so that it never ends under one. */
-const POOL_TTL_PASSIVE = POOL_TTL + 10_000;
 /** Bytes of them for each connection of a pool. */
 const SECRETS = 32;
 

@@ -5,19 +5,23 @@
 import { randomBytes } from 'node:crypto';
 import type { CarrierOpening } from '../../native';
 import type { Reach } from '../protocol/rendezvous';
+import { type Carrier, OpeningError } from './carrier';
 import { meetingPoint } from './doors';
+import { POOL_TTL, POOL_TTL_PASSIVE } from './pool';
 import { portsFor } from './ports';
 import type { Other } from './punch';
 import type { Punched } from './punched';
 import { isPredictable } from './reach';
 
 export type WireTerms = Required<
-  Pick<CarrierOpening, 'send' | 'expect' | 'ownFirst' | 'ownCount' | 'theirFirst' | 'theirCount'>
+  Pick<CarrierOpening, 'send' | 'expect' | 'ownFirst' | 'ownCount' | 'theirFirst' | 'theirCount' | 'ttl'>
 >;
 
 export interface Wires {
   /** Makes one, unless there is one or there cannot be one. */
   open(other: Other): void;
+  /** Makes so many connections ready over it: see `Punched.fill`. Undefined: that has to be agreed on in another way. */
+  fill(other: Other, count: number, low: number): Promise<number | undefined>;
   /** It has ended. @returns whom it went to */
   lost(address: number): string | undefined;
   /** Whom the one to that address goes to. */
@@ -26,8 +30,10 @@ export interface Wires {
 
 export interface WiresOptions {
   readonly punched: Pick<Punched, 'wire'>;
+  readonly carrier: Pick<Carrier, 'call'>;
   /** This member's own; waits until it is known. */
   readonly reach: () => Promise<Reach>;
+  readonly signal: AbortSignal;
 }
 
 /** What an end of a wire is given. */
@@ -37,10 +43,11 @@ export function terms(end: 'out' | 'in', key: string, mine: Reach, theirs: Reach
   const [send, expect] = end === 'out' ? keys : keys.reverse();
   const [ownFirst, ownCount] = portsFor(mine.ports, 'wire', end === 'out' ? 'asks' : 'asked');
   const [theirFirst, theirCount] = portsFor(theirs.ports, 'wire', end === 'out' ? 'asked' : 'asks');
-  return { send, expect, ownFirst, ownCount, theirFirst, theirCount };
+  const ttl = end === 'out' ? POOL_TTL : POOL_TTL_PASSIVE;
+  return { send, expect, ownFirst, ownCount, theirFirst, theirCount, ttl };
 }
 
-export function createWires({ punched, reach }: WiresOptions): Wires {
+export function createWires({ punched, carrier, reach, signal }: WiresOptions): Wires {
   /** By address; those that are being made too. */
   const wires = new Map<number, Other>();
 
@@ -58,6 +65,15 @@ export function createWires({ punched, reach }: WiresOptions): Wires {
         // Without it, supervisors agree on each connection; the next one is a reason to try again.
         if (wires.get(other.address) === other) wires.delete(other.address);
       });
+    },
+    fill: async (other, count, low) => {
+      if (wires.get(other.address)?.epoch !== other.epoch) return undefined;
+      try {
+        return await carrier.call(other.address, count, low, signal);
+      } catch (error) {
+        if (error instanceof OpeningError) return undefined;
+        throw error;
+      }
     },
     lost: (address) => {
       const other = wires.get(address);

@@ -29,7 +29,7 @@ function pools(most?: number): Pools {
   };
   const readyOf = (address: number) =>
     address ? (here.get(address) ?? 0) : [...here.values()].reduce((sum, count) => sum + count, 0);
-  return createPools({ punched: { fill }, ready: readyOf, most: most ?? 256 });
+  return createPools({ fill, ready: readyOf, most: most ?? 256 });
 }
 /** A guest was connected, and none was ready for it. */
 async function miss(all: Pools, other: Other) {

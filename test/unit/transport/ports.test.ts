@@ -18,10 +18,10 @@ test('whoever agrees on a connection, and at whichever side, has ports of its ow
     (['asks', 'asked'] as const).map((side) => portsFor([20_000, 704], by, side)),
   );
   expect(parts).toEqual([
-    [20_000, 264],
-    [20_264, 264],
-    [20_528, 88],
-    [20_616, 88],
+    [20_000, 176],
+    [20_176, 176],
+    [20_352, 176],
+    [20_528, 176],
   ]);
 });
 

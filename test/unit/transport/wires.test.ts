@@ -1,4 +1,6 @@
+import { constants } from 'node:os';
 import type { Reach } from '../../../src/runtime/protocol/rendezvous';
+import { OpeningError } from '../../../src/runtime/transport/carrier';
 import type { Other } from '../../../src/runtime/transport/punch';
 import { createWires, terms, type WireTerms } from '../../../src/runtime/transport/wires';
 
@@ -14,7 +16,16 @@ const api: Other = { host: 'api', address: 0x64400002, epoch: 7, reach: reach('n
 /** Wires whose punches are noted, and end as `end` says. */
 function noted(own = mine, end = () => Promise.resolve()) {
   const made: Array<{ other: Other; key: string; terms: WireTerms }> = [];
+  const called: number[] = [];
   const wires = createWires({
+    signal: new AbortController().signal,
+    carrier: {
+      call: async (address, count) => {
+        called.push(address);
+        if (count > 2) throw new OpeningError(constants.errno.ENOTCONN);
+        return count;
+      },
+    },
     reach: async () => own,
     punched: {
       wire: (other, key, given) => {
@@ -23,7 +34,7 @@ function noted(own = mine, end = () => Promise.resolve()) {
       },
     },
   });
-  return { wires, made };
+  return { wires, made, called };
 }
 const settled = () => new Promise(setImmediate);
 
@@ -35,7 +46,7 @@ test('one for each incarnation, with the ports that supervisors do not use thems
   expect(made).toHaveLength(1);
   expect(made[0]).toMatchObject({
     other: api,
-    terms: { ownFirst: 20_600, ownCount: 100, theirFirst: 20_700, theirCount: 100 },
+    terms: { ownFirst: 20_400, ownCount: 200, theirFirst: 20_600, theirCount: 200 },
   });
   wires.open({ ...api, epoch: 8 });
   await settled();
@@ -80,4 +91,16 @@ test.each<[string, Reach, Reach]>([
   wires.open({ ...api, reach: theirs });
   await settled();
   expect(made).toEqual([]);
+});
+
+test('what is to be made ready is called for where there is a wire to that incarnation, and otherwise left to others', async () => {
+  const { wires, called } = noted();
+  expect(await wires.fill(api, 2, 1)).toBeUndefined();
+  wires.open(api);
+  expect(await wires.fill({ ...api, epoch: 8 }, 2, 1)).toBeUndefined();
+  expect(called).toEqual([]);
+  expect(await wires.fill(api, 2, 1)).toBe(2);
+  // The carrier has none any more.
+  expect(await wires.fill(api, 3, 1)).toBeUndefined();
+  expect(called).toEqual([api.address, api.address]);
 });
