@@ -114,9 +114,19 @@ export function openTransports(options: TransportsOptions): Transports {
   const doors = createDoors(theDataPort);
   const puncher = createPuncher({ doors, tell, reach });
   const punched = createPunched({ carrier, puncher, guestPort, ttl: POOL_TTL, signal });
+  /** Where it was when it was connected to first, it may not have known itself. */
+  const asOfNow = (peer: Other): Other => {
+    const location = options.locationAt(peer.address);
+    const other = location && otherOf({ location, address: peer.address });
+    return other?.epoch === peer.epoch ? other : peer;
+  };
   const wires = createWires({ punched, carrier, reach, signal });
   const pools = createPools({
-    fill: async (other, count, low) => (await wires.fill(other, count, low)) ?? punched.fill(other, count, low),
+    fill: async (peer, count, low) => {
+      const other = asOfNow(peer);
+      wires.open(other);
+      return (await wires.fill(other, count, low)) ?? punched.fill(other, count, low);
+    },
     ready: carrier.ready,
     most: options.poolMost,
   });

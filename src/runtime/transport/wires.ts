@@ -51,9 +51,14 @@ export function createWires({ punched, carrier, reach, signal }: WiresOptions): 
   /** By address; those that are being made too. */
   const wires = new Map<number, Other>();
 
+  const forget = (other: Other) => {
+    if (wires.get(other.address) === other) wires.delete(other.address);
+  };
   const make = async (other: Other) => {
     const mine = await reach();
-    if (!isPredictable(mine) || !isPredictable(other.reach) || meetingPoint(mine, other.reach).near) return;
+    // Not now, that is: a host that has just been allocated does not know yet where it is.
+    if (!isPredictable(mine) || !isPredictable(other.reach) || meetingPoint(mine, other.reach).near)
+      return forget(other);
     const key = randomBytes(32).toString('base64');
     await punched.wire(other, key, terms('out', key, mine, other.reach));
   };
@@ -61,10 +66,8 @@ export function createWires({ punched, carrier, reach, signal }: WiresOptions): 
     open: (other) => {
       if (wires.get(other.address)?.epoch === other.epoch) return;
       wires.set(other.address, other);
-      make(other).catch(() => {
-        // Without it, supervisors agree on each connection; the next one is a reason to try again.
-        if (wires.get(other.address) === other) wires.delete(other.address);
-      });
+      // Without it, supervisors agree on each connection; the next one is a reason to try again.
+      make(other).catch(() => forget(other));
     },
     fill: async (other, count, low) => {
       if (wires.get(other.address)?.epoch !== other.epoch) return undefined;

@@ -104,3 +104,13 @@ test('what is to be made ready is called for where there is a wire to that incar
   expect(await wires.fill(api, 3, 1)).toBeUndefined();
   expect(called).toEqual([api.address, api.address]);
 });
+
+test('none to a host that does not know yet where it is, and one as soon as it does', async () => {
+  const { wires, made } = noted();
+  wires.open({ ...api, reach: { ...api.reach, nat: 'unknown' } });
+  await settled();
+  expect(made).toEqual([]);
+  wires.open(api);
+  await settled();
+  expect(made).toHaveLength(1);
+});
