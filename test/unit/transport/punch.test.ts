@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { constants } from 'node:os';
 import type { Purpose, Reach } from '../../../src/runtime/protocol/rendezvous';
 import { OpeningError } from '../../../src/runtime/transport/carrier';
 import { PunchError } from '../../../src/runtime/transport/punch';
@@ -147,4 +148,9 @@ describe('what is asked of this side is checked', () => {
     pair.api.reach = { ...pair.api.reach, nat: 'changing' };
     expect(await ask({ near: undefined })).toEqual({ type: 'unpunchable', id: 3, reason: 'these are not its ports' });
   });
+});
+
+test('without a wire none is called for over it', async () => {
+  const call = pair.web.carrier.call(pair.api.other.address, 1, 0, never);
+  await expect(call).rejects.toMatchObject({ code: 'NOT_OPENED', errno: constants.errno.ENOTCONN });
 });
