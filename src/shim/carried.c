@@ -10,10 +10,12 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdbool.h>
 
 /* No thread of the supervisor's waits for anything before it answers these; yet a machine may be busy. */
 #define ACCEPT_MS 5000
+#define BYTE_MS 1000
 #define READY_MS 50 /* then the guest goes on, as if none were ready */
 
 static void remember(int fd, const struct im_addr *local, const struct im_addr *peer, uint8_t flags) {
@@ -89,7 +91,10 @@ bool carried_accept(int listener, int accepted, uint16_t real_port, const struct
   if (reply >= 0) libc_close(reply);
   int fresh = result < 0 ? result : answer.status ? -answer.status : passed;
   if (fresh < 0) {
-    char byte; /* the signal's: unread, it would be the guest's to read, or make a reset of what is to end here */
+    /* The signal's: unread, it would be the guest's to read, or make a reset of what is to end here. It follows the signal. */
+    char byte;
+    struct pollfd follows = {.fd = accepted, .events = POLLIN};
+    (void)poll(&follows, 1, BYTE_MS);
     libc_recvfrom(accepted, &byte, 1, MSG_DONTWAIT, NULL, NULL);
   }
   if (fresh == -EMFILE || fresh == -ENFILE) {
