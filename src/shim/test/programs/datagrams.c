@@ -3,6 +3,7 @@
  * With HOST, which is not up and has an echo server at PORT when it is: says `pending` and goes on when it answers.
  * datagrams serve PORT: that server.
  */
+#include <sys/file.h>
 #include "case.h"
 
 static int udp(int family) {
@@ -235,8 +236,15 @@ static void wait_for_host(const char *host, int port) {
   CHECK(same(get(plain, "direct"), to));
 }
 
+/* One at a time on this machine: natively, and in the world, the ports are the same for all of them. Held until the end. */
+static void alone(void) {
+  int lock = open("/tmp/imaginary-datagrams.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  CHECK(lock >= 0 && flock(lock, LOCK_EX) == 0);
+}
+
 int main(int argc, char **argv) {
   if (argc == 3 && !strcmp(argv[1], "serve")) return serve(atoi(argv[2]));
+  alone();
   if (argc == 4) wait_for_host(argv[2], atoi(argv[3]));
   scopes(argv[1], 6500);
   if (geteuid() == 0 || argc == 4) scopes(argv[1], 650);
