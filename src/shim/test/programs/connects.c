@@ -11,8 +11,8 @@
 
 #define THREADS 4
 /*
- * libc keeps some ended threads' stacks, and a few hundred bytes for each (ten more of them were seen), and how many of the helper's threads it happens to
- * have depends on how they came after each other. Far less than a byte for each connect.
+ * libc keeps some ended threads' stacks, and a few hundred bytes for each (ten more of them were seen), and how many of the
+ * helper's threads it happens to have depends on how they came after each other. Far less than a byte for each connect.
  */
 #define FEW_THREADS 8192
 #define FEW_STACKS_KB 1024
