@@ -161,6 +161,18 @@ static uint16_t next_to(struct im_wire *wire) {
   return (uint16_t)(terms->their_first + wire->to++ % terms->their_count);
 }
 
+/* What is made over a wire: all but its ports, and whom it is for. */
+static struct im_opening opening_over(const struct im_opening *terms, enum im_purpose purpose) {
+  return (struct im_opening){.purpose = purpose,
+                             .peer = terms->peer,
+                             .epoch = terms->epoch,
+                             .local = terms->local,
+                             .remote = terms->remote,
+                             .timeout = TIMEOUT,
+                             .ttl = terms->ttl,
+                             .reply_to = -1};
+}
+
 bool wire_call(struct im_carrier *carrier, const struct im_request *request, int reply_to, const struct im_asker *asker) {
   struct im_wire *wire = wire_to(carrier, request->address);
   struct im_connection *connection = wire ? calloc(1, sizeof *connection) : NULL;
@@ -170,16 +182,11 @@ bool wire_call(struct im_carrier *carrier, const struct im_request *request, int
   *asked = (struct im_asked){.call = ++carrier->calls, .request = *request, .asker = *asker};
   connection->signal = -1;
   connection->asked = asked;
-  connection->what = (struct im_opening){.purpose = IM_GIVE,
-                                         .peer = terms->peer,
-                                         .epoch = terms->epoch,
-                                         .local = terms->local,
-                                         .local_port = (uint16_t)(terms->own_first + asked->call % terms->own_count),
-                                         .remote = terms->remote,
-                                         .remote_port = next_to(wire),
-                                         .timeout = TIMEOUT,
-                                         .source_port = request->real_port,
-                                         .reply_to = reply_to};
+  connection->what = opening_over(terms, IM_GIVE);
+  connection->what.local_port = (uint16_t)(terms->own_first + asked->call % terms->own_count);
+  connection->what.remote_port = next_to(wire);
+  connection->what.source_port = request->real_port;
+  connection->what.reply_to = reply_to;
   struct frame frame = {.kind = CALL,
                         .call = asked->call,
                         .from = connection->what.local_port,
@@ -217,17 +224,6 @@ static struct im_pair pair_of(const struct im_opening *terms, uint32_t call, uin
   return pair;
 }
 
-static struct im_opening pooled(const struct im_opening *terms, enum im_purpose purpose) {
-  return (struct im_opening){.purpose = purpose,
-                             .peer = terms->peer,
-                             .epoch = terms->epoch,
-                             .local = terms->local,
-                             .remote = terms->remote,
-                             .timeout = TIMEOUT,
-                             .ttl = terms->ttl,
-                             .reply_to = -1};
-}
-
 static int call_many(struct im_carrier *carrier, uint32_t id, uint32_t peer, uint32_t count, uint32_t low) {
   struct im_wire *wire = wire_to(carrier, peer);
   struct frame frames[MOST_AT_ONCE];
@@ -241,7 +237,7 @@ static int call_many(struct im_carrier *carrier, uint32_t id, uint32_t peer, uin
     frames[i] = (struct frame){.kind = FILL, .call = call, .from = from, .to = to};
     pairs[i] = pair_of(terms, call, from, to);
   }
-  struct im_opening what = pooled(terms, IM_POOL_OUT);
+  struct im_opening what = opening_over(terms, IM_POOL_OUT);
   what.id = id;
   what.low = low;
   return say(wire, frames, count) ? fill_begin(carrier, &what, pairs, count) : ENOTCONN;
@@ -301,17 +297,11 @@ static void called(struct im_carrier *carrier, struct im_wire *wire, const struc
   struct im_connection *connection = calloc(1, sizeof *connection);
   if (!connection) return;
   connection->signal = -1;
-  connection->what = (struct im_opening){.purpose = IM_DELIVER,
-                                         .peer = terms->peer,
-                                         .epoch = terms->epoch,
-                                         .local = terms->local,
-                                         .local_port = frame->to,
-                                         .remote = terms->remote,
-                                         .remote_port = frame->from,
-                                         .timeout = TIMEOUT,
-                                         .port = frame->port,
-                                         .source_port = frame->source_port,
-                                         .reply_to = -1};
+  connection->what = opening_over(terms, IM_DELIVER);
+  connection->what.local_port = frame->to;
+  connection->what.remote_port = frame->from;
+  connection->what.port = frame->port;
+  connection->what.source_port = frame->source_port;
   int error = open_connect(connection);
   if (connection->fd < 0 || error == EADDRNOTAVAIL) {
     struct frame busy = {.kind = BUSY, .call = frame->call};
@@ -326,7 +316,7 @@ static void called(struct im_carrier *carrier, struct im_wire *wire, const struc
 
 /* What does not become one is missed by nobody. */
 static void begin_called(struct im_carrier *carrier, struct im_wire *wire) {
-  struct im_opening what = pooled(&wire->connection->what, IM_POOL_IN);
+  struct im_opening what = opening_over(&wire->connection->what, IM_POOL_IN);
   if (wire->called_count) (void)fill_begin(carrier, &what, wire->called, wire->called_count);
   wire->called_count = 0;
 }
