@@ -1,46 +1,28 @@
 /** Faults of network `nat`: what can still be connected is, what cannot be ends within its deadline, and nothing else is hurt. */
 import type { ChildProcess } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { readPlatform } from '../../src/local';
 import { bootCluster, type TestCluster } from '../support/cluster';
+import { dialFiles, dialFrom, echo, other } from '../support/dial';
+import { guestFiles, python } from '../support/guests';
 import { networkOf, type TestNetwork } from '../support/network';
 import { mentioning, processesOf } from '../unit/local/processes';
-
-const python = '/usr/bin/python3';
-const guest = (name: string) => readFileSync(join(__dirname, 'guests', name), 'utf8');
-const files = {
-  'echo.py': guest('echo.py'),
-  'dial.py': guest('dial.py'),
-  'hold.py': guest('hold.py'),
-  'errand.py': readFileSync(join(__dirname, '../guests/errand.py'), 'utf8'),
-};
-const hosts = [
-  { name: 'echo', command: [python, 'echo.py', '7000'] },
-  { name: 'other', command: [python, 'errand.py', 'serve'] },
-];
 
 let cluster: TestCluster;
 let network: TestNetwork;
 beforeEach(async () => {
-  cluster = await bootCluster(hosts, { name: 'faults', files, upArguments: ['--network', 'nat'] });
+  cluster = await bootCluster([echo('echo'), other], {
+    name: 'faults',
+    files: { ...dialFiles, ...guestFiles('hold.py') },
+    upArguments: ['--network', 'nat'],
+  });
   network = networkOf(cluster.state);
 });
 afterEach(() => cluster?.dispose());
 
-interface Dialled {
-  readonly ok: number;
-  readonly failed: readonly string[];
-}
-
-/** Connections of a guest of `other`, which keeps some ready. A connect or an answer that takes 30 s is a failure. */
-async function dial(count: number, parallel = 1): Promise<Dialled> {
-  const line = [python, join(cluster.folder, 'errand.py'), 'ask', 'other', python, 'dial.py', 'echo', '7000'];
-  const run = await cluster.exec([...line, String(count), String(parallel)], { timeout: 120_000 });
-  expect(run).toMatchObject({ code: 0, stderr: '' });
-  return JSON.parse(run.stdout);
-}
+/** By a guest of `other`, which keeps some connections ready. */
+const dial = (count: number, parallel = 1) => dialFrom(cluster, 'other', 'echo', count, parallel);
 
 /** One connection, which ends with an error if it was kept ready and is dead by now: then all others are dropped. */
 async function unlessKept(): Promise<string> {

@@ -2,33 +2,8 @@
  * Connections of guests over network `nat`, for each kind of NAT: all of them work, and in the best way that can work. More of them
  * in `bench kinds`.
  */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { bootCluster, type TestCluster } from '../support/cluster';
-
-const python = '/usr/bin/python3';
-const guest = (name: string) => readFileSync(join(__dirname, 'guests', name), 'utf8');
-const files = {
-  'echo.py': guest('echo.py'),
-  'dial.py': guest('dial.py'),
-  'errand.py': readFileSync(join(__dirname, '../guests/errand.py'), 'utf8'),
-};
-const hosts = [
-  { name: 'echo', command: [python, 'echo.py', '7000'] },
-  { name: 'other', command: [python, 'errand.py', 'serve'] },
-];
-
-/** Who the connections come from: a client (`exec`), or a guest of another host. */
-type From = 'client' | 'other';
-
-async function dial(cluster: TestCluster, from: From, count: number, parallel = 1) {
-  const file = from === 'client' ? join(cluster.folder, 'dial.py') : 'dial.py';
-  const command = [python, file, 'echo', '7000', String(count), String(parallel)];
-  const errand = [python, join(cluster.folder, 'errand.py'), 'ask', 'other', ...command];
-  const run = await cluster.exec(from === 'client' ? command : errand, { timeout: 120_000 });
-  expect(run).toMatchObject({ code: 0, stderr: '' });
-  return JSON.parse(run.stdout);
-}
+import { dialFiles, dialFrom, echo, type From, other } from '../support/dial';
 
 /** How connections came to `echo`, as its supervisor tells, and how many the seed has relayed. */
 async function carriedTo(cluster: TestCluster) {
@@ -52,19 +27,19 @@ describe.each([
 ])('$kind', ({ nat, by }) => {
   let cluster: TestCluster;
   beforeAll(async () => {
-    cluster = await bootCluster(hosts, {
-      files,
+    cluster = await bootCluster([echo('echo'), other], {
+      files: dialFiles,
       upArguments: ['--network', 'nat', ...nat.flatMap((n) => ['--nat', n])],
     });
   });
   afterAll(() => cluster?.dispose());
 
   test.each<From>(['client', 'other'])('64 first connections at once, from %s', async (from) => {
-    expect(await dial(cluster, from, 1, 64)).toEqual({ ok: 64, failed: [] });
+    expect(await dialFrom(cluster, from, 'echo', 1, 64)).toEqual({ ok: 64, failed: [] });
   });
 
   test.each<From>(['client', 'other'])('200 connections in a row, from %s', async (from) => {
-    expect(await dial(cluster, from, 200)).toEqual({ ok: 200, failed: [] });
+    expect(await dialFrom(cluster, from, 'echo', 200)).toEqual({ ok: 200, failed: [] });
   });
 
   test(`they were ${by}`, async () => {

@@ -1,36 +1,22 @@
 /** Network `nat`: hosts that stop, sleep and come again while connections to them are kept ready. */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { bootCluster, type TestCluster } from '../support/cluster';
+import { dialFiles, dialFrom, echo, other } from '../support/dial';
 import { mentioning, processesOf } from '../unit/local/processes';
 
-const python = '/usr/bin/python3';
-const guest = (name: string) => readFileSync(join(__dirname, 'guests', name), 'utf8');
-const files = {
-  'echo.py': guest('echo.py'),
-  'dial.py': guest('dial.py'),
-  'errand.py': readFileSync(join(__dirname, '../guests/errand.py'), 'utf8'),
-};
 const hosts = [
-  { name: 'echo', command: [python, 'echo.py', '7000'] },
-  { name: 'sleeper', command: [python, 'echo.py', '7000'], idleTimeout: 300, releaseTimeout: 600_000 },
-  { name: 'brief', command: [python, 'echo.py', '7000'], idleTimeout: 300, releaseTimeout: 500 },
-  { name: 'other', command: [python, 'errand.py', 'serve'] },
+  echo('echo'),
+  { ...echo('sleeper'), idleTimeout: 300, releaseTimeout: 600_000 },
+  { ...echo('brief'), idleTimeout: 300, releaseTimeout: 500 },
+  other,
 ];
 
 let cluster: TestCluster;
 beforeAll(async () => {
-  cluster = await bootCluster(hosts, { name: 'pool-faults', files, upArguments: ['--network', 'nat'] });
+  cluster = await bootCluster(hosts, { name: 'pool-faults', files: dialFiles, upArguments: ['--network', 'nat'] });
 });
 afterAll(() => cluster?.dispose());
 
-/** Connections of a guest of `other` to that host. One that takes 30 s is a failure. */
-async function dial(host: string, count: number, parallel = 1): Promise<{ ok: number; failed: readonly string[] }> {
-  const line = [python, join(cluster.folder, 'errand.py'), 'ask', 'other', python, 'dial.py', host, '7000'];
-  const run = await cluster.exec([...line, String(count), String(parallel)], { timeout: 120_000 });
-  expect(run).toMatchObject({ code: 0, stderr: '' });
-  return JSON.parse(run.stdout);
-}
+const dial = (host: string, count: number, parallel = 1) => dialFrom(cluster, 'other', host, count, parallel);
 
 const named =
   (event: string, host: string, after = 0) =>
