@@ -33,6 +33,8 @@ export interface Paths {
   guest(host: string, environment?: NodeJS.ProcessEnv): Promise<Client>;
   /** The native programs: the server beside the host's guest (which has to run), the client behind a NAT of its own. */
   native(host: string): Promise<Client>;
+  /** The same, of the bare steps of a connection that is pooled or opened: see bare-chain.c. */
+  bare(host: string, how: 'pooled' | 'open'): Promise<Client>;
   close(): Promise<void>;
 }
 
@@ -90,6 +92,7 @@ export const NOT_POOLED = { IMAGINARY_POOL_MOST: '0' };
 
 const GUEST_PORT = 7000;
 const NATIVE_PORT = 7001;
+const BARE_PORTS = { pooled: 7103, open: 7104 };
 export const IPERF_PORT = 7002;
 export const NATIVE_IPERF_PORT = 7003;
 
@@ -104,21 +107,31 @@ async function openPaths(folder: string, count: number, nat: readonly string[] =
     { name: 'bench', upArguments: ['--network', 'nat', ...nat.flatMap((kind) => ['--nat', kind])] },
   );
   const server = build('path-server', cluster.folder);
+  const bare = build('bare-chain', folder);
   chmodSync(cluster.folder, 0o755); // for the sandbox's user
   const network = networkOf(cluster.state);
   const info = network.info;
+
+  const beside = async (
+    host: string,
+    port: number,
+    serverProgram: readonly string[],
+    clientProgram: readonly string[],
+    more: readonly string[] = [],
+  ) => {
+    const at = await network.faults.where(host);
+    await network.faults.forward(host, port);
+    const serving = start(commandInside(at, [...serverProgram, '0.0.0.0', String(port)]));
+    await once(serving.stdout!, 'data');
+    return nativeClient(info, [...clientProgram, at.publicAddress, String(port), ...more], () => void serving.kill());
+  };
 
   return {
     cluster,
     network,
     guest: (host, env) => clientOf(cluster.start([program, host, String(GUEST_PORT)], { env })),
-    native: async (host) => {
-      const at = await network.faults.where(host);
-      await network.faults.forward(host, NATIVE_PORT);
-      const serving = start(commandInside(at, [server, '0.0.0.0', String(NATIVE_PORT)]));
-      await once(serving.stdout!, 'data');
-      return nativeClient(info, [program, at.publicAddress, String(NATIVE_PORT)], () => void serving.kill());
-    },
+    native: (host) => beside(host, NATIVE_PORT, [server], [program]),
+    bare: (host, how) => beside(host, BARE_PORTS[how], [bare, 'server'], [bare, 'client'], [how]),
     close: () => cluster.dispose(),
   };
 }

@@ -46,7 +46,7 @@ static int open_one(int nonblocking, int *error) {
   if (!bad && nonblocking) bad = wait_for(fd, POLLIN);
   if (!bad) bad = read(fd, &byte, 1) != 1;
   if (!bad) return fd;
-  *error = errno ? errno : ECONNABORTED;
+  *error = errno ? errno : EPROTO;
   close(fd);
   return -1;
 }
