@@ -135,7 +135,7 @@ struct im_request { /* 64 bytes; IM_OP_LOG: text follows, IM_OP_DATAGRAM: what i
 #define IM_OP_ACCEPT 6
 #define IM_FLAG_NONBLOCK 1u /* CONNECT: no thread of the guest waits */
 #define IM_FLAG_LISTED 2u   /* CONNECT: the table lists the port, and its host is IM_CARRIED */
-/* CONNECT: where no connection stands already, EAGAIN comes at once, as a first reply; the reply follows. */
+/* CONNECT: where no connection stands already, nor will in some 2 ms, EAGAIN comes as a first reply; the reply follows. */
 #define IM_FLAG_READY 4u
 
 struct im_reply { /* 32 bytes */

@@ -114,6 +114,7 @@ struct im_connection {
   uint64_t confirmed; /* GIVEN: bytes that it has acknowledged then */
   int64_t deadline, again;
   int64_t held_until; /* HELD; nanoseconds */
+  int64_t tell_by; /* GIVE: when its guest is told that it is not there yet; 0: it has not asked, or has been told */
   struct im_asked *asked; /* GIVE: for a guest that goes back if this fails; NULL: JavaScript has asked */
 };
 
@@ -151,6 +152,7 @@ struct im_carrier {
   struct im_wire *wires;
   uint32_t calls;
   uint32_t close_by; /* a round trip of so many microseconds, or less; see `wire_call` */
+  uint32_t soon;     /* milliseconds; see `wire_call` */
   int timer;
   int64_t alarm; /* of the timer, in nanoseconds; 0: none */
   struct im_connection *signalled[IM_BUCKETS];
@@ -270,8 +272,9 @@ void pool_lose(struct im_carrier *carrier, struct im_connection *connection);
 void pool_check(struct im_carrier *carrier, struct im_connection *connection);
 void pool_header_event(struct im_carrier *carrier, struct im_connection *connection);
 
-/* True: its guest is being connected, or given back later. */
-bool wire_call(struct im_carrier *carrier, const struct im_request *request, int reply_to, const struct im_asker *asker);
+/* True: its guest is being connected, or given back later. `ready`: it is told when that takes longer. */
+bool wire_call(struct im_carrier *carrier, const struct im_request *request, int reply_to, const struct im_asker *asker,
+               bool ready);
 /* Its guest has been answered, or is gone. */
 void wire_answered(struct im_carrier *carrier, struct im_connection *connection);
 /* It could not be connected in this way. */
@@ -314,6 +317,8 @@ void deliver_again(struct im_carrier *carrier, struct im_connection *connection)
 
 /* With a connection that stands already. False: there is none. */
 bool shim_connect(struct im_carrier *carrier, const struct im_request *request, int reply_to);
+/* Answers IM_FLAG_READY: there is none at once. */
+void shim_not_yet(int reply_to);
 /* Answers a shim with a connection; closes `reply_to`. False: the shim is gone. */
 bool shim_give(int reply_to, int fd, uint16_t port, uint64_t epoch);
 

@@ -17,6 +17,7 @@
 #define LONGEST_SLEEP 60000
 #define WIRED_SLEEP 1000 /* calls have twice as long: then none of them has to wake the thread for its end */
 #define CLOSE_BY 150
+#define SOON 2
 
 int64_t carrier_now(void) {
   struct timespec time;
@@ -108,7 +109,8 @@ static void free_dead(struct im_carrier *carrier) {
 static int64_t due(const struct im_connection *connection) {
   if (connection->stage == IM_SIGNALLED) return INT64_MAX;
   bool tries = connection->stage == IM_WAITING || connection->stage == IM_GIVEN;
-  return tries && connection->again < connection->deadline ? connection->again : connection->deadline;
+  int64_t next = tries && connection->again < connection->deadline ? connection->again : connection->deadline;
+  return connection->tell_by && connection->tell_by < next ? connection->tell_by : next;
 }
 
 /* What is late ends, what is to be tried again is tried; milliseconds until the next such moment. */
@@ -116,6 +118,10 @@ static int keep_time(struct im_carrier *carrier) {
   int64_t now = carrier_now(), next = INT64_MAX;
   for (struct im_connection *connection = carrier->all, *after; connection; connection = after) {
     after = connection->next;
+    if (connection->tell_by && connection->tell_by <= now) {
+      shim_not_yet(connection->what.reply_to);
+      connection->tell_by = 0;
+    }
     if (connection->stage == IM_WAITING && connection->again <= now && now < connection->deadline)
       open_start(carrier, connection, open_connect(connection));
     else if (connection->stage == IM_GIVEN) {
@@ -254,6 +260,7 @@ struct im_carrier *carrier_create(uint32_t faces, void (*tell)(void *, enum im_e
   carrier->set = carrier->wake = carrier->timer = -1;
   carrier->faces = faces;
   carrier->close_by = CLOSE_BY;
+  carrier->soon = SOON;
   carrier->tell = tell;
   carrier->context = context;
   return carrier;

@@ -35,6 +35,11 @@ static bool answer(int reply_to, const struct im_reply *reply, int pass) {
   return told;
 }
 
+void shim_not_yet(int reply_to) {
+  const struct im_reply not_yet = {.magic = IM_REPLY_MAGIC, .status = EAGAIN};
+  tell(reply_to, &not_yet, -1);
+}
+
 bool shim_give(int reply_to, int fd, uint16_t port, uint64_t epoch) {
   struct im_reply reply = {
       .magic = IM_REPLY_MAGIC, .real_port = port, .transport = IM_TRANSPORT_CARRIED, .epoch = epoch};
@@ -57,12 +62,12 @@ static bool connect_now(struct im_carrier *carrier, struct im_request *request, 
                         const struct im_asker *asker) {
   if (shim_connect(carrier, request, reply_to)) return true;
   struct im_pool *pool = pool_of(carrier, request->address, false);
-  bool coming = (pool && wait_begin(carrier, pool, request, reply_to, asker)) || wire_call(carrier, request, reply_to, asker);
-  /* Whoever answers it in the end: not before the lock is free. */
-  const struct im_reply not_yet = {.magic = IM_REPLY_MAGIC, .status = EAGAIN};
-  if (request->flags & IM_FLAG_READY) tell(reply_to, &not_yet, -1);
-  request->flags &= ~IM_FLAG_READY;
-  return coming;
+  bool ready = request->flags & IM_FLAG_READY;
+  request->flags &= ~IM_FLAG_READY; /* whoever answers it in the end: that is done here */
+  bool waits = pool && wait_begin(carrier, pool, request, reply_to, asker);
+  if (!waits && wire_call(carrier, request, reply_to, asker, ready)) return true;
+  if (ready) shim_not_yet(reply_to);
+  return waits;
 }
 
 /* A guest has accepted a signal connection. */

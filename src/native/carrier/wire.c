@@ -173,7 +173,8 @@ static struct im_opening opening_over(const struct im_opening *terms, enum im_pu
                              .reply_to = -1};
 }
 
-bool wire_call(struct im_carrier *carrier, const struct im_request *request, int reply_to, const struct im_asker *asker) {
+bool wire_call(struct im_carrier *carrier, const struct im_request *request, int reply_to, const struct im_asker *asker,
+               bool ready) {
   struct im_wire *wire = wire_to(carrier, request->address);
   struct im_connection *connection = wire ? calloc(1, sizeof *connection) : NULL;
   struct im_asked *asked = connection ? malloc(sizeof *asked) : NULL;
@@ -202,7 +203,10 @@ bool wire_call(struct im_carrier *carrier, const struct im_request *request, int
     return false;
   }
   carrier_add(carrier, connection);
-  carrier_hurry(carrier, connection->deadline);
+  /* Where it is there soon, hearing that it is not yet would only make it later. */
+  if (ready && held) shim_not_yet(reply_to);
+  if (ready && !held) connection->tell_by = carrier_now() + carrier->soon;
+  carrier_hurry(carrier, connection->tell_by ? connection->tell_by : connection->deadline);
   if (!held) return open_start(carrier, connection, 0), true;
   connection->stage = IM_HELD;
   connection->held_until = nanoseconds() + HOLD;
@@ -266,6 +270,7 @@ void wire_give_back(struct im_connection *connection) {
   struct im_asked *asked = connection->asked;
   if (!asked) return;
   connection->asked = NULL;
+  if (connection->tell_by) shim_not_yet(connection->what.reply_to);
   asked->asker.late(asked->asker.context, &asked->request, connection->what.reply_to);
   free(asked);
 }

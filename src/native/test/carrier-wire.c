@@ -16,6 +16,7 @@
 #define OURS 0x7f000501u   /* 127.0.5.1 */
 #define THEIRS 0x7f000502u
 #define FRAME 24
+#define LONG 60000 /* milliseconds */
 
 static struct member web, api;
 static struct sockaddr_in meeting_at, nobody_at;
@@ -91,6 +92,11 @@ static bool is_web(int end) {
   return ntohl(from.sin_addr.s_addr) == OURS;
 }
 
+static void hears_not_yet(int waits) {
+  struct im_reply reply;
+  CHECK(recv(waits, &reply, sizeof reply, 0) == sizeof reply && reply.status == EAGAIN);
+}
+
 /* A guest of web's with that request is connected, says something, and is heard. `first`: of this wire, which is told. */
 static void connects(struct im_request request, uint16_t expected, bool first) {
   uint8_t frame[FRAME];
@@ -99,12 +105,9 @@ static void connects(struct im_request request, uint16_t expected, bool first) {
   char bytes[4];
   int waits = begin(&web, request);
   CHECK(waits >= 0);
+  if (request.flags & IM_FLAG_READY && !web.carrier->close_by) hears_not_yet(waits);
   pass_on(from_web, from_api, frame);
   join(ends);
-  if (request.flags & IM_FLAG_READY) {
-    struct im_reply first;
-    CHECK(recv(waits, &first, sizeof first, 0) == sizeof first && first.status == EAGAIN);
-  }
   int client = finish(waits, &port);
   CHECK(client >= 0 && port == expected);
   bool told = false;
@@ -203,7 +206,7 @@ static void forged(void) {
 
   called_at = ntohs(nobody_at.sin_port);
   wire_both();
-  waits = begin(&web, connect_request(80, 0, 0));
+  waits = begin(&web, connect_request(80, 0, IM_FLAG_READY));
   CHECK(recv(from_web, frame, FRAME, MSG_WAITALL) == FRAME);
   frame[12] ^= 1; /* its port */
   CHECK(send(from_api, frame, FRAME, 0) == FRAME);
@@ -213,6 +216,8 @@ static void forged(void) {
   close(from_api);
   expect(&web, IM_EVENT_UNWIRED, API);
   expect(&web, (enum im_event)LATE, 80);
+  hears_not_yet(waits);
+  CHECK(is_over(waits));
   close(waits);
 
   wire_both();
@@ -249,10 +254,12 @@ static void busy(void) {
 }
 
 static void nobody_comes(void) {
-  puts("who is called does not come: given back in time, and the wire is not believed any more");
+  puts("who is called does not come: a guest that would not wait hears of it, it is given back in time, and the wire not believed");
   wire_both();
-  int waits = begin(&web, connect_request(82, 0, 0));
+  web.carrier->soon = 1;
+  int waits = begin(&web, connect_request(82, 0, IM_FLAG_READY));
   CHECK(waits >= 0 && carrier_arriving(web.carrier) == 1);
+  hears_not_yet(waits);
   struct pollfd late = {.fd = web.events[0], .events = POLLIN};
   CHECK(poll(&late, 1, 10000) == 1);
   expect(&web, (enum im_event)LATE, 82);
@@ -289,7 +296,7 @@ static void ends(void) {
   close(from_api);
 }
 
-/* `close_by`: who calls sends its SYN after the call (0), or before it. */
+/* `close_by`: who calls sends its SYN after the call (0), or before it; then a guest that would not wait is kept waiting. */
 static void everything(uint32_t close_by) {
   struct sockaddr_in at;
   guest = listen_at(FACES | (API & 0xffff), 16, &at);
@@ -298,6 +305,7 @@ static void everything(uint32_t close_by) {
   start(&web);
   start(&api);
   web.carrier->close_by = close_by;
+  web.carrier->soon = LONG;
   struct im_listener listens = {.port = 80, .real = ntohl(at.sin_addr.s_addr), .real_port = ntohs(at.sin_port)};
   carrier_listeners(api.carrier, &listens, 1);
   good_ways();
