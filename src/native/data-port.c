@@ -1,6 +1,6 @@
-/* openDataPort: relay.c for JavaScript. Events cross over through a thread-safe function, one at a time, in their order. */
+/* openDataPort: relay/ for JavaScript. Events cross over through a thread-safe function, one at a time, in their order. */
 #define _GNU_SOURCE
-#include "relay.h"
+#include "relay/relay.h"
 #include "util.h"
 
 #include <arpa/inet.h>

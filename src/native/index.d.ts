@@ -58,7 +58,7 @@ export interface NativeAddon {
    */
   tcpSockets(timeWait: boolean): Float64Array | null;
   /**
-   * Opens the seed's data port (src/native/relay.h) on a thread of its own; `onEvent` is called on the JavaScript thread.
+   * Opens the seed's data port (src/native/relay/relay.h) on a thread of its own; `onEvent` is called on the JavaScript thread.
    * @throws Error with `code` (errno name) when it cannot be listened on
    */
   openDataPort(address: string, port: number, onEvent: (event: DataPortEvent) => void): DataPort;

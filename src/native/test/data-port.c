@@ -1,12 +1,12 @@
 /*
- * A data port as a program of its own, for tests of relay.c without Node.js, with memory checks.
+ * A data port as a program of its own, for tests of relay/ without Node.js, with memory checks.
  *
  *   data-port MOST_PAIRS HEADER_LIMIT PAIR_LIMIT PROBE_LIMIT
  *
  * Writes its port, then one JSON line for each event and each answer. Input: `expect HEX HEX ID`; its end closes the port.
  */
 #define _GNU_SOURCE
-#include "../relay.h"
+#include "../relay/relay.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -6,7 +6,7 @@ import type { EventLog } from './events';
 import type { Peer } from './host';
 import type { Members } from './members';
 
-/** Connections through the seed: who may have one. The bytes never come here: see src/native/relay.h. */
+/** Connections through the seed: who may have one. The bytes never come here: see src/native/relay/relay.h. */
 export interface Relay {
   readonly port: number;
   /** Gives both members a token for one connection, or says why not. */

@@ -1,4 +1,4 @@
-/** The seed's data port (src/native/relay.c) as a program of its own: plain, with gcc's sanitizers, and under valgrind. */
+/** The seed's data port (src/native/relay) as a program of its own: plain, with gcc's sanitizers, and under valgrind. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -12,7 +12,9 @@ jest.setTimeout(120_000);
 
 const root = resolve(__dirname, '../../..');
 const folder = join(root, 'node_modules/.cache/data-port-test');
-const SOURCES = ['test/data-port.c', 'relay.c', 'splice.c', 'tokens.c'].map((name) => join(root, 'src/native', name));
+const native = join(root, 'src/native');
+const parts = readdirSync(join(native, 'relay')).filter((name) => name.endsWith('.c'));
+const SOURCES = [join(native, 'test/data-port.c'), ...parts.map((name) => join(native, 'relay', name))];
 const FLAGS = ['-std=c11', '-Wall', '-Wextra', '-Werror', '-g', '-pthread'];
 
 function build(name: string, ...flags: string[]): string {

@@ -1,6 +1,6 @@
 /*
  * Two TCP sockets made one connection: what comes from either goes to the other, in the kernel (splice(2)). No thread, no
- * event loop: see relay.c.
+ * event loop: see pairs.c.
  */
 #ifndef IMAGINARY_NATIVE_SPLICE_H
 #define IMAGINARY_NATIVE_SPLICE_H
