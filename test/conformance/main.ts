@@ -22,7 +22,7 @@ import { natively, type Part, type Suite, SuiteMissingError, underShim } from '.
 
 const REPORTS = resolve(__dirname, '../../test-reports');
 const SUITES = [findCpython, findLibuv];
-/** A test that races with the network (a connect to an address far away, closed meanwhile) ends one way or the other on both sides. */
+/** A test that races with something ends one way or the other on both sides. */
 const AGAIN = 3;
 const CONNECTS = 'connects';
 const MANY = 1_000_000;
