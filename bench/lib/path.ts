@@ -107,11 +107,13 @@ async function openPaths(folder: string, count: number, nat: readonly string[] =
     { name: 'bench', upArguments: ['--network', 'nat', ...nat.flatMap((kind) => ['--nat', kind])] },
   );
   const server = build('path-server', cluster.folder);
-  const bare = build('bare-chain', folder);
   chmodSync(cluster.folder, 0o755); // for the sandbox's user
   const network = networkOf(cluster.state);
   const info = network.info;
 
+  // For the suites that measure it only, and once.
+  let built: string | undefined;
+  const bare = () => (built ??= build('bare-chain', folder));
   const beside = async (
     host: string,
     port: number,
@@ -131,7 +133,7 @@ async function openPaths(folder: string, count: number, nat: readonly string[] =
     network,
     guest: (host, env) => clientOf(cluster.start([program, host, String(GUEST_PORT)], { env })),
     native: (host) => beside(host, NATIVE_PORT, [server], [program]),
-    bare: (host, how) => beside(host, BARE_PORTS[how], [bare, 'server'], [bare, 'client'], [how]),
+    bare: (host, how) => beside(host, BARE_PORTS[how], [bare(), 'server'], [bare(), 'client'], [how]),
     close: () => cluster.dispose(),
   };
 }

@@ -296,10 +296,7 @@ static void measure(size_t count, int done) {
     us[i] = (double)(now_ns() - start) / 1e3;
     close(fd);
   }
-  printf("{\"samples\":[");
-  for (size_t i = 0; i < count; i++) printf("%s%.2f", i ? "," : "", us[i]);
-  puts("],\"failed\":0,\"error\":\"\"}");
-  fflush(stdout);
+  samples_print(us, count, 0, "");
   free(us);
   if (write(done, "", 1) != 1) fatal("write");
 }

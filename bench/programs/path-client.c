@@ -52,10 +52,7 @@ static int open_one(int nonblocking, int *error) {
 }
 
 static void print(const double *samples, size_t count, size_t failed, int error) {
-  printf("{\"samples\":[");
-  for (size_t i = 0; i < count; i++) printf("%s%.2f", i ? "," : "", samples[i]);
-  printf("],\"failed\":%zu,\"error\":\"%s\"}\n", failed, failed ? strerror(error) : "");
-  fflush(stdout);
+  samples_print(samples, count, failed, failed ? strerror(error) : "");
 }
 
 static void measure_connect(size_t count, int nonblocking) {

@@ -28,4 +28,12 @@ static inline void stats_print(uint64_t *ns, size_t n) {
          (double)ns[0] / 1e3, (double)ns[n / 2] / 1e3, mean / 1e3, sqrt(squares / (double)n) / 1e3,
          (double)ns[n - 1 - n / 100] / 1e3, (double)ns[n - 1] / 1e3);
 }
+
+/* What path-client answers, and who takes its place: microseconds, or per second. */
+static inline void samples_print(const double *samples, size_t count, size_t failed, const char *error) {
+  printf("{\"samples\":[");
+  for (size_t i = 0; i < count; i++) printf("%s%.2f", i ? "," : "", samples[i]);
+  printf("],\"failed\":%zu,\"error\":\"%s\"}\n", failed, error);
+  fflush(stdout);
+}
 #endif
