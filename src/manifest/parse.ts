@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { formatAddress, hostRange, inCidr, parseAddress, parseCidr } from './address';
 import { dataPortOf, MANIFEST_DEFAULTS, type Manifest } from './manifest';
+import type { Same } from './same';
 
 /** A manifest (or a part of one) that cannot work. `message` names each path, its value and what is allowed. */
 export class ManifestError extends Error {
@@ -136,7 +137,7 @@ export function parseManifest(input: unknown): Manifest {
   const value = typeof input === 'string' ? parseJson(input) : input;
   const result = v.safeParse(schema, value);
   if (!result.success) throw new ManifestError(result.issues.map(describe));
-  const manifest = result.output as Manifest;
+  const manifest: Same<v.InferOutput<typeof schema>, Manifest> extends true ? Manifest : never = result.output;
   const problems = crossChecks(manifest);
   if (problems.length > 0) throw new ManifestError(problems);
   return manifest;

@@ -25,6 +25,8 @@ export interface Channel<Out> {
   end(timeout?: number): Promise<void>;
   /** Closes at once. */
   destroy(): void;
+  /** The same, because a frame of the peer is not what it should be: `message` says why. */
+  fault(message: string): void;
 }
 
 export interface ChannelOptions<In> {
@@ -186,5 +188,6 @@ export function openChannel<In, Out>(socket: TLSSocket, options: ChannelOptions<
       await closed;
     },
     destroy: () => finish({ by: 'us' }),
+    fault: (message) => fault('bad-frame', message),
   };
 }

@@ -1,5 +1,7 @@
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
+import type { AnyFrame } from '../protocol/frame-codec';
 import type { FromSeed, ToSeed } from '../protocol/frames';
+import { checkFromSeed } from '../protocol/from-seed';
 import { claimOf, parseSecret } from '../protocol/psk';
 import { type Channel, type ChannelEnd, openChannel } from './channel';
 import { pskContext, pskOptions } from './tls-options';
@@ -102,15 +104,18 @@ export function openControl(options: ControlOptions): Promise<Control> {
     const onEarlyClose = () => end('unreachable', `the seed at ${seed} closed the connection`);
     const onSecure = () => {
       settle();
-      resolve(
-        openChannel<FromSeed, ToSeed>(socket, {
-          onFrame: options.onFrame,
-          onClose: (reason) => {
-            signal?.removeEventListener('abort', close);
-            options.onClose?.(reason);
-          },
-        }),
-      );
+      const channel = openChannel<AnyFrame, ToSeed>(socket, {
+        onFrame: (raw) => {
+          const checked = checkFromSeed(raw);
+          if ('frame' in checked) options.onFrame(checked.frame);
+          else channel.fault(checked.problem);
+        },
+        onClose: (reason) => {
+          signal?.removeEventListener('abort', close);
+          options.onClose?.(reason);
+        },
+      });
+      resolve(channel);
       const close = () => socket.destroy();
       signal?.addEventListener('abort', close, { once: true });
     };

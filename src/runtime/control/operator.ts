@@ -44,6 +44,7 @@ function closedEarly({ seed }: OperatorOptions): ControlError {
 async function* request(options: OperatorOptions, ask: (control: Control) => void): AsyncGenerator<FromSeed> {
   const queue: FromSeed[] = [];
   let ended = false;
+  let problem: string | undefined;
   let wake: () => void = () => undefined;
   const control = await openControl({
     ...options,
@@ -51,7 +52,8 @@ async function* request(options: OperatorOptions, ask: (control: Control) => voi
       queue.push(frame);
       wake();
     },
-    onClose: () => {
+    onClose: ({ error }) => {
+      if (error?.code === 'bad-frame') problem = error.message;
       ended = true;
       wake();
     },
@@ -65,6 +67,8 @@ async function* request(options: OperatorOptions, ask: (control: Control) => voi
       }
       if (queue.length === 0 && !ended) await new Promise<void>((resolve) => (wake = resolve));
     }
+    if (problem)
+      throw new ControlError('unreachable', `the seed at ${options.seed} was lost: ${problem}`, options.seed);
   } finally {
     control.destroy();
   }

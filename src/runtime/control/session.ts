@@ -175,7 +175,8 @@ export async function openSession(options: SessionOptions): Promise<Session & { 
           } else onFrame(frame);
         },
         onClose: (end) => {
-          reject(new ControlError('unreachable', `the seed at ${seed} closed the connection`, seed));
+          const why = end.error?.message ?? 'it closed the connection';
+          reject(new ControlError('unreachable', `the seed at ${seed} was lost: ${why}`, seed));
           if (control === fresh && joined) onLost(end.error?.message ?? 'closed by the seed');
         },
       }).then((opened) => {
@@ -227,7 +228,7 @@ export async function openSession(options: SessionOptions): Promise<Session & { 
     }
   };
 
-  const onFrame = (frame: FromSeed) => {
+  const onFrame = (frame: Exclude<FromSeed, { type: 'welcome' | 'refuse' }>) => {
     switch (frame.type) {
       case 'answer':
         return asks.get(frame.id)?.settle({ location: frame.location, realPort: frame.realPort });
@@ -259,8 +260,14 @@ export async function openSession(options: SessionOptions): Promise<Session & { 
         control?.destroy();
         endSession(frame.reason);
         return options.onStop(frame.reason, frame.fenced);
-      default:
+      case 'reloaded':
+      case 'statusReply':
+      case 'event':
+      case 'eventsEnd':
         log?.('warn', `a '${frame.type}' frame that nobody waits for`, { seed });
+        return;
+      default:
+        frame satisfies never;
     }
   };
 

@@ -60,16 +60,30 @@ export async function handler(event: unknown, context: LambdaContext): Promise<I
   return (await load()).invoke(invocation, () => context.getRemainingTimeInMillis());
 }
 
+const isText = (value: unknown) => typeof value === 'string';
+/** Every field of an invocation, and what it must be. No schema of a library: that would be loaded before the runtime asks for work. */
+const FIELDS: {
+  readonly [F in keyof Required<Invocation>]: readonly [check: (value: unknown) => boolean, rule: string];
+} = {
+  version: [(value) => value === 1, '1'],
+  cluster: [isText, 'a string'],
+  host: [isText, 'a string'],
+  epoch: [Number.isSafeInteger, 'a whole number'],
+  action: [(value) => value === 'run' || value === 'release', "'run' or 'release'"],
+  seed: [isText, 'a string'],
+  secret: [isText, 'a string'],
+};
+
 function parseInvocation(event: unknown): Invocation {
   if (typeof event !== 'object' || event === null) throw new InvocationError('it is not an object');
-  const fields = event as Record<string, unknown>;
-  if (fields.version !== 1) throw new InvocationError(`version ${JSON.stringify(fields.version)}; allowed: 1`);
-  for (const name of ['cluster', 'host', 'seed', 'secret']) {
-    if (typeof fields[name] !== 'string') throw new InvocationError(`'${name}' is not a string`);
+  for (const field of Object.keys(event)) {
+    if (!Object.hasOwn(FIELDS, field)) throw new InvocationError(`the field '${field}' is unknown`);
   }
-  if (!Number.isSafeInteger(fields.epoch)) throw new InvocationError("'epoch' is not a whole number");
-  if (fields.action !== 'run' && fields.action !== 'release') {
-    throw new InvocationError(`action ${JSON.stringify(fields.action)}; allowed: 'run', 'release'`);
+  const fields = event as Record<string, unknown>;
+  for (const [field, [check, rule]] of Object.entries(FIELDS)) {
+    if (check(fields[field])) continue;
+    const is = field === 'secret' ? typeof fields[field] : JSON.stringify(fields[field]);
+    throw new InvocationError(`'${field}' is ${is}; allowed: ${rule}`);
   }
   return event as Invocation;
 }

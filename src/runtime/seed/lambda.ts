@@ -1,5 +1,8 @@
 import { Agent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
+import * as v from 'valibot';
+import type { Same } from '../../manifest/same';
+import { count, name, problemOf } from '../protocol/fields';
 import type { Invocation, InvocationResult } from '../protocol/invocation';
 
 /** How one invocation ended. */
@@ -91,23 +94,45 @@ export async function lambdaInvoker(options: LambdaOptions): Promise<Invoke> {
   };
 }
 
-const OUTCOMES: readonly string[] = ['suspended', 'exited', 'released', 'fenced', 'renew'];
+const line = v.pipe(
+  v.string(),
+  v.transform((text) => text.slice(0, 2_000)),
+);
+/** A host's guests share its sandbox, and may have written this. */
+const resultSchema = v.strictObject({
+  host: name,
+  epoch: count,
+  outcome: v.picklist(['suspended', 'exited', 'released', 'fenced', 'renew']),
+  exitCode: v.optional(v.nullable(v.number())),
+  signal: v.optional(v.nullable(name)),
+  reason: v.optional(line),
+});
 
 function resultOf(text: string): InvokeOutcome {
+  let why = 'no JSON';
   try {
-    const result = JSON.parse(text) as InvocationResult;
-    if (OUTCOMES.includes(result?.outcome)) return { kind: 'result', result };
+    const checked = v.safeParse(resultSchema, JSON.parse(text));
+    if (checked.success) {
+      const result: Same<v.InferOutput<typeof resultSchema>, InvocationResult> extends true ? InvocationResult : never =
+        checked.output;
+      return { kind: 'result', result };
+    }
+    why = problemOf(checked.issues[0], 'result');
   } catch {
-    // Falls through: it is not JSON.
+    // It is not JSON.
   }
-  const message = `answered ${text.slice(0, 200)}, which is no result of a host function`;
+  const message = `answered ${text.slice(0, 200)}, which is no result of a host function: ${why}`;
   return { kind: 'function-error', error: 'BadResult', message };
 }
 
 function functionError(text: string, kind: string): InvokeOutcome {
   try {
     const { errorType, errorMessage } = JSON.parse(text) as { errorType?: string; errorMessage?: string };
-    return { kind: 'function-error', error: errorType ?? kind, message: (errorMessage ?? text).slice(0, 2_000) };
+    return {
+      kind: 'function-error',
+      error: String(errorType ?? kind).slice(0, 200),
+      message: String(errorMessage ?? text).slice(0, 2_000),
+    };
   } catch {
     return { kind: 'function-error', error: kind, message: text.slice(0, 2_000) };
   }

@@ -36,6 +36,8 @@ export interface PeerOptions {
 }
 
 type Join = Extract<ToSeed, { type: 'join' }>;
+/** What only a host has to say. */
+type FrameOfHost = Extract<ToSeed, { type: 'ports' | 'reach' | 'report' | 'suspend' | 'stay' | 'leave' }>;
 
 /** What one connection is, from its first frame on. */
 type Standing =
@@ -187,9 +189,13 @@ export function servePeer(options: PeerOptions, identity: Identity, channel: Cha
         const subject = hosts.get(frame.host);
         return subject && acknowledge(peer, subject, frame.version);
       }
+      default:
+        // A client is nobody's location: what it listens on and whether it is idle concerns nobody.
+        return host && dispatchOfHost(host, peer, frame);
     }
-    // A client is nobody's location: what it listens on and whether it is idle concerns nobody.
-    if (!host) return;
+  };
+
+  const dispatchOfHost = (host: Host, peer: Peer, frame: FrameOfHost) => {
     switch (frame.type) {
       case 'ports':
         return incarnations.ports(host, peer, frame.ports, frame.settled, frame.settledDatagrams);
@@ -203,6 +209,8 @@ export function servePeer(options: PeerOptions, identity: Identity, channel: Cha
         return incarnations.stay(host, peer);
       case 'leave':
         return incarnations.leave(host, peer, frame);
+      default:
+        return frame satisfies never;
     }
   };
 
