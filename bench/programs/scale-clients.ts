@@ -105,7 +105,7 @@ async function join(index: number, epoch: number): Promise<number> {
     seed: `127.0.0.1:${setup.port}`,
     identity,
     secret: joinSecret(Buffer.from(setup.key), 'bench', identity),
-    join: () => ({ host: nameOf(index), epoch, address: '127.0.0.1', ports: (member?.ports ?? ports).map(mapping) }),
+    join: () => ({ host: nameOf(index), epoch, ports: (member?.ports ?? ports).map(mapping) }),
     onWelcome: () => {
       if (!member) return;
       member.joinedAt = clock();

@@ -109,6 +109,7 @@ function spawnSeed(options: SeedOptions, first: boolean): Launched {
     // Members are told which one it is.
     ...['--data-listen', `${address.slice(0, address.lastIndexOf(':'))}:0`],
     ...['--lambda-endpoint', lambda.url, '--region', lambda.region],
+    ...(network.info.kind === 'flat' ? ['--flat', String(network.info.number)] : []),
     // Of the first seed of a cluster, nobody is left to rejoin.
     ...(first ? ['--grace', '0'] : []),
   ];

@@ -15,13 +15,6 @@ export type ToSeed =
       readonly type: 'join';
       readonly host?: string;
       readonly epoch?: number;
-      /** Real address under which this host is reached directly. Absent: the address the seed observes. */
-      readonly address?: string;
-      /**
-       * Network `flat`, its number N: the real address is 127.N.c.d for the virtual address a.b.c.d, which a supervisor does not
-       * know before its first `welcome`. Instead of `address`.
-       */
-      readonly flat?: number;
       /** A visitor acts under `host`'s address but never becomes its location. */
       readonly visitor?: boolean;
       /** Rejoin of a client: the virtual address it had. */

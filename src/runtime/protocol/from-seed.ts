@@ -17,7 +17,7 @@ const location = v.strictObject({
   ports: v.array(portMapping),
   reach: v.optional(reach),
 });
-const sender = v.strictObject({ member: count, name, address, epoch: count });
+const sender = v.strictObject({ member: count, name, address, epoch: count, addresses: v.array(address) });
 /** The seed has it from the manifest, which it has checked: a supervisor does not load what would check it once more. */
 const host = v.custom<ManifestHost>((value) => typeof value === 'object' && value !== null, 'an entry of the manifest');
 const status = v.strictObject({

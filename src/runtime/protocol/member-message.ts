@@ -6,7 +6,9 @@ import type { MemberMessage } from './rendezvous';
 const line = v.pipe(v.string(), v.maxLength(2_000));
 /** Connections that one message may be about. */
 const MOST_AT_ONCE = 64;
-const ports = v.pipe(v.array(port), v.minLength(1), v.maxLength(MOST_AT_ONCE));
+/** Nobody punches from the ports of well-known services, and no NAT maps another port to one of them. */
+const punchPort = v.pipe(port, v.minValue(1_024));
+const ports = v.pipe(v.array(punchPort), v.minLength(1), v.maxLength(MOST_AT_ONCE));
 /** 32 bytes for each connection. */
 const secrets = v.pipe(
   v.string(),

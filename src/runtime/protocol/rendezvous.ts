@@ -47,6 +47,8 @@ export interface Sender {
   readonly address: string;
   /** 0: no host, but a client. */
   readonly epoch: number;
+  /** Real addresses that it may ask to be met at: of its `reach`, those for others and for who is near. */
+  readonly addresses: readonly string[];
 }
 
 /** Who a message is for: a host as it runs now, or the member that a message came from. */

@@ -9,6 +9,7 @@ export interface SeedFlags {
   readonly region: string | undefined;
   readonly endpoint: string | undefined;
   readonly grace: number;
+  readonly flat: number | undefined;
 }
 
 /** A flag that cannot work. `message` names it and its value. */
@@ -34,6 +35,8 @@ Runs the seed of a cluster of imaginary machines: hosts join through it, and it 
   --lambda-endpoint URL    invoke functions there instead of on AWS
   --grace MS               after the start, wait this long for hosts of an earlier seed to rejoin before anything
                            is allocated (default: 2000; 0 when this is the cluster's first seed)
+  --flat N                 hosts are at 127.N.c.d of this machine for their virtual addresses a.b.c.d: network flat of
+                           the local platform. Default: hosts are where they are seen
   --help                   this text
 
 Log lines are JSON objects on standard output. SIGTERM ends the seed and leaves the hosts running: they rejoin the next
@@ -50,6 +53,7 @@ const OPTIONS = {
   region: { type: 'string' },
   'lambda-endpoint': { type: 'string' },
   grace: { type: 'string' },
+  flat: { type: 'string' },
   help: { type: 'boolean' },
 } as const;
 
@@ -69,6 +73,7 @@ export function parseFlags(args: readonly string[]): SeedFlags | 'help' {
     region: given.region,
     endpoint: given['lambda-endpoint'] === undefined ? undefined : url('--lambda-endpoint', given['lambda-endpoint']),
     grace: given.grace === undefined ? 2_000 : milliseconds('--grace', given.grace),
+    flat: given.flat === undefined ? undefined : flatNumber('--flat', given.flat),
   };
 }
 
@@ -103,4 +108,9 @@ function url(flag: string, value: string): string {
 function milliseconds(flag: string, value: string): number {
   if (/^\d{1,7}$/.test(value)) return Number(value);
   throw new FlagError(`${flag} is '${value}'; allowed: a whole number of milliseconds`);
+}
+
+function flatNumber(flag: string, value: string): number {
+  if (/^\d{1,3}$/.test(value) && Number(value) >= 1 && Number(value) <= 254) return Number(value);
+  throw new FlagError(`${flag} is '${value}'; allowed: a whole number from 1 to 254`);
 }

@@ -13,7 +13,9 @@ export interface Peer {
   readonly name: string;
   readonly channel: Channel<FromSeed>;
   /** Who it is to other members. */
-  readonly sender: Sender;
+  sender: Sender;
+  /** Its ports to punch from: first and count. */
+  readonly ports: readonly [number, number];
   /** Open asks of this peer, by their id. */
   readonly asks: Map<number, Waiter>;
   /** Hosts whose location this peer is told. */

@@ -47,6 +47,7 @@ async function main(): Promise<void> {
     invoke,
     log,
     grace: flags.grace,
+    flat: flags.flat,
   }).catch((error: NodeJS.ErrnoException) => {
     if (error instanceof FlagError || error.syscall === undefined) throw error;
     const data = (error as { path?: string }).path === dataListen;

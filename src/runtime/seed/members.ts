@@ -52,7 +52,7 @@ export function members(directory: Directory, hosts: ReadonlyMap<string, Host>):
     },
     remove: (peer) => void byNumber.delete(peer.sender.member),
     tell: (from, to, message) => {
-      const found = find(from, to);
+      const found = misplaced(from, message) ?? find(from, to);
       const reason = typeof found === 'string' ? found : undefined;
       if (typeof found !== 'string' && found.channel.send({ type: 'told', from: from.sender, message })) return;
       const id = 'id' in message ? message.id : undefined;
@@ -60,6 +60,20 @@ export function members(directory: Directory, hosts: ReadonlyMap<string, Host>):
     },
     find,
   };
+}
+
+/** Why nobody is to be asked to meet the sender there: it names an address that is not its own, or ports of others beside it. */
+function misplaced({ sender, ports: [first, many], channel }: Peer, message: MemberMessage): string | undefined {
+  if (!('address' in message)) return undefined;
+  const { address } = message;
+  if (!sender.addresses.includes(address)) {
+    return `${address} is not an address of '${sender.name}'; allowed: ${sender.addresses.join(', ')}`;
+  }
+  const ports = message.type === 'punch' ? message.from : message.ports;
+  const stray = ports.find((port) => port < first || port >= first + many);
+  // On the internet its NAT may have given it others.
+  if (address === channel.peer || stray === undefined) return undefined;
+  return `port ${stray} at ${address} is not a port of '${sender.name}'; allowed: ${first} to ${first + many - 1}`;
 }
 
 /** Whether one more is allowed now. */

@@ -1,4 +1,4 @@
-import { formatAddress, type Manifest, type ManifestHost, parseAddress } from '../../manifest';
+import { formatAddress, inCidr, type Manifest, type ManifestHost, parseAddress, parseCidr } from '../../manifest';
 import type { Channel, ChannelEnd } from '../control/channel';
 import type { PeerHandlers } from '../control/server';
 import type { Log } from '../control/session';
@@ -25,6 +25,8 @@ export interface PeerOptions {
   readonly directory: Directory;
   readonly hosts: ReadonlyMap<string, Host>;
   readonly clients: Clients;
+  /** Network `flat`: its number. */
+  readonly flat: number | undefined;
   readonly members: Members;
   readonly portRangeAt: (address: string) => PortRange;
   readonly relay: Relay;
@@ -37,7 +39,7 @@ export interface PeerOptions {
 
 type Join = Extract<ToSeed, { type: 'join' }>;
 /** What only a host has to say. */
-type FrameOfHost = Extract<ToSeed, { type: 'ports' | 'reach' | 'report' | 'suspend' | 'stay' | 'leave' }>;
+type FrameOfHost = Extract<ToSeed, { type: 'ports' | 'report' | 'suspend' | 'stay' | 'leave' }>;
 
 /** What one connection is, from its first frame on. */
 type Standing =
@@ -49,11 +51,25 @@ type Standing =
 /** Its supervisor asks once per port, however many guests wait: a peer that waits for more than this is broken. */
 const MAX_ASKS = 4_096;
 const JOIN_LIMIT = 10_000;
+/** An instance may have its epoch from a seed whose clock went that much before this one's, in milliseconds. */
+const CLOCK_SKEW = 3_600_000;
 
 /** Serves one connection: who may say what, and where it goes. */
 export function servePeer(options: PeerOptions, identity: Identity, channel: Channel<FromSeed>): PeerHandlers {
-  const { manifest, directory, hosts, clients, members, lifecycle, incarnations, rendezvous, relay, operator, log } =
-    options;
+  const {
+    manifest,
+    directory,
+    hosts,
+    flat,
+    clients,
+    members,
+    lifecycle,
+    incarnations,
+    rendezvous,
+    relay,
+    operator,
+    log,
+  } = options;
   let standing: Standing = { role: 'new' };
   let range: PortRange | undefined;
   const closing = new AbortController();
@@ -69,16 +85,16 @@ export function servePeer(options: PeerOptions, identity: Identity, channel: Cha
   if (identity.kind === 'operator') clearTimeout(joinTimer);
 
   const enterAs = (
-    { directoryDigest }: Join,
+    { directoryDigest, reach }: Join,
     name: string,
     self: { address: string; nodeId: number; epoch: number },
     entry?: ManifestHost,
   ) => {
     const { address, epoch } = self;
-    const sender = members.introduce({ name, address, epoch });
-    const peer: Peer = { name, channel, sender, asks: new Map(), subscriptions: new Set() };
-    members.add(peer);
     range = options.portRangeAt(channel.peer);
+    const sender = members.introduce({ name, address, epoch, addresses: addressesOf(reach) });
+    const peer: Peer = { name, channel, sender, ports: range.ports, asks: new Map(), subscriptions: new Set() };
+    members.add(peer);
     channel.sendEncoded(
       directory.welcome(
         {
@@ -104,23 +120,27 @@ export function servePeer(options: PeerOptions, identity: Identity, channel: Cha
     const { entry, nodeId } = host;
     const peer = enterAs(frame, entry.name, { address: entry.address, nodeId, epoch }, entry);
     standing = { role: 'host', peer, host };
-    incarnations.join(host, epoch, peer, {
-      address: realAddress(frame, entry.address),
-      ports: frame.ports,
-      reach: whereabouts(frame),
-    });
+    incarnations.join(host, epoch, peer, { ports: frame.ports, ...whereabouts(frame, entry.address) });
   };
 
   /** A member knows its NAT, but does not say where others punch to: it could name anybody. */
-  const vouched = (reach: Reach): Reach => ({ ...reach, address: channel.peer, ports: range!.ports });
+  const vouched = (reach: Reach): Reach => ({
+    ...reach,
+    address: channel.peer,
+    local: isMeetingPlace(reach.local) && reach.local !== channel.local.address ? reach.local : channel.peer,
+    ports: range!.ports,
+  });
+  const addressesOf = (reach: Reach | undefined): string[] => {
+    if (!reach) return [channel.peer];
+    const { address, local } = vouched(reach);
+    return [...new Set([address, local])];
+  };
 
-  /** Who does not say that it is reached directly is behind a NAT, until it has found out otherwise. */
-  const whereabouts = (frame: Join): Reach | undefined => {
-    if (frame.reach) return vouched(frame.reach);
-    const direct = frame.address !== undefined || frame.flat !== undefined;
-    return direct
-      ? undefined
-      : vouched({ nat: 'unknown', address: channel.peer, local: channel.peer, ports: range!.ports });
+  /** On network `flat` that follows from the virtual address. Elsewhere a member is behind a NAT, until it has found out otherwise. */
+  const whereabouts = ({ reach }: Join, virtual: string): { readonly address?: string; readonly reach?: Reach } => {
+    if (flat !== undefined) return { address: formatAddress(flatAddress(flat, parseAddress(virtual)!)) };
+    const unknown = { nat: 'unknown', address: channel.peer, local: channel.peer, ports: range!.ports } as const;
+    return { reach: vouched(reach ?? unknown) };
   };
 
   const join = (frame: Join) => {
@@ -143,6 +163,8 @@ export function servePeer(options: PeerOptions, identity: Identity, channel: Cha
     if (host) {
       const { name, kind } = host.entry;
       if (kind !== 'instance') return refuse(`'${name}' is a function host: join as its visitor, or as a client`);
+      const latest = Math.max(host.lastEpoch, Date.now() + CLOCK_SKEW);
+      if ((frame.epoch ?? 0) > latest) return refuse(`epoch ${frame.epoch} is to come; allowed: up to ${latest}`);
       return joinAsHost(host, frame.epoch ?? lifecycle.nextEpoch(host), frame);
     }
     const place = clients.admit(frame.virtual);
@@ -185,6 +207,9 @@ export function servePeer(options: PeerOptions, identity: Identity, channel: Cha
         return members.tell(peer, frame.to, frame.message);
       case 'relay':
         return relay.request(peer, frame.id, frame.to, frame.message);
+      case 'reach':
+        peer.sender = { ...peer.sender, addresses: addressesOf(frame.reach) };
+        return host && flat === undefined && incarnations.reach(host, peer, vouched(frame.reach));
       case 'ack': {
         const subject = hosts.get(frame.host);
         return subject && acknowledge(peer, subject, frame.version);
@@ -199,8 +224,6 @@ export function servePeer(options: PeerOptions, identity: Identity, channel: Cha
     switch (frame.type) {
       case 'ports':
         return incarnations.ports(host, peer, frame.ports, frame.settled, frame.settledDatagrams);
-      case 'reach':
-        return incarnations.reach(host, peer, vouched(frame.reach));
       case 'report':
         return incarnations.report(host, peer, frame.event, frame.detail);
       case 'suspend':
@@ -237,8 +260,13 @@ export function servePeer(options: PeerOptions, identity: Identity, channel: Cha
   };
 }
 
-/** Where a joiner says that it is. In network `flat` that follows from its virtual address, which it has yet to learn. */
-function realAddress(frame: Join, virtual: string): string | undefined {
-  if (frame.flat === undefined) return frame.address;
-  return formatAddress(flatAddress(frame.flat, parseAddress(virtual)!));
+/**
+ * Blocks of private networks: members behind one address may be met there. Any other address is a member's own affair (127.0.0.0/8,
+ * 169.254.0.0/16 with the platform's own services) or somebody else's, as the seed's.
+ */
+const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10'].map((block) => parseCidr(block)!);
+
+function isMeetingPlace(local: string): boolean {
+  const address = parseAddress(local);
+  return address !== undefined && PRIVATE.some((block) => inCidr(block, address));
 }

@@ -30,6 +30,8 @@ export interface SeedOptions {
   /** What invokes host functions. Allocations wait for it; joins do not. */
   readonly invoke: Promise<Invoke>;
   readonly log: Log;
+  /** Network `flat`: its number N. Hosts are at 127.N.c.d for their virtual addresses a.b.c.d. Absent: hosts are where they are seen. */
+  readonly flat?: number;
   /**
    * Milliseconds after the start, and after the last host of an earlier seed that has rejoined, in which others may rejoin before
    * anything is allocated. Default 2,000.
@@ -129,6 +131,7 @@ export async function startSeed(options: SeedOptions): Promise<Seed> {
     manifest,
     directory,
     hosts,
+    flat: options.flat,
     clients: clientPlaces(manifest, directory),
     members: joined,
     portRangeAt: portRanges(log),

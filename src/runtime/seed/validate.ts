@@ -19,8 +19,6 @@ const schema = v.variant('type', [
     type: v.literal('join'),
     host: v.optional(name),
     epoch: v.optional(count),
-    address: v.optional(address),
-    flat: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(254))),
     visitor: v.optional(v.boolean()),
     virtual: v.optional(address),
     ports: mappings,

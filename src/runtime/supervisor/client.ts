@@ -88,7 +88,7 @@ export async function startClient(options: ClientOptions): Promise<Client> {
     seed,
     secret,
     identity: CLIENT_IDENTITY,
-    join: () => ({ ...(as === undefined ? {} : { host: as, visitor: true }), flat, ports: [] }),
+    join: () => ({ ...(as === undefined ? {} : { host: as, visitor: true }), ports: [] }),
     onWelcome: () => member?.refresh(),
     onLocation: (location) => void member?.locations.apply(location),
     ...meeting(() => member),

@@ -72,7 +72,7 @@ export function openLocations(
   const stateOf = (location: Location): HostState => {
     const address = addressOf.get(location.host) ?? 0;
     if (location.state !== 'running') return { address };
-    const route = directRoute({ location, port: 0, realPort: 0 });
+    const route = directRoute(spec.carried ? undefined : spec.flat, address, { location, realPort: 0 });
     if (route) return { address, direct: { real: route.real, epoch: route.epoch } };
     return { address, carried: location.reach && { epoch: location.epoch } };
   };

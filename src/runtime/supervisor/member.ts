@@ -78,6 +78,7 @@ export function createMember(options: MemberOptions): Member {
   const transports = openTransports({
     native: options.native,
     faces: flatAddress(faces, 0),
+    flat,
     locationAt: (address) => {
       const host = locations.hostAt(address);
       return host === undefined ? undefined : locations.findDatagrams(host, 0)?.location;
@@ -122,7 +123,7 @@ export function createMember(options: MemberOptions): Member {
     locations,
     asks,
     route: (destination, address) =>
-      directRoute(destination) ?? (carried ? ghosts.open(address, destination.port) : undefined),
+      directRoute(flat, address, destination) ?? (carried ? ghosts.open(address, destination.port) : undefined),
     nowhere: (address) => flatAddress(faces, address),
     log: options.log,
   });

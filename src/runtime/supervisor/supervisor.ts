@@ -154,7 +154,7 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
       seed,
       secret,
       identity: hostIdentity(host, epoch),
-      join: () => ({ host, epoch, flat: settings.flat, ports: publicPorts(ports()) }),
+      join: () => ({ host, epoch, ports: publicPorts(ports()) }),
       onWelcome: (welcome) => {
         log('info', life ? 'rejoined the cluster' : 'joined the cluster', { cluster: welcome.cluster, epoch });
         if (session) life?.member.refresh();

@@ -1,4 +1,5 @@
 import { parseAddress } from '../../manifest/address';
+import { flatAddress } from '../protocol/table';
 import type { Destination, Transport } from './transport';
 
 export interface DirectRoute {
@@ -9,17 +10,30 @@ export interface DirectRoute {
   readonly epoch: number;
 }
 
-/** Where a guest's own socket reaches that destination; undefined: it does not. */
-export function directRoute({ location, realPort }: Destination): DirectRoute | undefined {
-  const real = location.address === undefined ? undefined : parseAddress(location.address);
-  return real === undefined ? undefined : { real, realPort, epoch: location.epoch };
+/**
+ * Where a guest's own socket reaches that destination; undefined: it does not. Only on network `flat`, and there only at the address
+ * that follows from the virtual one: on any other, a loopback address would lead back into this sandbox.
+ *
+ * @param flat number of the network; undefined: it is not flat
+ * @param address virtual address of the destination
+ */
+export function directRoute(
+  flat: number | undefined,
+  address: number,
+  { location, realPort }: Pick<Destination, 'location' | 'realPort'>,
+): DirectRoute | undefined {
+  if (flat === undefined || location.address === undefined) return undefined;
+  const real = flatAddress(flat, address);
+  return parseAddress(location.address) === real ? { real, realPort, epoch: location.epoch } : undefined;
 }
 
 /** The destination's real address is reachable as it is: the guest connects its own socket to it. */
-export const direct: Transport = {
-  name: 'direct',
-  connect: (guest) => {
-    const route = directRoute(guest);
-    return route ? { by: 'direct', ...route } : { by: 'none', reason: 'it is not directly reachable' };
-  },
-};
+export function createDirect(flat: number | undefined): Transport {
+  return {
+    name: 'direct',
+    connect: (guest) => {
+      const route = directRoute(flat, guest.address, guest);
+      return route ? { by: 'direct', ...route } : { by: 'none', reason: 'it is not directly reachable' };
+    },
+  };
+}

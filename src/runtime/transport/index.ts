@@ -6,7 +6,7 @@ import type { Location } from '../protocol/location';
 import type { Endpoint, MemberMessage, Observation, Purpose, Reach, Recipient, Sender } from '../protocol/rendezvous';
 import { type Carrier, openCarrier } from './carrier';
 import { createLinks, type Datagram } from './datagram-link';
-import { direct } from './direct';
+import { createDirect } from './direct';
 import { createDoors } from './doors';
 import { createEdges } from './edges';
 import { createPools, POOL_TTL } from './pool';
@@ -52,6 +52,8 @@ export interface TransportsOptions {
   readonly native: Pick<NativeAddon, 'openCarrier'>;
   /** The first address of the faces. */
   readonly faces: number;
+  /** Network `flat`: its number. */
+  readonly flat: number | undefined;
   /** A host that is known to run, by its virtual address. */
   readonly locationAt: (address: number) => Location | undefined;
   /** From the host with that virtual address. */
@@ -145,7 +147,7 @@ export function openTransports(options: TransportsOptions): Transports {
     onFailure: (address, reason) => onEvent('uncarried', { to: formatAddress(address), protocol: 'udp', reason }),
   });
   const edges = createEdges({ onMessage: (from, message, reply) => onMessage(from, message, reply) });
-  const transports: readonly Transport[] = [direct, punched, relayed];
+  const transports: readonly Transport[] = [createDirect(options.flat), punched, relayed];
 
   /** For datagrams: by the same ways, in the same order, as for guests' connections. */
   const dial = async (address: number, purpose: Purpose): Promise<number> => {
@@ -168,6 +170,14 @@ export function openTransports(options: TransportsOptions): Transports {
   };
 
   const onMessage = (from: Sender, message: MemberMessage, reply: (message: MemberMessage) => void) => {
+    if ('address' in message && !from.addresses.includes(message.address)) {
+      const reason = `${message.address} is not an address of '${from.name}'; allowed: ${from.addresses.join(', ')}`;
+      const answer = { type: 'unpunchable', id: message.id, reason } as const;
+      if (message.type === 'punch') reply(answer);
+      else puncher.told(from.name, answer);
+      // An edge that is older than what the seed knows by now: the next message goes by way of the seed.
+      return edges.drop(from.name);
+    }
     if (message.type !== 'punch') return puncher.told(from.name, message);
     if (message.purpose.for === 'connection') tellWay(from, 'punched');
     respond({ carrier, doors, reach, onHanded, signal }, from, message, reply).catch((error: Error) => {
@@ -188,7 +198,9 @@ export function openTransports(options: TransportsOptions): Transports {
   /** Those that were connected once are likely to be connected again: soon, and without asking anybody. */
   const keepReady = (other: Other) => {
     const { host, address, epoch } = other;
-    edges.open({ name: host, address: formatAddress(address), epoch, member: 0 }, (key) =>
+    const { reach } = asOfNow(other);
+    const addresses = [reach.address, reach.local];
+    edges.open({ name: host, address: formatAddress(address), epoch, member: 0, addresses }, (key) =>
       punched.hand(other, { for: 'edge', key }),
     );
     wires.open(other);

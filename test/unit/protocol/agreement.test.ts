@@ -30,7 +30,7 @@ test('the compiler names every frame that one list has otherwise than the other'
 
 const ports = [{ port: 80, realPort: 40_080, scope: 'any', protocol: 'udp' }] as const;
 const reach = { nat: 'none', address: '203.0.113.1', local: '10.0.0.7', ports: [10_240, 704] } as const;
-const from = { member: 1, name: 'api', address: '100.64.0.2', epoch: 5 } as const;
+const from = { member: 1, name: 'api', address: '100.64.0.2', epoch: 5, addresses: ['203.0.113.1'] } as const;
 const key = `${'A'.repeat(43)}=`;
 const purposes: { readonly [F in Purpose['for']]: Required<Extract<Purpose, { for: F }>> } = {
   connection: { for: 'connection', port: 80, sourcePort: 40_000, proof: `${'A'.repeat(22)}==` },
@@ -41,10 +41,10 @@ const purposes: { readonly [F in Purpose['for']]: Required<Extract<Purpose, { fo
 };
 const messages: { readonly [T in MemberMessage['type']]: Required<Extract<MemberMessage, { type: T }>> } = {
   punch: {
-    ...{ type: 'punch', id: 1, near: true, address: '203.0.113.1', from: [1], to: [2] },
+    ...{ type: 'punch', id: 1, near: true, address: '203.0.113.1', from: [1_024], to: [1_025] },
     purpose: purposes.connection,
   },
-  punching: { type: 'punching', id: 1, address: '203.0.113.1', ports: [1] },
+  punching: { type: 'punching', id: 1, address: '203.0.113.1', ports: [1_024] },
   unpunchable: { type: 'unpunchable', id: 1, reason: 'no', busy: true },
   relay: { type: 'relay', purpose: purposes.edge, reason: 'no' },
 };
@@ -52,7 +52,7 @@ const message = messages.punch;
 const toSeed: { readonly [T in ToSeed['type']]: Required<Extract<ToSeed, { type: T }>> } = {
   join: {
     ...{ type: 'join', host: 'api', epoch: 5, visitor: true, virtual: '100.64.0.2', ports, reach },
-    ...{ directoryDigest: 'x', address: '127.0.0.1', flat: 64 },
+    directoryDigest: 'x',
   },
   ask: { type: 'ask', id: 1, host: 'api', port: 80, staleEpoch: 4, waited: 1, protocol: 'udp' },
   cancel: { type: 'cancel', id: 1 },

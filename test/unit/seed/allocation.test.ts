@@ -12,7 +12,7 @@ test('200 concurrent asks of 20 clients invoke a host once, and all are answered
   const asks = clients.flatMap((client) => Array.from({ length: 10 }, () => client.ask('api', 80)));
   const answers = await Promise.all(asks);
   expect(cluster.lambda.requests).toHaveLength(1);
-  expect(new Set(answers.map((a) => `${a.location.address}:${a.realPort} ${a.location.state}`))).toEqual(
+  expect(new Set(answers.map((a) => `${a.location.reach?.address}:${a.realPort} ${a.location.state}`))).toEqual(
     new Set(['127.0.0.1:40080 running']),
   );
   const names = cluster.events.filter((e) => e.host === 'api').map((e) => e.event);

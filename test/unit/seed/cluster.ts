@@ -128,7 +128,7 @@ export async function bootCluster(
       seed: invocation.seed,
       identity: hostIdentity(host, epoch),
       secret: invocation.secret,
-      join: () => ({ host, epoch, address: '127.0.0.1', ports: now }),
+      join: () => ({ host, epoch, ports: now }),
       onLocation: () => undefined,
       onStop: (_reason, fenced) => stop(fenced),
       signal: closing.signal,

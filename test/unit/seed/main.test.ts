@@ -147,6 +147,11 @@ test.each<[string, string[], string]>([
     ['--manifest', 'x', '--address', '1.2.3.4:5', '--key-file', 'a', '--grace', '2s'],
     "--grace is '2s'",
   ],
+  [
+    'a network number',
+    ['--manifest', 'x', '--address', '1.2.3.4:5', '--key-file', 'a', '--flat', '255'],
+    "--flat is '255'",
+  ],
   ['no region', ['--manifest', 'x', '--address', '1.2.3.4:5', '--key-file', 'a'], '--region is missing'],
   [
     'no such manifest',

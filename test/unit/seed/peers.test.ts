@@ -165,10 +165,10 @@ test('the directory is sent to who does not have it, and to nobody else', async 
 });
 
 test('a host of network flat is where its virtual address says', async () => {
-  cluster = await bootCluster([{ name: 'api', address: '100.64.7.9' }]);
+  cluster = await bootCluster([{ name: 'api', address: '100.64.7.9' }], { flat: 66 });
   const identity = hostIdentity('api', 5);
   const ports = [{ port: 80, realPort: 40_080, scope: 'any' }];
-  const host = talk(identity, [{ type: 'join', host: 'api', epoch: 5, flat: 66, ports }], 'stop');
+  const host = talk(identity, [{ type: 'join', host: 'api', epoch: 5, ports }], 'stop');
   const { location } = await (await cluster.client()).ask('api', 80);
   expect(location).toMatchObject({ address: '127.66.7.9', epoch: 5 });
   await cluster.seed.stop({ down: true });

@@ -62,7 +62,7 @@ const host = (name: string, boxes: ReturnType<typeof inbox>): Promise<Session & 
 const PUNCH: MemberMessage = {
   type: 'punch',
   id: 7,
-  address: '198.51.100.1',
+  address: '127.0.0.1',
   from: [10_240],
   purpose: { for: 'connection', port: 80, sourcePort: 40_000 },
 };
@@ -99,6 +99,7 @@ describe('messages', () => {
       name: 'one',
       address: first.welcome.self.address,
       epoch: expect.any(Number),
+      addresses: ['127.0.0.1'],
     });
     expect(from.epoch).toBeGreaterThan(0);
     second.tell(from.member, { type: 'unpunchable', id: 7, reason: 'no' });
@@ -113,7 +114,7 @@ describe('messages', () => {
     client.tell('two', PUNCH);
     const { from } = await two.told();
     expect(from).toMatchObject({ name: 'client-0', epoch: 0 });
-    second.tell(from.member, { type: 'punching', id: 7, address: '198.51.100.2', ports: [1] });
+    second.tell(from.member, { type: 'punching', id: 7, address: '127.0.0.1', ports: [1_024] });
     expect((await mine.told()).message.type).toBe('punching');
   });
 

@@ -182,7 +182,10 @@ function host(name: string): Host {
 }
 
 async function boot(hosts: Parameters<typeof bootCluster>[0]) {
-  cluster = await bootCluster(hosts.map((entry) => ({ workingDirectory: '/', ...entry })));
+  cluster = await bootCluster(
+    hosts.map((entry) => ({ workingDirectory: '/', ...entry })),
+    { flat: FLAT },
+  );
   return cluster.client();
 }
 

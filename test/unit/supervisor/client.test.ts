@@ -42,7 +42,10 @@ afterEach(async () => {
 });
 
 async function boot(hosts: Parameters<typeof bootCluster>[0]) {
-  cluster = await bootCluster(hosts.map((host) => ({ workingDirectory: '/', ...host })));
+  cluster = await bootCluster(
+    hosts.map((host) => ({ workingDirectory: '/', ...host })),
+    { flat: FLAT },
+  );
   for (const { name } of hosts) {
     cluster.host(name, async (invocation) => {
       const sandbox = await openSandbox({ layers: layers.path, flat: FLAT });

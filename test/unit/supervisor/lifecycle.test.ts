@@ -41,7 +41,10 @@ type Hosts = Parameters<typeof bootCluster>[0];
 
 /** A cluster in which every host runs in one sandbox, made when it is needed first. */
 async function boot(hosts: Hosts, options: Partial<SandboxOptions> = {}) {
-  cluster = await bootCluster(hosts.map((host) => ({ workingDirectory: '/', ...host })));
+  cluster = await bootCluster(
+    hosts.map((host) => ({ workingDirectory: '/', ...host })),
+    { flat: FLAT },
+  );
   const opened = new Map<string, Promise<Sandbox>>();
   for (const { name } of hosts) {
     cluster.host(name, async (invocation) => {

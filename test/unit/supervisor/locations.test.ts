@@ -50,9 +50,16 @@ test('suspended or moved: the table follows; what is older changes nothing', () 
   expect(state('api')).toMatchObject({ state: 0 });
   expect(table.ports()).toEqual([]);
   expect(locations.find('api', 80)).toBeUndefined();
-  locations.apply(api({ epoch: 11, address: '127.64.9.9' }));
+  locations.apply(api({ epoch: 11 }));
   expect(locations.apply(api())).toBe(false);
-  expect(state('api')).toMatchObject({ real: '127.64.9.9', epoch: 11 });
+  expect(state('api')).toMatchObject({ real: '127.64.0.6', epoch: 11 });
+});
+
+test.each(['127.64.9.9', '127.0.0.1', '10.0.0.1'])('%s is not where that host can be: guests ask', (address) => {
+  const { locations, table, state } = open();
+  locations.apply(api({ address }));
+  expect(state('api')).toMatchObject({ state: 0 });
+  expect(table.ports()).toEqual([]);
 });
 
 test('a doubted incarnation is asked for until the seed says where the host is', () => {

@@ -11,7 +11,13 @@ import { createLinks, type Datagram, type Links } from '../../../src/runtime/tra
 const ONE = parseAddress('100.64.1.1')!;
 const TWO = parseAddress('100.64.1.2')!;
 const LOOPBACK = parseAddress('127.0.0.1')!;
-const senderOf = (address: number): Sender => ({ member: 1, name: 'x', address: formatAddress(address), epoch: 1 });
+const senderOf = (address: number): Sender => ({
+  member: 1,
+  name: 'x',
+  address: formatAddress(address),
+  epoch: 1,
+  addresses: [],
+});
 const datagram = (text: string | Buffer, port = 53): Datagram => ({ sourcePort: 1_000, port, data: Buffer.from(text) });
 
 interface Side {

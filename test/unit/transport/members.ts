@@ -60,7 +60,7 @@ export function twoMembers(number: number): Pair {
     const doors = createDoors(() => {
       throw new Error('no port of this member is to be probed');
     });
-    const sender: Sender = { member: index, name, address: virtual, epoch: 7 };
+    const sender: Sender = { member: index, name, address: virtual, epoch: 7, addresses: [address] };
     const send = (message: MemberMessage) => {
       const to = peer();
       queueMicrotask(() =>
