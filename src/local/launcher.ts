@@ -40,6 +40,8 @@ export interface Launched {
   /** False: not everything stands still. */
   freeze(): Promise<boolean>;
   thaw(): Promise<boolean>;
+  /** Whether a process of the sandbox has the other end of a connection that came to us. */
+  owns(socket: Socket): Promise<boolean>;
   /** Everything in it, at once. */
   kill(): void;
   /** A signal to the command alone. */
@@ -49,7 +51,7 @@ export interface Launched {
 type Event =
   | ({ readonly event: 'started' } & Started)
   | { readonly event: 'failed'; readonly reason: string; readonly missing: readonly string[] }
-  | { readonly event: 'frozen' | 'thawed'; readonly ok: boolean }
+  | { readonly event: 'frozen' | 'thawed' | 'owned'; readonly ok: boolean }
   | ({ readonly event: 'exit' } & Exit);
 
 const CONTROL = 3;
@@ -96,7 +98,7 @@ export function launch(options: readonly string[], environment: NodeJS.ProcessEn
       resolve(exit ?? { code, signal: signal === null ? null : 9 });
     });
   });
-  const command = (text: 'freeze' | 'thaw') =>
+  const command = (text: string) =>
     new Promise<boolean>((resolve) => {
       if (child.exitCode !== null || child.signalCode !== null || !control.writable) return resolve(false);
       answers.push(resolve);
@@ -109,6 +111,10 @@ export function launch(options: readonly string[], environment: NodeJS.ProcessEn
     stderr: child.stderr,
     freeze: () => command('freeze'),
     thaw: () => command('thaw'),
+    owns: async ({ remoteAddress, remotePort, localAddress, localPort }) => {
+      if (remotePort === undefined) return false; // it has gone
+      return command(`owns ${remoteAddress} ${remotePort} ${localAddress} ${localPort}`);
+    },
     kill: () => {
       if (control.writable) control.write('kill\n');
     },

@@ -1,5 +1,6 @@
 /** The Runtime API (2018-06-01) of one sandbox: what its runtime client asks and tells. No policy; see `sandbox.ts`. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createListener, type Socket } from 'node:net';
 import { functionArn, LIMITS } from './lambda-limits';
 import type { Place } from './network/network';
 
@@ -33,8 +34,18 @@ export interface RuntimeApi {
 
 const PREFIX = '/2018-06-01/runtime/';
 
-/** @param place the sandbox's */
-export async function startRuntimeApi(place: Place, onEvent: (event: RuntimeEvent) => void): Promise<RuntimeApi> {
+/** A runtime client has one or two; a stranger's is open for as long as it takes to see that it is one. */
+const MOST_CONNECTIONS = 64;
+
+/**
+ * @param place the sandbox's
+ * @param isOwn whether a connection comes from the sandbox; asked where others could make one, too
+ */
+export async function startRuntimeApi(
+  place: Place,
+  isOwn: (socket: Socket) => Promise<boolean>,
+  onEvent: (event: RuntimeEvent) => void,
+): Promise<RuntimeApi> {
   let waiting: ServerResponse | undefined;
   let pending: Delivery | undefined;
   let current: string | undefined;
@@ -106,7 +117,20 @@ export async function startRuntimeApi(place: Place, onEvent: (event: RuntimeEven
   server.requestTimeout = 0;
   server.headersTimeout = 0;
   server.timeout = 0;
-  const address = await place.listen(server);
+  // Nothing is read of a connection before it is known whose it is.
+  const door = createListener({ pauseOnConnect: true }, (socket) => {
+    socket.on('error', () => socket.destroy());
+    (place.exclusive ? Promise.resolve(true) : isOwn(socket)).then(
+      (own) => {
+        if (!own) return socket.destroy();
+        server.emit('connection', socket);
+        return socket.resume();
+      },
+      () => socket.destroy(),
+    );
+  });
+  door.maxConnections = MOST_CONNECTIONS;
+  const address = await place.listen(door);
   return {
     address,
     deliver: (delivery) => {
@@ -114,6 +138,7 @@ export async function startRuntimeApi(place: Place, onEvent: (event: RuntimeEven
       hand();
     },
     close: () => {
+      door.close();
       server.close();
       server.closeAllConnections();
     },

@@ -64,7 +64,9 @@ export async function startSandboxProcess(
       () => happenings.push(event),
       (error: Error) => happenings.push({ type: 'failed', error }),
     );
-  const api = await startRuntimeApi(place, happen).catch((error: Error) => {
+  // Only what was launched connects, so whoever connects before that is somebody else.
+  let isOwn: Launched['owns'] = async () => false;
+  const api = await startRuntimeApi(place, (socket) => isOwn(socket), happen).catch((error: Error) => {
     place.close();
     throw error;
   });
@@ -74,6 +76,7 @@ export async function startSandboxProcess(
     ...(bare ? bareCommand(fn, settings) : isolatedCommand(fn, settings, tmp)),
   ];
   const launched = launch(options, functionEnvironment(fn, settings, api.address, folder));
+  isOwn = launched.owns;
   launched.started.catch((error: Error) => happenings.push({ type: 'failed', error }));
   launched.stdout?.on('data', write);
   launched.stderr?.on('data', write);

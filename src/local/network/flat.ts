@@ -54,6 +54,7 @@ function flatNetwork(number: number, port: number, release: () => void): Network
 
 /** Where the platform itself is. */
 const HERE: Place = {
+  exclusive: false,
   options: [],
   ready: Promise.resolve(),
   listen: (server: Server) =>

@@ -175,6 +175,7 @@ export async function openInternet(holder: Holder, natOf: NatOf, hosts: readonly
       ...(holder.users === undefined ? {} : { users: holder.users }),
       privateAddress: own,
       options: launcherOptions(net as string, holder.users),
+      exclusive: true,
       ready: gate.ready,
       listen: listenIn(holder, space),
       close: leave,
@@ -205,6 +206,7 @@ export async function openInternet(holder: Holder, natOf: NatOf, hosts: readonly
     seed: {
       address: SEED,
       options: launcherOptions(seedPath as string, holder.users),
+      exclusive: true,
       ready: Promise.resolve(),
       listen: listenIn(holder, seedSpace),
       close: () => undefined,

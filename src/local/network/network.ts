@@ -7,6 +7,8 @@ export interface Place {
   readonly options: readonly string[];
   /** Everything that it needs is in force; before, nothing may run in it. */
   readonly ready: Promise<void>;
+  /** Nobody else is there: who reaches a server of that place is in it. */
+  readonly exclusive: boolean;
   /** Makes a server of ours reachable there, and nowhere else. @returns its `address:port` */
   listen(server: Server): Promise<string>;
   /** When nothing is in it any longer. */

@@ -55,6 +55,10 @@ static void obey(struct watched *watched, const char *command) {
     report_answer(control, "thawed", thaw(watched->freezer, cgroup, root_of(watched)));
   } else if (strcmp(command, "kill") == 0) {
     kill_all(watched);
+  } else if (strncmp(command, "owns ", 5) == 0) {
+    const char *own = watched->freezer == FREEZER_SIGSTOP ? NULL : cgroup;
+    pid_t root = root_of(watched);
+    report_answer(control, "owned", owns_connection(command + 5, own, root, root != getpid()));
   }
 }
 

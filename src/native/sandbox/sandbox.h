@@ -10,16 +10,18 @@
  *   refuse.c   system calls that Lambda refuses
  *   freeze.c   cgroups, or SIGSTOP
  *   tree.c     all processes below one
+ *   owner.c    whether a connection is one of the sandbox's
  *   report.c   what is said to the platform
  *
  * Modes: `root` (namespaces, as root), `user` (the same inside a user namespace), `bare` (neither is possible).
  *
  * The control descriptor is a stream socket to the platform. Its end is the platform's end: everything is killed.
- *   commands  `freeze`, `thaw`, `kill`, one per line
+ *   commands  `freeze`, `thaw`, `kill`, `owns ADDRESS PORT ADDRESS PORT`, one per line. The last asks whether a process of the
+ *             sandbox has the socket at the first end of that TCP connection
  *   events    one JSON object per line:
  *             {"event":"started","mode":…,"pid":…,"isolation":{…},"missing":[…]}
  *             {"event":"failed","reason":…}             the command was never started
- *             {"event":"frozen"|"thawed","ok":…}        answers to commands
+ *             {"event":"frozen"|"thawed"|"owned","ok":…}   answers to commands
  *             {"event":"exit","code":…,"signal":…}      the command ended (or was killed), and all others with it
  */
 #ifndef IMAGINARY_SANDBOX_H
@@ -117,6 +119,12 @@ bool stop_tree(pid_t root, bool self);
 void continue_tree(pid_t root, bool self);
 /* Kills all processes below this one and reaps them. */
 void kill_children(void);
+
+/*
+ * owner.c: `ends` is what follows `owns`. The processes are those of the cgroup; NULL: those below `root` (without it, unless
+ * `self`).
+ */
+bool owns_connection(const char *ends, const char *cgroup, pid_t root, bool self);
 
 /* report.c */
 void report_started(int fd, enum mode mode, pid_t pid, const struct options *options, bool freezable, bool memory,
