@@ -3,9 +3,17 @@ import { type FunctionPool, ThrottledError } from './functions';
 import type { Request } from './sandbox';
 
 export interface AsyncQueue {
-  add(pool: FunctionPool, request: Request): void;
+  /** @param done called when it is run, or dropped */
+  add(pool: FunctionPool, request: Request, done: () => void): void;
   /** Drops what waits. What runs belongs to its function. */
   close(): void;
+}
+
+interface Event {
+  readonly pool: FunctionPool;
+  readonly request: Request;
+  readonly since: number;
+  readonly done: () => void;
 }
 
 export interface AsyncOptions {
@@ -33,14 +41,18 @@ export function createAsyncQueue(options: AsyncOptions = {}): AsyncQueue {
     timers.add(timer);
   };
 
-  const attempt = async (pool: FunctionPool, request: Request, errors: number, throttled: number, since: number) => {
+  const attempt = async (event: Event, errors: number, throttled: number) => {
     if (closed) return;
+    const { pool, request, since, done } = event;
     const again = (delay: number, nextErrors: number, nextThrottled: number) =>
-      later(delay, () => void attempt(pool, request, nextErrors, nextThrottled, since));
-    const drop = (reason: string) => options.onDropped?.(pool.fn.name, request.requestId, reason);
+      later(delay, () => void attempt(event, nextErrors, nextThrottled));
+    const drop = (reason: string) => {
+      done();
+      options.onDropped?.(pool.fn.name, request.requestId, reason);
+    };
     try {
       const { outcome } = await pool.invoke(request);
-      if (outcome.type === 'response') return;
+      if (outcome.type === 'response') return done();
       if (errors < delays.length) again(delays[errors], errors + 1, 0);
       else drop(`failed ${errors + 1} times: ${outcome.body.toString('utf8')}`);
     } catch (error) {
@@ -51,7 +63,7 @@ export function createAsyncQueue(options: AsyncOptions = {}): AsyncQueue {
   };
 
   return {
-    add: (pool, request) => void attempt(pool, request, 0, 0, Date.now()),
+    add: (pool, request, done) => void attempt({ pool, request, done, since: Date.now() }, 0, 0),
     close: () => {
       closed = true;
       for (const timer of timers) clearTimeout(timer);

@@ -3,13 +3,13 @@ import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type AddressInfo, createServer as createListener, type Server } from 'node:net';
 import { type AsyncOptions, createAsyncQueue } from './async-queue';
+import { type Bounds, type Held, holdBodies, NoRoomError } from './bodies';
 import { type FunctionPool, ThrottledError } from './functions';
 import * as errors from './lambda-errors';
 import { LIMITS } from './lambda-limits';
 import type { Place } from './network/network';
-import { readBody } from './runtime-api';
 import type { Request } from './sandbox';
-import { type Credentials, checkSignature } from './signature';
+import { type Credentials, checkHead, type SignatureProblem } from './signature';
 
 export interface LambdaApi {
   readonly url: string;
@@ -22,7 +22,15 @@ export interface LambdaApiOptions {
   readonly functions: ReadonlyMap<string, FunctionPool>;
   readonly credentials: Credentials;
   readonly async?: AsyncOptions;
+  readonly bounds?: Bounds;
+  /** Milliseconds that a request may take to arrive. Default: a minute. */
+  readonly arrival?: number;
 }
+
+const ARRIVAL = 60_000;
+/** How long who is refused may go on sending, so that the answer is read. */
+const UNREAD = 1_000;
+const MOST_CONNECTIONS = 4_096;
 
 const INVOKE = /^\/2015-03-31\/functions\/([^/]+)\/invocations$/;
 
@@ -33,15 +41,35 @@ class Refusal extends Error {
   }
 }
 
-export async function startLambdaApi({ functions, credentials, async }: LambdaApiOptions): Promise<LambdaApi> {
-  const queue = createAsyncQueue(async);
+export async function startLambdaApi(options: LambdaApiOptions): Promise<LambdaApi> {
+  const { functions, credentials, bounds, arrival = ARRIVAL } = options;
+  const queue = createAsyncQueue(options.async);
+  const bodies = holdBodies(bounds);
 
   const handle = async (request: IncomingMessage, response: ServerResponse, requestId: string) => {
+    // Before anything is kept for somebody who may be anybody.
+    const head = checkHead(request, credentials);
+    if (head.problem) throw new Refusal(errors.denied(head.problem.type, head.problem.message));
+    const held = bodies.admit(request);
+    try {
+      await answer(request, response, requestId, held, head.check);
+    } finally {
+      held.release();
+    }
+  };
+
+  const answer = async (
+    request: IncomingMessage,
+    response: ServerResponse,
+    requestId: string,
+    held: Held,
+    check: (body: Uint8Array) => SignatureProblem | undefined,
+  ) => {
     const url = new URL(request.url ?? '/', 'http://local');
     const event = request.headers['x-amz-invocation-type'] === 'Event';
     const size = Number(request.headers['content-length'] ?? 0);
-    const body = await readBody(request, LIMITS.request);
-    const problem = body && checkSignature(request, body, credentials);
+    const body = await held.read(LIMITS.request);
+    const problem = body && check(body);
     if (problem) throw new Refusal(errors.denied(problem.type, problem.message));
     const [, encodedName] = (request.method === 'POST' && INVOKE.exec(url.pathname)) || [];
     if (encodedName === undefined) throw new Refusal(errors.unknownOperation());
@@ -49,7 +77,7 @@ export async function startLambdaApi({ functions, credentials, async }: LambdaAp
     if (event && (body?.length ?? size) > LIMITS.event)
       throw new Refusal(errors.eventTooLarge(body?.length ?? size, LIMITS.event));
     if (!body) throw new Refusal(errors.requestTooLarge(LIMITS.request));
-    await invoke(pool, parse(request, requestId, body), request, response);
+    await invoke(pool, parse(request, requestId, body), request, response, held);
   };
 
   const invoke = async (
@@ -57,12 +85,13 @@ export async function startLambdaApi({ functions, credentials, async }: LambdaAp
     invocation: Request,
     request: IncomingMessage,
     response: ServerResponse,
+    held: Held,
   ) => {
     switch (request.headers['x-amz-invocation-type'] ?? 'RequestResponse') {
       case 'DryRun':
         return void response.writeHead(204).end();
       case 'Event':
-        queue.add(pool, invocation);
+        queue.add(pool, invocation, held.keep());
         return void response.writeHead(202).end();
       case 'RequestResponse':
         break;
@@ -80,15 +109,14 @@ export async function startLambdaApi({ functions, credentials, async }: LambdaAp
     response.end(outcome.body);
   };
 
-  const server = createServer((request, response) => {
+  // An invocation may take a quarter of an hour; these limits are for its request to arrive.
+  const limits = { requestTimeout: arrival, headersTimeout: arrival, connectionsCheckingInterval: arrival / 4 };
+  const server = createServer({ ...limits, keepAliveTimeout: 60_000 }, (request, response) => {
     const requestId = randomUUID();
     response.setHeader('x-amzn-requestid', requestId);
-    handle(request, response, requestId).catch((error: Error) => refuse(response, error));
+    handle(request, response, requestId).catch((error: Error) => refuse(request, response, error));
   });
-  // An invocation may take a quarter of an hour; its request is the lifeline of a host.
-  server.requestTimeout = 0;
-  server.headersTimeout = 60_000;
-  server.keepAliveTimeout = 60_000;
+  server.maxConnections = MOST_CONNECTIONS;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(0, '127.0.0.1', resolve);
@@ -142,16 +170,26 @@ function parse(request: IncomingMessage, requestId: string, body: Buffer): Reque
   };
 }
 
-function refuse(response: ServerResponse, error: Error): void {
-  const known = error instanceof Refusal ? error.error : undefined;
-  const { status, type, body } =
-    known ?? (error instanceof ThrottledError ? errors.throttled(error.reason) : errors.serviceError(error.message));
-  if (response.headersSent) return void response.destroy();
+function explain(error: Error): errors.ApiError {
+  if (error instanceof Refusal) return error.error;
+  if (error instanceof ThrottledError) return errors.throttled(error.reason);
+  return error instanceof NoRoomError ? errors.noRoom(error.message) : errors.serviceError(error.message);
+}
+
+function refuse(request: IncomingMessage, response: ServerResponse, error: Error): void {
+  const { status, type, body } = explain(error);
+  if (response.headersSent || request.socket.destroyed) return void response.destroy();
   const text = JSON.stringify(body);
   response.writeHead(status, {
     'content-type': 'application/json',
     'content-length': Buffer.byteLength(text),
     'x-amzn-errortype': type,
+    ...(request.complete ? {} : { connection: 'close' }),
   });
-  response.end(text);
+  if (request.complete) return void response.end(text);
+  // A connection that is closed with something unread in it loses the answer: what still comes is thrown away, for a while.
+  response.write(text);
+  const limit = setTimeout(() => request.socket.destroy(), UNREAD);
+  response.once('close', () => clearTimeout(limit));
+  request.once('end', () => response.end()).resume();
 }

@@ -22,6 +22,13 @@ export const throttled = (reason: string): ApiError => ({
   body: { Reason: reason, Type: 'User', message: 'Rate Exceeded.' },
 });
 
+/** Of the platform itself: Lambda has room for more. */
+export const noRoom = (reason: string): ApiError => ({
+  status: 429,
+  type: 'TooManyRequestsException',
+  body: { Reason: 'CallerRateLimitExceeded', Type: 'User', message: `Rate Exceeded: ${reason}` },
+});
+
 export const requestTooLarge = (limit: number) =>
   user(
     413,

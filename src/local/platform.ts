@@ -148,6 +148,7 @@ async function openLambda(
   undo: Undo,
 ): Promise<{ lambda: LambdaEndpoint; url: string }> {
   const credentials = {
+    region: REGION,
     accessKeyId: `LOCAL${randomBytes(8).toString('hex').toUpperCase()}`,
     secretAccessKey: randomBytes(30).toString('base64url'),
   };
@@ -155,7 +156,7 @@ async function openLambda(
   const api = await startLambdaApi({ functions, credentials, async: { retryDelays, onDropped } });
   undo.push(api.close);
   const url = network.info.kind === 'flat' ? api.url : await api.listenIn(network.seed);
-  return { lambda: { url: api.url, region: REGION, ...credentials }, url };
+  return { lambda: { url: api.url, ...credentials }, url };
 }
 
 const warn = (text: string) => void process.stderr.write(`${new Date().toISOString()} ${text}\n`);

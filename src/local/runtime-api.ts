@@ -157,7 +157,7 @@ function errorType(request: IncomingMessage): string | undefined {
 }
 
 /** The whole body; undefined when it is larger than that (it is read to its end, so that the answer is seen). */
-export async function readBody(request: IncomingMessage, limit: number): Promise<Buffer | undefined> {
+async function readBody(request: IncomingMessage, limit: number): Promise<Buffer | undefined> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {

@@ -3,6 +3,7 @@ import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 
 export interface Credentials {
+  readonly region: string;
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
 }
@@ -15,14 +16,42 @@ export interface SignatureProblem {
 
 const FORM =
   /^AWS4-HMAC-SHA256 Credential=([^/]+)\/(\d{8})\/([^/]+)\/([^/]+)\/aws4_request, ?SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})$/;
+/** `x-amzn-trace-id` need not be: no client signs it. */
+const MUST_BE_SIGNED = /^(host|x-amz-.+)$/;
 /** How far a request's time may be from ours. */
 const TOLERANCE = 5 * 60_000;
 
-export function checkSignature(
-  request: IncomingMessage,
-  body: Uint8Array,
-  { accessKeyId, secretAccessKey }: Credentials,
-): SignatureProblem | undefined {
+/** What a request says of itself before its body is there. */
+export type Head =
+  | { readonly problem: SignatureProblem }
+  /** Whoever sent it knows the key's id. */
+  | { readonly problem?: undefined; check(body: Uint8Array): SignatureProblem | undefined };
+
+/** Whatever can be found wrong without the body is. */
+export function checkHead(request: IncomingMessage, credentials: Credentials): Head {
+  const parts = readHead(request, credentials);
+  if ('type' in parts) return { problem: parts };
+  const given = request.headers['x-amz-content-sha256'];
+  const check = (hash: string) => checkSignature(request, hash, parts, credentials);
+  // Where the headers have the body's hash, the signature is checked at once.
+  const problem = typeof given === 'string' ? check(given) : undefined;
+  if (problem) return { problem };
+  return { check: (body) => (given !== undefined && sha256(body) !== given ? MISMATCH : check(sha256(body))) };
+}
+
+interface Parts {
+  readonly time: string;
+  readonly scope: readonly string[];
+  readonly signed: string;
+  readonly signature: string;
+}
+
+const MISMATCH: SignatureProblem = {
+  type: 'InvalidSignatureException',
+  message: 'The request signature we calculated does not match the signature you provided.',
+};
+
+function readHead(request: IncomingMessage, { accessKeyId, region: ours }: Credentials): Parts | SignatureProblem {
   const authorization = request.headers.authorization;
   if (!authorization) return { type: 'MissingAuthenticationTokenException', message: 'Missing Authentication Token' };
   const match = FORM.exec(authorization);
@@ -36,17 +65,33 @@ export function checkSignature(
   if (!time.startsWith(day) || !(Math.abs(Date.now() - parseTime(time)) <= TOLERANCE)) {
     return { type: 'InvalidSignatureException', message: `Signature expired or not yet current: ${time}` };
   }
-  const scope = `${day}/${region}/${service}/aws4_request`;
-  const text = ['AWS4-HMAC-SHA256', time, scope, sha256(canonical(request, body, signed))].join('\n');
-  const signingKey = [day, region, service, 'aws4_request'].reduce<string | Buffer>(hmac, `AWS4${secretAccessKey}`);
-  if (timingSafeEqual(hmac(signingKey, text), Buffer.from(signature, 'hex'))) return undefined;
-  return {
-    type: 'InvalidSignatureException',
-    message: 'The request signature we calculated does not match the signature you provided.',
-  };
+  if (region !== ours || service !== 'lambda') {
+    const message = `Credential should be scoped to ${ours}/lambda, not to ${region}/${service}`;
+    return { type: 'InvalidSignatureException', message };
+  }
+  const names = new Set(signed.split(';'));
+  const missing = ['host', ...Object.keys(request.headers)].find(
+    (name) => MUST_BE_SIGNED.test(name) && !names.has(name),
+  );
+  if (missing) {
+    return { type: 'InvalidSignatureException', message: `Header '${missing}' must be signed (SignedHeaders)` };
+  }
+  return { time, scope: [day, region, service, 'aws4_request'], signed, signature };
 }
 
-function canonical(request: IncomingMessage, body: Uint8Array, signed: string): string {
+function checkSignature(
+  request: IncomingMessage,
+  bodyHash: string,
+  { time, scope, signed, signature }: Parts,
+  { secretAccessKey }: Credentials,
+): SignatureProblem | undefined {
+  const hash = sha256(canonical(request, bodyHash, signed));
+  const text = ['AWS4-HMAC-SHA256', time, scope.join('/'), hash].join('\n');
+  const signingKey = scope.reduce<string | Buffer>(hmac, `AWS4${secretAccessKey}`);
+  return timingSafeEqual(hmac(signingKey, text), Buffer.from(signature, 'hex')) ? undefined : MISMATCH;
+}
+
+function canonical(request: IncomingMessage, bodyHash: string, signed: string): string {
   const [path, query = ''] = (request.url ?? '').split('?');
   const headers = signed.split(';').map((name) => `${name}:${headerText(request, name)}\n`);
   return [
@@ -55,7 +100,7 @@ function canonical(request: IncomingMessage, body: Uint8Array, signed: string): 
     query.split('&').sort().join('&'),
     headers.join(''),
     signed,
-    sha256(body),
+    bodyHash,
   ].join('\n');
 }
 
