@@ -72,7 +72,8 @@ function readContext(folder: string): object {
  */
 export async function synthesize(app: Extract<Application, { kind: 'app' }>, out: string): Promise<void> {
   rmSync(out, { recursive: true, force: true });
-  mkdirSync(out, { recursive: true });
+  // Templates hold the guests' environments.
+  mkdirSync(out, { recursive: true, mode: 0o700 });
   const context = {
     // What the CDK's command line sets by default; asset metadata tells which folder a function's code came from.
     'aws:cdk:enable-path-metadata': true,

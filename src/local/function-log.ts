@@ -12,7 +12,7 @@ export interface FunctionLog {
 
 /** @param failed told once, when the file cannot be written (any more): the disk is full */
 export function openFunctionLog(file: string, failed: (error: Error) => void): FunctionLog {
-  const stream = createWriteStream(file, { flags: 'a', mode: 0o644 });
+  const stream = createWriteStream(file, { flags: 'a', mode: 0o600 });
   let broken = false;
   stream.on('error', (error) => {
     if (!broken) failed(error);

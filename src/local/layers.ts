@@ -2,10 +2,12 @@
 import { createHash } from 'node:crypto';
 import { chmodSync, constants, cpSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { makePrivate } from './state-dir';
 
 /** @returns for a list of layers the folder that becomes /opt; made once per list */
 export function layerMerger(directory: string): (layers: readonly string[]) => string {
   rmSync(directory, { recursive: true, force: true });
+  makePrivate(directory);
   const made = new Map<string, string>();
   return (layers) => {
     const key = createHash('sha256').update(JSON.stringify(layers)).digest('hex').slice(0, 12);

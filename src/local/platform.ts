@@ -1,6 +1,6 @@
 /** Boots and stops a cluster on this machine. */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { dataPortOf, type Manifest } from '../manifest';
 import { LocalError } from './errors';
@@ -15,7 +15,7 @@ import type { Network } from './network/network';
 import { processStart, removePlatform, writePlatform } from './platform-file';
 import type { SandboxSettings } from './sandbox-process';
 import { startSeedProcess } from './seed-process';
-import { type StateDir, takeStateDir } from './state-dir';
+import { type StateDir, takeStateDir, writePrivate } from './state-dir';
 import { translateManifest } from './translate';
 import type { LambdaEndpoint, LocalFunction, Platform, PlatformInfo, PlatformOptions } from './types';
 
@@ -63,7 +63,7 @@ async function boot(options: PlatformOptions, undo: Undo): Promise<Platform> {
     network,
   };
   const translated = kind.mode === 'bare' ? translateManifest(manifest, application.functions, settings.opt) : manifest;
-  writeFileSync(state.manifestFile, `${JSON.stringify(translated, null, 2)}\n`);
+  writePrivate(state.manifestFile, `${JSON.stringify(translated, null, 2)}\n`);
   const functions = openFunctions(application.functions, manifest, settings, state.logDir, undo);
   const { lambda, url } = await openLambda(functions, network, options, undo);
   signal?.throwIfAborted();

@@ -55,6 +55,7 @@ export async function startSandboxProcess(
   const bare = settings.kind.mode === 'bare';
   const folder = sandboxFolder(name, settings);
   const tmp = join(folder, 'tmp');
+  mkdirSync(folder, { mode: 0o700, recursive: true });
   mkdirSync(tmp, { recursive: true });
   const happenings = eventQueue();
   const place = await settings.network.place(owner);

@@ -1,5 +1,15 @@
 /** The state directory of a cluster: taken by one platform at a time, and what is written into it before anything runs. */
-import { accessSync, chmodSync, constants, copyFileSync, mkdirSync, realpathSync, rmSync } from 'node:fs';
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join, resolve } from 'node:path';
 import { cgroupPrefix } from './cgroup';
 import { LocalError } from './errors';
@@ -68,7 +78,10 @@ export async function takeStateDir(given: string): Promise<StateDir> {
 }
 
 function fill(state: StateDir): void {
-  for (const folder of [state.logDir, state.sandboxes, state.runtime]) mkdirSync(folder, { recursive: true });
+  for (const folder of [state.logDir, state.sandboxes]) makePrivate(folder);
+  // Of a version that left them open.
+  for (const name of readdirSync(state.logDir)) chmodSync(join(state.logDir, name), 0o600);
+  mkdirSync(state.runtime, { recursive: true });
   writeFirstKey(state.keyFile);
   // A copy that every user can read, wherever and with whatever umask this package was installed.
   const file = join(state.runtime, 'bootstrap.js');
@@ -77,9 +90,22 @@ function fill(state: StateDir): void {
   chmodSync(file, 0o644);
 }
 
+/** For nobody but the platform's user, whatever the umask, and whatever the mode of one that is there. */
+export function makePrivate(folder: string): void {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  chmodSync(folder, 0o700);
+}
+
+/** As a new file, since one that is there keeps its mode. */
+export function writePrivate(file: string, text: string): void {
+  rmSync(file, { force: true });
+  writeFileSync(file, text, { mode: 0o600, flag: 'wx' });
+}
+
 function makeFolder(path: string): string {
   try {
-    mkdirSync(path, { recursive: true });
+    // One that is there may be a folder of the user's with other things in it: its mode is left alone.
+    mkdirSync(path, { recursive: true, mode: 0o700 });
     accessSync(path, constants.W_OK | constants.X_OK);
     return realpathSync(path);
   } catch (error) {

@@ -27,7 +27,7 @@ export async function up(path: string, options: UpOptions): Promise<void> {
   const application = findApplication(path);
   const state = resolve(options.state ?? join(application.folder, STATE_FOLDER));
   refuseSecond(state);
-  mkdirSync(state, { recursive: true });
+  mkdirSync(state, { recursive: true, mode: 0o700 });
 
   const progress = progressLine();
   const show = (info: PlatformInfo) => {

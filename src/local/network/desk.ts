@@ -4,7 +4,8 @@
  * has the token of `platform.json` asks for a place, or for a fault: one request, one answer, each a line of JSON. A place is held
  * for as long as the connection is.
  */
-import { randomBytes } from 'node:crypto';
+import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { chmodSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -69,19 +70,29 @@ export async function openDesk(name: string, internet: Internet, dialSeed: () =>
 function listen(server: Server, path: string): Promise<void> {
   return new Promise((done, fail) => {
     server.once('error', fail);
-    server.listen(path, done);
+    server.listen(path, () => {
+      chmodSync(path, 0o600); // whatever the umask is
+      done();
+    });
   });
 }
 
 async function answerOne(socket: Socket, token: string, internet: Internet): Promise<void> {
   const answer = (told: Answer) => void socket.write(`${JSON.stringify(told)}\n`);
   try {
-    const request = JSON.parse(await lineOf(socket)) as Request & { readonly token?: string };
-    if (request.token !== token) return void socket.destroy();
+    const limit = setTimeout(() => socket.destroy(), ASKS_WITHIN);
+    const line = await lineOf(socket).finally(() => clearTimeout(limit));
+    const request = JSON.parse(line) as Request & { readonly token?: string };
+    if (!isToken(request.token, token)) return void socket.destroy();
     answer({ value: request.do === 'place' ? await lend(socket, internet) : await obey(request, internet.faults) });
   } catch (error) {
     answer({ error: (error as Error).message });
   }
+}
+
+function isToken(given: unknown, token: string): boolean {
+  const [a, b] = [Buffer.from(String(given)), Buffer.from(token)];
+  return a.length === b.length && timingSafeEqual(a, b);
 }
 
 async function lend(socket: Socket, internet: Internet): Promise<Whereabouts> {
@@ -107,6 +118,7 @@ function obey(request: Exclude<Request, { do: 'place' }>, faults: Faults): Promi
   }
 }
 
+const ASKS_WITHIN = 10_000;
 /** A request or an answer is small; who sends more is neither a client nor the desk. */
 const LONGEST = 4_096;
 
