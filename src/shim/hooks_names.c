@@ -12,6 +12,12 @@ HOOK(int, getnameinfo,
   return names_getnameinfo(address, size, host, host_size, service, service_size, flags);
 }
 
+#ifdef __GLIBC__
+HOOK(int, getaddrinfo_a, (int mode, struct gaicb *list[], int count, struct sigevent *event)) {
+  return names_getaddrinfo_a(mode, list, count, event);
+}
+#endif
+
 HOOK(struct hostent *, gethostbyname, (const char *name)) {
   int ours;
   struct hostent *entry = names_by_name(name, AF_INET, &ours);

@@ -7,12 +7,16 @@
 #endif
 #include <netdb.h>
 #include <pthread.h>
+#include <signal.h>
 #include <spawn.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
 #include <time.h>
+
+/* glibc's alone; musl's headers have no such structure. */
+struct gaicb;
 
 /* X(return type, name, parameters, arguments, what a call returns when this libc has no such function) */
 #define IM_LIBC_FUNCTIONS(X) \
@@ -54,6 +58,8 @@
     (const struct sockaddr *address, socklen_t size, char *host, socklen_t host_size, char *service, \
      socklen_t service_size, int flags), \
     (address, size, host, host_size, service, service_size, flags), EAI_SYSTEM) \
+  X(int, getaddrinfo_a, (int mode, struct gaicb *list[], int count, struct sigevent *event), \
+    (mode, list, count, event), EAI_SYSTEM) \
   X(struct hostent *, gethostbyname, (const char *name), (name), 0) \
   X(struct hostent *, gethostbyname2, (const char *name, int family), (name, family), 0) \
   X(int, gethostbyname_r, \

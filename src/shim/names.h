@@ -9,6 +9,10 @@ int names_getaddrinfo(const char *name, const char *service, const struct addrin
 int names_getnameinfo(const struct sockaddr *address, socklen_t size, char *host, socklen_t host_size, char *service,
                       socklen_t service_size, int flags);
 
+#ifdef __GLIBC__
+int names_getaddrinfo_a(int mode, struct gaicb *list[], int count, struct sigevent *event);
+#endif
+
 /* The result, or NULL with h_errno, as gethostbyname2 has it; `*ours` says whether it is not libc's to answer. */
 struct hostent *names_by_name(const char *name, int family, int *ours);
 struct hostent *names_by_address(const void *address, socklen_t size, int family, int *ours);

@@ -1,6 +1,6 @@
 /** As much of a DNS message (RFC 1035, RFC 6891) as a forwarder has to know: header, question, answers of a few bytes. */
 
-export const TYPE = { A: 1, PTR: 12, ANY: 255 } as const;
+export const TYPE = { A: 1, PTR: 12, AAAA: 28, ANY: 255 } as const;
 export const RCODE = {
   noError: 0,
   formatError: 1,
@@ -92,7 +92,7 @@ export interface DnsRecord {
   readonly data: Buffer;
 }
 
-/** An answer about the question's own name, of ours (`records`; none: the name has nothing of that type) or of nobody's. */
+/** An answer about the question's own name, of ours (`records`; none: it has nothing of that type, or does not exist) or of nobody's. */
 export function writeReply(query: Buffer, rcode: number, records?: readonly DnsRecord[]): Buffer {
   const question = query.readUInt16BE(4) === 1 ? readQuestion(query) : undefined;
   const edns = question !== undefined && hasOpt(query, question.end);

@@ -3,13 +3,12 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { RCODE, readQuery, writeReply } from './dns-message';
-import type { Identity } from './remaps';
-import { clusterNames } from './resolver-names';
+import { clusterNames, type ResolverIdentity } from './resolver-names';
 import { framed, frames } from './resolver-stream';
 import { type Over, openUpstream, type UpstreamOptions } from './resolver-upstream';
 
 export interface ResolverServerOptions extends UpstreamOptions {
-  readonly identity: Identity;
+  readonly identity: ResolverIdentity;
   /** To listen at. */
   readonly address: string;
 }
@@ -39,8 +38,8 @@ export async function openResolverServer(options: ResolverServerOptions): Promis
     const query = readQuery(message);
     if (query.is === 'none') return undefined;
     if (query.is === 'bad') return writeReply(message, query.rcode);
-    const records = names(query.question);
-    if (records) return writeReply(message, RCODE.noError, records);
+    const known = names(query.question);
+    if (known) return writeReply(message, known.exists ? RCODE.noError : RCODE.nameError, known.records);
     return (await upstream.ask(message, over)) ?? writeReply(message, RCODE.serverFailure);
   };
 

@@ -6,11 +6,11 @@ import { parseAddress } from '../../manifest/address';
 import { RESOLVER_ADDRESS, RESOLVER_PORT } from '../protocol/shim';
 import type { PortRow } from '../protocol/table';
 import type { Log } from './log';
-import type { Identity } from './remaps';
+import type { ResolverIdentity } from './resolver-names';
 import type { ResolverServer } from './resolver-server';
 
 export interface ResolverOptions {
-  readonly identity: Identity;
+  readonly identity: ResolverIdentity;
   /** Its real ports, for the table; called before `open` returns. */
   readonly onOpen: (ports: readonly PortRow[]) => void;
   readonly log: Log;

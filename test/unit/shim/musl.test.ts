@@ -23,8 +23,8 @@ musl('with musl', () => {
       passed(await (await peer.program('web', name, ['api', port, ...more], 'musl')).ended);
     },
   );
-  test('names', async () => {
-    passed(await (await peer.program('web', 'names', [], 'musl')).ended);
+  test.each(['names', 'names_others'])('%s', async (name) => {
+    passed(await (await peer.program('web', name, [], 'musl')).ended);
   });
   test('listeners', async () => {
     passed(await (await peer.program('db', 'ports', ['100.64.1.3'], 'musl')).ended);

@@ -38,8 +38,8 @@ describe.each(NETWORKS)('network %s', (network, flat) => {
     }
   }
 
-  test('names', async () => {
-    passed(await (await peer.program('web', 'names', [], 'trap')).ended);
+  test.each(['names', 'names_others', 'names_later'])('%s', async (name) => {
+    passed(await (await peer.program('web', name, [], 'trap')).ended);
   });
 
   describe('a connect that has to wait', () => {

@@ -109,7 +109,7 @@ async function start(port = servers[0]?.port ?? 1): Promise<ResolverServer> {
   const resolvConf = join(folder, 'resolv.conf');
   const lines = servers.map(({ address }) => `nameserver ${address}\n`).join('');
   writeFileSync(resolvConf, `# the machine's\nsearch example.com\n${lines || 'nameserver 127.53.7.99\n'}`);
-  const identity = { cluster: 'shop', self: client, directory: [web, api] };
+  const identity = { cluster: 'shop', cidr: '100.64.0.0/16', self: client, directory: [web, api] };
   resolver = await openResolverServer({ identity, address: ADDRESS, resolvConf, port });
   return resolver;
 }
@@ -338,7 +338,7 @@ describe('all else', () => {
 test('an address that cannot be listened at is an error', async () => {
   await expect(
     openResolverServer({
-      identity: { cluster: 'shop', self: client, directory: [] },
+      identity: { cluster: 'shop', cidr: '100.64.0.0/16', self: client, directory: [] },
       address: '192.0.2.1',
       resolvConf: '/etc/resolv.conf',
       port: 53,
