@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include "../secret.h"
 #include "carrier.h"
 
 #include <errno.h>
@@ -129,16 +130,25 @@ static void give(struct im_carrier *carrier, struct im_connection *connection) {
   close(fd);
 }
 
+/* Told last: the descriptor is JavaScript's from then on, which may have closed it before this thread gets any further. */
+static void hand(struct im_carrier *carrier, struct im_connection *connection) {
+  uint32_t id = connection->what.id;
+  int fd = connection->fd;
+  keep_alive(fd, true);
+  carrier_let_go(carrier, connection);
+  carrier->tell(carrier->context, IM_EVENT_OPENED, id, fd);
+}
+
 /* Its purpose, now that both sides have proved themselves. */
 static void opened(struct im_carrier *carrier, struct im_connection *connection) {
   uint32_t id = connection->what.id;
   connection->deadline = carrier_now() + connection->what.ttl;
-  bool handed = connection->what.purpose == IM_HAND;
   bool kept = connection->what.purpose == IM_POOL_OUT || connection->what.purpose == IM_POOL_IN;
   bool wire = connection->what.purpose == IM_WIRE_OUT || connection->what.purpose == IM_WIRE_IN;
-  if (handed || kept || wire) keep_alive(connection->fd, handed || wire);
+  if (kept || wire) keep_alive(connection->fd, wire);
+  if (connection->what.purpose == IM_HAND) return hand(carrier, connection);
   if (!fill_settled(carrier, connection, true) && id)
-    carrier->tell(carrier->context, IM_EVENT_OPENED, id, handed ? connection->fd : connection->tries);
+    carrier->tell(carrier->context, IM_EVENT_OPENED, id, connection->tries);
   switch (connection->what.purpose) {
   case IM_POOL_OUT:
     connection->stage = IM_READY;
@@ -158,7 +168,6 @@ static void opened(struct im_carrier *carrier, struct im_connection *connection)
     deliver_start(carrier, connection);
     break;
   case IM_HAND:
-    carrier_let_go(carrier, connection);
     break;
   case IM_WIRE_OUT:
   case IM_WIRE_IN:
@@ -167,17 +176,19 @@ static void opened(struct im_carrier *carrier, struct im_connection *connection)
   }
 }
 
-/* Not one byte more than was announced: what follows is the guest's. */
+/*
+ * Not one byte more than was announced: what follows is the guest's. A secret may come in any number of segments, so it is
+ * collected in the connection and compared once it is whole.
+ */
 static int read_expected(struct im_connection *connection) {
-  uint8_t bytes[IM_SECRET_MOST], differs = 0;
-  size_t missing = (size_t)(connection->what.expect_size - connection->got);
-  ssize_t got = recv(connection->fd, bytes, missing, MSG_DONTWAIT);
+  const struct im_opening *what = &connection->what;
+  size_t missing = (size_t)(what->expect_size - connection->got);
+  ssize_t got = recv(connection->fd, connection->header + connection->got, missing, MSG_DONTWAIT);
   if (got == 0) return ECONNRESET;
   if (got < 0) return errno == EAGAIN || errno == EINTR ? EAGAIN : errno;
-  for (ssize_t i = 0; i < got; i++) differs |= (uint8_t)(bytes[i] ^ connection->what.expect[connection->got + i]);
   connection->got = (uint8_t)(connection->got + got);
-  if (connection->got < connection->what.expect_size) return EAGAIN;
-  return differs ? EBADMSG : 0;
+  if (connection->got < what->expect_size) return EAGAIN;
+  return secret_is(connection->header, what->expect, what->expect_size) ? 0 : EBADMSG;
 }
 
 static int hello(struct im_connection *connection) {

@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include "../secret.h"
 #include "carrier.h"
 
 #include <errno.h>
@@ -118,15 +119,13 @@ struct im_connection *pool_take(struct im_carrier *carrier, uint32_t peer, uint1
 void pool_header_event(struct im_carrier *carrier, struct im_connection *connection) {
   struct im_opening *what = &connection->what;
   size_t size = (size_t)what->expect_size + IM_PORTS_SIZE;
-  uint8_t differs = 0;
   struct ports ports;
   ssize_t got = recv(connection->fd, connection->header + connection->got, size - connection->got, MSG_DONTWAIT);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (got <= 0) return pool_lose(carrier, connection);
   connection->got = (uint8_t)(connection->got + got);
   if (connection->got < size) return;
-  for (size_t i = 0; i < what->expect_size; i++) differs |= (uint8_t)(connection->header[i] ^ what->expect[i]);
-  if (differs) return pool_lose(carrier, connection);
+  if (!secret_is(connection->header, what->expect, what->expect_size)) return pool_lose(carrier, connection);
   memcpy(&ports, connection->header + what->expect_size, sizeof ports);
   what->port = ntohs(ports.port);
   what->source_port = ntohs(ports.source_port);

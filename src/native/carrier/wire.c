@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "../../shim/abi.h"
+#include "../secret.h"
 #include "carrier.h"
 #include "siphash.h"
 
@@ -336,10 +337,9 @@ static void busy(struct im_carrier *carrier, uint32_t peer, uint32_t call) {
 static bool hear(struct im_carrier *carrier, struct im_wire *wire) {
   const struct im_opening *terms = &wire->connection->what;
   const struct frame *frame = &wire->part;
-  uint8_t tag[sizeof frame->tag], differs = 0;
+  uint8_t tag[sizeof frame->tag];
   make_tag(terms->expect, wire->heard++, frame, tag);
-  for (size_t i = 0; i < sizeof tag; i++) differs |= (uint8_t)(tag[i] ^ frame->tag[i]);
-  if (differs) return false;
+  if (!secret_is(frame->tag, tag, sizeof tag)) return false;
   if (terms->purpose == IM_WIRE_OUT && frame->kind == BUSY) return busy(carrier, terms->peer, frame->call), true;
   if (terms->purpose != IM_WIRE_IN || !is_ours(terms, frame->to)) return false;
   if (frame->kind == CALL) return called(carrier, wire, frame), true;

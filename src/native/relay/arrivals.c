@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include "../secret.h"
 #include "parts.h"
 
 #include <errno.h>
@@ -83,7 +84,7 @@ static void use_token(struct relay *relay, struct connection *connection) {
     expectation->arrived = connection;
     return;
   }
-  bool second = memcmp(expectation->tokens[1].bytes, bytes, TOKEN_BYTES) == 0;
+  bool second = secret_is(expectation->tokens[1].bytes, bytes, TOKEN_BYTES);
   struct connection *sides[2] = {second ? other : connection, second ? connection : other};
   pairs_join(relay, expectation, sides);
 }

@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include "../secret.h"
 #include "tokens.h"
 
 #include <stdlib.h>
@@ -11,16 +12,9 @@ static struct token **bucket_of(struct tokens *tokens, const unsigned char *byte
   return &tokens->buckets[number % TOKEN_BUCKETS];
 }
 
-/* Takes the same time wherever they differ. */
-static bool same(const unsigned char *a, const unsigned char *b) {
-  unsigned char difference = 0;
-  for (size_t i = 0; i < TOKEN_BYTES; i++) difference |= (unsigned char)(a[i] ^ b[i]);
-  return difference == 0;
-}
-
 static struct token *find(struct tokens *tokens, const unsigned char *bytes) {
   struct token *token = *bucket_of(tokens, bytes);
-  while (token && !same(token->bytes, bytes)) token = token->next;
+  while (token && !secret_is(token->bytes, bytes, TOKEN_BYTES)) token = token->next;
   return token;
 }
 
@@ -67,7 +61,7 @@ bool tokens_expect(struct tokens *tokens, const unsigned char *a, const unsigned
   memcpy(expectation->tokens[1].bytes, b, TOKEN_BYTES);
   expectation->tokens[0].of = expectation->tokens[1].of = expectation;
   pthread_mutex_lock(&tokens->lock);
-  bool fresh = !same(a, b) && !find(tokens, a) && !find(tokens, b);
+  bool fresh = !secret_is(a, b, TOKEN_BYTES) && !find(tokens, a) && !find(tokens, b);
   if (fresh) {
     *first = tokens->count == 0;
     add(tokens, &expectation->tokens[0]);

@@ -11,7 +11,15 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 jest.setTimeout(120_000);
 
 /** Each is a program with a `main` of its own. */
-const PROGRAMS = ['carrier', 'carrier-faults', 'carrier-many', 'carrier-wire', 'carrier-near', 'carrier-listeners'];
+const PROGRAMS = [
+  'carrier',
+  'carrier-faults',
+  'carrier-many',
+  'carrier-wire',
+  'carrier-near',
+  'carrier-listeners',
+  'carrier-secrets',
+];
 
 function build(main: string, name: string, flags: readonly string[]): string {
   const carrier = readdirSync(join(SOURCES, 'carrier')).filter((file) => file.endsWith('.c'));
