@@ -15,6 +15,10 @@ export interface Channel<Out> {
   readonly local: { readonly address: string; readonly port: number };
   readonly peerPort: number;
   readonly open: boolean;
+  /** Bytes that wait for the peer to read. */
+  readonly queued: number;
+  /** Bytes that it was sent so far, with those that wait. */
+  readonly sent: number;
   /** Queues a frame. False: the channel is closed (or was just closed, because the peer does not read). */
   send(frame: Out): boolean;
   /** The same for a frame that is encoded already (by `frameEncoder`). */
@@ -36,7 +40,10 @@ export interface ChannelOptions<In> {
   readonly maxQueued?: number;
   /** Bytes that one frame of the peer may have. Default 8 MiB. */
   readonly maxFrame?: number;
-  /** Frames that the peer may send in a second; what is more is not read until its time has come. Default: any number. */
+  /**
+   * Frames that the peer may send in a second; what is more is not read until its time has come. A long one counts as one for each
+   * 512 bytes. Default: any number.
+   */
   readonly maxRate?: number;
   /** Milliseconds between signs of life. Default 5,000. */
   readonly heartbeat?: number;
@@ -50,6 +57,8 @@ const DEAD_AFTER = 3;
  * each of its hosts as the welcome is long.
  */
 const SLICE = 900;
+/** Bytes of a frame that count as one. */
+const COUNTED = 512;
 /** Milliseconds for which a peer that sends too fast is not read, at least. */
 const HOLD = 20;
 
@@ -61,6 +70,7 @@ export function openChannel<In, Out>(socket: TLSSocket, options: ChannelOptions<
   /** What waits for the slices before it. */
   const slices: Buffer[] = [];
   let sliced = 0;
+  let sent = 0;
   let flushing = false;
   const onFlushed: Array<() => void> = [];
 
@@ -76,6 +86,7 @@ export function openChannel<In, Out>(socket: TLSSocket, options: ChannelOptions<
   };
   const write = (bytes: Buffer): true => {
     wrote = true;
+    sent += bytes.length;
     if (!flushing && bytes.length <= SLICE) {
       socket.write(bytes);
       return true;
@@ -126,8 +137,8 @@ export function openChannel<In, Out>(socket: TLSSocket, options: ChannelOptions<
     );
   };
 
-  const decode = frameDecoder((frame) => {
-    credit -= 1;
+  const decode = frameDecoder((frame, length) => {
+    credit -= Math.max(1, length / COUNTED);
     if (!end) options.onFrame(frame as In);
   }, options.maxFrame ?? MAX_FRAME_BYTES);
   socket.on('data', (chunk: Buffer) => {
@@ -168,6 +179,12 @@ export function openChannel<In, Out>(socket: TLSSocket, options: ChannelOptions<
     peerPort: socket.remotePort ?? 0,
     get open() {
       return end === undefined && socket.writable;
+    },
+    get queued() {
+      return queued();
+    },
+    get sent() {
+      return sent;
     },
     send: (frame) => maySend() && write(encodeFrame(frame as { type: string })),
     sendEncoded: (parts) => maySend() && parts.every(write),

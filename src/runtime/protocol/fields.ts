@@ -48,8 +48,12 @@ export function checkedBy<S extends v.GenericSchema<unknown, Typed>>(
   return { problem: `a '${frame.type.slice(0, 40)}' frame: ${problemOf(result.issues[0], 'frame')}` };
 }
 
+const MOST_OF_PROBLEM = 200;
+
 /** @param whole what it is called in which the issue is */
 export function problemOf(issue: v.BaseIssue<unknown>, whole: string): string {
   const unknown = issue.type === 'strict_object' && issue.expected === 'never';
-  return `${v.getDotPath(issue) ?? whole}: ${unknown ? 'this field is unknown' : issue.message}`;
+  // Whoever sent it may have chosen long names and values.
+  const where = (v.getDotPath(issue) ?? whole).slice(0, MOST_OF_PROBLEM);
+  return `${where}: ${unknown ? 'this field is unknown' : issue.message.slice(0, MOST_OF_PROBLEM)}`;
 }

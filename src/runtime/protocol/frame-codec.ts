@@ -56,12 +56,13 @@ export interface AnyFrame {
 }
 
 /**
- * An incremental decoder: takes the bytes as they come, however they are split, and calls `onFrame` for each whole frame.
+ * An incremental decoder: takes the bytes as they come, however they are split, and calls `onFrame` for each whole frame, with its
+ * length.
  * It holds no more than the bytes of one frame that have arrived.
  * @returns push; throws FrameError, and must not be called again after that
  */
 export function frameDecoder(
-  onFrame: (frame: AnyFrame) => void,
+  onFrame: (frame: AnyFrame, length: number) => void,
   maxBytes: number = MAX_FRAME_BYTES,
 ): (chunk: Buffer) => void {
   let chunks: Buffer[] = [];
@@ -90,7 +91,7 @@ export function frameDecoder(
       if (held < length) return;
       const body = take(length);
       length = undefined;
-      if (body.length > 0) onFrame(parse(body));
+      if (body.length > 0) onFrame(parse(body), body.length);
     }
   };
 }

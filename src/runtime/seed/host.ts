@@ -5,6 +5,7 @@ import type { FromSeed } from '../protocol/frames';
 import type { HostState, Location, PortMapping } from '../protocol/location';
 import type { Reach, Sender } from '../protocol/rendezvous';
 import { now } from './events';
+import type { Inbox } from './inbox';
 import type { Lifeline } from './lifeline';
 
 /** The other side of one control connection that has joined. */
@@ -12,6 +13,8 @@ export interface Peer {
   /** Who it is in events: a host's name or `client-N`; a visitor is `NAME (visitor)`. */
   readonly name: string;
   readonly channel: Channel<FromSeed>;
+  /** What other members send to it. */
+  readonly inbox: Inbox;
   /** Who it is to other members. */
   sender: Sender;
   /** Its ports to punch from: first and count. */
@@ -106,6 +109,12 @@ export type Phase =
       readonly retry: NodeJS.Timeout;
     };
 
+/** Versions of a host's location that one peer was sent last, and has acknowledged. */
+export interface Subscription {
+  sent: number;
+  acked: number;
+}
+
 /** All that the seed knows of one host. */
 export interface Host {
   readonly entry: ManifestHost;
@@ -120,8 +129,8 @@ export interface Host {
   /** The last invocation, while it is open. */
   lifeline: Lifeline | undefined;
   readonly waiters: Set<Waiter>;
-  /** Who is told the location, and the last version that each has acknowledged. */
-  readonly subscribers: Map<Peer, number>;
+  /** Who is told the location. */
+  readonly subscribers: Map<Peer, Subscription>;
   version: number;
   /** Called when a subscriber has acknowledged or gone. */
   onAck: (() => void) | undefined;
@@ -178,6 +187,9 @@ export function visiblePorts(ports: readonly PortMapping[]): PortMapping[] {
   return ports.filter((p) => p.scope !== 'loopback');
 }
 
+/** Ports that others are told of at once, so that one host's do not fill their tables and their connections. They ask for any other. */
+const MOST_PORTS = 256;
+
 /** Where the host is, as others are told. During a suspension it is already `suspended`. */
 export function locationOf(host: Host): Location {
   const { phase } = host;
@@ -186,5 +198,5 @@ export function locationOf(host: Host): Location {
   const state: HostState = phase.fence ? 'suspended' : 'running';
   if (state === 'suspended') return { host: host.entry.name, epoch, state, ports: [] };
   const { address, ports, reach } = phase.incarnation;
-  return { host: host.entry.name, epoch, state, address, ports: visiblePorts(ports), reach };
+  return { host: host.entry.name, epoch, state, address, ports: visiblePorts(ports).slice(0, MOST_PORTS), reach };
 }

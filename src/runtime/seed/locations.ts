@@ -1,4 +1,4 @@
-import { type Host, locationOf, type Peer } from './host';
+import { type Host, locationOf, type Peer, type Subscription } from './host';
 
 /**
  * Who knows which location. A peer is told a host's location because it asked for the host, until it disconnects or the
@@ -7,30 +7,42 @@ import { type Host, locationOf, type Peer } from './host';
 
 export function subscribe(host: Host, peer: Peer): void {
   if (host.subscribers.has(peer)) return;
-  host.subscribers.set(peer, host.version);
+  host.subscribers.set(peer, { sent: host.version, acked: host.version });
   peer.subscriptions.add(host);
 }
 
-/** Tells every subscriber where the host is now. */
+/**
+ * Tells every subscriber where the host is now. Who has not acknowledged what it was told before is told when it has: a host that
+ * changes again and again fills nobody's connection.
+ */
 export function publish(host: Host): void {
   host.version += 1;
-  if (host.subscribers.size === 0) return;
-  const frame = { type: 'location', version: host.version, location: locationOf(host) } as const;
-  for (const peer of host.subscribers.keys()) peer.channel.send(frame);
+  for (const [peer, subscription] of host.subscribers) {
+    if (subscription.sent === subscription.acked) send(host, peer, subscription);
+  }
+}
+
+function send(host: Host, peer: Peer, subscription: Subscription): void {
+  subscription.sent = host.version;
+  peer.channel.send({ type: 'location', version: host.version, location: locationOf(host) });
 }
 
 /** Tells every subscriber that this incarnation has ended, and forgets them: who wants the next one asks again. */
 export function publishEnd(host: Host): void {
-  publish(host);
-  for (const peer of host.subscribers.keys()) peer.subscriptions.delete(host);
+  host.version += 1;
+  for (const [peer, subscription] of host.subscribers) {
+    send(host, peer, subscription);
+    peer.subscriptions.delete(host);
+  }
   host.subscribers.clear();
   host.onAck?.();
 }
 
 export function acknowledge(peer: Peer, host: Host, version: number): void {
-  const known = host.subscribers.get(peer);
-  if (known === undefined || version <= known || version > host.version) return;
-  host.subscribers.set(peer, version);
+  const subscription = host.subscribers.get(peer);
+  if (!subscription || version <= subscription.acked || version > subscription.sent) return;
+  subscription.acked = version;
+  if (subscription.sent === version && version < host.version) send(host, peer, subscription);
   host.onAck?.();
 }
 
@@ -51,7 +63,7 @@ export function settledEverywhere(host: Host, limit: number): Promise<number> {
   const version = host.version;
   const missing = () => {
     let count = 0;
-    for (const acked of host.subscribers.values()) if (acked < version) count += 1;
+    for (const { acked } of host.subscribers.values()) if (acked < version) count += 1;
     return count;
   };
   return new Promise((resolve) => {

@@ -53,10 +53,11 @@ export function members(directory: Directory, hosts: ReadonlyMap<string, Host>):
     remove: (peer) => void byNumber.delete(peer.sender.member),
     tell: (from, to, message) => {
       const found = misplaced(from, message) ?? find(from, to);
-      const reason = typeof found === 'string' ? found : undefined;
-      if (typeof found !== 'string' && found.channel.send({ type: 'told', from: from.sender, message })) return;
+      const told = { type: 'told', from: from.sender, message } as const;
+      const reason = typeof found === 'string' ? found : found.inbox.pass(from, told);
+      if (reason === undefined) return;
       const id = 'id' in message ? message.id : undefined;
-      from.channel.send({ type: 'untold', to, id, reason: reason ?? 'its connection is closed' });
+      from.channel.send({ type: 'untold', to, id, reason });
     },
     find,
   };

@@ -10,6 +10,7 @@ import { flatAddress } from '../protocol/table';
 import type { ClientPlace, Clients } from './clients';
 import type { Directory } from './directory';
 import type { Host, Peer } from './host';
+import { inboxOf } from './inbox';
 import type { Incarnations } from './incarnation';
 import type { Lifecycle } from './lifecycle';
 import { acknowledge, unsubscribeAll } from './locations';
@@ -93,7 +94,15 @@ export function servePeer(options: PeerOptions, identity: Identity, channel: Cha
     const { address, epoch } = self;
     range = options.portRangeAt(channel.peer);
     const sender = members.introduce({ name, address, epoch, addresses: addressesOf(reach) });
-    const peer: Peer = { name, channel, sender, ports: range.ports, asks: new Map(), subscriptions: new Set() };
+    const peer: Peer = {
+      name,
+      channel,
+      sender,
+      ports: range.ports,
+      inbox: inboxOf(channel),
+      asks: new Map(),
+      subscriptions: new Set(),
+    };
     members.add(peer);
     channel.sendEncoded(
       directory.welcome(

@@ -24,11 +24,20 @@ export interface RelayOptions {
 }
 
 const TOKEN_BYTES = 32;
+/** Connections that one member may have asked for and neither side, or one only, has come for: as many as a function has descriptors. */
+const MOST_EXPECTED = 1_024;
 
 /** @throws the error of listen(2) */
 export function openRelay({ native, listen, members, events, log }: RelayOptions): Relay {
   /** Relayed connections that stand or are expected, by id. */
-  const open = new Map<number, { readonly from: string; readonly to: string }>();
+  const open = new Map<number, { readonly from: Peer; readonly to: string }>();
+  /** Those that are expected, by who asked. */
+  const expected = new Map<Peer, number>();
+  const count = (from: Peer, more: 1 | -1) => {
+    const now = (expected.get(from) ?? 0) + more;
+    if (now === 0) expected.delete(from);
+    else expected.set(from, now);
+  };
   let nextId = 0;
 
   const onEvent = (event: DataPortEvent) => {
@@ -36,7 +45,9 @@ export function openRelay({ native, listen, members, events, log }: RelayOptions
       const { address, count, reason } = event;
       return log('warn', `${count} connections to the data port were reset, the last one from ${address}: ${reason}`);
     }
-    const { from, to } = open.get(event.id)!;
+    const { from: asker, to } = open.get(event.id)!;
+    const from = asker.name;
+    if (event.type !== 'ended') count(asker, -1);
     if (event.type === 'paired') return events.emit(to, 'relay-started', { from });
     open.delete(event.id);
     if (event.type === 'unused') return events.emit(to, 'relay-unused', { from, arrived: event.arrived });
@@ -53,11 +64,16 @@ export function openRelay({ native, listen, members, events, log }: RelayOptions
       const refuse = (reason: string) => void from.channel.send({ type: 'relayReply', id, reason });
       const peer = members.find(from, to);
       if (typeof peer === 'string') return refuse(peer);
+      const waiting = expected.get(from) ?? 0;
+      if (waiting >= MOST_EXPECTED) return refuse(`${waiting} relayed connections of yours are not made yet`);
       const [ours, theirs] = [randomBytes(TOKEN_BYTES), randomBytes(TOKEN_BYTES)];
       nextId = (nextId + 1) >>> 0;
       if (!port.expect(ours, theirs, nextId)) return refuse('the relay is full');
-      open.set(nextId, { from: from.name, to: peer.name });
-      peer.channel.send({ type: 'relayed', from: from.sender, token: theirs.toString('base64'), message });
+      open.set(nextId, { from, to: peer.name });
+      count(from, 1);
+      const token = theirs.toString('base64');
+      const reason = peer.inbox.pass(from, { type: 'relayed', from: from.sender, token, message });
+      if (reason !== undefined) return refuse(reason);
       from.channel.send({ type: 'relayReply', id, token: ours.toString('base64') });
     },
     close: () => port.close(),

@@ -6,6 +6,7 @@ import { clientPlaces } from './clients';
 import { directoryOf } from './directory';
 import { eventLog } from './events';
 import { type Host, imaginedHost } from './host';
+import { MOST_WAITING } from './inbox';
 import { incarnations } from './incarnation';
 import { keyring } from './keyring';
 import type { Invoke } from './lambda';
@@ -57,6 +58,8 @@ export interface Seed {
 }
 
 const KEPT_EVENTS = 10_000;
+/** Bytes of the seed's own that may wait for a peer that does not read, besides one frame. */
+const MOST_OWN = 1024 * 1024;
 const DOWN_LIMIT = 4_000;
 /** Looks at who is back in one grace time, and grace times at most in which nobody is back. */
 const GRACE_LOOKS = 8;
@@ -151,6 +154,7 @@ export async function startSeed(options: SeedOptions): Promise<Seed> {
   const server = await listenControl({
     listen: options.listen,
     heartbeat: options.heartbeat,
+    maxQueued: MOST_WAITING + MOST_OWN,
     secretOf: (identity) => (identity.kind === 'host' && !hosts.has(identity.host) ? undefined : ring.expect(identity)),
     onPeer: (identity, channel) => ring.watch(identity, channel, servePeer(peerOptions, identity, channel)),
     onRejected: (peer, reason) => log('warn', `a connection from ${peer} was rejected: ${reason}`, { peer }),
