@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { LocalError } from './errors';
 import { launcherFile } from './paths';
+import { endRemains } from './remains';
 
 export type Mode = 'root' | 'user' | 'bare';
 
@@ -55,13 +56,23 @@ type Event =
   | ({ readonly event: 'exit' } & Exit);
 
 const CONTROL = 3;
+/** A launcher that was told to kill its sandbox and does not is killed itself, and its sandbox from here. */
+const ENDS_WITHIN = 3_000;
+/** When all is dead; only a process that nobody knows of could hold them. */
+const PIPES_CLOSE_WITHIN = 1_000;
 
 /**
  * @param options as the launcher has them, with the command
  * @param environment exactly what the command gets
  * @param output descriptor for its output, instead of pipes to us
+ * @param remains names what is left of it when the launcher is killed
  */
-export function launch(options: readonly string[], environment: NodeJS.ProcessEnv, output?: number): Launched {
+export function launch(
+  options: readonly string[],
+  environment: NodeJS.ProcessEnv,
+  output?: number,
+  remains?: string,
+): Launched {
   const child = spawn(launcherFile(), ['--control', String(CONTROL), ...options], {
     env: environment,
     cwd: '/',
@@ -86,21 +97,32 @@ export function launch(options: readonly string[], environment: NodeJS.ProcessEn
     else if (event.event === 'exit') exit = { code: event.code, signal: event.signal };
     else answers.shift()?.(event.ok);
   };
-  createInterface({ input: control }).on('line', (line) => listen(JSON.parse(line) as Event));
-  control.on('error', () => undefined); // its end is what matters, and that is the child's
+  const lines = createInterface({ input: control });
+  lines.on('line', (line) => listen(JSON.parse(line) as Event));
+  for (const stream of [lines, control]) stream.on('error', () => undefined); // what matters is the child's end
   child.on('error', (error) => {
     failure = error.message;
   });
+  let ended = false;
+  child.on('exit', (_, signal) => {
+    ended = true;
+    for (const answer of answers.splice(0)) answer(false);
+    // One that ends in order leaves nothing. Of one that is killed, what is frozen never dies, and holds our pipes open.
+    const cleared = signal === null || !remains ? Promise.resolve() : endRemains(remains);
+    void cleared.then(() => setTimeout(letGo, PIPES_CLOSE_WITHIN).unref());
+  });
+  const letGo = () => {
+    for (const stream of [child.stdout, child.stderr, control]) stream?.destroy();
+  };
   const exited = new Promise<Exit>((resolve) => {
     child.on('close', (code, signal) => {
       onFailed(new LocalError('sandbox', `the sandbox could not be started: ${failure}`));
-      for (const answer of answers.splice(0)) answer(false);
       resolve(exit ?? { code, signal: signal === null ? null : 9 });
     });
   });
   const command = (text: string) =>
     new Promise<boolean>((resolve) => {
-      if (child.exitCode !== null || child.signalCode !== null || !control.writable) return resolve(false);
+      if (ended || !control.writable) return resolve(false);
       answers.push(resolve);
       control.write(`${text}\n`);
     });
@@ -116,7 +138,10 @@ export function launch(options: readonly string[], environment: NodeJS.ProcessEn
       return command(`owns ${remoteAddress} ${remotePort} ${localAddress} ${localPort}`);
     },
     kill: () => {
+      if (ended) return;
       if (control.writable) control.write('kill\n');
+      const late = setTimeout(() => child.kill('SIGKILL'), ENDS_WITHIN);
+      child.once('exit', () => clearTimeout(late));
     },
     signal: (signal) => {
       child.kill(signal); // the launcher hands it on

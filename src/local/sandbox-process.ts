@@ -76,7 +76,7 @@ export async function startSandboxProcess(
     ...cgroupOptions(settings.kind.cgroups, name, fn.memorySize),
     ...(bare ? bareCommand(fn, settings) : isolatedCommand(fn, settings, tmp)),
   ];
-  const launched = launch(options, functionEnvironment(fn, settings, api.address, folder));
+  const launched = launch(options, functionEnvironment(fn, settings, api.address, folder), undefined, name);
   isOwn = launched.owns;
   launched.started.catch((error: Error) => happenings.push({ type: 'failed', error }));
   launched.stdout?.on('data', write);
