@@ -1,6 +1,7 @@
 /** Looks at what a command would run, before it runs: where the program is, and whether the shim can be preloaded into it. */
 import { accessSync, closeSync, constants, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { importsOf, type ProgramHeader, rawCalls } from './raw-calls';
 
 /** The program of a command cannot be started, or cannot be a guest. */
 export class ProgramError extends Error {
@@ -12,6 +13,7 @@ export class ProgramError extends Error {
       | 'no-interpreter'
       | 'static'
       | 'go'
+      | 'raw'
       | 'privileged'
       | 'architecture',
     readonly file: string,
@@ -143,6 +145,7 @@ function libcOfElf(file: string, head: Buffer): Libc {
       'is statically linked, so the shim cannot be preloaded into it; use a dynamically linked build',
     );
   }
+  refuseRaw(file, head, headers);
   refusePrivileged(file);
   if (!existsSync(loader)) {
     throw new ProgramError('no-interpreter', file, `its dynamic loader '${loader}' does not exist on this host`);
@@ -150,22 +153,48 @@ function libcOfElf(file: string, head: Buffer): Libc {
   return /(^|\/)ld-musl-/.test(loader) ? 'musl' : 'glibc';
 }
 
-interface ProgramHeader {
-  readonly type: number;
-  readonly offset: number;
-  readonly size: number;
+/** The calls without which a program is in no network: who makes them itself is seen by nobody. */
+const NETWORK_CALLS = ['connect', 'bind', 'listen'];
+
+/** Only the calls that the program does not have from libc are looked for, so that most programs are not searched at all. */
+function refuseRaw(file: string, head: Buffer, headers: readonly ProgramHeader[]): void {
+  const found = withFile(file, (fd) => {
+    const read = (offset: number, length: number) => readFrom(fd, offset, length, MOST_CODE);
+    const imported = importsOf(headers, read, NETWORK_CALLS);
+    const wanted = NETWORK_CALLS.filter((name) => !imported.includes(name));
+    if (wanted.length === 0) return [];
+    const inCode = rawCalls(headers, read, wanted);
+    return inCode.length > 0 ? inCode : rustixCalls(file, head, wanted);
+  });
+  if (found.length === 0) return;
+  throw new ProgramError(
+    'raw',
+    file,
+    `makes system calls itself (${found.join(', ')}) and not through the C library, where the shim stands between a guest and ` +
+      "its network, so it would run outside of its cluster; build it so that it calls libc (Rust's rustix: with the feature " +
+      "'use-libc', or RUSTFLAGS='--cfg=rustix_use_libc')",
+  );
+}
+
+/** Without optimisation rustix has one function per system call, and its symbols tell which. */
+function rustixCalls(file: string, head: Buffer, wanted: readonly string[]): string[] {
+  const table = sections(file, head).find(({ name }) => name === '.strtab');
+  const symbols = table ? readAt(file, table.offset, table.size, MOST_CODE) : Buffer.alloc(0);
+  return wanted.filter((name) => symbols.includes(`6rustix7backend3net8syscalls${name.length}${name}`));
 }
 
 /** No more of a file than this is read at once, whatever its headers say. */
 const MOST_BYTES = 256 * 1024;
+/** Of a piece of its code, or of the names that it imports. */
+const MOST_CODE = 16 * 1024 * 1024;
 
 function programHeaders(file: string, head: Buffer): ProgramHeader[] {
   const entry = head.readUInt16LE(54);
   const table = readAt(file, head.readBigUInt64LE(32), entry * head.readUInt16LE(56));
   const headers: ProgramHeader[] = [];
   for (let at = 0; entry >= 56 && at + entry <= table.length; at += entry) {
-    const [offset, size] = [table.readBigUInt64LE(at + 8), table.readBigUInt64LE(at + 32)].map(Number);
-    headers.push({ type: table.readUInt32LE(at), offset, size });
+    const [offset, address, size] = [8, 16, 32].map((field) => Number(table.readBigUInt64LE(at + field)));
+    headers.push({ type: table.readUInt32LE(at), flags: table.readUInt32LE(at + 4), offset, address, size });
   }
   return headers;
 }
@@ -180,7 +209,8 @@ function interpreterOf(file: string, headers: readonly ProgramHeader[]): string 
 function isGo(file: string, head: Buffer, headers: readonly ProgramHeader[]): boolean {
   const notes = headers.filter((header) => header.type === PT_NOTE);
   return (
-    notes.some(({ offset, size }) => hasGoNote(readAt(file, offset, size))) || hasSection(file, head, '.go.buildinfo')
+    notes.some(({ offset, size }) => hasGoNote(readAt(file, offset, size))) ||
+    sections(file, head).some(({ name }) => name === '.go.buildinfo')
   );
 }
 
@@ -194,13 +224,27 @@ function hasGoNote(notes: Buffer): boolean {
   return false;
 }
 
-function hasSection(file: string, head: Buffer, wanted: string): boolean {
+interface Section {
+  readonly name: string;
+  readonly offset: number;
+  readonly size: number;
+}
+
+function sections(file: string, head: Buffer): Section[] {
   const entry = head.readUInt16LE(58);
   const table = readAt(file, head.readBigUInt64LE(40), entry * head.readUInt16LE(60));
   const namesAt = entry * head.readUInt16LE(62);
-  if (entry < 64 || namesAt + entry > table.length) return false;
-  const [offset, size] = [table.readBigUInt64LE(namesAt + 24), table.readBigUInt64LE(namesAt + 32)];
-  return readAt(file, offset, Number(size)).includes(`\0${wanted}\0`);
+  if (entry < 64 || namesAt + entry > table.length) return [];
+  const part = (at: number) => [24, 32].map((field) => Number(table.readBigUInt64LE(at + field)));
+  const [offsetOfNames, sizeOfNames] = part(namesAt);
+  const names = readAt(file, offsetOfNames, sizeOfNames).toString('latin1');
+  const found: Section[] = [];
+  for (let at = 0; at + entry <= table.length; at += entry) {
+    const start = table.readUInt32LE(at);
+    const [offset, size] = part(at);
+    found.push({ name: names.slice(start).split('\0', 1)[0], offset, size });
+  }
+  return found;
 }
 
 const SET_USER_ID = 0o4000;
@@ -221,7 +265,11 @@ function refusePrivileged(file: string): void {
   );
 }
 
-function readAt(file: string, offset: number | bigint, length: number): Buffer {
+function readAt(file: string, offset: number | bigint, length: number, most = MOST_BYTES): Buffer {
+  return withFile(file, (fd) => readFrom(fd, offset, length, most));
+}
+
+function withFile<T>(file: string, use: (fd: number) => T): T {
   let fd: number;
   try {
     fd = openSync(file, 'r');
@@ -230,11 +278,15 @@ function readAt(file: string, offset: number | bigint, length: number): Buffer {
     throw new ProgramError('not-executable', file, `cannot be read (${(error as NodeJS.ErrnoException).code})`);
   }
   try {
-    const buffer = Buffer.alloc(Math.min(length, MOST_BYTES));
-    // Behind any file's end: what a damaged header says.
-    if (offset > Number.MAX_SAFE_INTEGER) return buffer.subarray(0, 0);
-    return buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, offset));
+    return use(fd);
   } finally {
     closeSync(fd);
   }
+}
+
+function readFrom(fd: number, offset: number | bigint, length: number, most: number): Buffer {
+  const buffer = Buffer.allocUnsafe(Math.min(length, most));
+  // Behind any file's end: what a damaged header says.
+  if (offset > Number.MAX_SAFE_INTEGER) return buffer.subarray(0, 0);
+  return buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, offset));
 }

@@ -5,6 +5,7 @@ import {
   copyFileSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -213,4 +214,78 @@ test('whatever a file says about itself, the answer is a program or a ProgramErr
   }
   expect(answers.taken).toBeGreaterThan(0);
   expect(answers.refused).toBeGreaterThan(0);
+});
+
+describe('programs that make system calls themselves', () => {
+  const NUMBERS: Record<string, Record<string, number>> = {
+    x64: { connect: 42, bind: 49, listen: 50, getpid: 39, openat: 257 },
+    arm64: { connect: 203, bind: 200, listen: 201, getpid: 172, openat: 56 },
+  };
+  const assembly = (number: number) =>
+    process.arch === 'arm64'
+      ? `register long x8 asm("x8") = ${number}; register long x0 asm("x0") = a; asm volatile("svc #0" : "+r"(x0) : "r"(x8) : "memory"); return x0;`
+      : `long r; asm volatile("syscall" : "=a"(r) : "a"(${number}L), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory"); return r;`;
+  const compile = (name: string, text: string, flags: readonly string[] = []) => {
+    const built = join(folder, name);
+    const source = file(`${name}.c`, `#include <sys/socket.h>\n#include <unistd.h>\n${text}`, 0o644);
+    expect(spawnSync('gcc', ['-O1', '-w', ...flags, '-o', built, source], { encoding: 'utf8' })).toMatchObject({
+      status: 0,
+    });
+    return built;
+  };
+  const raw = (call: string) =>
+    `static long raw(long a, long b, long c) { ${assembly(NUMBERS[process.arch][call])} }\n`;
+  const able = spawnSync('gcc', ['--version']).status === 0;
+  const compiled = able ? test : test.skip;
+
+  compiled.each(['connect', 'bind', 'listen'])('%s: refused, and what was found and what to do is said', (call) => {
+    for (const flags of [['-O2'], ['-s'], ['-Wl,-O2,--hash-style=sysv']]) {
+      const { message, code, exitCode } = refusal([
+        compile(`raw-${call}`, `${raw(call)}int main(void) { return raw(1, 2, 3); }`, flags),
+      ]);
+      expect([code, exitCode]).toEqual(['raw', 126]);
+      expect(message).toContain(`makes system calls itself (${call})`);
+      expect(message).toContain("'use-libc'");
+    }
+  });
+  compiled('behind megabytes of other code, across the pieces that are read at once', () => {
+    for (const before of [1024 * 1024 - 4096 - 30, 3 * 1024 * 1024]) {
+      const padding = Array.from({ length: 12 }, (_, i) => `asm(".text; .skip ${before + i * 4}, 0x90");`);
+      for (const pad of process.arch === 'x64' ? padding.slice(0, 3) : []) {
+        expect(
+          refusal([compile('raw-far', `${pad}\n${raw('connect')}int main(void) { return raw(1, 2, 3); }`)]).code,
+        ).toBe('raw');
+      }
+    }
+  });
+  compiled.each(['getpid', 'openat'])('%s alone concerns nobody', (call) => {
+    const built = compile(`raw-${call}`, `${raw(call)}int main(void) { return raw(1, 2, 3); }`);
+    expect(inspectCommand([built], PATH).file).toBe(built);
+  });
+  compiled('a program that has the function from libc is one that uses it, also where names share their ends', () => {
+    const text = `${raw('connect')}int main(void) { return raw(1, 2, 3) + connect(0, 0, 0); }`;
+    for (const flags of [[], ['-Wl,-O2'], ['-Wl,--hash-style=sysv'], ['-Wl,--hash-style=gnu', '-rdynamic']]) {
+      const built = compile('both', `int my_connect(void) { return 1; }\n${text}`, flags);
+      expect(inspectCommand([built], PATH).file).toBe(built);
+    }
+  });
+  compiled("rustix's functions, told by their symbols where nothing is optimised", () => {
+    const symbol = '_ZN6rustix7backend3net8syscalls7connect17h89daf1a10e37ac2fE';
+    const built = compile('symbol', `int ${symbol}(void) { return 1; }\nint main(void) { return ${symbol}(); }`);
+    expect(refusal([built]).message).toContain('(connect)');
+  });
+  test('no program of this machine is taken for one', () => {
+    const folders = ['/usr/bin', '/usr/sbin', '/usr/local/bin'];
+    const programs = folders.flatMap((from) => readdirSync(from).map((name) => join(from, name)));
+    const wrong = [process.execPath, ...programs].filter((path) => {
+      try {
+        inspectCommand([path], PATH);
+      } catch (error) {
+        if (!(error instanceof ProgramError)) throw error;
+        return error.code === 'raw';
+      }
+      return false;
+    });
+    expect(wrong).toEqual([]);
+  });
 });
