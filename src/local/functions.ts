@@ -7,6 +7,9 @@ import { createSandbox, type Request, type Sandbox } from './sandbox';
 import type { SandboxSettings } from './sandbox-process';
 import type { LocalFunction } from './types';
 
+/** A timer's. */
+const LONGEST = 2 ** 31 - 1;
+
 /** No sandbox is free, and no further one is allowed. */
 export class ThrottledError extends Error {
   readonly code = 'THROTTLED';
@@ -33,20 +36,28 @@ export interface FunctionPool {
   close(): Promise<void>;
 }
 
-/** @param owner the function's host; its own name where it is no host's */
+/**
+ * @param owner the function's host; its own name where it is no host's
+ * @param keep milliseconds after which a sandbox that nobody has asked for anything is ended, as Lambda ends its
+ */
 export function createFunctionPool(
   fn: LocalFunction,
   owner: string,
   settings: SandboxSettings,
   log: FunctionLog,
+  keep: number,
 ): FunctionPool {
   const all = new Set<Sandbox>();
-  const idle: Sandbox[] = [];
+  /** The one that was used last is used first. */
+  const idle = new Map<Sandbox, NodeJS.Timeout>();
   const busy = new Set<Sandbox>();
   let closed = false;
 
   const acquire = (): Sandbox => {
-    for (let sandbox = idle.pop(); sandbox; sandbox = idle.pop()) if (sandbox.isAlive()) return sandbox;
+    for (const sandbox of [...idle.keys()].reverse()) {
+      leave(sandbox);
+      if (sandbox.isAlive()) return sandbox;
+    }
     const reserved = fn.reservedConcurrency;
     if (reserved !== undefined && busy.size >= reserved) {
       throw new ThrottledError(fn.name, 'ReservedFunctionConcurrentInvocationLimitExceeded');
@@ -54,8 +65,25 @@ export function createFunctionPool(
     if (busy.size >= LIMITS.concurrency) throw new ThrottledError(fn.name, 'ConcurrentInvocationLimitExceeded');
     const sandbox = createSandbox(fn, owner, settings, log);
     all.add(sandbox);
-    void sandbox.ended.then(() => all.delete(sandbox));
+    void sandbox.ended.then(() => {
+      leave(sandbox);
+      all.delete(sandbox);
+    });
     return sandbox;
+  };
+  const rest = (sandbox: Sandbox) => {
+    const timer = setTimeout(
+      () => {
+        idle.delete(sandbox);
+        void sandbox.destroy();
+      },
+      Math.min(keep, LONGEST),
+    );
+    idle.set(sandbox, timer.unref());
+  };
+  const leave = (sandbox: Sandbox) => {
+    clearTimeout(idle.get(sandbox));
+    idle.delete(sandbox);
   };
 
   return {
@@ -74,11 +102,12 @@ export function createFunctionPool(
       } finally {
         tail.end();
         busy.delete(sandbox);
-        if (sandbox.isAlive()) idle.push(sandbox);
+        if (sandbox.isAlive()) rest(sandbox);
       }
     },
     close: async () => {
       closed = true;
+      for (const timer of idle.values()) clearTimeout(timer);
       await Promise.all([...all].map((sandbox) => sandbox.destroy()));
     },
   };

@@ -19,6 +19,12 @@ import { type StateDir, takeStateDir, writePrivate } from './state-dir';
 import { translateManifest } from './translate';
 import type { LambdaEndpoint, LocalFunction, Platform, PlatformInfo, PlatformOptions } from './types';
 
+/**
+ * How long a sandbox is kept that holds no host any more. While a host is suspended in it, it is not asked for anything either, for
+ * as long as the host's release timeout. Lambda's is not documented; the shortest that was seen is about as long.
+ */
+const RECYCLE_AFTER = 5 * 60_000;
+
 /** What has to be taken down again, in reverse order of its making. */
 type Undo = Array<() => unknown>;
 
@@ -64,7 +70,14 @@ async function boot(options: PlatformOptions, undo: Undo): Promise<Platform> {
   };
   const translated = kind.mode === 'bare' ? translateManifest(manifest, application.functions, settings.opt) : manifest;
   writePrivate(state.manifestFile, `${JSON.stringify(translated, null, 2)}\n`);
-  const functions = openFunctions(application.functions, manifest, settings, state.logDir, undo);
+  const functions = openFunctions(
+    application.functions,
+    manifest,
+    settings,
+    state.logDir,
+    options.recycleAfter ?? RECYCLE_AFTER,
+    undo,
+  );
   const { lambda, url } = await openLambda(functions, network, options, undo);
   signal?.throwIfAborted();
 
@@ -124,17 +137,22 @@ function openFunctions(
   manifest: Manifest,
   settings: SandboxSettings,
   logDir: string,
+  recycleAfter: number,
   undo: Undo,
 ): Map<string, FunctionPool> {
   const pools = new Map<string, FunctionPool>();
   for (const fn of functions) {
-    const host = manifest.hosts.find(({ functionName }) => functionName === fn.name)?.name;
+    const entry = manifest.hosts.find(({ functionName }) => functionName === fn.name);
+    const host = entry?.name;
     const name = `${host ?? fn.name}.log`;
     const log = openFunctionLog(join(logDir, name), (error) => {
       warn(`${name} cannot be written: ${error.message}; what follows is lost`);
     });
     undo.push(log.close);
-    pools.set(fn.name, createFunctionPool(fn, host ?? fn.name, settings, log));
+    pools.set(
+      fn.name,
+      createFunctionPool(fn, host ?? fn.name, settings, log, (entry?.releaseTimeout ?? 0) + recycleAfter),
+    );
   }
   undo.push(() => Promise.all([...pools.values()].map((pool) => pool.close())));
   return pools;

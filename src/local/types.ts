@@ -93,6 +93,8 @@ export interface PlatformOptions {
   readonly roundTrip?: number;
   /** Milliseconds before a failed `Event` invocation is tried again. Default: as on Lambda, 1 and 2 minutes. */
   readonly retryDelays?: readonly number[];
+  /** Milliseconds that a sandbox of no host is kept for the next one. Default: 5 minutes. */
+  readonly recycleAfter?: number;
   /** Gives up booting. A platform that is booted is stopped by `stop`. */
   readonly signal?: AbortSignal;
 }
