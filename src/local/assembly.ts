@@ -55,8 +55,7 @@ export function readManifest(file: string): LocalApplication {
   const functions = manifest.hosts.flatMap((host): LocalFunction[] => {
     if (host.kind !== 'function') return [];
     const { memorySize, timeout } = host;
-    const limits = { memorySize, timeout, reservedConcurrency: 1 };
-    return [{ name: host.functionName!, code, layers, handler: HANDLER, environment: {}, ...limits }];
+    return [{ name: host.functionName!, code, layers, handler: HANDLER, environment: {}, memorySize, timeout }];
   });
   return { source: resolve(file), manifest, functions };
 }

@@ -69,6 +69,7 @@ const FIELDS: {
   cluster: [isText, 'a string'],
   host: [isText, 'a string'],
   epoch: [Number.isSafeInteger, 'a whole number'],
+  oldest: [(value) => value === undefined || Number.isSafeInteger(value), 'a whole number, or nothing'],
   action: [(value) => value === 'run' || value === 'release', "'run' or 'release'"],
   seed: [isText, 'a string'],
   secret: [isText, 'a string'],

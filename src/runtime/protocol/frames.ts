@@ -15,6 +15,13 @@ export type ToSeed =
       readonly type: 'join';
       readonly host?: string;
       readonly epoch?: number;
+      /**
+       * Tells apart sandboxes that are invoked with one epoch: the platform may repeat an invocation, or give a new sandbox. Another
+       * one for each set of guests.
+       */
+      readonly life?: string;
+      /** The host's guests are in the sandbox already. */
+      readonly guests?: boolean;
       /** A visitor acts under `host`'s address but never becomes its location. */
       readonly visitor?: boolean;
       /** Rejoin of a client: the virtual address it had. */

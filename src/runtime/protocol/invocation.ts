@@ -6,6 +6,8 @@ export interface Invocation {
   readonly host: string;
   /** The incarnation this invocation starts, or resumes when the sandbox holds it suspended. */
   readonly epoch: number;
+  /** Epochs before this one have ended: guests of theirs that the sandbox still holds are stopped. Absent: none has for certain. */
+  readonly oldest?: number;
   /** `run`: start or resume the host. `release`: stop its guests; answers at once with `released`. */
   readonly action: 'run' | 'release';
   /** `address:port` of the seed's control network. */

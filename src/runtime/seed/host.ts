@@ -61,6 +61,8 @@ export interface Incarnation {
   settledDatagrams?: boolean;
   /** It was resumed: its guest ought to be there already. */
   woken: boolean;
+  /** Its invocation returns, to be made again: maybe into a new sandbox. */
+  renewing?: boolean;
   /** Runs while the connection is lost. */
   lost: NodeJS.Timeout | undefined;
 }
@@ -126,6 +128,10 @@ export interface Host {
   lastEpoch: number;
   /** Incarnations before this one have ended for certain: whoever joins as one is fenced. */
   minEpoch: number;
+  /** Which life has joined as which epoch: the newest of each. */
+  owner: { readonly epoch: number; readonly life: string | undefined } | undefined;
+  /** `performance.now()` when a supervisor said last that its invocation is about to return. */
+  leftAt: number;
   /** The last invocation, while it is open. */
   lifeline: Lifeline | undefined;
   readonly waiters: Set<Waiter>;
@@ -150,6 +156,8 @@ export function imaginedHost(entry: ManifestHost, nodeId: number): Host {
     stateSince: now(),
     lastEpoch: 0,
     minEpoch: 0,
+    owner: undefined,
+    leftAt: Number.NEGATIVE_INFINITY,
     lifeline: undefined,
     waiters: new Set(),
     subscribers: new Map(),

@@ -11,6 +11,7 @@ import type { Rendezvous } from './rendezvous';
 type Leave = Extract<ToSeed, { type: 'leave' }>;
 /** What a `join` says of where the host is. */
 interface Whereabouts {
+  readonly life?: string;
   readonly address?: string;
   readonly ports: readonly PortMapping[];
   readonly reach?: Reach;
@@ -20,7 +21,7 @@ type Refuse = Omit<Extract<FromSeed, { type: 'refuse' }>, 'type'>;
 /** The transitions of a host that its supervisor causes. What a supervisor says that is not the host's current one is ignored. */
 export interface Incarnations {
   /** Whether a supervisor may join as this incarnation; if not, what it is told. */
-  admit(host: Host, epoch: number): Refuse | undefined;
+  admit(host: Host, epoch: number, who: { readonly life?: string; readonly guests: boolean }): Refuse | undefined;
   /** After `admit`, and after its `welcome` was sent. */
   join(host: Host, epoch: number, peer: Peer, where: Whereabouts): void;
   ports(host: Host, peer: Peer, ports: readonly PortMapping[], settled: boolean, settledDatagrams?: boolean): void;
@@ -119,6 +120,7 @@ export function incarnations({ lifecycle, rendezvous, events, lostAfter }: Incar
     clearTimeout(incarnation.lost);
     incarnation.lost = undefined;
     incarnation.peer = peer;
+    incarnation.renewing = false;
     const moved = incarnation.address !== address || !isDeepStrictEqual(incarnation.reach, reach);
     incarnation.address = address;
     incarnation.reach = reach;
@@ -131,6 +133,7 @@ export function incarnations({ lifecycle, rendezvous, events, lostAfter }: Incar
   };
 
   const leave = (host: Host, frame: Leave) => {
+    host.leftAt = performance.now();
     switch (frame.outcome) {
       case 'suspended':
         return lifecycle.suspended(host);
@@ -143,21 +146,30 @@ export function incarnations({ lifecycle, rendezvous, events, lostAfter }: Incar
       case 'renew':
         // The invocation's own result starts the next one. A seed that was restarted has no such result to wait for.
         startLostTimer(host, incarnationOf(host)!);
+        incarnationOf(host)!.renewing = true;
         if (host.lifeline?.epoch !== epochOf(host)) lifecycle.renew(host);
     }
   };
 
   return {
-    admit: (host, epoch) => {
+    admit: (host, epoch, who) => {
       const { phase } = host;
       const known = epochOf(host);
       if (epoch < host.minEpoch) return { reason: `epoch ${epoch} of '${host.entry.name}' has ended`, fenced: true };
       if (phase.state === 'suspended' && phase.releasing && epoch === phase.epoch) {
         return { reason: `epoch ${epoch} of '${host.entry.name}' is being released`, fenced: true };
       }
-      if (known === null || epoch >= known || phase.state === 'failed') return undefined;
-      // The newer one was never started: its invocation is answered with 429, because this one runs.
-      if (phase.state === 'allocating' && !phase.incarnation && !host.lifeline?.sending) return undefined;
+      if (isAnother(host, epoch, who.life) && (who.guests || !mayReplace(host, epoch))) {
+        return { reason: `epoch ${epoch} of '${host.entry.name}' belongs to another sandbox`, fenced: true };
+      }
+      if (known === null || epoch === known || phase.state === 'failed') return undefined;
+      if (epoch > known) {
+        // Of an allocation that was given up when an older incarnation came back. Those of another seed are greater.
+        if (epoch > host.lastEpoch || host.entry.kind === 'instance') return undefined;
+        return { reason: `epoch ${epoch} of '${host.entry.name}' is not needed: epoch ${known} is back`, fenced: true };
+      }
+      // The newer one has not joined, and is told so if it ever does: who is there need not wait for it.
+      if (phase.state === 'allocating' && !phase.incarnation) return undefined;
       return { reason: `epoch ${known} of '${host.entry.name}' is newer than ${epoch}`, fenced: true };
     },
 
@@ -165,9 +177,11 @@ export function incarnations({ lifecycle, rendezvous, events, lostAfter }: Incar
       const { address, ports, reach } = where;
       const { phase } = host;
       host.minEpoch = Math.max(host.minEpoch, epoch);
+      const another = isAnother(host, epoch, where.life);
+      host.owner = { epoch, life: where.life };
       const before = incarnationOf(host);
-      if (before && epochOf(host) === epoch) return rejoin(host, before, peer, where);
-      const woken = phase.state === 'allocating' && phase.resume && phase.epoch === epoch;
+      if (before && epochOf(host) === epoch && !another) return rejoin(host, before, peer, where);
+      const woken = another || (phase.state === 'allocating' && phase.resume && phase.epoch === epoch);
       const incarnation: Incarnation = { peer, address, reach, ports: [], settled: false, woken, lost: undefined };
       if (phase.state === 'allocating' && phase.epoch === epoch) {
         phase.incarnation = incarnation;
@@ -184,6 +198,8 @@ export function incarnations({ lifecycle, rendezvous, events, lostAfter }: Incar
         before.peer = undefined;
       }
       lifecycle.adopt(host, epoch, incarnation);
+      // The same epoch in a new sandbox: what others have of the old one leads nowhere.
+      if (another) publish(host);
       emit(host, 'joined', { epoch, address: seenAt(incarnation), adopted: true });
       setPorts(host, incarnation, ports, false);
     },
@@ -267,6 +283,17 @@ export function incarnations({ lifecycle, rendezvous, events, lostAfter }: Incar
 
 function same(a: PortMapping, b: PortMapping): boolean {
   return a.port === b.port && a.realPort === b.realPort && a.scope === b.scope && a.protocol === b.protocol;
+}
+
+/** Whether this epoch has joined before, from another sandbox or with other guests. */
+function isAnother({ owner }: Host, epoch: number, life: string | undefined): boolean {
+  return owner?.epoch === epoch && owner.life !== life;
+}
+
+/** An epoch goes to a new sandbox only where the platform was asked for a sandbox, and nobody has come. */
+function mayReplace({ phase }: Host, epoch: number): boolean {
+  if (phase.state === 'allocating') return phase.epoch === epoch && phase.resume && !phase.incarnation;
+  return phase.state === 'running' && phase.epoch === epoch && phase.incarnation.renewing === true;
 }
 
 function seenAt({ address, reach }: Incarnation): string | null {

@@ -48,6 +48,8 @@ const FIRST_BACK_OFF = 500;
 const LAST_BACK_OFF = 30_000;
 /** The request outlasts the function: its end is the function's own. */
 const REQUEST_MARGIN = 30_000;
+/** After its supervisor's last word an invocation returns within this time: before, the same epoch would get a second sandbox. */
+const RETURN_LIMIT = 500;
 const RELEASE_ATTEMPTS = 6;
 /** What setTimeout can do: 24 days, longer than any platform keeps a sandbox. */
 const MAX_TIMER = 2 ** 31 - 1;
@@ -71,6 +73,7 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
         cluster: options.cluster,
         host: name,
         epoch,
+        oldest: host.minEpoch,
         action,
         seed: options.address,
         secret: options.secretOf(name, epoch),
@@ -78,6 +81,7 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
       limit: timeout + REQUEST_MARGIN,
       invoke: options.invoke,
       previous: host.lifeline,
+      notBefore: epoch === epochOf(host) && host.lifeline?.epoch !== epoch ? host.leftAt + RETURN_LIMIT : 0,
       onSend: (attempt) => emit(host, 'invoked', { epoch, action, attempt }),
       onThrottled: (reason, attempt) => {
         emit(host, 'throttled', { epoch, action, attempt, reason });
@@ -166,8 +170,19 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
     fail(host, 'ETIMEDOUT', `did not join within ${host.entry.allocationTimeout} ms${why}`);
   };
 
+  /** A supervisor that is connected although its incarnation has ended: its sandbox may thaw any time, and would act for the host. */
+  const dismiss = (host: Host, reason: string) => {
+    const incarnation = incarnationOf(host);
+    const peer = incarnation?.peer;
+    if (!incarnation || !peer) return;
+    incarnation.peer = undefined;
+    peer.channel.send({ type: 'stop', reason, fenced: true });
+    void peer.channel.end();
+  };
+
   /** The incarnation has ended; nothing of it may come back. */
   const imagine = (host: Host) => {
+    dismiss(host, `epoch ${epochOf(host)} has ended`);
     host.minEpoch = (epochOf(host) ?? host.lastEpoch) + 1;
     enter(host, { state: 'imagined' });
     publishEnd(host);
@@ -181,6 +196,7 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
     host.failures += 1;
     host.reason = reason;
     host.lifeline?.giveUp();
+    dismiss(host, reason);
     const retry = setTimeout(() => {
       enter(host, { state: 'imagined' });
       publishEnd(host);
@@ -235,6 +251,8 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
     const epoch = epochOf(host);
     if (epoch === null || !host.entry.functionName) return;
     emit(host, 'renewing', { epoch });
+    const incarnation = incarnationOf(host);
+    if (incarnation && !incarnation.peer) incarnation.renewing = true;
     invoke(host, epoch, 'run');
   };
 
@@ -247,10 +265,12 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
     // Something newer has begun, or its supervisor has told the end already.
     const live = phase.state === 'allocating' || phase.state === 'running';
     if (!live || phase.epoch !== lifeline.epoch || host.lifeline) return;
-    if (outcome.kind === 'result') return onResult(host, outcome.result);
-    const message = describe(outcome);
-    if (outcome.kind === 'broken' && incarnationOf(host)?.peer) {
-      // Only our request is gone: the host is connected, its `leave` will tell the end.
+    const fenced = outcome.kind === 'result' && outcome.result.outcome === 'fenced';
+    if (outcome.kind === 'result' && !(fenced && incarnationOf(host))) return onResult(host, outcome.result);
+    const message = outcome.kind === 'result' ? 'it was answered by a second sandbox' : describe(outcome);
+    const doubtful = outcome.kind === 'broken' || (outcome.kind === 'function-error' && lifeline.repeated);
+    if (fenced || (doubtful && incarnationOf(host)?.peer)) {
+      // Only our request is gone: the host is connected (or will be given up), its `leave` will tell the end.
       return emit(host, 'lifeline-lost', { epoch: phase.epoch, reason: message });
     }
     // A function that has ended takes its incarnation with it. Where that is not certain, it may still come back.
@@ -270,6 +290,10 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
       case 'renew':
         return renew(host);
       case 'fenced':
+        // The platform woke a sandbox that holds older guests, and those of this epoch are elsewhere: none of them is used any more.
+        if (host.phase.state === 'allocating' && host.phase.resume) {
+          return released(host, { note: 'the platform gave another sandbox than the one that was suspended' });
+        }
         return fail(host, 'EHOSTUNREACH', 'the sandbox belongs to a newer epoch');
     }
   };

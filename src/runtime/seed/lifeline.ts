@@ -3,7 +3,8 @@ import type { Invoke, InvokeOutcome } from './lambda';
 
 /**
  * One open invocation of a host function: as long as it is open, the host's sandbox belongs to its epoch. Its end is the
- * release or failure signal. Repeats what was certainly not started (429); nothing else.
+ * release or failure signal. Repeats what was certainly not started (429), and a request over a connection that was dead already.
+ * Nothing relies on 429: where the function may run several times at once, epochs and lives tell its sandboxes apart.
  */
 export interface Lifeline {
   readonly epoch: number;
@@ -12,6 +13,8 @@ export interface Lifeline {
   readonly sending: boolean;
   /** The last try that was answered was answered with 429. */
   readonly throttled: boolean;
+  /** The request was sent a second time, and the first one may have started a sandbox as well. */
+  readonly repeated: boolean;
   /** Resolves when the invocation has ended, after `onEnd`. */
   readonly ended: Promise<void>;
   /** No further try. A request that is on its way goes on, and `onEnd` tells its end; else `onEnd` is not called. */
@@ -28,6 +31,8 @@ export interface LifelineOptions {
   readonly invoke: Promise<Invoke>;
   /** The invocation before, on the same function: it has to end first. */
   readonly previous: Lifeline | undefined;
+  /** `performance.now()` before which nothing is sent: an invocation that cannot be observed is about to return. */
+  readonly notBefore: number;
   /** A request is sent. */
   readonly onSend: (attempt: number) => void;
   readonly onThrottled: (reason: string, attempt: number) => void;
@@ -47,6 +52,7 @@ export function openLifeline(options: LifelineOptions): Lifeline {
   const stopped = new AbortController();
   let sending = false;
   let throttled = false;
+  let repeated = false;
 
   const once = async (invoke: Invoke): Promise<InvokeOutcome> => {
     const request = new AbortController();
@@ -65,6 +71,8 @@ export function openLifeline(options: LifelineOptions): Lifeline {
 
   const run = async (): Promise<void> => {
     if (previous) await Promise.race([previous.ended, pause(PREVIOUS_LIMIT, stopped.signal)]);
+    const early = options.notBefore - performance.now();
+    if (early > 0) await pause(early, stopped.signal);
     let invoke: Invoke;
     try {
       invoke = await options.invoke;
@@ -72,7 +80,6 @@ export function openLifeline(options: LifelineOptions): Lifeline {
       return options.onEnd({ kind: 'denied', code: 'NoClient', message: (error as Error).message });
     }
     let delay = FIRST_RETRY;
-    let stale = false;
     for (let attempt = 1; !stopped.signal.aborted; attempt++) {
       options.onSend(attempt);
       const began = performance.now();
@@ -85,9 +92,9 @@ export function openLifeline(options: LifelineOptions): Lifeline {
         delay = Math.min(delay * 2, LAST_RETRY);
         continue;
       }
-      // Should the function have been started all the same, the second try is answered with 429.
-      if (outcome.kind === 'broken' && isReset(outcome.code) && !stale && performance.now() - began < STALE_SOCKET) {
-        stale = true;
+      // Should the function have been started all the same, the sandbox that joins second is fenced.
+      if (outcome.kind === 'broken' && isReset(outcome.code) && !repeated && performance.now() - began < STALE_SOCKET) {
+        repeated = true;
         continue;
       }
       options.onEnd(outcome);
@@ -103,6 +110,9 @@ export function openLifeline(options: LifelineOptions): Lifeline {
     },
     get throttled() {
       return throttled;
+    },
+    get repeated() {
+      return repeated;
     },
     ended: run(),
     giveUp: () => stopped.abort(),

@@ -124,12 +124,17 @@ export function servePeer(options: PeerOptions, identity: Identity, channel: Cha
   };
 
   const joinAsHost = (host: Host, epoch: number, frame: Join) => {
-    const refusal = incarnations.admit(host, epoch);
+    const who = { life: frame.life, guests: frame.guests ?? false };
+    const refusal = incarnations.admit(host, epoch, who);
     if (refusal) return refuse(refusal.reason, refusal.fenced);
     const { entry, nodeId } = host;
     const peer = enterAs(frame, entry.name, { address: entry.address, nodeId, epoch }, entry);
     standing = { role: 'host', peer, host };
-    incarnations.join(host, epoch, peer, { ports: frame.ports, ...whereabouts(frame, entry.address) });
+    incarnations.join(host, epoch, peer, {
+      life: frame.life,
+      ports: frame.ports,
+      ...whereabouts(frame, entry.address),
+    });
   };
 
   /** A member knows its NAT, but does not say where others punch to: it could name anybody. */

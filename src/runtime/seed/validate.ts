@@ -19,6 +19,8 @@ const schema = v.variant('type', [
     type: v.literal('join'),
     host: v.optional(name),
     epoch: v.optional(count),
+    life: v.optional(name),
+    guests: v.optional(v.boolean()),
     visitor: v.optional(v.boolean()),
     virtual: v.optional(address),
     ports: mappings,

@@ -27,6 +27,8 @@ export interface LifeOptions {
 }
 
 export interface Life {
+  /** See `RunDir.life`. */
+  readonly name: string;
   readonly entry: ManifestHost;
   readonly member: Member;
   /** Absent: the command could not be started; `exited` says why. */
@@ -54,6 +56,7 @@ export function startLife(options: LifeOptions, session: MemberSession): Life {
     const reason = `host '${entry.name}': ${error.message}`;
     log('error', reason, { file: error.file, code: error.code });
     return {
+      name: runDir.life,
       entry,
       member,
       exited: Promise.resolve({ exitCode: error.exitCode, signal: null, reason }),
@@ -103,6 +106,7 @@ export function startLife(options: LifeOptions, session: MemberSession): Life {
     ended = true;
   });
   return {
+    name: runDir.life,
     entry,
     member,
     guest,

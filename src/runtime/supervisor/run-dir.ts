@@ -1,5 +1,6 @@
 /** The run directory of a host: the files that supervisor and guests share. */
-import { closeSync, mkdirSync, rmSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { closeSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { NativeAddon } from '../../native';
 import { FILES_FILE, SHIM_SOCKET, SOCKETS_FILE, SOCKETS_SIZE, TABLE_FILE, TRAFFIC_OFFSET } from '../protocol/shim';
@@ -8,9 +9,13 @@ import { HOSTNAME_FILE, HOSTS_FILE, RESOLV_FILE } from './remaps';
 
 /** Locked by the supervisor that has the directory. */
 const LOCK_FILE = 'lock';
+/** Holds the name of the life that the directory is used for. */
+const LIFE_FILE = 'life';
 
 export interface RunDir {
   readonly path: string;
+  /** Names this set of guests, and no other one anywhere. It outlives a supervisor that dies before its guests. */
+  readonly life: string;
   readonly shimSocket: string;
   /** Guests of a supervisor that died: they have the files mapped, so these are as it left them. */
   readonly leftover?: Leftover;
@@ -43,7 +48,7 @@ export class RunDirBusyError extends Error {
 export function openRunDir(path: string, native: Pick<NativeAddon, 'mapFile' | 'lockFile' | 'tcpSockets'>): RunDir {
   const inDir = (name: string) => join(path, name);
   const remapped = [HOSTS_FILE, HOSTNAME_FILE, RESOLV_FILE];
-  const files = [TABLE_FILE, SOCKETS_FILE, SHIM_SOCKET, FILES_FILE, GUEST_FILE, ...remapped].map(inDir);
+  const files = [TABLE_FILE, SOCKETS_FILE, SHIM_SOCKET, FILES_FILE, GUEST_FILE, LIFE_FILE, ...remapped].map(inDir);
   mkdirSync(path, { recursive: true, mode: 0o700 });
   const [lock, holder] = native.lockFile(inDir(LOCK_FILE));
   if (lock < 0) throw new RunDirBusyError(path, holder);
@@ -52,6 +57,8 @@ export function openRunDir(path: string, native: Pick<NativeAddon, 'mapFile' | '
     for (const file of files) rmSync(file, { force: true });
   };
   if (!leftover) clean();
+  const life = (leftover && lifeIn(inDir(LIFE_FILE))) ?? randomBytes(12).toString('hex');
+  writeFileSync(inDir(LIFE_FILE), life, { mode: 0o600 });
   const traffic = new Uint32Array(native.mapFile(inDir(SOCKETS_FILE), SOCKETS_SIZE), TRAFFIC_OFFSET, 1);
   let owned = true;
   const giveBack = (cleaning: boolean) => {
@@ -65,6 +72,7 @@ export function openRunDir(path: string, native: Pick<NativeAddon, 'mapFile' | '
   };
   return {
     path,
+    life,
     shimSocket: inDir(SHIM_SOCKET),
     leftover,
     mapTable: (size) => native.mapFile(inDir(TABLE_FILE), size),
@@ -72,4 +80,13 @@ export function openRunDir(path: string, native: Pick<NativeAddon, 'mapFile' | '
     leave: () => giveBack(!leftover),
     remove: () => giveBack(true),
   };
+}
+
+function lifeIn(file: string): string | undefined {
+  try {
+    const life = readFileSync(file, 'latin1');
+    return /^[0-9a-f]{24}$/.test(life) ? life : undefined;
+  } catch {
+    return undefined;
+  }
 }

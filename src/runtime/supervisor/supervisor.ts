@@ -107,8 +107,8 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
     const { host, epoch } = invocation;
     const mailbox = createMailbox<Happening>();
     const dormant = state.is === 'dormant' ? state : undefined;
-    const found = dormant && (await revived(dormant.life));
     const log = createLog(host, settings.write);
+    const found = dormant && (await revived(dormant, invocation, log));
     const ending = new AbortController();
     state = { is: 'joining', invocation, mailbox };
     try {
@@ -146,7 +146,12 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
     let files: Prepared | undefined;
     const ports = () => {
       const left = files?.runDir.leftover;
-      return life?.member.listeners.ports ?? (left && isOf(left, invocation) ? left.ports() : []);
+      return life?.member.listeners.ports ?? (left && goesOn(left, invocation) ? left.ports() : []);
+    };
+    const who = () => {
+      const left = files?.runDir.leftover;
+      const guests = life !== undefined || (left !== undefined && goesOn(left, invocation));
+      return { life: life?.name ?? files?.runDir.life, guests };
     };
     let session: (Session & { readonly welcome: Welcome }) | undefined;
     schedule(Math.min(JOIN_LIMIT, remaining / 2), () => !session && attempt.abort(), signal);
@@ -154,7 +159,7 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
       seed,
       secret,
       identity: hostIdentity(host, epoch),
-      join: () => ({ host, epoch, ports: publicPorts(ports()) }),
+      join: () => ({ host, epoch, ...who(), ports: publicPorts(ports()) }),
       onWelcome: (welcome) => {
         log('info', life ? 'rejoined the cluster' : 'joined the cluster', { cluster: welcome.cluster, epoch });
         if (session) life?.member.refresh();
@@ -206,7 +211,7 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
     log: Log,
   ): Promise<Prepared> => {
     const { leftover } = files.runDir;
-    if (!leftover || (isOf(leftover, invocation) && leftover.fits(tableSpec(welcome, settings.flat)))) return files;
+    if (!leftover || (goesOn(leftover, invocation) && leftover.fits(tableSpec(welcome, settings.flat)))) return files;
     await endLeftover(files.runDir, log);
     return prepareFiles();
   };
@@ -228,8 +233,14 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
   };
 
   /** A host whose guest ended after its invocation had returned is of no use any more. */
-  const revived = async (life: Life): Promise<Life | undefined> => {
-    if (!life.ended) return life;
+  const revived = async (
+    { life, epoch }: { readonly life: Life; readonly epoch: number },
+    { oldest = 0 }: Invocation,
+    log: Log,
+  ): Promise<Life | undefined> => {
+    const outdated = epoch < oldest;
+    if (!life.ended && !outdated) return life;
+    if (outdated) log('warn', `guests of epoch ${epoch} are ended: a newer epoch has run elsewhere since`, { oldest });
     clear();
     await life.end(0);
     return undefined;
@@ -410,6 +421,11 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
 /** Whether guests that were left are of the host that is invoked, of this incarnation or an earlier one. */
 function isOf({ record }: Leftover, { host, epoch }: Invocation): boolean {
   return record?.host === host && record.epoch <= epoch;
+}
+
+/** Whether they may go on under this invocation: no newer epoch has run in between. */
+function goesOn(leftover: Leftover, invocation: Invocation): boolean {
+  return isOf(leftover, invocation) && leftover.record!.epoch >= (invocation.oldest ?? 0);
 }
 
 /** Calls `act` after that time, unless the signal is aborted first. */

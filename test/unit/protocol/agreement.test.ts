@@ -51,7 +51,17 @@ const messages: { readonly [T in MemberMessage['type']]: Required<Extract<Member
 const message = messages.punch;
 const toSeed: { readonly [T in ToSeed['type']]: Required<Extract<ToSeed, { type: T }>> } = {
   join: {
-    ...{ type: 'join', host: 'api', epoch: 5, visitor: true, virtual: '100.64.0.2', ports, reach },
+    ...{
+      type: 'join',
+      host: 'api',
+      epoch: 5,
+      life: 'a',
+      guests: true,
+      visitor: true,
+      virtual: '100.64.0.2',
+      ports,
+      reach,
+    },
     directoryDigest: 'x',
   },
   ask: { type: 'ask', id: 1, host: 'api', port: 80, staleEpoch: 4, waited: 1, protocol: 'udp' },

@@ -41,7 +41,10 @@ export interface Cluster {
   /** A function that listens on these ports and then runs until the seed stops it. */
   serves(...ports: number[]): (invocation: Invocation) => Promise<InvocationResult>;
   /** Joins the seed as an invocation says. */
-  supervise(invocation: Invocation, options?: { ports?: readonly PortMapping[] }): Promise<Supervisor>;
+  supervise(
+    invocation: Invocation,
+    options?: { ports?: readonly PortMapping[]; life?: string; guests?: boolean },
+  ): Promise<Supervisor>;
   /** A client, and the locations that it was told of. */
   client(
     options?: Partial<SessionOptions>,
@@ -119,7 +122,7 @@ export async function bootCluster(
   });
   let seed = await start('127.0.0.1:0', {});
 
-  const supervise: Cluster['supervise'] = async (invocation, { ports = [] } = {}) => {
+  const supervise: Cluster['supervise'] = async (invocation, { ports = [], life, guests } = {}) => {
     let now: readonly PortMapping[] = ports;
     let stop: (fenced: boolean) => void = () => undefined;
     const stopped = new Promise<boolean>((resolve) => (stop = resolve));
@@ -128,7 +131,7 @@ export async function bootCluster(
       seed: invocation.seed,
       identity: hostIdentity(host, epoch),
       secret: invocation.secret,
-      join: () => ({ host, epoch, ports: now }),
+      join: () => ({ host, epoch, life, guests, ports: now }),
       onLocation: () => undefined,
       onStop: (_reason, fenced) => stop(fenced),
       signal: closing.signal,
