@@ -5,12 +5,13 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
-import { formatAddress, MANIFEST_DEFAULTS, type ManifestHost } from '../manifest';
+import { formatAddress, MANIFEST_DEFAULTS, type ManifestHost, MOST_TIMEOUT, MOST_WAIT } from '../manifest';
 import { type HostOptions, ReleasePolicy } from './host-options';
 import type { ImaginaryCluster } from './imaginary-cluster';
 import { acknowledge } from './private/acknowledge';
 import * as check from './private/checks';
 import { layersFor } from './private/layers';
+import { checkShape, HOST_FUNCTION } from './private/shape';
 
 /** Properties of a HostFunction. */
 export interface HostFunctionProps extends HostOptions {
@@ -60,6 +61,13 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
 
   constructor(scope: Construct, id: string, props: HostFunctionProps) {
     super(scope, id);
+    checkShape(this, '', props, HOST_FUNCTION);
+    if (props.logGroup && props.logRetention !== undefined) {
+      check.refuse(
+        this,
+        "logRetention is set beside 'logGroup', which has its own; set it there, or leave 'logGroup' out",
+      );
+    }
     this.cluster = props.cluster;
     this.hostName = props.hostName ?? id;
     this.aliases = [...(props.aliases ?? [])];
@@ -94,7 +102,7 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
       memorySize: this.fixed.memorySize,
       ephemeralStorageSize: props.ephemeralStorageSize,
       timeout: Duration.millis(this.fixed.timeout),
-      reservedConcurrentExecutions: (props.reserveConcurrency ?? true) ? 1 : undefined,
+      reservedConcurrentExecutions: (props.reserveConcurrency ?? this.cluster.reserveConcurrency) ? 1 : undefined,
       // A host that outlives one invocation is invoked again by what it caused; Lambda would take that for a loop.
       recursiveLoop: lambda.RecursiveLoop.ALLOW,
       vpc: props.vpc,
@@ -122,6 +130,14 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
    * @param value its value, which may be known only at deployment
    */
   public addEnvironment(name: string, value: string): this {
+    for (const [what, given] of Object.entries({ name, value })) {
+      if (typeof given === 'string' || Token.isUnresolved(given)) continue;
+      const of = what === 'name' ? '' : ` of '${name}'`;
+      check.refuse(
+        this,
+        `the ${what}${of} in the environment is ${JSON.stringify(given) ?? typeof given}; allowed: a string`,
+      );
+    }
     if (Token.isUnresolved(value)) {
       delete this.guestEnvironment[name];
       this.passed.add(name);
@@ -171,7 +187,7 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
   }
 
   /**
-   * How often an allocation met a host that ran already, or the account's limit. Default: sum over 5 minutes.
+   * How often an allocation met the account's limit, or with `reserveConcurrency` a host that ran already. Default: sum over 5 minutes.
    *
    * @param props how to show it
    */
@@ -203,7 +219,7 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
     check.checkRemappedFiles(this, remappedFiles);
     const memorySize = props.memorySize ?? D.memorySize;
     check.checkWhole(this, 'memorySize', memorySize, 128, 10_240, 'MB');
-    const ms = (prop: keyof HostOptions & keyof typeof D, low: number, high?: number) =>
+    const ms = (prop: keyof HostOptions & keyof typeof D, low: number, high: number) =>
       props[prop] === undefined
         ? (D[prop] as number)
         : check.milliseconds(this, prop, props[prop] as NonNullable<HostOptions['timeout']>, low, high);
@@ -216,9 +232,9 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
       workingDirectory,
       remappedFiles,
       memorySize,
-      timeout: ms('timeout', 1_000, 900_000),
-      idleTimeout: ms('idleTimeout', 100),
-      releaseTimeout: ms('releaseTimeout', 100),
+      timeout: ms('timeout', 1_000, MOST_TIMEOUT),
+      idleTimeout: ms('idleTimeout', 100, MOST_WAIT),
+      releaseTimeout: ms('releaseTimeout', 100, MOST_WAIT),
       allocationTimeout: ms('allocationTimeout', 100, 900_000),
       settleTime: ms('settleTime', 0, 900_000),
       release: props.releasePolicy ?? ReleasePolicy.NO_CONNECTIONS,

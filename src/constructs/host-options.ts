@@ -86,7 +86,8 @@ export interface HostOptions {
   readonly ephemeralStorageSize?: Size;
 
   /**
-   * How long one invocation may take, 1 second to 15 minutes. Before it is over the host is handed to a new one.
+   * How long one invocation may take, 1 second to 30 minutes (1,800 seconds). Before it is over the host is handed to a new one.
+   * More than 15 minutes take a region where Lambda allows that for functions that no service invokes for a client that waits.
    *
    * @default Duration.minutes(15)
    */
@@ -142,10 +143,11 @@ export interface HostOptions {
   readonly address?: string;
 
   /**
-   * Reserve a concurrency of one for the function, so that a host can never run twice. Turn it off in an account whose
-   * concurrency limit leaves nothing to reserve; a second incarnation is then fenced by its epoch.
+   * Reserve a concurrency of one for the function. The account's limit is then smaller by one for all other functions, also while
+   * the host does not run; an account whose limit is 10, as new ones have, cannot reserve anything, and the deployment fails.
+   * Without it a host cannot run twice either: a second sandbox is refused by the seed before its guests start.
    *
-   * @default true
+   * @default - the cluster's `reserveConcurrency`
    */
   readonly reserveConcurrency?: boolean;
 

@@ -21,6 +21,7 @@ import { HostFunction } from './host-function';
 import type { HostGroupOptions, HostOptions } from './host-options';
 import { acknowledge } from './private/acknowledge';
 import * as check from './private/checks';
+import { ATTRIBUTES, CLUSTER, checkShape, HOST, HOST_GROUP } from './private/shape';
 import { SeedNode, type SeedNodeOptions } from './seed-node';
 
 /** A cluster of hosts that appear to run and run only when something connects to them. */
@@ -98,6 +99,13 @@ export interface ImaginaryClusterProps extends SeedNodeOptions {
    * @default logs.RetentionDays.ONE_MONTH
    */
   readonly logRetention?: logs.RetentionDays;
+
+  /**
+   * Reserve a concurrency of one for each host's function, unless the host says otherwise: see `HostOptions.reserveConcurrency`.
+   *
+   * @default false
+   */
+  readonly reserveConcurrency?: boolean;
 }
 
 abstract class ImaginaryClusterBase extends Resource implements IImaginaryCluster {
@@ -128,6 +136,7 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
     id: string,
     attrs: ImaginaryClusterAttributes,
   ): IImaginaryCluster {
+    checkShape(scope, ` of '${id}'`, attrs, ATTRIBUTES);
     const port = attrs.seedPort ?? MANIFEST_DEFAULTS.seedPort;
     class Import extends ImaginaryClusterBase {
       public readonly clusterName = attrs.clusterName;
@@ -154,6 +163,9 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
   /** How long the logs of hosts are kept, unless a host says otherwise. */
   public readonly logRetention: logs.RetentionDays;
 
+  /** Whether a concurrency of one is reserved for each host's function, unless the host says otherwise. */
+  public readonly reserveConcurrency: boolean;
+
   private readonly block: Cidr;
   private readonly hostList: HostFunction[] = [];
   private readonly nameOwners = new Map<string, string>();
@@ -162,6 +174,7 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
 
   constructor(scope: Construct, id: string, props: ImaginaryClusterProps = {}) {
     super(scope, id);
+    checkShape(this, '', props, CLUSTER);
     this.clusterName = props.clusterName ?? this.defaultName(id);
     check.requireKnown(this, 'clusterName', this.clusterName, 'give it as a literal string');
     if (!CLUSTER_NAME_PATTERN.test(this.clusterName)) {
@@ -170,6 +183,7 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
     this.cidr = props.cidr ?? MANIFEST_DEFAULTS.cidr;
     this.block = this.checkedBlock();
     this.logRetention = props.logRetention ?? logs.RetentionDays.ONE_MONTH;
+    this.reserveConcurrency = props.reserveConcurrency ?? false;
     this.clusterKey = props.clusterKey ?? this.generatedKey();
     this.seed = new SeedNode(this, 'Seed', { ...props, cluster: this });
 
@@ -206,6 +220,7 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
    */
   public addHost(name: string, options: HostOptions): HostFunction {
     check.checkHostName(this, 'the name of a host', name);
+    checkShape(this, ` of host '${name}'`, options, HOST);
     this.requireFree(this, name, [name]); // before a second construct of that id says it less clearly
     return new HostFunction(this, name, { ...options, cluster: this });
   }
@@ -217,8 +232,9 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
    * @param options how each of them is run, and how many there are
    */
   public addHosts(prefix: string, options: HostGroupOptions): HostFunction[] {
-    const { count, address, ...each } = options;
     check.checkHostName(this, 'the prefix of a group of hosts', prefix);
+    checkShape(this, ` of the hosts '${prefix}'`, options, HOST_GROUP);
+    const { count, address, ...each } = options;
     const { first, last } = hostRange(this.block);
     check.checkWhole(this, `count of '${prefix}'`, count, 1, last - first + 1, `hosts in ${this.cidr}`);
     const pinned = address === undefined ? undefined : check.pinnedAddress(this, this.block, address, count);
@@ -306,6 +322,13 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
   private checkedBlock(): Cidr {
     check.requireKnown(this, 'cidr', this.cidr, 'give it as a literal string');
     const block = parseCidr(this.cidr);
+    const taken = block && SPECIAL_BLOCKS.find(([, text]) => overlap(block, parseCidr(text)!));
+    if (taken) {
+      check.refuse(
+        this,
+        `cidr is '${this.cidr}', which is in ${taken[1]}, ${taken[0]}; choose another, like '100.64.0.0/16'`,
+      );
+    }
     if (block && block.prefix >= 16 && block.prefix <= 28) return block;
     return check.refuse(
       this,
@@ -325,6 +348,17 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
     return key;
   }
 }
+
+/** Blocks that no host can have an address of: a system treats them in a way of its own. */
+const SPECIAL_BLOCKS = [
+  ['which means this network', '0.0.0.0/8'],
+  ['which is every host itself', '127.0.0.0/8'],
+  ['where Lambda and EC2 have their own services', '169.254.0.0/16'],
+  ['which is for multicast', '224.0.0.0/4'],
+  ['which is reserved', '240.0.0.0/4'],
+] as const;
+
+const overlap = (a: Cidr, b: Cidr) => a.base < b.base + b.size && b.base < a.base + a.size;
 
 const UNIQUE_NAMES = 'choose another: every host name and alias is unique in a cluster';
 

@@ -10,6 +10,7 @@ import { acknowledge } from './private/acknowledge';
 import * as check from './private/checks';
 import { builtPath } from './private/layers';
 import { ManifestAsset } from './private/manifest-asset';
+import { checkShape, SEED_NODE } from './private/shape';
 
 /** How and where the seed of a cluster runs. */
 export interface SeedNodeOptions {
@@ -109,6 +110,7 @@ export class SeedNode extends Construct implements iam.IGrantable, ec2.IConnecta
 
   constructor(scope: Construct, id: string, props: SeedNodeProps) {
     super(scope, id);
+    checkShape(this, '', props, SEED_NODE);
     const { cluster } = props;
     this.port = props.seedPort ?? MANIFEST_DEFAULTS.seedPort;
     check.checkWhole(this, 'seedPort', this.port, 1, 65_534, 'the port range');

@@ -26,7 +26,7 @@ export interface ManifestHost {
   readonly remappedFiles: Readonly<Record<string, string>>;
   /** MB of memory, 128-10240. */
   readonly memorySize: number;
-  /** Function timeout, 1,000-900,000. */
+  /** Function timeout, 1,000-1,800,000. */
   readonly timeout: number;
   /** Idle for this long: suspended. 100 or more. */
   readonly idleTimeout: number;
@@ -61,6 +61,12 @@ export interface Manifest {
 export function dataPortOf(port: number): number {
   return port < 65_535 ? port + 1 : port - 1;
 }
+
+/** Lambda's longest timeout, in milliseconds. */
+export const MOST_TIMEOUT = 1_800_000;
+
+/** The longest time that a host may be idle or suspended: a year, in milliseconds. */
+export const MOST_WAIT = 365 * 86_400_000;
 
 /** Values of the optional fields of a manifest, in one place for the constructs and for hand-written manifests. */
 export const MANIFEST_DEFAULTS = {

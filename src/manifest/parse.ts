@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { formatAddress, hostRange, inCidr, parseAddress, parseCidr } from './address';
-import { dataPortOf, MANIFEST_DEFAULTS, type Manifest } from './manifest';
+import { dataPortOf, MANIFEST_DEFAULTS, type Manifest, MOST_TIMEOUT, MOST_WAIT } from './manifest';
 import type { Same } from './same';
 
 /** A manifest (or a part of one) that cannot work. `message` names each path, its value and what is allowed. */
@@ -53,7 +53,6 @@ export function isInside(path: string, folder: string): boolean {
   return path === folder || path.startsWith(`${folder}/`);
 }
 const remappedPath = v.pipe(text(REMAPPED_PATH_RULE), v.check(isRemappedPath, REMAPPED_PATH_RULE));
-const YEAR = 365 * 86_400_000;
 
 const hostSchema = v.strictObject({
   name: hostName,
@@ -92,9 +91,9 @@ const hostSchema = v.strictObject({
     {},
   ),
   memorySize: v.optional(integer(128, 10_240, 'a whole number of MB'), D.memorySize),
-  timeout: v.optional(integer(1_000, 900_000, 'a whole number of milliseconds'), D.timeout),
-  idleTimeout: v.optional(integer(100, YEAR, 'a whole number of milliseconds'), D.idleTimeout),
-  releaseTimeout: v.optional(integer(100, YEAR, 'a whole number of milliseconds'), D.releaseTimeout),
+  timeout: v.optional(integer(1_000, MOST_TIMEOUT, 'a whole number of milliseconds'), D.timeout),
+  idleTimeout: v.optional(integer(100, MOST_WAIT, 'a whole number of milliseconds'), D.idleTimeout),
+  releaseTimeout: v.optional(integer(100, MOST_WAIT, 'a whole number of milliseconds'), D.releaseTimeout),
   allocationTimeout: v.optional(integer(100, 900_000, 'a whole number of milliseconds'), D.allocationTimeout),
   settleTime: v.optional(integer(0, 900_000, 'a whole number of milliseconds'), D.settleTime),
   release: v.optional(v.picklist(['no-connections', 'no-traffic'], "'no-connections' or 'no-traffic'"), D.release),

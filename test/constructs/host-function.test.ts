@@ -21,9 +21,9 @@ describe('defaults', () => {
       Handler: '/opt/imaginary/handler.handler',
       MemorySize: 1769,
       Timeout: 900,
-      ReservedConcurrentExecutions: 1,
       RecursiveLoop: 'Allow',
     });
+    expect(Properties.ReservedConcurrentExecutions).toBeUndefined();
     expect(Properties.Environment).toBeUndefined();
     expect(Properties.VpcConfig).toBeUndefined();
     expect(Properties.EphemeralStorage).toBeUndefined();

@@ -36,7 +36,7 @@ beforeEach(() => {
   root = fs.mkdtempSync(path.join(os.tmpdir(), 'seed-root-'));
   bin = path.join(root, 'bin');
   fs.mkdirSync(bin);
-  stub('node-22', '');
+  stub('node-24', '');
   stub('systemctl', '');
   stub('dnf', '');
   stub('aws', 'for last; do :; done; echo "from $5" > "$last"'); // aws s3 cp --region R URL FILE
@@ -59,7 +59,7 @@ test('installs the files and a unit, and starts it', () => {
   expect(fs.readFileSync(`${root}/opt/imaginary/seed.js`, 'utf8')).toBe('from s3://bucket/seed.js\n');
   const unit = fs.readFileSync(`${root}/etc/systemd/system/imaginary-seed.service`, 'utf8');
   expect(unit).toContain(
-    'ExecStart=/usr/bin/node-22 /opt/imaginary/seed.js --manifest /opt/imaginary/manifest.json --listen 0.0.0.0:9410 ' +
+    'ExecStart=/usr/bin/node-24 /opt/imaginary/seed.js --manifest /opt/imaginary/manifest.json --listen 0.0.0.0:9410 ' +
       '--data-listen 0.0.0.0:9411 --address 203.0.113.7:9410 --key-secret arn:aws:secretsmanager:eu-west-1:1:secret:key --region eu-west-1\n',
   );
   expect(unit).toContain('Restart=always');
@@ -89,9 +89,9 @@ test('keeps the old program and the old manifest when the new manifest cannot be
 });
 
 test('installs Node.js where it is missing', () => {
-  fs.rmSync(path.join(bin, 'node-22'));
+  fs.rmSync(path.join(bin, 'node-24'));
   const { calls } = install();
-  expect(calls[0]).toBe('dnf install -y nodejs22');
+  expect(calls[0]).toBe('dnf install -y nodejs24');
 });
 
 test.each(Object.keys(ARGUMENTS))('says that %s is missing', (option) => {

@@ -35,6 +35,8 @@ function refuseUnknown(scope: Construct, prop: string, advice: string): never {
 
 export function checkHostName(scope: Construct, prop: string, name: string): void {
   requireKnown(scope, prop, name, 'give it as a literal string');
+  if (typeof name !== 'string')
+    refuse(scope, `${prop} is ${JSON.stringify(name) ?? 'missing'}; allowed: ${HOST_NAME_RULE}`);
   if (!HOST_NAME_PATTERN.test(name)) refuse(scope, `${prop} is '${name}'; allowed: ${HOST_NAME_RULE}`);
   if (RESERVED_NAME_PATTERN.test(name)) {
     refuse(scope, `${prop} is '${name}', which the cluster uses itself; choose another name`);
@@ -96,14 +98,14 @@ export function checkWhole(
 }
 
 /** Checks a duration and gives it in milliseconds. */
-export function milliseconds(scope: Construct, prop: string, value: Duration, low: number, high?: number): number {
+export function milliseconds(scope: Construct, prop: string, value: Duration, low: number, high: number): number {
   if (value.isUnresolved()) refuseUnknown(scope, prop, 'give it as a literal duration');
   const ms = value.toMilliseconds({ integral: false });
   // Lambda counts a function's timeout in seconds, the rest is ours and counted in milliseconds.
   const step = prop === 'timeout' ? 1_000 : 1;
-  if (ms % step === 0 && ms >= low && ms <= (high ?? Infinity)) return ms;
+  if (ms % step === 0 && ms >= low && ms <= high) return ms;
   const unit = step === 1 ? '' : 'a whole number of seconds, ';
-  const range = unit + (high === undefined ? `${seconds(low)} or more` : `${seconds(low)} to ${seconds(high)}`);
+  const range = `${unit}${seconds(low)} to ${seconds(high)}`;
   return refuse(scope, `${prop} is ${seconds(ms)}; allowed: ${range}`);
 }
 

@@ -28,7 +28,7 @@ done
 
 root=${IMAGINARY_ROOT:-}
 home=/opt/imaginary
-node=node-22 # Amazon Linux names its Node.js packages and programs by version
+node=node-24 # Amazon Linux names its Node.js packages and programs by version
 delay=${IMAGINARY_RETRY_DELAY:-5}
 
 # The instance's address changes while it boots (from a temporary one to its fixed one): retry whatever needs the network.
@@ -43,7 +43,7 @@ retry() {
 }
 
 mkdir -p "$root$home" "$root/etc/systemd/system"
-command -v "$node" >/dev/null || retry dnf install -y nodejs22
+command -v "$node" >/dev/null || retry dnf install -y nodejs24
 
 # All files first, then all into place: never a new program with an old manifest.
 retry aws s3 cp --region "$region" "$program" "$root$home/seed.js.new"
