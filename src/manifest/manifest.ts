@@ -7,11 +7,11 @@ export interface ManifestHost {
   readonly name: string;
   /** Further names that resolve to this host. */
   readonly aliases: readonly string[];
-  /** Virtual address inside the cluster's CIDR. */
+  /** Virtual address inside the cluster's CIDR. A manifest may leave it out: it follows from the name. */
   readonly address: string;
   /** `function`: allocated by invoking `functionName`. `instance`: joins by itself. */
   readonly kind: 'function' | 'instance';
-  /** Lambda function name, 1-64 characters. Required for kind `function`. */
+  /** Lambda function name, 1-64 characters, of kind `function`. A manifest may leave it out: `<cluster>-<host>`. */
   readonly functionName?: string;
   /** The guest's command line. Required for kind `function`. */
   readonly command?: readonly string[];

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { formatAddress, hostRange, inCidr, parseAddress, parseCidr } from './address';
+import { AddressCollisionError, type AddressRequest, assignAddresses } from './assign';
 import { dataPortOf, MANIFEST_DEFAULTS, type Manifest, MOST_TIMEOUT, MOST_WAIT } from './manifest';
 import type { Same } from './same';
 
@@ -57,9 +58,11 @@ const remappedPath = v.pipe(text(REMAPPED_PATH_RULE), v.check(isRemappedPath, RE
 const hostSchema = v.strictObject({
   name: hostName,
   aliases: v.optional(v.array(hostName, 'an array of names'), []),
-  address: v.pipe(
-    text(ADDRESS_RULE),
-    v.check((s) => parseAddress(s) !== undefined, ADDRESS_RULE),
+  address: v.optional(
+    v.pipe(
+      text(ADDRESS_RULE),
+      v.check((s) => parseAddress(s) !== undefined, ADDRESS_RULE),
+    ),
   ),
   kind: v.optional(v.picklist(['function', 'instance'], "'function' or 'instance'"), 'function'),
   functionName: v.optional(v.pipe(text(FUNCTION_NAME_RULE), v.regex(/^[a-zA-Z0-9-_]{1,64}$/, FUNCTION_NAME_RULE))),
@@ -128,7 +131,7 @@ const schema = v.strictObject({
 });
 
 /**
- * Validates a manifest and fills in defaults.
+ * Validates a manifest and fills in defaults, also those that follow from names.
  * @param input the parsed JSON, or its text
  * @throws ManifestError with every problem found
  */
@@ -136,10 +139,50 @@ export function parseManifest(input: unknown): Manifest {
   const value = typeof input === 'string' ? parseJson(input) : input;
   const result = v.safeParse(schema, value);
   if (!result.success) throw new ManifestError(result.issues.map(describe));
-  const manifest: Same<v.InferOutput<typeof schema>, Manifest> extends true ? Manifest : never = result.output;
-  const problems = crossChecks(manifest);
+  const manifest = complete(result.output);
+  const problems = crossChecks(manifest, result.output);
   if (problems.length > 0) throw new ManifestError(problems);
   return manifest;
+}
+
+type Given = v.InferOutput<typeof schema>;
+type GivenHost = Given['hosts'][number];
+/** As the schema has it, with what follows from names. */
+type Whole = Omit<Given, 'hosts'> & { hosts: Array<Omit<GivenHost, 'address'> & { address: string }> };
+
+/** Fills in what follows from a host's name, by the constructs' rules: its address and its function's name. */
+function complete(given: Given): Manifest {
+  const block = parseCidr(given.cluster.cidr)!;
+  const hosts = given.hosts.map((host) => {
+    const address = host.address ?? formatAddress(assignAddresses(block, [{ name: host.name }]).get(host.name)!);
+    if (host.kind === 'instance') return { ...host, address };
+    return { ...host, address, functionName: host.functionName ?? `${given.cluster.name}-${host.name}` };
+  });
+  const whole: Whole = { ...given, hosts };
+  const manifest: Same<Whole, Manifest> extends true ? Manifest : never = whole;
+  return manifest;
+}
+
+/** Addresses that follow from names and that another host has, each with a free one to choose. */
+function collisions({ cluster, hosts }: Given): string[] {
+  const names = new Set<string>();
+  const chosen = new Set<number>();
+  const requests: AddressRequest[] = [];
+  for (const { name, address } of hosts) {
+    // A name that is taken twice is another problem, and so are two addresses that were chosen.
+    const pinned = address === undefined ? undefined : parseAddress(address)!;
+    if (names.has(name) || (pinned !== undefined && chosen.has(pinned))) continue;
+    names.add(name);
+    if (pinned !== undefined) chosen.add(pinned);
+    requests.push({ name, pinned });
+  }
+  try {
+    assignAddresses(parseCidr(cluster.cidr)!, requests);
+    return [];
+  } catch (error) {
+    if (error instanceof AddressCollisionError) return error.message.split('\n');
+    throw error;
+  }
 }
 
 function parseJson(input: string): unknown {
@@ -176,8 +219,8 @@ function show(value: unknown): string {
 }
 
 /** Rules across fields: unique names and addresses, addresses inside the block, fields that a kind requires. */
-function crossChecks(manifest: Manifest): string[] {
-  const problems: string[] = [];
+function crossChecks(manifest: Manifest, given: Given): string[] {
+  const problems = collisions(given);
   const block = parseCidr(manifest.cluster.cidr)!;
   const { first, last } = hostRange(block);
   const { port, dataPort } = manifest.seed;
@@ -197,12 +240,19 @@ function crossChecks(manifest: Manifest): string[] {
       const allowed = `${formatAddress(first)} to ${formatAddress(last)} (cidr ${manifest.cluster.cidr})`;
       problems.push(`${at}.address: is "${host.address}" on host '${host.name}'; allowed: ${allowed}`);
     }
-    const sameAddress = addresses.get(host.address);
-    if (sameAddress) problems.push(`${at}.address: "${host.address}" is the address of ${sameAddress} too`);
-    addresses.set(host.address, `${at} ('${host.name}')`);
+    if (given.hosts[i].address !== undefined) {
+      const sameAddress = addresses.get(host.address);
+      if (sameAddress) problems.push(`${at}.address: "${host.address}" is the address of ${sameAddress} too`);
+      addresses.set(host.address, `${at} ('${host.name}')`);
+    }
     if (host.kind === 'function') {
-      if (!host.functionName)
-        problems.push(`${at}.functionName: is missing on host '${host.name}'; required for kind 'function'`);
+      const { length } = host.functionName!;
+      if (length > 64) {
+        const longer = `"${host.functionName}", which follows from the names, has ${length} characters`;
+        problems.push(
+          `${at}.functionName: is missing on host '${host.name}': ${longer}; allowed: ${FUNCTION_NAME_RULE}`,
+        );
+      }
       if (!host.command)
         problems.push(`${at}.command: is missing on host '${host.name}'; required for kind 'function'`);
       const sameFunction = host.functionName && functions.get(host.functionName);
