@@ -1,6 +1,6 @@
 import { unpackDirectory } from '../protocol/directory';
 import type { ConnectErrno } from '../protocol/errno';
-import type { DirectoryEntry, FromSeed, ToSeed } from '../protocol/frames';
+import type { DirectoryEntry, FromSeed, ReportedEvent, ToSeed } from '../protocol/frames';
 import type { Location } from '../protocol/location';
 import type { MemberMessage, Observation, Reach, Recipient, Sender } from '../protocol/rendezvous';
 import { type Control, ControlError, openControl, type SeedAccess } from './connection';
@@ -84,7 +84,7 @@ export interface Session {
    */
   relay(to: Recipient, message: MemberMessage): Promise<string>;
   /** Something the operator should see. Kept (the last 100) until there is a connection. */
-  report(event: string, detail?: ReportDetail): void;
+  report(event: ReportedEvent, detail?: ReportDetail): void;
   /** Asks to be suspended. `ok`: no other host believes any longer that this one can be reached. Not `ok` without a connection. */
   suspend(): Promise<{ readonly ok: boolean; readonly reason?: string }>;
   /** After a `suspend` that was ok: something came in meanwhile. */

@@ -9,6 +9,10 @@ import type { MemberMessage, Reach, Recipient, Sender } from './rendezvous';
  */
 export type Frame = ToSeed | FromSeed;
 
+/** What supervisors report. All other events are the seed's own, and nobody else's to say. */
+export const REPORTED_EVENTS = ['guest-started', 'guest-adopted', 'carried', 'uncarried', 'silent', 'unheard'] as const;
+export type ReportedEvent = (typeof REPORTED_EVENTS)[number];
+
 export type ToSeed =
   /** First frame of a supervisor. `host` absent: a client; it gets an address and a name from the seed. */
   | {
@@ -59,7 +63,7 @@ export type ToSeed =
   /** Something the operator should see. */
   | {
       readonly type: 'report';
-      readonly event: string;
+      readonly event: ReportedEvent;
       readonly detail: Readonly<Record<string, string | number | boolean | null>>;
     }
   /** What it found out about its NAT. The seed puts in the address that it sees, and the ports that it gave. */

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { FromSeed, ToSeed } from '../protocol/frames';
+import type { FromSeed, ReportedEvent, ToSeed } from '../protocol/frames';
 import type { PortMapping } from '../protocol/location';
 import type { Reach } from '../protocol/rendezvous';
 import type { Detail, EventLog } from './events';
@@ -26,7 +26,7 @@ export interface Incarnations {
   join(host: Host, epoch: number, peer: Peer, where: Whereabouts): void;
   ports(host: Host, peer: Peer, ports: readonly PortMapping[], settled: boolean, settledDatagrams?: boolean): void;
   reach(host: Host, peer: Peer, reach: Reach): void;
-  report(host: Host, peer: Peer, event: string, detail: Detail): void;
+  report(host: Host, peer: Peer, event: ReportedEvent, detail: Detail): void;
   suspend(host: Host, peer: Peer): void;
   stay(host: Host, peer: Peer): void;
   leave(host: Host, peer: Peer, frame: Leave): void;
@@ -45,28 +45,8 @@ export interface IncarnationOptions {
 /** A peer that does not acknowledge a location within this time does not hold up a suspension. */
 const ACK_LIMIT = 500;
 
-/** Events that only the seed itself may write. */
-const OWN_EVENTS = new Set([
-  'allocating',
-  'invoked',
-  'joined',
-  'listening',
-  'running',
-  'reachable',
-  'relay-started',
-  'relay-ended',
-  'relay-unused',
-  'connected',
-  'refused',
-  'suspending',
-  'suspended',
-  'resuming',
-  'resumed',
-  'releasing',
-  'released',
-  'exited',
-  'failed',
-]);
+/** Ports that began or ended to be listened on in one go, each of which is an event. Of more, their number is one. */
+const MOST_LISTED = 16;
 
 export function incarnations({ lifecycle, rendezvous, events, lostAfter }: IncarnationOptions): Incarnations {
   const emit = (host: Host, event: string, detail?: Detail) => events.emit(host.entry.name, event, detail);
@@ -75,21 +55,38 @@ export function incarnations({ lifecycle, rendezvous, events, lostAfter }: Incar
     return incarnation?.peer === peer ? incarnation : undefined;
   };
 
+  const tell = (
+    host: Host,
+    event: string,
+    epoch: number | null,
+    ports: readonly PortMapping[],
+    more: (port: PortMapping) => Detail = () => ({}),
+  ) => {
+    if (ports.length > MOST_LISTED) return events.emitSaid(host.entry.name, event, { epoch, ports: ports.length });
+    for (const mapping of ports) {
+      const { port, protocol } = mapping;
+      events.emitSaid(host.entry.name, event, { epoch, port, ...more(mapping), ...(protocol && { protocol }) });
+    }
+  };
+
   const setPorts = (host: Host, incarnation: Incarnation, ports: readonly PortMapping[], settled: boolean) => {
     const before = visiblePorts(incarnation.ports);
     const after = visiblePorts(ports);
     incarnation.ports = ports;
     incarnation.settled = settled;
     const epoch = epochOf(host);
-    const added = after.filter((p) => !before.some((b) => same(b, p)));
-    const removed = before.filter((p) => !after.some((a) => same(a, p)));
-    for (const { port, realPort, protocol } of added) {
-      emit(host, 'listening', { epoch, port, realPort, ...(protocol && { protocol }) });
-    }
-    for (const { port, protocol } of removed) {
-      const still = after.some((p) => p.port === port && p.protocol === protocol);
-      if (!still) emit(host, 'listening-ended', { epoch, port, ...(protocol && { protocol }) });
-    }
+    const had = new Set(before.map(keyOf));
+    const has = new Set(after.map(keyOf));
+    const added = after.filter((p) => !had.has(keyOf(p)));
+    const removed = before.filter((p) => !has.has(keyOf(p)));
+    const named = new Set(after.map(nameOf));
+    tell(host, 'listening', epoch, added, ({ realPort }) => ({ realPort }));
+    tell(
+      host,
+      'listening-ended',
+      epoch,
+      removed.filter((p) => !named.has(nameOf(p))),
+    );
     if (host.phase.state === 'allocating') {
       if (after.length > 0 || settled) lifecycle.run(host, incarnation);
       return;
@@ -216,20 +213,23 @@ export function incarnations({ lifecycle, rendezvous, events, lostAfter }: Incar
       if (!incarnation || isDeepStrictEqual(incarnation.reach, reach)) return;
       incarnation.reach = reach;
       const { nat, address, local } = reach;
-      emit(host, 'reachable', { epoch: epochOf(host), nat, address, local });
+      events.emitSaid(host.entry.name, 'reachable', { epoch: epochOf(host), nat, address, local });
       if (host.phase.state === 'running') publish(host);
     },
 
     report: (host, peer, event, detail) => {
       const incarnation = current(host, peer);
-      if (OWN_EVENTS.has(event) || !incarnation) return;
-      const epoch = epochOf(host);
-      if (event !== 'guest-started' || !incarnation.woken) return emit(host, event, { epoch, ...detail });
+      if (!incarnation) return;
+      // What the seed itself says of the event is not the member's to say.
+      const own = { epoch: epochOf(host) };
+      if (event !== 'guest-started' || !incarnation.woken) {
+        return events.emitSaid(host.entry.name, event, { ...detail, ...own });
+      }
       // The platform gave a new sandbox: what was suspended is gone, and this is an allocation like any other.
       incarnation.woken = false;
       if (host.phase.state === 'allocating') host.phase.resume = false;
       host.allocations += 1;
-      emit(host, event, { epoch, newSandbox: true, ...detail });
+      events.emitSaid(host.entry.name, event, { ...detail, ...own, newSandbox: true });
     },
 
     suspend: (host, peer) => {
@@ -244,11 +244,16 @@ export function incarnations({ lifecycle, rendezvous, events, lostAfter }: Incar
       if (phase.state !== 'running' || phase.fence) return;
       const fence = { stage: 'acks' as 'acks' | 'granted' };
       phase.fence = fence;
-      emit(host, 'suspending', { epoch: phase.epoch });
+      events.emitSaid(host.entry.name, 'suspending', { epoch: phase.epoch });
       publish(host);
       void settledEverywhere(host, ACK_LIMIT).then((missing) => {
         if (host.phase !== phase || phase.fence !== fence) return;
-        if (missing > 0) emit(host, 'unacknowledged', { epoch: phase.epoch, peers: missing, waitedMs: ACK_LIMIT });
+        if (missing > 0)
+          events.emitSaid(host.entry.name, 'unacknowledged', {
+            epoch: phase.epoch,
+            peers: missing,
+            waitedMs: ACK_LIMIT,
+          });
         fence.stage = 'granted';
         peer.channel.send({ type: 'suspendReply', ok: true });
       });
@@ -257,7 +262,7 @@ export function incarnations({ lifecycle, rendezvous, events, lostAfter }: Incar
     stay: (host, peer) => {
       if (!current(host, peer)) return;
       if (host.phase.state === 'running' && host.phase.fence?.stage === 'granted') {
-        emit(host, 'suspend-cancelled', { by: host.entry.name, port: null });
+        events.emitSaid(host.entry.name, 'suspend-cancelled', { by: host.entry.name, port: null });
         dropFence(host);
       }
     },
@@ -281,9 +286,9 @@ export function incarnations({ lifecycle, rendezvous, events, lostAfter }: Incar
   };
 }
 
-function same(a: PortMapping, b: PortMapping): boolean {
-  return a.port === b.port && a.realPort === b.realPort && a.scope === b.scope && a.protocol === b.protocol;
-}
+/** As the guest knows it. */
+const nameOf = ({ port, protocol }: PortMapping) => `${port}/${protocol ?? 'tcp'}`;
+const keyOf = (mapping: PortMapping) => `${nameOf(mapping)} ${mapping.realPort} ${mapping.scope}`;
 
 /** Whether this epoch has joined before, from another sandbox or with other guests. */
 function isAnother({ owner }: Host, epoch: number, life: string | undefined): boolean {

@@ -1,4 +1,3 @@
-import { writeSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { setFlagsFromString } from 'node:v8';
 import { parseManifest } from '../../manifest';
@@ -6,16 +5,17 @@ import type { Log } from '../control/session';
 import { FlagError, parseFlags, USAGE } from './flags';
 import { loadClusterKeys } from './key';
 import { lambdaInvoker } from './lambda';
+import { logWriter } from './log-writer';
 import { startSeed } from './seed';
 
-/** Log lines: one JSON object each. A disk that is full (or a reader that is gone) costs lines, not the cluster its seed. */
+const lines = logWriter(1);
+/** Log lines: one JSON object each. What a member says in a detail takes no other field's place. */
 const log: Log = (level, message, detail = {}) => {
-  try {
-    writeSync(1, `${JSON.stringify({ time: new Date().toISOString(), level, message, ...detail })}\n`);
-  } catch {
-    // The next line may find room again.
-  }
+  const own = { time: new Date().toISOString(), level, message };
+  lines.write(`${JSON.stringify({ ...own, ...detail, ...own })}\n`);
 };
+/** Milliseconds that the last lines may take. */
+const LAST_LINES = 1_000;
 
 // What a seed keeps, it keeps for long. Left alone, V8 takes up to 48 MB for what is new, as much as a thousand hosts need.
 setFlagsFromString('--semi-space-growth-factor=1');
@@ -59,7 +59,10 @@ async function main(): Promise<void> {
     stopping = true;
     const down = signal === 'SIGINT';
     log('info', down ? 'taking the cluster down' : 'ending; hosts go on running', { signal });
-    void seed.stop({ down }).then(() => process.exit(0));
+    void seed
+      .stop({ down })
+      .then(() => lines.flushed(LAST_LINES))
+      .then(() => process.exit(0));
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
@@ -86,5 +89,5 @@ main().catch((error: Error) => {
   const usage = error instanceof FlagError;
   process.stderr.write(`seed: ${usage ? error.message : error.stack}\n`);
   if (usage) process.stderr.write("Try 'seed.js --help'.\n");
-  process.exit(usage ? 2 : 1);
+  void lines.flushed(LAST_LINES).then(() => process.exit(usage ? 2 : 1));
 });

@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import type { MemberMessage, Recipient, Sender } from '../protocol/rendezvous';
+import { allowance } from './allowance';
 import type { Directory } from './directory';
 import { type Host, incarnationOf, type Peer } from './host';
 
@@ -48,7 +49,7 @@ export function members(directory: Directory, hosts: ReadonlyMap<string, Host>):
     introduce: (who) => ({ member: next++, ...who }),
     add: (peer) => {
       byNumber.set(peer.sender.member, peer);
-      allowances.set(peer, allowance());
+      allowances.set(peer, allowance(BURST, RATE));
     },
     remove: (peer) => void byNumber.delete(peer.sender.member),
     tell: (from, to, message) => {
@@ -75,18 +76,4 @@ function misplaced({ sender, ports: [first, many], channel }: Peer, message: Mem
   // On the internet its NAT may have given it others.
   if (address === channel.peer || stray === undefined) return undefined;
   return `port ${stray} at ${address} is not a port of '${sender.name}'; allowed: ${first} to ${first + many - 1}`;
-}
-
-/** Whether one more is allowed now. */
-function allowance(): () => boolean {
-  let left = BURST;
-  let since = performance.now();
-  return () => {
-    const now = performance.now();
-    left = Math.min(BURST, left + ((now - since) * RATE) / 1_000);
-    since = now;
-    if (left < 1) return false;
-    left -= 1;
-    return true;
-  };
 }

@@ -44,11 +44,11 @@ export function operatorDesk(
     const onClose = () => wake();
     closing.addEventListener('abort', onClose);
     try {
-      for (let next = events.tail; !closing.aborted; ) {
-        if (next < events.tail) next = events.tail;
-        if (next < events.head) {
-          if (!channel.send({ type: 'event', id, event: events.at(next) })) return;
-          next += 1;
+      for (let next = 0; !closing.aborted; ) {
+        const found = events.from(next);
+        if (found) {
+          if (!channel.send({ type: 'event', id, event: found.event })) return;
+          next = found.index + 1;
           await channel.drained();
         } else if (follow) {
           await new Promise<void>((resolve) => {

@@ -48,11 +48,11 @@ export function openRelay({ native, listen, members, events, log }: RelayOptions
     const { from: asker, to } = open.get(event.id)!;
     const from = asker.name;
     if (event.type !== 'ended') count(asker, -1);
-    if (event.type === 'paired') return events.emit(to, 'relay-started', { from });
+    if (event.type === 'paired') return events.emit(to, 'relay-started', { from }, from);
     open.delete(event.id);
-    if (event.type === 'unused') return events.emit(to, 'relay-unused', { from, arrived: event.arrived });
+    if (event.type === 'unused') return events.emit(to, 'relay-unused', { from, arrived: event.arrived }, from);
     const [sent, received] = event.bytes;
-    events.emit(to, 'relay-ended', { from, sent, received, ...(event.error && { error: event.error }) });
+    events.emit(to, 'relay-ended', { from, sent, received, ...(event.error && { error: event.error }) }, from);
   };
 
   const colon = listen.lastIndexOf(':');

@@ -36,14 +36,14 @@ export function rendezvous({ events, wake }: RendezvousOptions): Rendezvous {
     const waitedMs = end(waiter);
     subscribe(host, peer);
     peer.channel.send({ type: 'answer', id, location: locationOf(host), realPort });
-    events.emit(host.entry.name, 'connected', { from: peer.name, port, epoch: epochOf(host), waitedMs });
+    events.emit(host.entry.name, 'connected', { from: peer.name, port, epoch: epochOf(host), waitedMs }, peer.name);
   };
 
   const fail = (waiter: Waiter, errno: ConnectErrno, reason: string) => {
     const { host, peer, id, port } = waiter;
     const waitedMs = end(waiter);
     peer.channel.send({ type: 'fail', id, errno, reason });
-    events.emit(host.entry.name, 'refused', { from: peer.name, port, errno, reason, waitedMs });
+    events.emit(host.entry.name, 'refused', { from: peer.name, port, errno, reason, waitedMs }, peer.name);
   };
 
   const serve = (host: Host) => {

@@ -57,7 +57,7 @@ export interface Seed {
   stop(options?: { readonly down?: boolean }): Promise<void>;
 }
 
-const KEPT_EVENTS = 10_000;
+const KEPT_EVENTS = { most: 10_000, bytes: 16 * 1024 * 1024 };
 /** Bytes of the seed's own that may wait for a peer that does not read, besides one frame. */
 const MOST_OWN = 1024 * 1024;
 const DOWN_LIMIT = 4_000;
@@ -72,7 +72,7 @@ export async function startSeed(options: SeedOptions): Promise<Seed> {
   const { manifest, log } = options;
   const cluster = manifest.cluster.name;
   const events = eventLog(KEPT_EVENTS, ({ host, event, detail }) =>
-    log(event === 'failed' ? 'warn' : 'info', event, host === null ? detail : { host, ...detail }),
+    log(event === 'failed' ? 'warn' : 'info', event, host === null ? detail : { ...detail, host }),
   );
   const directory = directoryOf(manifest);
   const hosts = new Map<string, Host>(manifest.hosts.map((entry, i) => [entry.name, imaginedHost(entry, i)]));

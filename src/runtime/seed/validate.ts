@@ -1,16 +1,20 @@
 import * as v from 'valibot';
 import { type Agreed, address, checkedBy, count, name, port, portMapping, reach, recipient } from '../protocol/fields';
 import type { AnyFrame } from '../protocol/frame-codec';
-import type { ToSeed } from '../protocol/frames';
+import { REPORTED_EVENTS, type ToSeed } from '../protocol/frames';
 import { memberMessage as message } from '../protocol/member-message';
 
 /**
  * What a frame to the seed must look like. A peer has proved who it is, not that it is sane: a host's supervisor shares
  * its sandbox with its guests.
  */
+const MOST_OF_LINE = 2_000;
 const line = v.pipe(
   v.string(),
-  v.transform((text) => (text.length > 2_000 ? `${text.slice(0, 2_000)}…` : text)),
+  // An operator's terminal would do what control characters say.
+  v.transform(
+    (text) => text.slice(0, MOST_OF_LINE).replace(/[^\P{Cc}\n\t]/gu, '�') + (text.length > MOST_OF_LINE ? '…' : ''),
+  ),
 );
 const mappings = v.pipe(v.array(portMapping), v.maxLength(4_096));
 
@@ -45,10 +49,10 @@ const schema = v.variant('type', [
   }),
   v.strictObject({
     type: v.literal('report'),
-    event: v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,63}$/)),
+    event: v.picklist(REPORTED_EVENTS),
     detail: v.pipe(
       v.record(v.pipe(v.string(), v.maxLength(64)), v.union([line, v.number(), v.boolean(), v.null()])),
-      v.check((detail) => Object.keys(detail).length <= 64),
+      v.check((detail) => Object.keys(detail).length <= 16),
     ),
   }),
   v.strictObject({ type: v.literal('reach'), reach }),

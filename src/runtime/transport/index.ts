@@ -2,6 +2,7 @@
 import { setMaxListeners } from 'node:events';
 import { formatAddress } from '../../manifest/address';
 import type { NativeAddon } from '../../native';
+import type { ReportedEvent } from '../protocol/frames';
 import type { Location } from '../protocol/location';
 import type { Endpoint, MemberMessage, Observation, Purpose, Reach, Recipient, Sender } from '../protocol/rendezvous';
 import { type Carrier, openCarrier } from './carrier';
@@ -59,7 +60,7 @@ export interface TransportsOptions {
   /** From the host with that virtual address. */
   readonly onDatagram: (address: number, datagram: Datagram) => void;
   /** What operators should know of how connections are carried. */
-  readonly onEvent: (event: string, detail: Readonly<Record<string, string | number>>) => void;
+  readonly onEvent: (event: ReportedEvent, detail: Readonly<Record<string, string | number>>) => void;
   /** Connections that are kept ready, at most. */
   readonly poolMost: number;
 }

@@ -154,7 +154,7 @@ test('a host that changes its ports all the time fills nobody’s connection: wh
   const liar = await member({ host: 'flooder', ports });
   victim.send({ type: 'ask', id: 1, host: 'flooder', port: 80 });
   const { location } = await victim.frame('answer');
-  for (let round = 1; round <= 200; round++) {
+  for (let round = 1; round <= 40; round++) {
     const now = Array.from(
       { length: 600 },
       (_, i) => ({ port: 80 + i, realPort: 10_000 + i + round, scope: 'any' }) as const,
@@ -173,11 +173,11 @@ test('a host that changes its ports all the time fills nobody’s connection: wh
   victim.send({ type: 'ack', host: 'flooder', version: version + 1_000 });
   victim.send({ type: 'ack', host: 'flooder', version });
   const last = await victim.frame('location', (frame) => frame.version > version);
-  expect(last.location.ports[0]).toEqual({ port: 80, realPort: 10_200, scope: 'any' });
+  expect(last.location.ports[0]).toEqual({ port: 80, realPort: 10_040, scope: 'any' });
   expect(last.location.epoch).toBe(location.epoch);
   expect(told()).toHaveLength(2);
   victim.send({ type: 'ask', id: 4, host: 'flooder', port: 80 + 599 });
-  expect(await victim.frame('answer', ({ id }) => id === 4)).toMatchObject({ realPort: 10_799 });
+  expect(await victim.frame('answer', ({ id }) => id === 4)).toMatchObject({ realPort: 10_639 });
 }, 30_000);
 
 test('a member has so many relayed connections under way, and others have theirs', async () => {
