@@ -10,9 +10,9 @@
 export { readAssembly, readManifest } from './assembly';
 export { LocalError } from './errors';
 export { addKey, keepNewestKey } from './key-file';
-export { cleanLeftovers } from './leftovers';
+export { cleanLeftovers, makeClientFolder } from './leftovers';
 export { DEFAULT_NETWORK, type NetworkChoice } from './network';
-export { commandInside, faultsOf, type Lent, takePlace } from './network/desk';
+export { commandAsClient, commandInside, faultsOf, type Lent, takePlace } from './network/desk';
 export type { Faults } from './network/faults';
 export type { Whereabouts } from './network/internet';
 export type { FlatInfo, NatInfo, NetworkInfo } from './network/network';

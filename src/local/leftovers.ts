@@ -1,9 +1,10 @@
 /** What a platform leaves that was killed: nothing that runs (its launchers see to that), but cgroups, files and folders. */
-import { readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { cgroupPrefix, removeCgroups } from './cgroup';
-import { isPlatformRunning, readPlatform, removePlatform } from './platform-file';
+import { isPlatformRunning, processStart, readPlatform, removePlatform } from './platform-file';
+import { endNaming } from './remains';
 
 /** How long launchers may take to end what was theirs. */
 const END_LIMIT = 5_000;
@@ -18,9 +19,36 @@ export async function cleanLeftovers(stateDir: string): Promise<void> {
   await removeCgroups(prefix);
   rmSync(join(state, 'sandboxes'), { recursive: true, force: true });
   for (const name of readdirSync(tmpdir())) {
-    if (name.startsWith(prefix)) rmSync(join(tmpdir(), name), { recursive: true, force: true });
+    if (!name.startsWith(prefix)) continue;
+    if (name.startsWith(`${prefix}${CLIENT}`)) await endClient(join(tmpdir(), name));
+    else rmSync(join(tmpdir(), name), { recursive: true, force: true });
   }
   removePlatform(stateDir);
+}
+
+const CLIENT = 'exec-';
+
+/**
+ * Makes the folder in which a client of the cluster (`imaginary exec`) and its guests meet. Not in the state directory: the path of a
+ * Unix socket may have 107 characters only. Its name tells whose it is, for the case that the client is killed.
+ */
+export function makeClientFolder(stateDir: string): string {
+  const folder = join(
+    tmpdir(),
+    `${cgroupPrefix(realpathSync(stateDir))}${CLIENT}${process.pid}-${startOf(process.pid)}`,
+  );
+  mkdirSync(folder, { mode: 0o700 });
+  return folder;
+}
+
+const startOf = (pid: number) => processStart(pid)?.split('/')[1];
+
+/** What a client left that was killed: its command ends with it, but not what that has started. */
+async function endClient(folder: string): Promise<void> {
+  const [, pid, start] = /-(\d+)-(\d+)$/.exec(folder) ?? [];
+  if (pid !== undefined && startOf(Number(pid)) === start) return; // it goes on without the cluster
+  await endNaming(folder);
+  rmSync(folder, { recursive: true, force: true });
 }
 
 /** Launchers notice the platform's end by themselves; this waits for them, and kills one that does not come to its end. */

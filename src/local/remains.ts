@@ -11,14 +11,19 @@ const LOOKS = 500;
 export async function endRemains(sandbox: string): Promise<void> {
   killNaming(sandbox);
   await removeCgroups(sandbox).catch(() => undefined); // kept from us: then they stay, as after a platform that was killed
-  for (let look = 0; look < LOOKS && killNaming(sandbox) > 0; look++) {
+  await endNaming(sandbox);
+}
+
+/** Kills all processes in whose environment the text is, but this one, and waits for their end. */
+export async function endNaming(text: string): Promise<void> {
+  for (let look = 0; look < LOOKS && killNaming(text) > 0; look++) {
     // The end of a process that is not our child is no event.
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
 
-/** Kills all processes in whose environment the text is, but this one. @returns how many there were */
-export function killNaming(text: string): number {
+/** @returns how many there were */
+function killNaming(text: string): number {
   return readdirSync('/proc').filter((name) => {
     if (!/^\d+$/.test(name) || Number(name) === process.pid) return false;
     try {

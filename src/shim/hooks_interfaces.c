@@ -23,7 +23,12 @@ HOOK(int, ioctl, (int fd, unsigned long request, void *argument)) {
   case SIOCGIFADDR:
   case SIOCGIFNETMASK:
   case SIOCGIFBRDADDR:
-  case SIOCGIFFLAGS: return im_active() ? interfaces_ioctl(fd, request, argument) : libc_ioctl(fd, request, argument);
+  case SIOCGIFFLAGS:
+  case SIOCSIFADDR:
+  case SIOCSIFNETMASK:
+  case SIOCSIFBRDADDR:
+  case SIOCSIFDSTADDR:
+  case SIOCSIFFLAGS: return im_active() ? interfaces_ioctl(fd, request, argument) : libc_ioctl(fd, request, argument);
   default: return libc_ioctl(fd, request, argument);
   }
 }

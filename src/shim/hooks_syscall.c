@@ -6,6 +6,7 @@
 #include "datagram.h"
 #include "files.h"
 #include "hook.h"
+#include "hostname.h"
 #include "libc_files.h"
 #include "listen.h"
 #include "view.h"
@@ -82,6 +83,7 @@ static bool on_socket(long number, const long a[6], long *result) {
 /* As in open, the variable arguments are ordinary ones to the machine; those that are not there are not looked at. */
 HOOK(long, syscall, (long number, long a, long b, long c, long d, long e, long f)) {
   long result;
+  if ((number == SYS_sethostname || number == SYS_setdomainname) && !hostname_may_set()) return -1;
   if (on_socket(number, (long[]){a, b, c, d, e, f}, &result)) return result;
   int kind = kind_of(number);
   if (kind == NONE) return libc_syscall(number, a, b, c, d, e, f);

@@ -19,6 +19,12 @@ int hostname_get(char *name, size_t size) {
   return -1;
 }
 
+bool hostname_may_set(void) {
+  if (!im_active() || !*table_cluster()->hostname) return true;
+  errno = EPERM;
+  return false;
+}
+
 int hostname_uname(struct utsname *name) {
   int result = libc_uname(name);
   if (result == 0 && im_active() && *table_cluster()->hostname) {

@@ -4,7 +4,11 @@
 
 #include "libc.h"
 
+#include <stdbool.h>
+
 int hostname_get(char *name, size_t size);
 int hostname_uname(struct utsname *name);
+/* False, with errno set: the name that a guest sees is not the machine's, so it may not change the machine's. */
+bool hostname_may_set(void);
 
 #endif

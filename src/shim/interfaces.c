@@ -146,10 +146,17 @@ static int configuration(struct ifconf *all) {
   return 0;
 }
 
+/* What a guest sees of an interface is not the machine's, so it may not change the machine's. */
+static bool is_setter(uint32_t request) {
+  return request == SIOCSIFADDR || request == SIOCSIFNETMASK || request == SIOCSIFBRDADDR || request == SIOCSIFDSTADDR ||
+         request == SIOCSIFFLAGS;
+}
+
 int interfaces_ioctl(int fd, unsigned long request, void *argument) {
   struct ifreq *one = argument;
   if (!argument) return libc_ioctl(fd, request, argument);
   if ((uint32_t)request == SIOCGIFCONF) return configuration(argument);
+  if (is_setter((uint32_t)request)) return errno = EPERM, -1;
   if (!strncmp(one->ifr_name, LOOPBACK, IFNAMSIZ)) return libc_ioctl(fd, request, argument);
   struct face face = face_now();
   bool ours = !strncmp(one->ifr_name, face.name, IFNAMSIZ);

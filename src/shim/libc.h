@@ -76,6 +76,8 @@ struct gaicb;
     (address, length, family, entry, buffer, size, result, error), -1) \
   X(int, gethostname, (char *name, size_t size), (name, size), -1) \
   X(int, uname, (struct utsname *name), (name), -1) \
+  X(int, sethostname, (const char *name, size_t size), (name, size), -1) \
+  X(int, setdomainname, (const char *name, size_t size), (name, size), -1) \
   X(int, execve, (const char *path, char *const argv[], char *const envp[]), (path, argv, envp), -1) \
   X(int, execvpe, (const char *file, char *const argv[], char *const envp[]), (file, argv, envp), -1) \
   X(int, fexecve, (int fd, char *const argv[], char *const envp[]), (fd, argv, envp), -1) \

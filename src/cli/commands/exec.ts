@@ -1,8 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { constants, tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { commandInside, type NatInfo, takePlace } from '../../local';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
+import { constants } from 'node:os';
+import { commandAsClient, commandInside, makeClientFolder, type NatInfo, takePlace } from '../../local';
 import { CLIENT_IDENTITY } from '../../runtime/protocol/psk';
 import { startClient } from '../../runtime/supervisor/client';
 import { ProgramError } from '../../runtime/supervisor/program';
@@ -56,8 +55,8 @@ async function inPlace(cluster: RunningCluster, network: NatInfo, command: reado
 }
 
 async function inCluster(cluster: RunningCluster, command: readonly string[], as: string | undefined, json: boolean) {
-  // Not in the state directory: the path of a Unix socket may have 107 characters only.
-  const runDir = mkdtempSync(join(tmpdir(), 'imaginary-exec-'));
+  const runDir = makeClientFolder(cluster.stateDir);
+  const ownName = mayRename();
   const say = (line: string) => process.stderr.write(`imaginary: ${line}\n`);
   try {
     const client = await startClient({
@@ -66,13 +65,17 @@ async function inCluster(cluster: RunningCluster, command: readonly string[], as
       as,
       flat: cluster.network.kind === 'flat' ? cluster.network.number : undefined,
       runDir,
+      kernelName: ownName,
       ...(runsFromSource ? {} : builtFolders()),
       log: process.env.IMAGINARY_DEBUG ? say : undefined,
     });
     client.ended.catch((error: Error) => say(`${error.message}; the command goes on without the cluster`));
     try {
       const startedAt = performance.now();
-      const [code, signal] = await run(command, client.environmentFor(command, process.env, process.cwd()));
+      const [code, signal] = await run(
+        commandAsClient(command, ownName ? client.self.name : undefined),
+        client.environmentFor(command, process.env, process.cwd()),
+      );
       const exitCode = code ?? 128 + (signal ? constants.signals[signal] : 0);
       if (json) {
         const ms = Math.round(performance.now() - startedAt);
@@ -85,6 +88,16 @@ async function inCluster(cluster: RunningCluster, command: readonly string[], as
   } finally {
     rmSync(runDir, { recursive: true, force: true });
   }
+}
+
+/**
+ * Whether the command could rename this machine, as root can: then it gets a name of its own to change. Where there can be none, the
+ * shim refuses the change.
+ */
+function mayRename(): boolean {
+  if (process.geteuid?.() !== 0) return false;
+  const [program, ...args] = commandAsClient(['/bin/true'], 'probe');
+  return spawnSync(program, args, { stdio: 'ignore' }).status === 0;
 }
 
 /** The bundle lies elsewhere than the addon and the shims, which are in the layers. */

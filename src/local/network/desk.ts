@@ -181,3 +181,11 @@ export async function takePlace(info: NatInfo): Promise<Lent> {
 export function commandInside({ net, users }: Inside, command: readonly string[]): string[] {
   return [networkFile(), 'enter', net, users ?? '-', ...command];
 }
+
+/**
+ * The command line that runs `command` as a client's: it is killed when the client is.
+ * @param name host name of a namespace of its own; absent: it has the machine's
+ */
+export function commandAsClient(command: readonly string[], name?: string): string[] {
+  return [networkFile(), 'client', name ?? '-', ...command];
+}

@@ -15,6 +15,8 @@
  *       in any more. NAME tells platforms apart, for who looks at the processes of the machine.
  *   network enter NET USER COMMAND…
  *       Becomes COMMAND inside: paths of a network namespace and of its user namespace (`-`: our own).
+ *   network client NAME COMMAND…
+ *       Becomes COMMAND, which is killed when its parent ends, in a UTS namespace of its own with that host name (`-`: in ours).
  *
  * Commands, one line each, begin with a number that the answer bears. Namespaces (SPACE) have numbers that the platform chooses.
  *   space SPACE                              a new one; the answer has its path in `path`

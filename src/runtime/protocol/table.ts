@@ -58,6 +58,8 @@ export interface TableSpec {
   readonly cidr: string;
   readonly self: { readonly name: string; readonly address: string; readonly nodeId: number };
   readonly directory: readonly DirectoryEntry[];
+  /** The host name that guests see is the kernel's, not this host's. */
+  readonly kernelName?: boolean;
   /** The number of the faces. */
   readonly flat?: number;
   /** Hosts do not reach each other: their supervisors make the connections. */
@@ -119,7 +121,7 @@ export function layoutTable(spec: TableSpec): TableLayout {
     while (names[slot]) slot = (slot + 1) & (capacity - 1);
     names[slot] = { hash, name: pool.add(text), host };
   }
-  const hostname = pool.add(spec.self.name.toLowerCase());
+  const hostname = pool.add(spec.kernelName ? '' : spec.self.name.toLowerCase());
   const strings = pool.bytes();
   const portsCapacity = spec.portsCapacity ?? 1024 + 2 * hosts.length;
   const hostsAt = HEADER_SIZE;

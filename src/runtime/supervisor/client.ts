@@ -23,6 +23,8 @@ export interface ClientOptions {
   readonly as?: string;
   /** Network `flat`: the cluster's number N. Absent: not flat. */
   readonly flat?: number;
+  /** The command's host name is the kernel's, in a namespace of its own where it may be changed. */
+  readonly kernelName?: boolean;
   /** Folder for the files that guests map; made when missing, emptied of its own files by `close`. */
   readonly runDir: string;
   /** Where `native.node` is. Default: beside the bundle, else the built layer. */
@@ -101,7 +103,16 @@ export async function startClient(options: ClientOptions): Promise<Client> {
   try {
     const runDir = openRunDir(options.runDir, native);
     const { welcome } = session;
-    member = createMember({ native, runDir, welcome, flat, settleTime: 0, visitor: as !== undefined, log });
+    member = createMember({
+      native,
+      runDir,
+      welcome,
+      flat,
+      settleTime: 0,
+      visitor: as !== undefined,
+      kernelName: options.kernelName,
+      log,
+    });
   } catch (error) {
     session.close();
     throw error;

@@ -30,6 +30,8 @@ export interface MemberOptions {
   readonly settleTime: number;
   /** Has the address of a host that runs (or not) elsewhere. */
   readonly visitor: boolean;
+  /** The host name that guests see is the kernel's. */
+  readonly kernelName?: boolean;
   readonly log: Log;
   readonly onListening?: (port: OwnPort) => void;
 }
@@ -71,7 +73,7 @@ export function createMember(options: MemberOptions): Member {
 
   writeRemaps(runDir.path, welcome, welcome.host?.remappedFiles ?? {});
   const adopted = runDir.leftover?.ports();
-  const locations = openLocations(tableSpec(welcome, flat), runDir.mapTable, {
+  const locations = openLocations({ ...tableSpec(welcome, flat), kernelName: options.kernelName }, runDir.mapTable, {
     adopted,
     onGone: (host, address) => transports.drop(host, address),
   });
