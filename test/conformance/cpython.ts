@@ -36,12 +36,6 @@ const LEFT_OUT: Readonly<Record<string, string>> = {
 
 export const KNOWN: readonly Known[] = [
   {
-    test: 'test.test_socket.GeneralModuleTests.test_sethostname',
-    native: 'ok',
-    shim: 'fail',
-    reason: "root may set the machine's name, but what a guest sees stays the name of its host in the cluster",
-  },
-  {
     test: /^test\.test_socket\.Recvmsg(Into)?RFC3542AncillaryUDP(LITE)?6Test\.\w+$/,
     native: 'ok',
     shim: 'fail',
