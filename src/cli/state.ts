@@ -27,7 +27,7 @@ export function stateDirectory(given: string | undefined): string {
 export function runningCluster(given: string | undefined): RunningCluster {
   const stateDir = stateDirectory(given);
   const info = readPlatform(stateDir);
-  if (!info || !isPlatformRunning(info)) throw notRunning(stateDir, info !== undefined);
+  if (!info || !isPlatformRunning(info)) throw notRunning(stateDir, info);
   return { ...info, stateDir, manifest: readManifestFile(info.manifestFile) };
 }
 
@@ -36,11 +36,18 @@ export function isRunning(cluster: RunningCluster): boolean {
   return info?.pid === cluster.pid && isPlatformRunning(info);
 }
 
-function notRunning(stateDir: string, died: boolean): CliError {
+function notRunning(stateDir: string, info: PlatformInfo | undefined): CliError {
   const where = display(stateDir);
   const log = join(stateDir, DAEMON_LOG);
+  if (info?.ended) {
+    const { time, reason } = info.ended;
+    const ended = `its platform ended by itself at ${new Date(time).toISOString()}: ${reason}`;
+    return new CliError('not-running', `the cluster of ${where} is not running: ${ended}`, {
+      next: "'imaginary up' boots it again.",
+    });
+  }
   // Empty unless a platform ended by itself, or did not boot.
-  if (died || statSync(log, { throwIfNoEntry: false })?.size) {
+  if (info || statSync(log, { throwIfNoEntry: false })?.size) {
     return new CliError('not-running', `the cluster of ${where} is not running: its platform ended by itself`, {
       next: `See ${display(log)} for why; 'imaginary up' boots it again.`,
     });

@@ -1,9 +1,11 @@
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { LocalError } from './errors';
 import type { PlatformInfo } from './types';
 
 const FILE = 'platform.json';
+/** Spaces at its end, for what is to be said when the disk is full. */
+const ROOM = 2_048;
 
 /** What `platform.json` of a state directory says; undefined when there is none. The process may be gone. */
 export function readPlatform(stateDir: string): PlatformInfo | undefined {
@@ -26,17 +28,34 @@ export function readPlatform(stateDir: string): PlatformInfo | undefined {
 
 /** Whether the process that wrote it still runs. */
 export function isPlatformRunning(info: PlatformInfo): boolean {
-  return processStart(info.pid) === info.processStart;
+  return info.ended === undefined && processStart(info.pid) === info.processStart;
 }
 
 export function writePlatform(stateDir: string, info: PlatformInfo): void {
   const temporary = join(stateDir, `.${FILE}.${process.pid}`);
   try {
-    writeFileSync(temporary, `${JSON.stringify(info, null, 2)}\n`, { mode: 0o600 });
+    writeFileSync(temporary, `${JSON.stringify(info, null, 2)}\n${' '.repeat(ROOM)}\n`, { mode: 0o600 });
     renameSync(temporary, join(stateDir, FILE));
   } catch (error) {
     rmSync(temporary, { force: true });
     throw error;
+  }
+}
+
+/**
+ * Says in the file why the platform has ended. Overwrites what is there and makes nothing longer: that needs no room on the disk,
+ * which may be why it has ended. Never throws.
+ */
+export function writeEnd(stateDir: string, info: PlatformInfo, reason: string): void {
+  const file = join(stateDir, FILE);
+  try {
+    const size = statSync(file).size;
+    const ended = { time: Date.now(), reason: reason.slice(0, ROOM / 4) };
+    const text = Buffer.from(`${JSON.stringify({ ...info, ended }, null, 2)}\n`);
+    if (text.length > size) return;
+    writeFileSync(file, Buffer.concat([text, Buffer.alloc(size - text.length, ' ')]), { flag: 'r+' });
+  } catch {
+    // Then it has ended without a word.
   }
 }
 

@@ -1,6 +1,6 @@
 /** Boots and stops a cluster on this machine. */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync, statfsSync, writeSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { dataPortOf, type Manifest } from '../manifest';
 import { LocalError } from './errors';
@@ -12,7 +12,7 @@ import { REGION } from './lambda-limits';
 import { layerMerger } from './layers';
 import { openNetwork } from './network';
 import type { Network } from './network/network';
-import { processStart, removePlatform, writePlatform } from './platform-file';
+import { processStart, removePlatform, writeEnd, writePlatform } from './platform-file';
 import type { SandboxSettings } from './sandbox-process';
 import { startSeedProcess } from './seed-process';
 import { type StateDir, takeStateDir, writePrivate } from './state-dir';
@@ -24,6 +24,9 @@ import type { LambdaEndpoint, LocalFunction, Platform, PlatformInfo, PlatformOpt
  * as long as the host's release timeout. Lambda's is not documented; the shortest that was seen is about as long.
  */
 const RECYCLE_AFTER = 5 * 60_000;
+
+/** Bytes of a disk. */
+const LITTLE = 1024 * 1024;
 
 /** What has to be taken down again, in reverse order of its making. */
 type Undo = Array<() => unknown>;
@@ -108,7 +111,15 @@ async function boot(options: PlatformOptions, undo: Undo): Promise<Platform> {
     logDir,
     isolation: kind.isolation,
   };
-  undo.push(() => removePlatform(state.path));
+  let failure: string | undefined;
+  done.promise.catch((error: Error) => {
+    failure = error.message + spaceLeft(state.path);
+  });
+  // Before the directory is given back to others.
+  undo.splice(1, 0, () => {
+    if (failure === undefined) removePlatform(state.path);
+    else writeEnd(state.path, info, failure);
+  });
   writePlatform(state.path, info);
   let stopped: Promise<void> | undefined;
   network.prepare();
@@ -177,7 +188,25 @@ async function openLambda(
   return { lambda: { url: api.url, ...credentials }, url };
 }
 
-const warn = (text: string) => void process.stderr.write(`${new Date().toISOString()} ${text}\n`);
+/** Where the disk is full, or nobody reads, a line is lost; nothing ends for it. */
+function warn(text: string): void {
+  try {
+    writeSync(2, `${new Date().toISOString()} ${text}\n`);
+  } catch {
+    // As said.
+  }
+}
+
+/** Nothing, unless a full disk may be the reason. */
+function spaceLeft(folder: string): string {
+  try {
+    const { bavail, bsize } = statfsSync(folder);
+    const left = bavail * bsize;
+    return left < LITTLE ? `; the disk of ${folder} is full (${left} bytes are left)` : '';
+  } catch {
+    return '';
+  }
+}
 
 function aborted(signal: AbortSignal | undefined): Promise<never> {
   return new Promise((_, reject) => {

@@ -101,6 +101,15 @@ function describe({ code, signal }: Exit): string {
   return signal === null ? `exit code ${code}` : `signal ${signal}`;
 }
 
+/** Without room for a log, the seed runs without one. */
+function openLog(file: string): number {
+  try {
+    return openSync(file, 'a', 0o600);
+  } catch {
+    return openSync('/dev/null', 'w');
+  }
+}
+
 function spawnSeed(options: SeedOptions, first: boolean): Launched {
   const { manifestFile, keyFile, network, lambda, logFile } = options;
   const address = network.seedAddress;
@@ -114,7 +123,7 @@ function spawnSeed(options: SeedOptions, first: boolean): Launched {
     ...(first ? ['--grace', '0'] : []),
   ];
   const { AWS_PROFILE, AWS_DEFAULT_PROFILE, AWS_SESSION_TOKEN, NODE_OPTIONS, ...environment } = process.env;
-  const log = openSync(logFile, 'a', 0o600);
+  const log = openLog(logFile);
   try {
     return launch(
       ['--mode', 'bare', '--unlimited', ...network.seed.options, '--', process.execPath, seedFile(), ...args],

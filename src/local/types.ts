@@ -67,6 +67,8 @@ export interface PlatformInfo {
   /** Holds `<host>.log` for each host (`<function>.log` for a function of no host) and `seed.log`. */
   readonly logDir: string;
   readonly isolation: Isolation;
+  /** It had to end by itself. Unix time, milliseconds, and why. */
+  readonly ended?: { readonly time: number; readonly reason: string };
 }
 
 /** Where and as whom to call the Invoke API. */
