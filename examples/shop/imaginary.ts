@@ -87,7 +87,8 @@ export function followEvents(): EventLog {
     for (const look of [...waiting]) look();
   };
   createInterface({ input: child.stdout! }).on('line', (line) => {
-    const event = JSON.parse(line);
+    const told = JSON.parse(line);
+    const event: ClusterEvent = { ...told, time: Date.parse(told.time) };
     events.push(event);
     for (const show of shown) show(event);
     check();

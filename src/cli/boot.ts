@@ -1,7 +1,11 @@
 /** Boots a platform and keeps it until it is told to stop: in the background as `daemon`, or in the foreground. */
+import { appendFileSync, closeSync, existsSync, fstatSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { LocalError, type NetworkChoice, type Platform, readAssembly, readManifest, startPlatform } from '../local';
 import { ManifestError } from '../manifest';
-import { CliError } from './errors';
+import { CliError, EXIT } from './errors';
+import { bootLine } from './log-line';
+import { withState } from './state';
 
 /** What to boot; the arguments of the hidden `daemon` command. */
 export interface BootOptions {
@@ -22,6 +26,7 @@ export async function boot(options: BootOptions, signal: AbortSignal): Promise<P
   const source = options.assembly ?? options.manifest!;
   try {
     const application = options.assembly ? readAssembly(options.assembly, options.cluster) : readManifest(source);
+    markLogs(options.state);
     return await startPlatform({
       application,
       stateDir: options.state,
@@ -33,19 +38,44 @@ export async function boot(options: BootOptions, signal: AbortSignal): Promise<P
       signal,
     });
   } catch (error) {
-    throw asCliError(error, source);
+    throw asCliError(error, source, options);
   }
 }
 
-export function asCliError(error: unknown, source: string): unknown {
+/** Logs go on from one cluster of a state directory to the next: a line in each says where. */
+function markLogs(state: string): void {
+  const folder = join(state, 'logs');
+  if (!existsSync(folder)) return;
+  for (const name of readdirSync(folder)) {
+    const file = join(folder, name);
+    if (!name.endsWith('.log') || statSync(file).size === 0) continue;
+    appendFileSync(file, `${endsWithLine(file) ? '' : '\n'}${bootLine(basename(name, '.log'))}\n`);
+  }
+}
+
+function endsWithLine(file: string): boolean {
+  const fd = openSync(file, 'r');
+  try {
+    const last = Buffer.alloc(1);
+    readSync(fd, last, 0, 1, fstatSync(fd).size - 1);
+    return last.toString() === '\n';
+  } finally {
+    closeSync(fd);
+  }
+}
+
+export function asCliError(error: unknown, source: string, { state, cluster }: BootOptions): unknown {
   if (error instanceof LocalError) {
-    const next = error.code === 'several-clusters' ? 'imaginary up --cluster NAME' : error.next;
-    return new CliError(error.code, error.message, { next, cause: error });
+    const next = error.code === 'several-clusters' ? withState('imaginary up --cluster NAME', state) : error.next;
+    // What is wrong with an option's value.
+    const usage = error.code === 'nat' || (error.code === 'no-cluster' && cluster !== undefined);
+    const exitCode = usage ? EXIT.usage : EXIT.failure;
+    return new CliError(error.code, error.message, { next, exitCode, cause: error });
   }
   if (error instanceof ManifestError) {
     const message = `${source}: ${error.message}`;
     return new CliError('manifest', message, {
-      next: 'Correct what is listed, then run imaginary up again.',
+      next: `Correct what is listed, then run ${withState('imaginary up', state)} again.`,
       cause: error,
     });
   }

@@ -3,7 +3,7 @@ import { ControlError, fetchStatus, readEvents, reloadKeys as reload } from '../
 import type { ClusterEvent, ClusterStatus } from '../runtime/protocol/frames';
 import { OPERATOR_IDENTITY } from '../runtime/protocol/psk';
 import { CliError } from './errors';
-import { isRunning, type RunningCluster, secretFor } from './state';
+import { isRunning, type RunningCluster, secretFor, withState } from './state';
 
 /** How long a seed may be away (the platform restarts one that died) before followers give up. */
 const SEED_RETURNS_WITHIN = 10_000;
@@ -65,7 +65,7 @@ export function explain(error: unknown, cluster: RunningCluster): unknown {
   if (!(error instanceof ControlError)) return error;
   const next =
     error.code === 'rejected'
-      ? `Its key is in ${cluster.keyFile}; if that file was changed: imaginary down && imaginary up`
-      : `imaginary logs seed --state ${cluster.stateDir}`;
+      ? `Its key is in ${cluster.keyFile}; if that file was changed: ${withState('imaginary down', cluster.stateDir)} && ${withState('imaginary up', cluster.stateDir)}`
+      : withState('imaginary logs seed', cluster.stateDir);
   return new CliError(`seed-${error.code}`, error.message, { next, cause: error });
 }

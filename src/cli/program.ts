@@ -110,16 +110,24 @@ export function buildProgram(version: string, setExitCode: (code: number) => voi
 
   command(
     'logs',
-    "print a host's log",
-    "Prints what a host's guests wrote to standard output and standard error, and what its supervisor had to say." +
-      " The name 'seed' stands for the seed.",
-    ['imaginary logs web', 'imaginary logs api --follow', 'imaginary logs seed'],
+    "print a host's log, or all of them",
+    "Prints what hosts' guests wrote to standard output and standard error, and what their supervisors had to say." +
+      " The name 'seed' stands for the seed. What was written before the last 'imaginary up' is there too, above a line that says so.",
+    [
+      'imaginary logs                          all hosts',
+      'imaginary logs api --follow',
+      'imaginary logs web --tail 20',
+      'imaginary logs --since 5m               also 30s, 2h, 1d, 2026-11-29, 2026-11-29T12:00:00Z',
+      'imaginary logs seed',
+    ],
     JSON_LINES,
   )
-    .argument('<host>', 'name or alias of a host')
+    .argument('[host]', 'name or alias of a host (default: all hosts)')
     .option('--state <dir>', STATE)
     .option('-f, --follow', 'go on with what is written from now on')
-    .action(async (host: string, options) => (await import('./commands/logs.js')).logs(host, options));
+    .addOption(new Option('--tail <lines>', 'only so many lines, the last ones').argParser(lines))
+    .addOption(new Option('--since <time>', 'only what was written since then, or in a time like 5m').argParser(since))
+    .action(async (host: string | undefined, options) => (await import('./commands/logs.js')).logs(host, options));
 
   command(
     'exec',
@@ -131,6 +139,7 @@ export function buildProgram(version: string, setExitCode: (code: number) => voi
       'imaginary exec -- curl http://web/',
       'imaginary exec -- redis-cli -h redis GET answer',
       'imaginary exec --as web -- python3 client.py    with the address of web',
+      'imaginary exec --why -- curl http://web:81/     and why it was refused',
       'imaginary exec -- bash                          a shell in the cluster',
     ],
     'at the end, print one JSON object about the command on standard error',
@@ -138,6 +147,7 @@ export function buildProgram(version: string, setExitCode: (code: number) => voi
     .argument('<command...>', 'the command and its arguments')
     .option('--state <dir>', STATE)
     .option('--as <name>', 'act under the name and address of this host')
+    .option('--why', 'tell the reason of every connect that fails, on standard error')
     .addOption(new Option('--inside', 'this process is in its place in the network').hideHelp())
     .passThroughOptions()
     .usage('[options] -- CMD [ARG…]')
@@ -205,6 +215,21 @@ const networkOption = () =>
 
 function list(text: string, before: readonly string[] = []): string[] {
   return [...before, text];
+}
+
+function lines(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It must be a number of lines.');
+  return Number(text);
+}
+
+const UNITS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** @returns Unix time, milliseconds */
+function since(text: string): number {
+  const [, count, unit] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];
+  const time = unit ? Date.now() - Number(count) * UNITS[unit] : /^\d{4}-/.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(time)) throw new InvalidArgumentError('It must be like 30s, 5m, 2h, 1d or 2026-11-29T12:00:00Z.');
+  return time;
 }
 
 function milliseconds(text: string): number {

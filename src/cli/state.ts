@@ -15,12 +15,25 @@ export interface RunningCluster extends PlatformInfo {
 
 /** The state directory that is meant: the one given, else the nearest `.imaginary` from here upwards, else the one here. */
 export function stateDirectory(given: string | undefined): string {
-  if (given !== undefined) return resolve(given);
+  if (given !== undefined) {
+    if (statSync(given, { throwIfNoEntry: false })?.isDirectory() === false)
+      throw usageError(`--state is '${given}', which is no folder`, 'Name a folder; up makes it where there is none.');
+    return resolve(given);
+  }
   for (let folder = process.cwd(); ; folder = dirname(folder)) {
     const candidate = join(folder, STATE_FOLDER);
     if (existsSync(candidate)) return candidate;
     if (folder === dirname(folder)) return resolve(STATE_FOLDER);
   }
+}
+
+/** A command line for the cluster of this state directory: names the directory where the command would not find it. */
+export function withState(command: string, stateDir: string): string {
+  return stateDirectory(undefined) === resolve(stateDir) ? command : `${command} --state ${quoted(display(stateDir))}`;
+}
+
+function quoted(path: string): string {
+  return /^[\w./:@%+=-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }
 
 /** @throws CliError when nothing runs there */
@@ -49,11 +62,11 @@ function notRunning(stateDir: string, info: PlatformInfo | undefined): CliError 
   // Empty unless a platform ended by itself, or did not boot.
   if (info || statSync(log, { throwIfNoEntry: false })?.size) {
     return new CliError('not-running', `the cluster of ${where} is not running: its platform ended by itself`, {
-      next: `See ${display(log)} for why; 'imaginary up' boots it again.`,
+      next: `See ${display(log)} for why; '${withState('imaginary up', stateDir)}' boots it again.`,
     });
   }
   return new CliError('not-running', `no cluster is running (state directory ${where})`, {
-    next: "Boot one with 'imaginary up PATH', or name the state directory of one with --state DIR.",
+    next: `Boot one with '${withState('imaginary up PATH', stateDir)}', or name the state directory of one with --state DIR.`,
   });
 }
 

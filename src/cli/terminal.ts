@@ -24,14 +24,40 @@ export function painter(stream: { isTTY?: boolean }): Paint {
 const ESCAPES = /\x1b\[\d+m/g;
 const width = (text: string) => text.replace(ESCAPES, '').length;
 
-/** Left-aligned columns, two spaces apart; columns named in `right` are right-aligned. */
-export function table(rows: ReadonlyArray<readonly string[]>, right: ReadonlySet<number> = new Set()): string {
+/** How many columns there are: no limit where it is no terminal. */
+export function columnsOf(stream: { isTTY?: boolean; columns?: number }): number {
+  return (stream.isTTY && stream.columns) || Number.POSITIVE_INFINITY;
+}
+
+/** Breaks lines between words only; what does not fit goes on `indent` columns from the left. */
+export function fold(text: string, columns: number, indent: number): string {
+  let at = 0;
+  let folded = '';
+  // With the space before each word, of which a line that is begun has none.
+  for (const word of text.match(/ *[^ ]+/g) ?? []) {
+    const fits = at + width(word) <= columns || at === 0;
+    folded += fits ? word : `\n${' '.repeat(indent)}${word.trimStart()}`;
+    at = fits ? at + width(word) : indent + width(word.trimStart());
+  }
+  return folded;
+}
+
+/**
+ * Left-aligned columns, two spaces apart; columns named in `right` are right-aligned. The last one is a list of words, and is
+ * folded where the terminal ends.
+ */
+export function table(
+  rows: ReadonlyArray<readonly string[]>,
+  right: ReadonlySet<number> = new Set(),
+  columns = Number.POSITIVE_INFINITY,
+): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => width(row[column]))));
   const cell = (text: string, column: number) => {
     const padding = ' '.repeat(widths[column] - width(text));
     return right.has(column) ? padding + text : text + padding;
   };
-  return rows.map((row) => row.map(cell).join('  ').trimEnd()).join('\n');
+  const indent = widths.slice(0, -1).reduce((sum, one) => sum + one + 2, 0);
+  return rows.map((row) => fold(row.map(cell).join('  ').trimEnd(), columns, indent)).join('\n');
 }
 
 /** `850ms`, `3.2s`, `12s`, `5m`, `3h`, `2d`: as exact as is of use. */
@@ -47,6 +73,24 @@ export function duration(ms: number): string {
           ? ['h', 3_600_000]
           : ['d', 86_400_000];
   return `${Math.floor(ms / Number(size))}${unit}`;
+}
+
+/** A moment in `--json`: UTC, to the millisecond. */
+export function iso(unixMs: number): string {
+  return new Date(unixMs).toISOString();
+}
+
+/** The same to the microsecond: events are often that close. */
+export function isoMicro(unixMs: number): string {
+  const micros = Math.floor((unixMs - Math.floor(unixMs)) * 1_000);
+  return iso(Math.floor(unixMs)).replace('Z', `${String(micros).padStart(3, '0')}Z`);
+}
+
+/** Local day: `2026-11-29`. */
+export function day(unixMs: number): string {
+  const date = new Date(unixMs);
+  const two = (n: number) => String(n).padStart(2, '0');
+  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
 }
 
 /** Local time of day with milliseconds. */

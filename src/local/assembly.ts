@@ -27,7 +27,9 @@ export function readAssembly(folder: string, cluster?: string): LocalApplication
     throw new LocalError(
       'no-cluster',
       cluster === undefined ? `${folder} declares no cluster` : `${folder} has no cluster '${cluster}', only: ${names}`,
-      cluster === undefined ? 'Add one to the app: new ImaginaryCluster(stack, …)' : undefined,
+      cluster === undefined || !names
+        ? 'Add one to the app: new ImaginaryCluster(stack, …)'
+        : 'Name one that there is.',
     );
   }
   if (wanted.length > 1) {

@@ -5,6 +5,8 @@ import { LIMITS } from './lambda-limits';
 export interface FunctionLog {
   /** Text as it came, which need not end with a line. */
   write(text: string | Buffer): void;
+  /** Whole lines of the platform's own. In the file, which is read long after, each begins with its time. */
+  tell(lines: string): void;
   /** Collects from now on what is written, at most the last 4 KB. */
   tail(): { end(): Buffer };
   close(): Promise<void>;
@@ -19,12 +21,14 @@ export function openFunctionLog(file: string, failed: (error: Error) => void): F
     broken = true;
   });
   const tails = new Set<{ chunk: (bytes: Buffer) => void }>();
+  const put = (text: string | Buffer, inFile = text) => {
+    const bytes = Buffer.from(text);
+    for (const tail of tails) tail.chunk(bytes);
+    if (!broken) stream.write(inFile);
+  };
   return {
-    write: (text) => {
-      const bytes = Buffer.from(text);
-      for (const tail of tails) tail.chunk(bytes);
-      if (!broken) stream.write(bytes);
-    },
+    write: (text) => put(text),
+    tell: (lines) => put(lines, lines.replace(/^(?=.)/gm, `${new Date().toISOString()} `)),
     tail: () => {
       let last: Buffer = Buffer.alloc(0);
       const tail = {

@@ -16,6 +16,7 @@ export { commandAsClient, commandInside, faultsOf, type Lent, takePlace } from '
 export type { Faults } from './network/faults';
 export type { Whereabouts } from './network/internet';
 export type { FlatInfo, NatInfo, NetworkInfo } from './network/network';
+export { shortTmp } from './paths';
 export { startPlatform } from './platform';
 export { isPlatformRunning, readPlatform } from './platform-file';
 export type {

@@ -1,8 +1,8 @@
 /** What a platform leaves that was killed: nothing that runs (its launchers see to that), but cgroups, files and folders. */
 import { mkdirSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { cgroupPrefix, removeCgroups } from './cgroup';
+import { shortTmp } from './paths';
 import { isPlatformRunning, processStart, readPlatform, removePlatform } from './platform-file';
 import { endNaming } from './remains';
 
@@ -18,10 +18,10 @@ export async function cleanLeftovers(stateDir: string): Promise<void> {
   await endLaunchers(prefix, join(state, 'manifest.json'));
   await removeCgroups(prefix);
   rmSync(join(state, 'sandboxes'), { recursive: true, force: true });
-  for (const name of readdirSync(tmpdir())) {
+  for (const name of readdirSync(shortTmp())) {
     if (!name.startsWith(prefix)) continue;
-    if (name.startsWith(`${prefix}${CLIENT}`)) await endClient(join(tmpdir(), name));
-    else rmSync(join(tmpdir(), name), { recursive: true, force: true });
+    if (name.startsWith(`${prefix}${CLIENT}`)) await endClient(join(shortTmp(), name));
+    else rmSync(join(shortTmp(), name), { recursive: true, force: true });
   }
   removePlatform(stateDir);
 }
@@ -34,7 +34,7 @@ const CLIENT = 'exec-';
  */
 export function makeClientFolder(stateDir: string): string {
   const folder = join(
-    tmpdir(),
+    shortTmp(),
     `${cgroupPrefix(realpathSync(stateDir))}${CLIENT}${process.pid}-${startOf(process.pid)}`,
   );
   mkdirSync(folder, { mode: 0o700 });

@@ -1,6 +1,5 @@
 /** The processes of a sandbox: started by the launcher with the environment that Lambda would give, and their Runtime API. */
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { cgroupOptions } from './cgroup';
 import { bindOptions, NODE, RUNTIME_ROOT, TASK_ROOT } from './folders';
@@ -9,6 +8,7 @@ import { REGION } from './lambda-limits';
 import { type Launched, launch } from './launcher';
 import type { Network } from './network/network';
 import type { Happening } from './outcome';
+import { shortTmp } from './paths';
 import { type RuntimeApi, startRuntimeApi } from './runtime-api';
 import type { LocalFunction } from './types';
 
@@ -36,7 +36,7 @@ export interface SandboxProcess {
 
 /** What a sandbox writes. Bare, guests reach their sockets under this path, which must be short for that. */
 function sandboxFolder(name: string, settings: SandboxSettings): string {
-  return settings.kind.mode === 'bare' ? join(tmpdir(), name) : join(settings.stateDir, 'sandboxes', name);
+  return settings.kind.mode === 'bare' ? join(shortTmp(), name) : join(settings.stateDir, 'sandboxes', name);
 }
 
 /** When its processes have ended for good. */

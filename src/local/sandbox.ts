@@ -56,7 +56,7 @@ export function createSandbox(fn: LocalFunction, owner: string, settings: Sandbo
     const first = await start();
     const happened = await first.happening(LIMITS.init);
     if (happened.type !== 'timeout') return happened;
-    log.write(`INIT_REPORT Init Duration: ${LIMITS.init.toFixed(2)} ms\tPhase: init\tStatus: timeout\n`);
+    log.tell(`INIT_REPORT Init Duration: ${LIMITS.init.toFixed(2)} ms\tPhase: init\tStatus: timeout\n`);
     running = undefined;
     first.launched.kill();
     await first.exited;
@@ -94,16 +94,16 @@ export function createSandbox(fn: LocalFunction, owner: string, settings: Sandbo
       initMs = performance.now() - begin;
       if (happened.type !== 'next') {
         await destroy();
-        log.write(`START RequestId: ${request.requestId} Version: $LATEST\n${report(request.requestId, initMs)}`);
+        log.tell(`START RequestId: ${request.requestId} Version: $LATEST\n${report(request.requestId, initMs)}`);
         return outcomeOf(happened, request.requestId, fn.timeout);
       }
     }
-    log.write(`START RequestId: ${request.requestId} Version: $LATEST\n`);
+    log.tell(`START RequestId: ${request.requestId} Version: $LATEST\n`);
     const outcome = await serve(running!, request);
     // What the function wrote before it answered is in its pipes by now: two turns of the event loop read it.
     await turn();
     await turn();
-    log.write(report(request.requestId, performance.now() - begin - (initMs ?? 0), initMs));
+    log.tell(report(request.requestId, performance.now() - begin - (initMs ?? 0), initMs));
     return outcome;
   };
 

@@ -50,7 +50,7 @@ export async function takeStateDir(given: string): Promise<StateDir> {
     throw new LocalError(
       'already-running',
       `${who} in ${path}${info ? ` (process ${info.pid})` : ''}`,
-      'imaginary down, or choose another state directory with --state DIR',
+      `imaginary down --state ${path}, or choose another state directory with --state DIR`,
     );
   }
   const state: StateDir = {

@@ -45,7 +45,7 @@ export function readFunctions(template: Template, wanted: ReadonlySet<string>): 
         code: folderOf(properties.Code, `function ${name} (${id})`),
         layers: readLayers(template, properties.Layers, folderOf),
         handler: stringOr(properties.Handler, 'index.handler'),
-        environment: readEnvironment(properties.Environment),
+        ...readEnvironment(properties.Environment),
         memorySize: numberOr(properties.MemorySize, 128),
         timeout: numberOr(properties.Timeout, 3) * 1000,
         ...(typeof properties.ReservedConcurrentExecutions === 'number'
@@ -100,12 +100,13 @@ function readAssets(templateFile: string): Map<string, string> {
   return keys;
 }
 
-/** Values that only a deployment knows are left out: there is no deployment. */
-function readEnvironment(environment: unknown): Record<string, string> {
-  const variables = (environment as { Variables?: Record<string, unknown> } | undefined)?.Variables ?? {};
-  return Object.fromEntries(
-    Object.entries(variables).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
-  );
+/** Values that only a deployment knows are left out, and named: there is no deployment. A secret's stands as text in a template. */
+function readEnvironment(from: unknown): Pick<LocalFunction, 'environment' | 'unknown'> {
+  const variables = (from as { Variables?: Record<string, unknown> } | undefined)?.Variables ?? {};
+  const isKnown = (entry: [string, unknown]): entry is [string, string] =>
+    typeof entry[1] === 'string' && !entry[1].includes('{{resolve:');
+  const environment = Object.fromEntries(Object.entries(variables).filter(isKnown));
+  return { environment, unknown: Object.keys(variables).filter((name) => environment[name] === undefined) };
 }
 
 export function readJson(file: string): unknown {

@@ -14,6 +14,8 @@ export interface LocalFunction {
   /** `file.export`, relative to the code or absolute. */
   readonly handler: string;
   readonly environment: Readonly<Record<string, string>>;
+  /** Names of variables that only a deployment knows. */
+  readonly unknown?: readonly string[];
   /** MB. */
   readonly memorySize: number;
   /** Milliseconds. */

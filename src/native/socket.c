@@ -48,7 +48,7 @@ struct shim_socket {
   pthread_t thread;
   napi_threadsafe_function deliver;
   struct im_carrier *carrier; /* NULL: none */
-  char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+  char path[IM_PATH_MAX];
 };
 
 static void close_all(const int *descriptors, int count) {
@@ -268,10 +268,32 @@ static void free_holder(napi_env env, void *data, void *hint) {
   free(data); /* a socket that was never closed lives on: its thread and callback do not need the object */
 }
 
+/* bind() to a path, by way of a descriptor of its folder when it is too long for a socket address. */
+static int bind_path(int fd, const char *path) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  const char *name = strrchr(path, '/');
+  size_t length = strlen(path);
+  if (length < sizeof address.sun_path) {
+    memcpy(address.sun_path, path, length);
+    return bind(fd, (struct sockaddr *)&address, sizeof address);
+  }
+  char folder[IM_PATH_MAX];
+  if (!name || strlen(name) > 64) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  snprintf(folder, sizeof folder, "%.*s", (int)(name - path), path);
+  int at = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (at < 0) return -1;
+  snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d%.64s", at, name);
+  int result = bind(fd, (struct sockaddr *)&address, sizeof address), error = errno;
+  close(at);
+  errno = error;
+  return result;
+}
+
 /* Binds; on failure returns an errno and leaves nothing open. */
 static int bind_socket(struct shim_socket *s, const char **syscall) {
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  memcpy(address.sun_path, s->path, sizeof s->path);
   int one = 1, error;
   *syscall = "socket";
   s->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -285,7 +307,7 @@ static int bind_socket(struct shim_socket *s, const char **syscall) {
   if (unlink(s->path) != 0 && errno != ENOENT) goto failed;
   /* The mode of the socket's inode becomes the mode of the file: never, not even briefly, open to others. */
   *syscall = "bind";
-  if (fchmod(s->fd, 0600) != 0 || bind(s->fd, (struct sockaddr *)&address, sizeof address) != 0) goto failed;
+  if (fchmod(s->fd, 0600) != 0 || bind_path(s->fd, s->path) != 0) goto failed;
   struct stat file;
   if (lstat(s->path, &file) == 0) {
     s->device = file.st_dev;

@@ -29,7 +29,7 @@ static bool supervisor_address(struct sockaddr_un *to, int *folder) {
   const char *directory = im_directory();
   *to = (struct sockaddr_un){.sun_family = AF_UNIX};
   *folder = -1;
-  if (strlen(directory) + sizeof "/" IM_SHIM_SOCKET <= sizeof to->sun_path) {
+  if (strlen(directory) <= 90) {
     snprintf(to->sun_path, sizeof to->sun_path, "%.90s/" IM_SHIM_SOCKET, directory);
     return true;
   }

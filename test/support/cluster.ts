@@ -123,14 +123,14 @@ export function prepareCluster(hosts: readonly TestHost[], options: ClusterOptio
       must(await imaginary(['events', '--json']), ['events'])
         .split('\n')
         .filter(Boolean)
-        .map((line) => JSON.parse(line) as ClusterEvent),
+        .map(parseEvent),
     logs: async (host) => must(await imaginary(['logs', host]), ['logs', host]),
     waitFor: async (match, timeout = 30_000) => {
       const follower = spawnCli(['events', '--follow', '--json'], {});
       const timer = setTimeout(() => follower.kill(), timeout);
       try {
         for await (const line of createInterface({ input: follower.stdout! })) {
-          const event = JSON.parse(line) as ClusterEvent;
+          const event = parseEvent(line);
           if (match(event)) return event;
         }
       } finally {
@@ -147,6 +147,12 @@ export function prepareCluster(hosts: readonly TestHost[], options: ClusterOptio
     },
   };
   return cluster;
+}
+
+/** As the seed has it: milliseconds, with fraction. */
+function parseEvent(line: string): ClusterEvent {
+  const event = JSON.parse(line) as Omit<ClusterEvent, 'time'> & { readonly time: string };
+  return { ...event, time: Date.parse(event.time) + Number(`0.${event.time.slice(-4, -1)}`) };
 }
 
 /** A booted cluster. Fails with what `imaginary up` said when it does not boot. */

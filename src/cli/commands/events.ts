@@ -3,7 +3,7 @@ import { clusterEvents } from '../operator';
 import type { CommonOptions } from '../options';
 import { outputTo } from '../output';
 import { findHost, runningCluster } from '../state';
-import { clock, type Paint, painter } from '../terminal';
+import { clock, columnsOf, fold, isoMicro, type Paint, painter } from '../terminal';
 
 interface EventsOptions extends CommonOptions {
   readonly follow?: boolean;
@@ -16,7 +16,8 @@ export async function events(options: EventsOptions): Promise<void> {
   const out = outputTo(process.stdout, options.json === true);
   const paint = painter(process.stdout);
   for await (const event of clusterEvents(cluster, options.follow === true)) {
-    if (host === undefined || event.host === host) out.result(event, () => eventText(event, paint));
+    if (host !== undefined && event.host !== host) continue;
+    out.result({ ...event, time: isoMicro(event.time) }, () => eventText(event, paint, columnsOf(process.stdout)));
   }
 }
 
@@ -32,16 +33,22 @@ const EVENT_STYLES: Readonly<Record<string, Parameters<Paint>[0]>> = {
   exited: 'red',
 };
 
+/** Where a line goes on that does not fit: below its first fact, where there is room for one. */
+const FACTS_AT = 13;
+
 /** `12:03:04.123  web  allocating  by=client port=80`. Epochs are long numbers of no meaning to people: for `--json`. */
-export function eventText({ time, host, event, detail }: ClusterEvent, paint: Paint): string {
+export function eventText(
+  { time, host, event, detail }: ClusterEvent,
+  paint: Paint,
+  columns = Number.POSITIVE_INFINITY,
+): string {
   const facts = Object.entries(detail)
     .filter(([name, value]) => name !== 'epoch' && value !== null && value !== '')
     .map(([name, value]) => `${paint('dim', `${name}=`)}${factText(value)}`);
   const name = event.padEnd(14);
   const style = EVENT_STYLES[event];
-  return [paint('dim', clock(time)), (host ?? '-').padEnd(12), style ? paint(style, name) : name, ...facts]
-    .join(' ')
-    .trimEnd();
+  const line = [paint('dim', clock(time)), (host ?? '-').padEnd(12), style ? paint(style, name) : name, ...facts];
+  return fold(line.join(' ').trimEnd(), columns, FACTS_AT);
 }
 
 function factText(value: string | number | boolean | null): string {

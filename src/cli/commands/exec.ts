@@ -9,10 +9,12 @@ import { CliError, EXIT, reportOf } from '../errors';
 import { explain } from '../operator';
 import type { CommonOptions } from '../options';
 import { packageFile } from '../package';
-import { findHost, type RunningCluster, runningCluster, secretFor } from '../state';
+import { findHost, type RunningCluster, runningCluster, secretFor, withState } from '../state';
 
 interface ExecOptions extends CommonOptions {
   readonly as?: string;
+  /** Tells the reason of every connect that fails. */
+  readonly why?: boolean;
   /** Network `nat`: this is the process that `inPlace` has started. */
   readonly inside?: boolean;
 }
@@ -25,7 +27,7 @@ export async function exec(command: readonly string[], options: ExecOptions): Pr
     const as = options.as === undefined ? undefined : findHost(cluster.manifest, options.as).name;
     if (cluster.network.kind === 'nat' && !options.inside)
       return await inPlace(cluster, cluster.network, command, options);
-    return await inCluster(cluster, command, as, options.json === true);
+    return await inCluster(cluster, command, as, options);
   } catch (error) {
     throw ownFailure(cluster ? explain(error, cluster) : error);
   }
@@ -41,9 +43,13 @@ function ownFailure(error: unknown): CliError {
 /** Takes a place in the network and does it all again in there. */
 async function inPlace(cluster: RunningCluster, network: NatInfo, command: readonly string[], options: ExecOptions) {
   const place = await takePlace(network).catch((error: Error) => {
-    throw new CliError('network', error.message, { next: 'imaginary ps', cause: error });
+    throw new CliError('network', error.message, { next: withState('imaginary ps', cluster.stateDir), cause: error });
   });
-  const own = [...(options.as === undefined ? [] : ['--as', options.as]), ...(options.json ? ['--json'] : [])];
+  const own = [
+    ...(options.as === undefined ? [] : ['--as', options.as]),
+    ...(options.json ? ['--json'] : []),
+    ...(options.why ? ['--why'] : []),
+  ];
   const again = ['exec', '--inside', '--state', cluster.stateDir, ...own, '--', ...command];
   try {
     const line = commandInside(place, [process.execPath, ...process.execArgv, process.argv[1], ...again]);
@@ -54,7 +60,12 @@ async function inPlace(cluster: RunningCluster, network: NatInfo, command: reado
   }
 }
 
-async function inCluster(cluster: RunningCluster, command: readonly string[], as: string | undefined, json: boolean) {
+async function inCluster(
+  cluster: RunningCluster,
+  command: readonly string[],
+  as: string | undefined,
+  { json, why }: ExecOptions,
+) {
   const runDir = makeClientFolder(cluster.stateDir);
   const ownName = mayRename();
   const say = (line: string) => process.stderr.write(`imaginary: ${line}\n`);
@@ -68,6 +79,7 @@ async function inCluster(cluster: RunningCluster, command: readonly string[], as
       kernelName: ownName,
       ...(runsFromSource ? {} : builtFolders()),
       log: process.env.IMAGINARY_DEBUG ? say : undefined,
+      onRefused: why ? ({ to, errno, reason }) => say(`connect to ${to}: ${errno}: ${reason}`) : undefined,
     });
     client.ended.catch((error: Error) => say(`${error.message}; the command goes on without the cluster`));
     try {

@@ -3,109 +3,153 @@ import { basename, join } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
 import { isPlatformRunning, readPlatform } from '../../local';
 import { CliError } from '../errors';
-import { logText, parseLogLine } from '../log-line';
+import { type LogEntry, logText, parseLogLine, timeOf } from '../log-line';
 import type { CommonOptions } from '../options';
-import { type Output, outputTo } from '../output';
-import { display, findHost, readManifestFile, stateDirectory } from '../state';
-import { painter } from '../terminal';
+import { outputTo } from '../output';
+import { display, findHost, readManifestFile, stateDirectory, withState } from '../state';
+import { day, painter } from '../terminal';
 
 interface LogsOptions extends CommonOptions {
   readonly follow?: boolean;
+  /** So many entries, the last ones. */
+  readonly tail?: number;
+  /** Unix time, milliseconds. */
+  readonly since?: number;
 }
 
 /** Reads the log files: works for a cluster that is down, too. */
-export async function logs(name: string, options: LogsOptions): Promise<void> {
+export async function logs(name: string | undefined, options: LogsOptions): Promise<void> {
   const stateDir = stateDirectory(options.state);
   const manifestFile = join(stateDir, 'manifest.json');
   if (!existsSync(manifestFile)) {
     throw new CliError('no-cluster', `no cluster was booted with the state directory ${display(stateDir)}`, {
-      next: "Boot one with 'imaginary up PATH', or name the state directory of one with --state DIR.",
+      next: `Boot one with '${withState('imaginary up PATH', stateDir)}', or name the state directory of one with --state DIR.`,
     });
   }
-  const host = name === 'seed' ? name : findHost(readManifestFile(manifestFile), name).name;
+  const known = readManifestFile(manifestFile);
+  const hosts =
+    name === undefined ? known.hosts.map((host) => host.name) : [hostOf(name, () => findHost(known, name).name)];
   const folder = join(stateDir, 'logs');
-  const file = join(folder, `${host}.log`);
-  const reader = lineReader(file, host, outputTo(process.stdout, options.json === true));
-  if (!existsSync(file) && process.stderr.isTTY) {
-    process.stderr.write(`${host} was not allocated yet: its log is empty\n`);
+  const readers = new Map(hosts.map((host) => [`${host}.log`, entryReader(join(folder, `${host}.log`), host)]));
+  if (name !== undefined && !existsSync(join(folder, `${hosts[0]}.log`)) && process.stderr.isTTY) {
+    process.stderr.write(`${hosts[0]} was not allocated yet: its log is empty\n`);
   }
-  if (!options.follow) return reader.read(true);
-  await following(stateDir, folder, basename(file), reader);
+  const show = shower(options, name === undefined);
+  const follows = options.follow === true && isUp(stateDir);
+  const written = [...readers.values()].flatMap((reader) => reader.read(!follows));
+  chosen(written, options).forEach(show);
+  if (follows) await following(stateDir, folder, readers, show);
 }
 
-interface LineReader {
-  /** Shows what was written since the last call, whole lines only unless this is the `last` call. */
-  read(last: boolean): void;
+function hostOf(name: string, find: () => string): string {
+  return name === 'seed' ? name : find();
 }
 
-function lineReader(file: string, host: string, out: Output): LineReader {
+/** An entry, and when it was written: as the nearest one before it that says so. */
+interface Timed {
+  readonly entry: LogEntry;
+  readonly time: number;
+}
+
+/** By time; what one host has written stays in its order. */
+function chosen(entries: readonly Timed[], { tail, since }: LogsOptions): Timed[] {
+  const sorted = [...entries]
+    .sort((a, b) => a.time - b.time)
+    .filter(({ time }) => since === undefined || time >= since);
+  return tail === undefined ? sorted : sorted.slice(Math.max(0, sorted.length - tail));
+}
+
+/** Prints entries; between those of two days a line with the date. */
+function shower(options: LogsOptions, all: boolean): (timed: Timed) => void {
+  const out = outputTo(process.stdout, options.json === true);
+  const paint = painter(process.stdout);
+  let date = day(Date.now());
+  return ({ entry, time }) => {
+    const today = time > 0 ? day(time) : date;
+    const text = () =>
+      `${all ? `${paint('cyan', String(entry.host ?? '-').padEnd(12))} ` : ''}${logText(entry, paint)}`;
+    out.result(entry, () => (today === date ? text() : `${paint('bold', `── ${today} ──`)}\n${text()}`));
+    date = today;
+  };
+}
+
+interface EntryReader {
+  /** What was written since the last call, whole lines only unless this is the `last` call. */
+  read(last: boolean): Timed[];
+}
+
+function entryReader(file: string, host: string): EntryReader {
   const decoder = new StringDecoder('utf8');
   const buffer = Buffer.allocUnsafe(64 * 1024);
   let offset = 0;
   let rest = '';
-  const paint = painter(process.stdout);
-  const show = (line: string) => {
-    const entry = parseLogLine(line, host);
-    out.result(entry, () => logText(entry, paint));
+  let time = 0;
+  const timed = (line: string): Timed => {
+    const entry = { host, ...parseLogLine(line, host) };
+    time = Math.max(time, timeOf(entry) ?? 0);
+    return { entry, time };
+  };
+  const pieces = function* (): Generator<Buffer> {
+    if (!existsSync(file)) return;
+    const fd = openSync(file, 'r');
+    try {
+      for (let n = -1; n !== 0; offset += n) {
+        n = readSync(fd, buffer, 0, buffer.length, offset);
+        yield buffer.subarray(0, n);
+      }
+    } finally {
+      closeSync(fd);
+    }
   };
   return {
     read: (last) => {
-      if (existsSync(file)) {
-        const fd = openSync(file, 'r');
-        try {
-          for (
-            let n = readSync(fd, buffer, 0, buffer.length, offset);
-            n > 0;
-            n = readSync(fd, buffer, 0, buffer.length, offset)
-          ) {
-            offset += n;
-            const lines = (rest + decoder.write(buffer.subarray(0, n))).split('\n');
-            rest = lines.pop()!;
-            lines.forEach(show);
-          }
-        } finally {
-          closeSync(fd);
-        }
+      const entries: Timed[] = [];
+      for (const piece of pieces()) {
+        const lines = (rest + decoder.write(piece)).split('\n');
+        rest = lines.pop()!;
+        for (const line of lines) entries.push(timed(line));
       }
-      if (last && rest !== '') show(rest);
+      if (last && rest !== '') entries.push(timed(rest));
+      return entries;
     },
   };
 }
 
+function isUp(stateDir: string): boolean {
+  const info = readPlatform(stateDir);
+  return info !== undefined && isPlatformRunning(info);
+}
+
 /** Until the cluster goes down (or the user interrupts). */
-function following(stateDir: string, folder: string, name: string, reader: LineReader): Promise<void> {
-  const running = () => {
-    const info = readPlatform(stateDir);
-    return info !== undefined && isPlatformRunning(info);
-  };
-  if (!running()) {
-    reader.read(true);
-    return Promise.resolve();
-  }
+function following(
+  stateDir: string,
+  folder: string,
+  readers: ReadonlyMap<string, EntryReader>,
+  show: (timed: Timed) => void,
+): Promise<void> {
   return new Promise((done, fail) => {
     const finish = (settle: () => void) => {
       logWatcher.close();
       stateWatcher.close();
       settle();
     };
-    const onLog = () => {
+    const read = (name: string, last: boolean) => {
       try {
-        reader.read(false);
+        readers.get(name)?.read(last).forEach(show);
       } catch (error) {
         finish(() => fail(error));
       }
     };
-    const logWatcher = watch(folder, (_, changed) => {
-      if (changed === name) onLog();
-    });
+    const logWatcher = watch(folder, (_, changed) => changed !== null && read(basename(changed), false));
     // platform.json goes when the cluster does.
     const stateWatcher = watch(stateDir, () => {
-      if (running()) return;
+      if (isUp(stateDir)) return;
       finish(() => {
-        reader.read(true);
+        for (const name of readers.keys()) read(name, true);
         done();
       });
     });
-    onLog();
+    // What was written before the watch began.
+    for (const name of readers.keys()) read(name, false);
   });
 }

@@ -4,12 +4,17 @@ import { clusterStatus } from '../operator';
 import type { CommonOptions } from '../options';
 import { outputTo } from '../output';
 import { runningCluster } from '../state';
-import { duration, type Paint, painter, table } from '../terminal';
+import { columnsOf, duration, fold, iso, type Paint, painter, table } from '../terminal';
 
 export async function ps(options: CommonOptions): Promise<void> {
   const status = await clusterStatus(runningCluster(options.state));
-  outputTo(process.stdout, options.json === true).result(status, () =>
-    statusText(status, Date.now(), painter(process.stdout)),
+  const times = {
+    ...status,
+    startedAt: iso(status.startedAt),
+    hosts: status.hosts.map((host) => ({ ...host, since: iso(host.since) })),
+  };
+  outputTo(process.stdout, options.json === true).result(times, () =>
+    statusText(status, Date.now(), painter(process.stdout), columnsOf(process.stdout)),
   );
 }
 
@@ -22,7 +27,12 @@ const STATE_STYLES = {
 } as const satisfies Record<HostState, string>;
 
 /** The table, and below it why hosts failed. */
-export function statusText(status: ClusterStatus, now: number, paint: Paint): string {
+export function statusText(
+  status: ClusterStatus,
+  now: number,
+  paint: Paint,
+  columns = Number.POSITIVE_INFINITY,
+): string {
   const head = ['HOST', 'ADDRESS', 'STATE', 'SINCE', 'ALLOCATIONS', 'ALLOCATE-MS', 'PORTS'];
   const rows = status.hosts.map((host) => [
     host.name,
@@ -31,9 +41,11 @@ export function statusText(status: ClusterStatus, now: number, paint: Paint): st
     duration(now - host.since),
     String(host.allocations),
     host.allocateMs === null ? '-' : String(Math.round(host.allocateMs)),
-    host.ports.length > 0 ? host.ports.join(',') : '-',
+    host.ports.length > 0 ? host.ports.join(', ') : '-',
   ]);
-  const reasons = status.hosts.filter((h) => h.reason).map((h) => `${paint('red', h.name)}: ${h.reason}`);
-  const lines = [table([head.map((title) => paint('bold', title)), ...rows], new Set([3, 4, 5]))];
+  const reasons = status.hosts
+    .filter((h) => h.reason)
+    .map((h) => fold(`${paint('red', h.name)}: ${h.reason}`, columns, 2));
+  const lines = [table([head.map((title) => paint('bold', title)), ...rows], new Set([3, 4, 5]), columns)];
   return [...lines, ...(reasons.length > 0 ? ['', ...reasons] : [])].join('\n');
 }

@@ -1,15 +1,16 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { isPlatformRunning, type NetworkChoice, type NetworkInfo, type PlatformInfo, readPlatform } from '../../local';
 import { type Application, findApplication, synthesize } from '../application';
 import { type BootOptions, boot, interruption, keep } from '../boot';
 import { CliError } from '../errors';
+import { foreseen } from '../foreseen';
 import type { CommonOptions } from '../options';
 import { outputTo } from '../output';
-import { DAEMON_LOG, display, readManifestFile, STATE_FOLDER } from '../state';
-import { clock, duration, type Paint, painter, progressLine, table } from '../terminal';
+import { DAEMON_LOG, display, readManifestFile, STATE_FOLDER, stateDirectory, withState } from '../state';
+import { clock, columnsOf, duration, fold, iso, type Paint, painter, progressLine, table } from '../terminal';
 import type { DaemonMessage } from './daemon';
 
 interface UpOptions extends CommonOptions {
@@ -25,18 +26,22 @@ interface UpOptions extends CommonOptions {
 export async function up(path: string, options: UpOptions): Promise<void> {
   const startedAt = performance.now();
   const application = findApplication(path);
-  const state = resolve(options.state ?? join(application.folder, STATE_FOLDER));
+  const state = options.state === undefined ? join(application.folder, STATE_FOLDER) : stateDirectory(options.state);
   refuseSecond(state);
   mkdirSync(state, { recursive: true, mode: 0o700 });
 
   const progress = progressLine();
+  let missing: readonly string[] = [];
   const show = (info: PlatformInfo) => {
     progress.done();
-    const booted = describe(info, state, performance.now() - startedAt);
-    outputTo(process.stdout, options.json === true).result(booted, () => bootedText(booted, painter(process.stdout)));
+    const booted = describe(info, state, performance.now() - startedAt, missing);
+    outputTo(process.stdout, options.json === true).result(booted, () =>
+      bootedText(booted, painter(process.stdout), columnsOf(process.stdout)),
+    );
   };
   try {
     const source = await prepare(application, state, progress.step);
+    missing = foreseen(source, options.cluster);
     const { cluster, port, sandbox, network, nat, rtt } = options;
     const what: BootOptions = { state, cluster, port, sandbox, network, nat, rtt, ...source };
     progress.step('booting the local platform');
@@ -52,7 +57,7 @@ function refuseSecond(state: string): void {
   if (!info || !isPlatformRunning(info)) return;
   const since = `process ${info.pid}, since ${clock(info.startedAt).slice(0, 8)}`;
   throw new CliError('already-running', `the cluster '${info.cluster}' is already up in ${display(state)} (${since})`, {
-    next: `imaginary down --state ${display(state)}, or boot a second one with another --state DIR`,
+    next: `${withState('imaginary down', state)}, or boot a second one with another --state DIR`,
   });
 }
 
@@ -109,7 +114,7 @@ async function inBackground(options: BootOptions): Promise<PlatformInfo> {
 }
 
 /** What `up --json` prints: everything of platform.json but the credentials. */
-function describe(info: PlatformInfo, stateDir: string, bootMs: number) {
+function describe(info: PlatformInfo, stateDir: string, bootMs: number, missing: readonly string[]) {
   const { cluster, cidr, pid, startedAt, seed, isolation, logDir } = info;
   const hosts = readManifestFile(info.manifestFile).hosts.map(({ name, aliases, address }) => ({
     name,
@@ -120,13 +125,14 @@ function describe(info: PlatformInfo, stateDir: string, bootMs: number) {
     cluster,
     cidr,
     pid,
-    startedAt,
+    startedAt: iso(startedAt),
     bootMs: Math.round(bootMs),
     seed,
     network: describeNetwork(info.network),
     isolation,
     stateDir,
     logDir,
+    missing,
     hosts,
   };
 }
@@ -151,7 +157,12 @@ function networkText(network: Booted['network'], cidr: string, seed: string): st
 
 type Booted = ReturnType<typeof describe>;
 
-export function bootedText(booted: Booted, paint: Paint): string {
+function countText(hosts: number): string {
+  if (hosts === 0) return 'no hosts';
+  return hosts === 1 ? '1 host; it is imagined' : `${hosts} hosts; all of them are imagined`;
+}
+
+export function bootedText(booted: Booted, paint: Paint, columns = Number.POSITIVE_INFINITY): string {
   const { isolation, network } = booted;
   const holds = [
     isolation.filesystem && 'read-only file system with a /tmp of its own',
@@ -166,14 +177,19 @@ export function bootedText(booted: Booted, paint: Paint): string {
     address,
     aliases.join(' '),
   ]);
-  const count = booted.hosts.length === 1 ? '1 host; it is' : `${booted.hosts.length} hosts; all of them are`;
+  const title = `${paint('green', booted.cluster)} is up, ${duration(booted.bootMs)} after the command: ${countText(booted.hosts.length)}`;
+  const fact = (style: 'dim' | 'yellow', name: string, text: string) =>
+    fold(`${paint(style, name)}${' '.repeat(11 - name.length)}${text}`, columns, 11);
+  const next = ['exec', 'ps', 'events --follow', 'down'].map(
+    (command) => withState(`imaginary ${command}`, booted.stateDir) + (command === 'exec' ? ' -- CMD…' : ''),
+  );
   return [
-    `${paint('green', booted.cluster)} is up, ${duration(booted.bootMs)} after the command: ${count} imagined`,
-    ...(rows.length > 0 ? [table(rows)] : []),
-    `${paint('dim', 'network')}    ${networkText(network, booted.cidr, booted.seed)}`,
-    `${paint('dim', 'isolation')}  ${holds.join(', ')}`,
-    ...isolation.missing.map((what) => `${paint('yellow', 'missing')}    ${what}`),
-    `${paint('dim', 'state')}      ${display(booted.stateDir)}`,
-    `${paint('dim', 'next')}       imaginary exec -- CMD…, imaginary ps, imaginary events --follow, imaginary down`,
+    fold(title, columns, 2),
+    ...(rows.length > 0 ? [table(rows, new Set(), columns)] : []),
+    fact('dim', 'network', networkText(network, booted.cidr, booted.seed)),
+    fact('dim', 'isolation', holds.join(', ')),
+    ...[...isolation.missing, ...booted.missing].map((what) => fact('yellow', 'missing', what)),
+    fact('dim', 'state', display(booted.stateDir)),
+    fact('dim', 'next', next.join(', ')),
   ].join('\n');
 }

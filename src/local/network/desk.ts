@@ -7,10 +7,9 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { chmodSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LocalError } from '../errors';
-import { networkFile } from '../paths';
+import { networkFile, shortTmp } from '../paths';
 import type { Faults } from './faults';
 import { type Inside, type Internet, type Whereabouts, whereabouts } from './internet';
 import { CLIENT } from './nat';
@@ -54,7 +53,7 @@ export async function openDesk(name: string, internet: Internet, dialSeed: () =>
       () => socket.destroy(), // as one that is refused
     );
   });
-  const paths = { operators: join(tmpdir(), `${name}seed`), desk: join(tmpdir(), `${name}network`) };
+  const paths = { operators: join(shortTmp(), `${name}seed`), desk: join(shortTmp(), `${name}network`) };
   await listen(operators, paths.operators);
   await listen(desk, paths.desk);
   return {

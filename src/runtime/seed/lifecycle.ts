@@ -237,7 +237,9 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
     const { exitCode = null, signal = null } = end;
     const epoch = epochOf(host);
     const how = signal ? `was ended by ${signal}` : exitCode === null ? 'has ended' : `exited with code ${exitCode}`;
-    const reason = `the guest ${how}${end.reason ? `: ${end.reason}` : ''}`;
+    // What a shell would say of a command that it cannot start, and why.
+    const started = !(end.reason && (exitCode === 126 || exitCode === 127));
+    const reason = `the guest ${started ? how : 'could not be started'}${end.reason ? `: ${end.reason}` : ''}`;
     emit(host, 'exited', { epoch, exitCode, signal, reason });
     const { state } = host.phase;
     host.minEpoch = (epoch ?? host.lastEpoch) + 1;

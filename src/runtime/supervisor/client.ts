@@ -33,6 +33,8 @@ export interface ClientOptions {
   readonly shimDir?: string;
   /** What shims and the supervisor itself have to say, one line each. Default: nothing is shown. */
   readonly log?: (line: string) => void;
+  /** Told of every connect of the command that fails, and why. */
+  readonly onRefused?: (refusal: { readonly to: string; readonly errno: string; readonly reason: string }) => void;
   /** Ends the attempt to join, and later the client. */
   readonly signal?: AbortSignal;
 }
@@ -76,7 +78,10 @@ export class ClientEndedError extends Error {
  */
 export async function startClient(options: ClientOptions): Promise<Client> {
   const { seed, secret, as, flat } = options;
-  const log: Log = (_level, message) => options.log?.(message);
+  const log: Log = (_level, message, { to, errno, reason } = {}) => {
+    options.log?.(message);
+    if (to && errno) options.onRefused?.({ to: String(to), errno: String(errno), reason: String(reason) });
+  };
   const native = loadNative(options.nativeDir);
   let member: Member | undefined;
   let end: (error: Error) => void = () => undefined;

@@ -1,5 +1,5 @@
 /** Answers the shims of this host's guests. */
-import { parseAddress } from '../../manifest/address';
+import { formatAddress, parseAddress } from '../../manifest/address';
 import type { NativeAddon, NativeCarrier, ShimSocket } from '../../native';
 import { AskError } from '../control/client';
 import { ERRNO } from '../protocol/errno';
@@ -80,6 +80,11 @@ export function openShimService(options: ShimServiceOptions): ShimService {
     return { location, port, realPort };
   };
 
+  const failed = (to: string, errno: keyof typeof ERRNO, reason: string): ShimReply => {
+    log('info', `${to} cannot be connected to: ${reason}`, { to, errno, reason });
+    return { status: ERRNO[errno] };
+  };
+
   const connectTo = async (
     host: string,
     guest: Omit<GuestConnect, keyof Destination>,
@@ -92,7 +97,8 @@ export function openShimService(options: ShimServiceOptions): ShimService {
       if (carried.by === 'direct') return { status: 0, ...carried };
       if (carried.by !== 'none') return 'elsewhere';
       log('warn', `${host}:${port} cannot be connected to: ${carried.reason}`);
-      if (guest.signal.aborted || performance.now() > until) return { status: ERRNO.EHOSTUNREACH };
+      if (guest.signal.aborted || performance.now() > until)
+        return failed(`${host}:${port}`, 'EHOSTUNREACH', carried.reason);
       // It may be somewhere else meanwhile.
       locations.distrust(host, destination.location.epoch);
       await pause(guest.signal);
@@ -104,12 +110,15 @@ export function openShimService(options: ShimServiceOptions): ShimService {
     if (address === locations.self) {
       const own = listeners.find(port);
       if (own) return { status: 0, real: own.real, realPort: own.realPort, epoch: 0 };
-      if (!options.visitor) return refused;
+      if (!options.visitor) return failed(`port ${port} of this host`, 'ECONNREFUSED', 'nothing listens there');
     }
     if (address === RESOLVER) return (await options.resolver.open()) ? { status: 0 } : refused;
     const host = locations.hostAt(address);
     // An address of the cluster's network that is nobody's.
-    if (host === undefined) return { status: ERRNO.EHOSTUNREACH };
+    if (host === undefined) {
+      const text = formatAddress(address);
+      return failed(`${text}:${port}`, 'EHOSTUNREACH', `no host of the cluster has the address ${text}`);
+    }
     if (epoch !== 0) locations.distrust(host, epoch);
     const caller = new AbortController();
     waiting.set(caller, pid);
@@ -119,8 +128,7 @@ export function openShimService(options: ShimServiceOptions): ShimService {
       return await connectTo(host, guest, port);
     } catch (error) {
       if (!(error instanceof AskError)) throw error;
-      log('info', `${host}:${port} cannot be connected to: ${error.message}`, { errno: error.errno });
-      return { status: ERRNO[error.errno] };
+      return failed(`${host}:${port}`, error.errno, error.message);
     } finally {
       waiting.delete(caller);
     }

@@ -316,7 +316,7 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
         log('info', 'idle, but not suspended: something came in meanwhile');
         return false;
       }
-      log('info', `idle for ${life.entry.idleTimeout} ms: suspended`, { heldBy: verdict.heldBy });
+      log('info', `idle for ${life.entry.idleTimeout} ms: suspended`, { lastHeldBy: verdict.heldBy });
       return true;
     } finally {
       state = { is: 'running', invocation, mailbox };

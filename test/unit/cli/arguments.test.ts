@@ -34,7 +34,6 @@ test.each([
   [['ps', '--wide'], /unknown option '--wide'/, 'imaginary ps --help'],
   [['up', '--port', '70000'], /'70000' is invalid. It must be 1 to 65535/, 'imaginary up --help'],
   [['up', '--sandbox', 'some'], /'some' is invalid. Allowed choices are auto, none/, 'imaginary up --help'],
-  [['logs'], /missing required argument 'host'/, 'imaginary logs --help'],
   [['exec'], /missing required argument 'command'/, 'imaginary exec --help'],
   [['exec', '--'], /missing required argument 'command'/, 'imaginary exec --help'],
   [['up', 'a', 'b'], /too many arguments/, 'imaginary up --help'],

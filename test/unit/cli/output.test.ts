@@ -72,7 +72,7 @@ test('ps: one line per host, and below them why hosts failed', () => {
   );
   expect(text.split('\n')).toEqual([
     'HOST  ADDRESS     STATE               SINCE  ALLOCATIONS  ALLOCATE-MS  PORTS',
-    'web   100.64.1.2  running              5.0s            2          212  80,443',
+    'web   100.64.1.2  running              5.0s            2          212  80, 443',
     'api   100.64.1.2  failed (3 waiting)   5.0s            1            -  -',
     '',
     'api: no file',

@@ -138,7 +138,7 @@ test('a guest that exits: ECONNREFUSED with the reason', async () => {
   cluster.host('api', async (invocation) => (await cluster.supervise(invocation)).exit(127, "no file '/var/task/srv'"));
   const { errno, reason } = await failure((await cluster.client()).ask('api', 80));
   expect(errno).toBe('ECONNREFUSED');
-  expect(reason).toBe("the guest exited with code 127: no file '/var/task/srv'");
+  expect(reason).toBe("the guest could not be started: no file '/var/task/srv'");
   expect((await cluster.event('api', 'exited')).detail).toMatchObject({ exitCode: 127 });
   await cluster.event('api', 'failed');
 });

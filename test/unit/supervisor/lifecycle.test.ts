@@ -126,7 +126,9 @@ test('an open connection holds the host', async () => {
   socket.end('over');
   await cluster.event('web', 'suspended');
   await web.logged(({ line }) => line === "b'over'");
-  expect(await web.logged((l) => l.message?.includes('suspended') === true)).toMatchObject({ heldBy: 'connections' });
+  expect(await web.logged((l) => l.message?.includes('suspended') === true)).toMatchObject({
+    lastHeldBy: 'connections',
+  });
 });
 
 test('a guest that exits: its code and its output are told, and waiting clients are refused', async () => {
