@@ -5,6 +5,8 @@ import {
   closeSync,
   existsSync,
   fstatSync,
+  lstatSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -166,6 +168,21 @@ print('sent')
       path(),
     );
     expect(count).toBe(1);
+  });
+
+  // A socket address holds 107 bytes.
+  test.each([100, 106, 107, 108, 109, 150, 400])('at a path of %d bytes, which is taken away again', (length) => {
+    const name = '/shim.sock';
+    let at = folder;
+    while (at.length + name.length < length)
+      at += `/${'x'.repeat(Math.min(50, Math.max(1, length - name.length - at.length - 1)))}`;
+    mkdirSync(at, { recursive: true });
+    const opened = native.openShimSocket(at + name, () => undefined);
+    expect(lstatSync(at + name).isSocket()).toBe(true);
+    opened.close();
+    expect(existsSync(at + name)).toBe(false);
+    rmSync(join(folder, 'x'.repeat(50)), { recursive: true, force: true });
+    for (const left of readdirSync(folder)) rmSync(join(folder, left), { recursive: true });
   });
 
   test('errors have a code', () => {
