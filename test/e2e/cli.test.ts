@@ -246,3 +246,23 @@ test('down: the logs stay, and followers end', async () => {
     await other.dispose();
   }
 });
+
+describe('exec --why', () => {
+  const dial = (to: string) => `import socket
+try: socket.create_connection(${to}, 5)
+except OSError as error: print(error.errno)`;
+  const ask = (to: string, ...options: string[]) =>
+    cluster.imaginary(['exec', ...options, '--', '/usr/bin/python3', '-c', dial(to)]);
+
+  test('tells of every connect that fails what was said about it', async () => {
+    const refused = await ask("('files', 81)", '--why');
+    expect(refused.stdout).toBe('111\n');
+    expect(refused.stderr).toMatch(/^imaginary: connect to files:81: ECONNREFUSED: .+\n$/);
+    const nobodys = await ask("('100.64.200.200', 80)", '--why');
+    expect(nobodys.stdout).toBe('113\n');
+    expect(nobodys.stderr).toMatch(/^imaginary: connect to 100\.64\.200\.200:80: EHOSTUNREACH: .*100\.64\.200\.200\n$/);
+  });
+  test('without it a command has standard error to itself', async () => {
+    expect(await ask("('files', 81)")).toEqual({ code: 0, stdout: '111\n', stderr: '' });
+  });
+});
