@@ -38,6 +38,7 @@ const project = new awscdk.AwsCdkConstructLibrary({
   projenrcTs: true,
   runner: typescript.TypeScriptRunner.tsx(),
   sampleCode: false,
+  npmignoreEnabled: false,
 
   eslint: false,
   biome: true,
@@ -93,7 +94,8 @@ const project = new awscdk.AwsCdkConstructLibrary({
     'tsx@4.23.15',
   ],
   gitignore: [
-    ...BUILT_FOLDERS.map((folder) => `/${folder}/`),
+    ...BUILT_FOLDERS.map((folder) => `/${folder}/*`),
+    '!/lambda-layers/README.md',
     '/test-reports/',
     '/coverage/',
     '.imaginary/',
@@ -109,12 +111,15 @@ const project = new awscdk.AwsCdkConstructLibrary({
 project.npmrc.addConfig('omit-lockfile-registry-resolved', 'true');
 project.package.installTask.exec('tsx scripts/complete-lock.ts');
 
-for (const folder of BUILT_FOLDERS) project.npmignore?.include(`/${folder}/`);
-project.npmignore?.exclude('/lambda-layers/.inputs/', '/assets/.inputs/');
-for (const path of ['bench', 'examples', 'docs', 'integ', 'scripts', 'test-reports', '.ci', '.projenrc.ts']) {
-  project.npmignore?.exclude(`/${path}`);
-}
-project.npmignore?.exclude('/tsconfig.runtime.json', '/jest.config.js', '/biome.jsonc', '/.gitattributes');
+// What is packed is listed, so that nothing is packed because it happens to lie there.
+project.package.addField('files', [
+  '.jsii',
+  'API.md',
+  'lib/**/*.js',
+  'lib/**/*.d.ts',
+  ...BUILT_FOLDERS.map((folder) => `${folder}/*/**`),
+  ...BUILT_FOLDERS.map((folder) => `!${folder}/.inputs`),
+]);
 
 // --- type checks -----------------------------------------------------------------------------------------------------
 // Runtime code is checked without aws-cdk-lib's types in reach of its own tsconfig; jsii checks the constructs.
@@ -201,7 +206,6 @@ const snippets = project.addTask('snippets', { description: 'Compile the code in
 snippets.exec('jsii-rosetta extract --strict --output .jsii.tabl.json .');
 project.postCompileTask.spawn(snippets);
 project.addGitIgnore('.jsii.tabl.json');
-project.npmignore?.exclude('.jsii.tabl.json');
 
 // --- test ------------------------------------------------------------------------------------------------------------
 // A run that ends early must not pass for one that is done: it has written no report then.
@@ -252,6 +256,8 @@ bench.exec('tsx scripts/bundle.ts --strict 1>&2');
 bench.exec('tsx bench/main.ts', { receiveArgs: true });
 
 // --- package ---------------------------------------------------------------------------------------------------------
+const prepack = project.addTask('prepack', { description: 'Build what the npm package consists of; npm pack runs it' });
+prepack.exec('tsx scripts/prepack.ts 1>&2');
 // The other languages need their own toolchains: the release workflow packages them, one job each.
 project.packageTask.reset();
 project.packageTask.spawn(project.tasks.tryFind('package:js')!);
