@@ -147,8 +147,9 @@ export function openChannel<In, Out>(socket: TLSSocket, options: ChannelOptions<
     try {
       decode(chunk);
     } catch (error) {
-      if (!(error instanceof FrameError)) throw error;
-      fault('bad-frame', error.message);
+      // A frame that its handler was not written for is the peer's fault too, and costs nobody else anything.
+      const { message, stack } = error as Error;
+      fault('bad-frame', error instanceof FrameError ? message : `a frame could not be handled: ${stack}`);
     }
     keepPace();
   });

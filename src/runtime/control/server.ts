@@ -52,15 +52,31 @@ export async function listenControl(options: ControlServerOptions): Promise<Cont
   const rejected = rateLimited(options.onRejected);
   const open = handshakes((socket) => server.emit('connection', socket), rejected);
 
+  /** What one peer causes costs no other peer its connection. */
+  const guarded = (channel: Channel<FromSeed>, act: () => void) => {
+    try {
+      act();
+    } catch (error) {
+      rejected(channel.peer, `its connection could not be handled: ${(error as Error).stack}`);
+      channel.destroy();
+    }
+  };
+
   const server = createTlsServer({
     ...pskOptions(),
     handshakeTimeout: options.handshakeTimeout ?? 5_000,
     pskCallback: (socket, text) => {
-      const identity = parseIdentity(text);
-      const secret = identity && options.secretOf(identity);
-      claims.set(socket, { text, identity: secret && identity });
-      // An unknown identity fails exactly as a wrong key does: names of hosts are not for strangers to find out.
-      return secret ?? randomBytes(32);
+      claims.set(socket, { text });
+      try {
+        const identity = parseIdentity(text);
+        const secret = identity && options.secretOf(identity);
+        claims.set(socket, { text, identity: secret && identity });
+        // An unknown identity fails exactly as a wrong key does: names of hosts are not for strangers to find out.
+        if (secret) return secret;
+      } catch (error) {
+        rejected(socket.remoteAddress ?? 'unknown', `its identity could not be handled: ${(error as Error).stack}`);
+      }
+      return randomBytes(32);
     },
   });
   // Nothing is read before the handshake begins.
@@ -91,9 +107,11 @@ export async function listenControl(options: ControlServerOptions): Promise<Cont
       maxFrame: MAX_FRAME,
       maxRate: options.maxRate ?? MAX_RATE,
       onFrame: (frame) => handlers?.onFrame(frame),
-      onClose: (end) => handlers?.onClose(end),
+      onClose: (end) => guarded(channel, () => handlers?.onClose(end)),
     });
-    handlers = options.onPeer(identity, channel);
+    guarded(channel, () => {
+      handlers = options.onPeer(identity, channel);
+    });
   });
 
   const colon = options.listen.lastIndexOf(':');

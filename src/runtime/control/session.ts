@@ -179,12 +179,14 @@ export async function openSession(options: SessionOptions): Promise<Session & { 
           reject(new ControlError('unreachable', `the seed at ${seed} was lost: ${why}`, seed));
           if (control === fresh && joined) onLost(end.error?.message ?? 'closed by the seed');
         },
-      }).then((opened) => {
-        fresh = opened;
-        // A client keeps the address that it got with its first join.
-        const keep = welcome && !welcome.host ? { virtual: welcome.self.address } : {};
-        opened.send({ type: 'join', ...keep, ...options.join(), directoryDigest: welcome?.directoryDigest });
-      }, reject);
+      })
+        .then((opened) => {
+          fresh = opened;
+          // A client keeps the address that it got with its first join.
+          const keep = welcome && !welcome.host ? { virtual: welcome.self.address } : {};
+          opened.send({ type: 'join', ...keep, ...options.join(), directoryDigest: welcome?.directoryDigest });
+        })
+        .catch(reject);
     });
 
   const onJoined = (now: Welcome) => {

@@ -41,7 +41,14 @@ function load(): Promise<Supervisor> {
   loading ??= start();
   return loading;
 }
-setImmediate(() => void load().then((loaded) => loaded.prepare()));
+setImmediate(
+  () =>
+    void load().then(
+      (loaded) => loaded.prepare(),
+      // The invocation fails in the same way, and says so.
+      () => undefined,
+    ),
+);
 
 /** The platform kills what is left soon after it has asked. */
 const SHUTDOWN_LIMIT = 1_500;
@@ -51,7 +58,8 @@ process.on('SIGTERM', () => {
   if (!supervisor) exit();
   setTimeout(exit, SHUTDOWN_LIMIT);
   // The result of an open invocation still has to be sent by the runtime that called us.
-  void supervisor?.shutdown('the sandbox is shut down').finally(() => setTimeout(exit, 50));
+  const ended = () => setTimeout(exit, 50);
+  void supervisor?.shutdown('the sandbox is shut down').then(ended, ended);
 });
 process.on('exit', () => supervisor?.kill());
 

@@ -146,6 +146,8 @@ export function decodeRequest(message: Buffer): ShimRequest {
   const port = message.readUInt16LE(REQUEST.port);
   const cookie = message.readBigUInt64LE(REQUEST.cookie);
   const epoch = Number(message.readBigUInt64LE(REQUEST.epoch));
+  // The seed does not take such a number, and would close the connection that all guests here depend on.
+  if (!Number.isSafeInteger(epoch)) throw new BadRequestError(`epoch ${epoch}`);
   switch (op) {
     case OP.connect: {
       const flags = message.readUInt32LE(REQUEST.flags);
@@ -160,6 +162,7 @@ export function decodeRequest(message: Buffer): ShimRequest {
       const real = message.readUInt32LE(REQUEST.real);
       const protocol = number >= SCOPE_DATAGRAM ? ({ protocol: 'udp' } as const) : {};
       const realPort = message.readUInt16LE(REQUEST.real_port);
+      if (port === 0 || realPort === 0) throw new BadRequestError(`a listener at port ${port || realPort}`);
       return { op: 'listen', pid, cookie, port, real, realPort, scope, ...protocol };
     }
     case OP.datagram: {

@@ -68,7 +68,7 @@ export function operatorDesk(
   return {
     serve: (channel, request, closing) => {
       if (request.type === 'status') channel.send({ type: 'statusReply', id: request.id, status: status() });
-      else if (request.type === 'events') void stream(channel, request.id, request.follow, closing);
+      else if (request.type === 'events') stream(channel, request.id, request.follow, closing).catch(channel.destroy);
       else {
         reload().then(
           (keys) => channel.send({ type: 'reloaded', id: request.id, keys }),

@@ -45,7 +45,9 @@ export function openRelay({ native, listen, members, events, log }: RelayOptions
       const { address, count, reason } = event;
       return log('warn', `${count} connections to the data port were reset, the last one from ${address}: ${reason}`);
     }
-    const { from: asker, to } = open.get(event.id)!;
+    const between = open.get(event.id);
+    if (!between) return;
+    const { from: asker, to } = between;
     const from = asker.name;
     if (event.type !== 'ended') count(asker, -1);
     if (event.type === 'paired') return events.emit(to, 'relay-started', { from }, from);

@@ -4,6 +4,7 @@
  */
 import type { NativeAddon } from '../../native';
 import { AskError } from '../control/client';
+import type { Guard } from '../control/guard';
 import { hiddenPort, type ShimRequest } from '../protocol/shim';
 import type { Destination } from '../transport/transport';
 import type { Asks } from './asks';
@@ -21,6 +22,7 @@ export interface DatagramsOptions {
    * connected socket learns of it. Undefined: nowhere.
    */
   readonly nowhere: (address: number) => number | undefined;
+  readonly guard: Guard;
   readonly log: Log;
 }
 
@@ -111,16 +113,19 @@ export function createDatagrams(options: DatagramsOptions): Datagrams {
       if (route) native.sendDatagram(socket, request.data, route.real, route.realPort, request.source);
       native.closeDescriptor(socket);
     };
-    const route = options.route(known, request.address);
-    if (route instanceof Promise) void route.then(go);
-    else go(route);
+    const send = () => {
+      const route = options.route(known, request.address);
+      if (route instanceof Promise) return route.then(go);
+      return go(route);
+    };
+    options.guard('a datagram of a guest', send, () => native.closeDescriptor(socket));
   };
 
   return {
     send: (request, socket) => {
       const { address, port } = request;
       const host = locations.hostAt(address);
-      if (host === undefined) return native.closeDescriptor(socket);
+      if (host === undefined || port === 0) return native.closeDescriptor(socket);
       const known = locations.findDatagrams(host, port);
       if (known) return now(request, socket, known);
       const key = `${host}:${port}`;

@@ -3,8 +3,9 @@
  * to one is carried to the host that it stands for; what comes from there is sent to the guest from it, so that its source is
  * shown by arithmetic, as in network `flat`.
  */
-import { createSocket, type Socket } from 'node:dgram';
+import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { formatAddress } from '../../manifest/address';
+import type { Guard } from '../control/guard';
 import { hiddenPort, plainPort } from '../protocol/shim';
 import { flatAddress } from '../protocol/table';
 import type { Datagram } from '../transport/datagram-link';
@@ -18,6 +19,7 @@ export interface GhostsOptions {
   readonly ownPorts: () => readonly OwnPort[];
   /** To the host with this virtual address. */
   readonly send: (address: number, datagram: Datagram) => void;
+  readonly guard: Guard;
   readonly log: Log;
 }
 
@@ -70,12 +72,13 @@ export function createGhosts(options: GhostsOptions): Ghosts {
         if (ghosts.get(key) === ghost) end(key);
       });
     });
-    socket.on('message', (data, from) => {
+    const pass = (data: Buffer, from: RemoteInfo) => {
       touch(key, ghost);
       if (from.address !== ownFace) return;
       const own = options.ownPorts().find((p) => p.protocol === 'udp' && p.realPort === from.port);
       options.send(address, { sourcePort: own?.port ?? plainPort(from.port), port, data });
-    });
+    };
+    socket.on('message', (data, from) => options.guard('a datagram of a guest', () => pass(data, from)));
     const ghost: Ghost = { socket, bound, used: performance.now() };
     socket.bind(at);
     socket.unref();
@@ -105,10 +108,11 @@ export function createGhosts(options: GhostsOptions): Ghosts {
       const own = options.ownPorts().find((p) => p.protocol === 'udp' && p.port === port && isForOthers(p));
       const ghost = find(address, sourcePort);
       const to = own ? formatAddress(own.real) : ownFace;
-      void ghost.bound.then((bound) => {
-        const open = bound && ghosts.get(`${address}:${sourcePort}`) === ghost;
+      const send = async () => {
+        const open = (await ghost.bound) && ghosts.get(`${address}:${sourcePort}`) === ghost;
         if (open) ghost.socket.send(data, own?.realPort ?? hiddenPort(port), to, () => undefined);
-      });
+      };
+      options.guard('a datagram of another host', send);
     },
     close: () => {
       clearInterval(sweeper);

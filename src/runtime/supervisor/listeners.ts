@@ -137,9 +137,13 @@ function isPublic(port: OwnPort): port is OwnPort & { readonly scope: 'any' | 'h
   return port.scope === 'any' || port.scope === 'host';
 }
 
+/** More than this the seed does not take in one frame. */
+const MOST_PUBLIC = 4_096;
+
 /** What other hosts may know of a host's ports. */
 export function publicPorts(ports: readonly OwnPort[]): PortMapping[] {
   return ports
     .filter(isPublic)
+    .slice(0, MOST_PUBLIC)
     .map(({ port, realPort, scope, protocol }) => ({ port, realPort, scope, ...(protocol && { protocol }) }));
 }

@@ -5,6 +5,7 @@
 import { formatAddress, parseAddress } from '../../manifest/address';
 import type { NativeAddon } from '../../native';
 import type { Session, SessionOptions, Welcome } from '../control/client';
+import { createGuard } from '../control/guard';
 import { flatAddress, INNER_FACES, type TableSpec } from '../protocol/table';
 import { type Line, openTransports, type Transports } from '../transport';
 import { directRoute } from '../transport/direct';
@@ -69,6 +70,7 @@ export function createMember(options: MemberOptions): Member {
   const carried = flat === undefined;
   const faces = flat ?? INNER_FACES;
   const addresses = carried ? [] : [flatAddress(faces, self), flatAddress(faces + 1, self)];
+  const guard = createGuard(options.log);
   let session: MemberSession | undefined;
 
   writeRemaps(runDir.path, welcome, welcome.host?.remappedFiles ?? {});
@@ -87,6 +89,7 @@ export function createMember(options: MemberOptions): Member {
     },
     onDatagram: (address, datagram) => ghosts.deliver(address, datagram),
     poolMost: poolMost(process.env),
+    guard,
     onEvent: (event, detail) => {
       options.log('info', event, detail);
       session?.report(event, detail);
@@ -118,21 +121,24 @@ export function createMember(options: MemberOptions): Member {
     self,
     ownPorts: () => listeners.ports,
     send: (address, datagram) => transports.sendDatagram(address, datagram),
+    guard,
     log: options.log,
   });
   const datagrams = createDatagrams({
     native: options.native,
     locations,
     asks,
+    guard,
     route: (destination, address) =>
       directRoute(flat, address, destination) ?? (carried ? ghosts.open(address, destination.port) : undefined),
     nowhere: (address) => flatAddress(faces, address),
     log: options.log,
   });
-  const resolver = createResolver({ identity: welcome, onOpen: locations.setResolverPorts, log: options.log });
+  const resolver = createResolver({ identity: welcome, onOpen: locations.setResolverPorts, guard, log: options.log });
   const service = openShimService({
     native: options.native,
     path: runDir.shimSocket,
+    guard,
     locations,
     asks,
     listeners,

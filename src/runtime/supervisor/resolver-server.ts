@@ -2,6 +2,7 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
+import type { Guard } from '../control/guard';
 import { RCODE, readQuery, writeReply } from './dns-message';
 import { clusterNames, type ResolverIdentity } from './resolver-names';
 import { framed, frames } from './resolver-stream';
@@ -11,6 +12,8 @@ export interface ResolverServerOptions extends UpstreamOptions {
   readonly identity: ResolverIdentity;
   /** To listen at. */
   readonly address: string;
+  /** Around all that guests and nameservers send. */
+  readonly guard: Guard;
 }
 
 export interface ResolverServer {
@@ -46,23 +49,27 @@ export async function openResolverServer(options: ResolverServerOptions): Promis
   const udp = createSocket('udp4');
   let open = true;
   // Datagrams may be lost: an answer that the kernel does not take is one.
-  udp.on('message', async (message, from) => {
-    const reply = await answer(message, 'udp');
-    if (reply && open) udp.send(reply, from.port, from.address, () => undefined);
-  });
+  udp.on('message', (message, from) =>
+    options.guard('a DNS question over UDP', async () => {
+      const reply = await answer(message, 'udp');
+      if (reply && open) udp.send(reply, from.port, from.address, () => undefined);
+    }),
+  );
   const tcp = createServer((socket) => {
     connections.add(socket);
     socket.setTimeout(IDLE, () => socket.destroy());
     socket.on('error', () => undefined);
     socket.on('close', () => connections.delete(socket));
+    const end = () => socket.destroy();
+    const serve = async (message: Buffer) => {
+      const reply = await answer(message, 'tcp');
+      if (!reply || !socket.writable) return;
+      socket.write(framed(reply));
+      if (socket.writableLength > MOST_UNREAD) end();
+    };
     socket.on(
       'data',
-      frames(async (message) => {
-        const reply = await answer(message, 'tcp');
-        if (!reply || !socket.writable) return;
-        socket.write(framed(reply));
-        if (socket.writableLength > MOST_UNREAD) socket.destroy();
-      }),
+      frames((message) => options.guard('a DNS question over TCP', () => serve(message), end)),
     );
   });
   tcp.maxConnections = MOST_CONNECTIONS;

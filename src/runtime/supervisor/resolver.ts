@@ -3,6 +3,7 @@
  * opened when the first of them asks, so that it costs a cold start nothing, not even the reading of its code, which is a bundle beside ours.
  */
 import { parseAddress } from '../../manifest/address';
+import type { Guard } from '../control/guard';
 import { RESOLVER_ADDRESS, RESOLVER_PORT } from '../protocol/shim';
 import type { PortRow } from '../protocol/table';
 import type { Log } from './log';
@@ -13,6 +14,7 @@ export interface ResolverOptions {
   readonly identity: ResolverIdentity;
   /** Its real ports, for the table; called before `open` returns. */
   readonly onOpen: (ports: readonly PortRow[]) => void;
+  readonly guard: Guard;
   readonly log: Log;
 }
 
@@ -27,7 +29,7 @@ export interface Resolver {
 /** The machine's own. */
 const UPSTREAM = { resolvConf: '/etc/resolv.conf', port: RESOLVER_PORT };
 
-export function createResolver({ identity, onOpen, log }: ResolverOptions): Resolver {
+export function createResolver({ identity, onOpen, guard, log }: ResolverOptions): Resolver {
   let opening: Promise<boolean> | undefined;
   let server: ResolverServer | undefined;
   let closed = false;
@@ -35,7 +37,7 @@ export function createResolver({ identity, onOpen, log }: ResolverOptions): Reso
   const open = async (): Promise<boolean> => {
     try {
       const { openResolverServer } = await import('./resolver-server.js');
-      const opened = await openResolverServer({ ...UPSTREAM, identity, address: RESOLVER_ADDRESS });
+      const opened = await openResolverServer({ ...UPSTREAM, identity, guard, address: RESOLVER_ADDRESS });
       if (closed) {
         opened.close();
         return false;

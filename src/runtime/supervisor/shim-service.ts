@@ -2,6 +2,7 @@
 import { formatAddress, parseAddress } from '../../manifest/address';
 import type { NativeAddon, NativeCarrier, ShimSocket } from '../../native';
 import { AskError } from '../control/client';
+import type { Guard } from '../control/guard';
 import { ERRNO } from '../protocol/errno';
 import {
   BadRequestError,
@@ -36,6 +37,7 @@ export interface ShimServiceOptions {
   readonly visitor: boolean;
   /** Stands for an address that is not bound to any: where this host reaches itself. */
   readonly ownReal: number;
+  readonly guard: Guard;
   readonly log: Log;
 }
 
@@ -119,6 +121,8 @@ export function openShimService(options: ShimServiceOptions): ShimService {
       const text = formatAddress(address);
       return failed(`${text}:${port}`, 'EHOSTUNREACH', `no host of the cluster has the address ${text}`);
     }
+    // As natively. The seed takes no question about such a port.
+    if (port === 0) return failed(`${host}:0`, 'ECONNREFUSED', 'nothing listens on port 0');
     if (epoch !== 0) locations.distrust(host, epoch);
     const caller = new AbortController();
     waiting.set(caller, pid);
@@ -158,6 +162,16 @@ export function openShimService(options: ShimServiceOptions): ShimService {
     }
   };
 
+  const decode = (message: Buffer): ShimRequest | undefined => {
+    try {
+      return decodeRequest(message);
+    } catch (error) {
+      if (!(error instanceof BadRequestError)) throw error;
+      if (!complained) log('warn', error.message);
+      complained = true;
+      return undefined;
+    }
+  };
   const onMessage = (message: Buffer, [replyTo, ...others]: readonly number[]) => {
     for (const fd of others) native.closeDescriptor(fd);
     const answer = (outcome: Outcome) => {
@@ -165,25 +179,17 @@ export function openShimService(options: ShimServiceOptions): ShimService {
       if (outcome === 'none') native.closeDescriptor(replyTo);
       else native.reply(replyTo, encodeReply(outcome), []);
     };
-    try {
-      const request = decodeRequest(message);
+    const act = () => {
+      const request = decode(message);
+      if (!request) return answer('none');
       // What came along is the guest's own socket.
       if (request.op === 'datagram' && replyTo !== undefined) return options.datagrams.send(request, replyTo);
       // Nobody can be connected who does not say where to answer.
       if (request.op === 'connect' && replyTo === undefined) return;
       const outcome = handle(request, replyTo ?? -1);
-      if (outcome instanceof Promise) {
-        outcome.then(answer, (error: Error) => {
-          log('error', `a connect of a guest failed here: ${error.stack}`);
-          answer('none');
-        });
-      } else answer(outcome);
-    } catch (error) {
-      answer('none');
-      if (!(error instanceof BadRequestError)) throw error;
-      if (!complained) log('warn', error.message);
-      complained = true;
-    }
+      return outcome instanceof Promise ? outcome.then(answer) : answer(outcome);
+    };
+    options.guard("a request of a guest's shim", act, () => answer('none'));
   };
   const socket: ShimSocket = native.openShimSocket(options.path, onMessage, options.carrier);
 

@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { Socket } from 'node:net';
 import { connect as connectTls, TLSSocket } from 'node:tls';
 import { parseAddress } from '../../manifest/address';
+import type { Guard } from '../control/guard';
 import { pskOptions } from '../control/tls-options';
 import type { Purpose, Sender } from '../protocol/rendezvous';
 
@@ -18,6 +19,7 @@ export interface Datagram {
 }
 
 export interface LinksOptions {
+  readonly guard: Guard;
   /** A connection to the host with this virtual address, for this purpose: its descriptor. @throws Error when there is none */
   readonly dial: (address: number, purpose: Purpose) => Promise<number>;
   /** From the host with that virtual address. */
@@ -61,6 +63,8 @@ export function createLinks(options: LinksOptions): Links {
   const take = (descriptor: number) => {
     const socket = new Socket({ fd: descriptor, readable: true, writable: true });
     sockets.add(socket);
+    // What TLS makes of it is told by the TLS socket.
+    socket.on('error', () => undefined);
     socket.once('close', () => sockets.delete(socket));
     socket.setNoDelay(true);
     return socket;
@@ -72,7 +76,8 @@ export function createLinks(options: LinksOptions): Links {
 
   const serve = (address: number, socket: TLSSocket) => {
     const decode = decoder((datagram) => options.onDatagram(address, datagram));
-    socket.on('data', decode);
+    const end = () => socket.destroy();
+    socket.on('data', (chunk: Buffer) => options.guard("another member's datagrams", () => decode(chunk), end));
     socket.setTimeout(IDLE, () => socket.destroy());
     socket.once('end', () => socket.destroy());
     socket.once('close', () => {
@@ -135,9 +140,14 @@ export function createLinks(options: LinksOptions): Links {
       const psk = Buffer.from(key, 'base64');
       const pskCallback = (_socket: unknown, identity: string) => (identity === IDENTITY ? psk : null);
       const settings = { ...pskOptions(), isServer: true, pskCallback };
-      const socket = new TLSSocket(raw, settings);
-      socket.on('error', () => socket.destroy());
-      socket.once('secure', () => serve(parseAddress(from.address)!, socket));
+      const end = () => raw.destroy();
+      const begin = () => {
+        const socket = new TLSSocket(raw, settings);
+        socket.on('error', () => socket.destroy());
+        const ready = () => serve(parseAddress(from.address)!, socket);
+        socket.once('secure', () => options.guard("another member's datagrams", ready, end));
+      };
+      options.guard("another member's datagrams", begin, end);
     },
     drop,
     clear: () => {

@@ -7,11 +7,13 @@ import { randomBytes } from 'node:crypto';
 import { Socket } from 'node:net';
 import { connect as connectTls, TLSSocket } from 'node:tls';
 import { type Channel, openChannel } from '../control/channel';
+import type { Guard } from '../control/guard';
 import { pskOptions } from '../control/tls-options';
 import { checkMessage } from '../protocol/member-message';
 import type { MemberMessage, Sender } from '../protocol/rendezvous';
 
 export interface EdgesOptions {
+  readonly guard: Guard;
   /** A message from the other side of an edge. */
   readonly onMessage: (from: Sender, message: MemberMessage, reply: (message: MemberMessage) => void) => void;
 }
@@ -45,6 +47,8 @@ export function createEdges(options: EdgesOptions): Edges {
   const open = (descriptor: number) => {
     const socket = new Socket({ fd: descriptor, readable: true, writable: true });
     sockets.add(socket);
+    // What TLS makes of it is told by the TLS socket.
+    socket.on('error', () => undefined);
     socket.once('close', () => sockets.delete(socket));
     return socket;
   };
@@ -55,8 +59,9 @@ export function createEdges(options: EdgesOptions): Edges {
       heartbeat: HEARTBEAT,
       onFrame: (frame) => {
         const message = checkMessage(frame);
-        if (message) options.onMessage(other, message, (answer) => void channel.send(answer));
-        else channel.destroy();
+        if (!message) return channel.destroy();
+        const handle = () => options.onMessage(other, message, (answer) => void channel.send(answer));
+        options.guard('a message over a direct edge', handle, channel.destroy);
       },
       onClose: () => {
         if (edges.get(other.name)?.channel === channel) edges.delete(other.name);
@@ -86,25 +91,42 @@ export function createEdges(options: EdgesOptions): Edges {
         if (edges.get(other.name) === mine) edges.delete(other.name);
       };
       const key = randomBytes(32);
-      punch(key.toString('base64')).then((descriptor) => {
-        const raw = open(descriptor);
-        if (edges.get(other.name) !== mine) return void raw.destroy();
-        const pskCallback = () => ({ psk: key, identity: IDENTITY });
-        const socket = connectTls({ ...pskOptions(), socket: raw, pskCallback, checkServerIdentity: () => undefined });
-        socket.once('error', forget);
-        socket.once('close', forget);
-        socket.once('secureConnect', () => serve(other, socket));
-      }, forget);
+      punch(key.toString('base64'))
+        .then((descriptor) => {
+          const raw = open(descriptor);
+          if (edges.get(other.name) !== mine) return void raw.destroy();
+          const pskCallback = () => ({ psk: key, identity: IDENTITY });
+          const socket = connectTls({
+            ...pskOptions(),
+            socket: raw,
+            pskCallback,
+            checkServerIdentity: () => undefined,
+          });
+          socket.on('error', forget);
+          socket.once('close', forget);
+          socket.once('secureConnect', () =>
+            options.guard(
+              'a direct edge',
+              () => serve(other, socket),
+              () => raw.destroy(),
+            ),
+          );
+        })
+        .catch(forget);
     },
     accept: (other, key, descriptor) => {
       const raw = open(descriptor);
+      const end = () => raw.destroy();
       const psk = Buffer.from(key, 'base64');
       const pskCallback = (_socket: unknown, identity: string) => (identity === IDENTITY ? psk : null);
       // node:tls has it for a server's own sockets; the types know it for its servers only.
       const settings = { ...pskOptions(), isServer: true, pskCallback };
-      const socket = new TLSSocket(raw, settings);
-      socket.once('error', () => socket.destroy());
-      socket.once('secure', () => serve(other, socket));
+      const begin = () => {
+        const socket = new TLSSocket(raw, settings);
+        socket.on('error', () => socket.destroy());
+        socket.once('secure', () => options.guard('a direct edge', () => serve(other, socket), end));
+      };
+      options.guard('a direct edge', begin, end);
     },
     drop,
     clear: () => {

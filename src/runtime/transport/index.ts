@@ -2,6 +2,7 @@
 import { setMaxListeners } from 'node:events';
 import { formatAddress } from '../../manifest/address';
 import type { NativeAddon } from '../../native';
+import type { Guard } from '../control/guard';
 import type { ReportedEvent } from '../protocol/frames';
 import type { Location } from '../protocol/location';
 import type { Endpoint, MemberMessage, Observation, Purpose, Reach, Recipient, Sender } from '../protocol/rendezvous';
@@ -12,7 +13,7 @@ import { createDoors } from './doors';
 import { createEdges } from './edges';
 import { createPools, POOL_TTL } from './pool';
 import { portSequence } from './ports';
-import { createPuncher, type Other } from './punch';
+import { createPuncher, type Other, PunchError } from './punch';
 import { createPunched, otherOf } from './punched';
 import { findReach } from './reach';
 import { createRelayed } from './relayed';
@@ -63,6 +64,8 @@ export interface TransportsOptions {
   readonly onEvent: (event: ReportedEvent, detail: Readonly<Record<string, string | number>>) => void;
   /** Connections that are kept ready, at most. */
   readonly poolMost: number;
+  /** Around all that others cause. */
+  readonly guard: Guard;
 }
 
 /** Members that are remembered. */
@@ -72,7 +75,7 @@ const MOST_WAYS = 1_000;
 const GUEST_PORTS = [61_000, 4_500] as const;
 
 export function openTransports(options: TransportsOptions): Transports {
-  const { onEvent } = options;
+  const { onEvent, guard } = options;
   const closing = new AbortController();
   const { signal } = closing;
   // Every connection that is being made listens to it.
@@ -85,16 +88,20 @@ export function openTransports(options: TransportsOptions): Transports {
   const ways = new Map<string, string>();
 
   const theDataPort = () => {
-    if (!dataPort) throw new Error('this member has not joined');
+    // In network `flat` a member never joins the transports: whoever asks it for a connection by them gets none.
+    if (!dataPort) throw new PunchError('this member carries no connections');
     return dataPort;
   };
-  const reach = () => finding ?? Promise.reject(new Error('this member has not joined'));
+  const reach = () => finding ?? Promise.reject(new PunchError('this member carries no connections'));
   const tell = ({ host, epoch }: Other, message: MemberMessage) => {
     if (!edges.tell(host, epoch, message)) line?.tell(host, message);
   };
   const guestPort = portSequence(GUEST_PORTS);
   const carrier = openCarrier({
-    native: options.native,
+    native: {
+      openCarrier: (faces, tell) =>
+        options.native.openCarrier(faces, (...event) => guard('an event of the carrier', () => tell(...event))),
+    },
     faces: options.faces,
     onUsed: (peer) => pools.used(peer),
     onLost: (peer) => pools.lost(peer),
@@ -143,11 +150,12 @@ export function openTransports(options: TransportsOptions): Transports {
     signal,
   });
   const links = createLinks({
+    guard,
     dial: (address, purpose) => dial(address, purpose),
     onDatagram: options.onDatagram,
     onFailure: (address, reason) => onEvent('uncarried', { to: formatAddress(address), protocol: 'udp', reason }),
   });
-  const edges = createEdges({ onMessage: (from, message, reply) => onMessage(from, message, reply) });
+  const edges = createEdges({ guard, onMessage: (from, message, reply) => onMessage(from, message, reply) });
   const transports: readonly Transport[] = [createDirect(options.flat), punched, relayed];
 
   /** For datagrams: by the same ways, in the same order, as for guests' connections. */
@@ -181,9 +189,14 @@ export function openTransports(options: TransportsOptions): Transports {
     }
     if (message.type !== 'punch') return puncher.told(from.name, message);
     if (message.purpose.for === 'connection') tellWay(from, 'punched');
-    respond({ carrier, doors, reach, onHanded, signal }, from, message, reply).catch((error: Error) => {
-      if (!signal.aborted) reply({ type: 'unpunchable', id: message.id, reason: error.message });
-    });
+    const answer = async () => {
+      try {
+        await respond({ carrier, doors, reach, onHanded, signal }, from, message, reply);
+      } catch (error) {
+        if (!signal.aborted) reply({ type: 'unpunchable', id: message.id, reason: (error as Error).message });
+      }
+    };
+    guard('a request of another member for a connection', answer);
   };
 
   /** An operator sees at the destination how its connections come: there is no other end that always has a log. */
@@ -240,12 +253,18 @@ export function openTransports(options: TransportsOptions): Transports {
       links.clear();
       carrier.drop(0);
     },
-    told: (from, message) => onMessage(from, message, (answer) => void line?.tell(from.member, answer)),
-    untold: puncher.untold,
-    relayed: (from, token, message) => {
-      if (message.type === 'relay') tellWay(from, 'relayed', message.reason);
-      relayed.relayed(from, token, message);
-    },
+    told: (from, message) =>
+      guard('a message of another member', () =>
+        onMessage(from, message, (answer) => void line?.tell(from.member, answer)),
+      ),
+    untold: (id, reason) => guard('a message that came back', () => puncher.untold(id, reason)),
+    relayed: (from, token, message) =>
+      guard('a connection through the seed', async () => {
+        if (message.type !== 'relay') return;
+        if (!dataPort) return onEvent('unrelayed', { from: from.name, reason: 'this member carries no connections' });
+        tellWay(from, 'relayed', message.reason);
+        await relayed.relayed(from, token, message);
+      }),
     drop: (host, address) => {
       pools.drop(address);
       edges.drop(host);

@@ -63,12 +63,13 @@ export function createPools({ fill, ready, most }: PoolsOptions): Pools {
     share.coming += count;
     coming += count;
     share.filled = performance.now();
-    void fill(share.peer, count, lowOf(share)).then((became) => {
+    const ended = (became: number) => {
       share.coming -= count;
       coming -= count;
       // What has failed is not tried again before a guest needs it.
       if (became > 0 && shares.get(share.peer.address) === share) used(share);
-    });
+    };
+    fill(share.peer, count, lowOf(share)).then(ended, () => ended(0));
   };
   const used = (share: Share) => {
     // Not one by one: a batch costs one message.

@@ -26,8 +26,8 @@ interface Peer {
 
 export interface Relayed extends Transport {
   readonly name: 'relayed';
-  /** Another member has asked for a relayed connection to this one. */
-  relayed(from: Sender, token: string, message: MemberMessage): void;
+  /** Another member has asked for a relayed connection to this one. @throws Error when this member cannot make one */
+  relayed(from: Sender, token: string, message: MemberMessage): Promise<void>;
   /** A connection for the supervisor itself: its descriptor. @throws Error with the reason */
   hand(to: Peer, purpose: Purpose, reason: string): Promise<number>;
 }
@@ -69,11 +69,11 @@ export function createRelayed(options: RelayedOptions): Relayed {
       const token = await options.relay(host, { type: 'relay', purpose, reason });
       return carrier.open({ purpose: 'hand', peer, epoch, ...toRelay(token) }, options.signal);
     },
-    relayed: (from, token, message) => {
+    relayed: async (from, token, message) => {
       if (message.type !== 'relay') return;
       const { purpose } = message;
-      const base = { peer: parseAddress(from.address)!, epoch: from.epoch, ...toRelay(token) };
       const open = async () => {
+        const base = { peer: parseAddress(from.address)!, epoch: from.epoch, ...toRelay(token) };
         if (purpose.for === 'connection') {
           const { port, sourcePort } = purpose;
           await carrier.open({ purpose: 'deliver', port, sourcePort, ...base }, options.signal);
@@ -82,7 +82,7 @@ export function createRelayed(options: RelayedOptions): Relayed {
         }
       };
       // Who waits at the other end learns of a failure from the relay.
-      open().catch((error: Error) => {
+      return open().catch((error: Error) => {
         if (!(error instanceof OpeningError)) throw error;
       });
     },

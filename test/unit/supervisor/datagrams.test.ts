@@ -1,4 +1,5 @@
 import { AskError } from '../../../src/runtime/control/client';
+import { createGuard } from '../../../src/runtime/control/guard';
 import type { Asks } from '../../../src/runtime/supervisor/asks';
 import { createDatagrams, type DatagramRequest } from '../../../src/runtime/supervisor/datagrams';
 import type { Locations } from '../../../src/runtime/supervisor/locations';
@@ -13,6 +14,7 @@ function open() {
   let settle: { answer(realPort: number): void; fail(error: Error): void } | undefined;
   let up = false;
   const datagrams = createDatagrams({
+    guard: createGuard(() => undefined),
     native: {
       sendDatagram: (fd, data, address, port, source) =>
         sent.push(`${fd} ${Buffer.from(data)} ${address.toString(16)}:${port} ${source}`) > 0,

@@ -1,7 +1,9 @@
 /** UDP ports of other hosts, stood in for by real sockets. */
+
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { parseAddress } from '../../../src/manifest/address';
+import { createGuard } from '../../../src/runtime/control/guard';
 import { createGhosts, type Ghosts } from '../../../src/runtime/supervisor/ghosts';
 import type { OwnPort } from '../../../src/runtime/supervisor/locations';
 import type { Datagram } from '../../../src/runtime/transport/datagram-link';
@@ -22,6 +24,7 @@ beforeEach(async () => {
   ports = [];
   log.length = 0;
   ghosts = createGhosts({
+    guard: createGuard((_, message) => void log.push(message)),
     faces: FACES,
     self: SELF,
     ownPorts: () => ports,

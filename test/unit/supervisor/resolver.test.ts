@@ -1,4 +1,5 @@
 /** The resolver, asked over real sockets, in front of real nameservers of the test's own. */
+
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -6,6 +7,7 @@ import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as dns from 'dns-packet';
+import { createGuard } from '../../../src/runtime/control/guard';
 import { openResolverServer, type ResolverServer } from '../../../src/runtime/supervisor/resolver-server';
 import { framed, frames } from '../../../src/runtime/supervisor/resolver-stream';
 
@@ -105,12 +107,13 @@ const fails =
   ({ id, questions }) =>
     dns.encode({ type: 'response', id, flags: rcode, questions });
 
+const guard = createGuard(() => undefined);
 async function start(port = servers[0]?.port ?? 1): Promise<ResolverServer> {
   const resolvConf = join(folder, 'resolv.conf');
   const lines = servers.map(({ address }) => `nameserver ${address}\n`).join('');
   writeFileSync(resolvConf, `# the machine's\nsearch example.com\n${lines || 'nameserver 127.53.7.99\n'}`);
   const identity = { cluster: 'shop', cidr: '100.64.0.0/16', self: client, directory: [web, api] };
-  resolver = await openResolverServer({ identity, address: ADDRESS, resolvConf, port });
+  resolver = await openResolverServer({ identity, guard, address: ADDRESS, resolvConf, port });
   return resolver;
 }
 
@@ -339,6 +342,7 @@ test('an address that cannot be listened at is an error', async () => {
   await expect(
     openResolverServer({
       identity: { cluster: 'shop', cidr: '100.64.0.0/16', self: client, directory: [] },
+      guard,
       address: '192.0.2.1',
       resolvConf: '/etc/resolv.conf',
       port: 53,

@@ -1,9 +1,11 @@
 /** Datagrams over one connection per pair of members: real connections, through a real data port. */
+
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { formatAddress, parseAddress } from '../../../src/manifest/address';
 import type { DataPort } from '../../../src/native';
 import { loadNative } from '../../../src/native/load';
+import { createGuard } from '../../../src/runtime/control/guard';
 import type { Sender } from '../../../src/runtime/protocol/rendezvous';
 import { type Carrier, openCarrier } from '../../../src/runtime/transport/carrier';
 import { createLinks, type Datagram, type Links } from '../../../src/runtime/transport/datagram-link';
@@ -56,6 +58,7 @@ function side(self: number, other: () => Side): Side {
   let wake: () => void = () => undefined;
   const made: Side = {
     links: createLinks({
+      guard: createGuard(() => undefined),
       dial: async (_address, purpose) => {
         made.dials += 1;
         if (refuses !== undefined) throw new Error(refuses);

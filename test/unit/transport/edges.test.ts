@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { createGuard } from '../../../src/runtime/control/guard';
 import { pskOptions } from '../../../src/runtime/control/tls-options';
 import type { MemberMessage, Sender } from '../../../src/runtime/protocol/rendezvous';
 import { createEdges, type Edges } from '../../../src/runtime/transport/edges';
@@ -24,8 +25,12 @@ beforeEach(() => {
   pair = twoMembers(2);
   heard = { web: [], api: [] };
   keyThere = (key) => key;
-  web = createEdges({ onMessage: (from, message) => void heard.web.push({ from, message }) });
+  web = createEdges({
+    guard: createGuard(() => undefined),
+    onMessage: (from, message) => void heard.web.push({ from, message }),
+  });
   api = createEdges({
+    guard: createGuard(() => undefined),
     onMessage: (from, message, reply) => {
       heard.api.push({ from, message });
       reply({ ...hello, id: 2 } as MemberMessage);
