@@ -1,3 +1,4 @@
+import { parseAddress } from '../../manifest/address';
 import { unpackDirectory } from '../protocol/directory';
 import type { ConnectErrno } from '../protocol/errno';
 import type { DirectoryEntry, FromSeed, ReportedEvent, ToSeed } from '../protocol/frames';
@@ -85,8 +86,11 @@ export interface Session {
   relay(to: Recipient, message: MemberMessage): Promise<string>;
   /** Something the operator should see. Kept (the last 100) until there is a connection. */
   report(event: ReportedEvent, detail?: ReportDetail): void;
-  /** Asks to be suspended. `ok`: no other host believes any longer that this one can be reached. Not `ok` without a connection. */
-  suspend(): Promise<{ readonly ok: boolean; readonly reason?: string }>;
+  /**
+   * Asks to be suspended. `ok`: no other host believes any longer that this one can be reached. Not `ok` without a connection, nor
+   * when the seed has not answered after `limit` ms (default 5,000): the path to it may be dead without a sign.
+   */
+  suspend(limit?: number): Promise<{ readonly ok: boolean; readonly reason?: string }>;
   /** After a `suspend` that was ok: something came in meanwhile. */
   stay(): void;
   /** Says good-bye and closes. Ends the session. */
@@ -109,6 +113,10 @@ const FIRST_RETRY = 50;
 /** With the jitter less than a seed's grace time: who was running is back before anything is allocated anew. */
 const LAST_RETRY = 1_000;
 const KEPT_REPORTS = 100;
+/** Whoever leaves has an invocation to end in time. */
+const LEAVE_LIMIT = 500;
+/** Longer than the seed waits for those who know this host. */
+const SUSPEND_LIMIT = 5_000;
 
 /**
  * Joins the cluster and stays joined until `leave`, `close`, the signal, or the seed's `stop`.
@@ -163,10 +171,11 @@ export async function openSession(options: SessionOptions): Promise<Session & { 
         source: typeof options.source === 'function' ? options.source() : options.source,
         onFrame: (frame) => {
           if (frame.type === 'welcome') {
-            control = fresh;
-            joined = true;
             // It is left out only for who has it.
             const directory = frame.directory === undefined ? welcome!.directory : unpackDirectory(frame.directory);
+            if (parseAddress(frame.self.address) === undefined) throw new Error('the seed gave no address');
+            control = fresh;
+            joined = true;
             const now = { ...frame, directory };
             onJoined(now);
             resolve(now);
@@ -256,7 +265,7 @@ export async function openSession(options: SessionOptions): Promise<Session & { 
       case 'suspendReply':
         return suspending?.({ ok: frame.ok, reason: frame.reason });
       case 'secret':
-        secret = frame.secret;
+        if (typeof frame.secret === 'string') secret = frame.secret;
         return;
       case 'stop':
         control?.destroy();
@@ -337,11 +346,17 @@ export async function openSession(options: SessionOptions): Promise<Session & { 
       reports.push(frame);
       if (reports.length > KEPT_REPORTS) reports.shift();
     },
-    suspend: () =>
+    suspend: (limit = SUSPEND_LIMIT) =>
       new Promise((resolve) => {
         if (!joined) return resolve({ ok: false, reason: 'there is no connection to the seed' });
+        const timer = setTimeout(() => {
+          suspending?.({ ok: false, reason: `the seed did not answer within ${limit} ms` });
+          // It may have said yes, which nobody takes back over a connection that is dead: joining again does.
+          control?.destroy();
+        }, limit);
         suspending = (reply) => {
           suspending = undefined;
+          clearTimeout(timer);
           resolve(reply);
         };
         control?.send({ type: 'suspend' });
@@ -351,7 +366,7 @@ export async function openSession(options: SessionOptions): Promise<Session & { 
       const last = control;
       const told = joined && last?.send({ type: 'leave', ...frame });
       joined = false;
-      if (told) await last?.end();
+      if (told) await last?.end(LEAVE_LIMIT);
       endSession('the session was ended');
     },
     close: () => {

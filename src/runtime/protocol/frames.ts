@@ -10,7 +10,15 @@ import type { MemberMessage, Reach, Recipient, Sender } from './rendezvous';
 export type Frame = ToSeed | FromSeed;
 
 /** What supervisors report. All other events are the seed's own, and nobody else's to say. */
-export const REPORTED_EVENTS = ['guest-started', 'guest-adopted', 'carried', 'uncarried', 'silent', 'unheard'] as const;
+export const REPORTED_EVENTS = [
+  'guest-started',
+  'guest-adopted',
+  'carried',
+  'uncarried',
+  'unrelayed',
+  'silent',
+  'unheard',
+] as const;
 export type ReportedEvent = (typeof REPORTED_EVENTS)[number];
 
 export type ToSeed =

@@ -89,6 +89,8 @@ const GRACE = 2_000;
 const SHUTDOWN_GRACE = 300;
 /** Before the function's time is up it returns, to be invoked again: this long, or a quarter of its time if that is less. */
 const RENEW_MARGIN = 2_000;
+/** The seed has its own limit for what it does then (500 ms): one that is silent for so long is not there. */
+const SUSPEND_LIMIT = 5_000;
 /** A seed that is being restarted is waited for. */
 const JOIN_LIMIT = 30_000;
 
@@ -113,14 +115,15 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
     state = { is: 'joining', invocation, mailbox };
     try {
       const margin = Math.min(RENEW_MARGIN, remaining() / 4);
-      schedule(remaining() - margin, () => mailbox.put({ is: 'deadline' }), ending.signal);
+      const timeLeft = () => remaining() - margin;
+      schedule(timeLeft(), () => mailbox.put({ is: 'deadline' }), ending.signal);
       const joined = await join(invocation, found, mailbox, log, remaining(), ending.signal);
       if ('refused' in joined) return await endAs('fenced', joined.refused, found, undefined, log, invocation, GRACE);
       const { session, life } = joined;
       current = life;
       void life.exited.then((exit) => mailbox.put({ is: 'exited', exit }));
       state = { is: 'running', invocation, mailbox };
-      return await live({ invocation, mailbox, session, life, log, signal: ending.signal });
+      return await live({ invocation, mailbox, session, life, log, timeLeft, signal: ending.signal });
     } catch (error) {
       // A guest that runs stays with the sandbox; a later invocation finds it.
       if (!current) clear();
@@ -262,6 +265,8 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
     readonly session: Session;
     readonly life: Life;
     readonly log: Log;
+    /** Milliseconds until this invocation has to begin to end. */
+    readonly timeLeft: () => number;
     readonly signal: AbortSignal;
   }
 
@@ -303,10 +308,13 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
    * The fence: the seed first tells every host that knows our location that it is no longer good, so that nobody connects
    * to a sandbox that is frozen. What came in until then keeps us here.
    */
-  const mayRest = async ({ invocation, mailbox, session, life, log }: Living, verdict: Verdict): Promise<boolean> => {
+  const mayRest = async (
+    { invocation, mailbox, session, life, log, timeLeft }: Living,
+    verdict: Verdict,
+  ): Promise<boolean> => {
     state = { is: 'fencing', invocation, mailbox };
     try {
-      const reply = await session.suspend();
+      const reply = await session.suspend(Math.max(0, Math.min(SUSPEND_LIMIT, timeLeft())));
       if (!reply.ok) {
         log('info', `idle, but not suspended: ${reply.reason ?? 'the seed said no'}`);
         return false;
