@@ -48,6 +48,8 @@ export interface Guest {
 /** How often a guest that became a daemon is looked after: it is nobody's child, so its end is no event. */
 const DAEMON_CHECK = 500;
 const STOP_CHECK = 20;
+/** Milliseconds that what was killed has to be gone in. */
+const KILLED_LIMIT = 2_000;
 /** What is still in the pipes when the last process has ended is read; a process of ours that we do not know may hold one open. */
 const OUTPUT_LIMIT = 500;
 
@@ -111,7 +113,7 @@ export function adoptGuest(
   const [stdout, stderr] = (record?.outputs ?? []).map(leftover.openOutput);
   const first = processes.list().sort((a, b) => a.started - b.started)[0];
   const nobody = async (): Promise<GuestExit> => {
-    while (processes.list().length > 0) await pause(DAEMON_CHECK);
+    while (listNow(processes)?.length !== 0) await pause(DAEMON_CHECK);
     return { exitCode: null, signal: null, reason: 'it ended; its supervisor had died, so nobody knows its exit code' };
   };
   return watchGuest({ host: host.name, pid: first?.pid ?? 0, processes, ended: nobody(), stdout, stderr, write });
@@ -160,22 +162,24 @@ function watchGuest({ host, pid, processes, ended, stdout, stderr, write }: Watc
   if (stdout !== undefined) forward('stdout', stdout);
   if (stderr !== undefined) forward('stderr', stderr);
 
-  const signalAll = (signal: NodeJS.Signals): GuestProcess[] => {
-    const alive = processes.list();
-    for (const { pid } of alive) sendSignal(pid, signal);
+  const signalAll = (signal: NodeJS.Signals): GuestProcess[] | undefined => {
+    const alive = listNow(processes);
+    for (const { pid } of alive ?? []) sendSignal(pid, signal);
+    // The first process leads a group, whose number needs no look.
+    if (!alive) sendSignal(-pid, signal);
     return alive;
   };
   const killAll = async () => {
     // Again and again: what is being killed may fork.
     for (const limit = performance.now() + 2_000; performance.now() < limit; ) {
-      if (signalAll('SIGKILL').length === 0) return;
+      if (signalAll('SIGKILL')?.length === 0) return;
       await pause(STOP_CHECK);
     }
   };
 
   const exited = ended.then(async (exit) => {
     // A first process that ends well and leaves others behind has become a daemon.
-    if (exit.exitCode === 0) while (processes.list().length > 0) await pause(DAEMON_CHECK);
+    if (exit.exitCode === 0) while (listNow(processes)?.length !== 0) await pause(DAEMON_CHECK);
     else await killAll();
     const limit = setTimeout(() => {
       for (const socket of sockets) socket.destroy();
@@ -192,14 +196,24 @@ function watchGuest({ host, pid, processes, ended, stdout, stderr, write }: Watc
     stop: async (grace) => {
       signalAll('SIGTERM');
       for (const limit = performance.now() + grace; performance.now() < limit; ) {
-        if (processes.list().length === 0) break;
+        if (listNow(processes)?.length === 0) break;
         await pause(STOP_CHECK);
       }
       await killAll();
-      await exited;
+      // What even SIGKILL does not end (a process that hangs in the kernel) does not hold up who waits for this.
+      await Promise.race([exited, pause(KILLED_LIMIT)]);
     },
     kill: () => void signalAll('SIGKILL'),
   };
+}
+
+/** Undefined: it cannot be told at this moment, for want of descriptors or memory. */
+function listNow(processes: GuestProcesses): GuestProcess[] | undefined {
+  try {
+    return processes.list();
+  } catch {
+    return undefined;
+  }
 }
 
 function signalName(number: number): string {

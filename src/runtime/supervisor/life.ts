@@ -5,6 +5,7 @@
 import type { ManifestHost } from '../../manifest/manifest';
 import type { NativeAddon } from '../../native';
 import type { Welcome } from '../control/client';
+import { createGuard } from '../control/guard';
 import { type Activity, watchActivity } from './activity';
 import { adoptGuest, type Guest, type GuestExit, startGuest } from './guest';
 import { busyNow, type Look } from './idleness';
@@ -45,6 +46,8 @@ export interface Life {
 }
 
 const NOTHING: Activity = { cpu: 0, connections: 0, moved: false, queued: 0, closed: () => undefined, sockets: [] };
+
+const UNSEEN: Look = { ...NOTHING, pending: 1 };
 
 /** Puts a host into the sandbox: first its network, then its guest. */
 export function startLife(options: LifeOptions, session: MemberSession): Life {
@@ -92,7 +95,8 @@ export function startLife(options: LifeOptions, session: MemberSession): Life {
     seedPort: options.seedPort,
   });
   let traffic = member.traffic();
-  const look = (): Look => {
+  const guard = createGuard(log);
+  const lookNow = (): Look => {
     const now = activity();
     member.listeners.check(now.sockets);
     const count = member.traffic();
@@ -100,6 +104,21 @@ export function startLife(options: LifeOptions, session: MemberSession): Life {
     traffic = count;
     const { asks, transports, resolver } = member;
     return { ...now, datagrams, pending: asks.pending + transports.pending + resolver.pending };
+  };
+  /** What cannot be looked at, for want of descriptors or memory, counts as busy: the next look is soon. */
+  const look = (): Look => {
+    let seen = UNSEEN;
+    guard('a look at the guests', () => {
+      seen = lookNow();
+    });
+    return { ...seen, closed: () => lastClosed(seen) };
+  };
+  const lastClosed = (seen: Look) => {
+    let closed: number | undefined = 0;
+    guard('a look at closed connections', () => {
+      closed = seen.closed();
+    });
+    return closed;
   };
   let ended = false;
   void guest.exited.then(() => {

@@ -74,6 +74,15 @@ export function createListeners(options: ListenersOptions): Listeners {
     return closed.length > 0;
   };
 
+  /** Those that cannot be looked at now, for want of descriptors, are looked at later. */
+  const dropNow = (entries: Parameters<typeof drop>[0]) => {
+    try {
+      drop(entries, options.sockets());
+    } catch {
+      // `check` comes again, and the next listener too
+    }
+  };
+
   return {
     get ports() {
       return ports();
@@ -95,13 +104,10 @@ export function createListeners(options: ListenersOptions): Listeners {
       const others = [...open].filter(
         ([other, entry]) => other !== key && entry.port.port === port.port && entry.port.protocol === port.protocol,
       );
-      if (others.length > 0) drop(others, options.sockets());
+      if (others.length > 0) dropNow(others);
       if (open.size >= many) {
         // Those of a client, that nobody checks, would fill the table one day.
-        drop(
-          [...open].filter(([other]) => other !== key),
-          options.sockets(),
-        );
+        dropNow([...open].filter(([other]) => other !== key));
         many = Math.max(MANY, 2 * open.size);
       }
       unsettle(port.protocol ? udp : tcp, options.settleTime);

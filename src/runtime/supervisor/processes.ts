@@ -19,7 +19,7 @@ export interface GuestProcess {
 export interface GuestProcesses {
   /** The guest's first process, which leads a session of its own. */
   add(pid: number): void;
-  /** All guest processes that are alive, as of now. */
+  /** All guest processes that are alive, as of now. @throws when this process has no descriptors or no memory left to look */
   list(): GuestProcess[];
 }
 
@@ -100,6 +100,13 @@ const ownSession = () => ownProcess()?.session ?? 0;
 /** What was there before the supervisor is no guest. */
 const ownStart = () => ownProcess()?.started ?? 0;
 
+const EXHAUSTED: ReadonlySet<unknown> = new Set(['EMFILE', 'ENFILE', 'ENOMEM']);
+/** What cannot be read for want of descriptors is there all the same: who takes it for gone takes a busy host for idle. */
+function unlessExhausted<T>(error: unknown, otherwise: T): T {
+  if (EXHAUSTED.has((error as NodeJS.ErrnoException).code)) throw error;
+  return otherwise;
+}
+
 function readProcess(pid: number): GuestProcess | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
@@ -114,8 +121,8 @@ function readProcess(pid: number): GuestProcess | undefined {
       childrenCpu: (Number(f[13]) + Number(f[14])) * MS_PER_TICK,
       started: Number(f[19]),
     };
-  } catch {
-    return undefined; // it ended meanwhile
+  } catch (error) {
+    return unlessExhausted(error, undefined); // it ended meanwhile
   }
 }
 
@@ -125,8 +132,8 @@ function hasMark(pid: number, marks: Marks): boolean {
     if (marks.environment !== undefined && environment.includes(marks.environment)) return true;
     // Programs that set their title (nginx) overwrite that memory.
     return readFileSync(`/proc/${pid}/maps`, 'latin1').includes(` ${marks.mapped}\n`);
-  } catch {
-    return false; // it ended meanwhile, or belongs to another user
+  } catch (error) {
+    return unlessExhausted(error, false); // it ended meanwhile, or belongs to another user
   }
 }
 
@@ -136,15 +143,15 @@ export function socketInodes(pid: number): number[] {
   let names: string[];
   try {
     names = readdirSync(`/proc/${pid}/fd`);
-  } catch {
-    return inodes;
+  } catch (error) {
+    return unlessExhausted(error, inodes);
   }
   for (const name of names) {
     try {
       const target = readlinkSync(`/proc/${pid}/fd/${name}`);
       if (target.startsWith('socket:[')) inodes.push(Number(target.slice(8, -1)));
-    } catch {
-      // closed meanwhile
+    } catch (error) {
+      unlessExhausted(error, undefined); // closed meanwhile
     }
   }
   return inodes;
