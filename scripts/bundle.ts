@@ -22,6 +22,7 @@ import {
   NATIVE_OUTPUTS,
   type NativeOutput,
 } from './bundle-outputs';
+import { includedBy } from './includes';
 
 const root = path.resolve(__dirname, '..');
 process.chdir(root);
@@ -63,15 +64,13 @@ async function buildJs({ entry, files, executable }: JsOutput): Promise<string[]
   return files.filter((file) => publish(file, result.outputFiles[0].contents, executable ? 0o755 : 0o644));
 }
 
-/** Hash of everything a native output is made from: compiler, flags, sources and the headers beside them. */
+/** Hash of everything a native output is made from: compiler, flags, sources, and the headers that they include. */
 function inputsHash(output: NativeOutput, flags: readonly string[]): string {
   const hash = createHash('sha256');
   hash.update(JSON.stringify([require(`${zigPackage}/package.json`).version, flags]));
-  for (const folder of output.folders) {
-    for (const name of fs.existsSync(folder) ? fs.readdirSync(folder).sort() : []) {
-      if (/\.[ch]$/.test(name)) hash.update(`${folder}/${name}\0`).update(fs.readFileSync(path.join(folder, name)));
-    }
-  }
+  const include = flags.flatMap((flag, i) => (flags[i - 1] === '-I' ? [flag] : []));
+  for (const file of includedBy(output.folders.flatMap(cFiles), include))
+    hash.update(`${file}\0`).update(fs.readFileSync(file));
   return hash.digest('hex');
 }
 
