@@ -60,8 +60,7 @@ export function rendezvous({ events, wake }: RendezvousOptions): Rendezvous {
       else if (waiter.protocol === 'udp') {
         // Its ports are as they will be, or this one is of the kernel's choice: the kernel there knows whether to refuse.
         if (settled || settledDatagrams) answer(waiter, hiddenPort(waiter.port));
-      } else if (settled)
-        fail(waiter, 'ECONNREFUSED', `'${host.entry.name}' ${listensOn(host)}, not on ${waiter.port}`);
+      } else if (settled) fail(waiter, 'ECONNREFUSED', notOn(host, waiter.port));
     }
   };
 
@@ -94,6 +93,11 @@ export function rendezvous({ events, wake }: RendezvousOptions): Rendezvous {
     serve,
     failAll,
   };
+}
+
+function notOn(host: Host, port: number): string {
+  const { name, settleTime } = host.entry;
+  return `'${name}' ${listensOn(host)}, not on ${port}, and has opened no further port for ${settleTime} ms (settleTime)`;
 }
 
 function listensOn(host: Host): string {

@@ -2,6 +2,7 @@
 import { parseAddress } from '../../manifest/address';
 import type { NativeAddon } from '../../native';
 import { RESOLVER_ADDRESS } from '../protocol/shim';
+import { CPU_THRESHOLD } from './idleness';
 import { CLOSE, CLOSE_WAIT, LISTEN, type TcpSocket, TIME_WAIT_LENGTH, tcpSockets, timeWaitSockets } from './proc-net';
 import type { GuestProcess, GuestProcesses } from './processes';
 import { socketInodes } from './processes';
@@ -103,4 +104,23 @@ function lastClosed({ native, addresses, seedPort }: ActivityOptions): number | 
     .filter((s) => (addresses.length > 0 ? own(s.local) !== own(s.remote) : s.local !== s.remote))
     .map((s) => Math.max(0, TIME_WAIT_LENGTH - s.timer));
   return ages.length > 0 ? ages.reduce((least, age) => Math.min(least, age)) : undefined;
+}
+
+/** @returns whether guests used more CPU than idle ones do, or started processes, since the last call; what cannot be seen counts as that */
+export function watchStarting(processes: Pick<GuestProcesses, 'list'>): () => boolean {
+  let before = new Map<number, GuestProcess>();
+  let last = performance.now();
+  return () => {
+    try {
+      const now = new Map(processes.list().map((p) => [p.pid, p]));
+      const elapsed = performance.now() - last;
+      const grew = [...now.values()].some((p) => before.get(p.pid)?.started !== p.started);
+      const busy = grew || cpuSince(before, now) > elapsed * CPU_THRESHOLD;
+      last += elapsed;
+      before = now;
+      return busy;
+    } catch {
+      return true;
+    }
+  };
 }

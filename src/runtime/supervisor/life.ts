@@ -6,7 +6,7 @@ import type { ManifestHost } from '../../manifest/manifest';
 import type { NativeAddon } from '../../native';
 import type { Welcome } from '../control/client';
 import { createGuard } from '../control/guard';
-import { type Activity, watchActivity } from './activity';
+import { type Activity, watchActivity, watchStarting } from './activity';
 import { adoptGuest, type Guest, type GuestExit, startGuest } from './guest';
 import { busyNow, type Look } from './idleness';
 import type { Log, Write } from './log';
@@ -52,7 +52,13 @@ const UNSEEN: Look = { ...NOTHING, pending: 1 };
 /** Puts a host into the sandbox: first its network, then its guest. */
 export function startLife(options: LifeOptions, session: MemberSession): Life {
   const { entry, native, runDir, log } = options;
-  const member = createMember({ ...options, settleTime: entry.settleTime, visitor: false });
+  let starting = (): boolean => false;
+  const member = createMember({
+    ...options,
+    settleTime: entry.settleTime,
+    starting: () => starting(),
+    visitor: false,
+  });
   member.attach(session);
 
   const fail = (error: ProgramError): Life => {
@@ -80,6 +86,7 @@ export function startLife(options: LifeOptions, session: MemberSession): Life {
     member.close();
     throw error;
   }
+  starting = watchStarting(guest.processes);
   const command = entry.command!.join(' ');
   const adopted = runDir.leftover !== undefined;
   log('info', adopted ? 'the guest was adopted: its supervisor had died' : 'the guest was started', {

@@ -8,6 +8,11 @@ export interface ListenersOptions {
   readonly settleTime: number;
   readonly onChange: (ports: readonly OwnPort[], settled: boolean, settledDatagrams: boolean) => void;
   readonly onListening: (port: OwnPort) => void;
+  /**
+   * Whether guests used CPU or started processes since the last call. Servers open a port for their own kind first, and the one for
+   * clients when they are ready: as long as they are at it, up to `SETTLE_LIMIT`, the host is not settled.
+   */
+  readonly starting?: () => boolean;
   /** What guests of an earlier supervisor listen on already. */
   readonly adopted?: readonly OwnPort[];
   /** The kernel's list, now. */
@@ -26,6 +31,9 @@ export interface Listeners {
   check(sockets: readonly TcpSocket[], datagrams?: () => readonly TcpSocket[]): void;
   close(): void;
 }
+
+/** Whatever its guests do, a host is settled when no listener was added for this long, in milliseconds. */
+export const SETTLE_LIMIT = 60_000;
 
 interface Settling {
   settled: boolean;
@@ -48,11 +56,20 @@ export function createListeners(options: ListenersOptions): Listeners {
     which.settled = false;
     clearTimeout(which.timer);
     if (settleTime === undefined) return;
-    which.timer = setTimeout(() => {
+    // From now on; not at once, as somebody waits for this listener.
+    if (options.starting) setImmediate(options.starting);
+    let waited = 0;
+    const settle = () => {
+      waited += settleTime;
+      if (waited < SETTLE_LIMIT && options.starting?.()) return arm();
       which.settled = true;
       tell();
-    }, settleTime);
-    which.timer.unref();
+    };
+    const arm = () => {
+      which.timer = setTimeout(settle, settleTime);
+      which.timer.unref();
+    };
+    arm();
   };
   for (const port of options.adopted ?? []) {
     open.set(keyOf(port), { port, since: Number.NEGATIVE_INFINITY });

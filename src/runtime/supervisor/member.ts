@@ -29,6 +29,8 @@ export interface MemberOptions {
   /** Network `flat`: its number N. Absent: this member is alone on its loopback interface, and connections are carried. */
   readonly flat?: number;
   readonly settleTime: number;
+  /** See `ListenersOptions.starting`. */
+  readonly starting?: () => boolean;
   /** Has the address of a host that runs (or not) elsewhere. */
   readonly visitor: boolean;
   /** The host name that guests see is the kernel's. */
@@ -99,6 +101,7 @@ export function createMember(options: MemberOptions): Member {
   const listeners = createListeners({
     adopted,
     settleTime: options.settleTime,
+    starting: options.settleTime > 0 ? options.starting : undefined,
     onChange: (ports, settled, settledDatagrams) => {
       locations.setOwnPorts(ports);
       transports.carrier.listeners(listenerRows(ports));

@@ -170,7 +170,10 @@ test('settled: other ports are refused at once, before that they wait', async ()
   await client.ask('api', 80);
   const early = failure(client.ask('api', 81));
   settle();
-  expect(await early).toEqual({ errno: 'ECONNREFUSED', reason: "'api' listens on 80, not on 81" });
+  expect(await early).toEqual({
+    errno: 'ECONNREFUSED',
+    reason: "'api' listens on 80, not on 81, and has opened no further port for 1000 ms (settleTime)",
+  });
   expect((await failure(client.ask('api', 82))).errno).toBe('ECONNREFUSED');
 });
 

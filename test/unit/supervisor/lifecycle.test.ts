@@ -157,6 +157,17 @@ test('a settled host refuses what it does not listen on; loopback listeners are 
   expect(await failure(client.ask('web', 9090))).toMatch(/^ECONNREFUSED/);
 });
 
+test('a server that opens another port first, and works on, is waited for', async () => {
+  const command = [
+    python,
+    '-c',
+    `import socket, time\na = socket.create_server(('0.0.0.0', 9000)); end = time.time() + 1.5\nwhile time.time() < end: pass\nb = socket.create_server(('0.0.0.0', 8080))\ntime.sleep(60)`,
+  ];
+  const { client } = await boot([{ name: 'web', command, settleTime: 300 }]);
+  expect((await client.ask('web', 8080)).realPort).toBe(8080);
+  expect(await failure(client.ask('web', 8081))).toMatch(/^ECONNREFUSED: .*settleTime/);
+});
+
 test('a listener that is closed is taken back', async () => {
   const command = [
     python,

@@ -50,6 +50,33 @@ test('settled when no listener was added for settleTime', () => {
   expect(listeners.settled).toBe(true);
 });
 
+test('not settled while guests are starting, up to a limit', () => {
+  let busy = true;
+  let settled = 0;
+  const make = () =>
+    createListeners({
+      settleTime: 1_000,
+      starting: () => busy,
+      onChange: (_, now) => {
+        settled += now ? 1 : 0;
+      },
+      onListening: () => undefined,
+      sockets: () => [],
+    });
+  make().add(port(4369));
+  jest.advanceTimersByTime(5_500);
+  expect(settled).toBe(0);
+  busy = false;
+  jest.advanceTimersByTime(1_000);
+  expect(settled).toBe(1);
+  busy = true;
+  make().add(port(4369));
+  jest.advanceTimersByTime(59_000);
+  expect(settled).toBe(1);
+  jest.advanceTimersByTime(1_000);
+  expect(settled).toBe(2);
+});
+
 test('the same listener announced again changes nothing; the same port elsewhere does', () => {
   const { listeners, changes, listening } = open(1_000, () => [socket(40_080)]);
   listeners.add(port(80));
