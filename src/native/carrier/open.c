@@ -21,6 +21,7 @@ static void again(struct im_carrier *carrier, struct im_connection *connection) 
   close(connection->fd);
   connection->fd = -1;
   connection->tries++;
+  connection->sent = connection->got = 0; /* of the connection before */
   connection->stage = IM_WAITING;
   connection->again = carrier_now() + pause_after(connection->tries);
 }

@@ -1,142 +1,144 @@
 /*
- * Secrets that connections begin with, however TCP cuts them: each purpose that waits for one, every cut, a wrong byte at every
- * place, and each byte by itself. Nothing but the whole secret opens a connection.
+ * Every secret that a carrier compares, however it is cut into segments: each cut with each byte wrong, and byte by byte. The other
+ * side is a plain socket, and waits for the carrier to take each segment before it sends the next one.
  */
 #define _GNU_SOURCE
+#include "../carrier/siphash.h"
 #include "members.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define SIZE 16
+#define SECRET 16
+#define FRAME 24
+#define TAGGED 16
+#define NO_CUT 0 /* byte by byte */
+#define RIGHT (-1)
 
-static struct member web, api;
+static struct member web;
 static int meeting;
 static struct sockaddr_in meeting_at;
-static const char secret[SIZE + 1] = "0123456789abcdef";
+static const char ours[] = "0123456789abcdef", theirs[] = "fedcba9876543210";
 
-/* Nothing of what was sent before is left to be read, so that what comes next is a segment of its own. */
-static void until_read(struct member *member, size_t sent) {
-  for (int tries = 0; tries < 5000; tries++) {
-    size_t got = sent;
-    pthread_mutex_lock(&member->carrier->lock);
-    for (struct im_connection *at = member->carrier->all; at; at = at->next)
-      if (at->stage == IM_HELLO || at->stage == IM_HEADER) got = at->got;
-    pthread_mutex_unlock(&member->carrier->lock);
-    if (got == sent) return;
-    poll(NULL, 0, 1);
-  }
-  CHECK(!"read in time");
+/* The carrier has read all that was sent at this end, or has closed its own. */
+static bool is_taken(int fd) {
+  int unsent = 0, unread = 0;
+  CHECK(ioctl(fd, SIOCOUTQ, &unsent) == 0);
+  pthread_mutex_lock(&web.carrier->lock);
+  const struct im_connection *connection = web.carrier->all;
+  bool open = connection && connection->fd >= 0 && ioctl(connection->fd, SIOCINQ, &unread) == 0;
+  pthread_mutex_unlock(&web.carrier->lock);
+  return !open || (!unsent && !unread);
 }
 
-static void say(int fd, struct member *hears, const char *bytes, size_t size, unsigned cuts) {
-  size_t from = 0;
-  for (size_t at = 1; at <= size; at++) {
-    if (at < size && !(cuts & (1u << at))) continue;
-    ssize_t sent = send(fd, bytes + from, at - from, MSG_NOSIGNAL);
-    if (sent < 0) return; /* it has been turned away */
-    from = at;
-    if (at < size) until_read(hears, at);
+static void deliver(int fd, const uint8_t *right, int size, int cut, int wrong) {
+  uint8_t bytes[FRAME];
+  memcpy(bytes, right, (size_t)size);
+  if (wrong != RIGHT) bytes[wrong] ^= 0x80;
+  for (int at = 0, next; at < size; at = next) {
+    next = cut == NO_CUT ? at + 1 : at < cut ? cut : size;
+    if (send(fd, bytes + at, (size_t)(next - at), MSG_NOSIGNAL) < 0) break; /* it has decided already */
+    for (int i = 0; i < 5000 && !is_taken(fd); i++) poll(NULL, 0, i < 100 ? 0 : 2);
   }
 }
 
-/* ---- the side that connects waits for it ---- */
-
-static void opened(enum im_purpose purpose, const char *said, unsigned cuts, bool right) {
-  struct im_opening what = opening_to(&meeting_at, purpose, API, "", secret);
-  int ends[2] = {-1, -1}, on = 1;
-  uint16_t port;
-  what.id = ++last_id;
-  if (purpose == IM_GIVE) {
-    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) == 0);
-    what.reply_to = ends[1];
-  }
-  CHECK(carrier_open(web.carrier, &what) == 0);
+/* The other side of a connection that the carrier makes. */
+static int meet(const struct im_opening *what) {
+  int on = 1;
+  CHECK(carrier_open(web.carrier, what) == 0);
   int fd = accept(meeting, NULL, NULL);
   CHECK(fd >= 0 && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0);
-  say(fd, &web, said, SIZE, cuts);
-  struct told told = next(&web);
-  CHECK(told.subject == last_id && told.event == (right ? IM_EVENT_OPENED : IM_EVENT_FAILED));
-  CHECK(right || told.detail == EBADMSG);
-  if (right && purpose == IM_HAND) close(told.detail);
-  if (right && purpose == IM_GIVE) close(finish(ends[0], &port));
-  if (!right && purpose == IM_GIVE) CHECK(close(ends[0]) == 0 && close(ends[1]) == 0); /* untouched, as it failed */
+  return fd;
+}
+
+static struct im_opening opening(enum im_purpose purpose) {
+  struct im_opening what = opening_to(&meeting_at, purpose, API, ours, theirs);
+  what.id = ++last_id;
+  what.own_first = what.own_count = what.their_first = what.their_count = 1;
+  return what;
+}
+
+/* What is shown by the side that is connected to. */
+static void shown(enum im_purpose purpose, int cut, int wrong) {
+  struct im_opening what = opening(purpose);
+  int ends[2] = {-1, -1};
+  uint16_t port;
+  if (purpose == IM_GIVE) CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) == 0);
+  what.reply_to = ends[1];
+  int fd = meet(&what);
+  deliver(fd, (const uint8_t *)theirs, SECRET, cut, wrong);
+  struct told told = expect(&web, wrong == RIGHT ? IM_EVENT_OPENED : IM_EVENT_FAILED, what.id);
+  if (wrong != RIGHT) CHECK(told.detail == EBADMSG);
+  if (wrong != RIGHT && ends[0] >= 0) CHECK(close(ends[0]) == 0 && close(ends[1]) == 0);
+  if (wrong == RIGHT && purpose == IM_GIVE) close(finish(ends[0], &port));
+  if (wrong == RIGHT && purpose == IM_HAND) close(told.detail);
+  if (wrong == RIGHT && purpose == IM_DELIVER) expect(&web, IM_EVENT_REFUSED, API); /* nobody listens */
   carrier_drop(web.carrier, API);
   close(fd);
 }
 
-/* ---- the side that is connected to waits for it, in front of the ports ---- */
-
-static void used(int guest, const char *said, unsigned cuts, bool right) {
-  struct im_opening what = opening_to(&meeting_at, IM_POOL_IN, WEB, "", secret);
-  char header[SIZE + IM_PORTS_SIZE] = {0};
-  uint16_t port;
-  int on = 1;
-  what.id = ++last_id;
-  CHECK(carrier_open(api.carrier, &what) == 0);
-  int fd = accept(meeting, NULL, NULL);
-  CHECK(fd >= 0 && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0);
-  expect(&api, IM_EVENT_OPENED, last_id);
-  memcpy(header, said, SIZE);
-  header[SIZE + 1] = 80;
-  header[SIZE + 2] = 77;
-  say(fd, &api, header, sizeof header, cuts);
-  if (right) {
-    int server = accept_carried(&api, guest, &port);
-    CHECK(server >= 0 && port == 77 * 256);
-    close(server);
-  } else CHECK(is_over(fd));
+/* In front of the ports, by the side that uses a pooled connection. */
+static void header(enum im_purpose purpose, int cut, int wrong) {
+  struct im_opening what = opening(purpose);
+  uint8_t bytes[SECRET + IM_PORTS_SIZE] = {0};
+  memcpy(bytes, theirs, SECRET);
+  int fd = meet(&what);
+  expect(&web, IM_EVENT_OPENED, what.id);
+  deliver(fd, bytes, sizeof bytes, cut, wrong);
+  if (wrong == RIGHT) expect(&web, IM_EVENT_REFUSED, API);
+  uint8_t said[SECRET];
+  CHECK(recv(fd, said, sizeof said, MSG_WAITALL) <= SECRET && is_over(fd) && is_quiet(&web));
   close(fd);
 }
 
-static void all(void (*attempt)(int, const char *, unsigned, bool), int subject) {
-  const unsigned every = ~0u;
-  char said[SIZE];
-  memcpy(said, secret, SIZE);
-  attempt(subject, said, 0, true);
-  attempt(subject, said, every, true);
-  for (unsigned cut = 1; cut < SIZE; cut++) attempt(subject, said, 1u << cut, true);
-  for (int wrong = 0; wrong < SIZE; wrong++) {
-    said[wrong] ^= 1;
-    attempt(subject, said, 0, false);
-    attempt(subject, said, every, false);
-    for (unsigned cut = 1; cut < SIZE; cut++) attempt(subject, said, 1u << cut, false);
-    said[wrong] ^= 1;
+/* A frame of a wire: that a call was not taken, of a call that nobody made. */
+static void frame(enum im_purpose purpose, int cut, int wrong) {
+  struct im_opening what = opening(purpose);
+  uint8_t bytes[FRAME] = {2}, tagged[TAGGED + 8] = {0};
+  memcpy(tagged, bytes, TAGGED);
+  uint64_t tag = siphash((const uint8_t *)theirs, tagged, sizeof tagged);
+  memcpy(bytes + TAGGED, &tag, sizeof tag);
+  int fd = meet(&what);
+  expect(&web, IM_EVENT_OPENED, what.id);
+  deliver(fd, bytes, FRAME, cut, wrong);
+  if (wrong == RIGHT) {
+    CHECK(is_taken(fd) && is_quiet(&web));
+    carrier_drop(web.carrier, API);
   }
-  for (int i = 0; i < SIZE - 1; i++) said[i] ^= 0x80; /* all but the last byte */
-  attempt(subject, said, 1u << (SIZE - 1), false);
+  expect(&web, IM_EVENT_UNWIRED, API);
+  CHECK(is_over(fd));
+  close(fd);
 }
 
-static void opened_as(int purpose, const char *said, unsigned cuts, bool right) {
-  opened((enum im_purpose)purpose, said, cuts, right);
+static void every(void (*try)(enum im_purpose, int, int), enum im_purpose purpose, int size, int secret) {
+  for (int cut = NO_CUT; cut < size; cut++)
+    for (int wrong = RIGHT; wrong < secret; wrong++) try(purpose, cut, wrong);
 }
 
 int main(void) {
-  static const struct {
-    enum im_purpose purpose;
-    const char *name;
-  } waiting[] = {{IM_HAND, "for JavaScript"}, {IM_POOL_OUT, "for the pool"}, {IM_GIVE, "for one guest"}};
-  struct sockaddr_in address;
-  int guest = listen_at(FACES | (API & 0xffff), 16, &address), before = descriptors();
+  int before = descriptors();
   meeting = listen_at(HERE, 16, &meeting_at);
   start(&web);
-  start(&api);
-  struct im_listener listens = {.port = 80, .real = ntohl(address.sin_addr.s_addr), .real_port = ntohs(address.sin_port)};
-  carrier_listeners(api.carrier, &listens, 1);
-  for (size_t i = 0; i < sizeof waiting / sizeof *waiting; i++) {
-    puts(waiting[i].name);
-    all(opened_as, waiting[i].purpose);
-  }
-  puts("a pooled one, when it is used");
-  all(used, guest);
-  CHECK(is_quiet(&web) && is_quiet(&api));
+  puts("for the pool");
+  every(shown, IM_POOL_OUT, SECRET, SECRET);
+  puts("for a guest that connects");
+  every(shown, IM_GIVE, SECRET, SECRET);
+  puts("for a guest that listens");
+  every(shown, IM_DELIVER, SECRET, SECRET);
+  puts("for JavaScript");
+  every(shown, IM_HAND, SECRET, SECRET);
+  puts("when a pooled connection is used");
+  every(header, IM_POOL_IN, SECRET + IM_PORTS_SIZE, SECRET);
+  puts("over a wire");
+  every(frame, IM_WIRE_OUT, FRAME, FRAME);
   end(&web);
-  end(&api);
   close(meeting);
   no_more_descriptors(before);
   puts("ok");

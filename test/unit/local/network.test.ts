@@ -281,7 +281,10 @@ natTest('a fault of a host that has no place: one error that names it', async ()
 
 natTest('who does not have the token gets nothing', async () => {
   const info = network.info as NatInfo;
-  await expect(faultsOf({ ...info, token: 'guessed' }).cut(true)).rejects.toMatchObject({ code: 'network' });
+  const { token } = info;
+  const wrong = [...token].map((letter, at) => token.slice(0, at) + (letter === 'A' ? 'B' : 'A') + token.slice(at + 1));
+  for (const guessed of ['', 'guessed', token.slice(1), `${token}A`, ...wrong])
+    await expect(faultsOf({ ...info, token: guessed }).cut(true)).rejects.toMatchObject({ code: 'network' });
 });
 
 natTest('when it is closed, nothing has its namespaces any longer', async () => {

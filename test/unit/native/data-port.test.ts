@@ -361,6 +361,34 @@ describe.each(BUILDS.filter(([, there]) => there))('%s', (name, _, command) => {
     await port.close();
   });
 
+  test('a token counts as a whole, however it is cut: one wrong byte anywhere, and its side is reset', async () => {
+    const port = await begin();
+    const [a, b] = (await port.tokens(1))!;
+    const cut = async (token: Buffer, at: number): Promise<Client> => {
+      const side = client(port, 'IMR1', token.subarray(0, at));
+      side.socket.setNoDelay(true);
+      await connected(side.socket);
+      // What is written before and after a turn of the event loop leaves in segments of their own.
+      await new Promise(setImmediate);
+      side.socket.write(token.subarray(at));
+      return side;
+    };
+    await Promise.all(
+      [...a.keys()].map(async (at) => {
+        const wrong = Buffer.from(a);
+        wrong[at] ^= 0x80;
+        for (const where of new Set([1, at, at + 1, a.length - 1])) {
+          const side = await cut(wrong, Math.min(where, a.length - 1));
+          expect(await side.over).toBe('ECONNRESET');
+          expect(side.received()).toHaveLength(0);
+        }
+      }),
+    );
+    const both = [await cut(a, 1), await cut(b, b.length - 1)];
+    await Promise.all(both.map((side) => side.bytes(1)));
+    await port.close();
+  });
+
   test('tokens of different pairs do not match', async () => {
     const port = await begin({ pair: 200 });
     const [a] = (await port.tokens(1))!;
