@@ -1,5 +1,6 @@
 #include "carried.h"
 
+#include "connect.h"
 #include "faces.h"
 #include "replace.h"
 #include "request.h"
@@ -42,12 +43,16 @@ static int put(int fd, int fresh, const struct im_addr *to, uint16_t port) {
   return result;
 }
 
+bool carried_stands(int fresh) { return connect_state(fresh) == IM_CONNECTED; }
+
 int carried_adopt(int fd, int fresh, const struct im_addr *to, uint16_t port) {
   struct sockaddr_storage address;
   socklen_t size = addr_write(to, &address);
-  if (put(fd, fresh, to, port) != 0) return -1;
   /* The supervisor's connect did not block, so for the kernel its result is still to be fetched. */
-  return libc_connect(fd, (struct sockaddr *)&address, size) == 0 || errno == EISCONN ? 0 : -1;
+  if (libc_connect(fresh, (struct sockaddr *)&address, size) == 0 || errno == EISCONN) return put(fd, fresh, to, port);
+  libc_close(fresh);
+  errno = ECONNRESET;
+  return -1;
 }
 
 /* Not interrupted by signals: it takes no time worth it. */
@@ -64,7 +69,9 @@ bool carried_connect(int fd, const struct im_addr *to, int *reply) {
       request_connect(sockets_cookie(fd), to, 0, IM_FLAG_NONBLOCK | IM_FLAG_LISTED | IM_FLAG_READY);
   request.real_port = carried_bound_port(fd);
   int saved = errno, passed = -1, result = call(&request, false, READY_MS, &answer, &passed, reply);
-  bool done = result == 0 && passed >= 0 && put(fd, passed, to, answer.real_port) == 0;
+  bool dead = result == 0 && passed >= 0 && !carried_stands(passed);
+  if (dead) libc_close(passed);
+  bool done = result == 0 && passed >= 0 && !dead && put(fd, passed, to, answer.real_port) == 0;
   bool follows = result == -ETIMEDOUT || (result == 0 && answer.status == EAGAIN);
   if (*reply >= 0 && !follows) {
     libc_close(*reply);

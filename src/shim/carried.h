@@ -12,9 +12,13 @@
 /* `fresh` is to stand for the guest's socket `like`, connected to `to` from `port`: options, and what is shown of it. */
 void carried_prepare(int like, int fresh, const struct im_addr *to, uint16_t port);
 
+/* A pooled one may have ended since it was made: that is no result of a connect, and another one is to be asked for. */
+bool carried_stands(int fresh);
+
 /*
  * Puts it in the place of a guest's socket whose connect has waited for it, as connected as such a one is: another connect
- * says EISCONN. Closes `fresh`. 0, or -1 with errno.
+ * says EISCONN. Closes `fresh`. 0, or -1 with errno; ECONNRESET: `fresh` does not stand, and
+ * nothing has changed.
  */
 int carried_adopt(int fd, int fresh, const struct im_addr *to, uint16_t port);
 

@@ -190,7 +190,13 @@ static int ask_and_wait(int fd, const struct im_addr *to, uint64_t epoch, bool l
       if (carried >= 0) libc_close(carried);
       return failed(EBADF);
     }
-    if (carried >= 0) return carried_adopt(fd, carried, to, answer.real_port);
+    if (carried >= 0) {
+      if (carried_adopt(fd, carried, to, answer.real_port) == 0) return 0;
+      if (errno != ECONNRESET) return -1;
+      if (asked == ASKS) return failed(EHOSTUNREACH);
+      listed = false; /* not from the pool again: a new one */
+      continue;
+    }
     if (connect_real(fd, to, answer.real, answer.real_port, connect_source()) == 0) return 0;
     if (!connect_worth_asking(errno) || asked == ASKS) return -1;
     epoch = answer.epoch;

@@ -97,6 +97,15 @@ static void retry_or_fail(struct im_pending *pending) {
 /* A connection that stands takes the place of the guest's socket, which is kept aside. */
 static void take_over(struct im_pending *pending, const struct im_reply *reply, int carried) {
   struct im_kept fresh = IM_NONE;
+  if (!carried_stands(carried)) {
+    libc_close(carried);
+    pending->listed = false; /* not from the pool again: a new one */
+    if (pending->asked < ASKS)
+      retry_or_fail(pending);
+    else
+      fail(pending, EHOSTUNREACH);
+    return;
+  }
   if (!keep_move(carried, &fresh)) {
     fail(pending, ENOBUFS);
     return;

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -90,6 +91,18 @@ static const struct im_asker nobody;
 
 bool carry_answer(struct host *host, struct im_request *request, int reply) {
   return host->carrier && carrier_answer(host->carrier, request, reply, &nobody);
+}
+
+void carry_dead(const struct host *to, int reply) {
+  const struct linger now = {.l_onoff = 1, .l_linger = 0};
+  int ends[2];
+  uint16_t port = make_pair(ends);
+  setsockopt(ends[1], SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  close(ends[1]);
+  struct pollfd reset = {.fd = ends[0]};
+  if (poll(&reset, 1, LONG_MS) != 1) die("reset");
+  shim_give(reply, ends[0], port, to->epoch);
+  close(ends[0]);
 }
 
 void carry_connect(struct host *from, struct host *to, const struct im_request *request, int reply) {

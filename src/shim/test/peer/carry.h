@@ -18,6 +18,9 @@ void carry_pool(struct host *from, struct host *to);
 /* As the supervisor of `host` answers at once: true, and `reply` is closed. */
 bool carry_answer(struct host *host, struct im_request *request, int reply);
 
+/* Gives a guest one that stood ready, and has been reset meanwhile. */
+void carry_dead(const struct host *to, int reply);
+
 /* Gives one end to the guest that asks, and delivers the other one. */
 void carry_connect(struct host *from, struct host *to, const struct im_request *request, int reply);
 

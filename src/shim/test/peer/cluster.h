@@ -22,6 +22,7 @@ struct host {
   bool up;     /* in the tables: direct, or carried */
   int error;    /* answer connects with this errno */
   bool ready;   /* carried: connections to it stand ready */
+  bool dead;    /* carried: connections to it that stood ready have ended */
   bool hold;    /* answer no connect */
   bool settled; /* refuse ports that are not listed */
   char trouble; /* 0; 's': close the reply socket unanswered; 'g': answer garbage */

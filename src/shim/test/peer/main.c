@@ -9,6 +9,7 @@
  * Commands on standard input, one line each, answered by one line on standard output:
  *   ask NAME | direct NAME | auto NAME   what the tables say about where NAME is (direct: or carried)
  *   ready NAME | unready NAME            connections to NAME stand ready | there is none (carried)
+ *   dead NAME | undead NAME              connections to NAME that stood ready have ended | none has (carried)
  *   hold NAME | go NAME                  leave connects to NAME unanswered | answer them
  *   settled NAME | unsettled NAME        refuse ports that NAME does not listen on | wait for them
  *   fail NAME ERRNO                      answer connects to NAME with this errno (0: no more)
@@ -148,6 +149,10 @@ static void list_port(struct host *host, struct port port) {
 static bool answered(struct host *host, struct im_request *request, int reply) {
   struct host *to = request->op == IM_OP_CONNECT ? at_address(request->address) : 0;
   if (to && to->ready && request->flags & IM_FLAG_LISTED) carry_pool(host, to);
+  if (to && to->dead && request->flags & IM_FLAG_LISTED) {
+    connects++;
+    return carry_dead(to, reply), true;
+  }
   if (!carry_answer(host, request, reply)) return false;
   if (request->op == IM_OP_CONNECT) connects++;
   return true;
@@ -237,6 +242,8 @@ static void on_command(char *line) {
   if (!strcmp(verb, "auto")) host->manual = false;
   if (!strcmp(verb, "ready")) host->ready = true;
   if (!strcmp(verb, "unready")) host->ready = false;
+  if (!strcmp(verb, "dead")) host->dead = true;
+  if (!strcmp(verb, "undead")) host->dead = false;
   if (!strcmp(verb, "hold")) host->hold = true;
   if (!strcmp(verb, "go")) host->hold = false;
   if (!strcmp(verb, "settled")) host->settled = true;
