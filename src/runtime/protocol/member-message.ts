@@ -15,7 +15,7 @@ const secrets = v.pipe(
   v.regex(/^[A-Za-z0-9+/]{42,}={0,2}$/),
   v.maxLength(4 * Math.ceil((MOST_AT_ONCE * 32) / 3)),
 );
-const proof = v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/]{22}==$/));
+const proof = v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/]{43}=$/));
 const key = v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/]{43}=$/));
 const purpose = v.variant('for', [
   v.strictObject({ for: v.literal('connection'), port, sourcePort: port, proof: v.optional(proof) }),

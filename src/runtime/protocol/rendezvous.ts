@@ -57,8 +57,8 @@ export type Recipient = string | number;
 /** What a connection between two members is for. */
 export type Purpose =
   /**
-   * One guest's connection to this port of the recipient's, from what is the guest's own port to it. `proof` (base64, 16 bytes):
-   * what the recipient says first, where another one may wait at its port.
+   * One guest's connection to this port of the recipient's, from what is the guest's own port to it. `proof` (base64, 32 bytes), when
+   * it is punched: 16 bytes that the sender says first, and 16 that the recipient says first.
    */
   | { readonly for: 'connection'; readonly port: number; readonly sourcePort: number; readonly proof?: string }
   /**

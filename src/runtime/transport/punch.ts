@@ -29,7 +29,7 @@ export interface PunchOptions {
 
 /** What the two sides have agreed on: this one's ports and, for each, the other's. */
 export interface Agreed {
-  readonly base: Pick<Opening, 'peer' | 'epoch' | 'local' | 'remote' | 'timeout' | 'expect'>;
+  readonly base: Pick<Opening, 'peer' | 'epoch' | 'local' | 'remote' | 'timeout' | 'send' | 'expect'>;
   readonly ports: readonly number[];
   readonly to: readonly number[];
 }
@@ -90,6 +90,9 @@ interface Open {
   readonly onPorts?: (answer: Punching) => void;
 }
 
+/** What the side that asks says first, and what it hears first; the other side has them the other way round. */
+export const proofs = (proof: Uint8Array) => ({ send: proof.subarray(0, 16), expect: proof.subarray(16) });
+
 export function createPuncher({ doors, tell, reach }: PunchOptions): Puncher {
   const punches = new Map<number, Open>();
   let lastId = 0;
@@ -135,8 +138,8 @@ export function createPuncher({ doors, tell, reach }: PunchOptions): Puncher {
     const opened = await doors.open(mine, near, ports, ending).catch((error: Error) => {
       throw new PunchError(`on this side: a port cannot be probed: ${error.message}`, isTaken(error));
     });
-    // Nobody else but the other side can be met at a port behind its NAT; near, whoever listens there is.
-    const proof = near && purpose.for === 'connection' ? randomBytes(16) : undefined;
+    // An address may be shared with strangers: the agreed ports alone do not say who is met there.
+    const proof = purpose.for === 'connection' ? randomBytes(32) : undefined;
     const message = {
       type: 'punch',
       id,
@@ -159,7 +162,7 @@ export function createPuncher({ doors, tell, reach }: PunchOptions): Puncher {
       }
       if (to.length !== count) throw new PunchError(`the other side named ${to.length} ports, not ${count}`);
       const { address: peer, epoch } = other;
-      const base = { peer, epoch, local, remote, timeout: PUNCH_LIMIT, ...(proof && { expect: proof }) };
+      const base = { peer, epoch, local, remote, timeout: PUNCH_LIMIT, ...(proof && proofs(proof)) };
       return await open({ base, ports, to }, ending);
     } catch (error) {
       if (!stopping.signal.aborted) throw error;

@@ -4,7 +4,7 @@ import type { MemberMessage, Purpose, Reach, Sender } from '../protocol/rendezvo
 import { type Carrier, OpeningError } from './carrier';
 import { type Doors, isTaken } from './doors';
 import { POOL_TTL_PASSIVE } from './pool';
-import { ownProblem, PUNCH_LIMIT } from './punch';
+import { ownProblem, PUNCH_LIMIT, proofs } from './punch';
 import { pairsOf } from './punched';
 import { isPredictable } from './reach';
 import { terms } from './wires';
@@ -28,6 +28,11 @@ const SECRETS = 32;
 
 type Single = Exclude<Purpose, { for: 'pool' | 'wire' }>;
 
+function swappedProofs(proof: string) {
+  const { send, expect } = proofs(Buffer.from(proof, 'base64'));
+  return { send: expect, expect: send };
+}
+
 /** What a connection is, at this side. */
 const own = (purpose: Single) =>
   purpose.for === 'connection'
@@ -35,7 +40,7 @@ const own = (purpose: Single) =>
         purpose: 'deliver',
         port: purpose.port,
         sourcePort: purpose.sourcePort,
-        ...(purpose.proof && { send: Buffer.from(purpose.proof, 'base64') }),
+        ...(purpose.proof && swappedProofs(purpose.proof)),
       } as const)
     : ({ purpose: 'hand' } as const);
 
