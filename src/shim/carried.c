@@ -31,8 +31,12 @@ uint16_t carried_bound_port(int fd) {
 
 void carried_prepare(int like, int fresh, const struct im_addr *to, uint16_t port) {
   struct im_addr local = {table_cluster()->self, port, to->form == IM_FORM_V4 ? IM_FORM_V4 : IM_FORM_MAPPED};
+  replace_family(like, fresh);
   remember(fresh, &local, to, carried_bound_port(like) ? IM_HAS_LOCAL : 0);
   replace_options(like, fresh);
+  replace_owner(like, fresh);
+  /* Natively nothing that is accepted has it from its listener. */
+  replace_option(like, fresh, IPPROTO_TCP, TCP_DEFER_ACCEPT);
 }
 
 static int put(int fd, int fresh, const struct im_addr *to, uint16_t port) {
@@ -81,6 +85,12 @@ bool carried_connect(int fd, const struct im_addr *to, int *reply) {
   return done;
 }
 
+bool carried_is_four(int fd) {
+  struct im_socket socket;
+  return table_cluster()->carried && sockets_get(sockets_cookie(fd), &socket) && socket.flags & IM_IS_CARRIED &&
+         socket.peer.form == IM_FORM_V4;
+}
+
 bool carried_is_signal(const struct im_addr *real, struct im_addr *from) {
   uint32_t address;
   if (!table_cluster()->carried || !faces_virtual(real->ip, &address)) return false;
@@ -114,6 +124,7 @@ bool carried_accept(int listener, int accepted, uint16_t real_port, const struct
     return true;
   }
   from->port = answer.real_port;
+  replace_family(listener, fresh);
   remember(fresh, local, from, 0);
   replace_options(listener, fresh);
   libc_setsockopt(fresh, SOL_SOCKET, SO_PRIORITY, &priority, sizeof priority);

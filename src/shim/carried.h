@@ -31,6 +31,9 @@ bool carried_connect(int fd, const struct im_addr *to, int *reply);
 /* The port that the guest has bound its socket to; 0: none. */
 uint16_t carried_bound_port(int fd);
 
+/* Whether it was made for a guest's IPv4 socket, whatever its own family. */
+bool carried_is_four(int fd);
+
 /* Whether a connection from this real address is a signal connection; `from` becomes the virtual address. */
 bool carried_is_signal(const struct im_addr *real, struct im_addr *from);
 

@@ -48,6 +48,7 @@ HOOK(int, getsockopt, (int fd, int level, int option, void *value, socklen_t *si
   } else {
     result = libc_getsockopt(fd, level, option, value, size);
     if (result == 0) view_error(fd, level, option, value, size);
+    if (result == 0) view_domain(fd, level, option, value, size);
   }
   return result;
 }

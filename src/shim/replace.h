@@ -10,6 +10,12 @@
 
 /* What a guest may have set at `from` before it was connected. */
 void replace_options(int from, int to);
+/* A connection arrives as an IPv6 socket with mapped addresses where the kernel has IPv6; a guest's own may be an IPv4 one. */
+void replace_family(int like, int fresh);
+
+/* Of F_SETOWN and F_SETSIG: a connection that was accepted has none of the listener's. */
+void replace_owner(int from, int to);
+
 void replace_option(int from, int to, int level, int name);
 
 /* Puts `fresh` at fd, with fd's flags and epoll registrations. False with errno: nothing has changed. Does not close `fresh`. */

@@ -183,3 +183,12 @@ void view_error(int fd, int level, int option, void *value, const socklen_t *siz
   }
   errno = saved;
 }
+
+void view_domain(int fd, int level, int option, void *value, const socklen_t *size) {
+  int family = 0, saved = errno;
+  if (level != SOL_SOCKET || option != SO_DOMAIN || *size != sizeof family || !im_active()) return;
+  memcpy(&family, value, sizeof family);
+  if (family == AF_INET6 && carried_is_four(fd)) family = AF_INET;
+  memcpy(value, &family, sizeof family);
+  errno = saved;
+}

@@ -40,16 +40,53 @@ static void refused(struct im_carrier *carrier, struct im_connection *connection
 }
 
 /*
+ * A guest's socket may be of either family, and the kernel turns an IPv6 one with mapped addresses into an IPv4 one, not the other
+ * way round. So they are IPv6 ones here, where the kernel has it: where it has not, no guest has one either.
+ */
+static int family_socket(void) {
+  int off = 0, fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0 && errno == EAFNOSUPPORT) return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd >= 0) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off); /* net.ipv6.bindv6only may be on */
+  return fd;
+}
+
+union address {
+  struct sockaddr any;
+  struct sockaddr_in four;
+  struct sockaddr_in6 six;
+};
+
+/* In the family of the socket; its size. */
+static socklen_t address_for(int fd, uint32_t ip, uint16_t port, union address *address) {
+  int family = AF_INET;
+  socklen_t size = sizeof family;
+  *address = (union address){.four = carrier_address(ip, port)};
+  if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) != 0 || family != AF_INET6) return sizeof address->four;
+  struct in_addr four = address->four.sin_addr;
+  *address = (union address){.six = {.sin6_family = AF_INET6, .sin6_port = htons(port)}};
+  address->six.sin6_addr.s6_addr[10] = address->six.sin6_addr.s6_addr[11] = 0xff;
+  memcpy(&address->six.sin6_addr.s6_addr[12], &four, sizeof four);
+  return sizeof address->six;
+}
+
+static int connect_to(int fd, const struct im_opening *what) {
+  union address to;
+  socklen_t size = address_for(fd, what->remote, what->remote_port, &to);
+  return connect(fd, &to.any, size);
+}
+
+/*
  * From the chosen port, which other connections of ours may use too: they differ in where they go. Both sides connect: the
  * kernel makes one connection of two SYNs that cross, and of one SYN that meets a socket which has sent its own.
  */
 static int make_socket(const struct im_opening *what) {
-  int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  int on = 1, fd = family_socket();
   if (fd < 0) return -1;
-  struct sockaddr_in from = carrier_address(what->local, what->local_port);
+  union address from;
+  socklen_t size = address_for(fd, what->local, what->local_port, &from);
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (!what->local_port || bind(fd, (struct sockaddr *)&from, sizeof from) == 0) return fd;
+  if (!what->local_port || bind(fd, &from.any, size) == 0) return fd;
   int error = errno;
   close(fd);
   errno = error;
@@ -64,9 +101,8 @@ int open_prepare(struct im_connection *connection) {
 }
 
 int open_go(const struct im_connection *connection) {
-  struct sockaddr_in to = carrier_address(connection->what.remote, connection->what.remote_port);
   if (connection->what.listens) return listen(connection->fd, 8) == 0 ? 0 : errno;
-  return connect(connection->fd, (struct sockaddr *)&to, sizeof to) == 0 || errno == EINPROGRESS ? 0 : errno;
+  return connect_to(connection->fd, &connection->what) == 0 || errno == EINPROGRESS ? 0 : errno;
 }
 
 int open_connect(struct im_connection *connection) {
@@ -134,7 +170,8 @@ static void give(struct im_carrier *carrier, struct im_connection *connection) {
 /* Told last: the descriptor is JavaScript's from then on, which may have closed it before this thread gets any further. */
 static void hand(struct im_carrier *carrier, struct im_connection *connection) {
   uint32_t id = connection->what.id;
-  int fd = connection->fd;
+  int fd = connection->fd, four = AF_INET;
+  setsockopt(fd, IPPROTO_IPV6, IPV6_ADDRFORM, &four, sizeof four); /* no guest's: as its reader knows it */
   keep_alive(fd, true);
   carrier_let_go(carrier, connection);
   carrier->tell(carrier->context, IM_EVENT_OPENED, id, fd);
@@ -207,11 +244,13 @@ static int hello(struct im_connection *connection) {
 }
 
 static struct im_connection *expected(const struct im_carrier *carrier, const struct im_connection *listener,
-                                      const struct sockaddr_in *from) {
+                                      const union address *from) {
+  uint32_t ip = from->four.sin_addr.s_addr;
+  if (from->any.sa_family == AF_INET6) memcpy(&ip, &from->six.sin6_addr.s6_addr[12], sizeof ip); /* mapped: so is the listener's */
   for (struct im_connection *other = carrier->all; other; other = other->next)
     if (other->stage == IM_LISTENING && other->what.local_port == listener->what.local_port &&
-        other->what.local == listener->what.local && htonl(other->what.remote) == from->sin_addr.s_addr &&
-        htons(other->what.remote_port) == from->sin_port)
+        other->what.local == listener->what.local && htonl(other->what.remote) == ip &&
+        htons(other->what.remote_port) == from->four.sin_port) /* both families have it there */
       return other;
   return NULL;
 }
@@ -222,10 +261,10 @@ static struct im_connection *expected(const struct im_carrier *carrier, const st
  */
 void open_accept(struct im_carrier *carrier, struct im_connection *connection) {
   const struct linger now = {.l_onoff = 1, .l_linger = 0};
-  struct sockaddr_in from;
+  union address from;
   socklen_t size = sizeof from;
   int fd;
-  while ((fd = accept4(connection->fd, (struct sockaddr *)&from, &size, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
+  while ((fd = accept4(connection->fd, &from.any, &size, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
     struct im_connection *met = expected(carrier, connection, &from);
     if (!met) { /* not here, or not yet: it tries again */
       setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
@@ -252,16 +291,13 @@ void open_event(struct im_carrier *carrier, struct im_connection *connection) {
     if (getsockopt(connection->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
     if (error) return refused(carrier, connection, error);
     if (!connection->what.local_port) {
-      struct sockaddr_in local;
+      union address local;
       size = sizeof local;
-      if (getsockname(connection->fd, (struct sockaddr *)&local, &size) == 0)
-        connection->what.local_port = ntohs(local.sin_port);
+      if (getsockname(connection->fd, &local.any, &size) == 0) connection->what.local_port = ntohs(local.four.sin_port);
     }
     /* What a guest accepts has no connect of its own to be finished. */
-    if (connection->what.purpose == IM_POOL_IN || connection->what.purpose == IM_DELIVER) {
-      struct sockaddr_in to = carrier_address(connection->what.remote, connection->what.remote_port);
-      if (connect(connection->fd, (struct sockaddr *)&to, sizeof to) != 0) return refused(carrier, connection, errno);
-    }
+    bool accepted = connection->what.purpose == IM_POOL_IN || connection->what.purpose == IM_DELIVER;
+    if (accepted && connect_to(connection->fd, &connection->what) != 0) return refused(carrier, connection, errno);
     connection->stage = IM_HELLO;
   }
   int result = hello(connection);

@@ -56,7 +56,6 @@ export const DIFFERENCES: readonly Difference[] = [
       ['TCP_NODELAY 0', 'TCP_NODELAY 1'],
     ],
   },
-  { area: 'sources', name: 'mapped', ways: CARRIED_WAYS, lines: [['IPv6: 1', 'IPv6: 0']] },
   {
     area: 'sources',
     name: 'AF_UNSPEC disconnects',

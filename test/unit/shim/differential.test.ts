@@ -31,6 +31,7 @@ const AREAS: readonly { area: string; flat: number; ways: readonly Way[]; carrie
   { area: 'accepting', flat: 200, ways: ['direct'], carried: ['ready', 'listed'] },
   { area: 'addresses', flat: 204, ways: ['direct'], carried: ['ready', 'listed'] },
   { area: 'processes', flat: 208, ways: ['direct'], carried: ['ready', 'listed'] },
+  { area: 'options', flat: 212, ways: ['direct'], carried: ['ready', 'listed', 'carried-ask'] },
 ];
 
 /** Starts all, a few at a time; each of the promises is for one test. */

@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,7 +15,15 @@
 #define LONG_MS 600000
 
 static int meeting;
-static struct sockaddr_in meeting_at;
+static struct sockaddr_in6 meeting_at;
+
+/* IPv6 sockets with mapped addresses, as carriers make them; the accepted ones are what the listener is. */
+static struct sockaddr_in6 mapped(struct sockaddr_in four) {
+  struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = four.sin_port};
+  six.sin6_addr.s6_addr[10] = six.sin6_addr.s6_addr[11] = 0xff;
+  memcpy(&six.sin6_addr.s6_addr[12], &four.sin_addr, sizeof four.sin_addr);
+  return six;
+}
 
 static void tell(void *context, enum im_event event, uint32_t subject, int32_t detail) {
   (void)context, (void)event, (void)subject, (void)detail;
@@ -22,8 +31,8 @@ static void tell(void *context, enum im_event event, uint32_t subject, int32_t d
 
 void carry_start(struct cluster *cluster) {
   socklen_t size = sizeof meeting_at;
-  meeting_at = carrier_address(0x7f000001u, 0);
-  meeting = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  meeting_at = mapped(carrier_address(0x7f000001u, 0));
+  meeting = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (meeting < 0 || bind(meeting, (struct sockaddr *)&meeting_at, size) != 0 || listen(meeting, 16) != 0 ||
       getsockname(meeting, (struct sockaddr *)&meeting_at, &size) != 0)
     die("meeting");
@@ -46,16 +55,16 @@ void carry_listeners(struct host *host) {
 
 /* Connected to each other, as carriers leave them: the guest's own by a connect that did not block. Their port. */
 static uint16_t make_pair(int ends[2]) {
-  struct sockaddr_in at;
+  struct sockaddr_in6 at;
   socklen_t size = sizeof at;
   int on = 1;
-  ends[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  ends[0] = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (ends[0] < 0 || (connect(ends[0], (struct sockaddr *)&meeting_at, sizeof meeting_at) != 0 && errno != EINPROGRESS) ||
       (ends[1] = accept4(meeting, 0, 0, SOCK_CLOEXEC | SOCK_NONBLOCK)) < 0 ||
       getsockname(ends[0], (struct sockaddr *)&at, &size) != 0)
     die("pair");
   for (int i = 0; i < 2; i++) setsockopt(ends[i], IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  return ntohs(at.sin_port);
+  return ntohs(at.sin6_port);
 }
 
 /* The carrier's lock is held. */
