@@ -32,7 +32,8 @@ bool connect_worth_asking(int error) {
 static bool is_tcp(int fd) {
   int protocol = 0;
   socklen_t size = sizeof protocol;
-  return libc_getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 && protocol == IPPROTO_TCP;
+  return libc_getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 &&
+         (protocol == IPPROTO_TCP || protocol == 262 /* IPPROTO_MPTCP: not in every header */);
 }
 
 static int tcp_state(int fd) {

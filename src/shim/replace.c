@@ -187,8 +187,12 @@ static void replace_filter(int from, int to) {
 
 void replace_options(int from, int to) {
   const struct value *defaults = untouched();
+  int family = AF_INET6;
+  socklen_t length = sizeof family;
+  libc_getsockopt(from, SOL_SOCKET, SO_DOMAIN, &family, &length);
   for (size_t i = 0; i < OPTIONS; i++) {
     const struct option *option = &options[i];
+    if (option->level == IPPROTO_IPV6 && family == AF_INET) continue; /* it has none: no call is spent on it */
     struct value value = value_of(from, option);
     bool set = !defaults || value.size != defaults[i].size || memcmp(value.bytes, defaults[i].bytes, value.size) != 0;
     if (!value.size || !set) continue;

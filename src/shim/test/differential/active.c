@@ -165,6 +165,18 @@ static void options_all(void) {
   tell_options(fd, true);
 }
 
+static void multipath(int flags) {
+  int fd = socket(AF_INET, SOCK_STREAM | flags, 262 /* IPPROTO_MPTCP */);
+  if (result("socket", fd) < 0) return;
+  result("connect", raw_connect(fd, SERVER));
+  until(fd);
+  remote(fd);
+  ping(fd);
+}
+
+static void multipath_blocking(void) { multipath(0); }
+static void multipath_nonblocking(void) { multipath(SOCK_NONBLOCK); }
+
 static void options_none(void) {
   int fd = tcp(0);
   connects(fd, SERVER);
@@ -291,6 +303,8 @@ static const struct one cases[] = {
     {"shutdown", shut_down},
     {"shutdown of what is not connected", shut_down_unconnected},
     {"SO_LINGER resets", reset_by_linger},
+    {"MPTCP", multipath_blocking},
+    {"MPTCP, without blocking", multipath_nonblocking},
     {"options stay", options_stay},
     {"options, all of them set", options_all},
     {"options, none of them set", options_none},
