@@ -1,5 +1,7 @@
 #include "addr.h"
 
+#include "abi.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stddef.h>
@@ -7,7 +9,7 @@
 
 bool addr_read(const void *address, socklen_t size, struct im_addr *read) {
   sa_family_t family;
-  if (!address || size < sizeof family) return false;
+  if (!address || size < sizeof family || size > sizeof(struct sockaddr_storage)) return false;
   memcpy(&family, address, sizeof family);
   if (family == AF_INET && size >= sizeof(struct sockaddr_in)) {
     struct sockaddr_in in;
@@ -41,6 +43,8 @@ bool addr_is_nowhere(const void *address, socklen_t size) {
   memcpy(&family, address, sizeof family);
   return family == AF_UNSPEC;
 }
+
+bool addr_is_other_loopback(uint32_t ip) { return ip >> 24 == 127 && ip != IM_LOOPBACK && ip != IM_RESOLVER; }
 
 uint8_t addr_plain_form(int family) { return family == AF_INET6 ? IM_FORM_MAPPED : IM_FORM_V4; }
 

@@ -25,6 +25,9 @@ bool addr_read(const void *address, socklen_t size, struct im_addr *read);
 bool addr_is_nowhere(const void *address, socklen_t size);
 
 /* The form in which an address of this socket family is shown or used: V4 or MAPPED. */
+/* 127.0.0.2 and the like: of the loopback network, but neither 127.0.0.1 nor the resolver's address. */
+bool addr_is_other_loopback(uint32_t ip);
+
 uint8_t addr_plain_form(int family);
 
 /* Writes it as its form says; the result's size. */

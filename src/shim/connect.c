@@ -17,10 +17,14 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/time.h>
 
 #define ASKS 2
+
+/* The kernel takes an IPv6 address without its scope too. */
+#define IPV6_SHORTEST offsetof(struct sockaddr_in6, sin6_scope_id)
 
 uint32_t connect_source(void) { return faces_host(); }
 
@@ -88,7 +92,8 @@ int connect_real(int fd, const struct im_addr *to, uint32_t real, uint16_t real_
   struct sockaddr_storage address;
   struct im_addr there = real_address(to, real, real_port);
   if (source) connect_bind_source(fd, to, source);
-  if (!faces_flat() || real_port != to->port || to->form >= IM_FORM_V6_ANY) connect_remember_peer(fd, to);
+  if (!faces_flat() || real_port != to->port || to->form >= IM_FORM_V6_ANY || addr_is_other_loopback(to->ip))
+    connect_remember_peer(fd, to);
   socklen_t size = addr_write(&there, &address);
   return libc_connect(fd, (struct sockaddr *)&address, size);
 }
@@ -218,13 +223,19 @@ static int error_left(int fd) {
   return error;
 }
 
+static bool is_ipv6(int fd) {
+  int family = AF_INET;
+  socklen_t size = sizeof family;
+  return libc_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) == 0 && family == AF_INET6;
+}
+
 /* What the kernel says of the socket and the address before it does anything; 0: nothing. */
 static int objection(int fd, const struct im_addr *to, socklen_t size) {
   int family = AF_INET, only = 0;
   socklen_t length = sizeof family;
   libc_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &length);
   if (family == AF_INET && to->form != IM_FORM_V4) return EAFNOSUPPORT;
-  if (family == AF_INET6 && to->form == IM_FORM_V4) return size < sizeof(struct sockaddr_in6) ? EINVAL : EAFNOSUPPORT;
+  if (family == AF_INET6 && to->form == IM_FORM_V4) return size < IPV6_SHORTEST ? EINVAL : EAFNOSUPPORT;
   length = sizeof only;
   if (family == AF_INET6 && libc_getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &length) == 0 && only) return ENETUNREACH;
   /* A connection that has ended looks like none by its state, and is told by a connect to nothing. */
@@ -342,6 +353,8 @@ int connect_socket(int fd, const struct sockaddr *address, socklen_t size) {
     if (datagrams) return datagram_connect(fd, &to);
     return libc_connect(fd, address, size);
   }
+  /* Long enough for an IPv6 socket, which is told that it is of the wrong family. */
+  if (to.form == IM_FORM_V4 && size >= IPV6_SHORTEST && is_ipv6(fd)) return libc_connect(fd, address, size);
   if (route.kind == IM_ROUTE_ASK)
     result = ask(fd, address, size, &to, 0, route.listed);
   else if (route.kind == IM_ROUTE_DIRECT)

@@ -12,16 +12,38 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <string.h>
 
 #define LOW_PORTS IM_LOW_PORTS
 
 /* How long listen() waits for the table to list the port. */
 #define ANNOUNCE_MS 5000
 
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
+static int option(int fd, int name) {
+  int value = -1;
+  socklen_t size = sizeof value;
+  return libc_getsockopt(fd, SOL_SOCKET, name, &value, &size) == 0 ? value : -1;
+}
+
 static bool is_stream(int fd) {
-  int type = 0;
-  socklen_t size = sizeof type;
-  return libc_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+  int protocol = option(fd, SO_PROTOCOL);
+  return option(fd, SO_TYPE) == SOCK_STREAM && (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP);
+}
+
+/* What `address` names for this socket. False: an address of another family, which the kernel refuses as it likes. */
+static bool read_for(int fd, const struct sockaddr *address, socklen_t size, struct im_addr *to) {
+  int family = option(fd, SO_DOMAIN);
+  if (addr_read(address, size, to)) return family == (to->form == IM_FORM_V4 ? AF_INET : AF_INET6);
+  /* The kernel takes the IPv4 wildcard without a family too. */
+  struct sockaddr_in in;
+  if (family != AF_INET || size < sizeof in || size > sizeof(struct sockaddr_storage) || !addr_is_nowhere(address, size)) return false;
+  memcpy(&in, address, sizeof in);
+  *to = (struct im_addr){0, ntohs(in.sin_port), IM_FORM_V4};
+  return in.sin_addr.s_addr == 0;
 }
 
 static bool is_v6_only(int fd) {
@@ -81,8 +103,10 @@ static void remember(int fd, const struct im_addr *to, uint8_t flags) {
 
 int listen_bind(int fd, const struct sockaddr *address, socklen_t size) {
   struct im_addr to;
-  if (!im_active() || !addr_read(address, size, &to) || !is_own(&to)) return libc_bind(fd, address, size);
   int saved = errno, result;
+  bool ours = im_active() && read_for(fd, address, size, &to) && is_own(&to);
+  errno = saved;
+  if (!ours) return libc_bind(fd, address, size);
   if (!is_stream(fd)) {
     bool datagrams = datagram_is(fd);
     errno = saved;

@@ -24,11 +24,25 @@ static bool loopback6(const struct im_addr *to, struct im_route *route) {
   return true;
 }
 
+/*
+ * A listener at the wildcard has all addresses of the loopback network. A port that is bound at one of them is natively
+ * there, and cannot be at the wildcard as well.
+ */
+bool route_other_loopback(const struct im_addr *to, unsigned scopes, struct im_route *route) {
+  struct im_port port;
+  if (!addr_is_other_loopback(to->ip) || !table_find_port(table_cluster()->self, to->port, scopes, &port)) return false;
+  *route = (struct im_route){.kind = IM_ROUTE_LOCAL,
+                             .real = faces_flat() ? port.real : to->ip,
+                             .real_port = port.real_port,
+                             .source = faces_flat() ? faces_loop() : 0};
+  return true;
+}
+
 struct im_route route_find(const struct im_addr *to) {
   uint32_t self = table_cluster()->self;
   bool wildcard = to->ip == 0;
-  struct im_route six;
-  if (loopback6(to, &six)) return six;
+  struct im_route own;
+  if (loopback6(to, &own) || route_other_loopback(to, 1u << IM_SCOPE_ANY, &own)) return own;
   if (to->ip == IM_LOOPBACK || wildcard)
     return own_port(to, IM_SCOPES_LOCAL, faces_loop(), faces_flat() ? faces_loop() : 0);
   if (!table_is_virtual(to->ip))
