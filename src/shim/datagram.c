@@ -16,10 +16,12 @@
 #define ANNOUNCE_MS 5000
 
 bool datagram_is(int fd) {
-  int protocol = 0;
+  int protocol = 0, type = 0;
   socklen_t size = sizeof protocol;
+  /* A raw socket may have UDP's protocol. */
   return libc_getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 &&
-         (protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE);
+         (protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE) &&
+         libc_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_DGRAM;
 }
 
 /* ---- addresses ---- */
@@ -54,7 +56,9 @@ static struct im_route own_route(const struct im_addr *to) {
 struct im_route datagram_route(const struct im_addr *to) {
   struct im_place place;
   struct im_port listed;
+  struct im_route own;
   if (is_loop(to)) return own_route(to);
+  if (route_other_loopback(to, IM_DATAGRAM(1u << IM_SCOPE_ANY), &own)) return own;
   if (!table_is_virtual(to->ip))
     return resolver_is(to) ? resolver_route(to, IM_SCOPES_DATAGRAM) : (struct im_route){.kind = IM_ROUTE_NATIVE};
   if (to->ip == table_cluster()->self) return own_route(to);
@@ -93,6 +97,7 @@ static bool speaks_loop6(int fd) {
 bool datagram_shown(int fd, const struct im_addr *real, struct im_addr *shown) {
   uint32_t address;
   struct im_port listed;
+  if (!real->port) return false; /* what a raw socket receives */
   if (!faces_virtual(real->ip, &address)) return resolver_shown(real, shown);
   uint32_t host = address == IM_LOOPBACK ? table_cluster()->self : address;
   bool found = table_find_real_port(host, real->ip, real->port, IM_SCOPES_DATAGRAM, &listed);

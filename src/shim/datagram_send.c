@@ -103,12 +103,26 @@ static bool set_source(struct msghdr *message, const struct im_route *route, str
   return true;
 }
 
-static ssize_t send_at(int fd, const struct msghdr *guests, int flags, const struct im_addr *to, const struct im_route *route) {
+/*
+ * The source of a datagram to the host's own loopback. A socket without an address needs that of network `flat`, as a
+ * connected one takes answers from there only; one that is bound keeps its own, where its clients have connected to.
+ */
+static uint32_t own_source(int fd, const struct im_route *route) {
+  struct sockaddr_storage address;
+  struct im_addr at;
+  socklen_t size = sizeof address;
+  if (route->source || route->kind != IM_ROUTE_LOCAL || !faces_flat() || route->real != faces_loop()) return route->source;
+  bool known = libc_getsockname(fd, (struct sockaddr *)&address, &size) == 0 && addr_read(&address, size, &at);
+  return known && at.ip == 0 ? faces_loop() : 0;
+}
+
+static ssize_t send_at(int fd, const struct msghdr *guests, int flags, const struct im_addr *to, struct im_route *route) {
   struct rewritten space;
   struct msghdr message = *guests;
   struct im_addr there = {route->real, route->real_port, to->form == IM_FORM_V4 ? IM_FORM_V4 : IM_FORM_MAPPED};
   message.msg_namelen = addr_write(&there, &space.to);
   message.msg_name = &space.to;
+  route->source = own_source(fd, route);
   if (!set_source(&message, route, &space)) {
     errno = ENOBUFS;
     return -1;
@@ -173,7 +187,8 @@ ssize_t datagram_sendmsg(int fd, const struct msghdr *message, int flags) {
     bool holds = hold_connected(fd, message->msg_iov, message->msg_iovlen, flags, &held);
     return holds ? held : libc_sendmsg(fd, message, flags);
   }
-  if (!im_active() || flags & MSG_FASTOPEN || !addr_read(message->msg_name, message->msg_namelen, &to))
+  /* Raw sockets name no port. To ask the kernel for the socket's type would cost a fifth of a datagram. */
+  if (!im_active() || flags & MSG_FASTOPEN || !addr_read(message->msg_name, message->msg_namelen, &to) || !to.port)
     return libc_sendmsg(fd, message, flags);
   struct im_route route = datagram_route(&to);
   if (route.kind == IM_ROUTE_NATIVE) return send_outside(fd, message, flags);
