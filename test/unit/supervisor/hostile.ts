@@ -9,7 +9,7 @@ type Samples<T extends { readonly [name in K]: string }, K extends string> = {
 
 const KEY = Buffer.alloc(32, 7).toString('base64');
 const REACH: Reach = { nat: 'none', address: '127.0.0.1', local: '127.0.0.1', ports: [10_240, 704] };
-export const SENDER: Sender = { member: 9, name: 'api', address: '100.64.0.6', epoch: 10 };
+export const SENDER: Sender = { member: 9, name: 'api', address: '100.64.0.6', epoch: 10, addresses: ['127.0.0.1'] };
 const LOCATION: Location = { host: 'api', epoch: 10, state: 'running', ports: [], reach: REACH };
 
 const PURPOSES: Samples<Purpose, 'for'> = {
@@ -37,7 +37,7 @@ const TO_SEED: Samples<ToSeed, 'type'> = {
   ask: { type: 'ask', id: 1, host: 'api', port: 80 },
   cancel: { type: 'cancel', id: 1 },
   ports: { type: 'ports', ports: [{ port: 80, realPort: 40_080, scope: 'any' }], settled: true },
-  report: { type: 'report', event: 'hello', detail: { pid: 1 } },
+  report: { type: 'report', event: 'guest-started', detail: { pid: 1 } },
   reach: { type: 'reach', reach: REACH },
   tell: { type: 'tell', to: 'api', message: messages[0] },
   relay: { type: 'relay', id: 1, to: 'api', message: messages.at(-1)! },

@@ -6,6 +6,7 @@ import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as dns from 'dns-packet';
+import { createGuard } from '../../../src/runtime/control/guard';
 import { openResolverServer, type ResolverServer } from '../../../src/runtime/supervisor/resolver-server';
 import { framed, frames } from '../../../src/runtime/supervisor/resolver-stream';
 
@@ -119,7 +120,13 @@ beforeAll(async () => {
   await once(outsideUdp, 'listening');
   const resolvConf = join(folder, 'resolv.conf');
   writeFileSync(resolvConf, 'nameserver 127.53.8.2\n');
-  resolver = await openResolverServer({ identity: IDENTITY, address: ADDRESS, resolvConf, port });
+  resolver = await openResolverServer({
+    identity: IDENTITY,
+    guard: createGuard(() => undefined),
+    address: ADDRESS,
+    resolvConf,
+    port,
+  });
 });
 afterAll(() => {
   resolver?.close();

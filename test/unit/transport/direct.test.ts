@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { formatAddress, parseAddress } from '../../../src/manifest/address';
 import { loadNative } from '../../../src/native/load';
+import { createGuard } from '../../../src/runtime/control/guard';
 import type { Location } from '../../../src/runtime/protocol/location';
 import type { MemberMessage, Sender } from '../../../src/runtime/protocol/rendezvous';
 import { openTransports } from '../../../src/runtime/transport';
@@ -48,6 +49,7 @@ test('who is asked to meet somebody at an address that is not theirs connects to
   const transports = openTransports({
     ...{ native: loadNative(), faces: parseAddress('127.66.90.0')!, flat: undefined, poolMost: 0 },
     ...{ locationAt: () => undefined, onDatagram: () => undefined, onEvent: () => undefined },
+    guard: createGuard(() => undefined),
   });
   const answers: MemberMessage[] = [];
   let answered: () => void = () => undefined;
