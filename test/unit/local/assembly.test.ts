@@ -59,7 +59,7 @@ const webFunction = (more: object = {}) => ({
   MemorySize: 512,
   Timeout: 60,
   ReservedConcurrentExecutions: 1,
-  Environment: { Variables: { COLOR: 'green', TABLE: { Ref: 'Table' } } },
+  Environment: { Variables: { COLOR: 'green', TABLE: { Ref: 'Table' }, KEY: '{{resolve:ssm:key}}' } },
   ...more,
 });
 const assembly = (...stacks: ReadonlyArray<readonly [string, object]>) =>
@@ -85,6 +85,7 @@ test('a cluster with its functions: settings, code, own and other layers', () =>
       layers: [builtLayer('supervisor'), builtLayer('shim'), join(folder, 'asset.tools')],
       handler: '/opt/imaginary/handler.handler',
       environment: { COLOR: 'green' },
+      unknown: ['TABLE', 'KEY'],
       memorySize: 512,
       timeout: 60_000,
       reservedConcurrency: 1,
