@@ -142,9 +142,11 @@ test('what is missing is named with its file', () => {
   expect(error(() => readAssembly(folder)).message).toContain('Shop.template.json');
 });
 
-test('a manifest alone: built-in layers, its folder as code, one sandbox a host', () => {
+test('a manifest alone: built-in layers, its folder as code, nothing reserved', () => {
   const file = write('manifest.json', manifest());
-  expect(readManifest(file)).toMatchObject({
+  const read = readManifest(file);
+  expect(read.functions[0]).not.toHaveProperty('reservedConcurrency');
+  expect(read).toMatchObject({
     source: file,
     functions: [
       {
@@ -152,7 +154,6 @@ test('a manifest alone: built-in layers, its folder as code, one sandbox a host'
         code: folder,
         layers: [builtLayer('supervisor'), builtLayer('shim')],
         handler: '/opt/imaginary/handler.handler',
-        reservedConcurrency: 1,
       },
     ],
   });
