@@ -63,6 +63,12 @@ export interface Incarnation {
   woken: boolean;
   /** Its invocation returns, to be made again: maybe into a new sandbox. */
   renewing?: boolean;
+  /** When it listened somewhere first: `performance.now()`. */
+  listeningSince?: number;
+  /** TCP ports that it is waited for although it has settled. Undefined: the time for that is over. */
+  expected: Set<number> | undefined;
+  /** Ends that time. */
+  expecting?: NodeJS.Timeout;
   /** Runs while the connection is lost. */
   lost: NodeJS.Timeout | undefined;
 }
@@ -83,8 +89,8 @@ export type Phase =
       readonly cause: Cause;
       /** Not a new incarnation: a suspended one is woken. Becomes false when its sandbox turns out to be new. */
       resume: boolean;
-      /** With `resume`: whether it listened when it was suspended. */
-      readonly listened: boolean;
+      /** With `resume`: what it listened on when it was suspended. */
+      readonly had: readonly PortMapping[];
       readonly deadline: NodeJS.Timeout;
       /** Undefined until it joins. */
       incarnation: Incarnation | undefined;
@@ -98,7 +104,8 @@ export type Phase =
   | {
       readonly state: 'suspended';
       readonly epoch: number;
-      readonly listened: boolean;
+      /** What it listened on. */
+      readonly had: readonly PortMapping[];
       readonly release: NodeJS.Timeout;
       /** Its guests are being stopped: it comes back as a new incarnation only. */
       releasing: boolean;
@@ -135,6 +142,10 @@ export interface Host {
   /** The last invocation, while it is open. */
   lifeline: Lifeline | undefined;
   readonly waiters: Set<Waiter>;
+  /** TCP ports that were asked for since it was last listening somewhere. */
+  readonly wanted: Set<number>;
+  /** TCP ports that its incarnations listened on, the newest last. */
+  readonly served: Set<number>;
   /** Who is told the location. */
   readonly subscribers: Map<Peer, Subscription>;
   version: number;
@@ -160,6 +171,8 @@ export function imaginedHost(entry: ManifestHost, nodeId: number): Host {
     leftAt: Number.NEGATIVE_INFINITY,
     lifeline: undefined,
     waiters: new Set(),
+    wanted: new Set(),
+    served: new Set(),
     subscribers: new Map(),
     version: 0,
     onAck: undefined,
@@ -179,7 +192,9 @@ export function enter(host: Host, phase: Phase): void {
   const before = incarnationOf(host);
   if (old.state !== phase.state) host.stateSince = now();
   host.phase = phase;
-  if (before && incarnationOf(host) !== before) clearTimeout(before.lost);
+  if (!before || incarnationOf(host) === before) return;
+  clearTimeout(before.lost);
+  clearTimeout(before.expecting);
 }
 
 export function incarnationOf(host: Host): Incarnation | undefined {

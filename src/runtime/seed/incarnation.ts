@@ -3,6 +3,7 @@ import type { FromSeed, ReportedEvent, ToSeed } from '../protocol/frames';
 import type { PortMapping } from '../protocol/location';
 import type { Reach } from '../protocol/rendezvous';
 import type { Detail, EventLog } from './events';
+import { noteListening, tcpPorts } from './expected';
 import { epochOf, type Host, type Incarnation, incarnationOf, type Peer, visiblePorts } from './host';
 import type { Lifecycle } from './lifecycle';
 import { publish, settledEverywhere } from './locations';
@@ -40,6 +41,8 @@ export interface IncarnationOptions {
   readonly events: EventLog;
   /** Milliseconds after which a lost control connection means a lost host. */
   readonly lostAfter: number;
+  /** Milliseconds for which expected ports are waited for. */
+  readonly expectLimit: number;
 }
 
 /** A peer that does not acknowledge a location within this time does not hold up a suspension. */
@@ -48,7 +51,8 @@ const ACK_LIMIT = 500;
 /** Ports that began or ended to be listened on in one go, each of which is an event. Of more, their number is one. */
 const MOST_LISTED = 16;
 
-export function incarnations({ lifecycle, rendezvous, events, lostAfter }: IncarnationOptions): Incarnations {
+export function incarnations(options: IncarnationOptions): Incarnations {
+  const { lifecycle, rendezvous, events, lostAfter, expectLimit } = options;
   const emit = (host: Host, event: string, detail?: Detail) => events.emit(host.entry.name, event, detail);
   const current = (host: Host, peer: Peer): Incarnation | undefined => {
     const incarnation = incarnationOf(host);
@@ -74,6 +78,7 @@ export function incarnations({ lifecycle, rendezvous, events, lostAfter }: Incar
     const after = visiblePorts(ports);
     incarnation.ports = ports;
     incarnation.settled = settled;
+    noteListening(host, incarnation, expectLimit, () => rendezvous.serve(host));
     const epoch = epochOf(host);
     const had = new Set(before.map(keyOf));
     const has = new Set(after.map(keyOf));
@@ -178,15 +183,18 @@ export function incarnations({ lifecycle, rendezvous, events, lostAfter }: Incar
       host.owner = { epoch, life: where.life };
       const before = incarnationOf(host);
       if (before && epochOf(host) === epoch && !another) return rejoin(host, before, peer, where);
-      const woken = another || (phase.state === 'allocating' && phase.resume && phase.epoch === epoch);
-      const incarnation: Incarnation = { peer, address, reach, ports: [], settled: false, woken, lost: undefined };
+      const resumed = phase.state === 'allocating' && phase.resume && phase.epoch === epoch && !another;
+      const woken = another || resumed;
+      const expected = new Set(resumed ? tcpPorts(phase.had) : host.served);
+      const at = { peer, address, reach, lost: undefined };
+      const incarnation: Incarnation = { ...at, ports: [], settled: false, woken, expected };
       if (phase.state === 'allocating' && phase.epoch === epoch) {
         phase.incarnation = incarnation;
         const joinMs = Math.round(performance.now() - phase.cause.since);
         emit(host, 'joined', { epoch, address: seenAt(incarnation), joinMs, resume: phase.resume });
         setPorts(host, incarnation, ports, false);
         // It listened nowhere before either: nothing is missing.
-        if (phase.resume && !phase.listened && host.phase === phase) lifecycle.run(host, incarnation);
+        if (phase.resume && phase.had.length === 0 && host.phase === phase) lifecycle.run(host, incarnation);
         return;
       }
       if (before?.peer) {
@@ -227,6 +235,7 @@ export function incarnations({ lifecycle, rendezvous, events, lostAfter }: Incar
       }
       // The platform gave a new sandbox: what was suspended is gone, and this is an allocation like any other.
       incarnation.woken = false;
+      incarnation.expected &&= new Set(host.served);
       if (host.phase.state === 'allocating') host.phase.resume = false;
       host.allocations += 1;
       events.emitSaid(host.entry.name, event, { ...detail, ...own, newSandbox: true });

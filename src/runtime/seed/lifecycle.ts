@@ -108,7 +108,7 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
       epoch,
       cause,
       resume: false,
-      listened: false,
+      had: [],
       deadline,
       incarnation: undefined,
     });
@@ -124,9 +124,9 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
       if (entry.kind === 'function') return allocate(host, cause);
       rendezvous.failAll(host, 'EHOSTUNREACH', `the host instance '${entry.name}' has not joined`);
     } else if (phase.state === 'suspended' && !phase.releasing) {
-      const { epoch, listened } = phase;
+      const { epoch, had } = phase;
       const deadline = deadlineOf(host);
-      enter(host, { state: 'allocating', epoch, cause, resume: true, listened, deadline, incarnation: undefined });
+      enter(host, { state: 'allocating', epoch, cause, resume: true, had, deadline, incarnation: undefined });
       emit(host, 'resuming', { by: cause.by, port: cause.port, epoch });
       invoke(host, epoch, 'run');
     } else if (phase.state === 'running' && phase.fence?.stage === 'acks') {
@@ -210,12 +210,12 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
   const suspended = (host: Host) => {
     const { phase } = host;
     const epoch = epochOf(host)!;
-    const listened = visiblePorts(incarnationOf(host)?.ports ?? []).length > 0;
+    const had = visiblePorts(incarnationOf(host)?.ports ?? []);
     const ranMs = Math.round(performance.timeOrigin + performance.now() - host.stateSince);
     const release = setTimeout(() => releaseGuests(host), Math.min(host.entry.releaseTimeout, MAX_TIMER));
     // A supervisor that goes without asking first: others have not been told.
     const told = phase.state === 'running' && phase.fence !== undefined;
-    enter(host, { state: 'suspended', epoch, listened, release, releasing: false });
+    enter(host, { state: 'suspended', epoch, had, release, releasing: false });
     emit(host, 'suspended', { epoch, ranMs });
     if (!told) publish(host);
     wakeForWaiters(host);
@@ -313,7 +313,7 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
       host.lastEpoch = Math.max(host.lastEpoch, epoch);
       const cause = { by: host.entry.name, port: null, since: performance.now() };
       const deadline = deadlineOf(host);
-      enter(host, { state: 'allocating', epoch, cause, resume: false, listened: false, deadline, incarnation });
+      enter(host, { state: 'allocating', epoch, cause, resume: false, had: [], deadline, incarnation });
     },
     run,
     suspended,

@@ -1,6 +1,7 @@
 import type { ConnectErrno } from '../protocol/errno';
 import { hiddenPort } from '../protocol/shim';
 import type { EventLog } from './events';
+import { expectAsked } from './expected';
 import { type Cause, epochOf, type Host, locationOf, type Peer, visiblePorts, type Waiter } from './host';
 import { subscribe } from './locations';
 
@@ -51,7 +52,7 @@ export function rendezvous({ events, wake }: RendezvousOptions): Rendezvous {
     if (phase.state === 'failed') return failAll(host, phase.errno, phase.reason);
     // Without its control connection the host may be anywhere: the asks wait until it is back or given up.
     if (phase.state !== 'running' || phase.fence || !phase.incarnation.peer) return;
-    const { ports, settled, settledDatagrams } = phase.incarnation;
+    const { ports, settled, settledDatagrams, expected } = phase.incarnation;
     const key = ({ port, protocol }: { port: number; protocol?: 'udp' }) => `${port}/${protocol ?? 'tcp'}`;
     const open = new Map(visiblePorts(ports).map((p) => [key(p), p.realPort]));
     for (const waiter of [...host.waiters]) {
@@ -60,7 +61,7 @@ export function rendezvous({ events, wake }: RendezvousOptions): Rendezvous {
       else if (waiter.protocol === 'udp') {
         // Its ports are as they will be, or this one is of the kernel's choice: the kernel there knows whether to refuse.
         if (settled || settledDatagrams) answer(waiter, hiddenPort(waiter.port));
-      } else if (settled) fail(waiter, 'ECONNREFUSED', notOn(host, waiter.port));
+      } else if (settled && !expected?.has(waiter.port)) fail(waiter, 'ECONNREFUSED', notOn(host, waiter.port));
     }
   };
 
@@ -80,6 +81,7 @@ export function rendezvous({ events, wake }: RendezvousOptions): Rendezvous {
       const waiter: Waiter = { peer, host, id, port, protocol, since, timer };
       host.waiters.add(waiter);
       peer.asks.set(id, waiter);
+      if (!protocol) expectAsked(host, port, since);
       serve(host);
       if (host.waiters.has(waiter)) wake(host, { by: peer.name, port, since });
     },

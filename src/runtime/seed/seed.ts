@@ -5,6 +5,7 @@ import type { Log } from '../control/session';
 import { clientPlaces } from './clients';
 import { directoryOf } from './directory';
 import { eventLog } from './events';
+import { EXPECT_LIMIT } from './expected';
 import { type Host, imaginedHost } from './host';
 import { MOST_WAITING } from './inbox';
 import { incarnations } from './incarnation';
@@ -40,6 +41,8 @@ export interface SeedOptions {
   readonly grace?: number;
   /** Milliseconds after which a lost control connection means a lost host. Default 10,000. */
   readonly lostAfter?: number;
+  /** Ports that a host is likely to open yet are waited for so long after its first, in milliseconds. Default: 10 s. */
+  readonly expectLimit?: number;
   /** Milliseconds between signs of life on control connections. Default 5,000. */
   readonly heartbeat?: number;
 }
@@ -146,6 +149,7 @@ export async function startSeed(options: SeedOptions): Promise<Seed> {
       rendezvous: meeting,
       events,
       lostAfter: options.lostAfter ?? 10_000,
+      expectLimit: options.expectLimit ?? EXPECT_LIMIT,
     }),
     operator: operatorDesk(manifest, hosts, events, reload, Date.now()),
     log,
