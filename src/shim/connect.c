@@ -327,6 +327,15 @@ static int while_pending(int fd, const struct sockaddr *address, socklen_t size,
   return ready == 0 || !is_tcp(fd) ? failed(EALREADY) : ask(fd, address, size, to, 0, false);
 }
 
+/*
+ * TCP_FASTOPEN_CONNECT would let the kernel answer before it knows whether the place is right. An option that is not known, or that
+ * the socket's state forbids, is none that is set.
+ */
+static void connect_at_once(int fd) {
+  int off = 0;
+  libc_setsockopt(fd, IPPROTO_TCP, 30 /* not in every header */, &off, sizeof off);
+}
+
 int connect_socket(int fd, const struct sockaddr *address, socklen_t size) {
   struct im_addr to = {0};
   struct im_guard guard;
@@ -355,6 +364,7 @@ int connect_socket(int fd, const struct sockaddr *address, socklen_t size) {
   }
   /* Long enough for an IPv6 socket, which is told that it is of the wrong family. */
   if (to.form == IM_FORM_V4 && size >= IPV6_SHORTEST && is_ipv6(fd)) return libc_connect(fd, address, size);
+  connect_at_once(fd);
   if (route.kind == IM_ROUTE_ASK)
     result = ask(fd, address, size, &to, 0, route.listed);
   else if (route.kind == IM_ROUTE_DIRECT)
@@ -363,4 +373,34 @@ int connect_socket(int fd, const struct sockaddr *address, socklen_t size) {
     result = connect_real(fd, &to, route.real, route.real_port, route.source);
   if (result == 0) errno = saved;
   return result;
+}
+
+/* ---- MSG_FASTOPEN ---- */
+
+static bool is_pending(int fd) {
+  struct im_guard guard;
+  int real;
+  bool pending = pending_enter(fd, &real, &guard);
+  if (pending) pending_leave(&guard);
+  return pending;
+}
+
+bool connect_fast_open(int fd, const struct msghdr *message, int flags, ssize_t *sent) {
+  int saved = errno, status = 0;
+  bool stream = is_pending(fd) || is_tcp(fd);
+  errno = saved;
+  if (!stream) return false;
+  /* The flag of one call; the placeholder takes it from the descriptor, and gives it back to the socket. */
+  bool once = flags & MSG_DONTWAIT && (status = fcntl(fd, F_GETFL)) >= 0 && !(status & O_NONBLOCK);
+  if (once) fcntl(fd, F_SETFL, status | O_NONBLOCK);
+  int result = connect_socket(fd, message->msg_name, message->msg_namelen), error = errno;
+  if (once) fcntl(fd, F_SETFL, status);
+  errno = error;
+  *sent = -1;
+  if (result != 0) return true;
+  struct msghdr rest = *message;
+  rest.msg_name = NULL;
+  rest.msg_namelen = 0;
+  *sent = libc_sendmsg(fd, &rest, flags & ~MSG_FASTOPEN);
+  return true;
 }

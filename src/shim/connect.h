@@ -11,6 +11,12 @@ int connect_socket(int fd, const struct sockaddr *to, socklen_t size);
 /* Binds an address of ours, the port being chosen by connect. Fails where the guest has bound the socket itself. */
 void connect_bind_source(int fd, const struct im_addr *to, uint32_t source);
 
+/*
+ * A message with MSG_FASTOPEN to an address of the cluster: a connect, then a send, as the kernel does without a cookie of
+ * the server's. False: fd is no TCP socket, and for any other the flag means nothing.
+ */
+bool connect_fast_open(int fd, const struct msghdr *message, int flags, ssize_t *sent);
+
 /* What getpeername is to show. */
 void connect_remember_peer(int fd, const struct im_addr *to);
 

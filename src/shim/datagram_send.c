@@ -1,6 +1,7 @@
 /* Sending: the destination's real address in place of the virtual one, in the guest's own system call. */
 #include "datagram.h"
 
+#include "connect.h"
 #include "faces.h"
 #include "heard.h"
 #include "init.h"
@@ -187,10 +188,11 @@ ssize_t datagram_sendmsg(int fd, const struct msghdr *message, int flags) {
     bool holds = hold_connected(fd, message->msg_iov, message->msg_iovlen, flags, &held);
     return holds ? held : libc_sendmsg(fd, message, flags);
   }
-  /* Raw sockets name no port. To ask the kernel for the socket's type would cost a fifth of a datagram. */
-  if (!im_active() || flags & MSG_FASTOPEN || !addr_read(message->msg_name, message->msg_namelen, &to) || !to.port)
-    return libc_sendmsg(fd, message, flags);
+  if (!im_active() || !addr_read(message->msg_name, message->msg_namelen, &to)) return libc_sendmsg(fd, message, flags);
   struct im_route route = datagram_route(&to);
+  if (flags & MSG_FASTOPEN && route.kind != IM_ROUTE_NATIVE && connect_fast_open(fd, message, flags, &held)) return held;
+  /* Raw sockets name no port. To ask the kernel for the socket's type would cost a fifth of a datagram. */
+  if (!to.port) return libc_sendmsg(fd, message, flags);
   if (route.kind == IM_ROUTE_NATIVE) return send_outside(fd, message, flags);
   if (route.kind == IM_ROUTE_ASK) {
     int saved = errno;
