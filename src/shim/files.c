@@ -2,6 +2,7 @@
 
 #include "abi.h"
 #include "libc_files.h"
+#include "pointer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* No file of remaps is larger: IM_FILES_MOST pairs of the longest paths. */
@@ -21,6 +23,7 @@
 static struct {
   struct im_file entries[IM_FILES_MOST];
   unsigned count;
+  size_t longest; /* of what paths are replaced by */
   uint64_t names[8]; /* a set of hashes: the last names of all entries' paths */
 } files;
 
@@ -39,6 +42,7 @@ static void add(const char *from, size_t from_length, const char *to, size_t to_
   if (files.count == IM_FILES_MOST || !usable_path(from, from_length) || !usable_path(to, to_length)) return;
   hash_name(strrchr(from, '/') + 1, &hash);
   files.names[hash / 64] |= 1ull << hash % 64;
+  if (to_length > files.longest) files.longest = to_length;
   files.entries[files.count++] = (struct im_file){from, to, from_length, to_length};
 }
 
@@ -79,29 +83,53 @@ void files_open(const char *directory) {
   if (text) read_entries(text, size);
 }
 
+/* ---- room for a path ---- */
+
+static bool take_pages(struct im_pages *pages, size_t size) {
+  void *start = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (start == MAP_FAILED) return false;
+  *pages = (struct im_pages){start, size};
+  return true;
+}
+
+void files_drop(const struct im_pages *pages) {
+  if (!pages->start) return;
+  int saved = errno;
+  munmap(pages->start, pages->size);
+  errno = saved;
+}
+
+/* Of a directory that a relative path starts from; few have a longer name. */
+#define DIRECTORY 256
+
 size_t files_room(const char *path) {
-  if (!files.count || !path) return 0;
+  struct im_page found = {0};
+  if (!files.count || !path || !pointer_text(path, &found)) return 0;
   /* Whatever leads to a remapped path by name has the last name of that path in it. */
-  while (*path) {
+  for (const char *at = path; *at;) {
     unsigned hash;
-    if (*path == '/') {
-      path++;
+    if (*at == '/') {
+      at++;
       continue;
     }
-    path = hash_name(path, &hash);
-    if (files.names[hash / 64] >> hash % 64 & 1) return PATH_MAX;
+    at = hash_name(at, &hash);
+    if (!(files.names[hash / 64] >> hash % 64 & 1)) continue;
+    size_t room = files.longest + (path[0] == '/' ? 0 : DIRECTORY) + strlen(path) + sizeof "/";
+    return room < IM_FILES_STACK ? room : 1;
   }
   return 0;
 }
 
-/* Appends the names of `path` to the absolute path in `whole`; `.` and `..` are resolved by name. */
-static bool append_names(char *whole, size_t *length, const char *path) {
+/* ---- where a path is ---- */
+
+/* Appends the names of `path` to the absolute path in `whole`; `.` and `..` are resolved by name. There is room for a slash. */
+static bool append_names(char *whole, size_t size, size_t *length, const char *path) {
   while (*path) {
     size_t name = strcspn(path, "/");
     if (name == 2 && path[0] == '.' && path[1] == '.') {
       while (*length && whole[--*length] != '/') continue;
     } else if (name && !(name == 1 && path[0] == '.')) {
-      if (*length + 1 + name >= PATH_MAX) return false;
+      if (*length + 1 + name + sizeof "/" > size) return false;
       whole[(*length)++] = '/';
       memcpy(whole + *length, path, name);
       *length += name;
@@ -114,19 +142,21 @@ static bool append_names(char *whole, size_t *length, const char *path) {
 }
 
 /* The directory that a relative path starts from. */
-static bool start_of(int dir, char *whole, size_t *length) {
+static bool start_of(int dir, char *whole, size_t size, size_t *length) {
   char link[32];
   if (dir == AT_FDCWD) {
-    if (!getcwd(whole, PATH_MAX)) return false;
-    *length = strlen(whole);
+    long got = libc_syscall(SYS_getcwd, (long)(intptr_t)whole, (long)size, 0, 0, 0, 0);
+    if (got <= 0) return false;
+    *length = (size_t)got - 1;
   } else {
     snprintf(link, sizeof link, "/proc/self/fd/%d", dir);
-    ssize_t got = libc_readlink(link, whole, PATH_MAX - 1);
-    if (got < 0) return false;
+    ssize_t got = libc_readlink(link, whole, size);
+    if (got <= 0 || (size_t)got == size) return false;
     *length = (size_t)got;
   }
+  if (whole[0] != '/') return false;
   if (*length == 1) *length = 0; /* the root */
-  return !*length || whole[0] == '/';
+  return true;
 }
 
 static const struct im_file *entry_of(const char *whole, size_t length) {
@@ -140,48 +170,63 @@ static const struct im_file *entry_of(const char *whole, size_t length) {
   return best;
 }
 
-const char *files_find(int dir, const char *path, char *room, const struct im_file **entry) {
-  char whole[PATH_MAX];
+/* False: the room is too small, or the path leads nowhere. What the path is remapped to is written before the rest of it. */
+static bool find_in(char *room, size_t size, int dir, const char *path, const char **result, const struct im_file **entry) {
+  if (size <= files.longest) return false;
+  char *whole = room + files.longest;
   size_t length = 0;
-  int saved = errno;
-  bool known = (path[0] == '/' || start_of(dir, whole, &length)) && append_names(whole, &length, path);
-  errno = saved;
-  const struct im_file *found = known ? entry_of(whole, length) : 0;
+  size -= files.longest;
+  if ((path[0] != '/' && !start_of(dir, whole, size, &length)) || !append_names(whole, size, &length, path)) return false;
+  const struct im_file *found = entry_of(whole, length);
   if (entry) *entry = found;
-  if (!found) return path;
-  size_t rest = length - found->from_length;
+  if (!found) return true;
   bool slash = path[strlen(path) - 1] == '/';
-  if (found->to_length + rest + slash >= PATH_MAX) return path;
-  memcpy(room, found->to, found->to_length);
-  memcpy(room + found->to_length, whole + found->from_length, rest + 1);
-  if (slash) memcpy(room + found->to_length + rest, "/", 2);
-  return room;
+  if (found->to_length + length - found->from_length + slash >= PATH_MAX) return true;
+  if (slash) memcpy(whole + length, "/", sizeof "/");
+  char *start = whole + found->from_length - found->to_length;
+  memcpy(start, found->to, found->to_length);
+  *result = start;
+  return true;
 }
 
-/* The real path `text`, beneath what `entry` stands for, as the guest knows it; NULL: it is elsewhere, or too long. */
-static char *shown(const struct im_file *entry, const char *text, char *room) {
-  char base[PATH_MAX];
-  if (!libc_realpath(entry->to, base)) return 0;
-  size_t length = strlen(base), whole = strlen(text);
-  if (strncmp(text, base, length) || (text[length] && text[length] != '/')) return 0;
-  if (entry->from_length + whole - length >= PATH_MAX) return 0;
-  memcpy(room, entry->from, entry->from_length);
-  memcpy(room + entry->from_length, text + length, whole - length + 1);
-  return room;
-}
-
-/* For a path that is remapped, and so for few: it needs three of the longest paths on the stack. */
-static __attribute__((noinline)) char *remapped_realpath(const char *path, char *text) {
-  char where[PATH_MAX], real[PATH_MAX];
-  const struct im_file *entry;
-  const char *found = files_find(AT_FDCWD, path, where, &entry);
-  if (found == path || !libc_realpath(found, real)) return found == path ? libc_realpath(path, text) : 0;
+const char *files_find(int dir, const char *path, char *room, size_t size, struct im_pages *pages,
+                       const struct im_file **entry) {
+  const char *result = path;
   int saved = errno;
-  char *result = shown(entry, real, where) ? where : real;
+  if (entry) *entry = 0;
+  if (!find_in(room, size, dir, path, &result, entry) && take_pages(pages, files.longest + PATH_MAX + 1))
+    find_in(pages->start, pages->size, dir, path, &result, entry);
   errno = saved;
-  return text ? strcpy(text, result) : strdup(result);
+  return result;
+}
+
+/* The real path `text`, beneath what `entry` stands for, as the guest knows it, in place; false: it is elsewhere, or too long. */
+static bool show(const struct im_file *entry, char *text, char *base) {
+  if (!libc_realpath(entry->to, base)) return false;
+  size_t length = strlen(base), whole = strlen(text);
+  if (strncmp(text, base, length) || (text[length] && text[length] != '/')) return false;
+  if (entry->from_length + whole - length >= PATH_MAX) return false;
+  memmove(text + entry->from_length, text + length, whole - length + 1);
+  memcpy(text, entry->from, entry->from_length);
+  return true;
+}
+
+static __attribute__((noinline)) char *remapped_realpath(const char *path, size_t size, char *text) {
+  char room[size];
+  __attribute__((cleanup(files_drop))) struct im_pages pages = {0, 0}, paths = {0, 0};
+  const struct im_file *entry;
+  const char *found = files_find(AT_FDCWD, path, room, size, &pages, &entry);
+  if (found == path) return libc_realpath(path, text);
+  if (!take_pages(&paths, (size_t)PATH_MAX * 2)) return 0;
+  char *real = paths.start;
+  if (!libc_realpath(found, real)) return 0;
+  int saved = errno;
+  (void)show(entry, real, real + PATH_MAX);
+  errno = saved;
+  return text ? strcpy(text, real) : strdup(real);
 }
 
 char *files_realpath(const char *path, char *text) {
-  return files_room(path) ? remapped_realpath(path, text) : libc_realpath(path, text);
+  size_t size = files_room(path);
+  return size ? remapped_realpath(path, size, text) : libc_realpath(path, text);
 }

@@ -15,14 +15,25 @@ struct im_file {
 /* Reads DIRECTORY/files. Missing or damaged: nothing is remapped. */
 void files_open(const char *directory);
 
-/* Bytes of stack that files_find wants for this path; 0: it certainly is not remapped. No system call. */
+/* Bytes of stack that a path may take, which may be that of a small signal stack. A longer one gets pages of its own. */
+#define IM_FILES_STACK 1024
+
+struct im_pages {
+  void *start;
+  size_t size;
+};
+
+void files_drop(const struct im_pages *pages);
+
+/* Bytes of room that files_find is best given for this path; 0: it certainly is not remapped, or leads nowhere. */
 size_t files_room(const char *path);
 
 /*
- * Where the path (from directory `dir`, when relative) is: in `room`, or the path itself. `entry`, if not NULL: what it is
- * remapped by.
+ * Where the path (from directory `dir`, when relative) is: in `room`, in `pages` when that is too small, or the path itself.
+ * `entry`, if not NULL: what it is remapped by.
  */
-const char *files_find(int dir, const char *path, char *room, const struct im_file **entry);
+const char *files_find(int dir, const char *path, char *room, size_t size, struct im_pages *pages,
+                       const struct im_file **entry);
 
 /* realpath, with the paths that the guest knows. */
 char *files_realpath(const char *path, char *text);
@@ -31,6 +42,7 @@ char *files_realpath(const char *path, char *text);
 #define IM_FILE(real, dir, path) \
   size_t real##_size = files_room(path); \
   char real##_room[real##_size + 1]; \
-  const char *real = real##_size ? files_find(dir, path, real##_room, 0) : path;
+  __attribute__((cleanup(files_drop))) struct im_pages real##_pages = {0, 0}; \
+  const char *real = real##_size ? files_find(dir, path, real##_room, real##_size, &real##_pages, 0) : path;
 
 #endif

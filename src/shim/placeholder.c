@@ -4,11 +4,10 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <string.h>
 
 bool placeholder_make(int *end, struct im_kept *waker) {
+  static const char filler[4096];
   int pair[2], small = 1;
-  char filler[4096];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) return false;
   if (!keep_move(pair[1], waker)) {
     int saved = errno;
@@ -16,7 +15,6 @@ bool placeholder_make(int *end, struct im_kept *waker) {
     errno = saved;
     return false;
   }
-  memset(filler, 0, sizeof filler);
   libc_setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
   while (libc_send(pair[0], filler, sizeof filler, MSG_NOSIGNAL) > 0) continue;
   *end = pair[0];
@@ -24,7 +22,7 @@ bool placeholder_make(int *end, struct im_kept *waker) {
 }
 
 void placeholder_drain(const struct im_kept *waker) {
-  char filler[4096];
+  char filler[512]; /* on a guest's stack, which may be that of a signal's handler */
   while (keep_valid(waker) && recv(waker->fd, filler, sizeof filler, MSG_DONTWAIT) > 0) continue;
 }
 

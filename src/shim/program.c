@@ -109,11 +109,12 @@ const char *program_library_at(int directory, const char *path) {
 const char *program_library(const char *path) { return program_library_at(AT_FDCWD, path); }
 
 const char *program_library_found(const char *file) {
-  char path[PATH_MAX];
   const char *folders = getenv("PATH");
   if (!other[0] || !file || strchr(file, '/')) return program_library(file);
   if (!folders) folders = "/bin:/usr/bin";
-  for (size_t name = strlen(file) + 1;; folders++) {
+  size_t name = strlen(file) + 1, room = strlen(folders) + 1 + name;
+  char path[room < PATH_MAX ? room : PATH_MAX]; /* as libc has it on the stack */
+  for (;; folders++) {
     size_t folder = strcspn(folders, ":");
     if (folder + 1 + name <= sizeof path) {
       memcpy(path, folders, folder);

@@ -11,6 +11,7 @@
 #include <netinet/tcp.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/time.h>
 
 /*
@@ -176,10 +177,15 @@ void replace_option(int from, int to, int level, int name) {
 static void replace_filter(int from, int to) {
   socklen_t count = 0;
   if (libc_getsockopt(from, SOL_SOCKET, SO_GET_FILTER, 0, &count) == 0 && count > 0 && count <= BPF_MAXINSNS) {
-    struct sock_filter code[count];
-    if (libc_getsockopt(from, SOL_SOCKET, SO_GET_FILTER, code, &count) == 0) {
-      struct sock_fprog program = {(unsigned short)count, code};
-      libc_setsockopt(to, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+    /* Pages of its own: it may be larger than the guest's stack. */
+    size_t size = count * sizeof(struct sock_filter);
+    void *code = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (code != MAP_FAILED) {
+      if (libc_getsockopt(from, SOL_SOCKET, SO_GET_FILTER, code, &count) == 0) {
+        struct sock_fprog program = {(unsigned short)count, code};
+        libc_setsockopt(to, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+      }
+      munmap(code, size);
     }
   }
   replace_option(from, to, SOL_SOCKET, SO_LOCK_FILTER);

@@ -16,13 +16,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const char *wanted = i < files.count ? files.entries[i].from : path;
     size_t room_size = files_room(wanted);
     char *room = malloc(room_size + 1);
-    const struct im_file *entry;
-    const char *found = room_size ? files_find(AT_FDCWD, wanted, room, &entry) : wanted;
-    HOLDS(found == wanted || (found == room && strlen(found) < PATH_MAX && found[0] == '/'));
-    if (room_size && strlen(wanted) < PATH_MAX) {
-      char shown_path[PATH_MAX];
-      if (entry && found != wanted) fuzz_sink += shown(entry, found, shown_path) != 0;
+    struct im_pages pages = {0, 0};
+    const struct im_file *entry = 0;
+    const char *found = room_size ? files_find(AT_FDCWD, wanted, room, room_size, &pages, &entry) : wanted;
+    HOLDS(found == wanted || (strlen(found) < PATH_MAX && found[0] == '/'));
+    if (entry && found != wanted) {
+      char shown_path[PATH_MAX], base[PATH_MAX];
+      fuzz_sink += show(entry, strcpy(shown_path, found), base);
     }
+    files_drop(&pages);
     free(room);
   }
   free(text);
