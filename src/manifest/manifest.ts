@@ -39,6 +39,16 @@ export interface ManifestHost {
   readonly release: ReleaseMode;
 }
 
+/** What a cluster may cost: the seed refuses to start hosts beyond it. Each is 1-100,000. */
+export interface ManifestLimits {
+  /** Starts of host functions for asks, allocations and resumptions, in the whole cluster: so many at once, and as many a minute. */
+  readonly maxAllocationsPerMinute: number;
+  /** The same for each member that asks. */
+  readonly maxAllocationsPerMinutePerMember: number;
+  /** Host functions that are allocated or run at one time. */
+  readonly maxRunningHosts: number;
+}
+
 /** The JSON document that describes a cluster. */
 export interface Manifest {
   readonly version: 1;
@@ -47,6 +57,7 @@ export interface Manifest {
     readonly name: string;
     /** IPv4 block, /16 to /28. */
     readonly cidr: string;
+    readonly limits: ManifestLimits;
   };
   readonly seed: {
     /** TCP port of the control network. */
@@ -67,6 +78,16 @@ export const MOST_TIMEOUT = 1_800_000;
 
 /** The longest time that a host may be idle or suspended: a year, in milliseconds. */
 export const MOST_WAIT = 365 * 86_400_000;
+
+/** The highest value of each of a cluster's limits. */
+export const MOST_LIMIT = 100_000;
+
+/** Values of a cluster's limits, where a manifest names none: far more than a program needs. */
+export const LIMIT_DEFAULTS: ManifestLimits = {
+  maxAllocationsPerMinute: 2_000,
+  maxAllocationsPerMinutePerMember: 500,
+  maxRunningHosts: 1_000,
+};
 
 /** Values of the optional fields of a manifest, in one place for the constructs and for hand-written manifests. */
 export const MANIFEST_DEFAULTS = {

@@ -1,7 +1,15 @@
 import * as v from 'valibot';
 import { formatAddress, hostRange, inCidr, parseAddress, parseCidr } from './address';
 import { AddressCollisionError, type AddressRequest, assignAddresses } from './assign';
-import { dataPortOf, MANIFEST_DEFAULTS, type Manifest, MOST_TIMEOUT, MOST_WAIT } from './manifest';
+import {
+  dataPortOf,
+  LIMIT_DEFAULTS,
+  MANIFEST_DEFAULTS,
+  type Manifest,
+  MOST_LIMIT,
+  MOST_TIMEOUT,
+  MOST_WAIT,
+} from './manifest';
 import type { Same } from './same';
 
 /** A manifest (or a part of one) that cannot work. `message` names each path, its value and what is allowed. */
@@ -102,6 +110,13 @@ const hostSchema = v.strictObject({
   release: v.optional(v.picklist(['no-connections', 'no-traffic'], "'no-connections' or 'no-traffic'"), D.release),
 });
 
+const startsPerMinute = integer(1, MOST_LIMIT, 'a whole number of hosts a minute');
+const limitsSchema = v.strictObject({
+  maxAllocationsPerMinute: v.optional(startsPerMinute, LIMIT_DEFAULTS.maxAllocationsPerMinute),
+  maxAllocationsPerMinutePerMember: v.optional(startsPerMinute, LIMIT_DEFAULTS.maxAllocationsPerMinutePerMember),
+  maxRunningHosts: v.optional(integer(1, MOST_LIMIT, 'a whole number of hosts'), LIMIT_DEFAULTS.maxRunningHosts),
+});
+
 const schema = v.strictObject({
   version: v.literal(1, '1'),
   cluster: v.strictObject({
@@ -116,6 +131,7 @@ const schema = v.strictObject({
       ),
       D.cidr,
     ),
+    limits: v.optional(limitsSchema, {}),
   }),
   seed: v.optional(
     v.pipe(

@@ -1,4 +1,4 @@
-import { MANIFEST_DEFAULTS, ManifestError, parseManifest } from '../../../src/manifest';
+import { LIMIT_DEFAULTS, MANIFEST_DEFAULTS, ManifestError, parseManifest } from '../../../src/manifest';
 
 const host = { name: 'api', address: '100.64.1.1', functionName: 'shop-api', command: ['node', 'server.js'] };
 const manifest = { version: 1, cluster: { name: 'shop' }, hosts: [host] };
@@ -21,7 +21,7 @@ test('defaults are filled in, from an object and from text', () => {
     MANIFEST_DEFAULTS;
   expect(parsed).toEqual({
     version: 1,
-    cluster: { name: 'shop', cidr: '100.64.0.0/16' },
+    cluster: { name: 'shop', cidr: '100.64.0.0/16', limits: LIMIT_DEFAULTS },
     seed: { port: 9410, dataPort: 9411 },
     hosts: [
       {
