@@ -1,9 +1,19 @@
 import type { ConnectErrno } from '../protocol/errno';
 import type { Invocation, InvocationResult } from '../protocol/invocation';
 import type { Detail, EventLog } from './events';
-import { type Cause, enter, epochOf, type Host, type Incarnation, incarnationOf, visiblePorts } from './host';
+import {
+  type Cause,
+  enter as enterPhase,
+  epochOf,
+  type Host,
+  type Incarnation,
+  incarnationOf,
+  type Phase,
+  visiblePorts,
+} from './host';
 import type { Invoke, InvokeOutcome } from './lambda';
 import { type Lifeline, openLifeline } from './lifeline';
+import type { Limits } from './limits';
 import { publish, publishEnd } from './locations';
 import type { Rendezvous } from './rendezvous';
 
@@ -16,6 +26,7 @@ export interface LifecycleOptions {
   readonly invoke: Promise<Invoke>;
   readonly events: EventLog;
   readonly rendezvous: Rendezvous;
+  readonly limits: Limits;
   /** False while hosts of an earlier seed may still rejoin, and once the seed is being stopped. */
   readonly mayAllocate: () => boolean;
   /** A host function that an earlier seed started has joined this one. */
@@ -26,7 +37,7 @@ export interface LifecycleOptions {
 export interface Lifecycle {
   /** Somebody waits for the host: allocates or resumes it, where that is what it needs. */
   wake(host: Host, cause: Cause): void;
-  /** As `wake`, if somebody waits; the first of them is the cause. */
+  /** As `wake`, if somebody waits; the first of them whose budget allows it is the cause. */
   wakeForWaiters(host: Host): void;
   /** An incarnation that an earlier seed started (or that joined by itself) becomes the host's. */
   adopt(host: Host, epoch: number, incarnation: Incarnation): void;
@@ -57,6 +68,14 @@ const MAX_TIMER = 2 ** 31 - 1;
 export function lifecycle(options: LifecycleOptions): Lifecycle {
   const { events, rendezvous } = options;
   const emit = (host: Host, event: string, detail?: Detail) => events.emit(host.entry.name, event, detail);
+  /** Host functions that cost: those that are allocated or run. */
+  const costly = new Set<Host>();
+  const enter = (host: Host, phase: Phase) => {
+    enterPhase(host, phase);
+    const costs = host.entry.kind === 'function' && (phase.state === 'allocating' || phase.state === 'running');
+    if (costs) costly.add(host);
+    else costly.delete(host);
+  };
   const since = (start: number) => Math.round((performance.now() - start) * 10) / 10;
 
   const nextEpoch = (host: Host) => {
@@ -117,13 +136,25 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
     invoke(host, epoch, 'run');
   };
 
+  /** Counts what an ask costs. @returns false if that is too much; then the asker's waits for the host have ended */
+  const affords = (host: Host, { by }: Cause) => {
+    const excess = options.limits.take(by, costly.size);
+    if (!excess) return true;
+    const { limit, allowed, reason } = excess;
+    const asks = rendezvous.failOf(host, by, 'ENOBUFS', `'${host.entry.name}' is not started: ${reason}`);
+    const refused = options.limits.refused(by, asks);
+    if (refused !== undefined) events.emit(host.entry.name, 'limited', { by, limit, allowed, refused, reason }, by);
+    return false;
+  };
+
   const wake = (host: Host, cause: Cause) => {
     const { phase, entry } = host;
     if (phase.state === 'imagined') {
       if (!options.mayAllocate()) return;
-      if (entry.kind === 'function') return allocate(host, cause);
+      if (entry.kind === 'function') return affords(host, cause) ? allocate(host, cause) : undefined;
       rendezvous.failAll(host, 'EHOSTUNREACH', `the host instance '${entry.name}' has not joined`);
     } else if (phase.state === 'suspended' && !phase.releasing) {
+      if (!affords(host, cause)) return;
       const { epoch, had } = phase;
       const deadline = deadlineOf(host);
       enter(host, { state: 'allocating', epoch, cause, resume: true, had, deadline, incarnation: undefined });
@@ -139,7 +170,13 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
   };
 
   const wakeForWaiters = (host: Host) => {
-    for (const { peer, port, since } of host.waiters) return wake(host, { by: peer.name, port, since });
+    for (const waiter of [...host.waiters]) {
+      const { peer, port, since } = waiter;
+      if (!host.waiters.has(waiter)) continue;
+      wake(host, { by: peer.name, port, since });
+      // Where it waits on, the host comes for all of them. Else its asker had no budget left, and the next may have.
+      if (host.waiters.has(waiter)) return;
+    }
   };
 
   const run = (host: Host, incarnation: Incarnation, detail: Detail = {}) => {

@@ -16,6 +16,8 @@ export interface Rendezvous {
   serve(host: Host): void;
   /** Ends every wait for this host. */
   failAll(host: Host, errno: ConnectErrno, reason: string): void;
+  /** Ends the waits of one member for this host, without an event for each. @returns how many those were */
+  failOf(host: Host, asker: string, errno: ConnectErrno, reason: string): number;
 }
 
 export interface RendezvousOptions {
@@ -40,10 +42,15 @@ export function rendezvous({ events, wake }: RendezvousOptions): Rendezvous {
     events.emit(host.entry.name, 'connected', { from: peer.name, port, epoch: epochOf(host), waitedMs }, peer.name);
   };
 
-  const fail = (waiter: Waiter, errno: ConnectErrno, reason: string) => {
-    const { host, peer, id, port } = waiter;
+  const refuse = (waiter: Waiter, errno: ConnectErrno, reason: string) => {
     const waitedMs = end(waiter);
-    peer.channel.send({ type: 'fail', id, errno, reason });
+    waiter.peer.channel.send({ type: 'fail', id: waiter.id, errno, reason });
+    return waitedMs;
+  };
+
+  const fail = (waiter: Waiter, errno: ConnectErrno, reason: string) => {
+    const { host, peer, port } = waiter;
+    const waitedMs = refuse(waiter, errno, reason);
     events.emit(host.entry.name, 'refused', { from: peer.name, port, errno, reason, waitedMs }, peer.name);
   };
 
@@ -94,6 +101,11 @@ export function rendezvous({ events, wake }: RendezvousOptions): Rendezvous {
     },
     serve,
     failAll,
+    failOf: (host, asker, errno, reason) => {
+      const own = [...host.waiters].filter(({ peer }) => peer.name === asker);
+      for (const waiter of own) refuse(waiter, errno, reason);
+      return own.length;
+    },
   };
 }
 

@@ -12,6 +12,7 @@ import { incarnations } from './incarnation';
 import { keyring } from './keyring';
 import type { Invoke } from './lambda';
 import { lifecycle } from './lifecycle';
+import { limits } from './limits';
 import { members } from './members';
 import { operatorDesk } from './operator';
 import { servePeer } from './peers';
@@ -45,6 +46,8 @@ export interface SeedOptions {
   readonly expectLimit?: number;
   /** Milliseconds between signs of life on control connections. Default 5,000. */
   readonly heartbeat?: number;
+  /** Milliseconds from any start, by which allocations a minute are counted. Default: the machine's. */
+  readonly clock?: () => number;
 }
 
 export interface Seed {
@@ -75,7 +78,11 @@ export async function startSeed(options: SeedOptions): Promise<Seed> {
   const { manifest, log } = options;
   const cluster = manifest.cluster.name;
   const events = eventLog(KEPT_EVENTS, ({ host, event, detail }) =>
-    log(event === 'failed' ? 'warn' : 'info', event, host === null ? detail : { ...detail, host }),
+    log(
+      event === 'failed' || event === 'limited' ? 'warn' : 'info',
+      event,
+      host === null ? detail : { ...detail, host },
+    ),
   );
   const directory = directoryOf(manifest);
   const hosts = new Map<string, Host>(manifest.hosts.map((entry, i) => [entry.name, imaginedHost(entry, i)]));
@@ -102,6 +109,7 @@ export async function startSeed(options: SeedOptions): Promise<Seed> {
     invoke: options.invoke,
     events,
     rendezvous: meeting,
+    limits: limits(manifest.cluster.limits, options.clock ?? (() => performance.now())),
     mayAllocate: () => grace === undefined && !stopping,
     // The first may be later than the grace time, and is not the last.
     onReturn: () => performance.now() - startedAt < RETURN_LIMIT && startGrace(),

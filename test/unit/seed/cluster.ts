@@ -1,6 +1,13 @@
 /** A seed, a Lambda API and real control sessions, for tests of the seed. Owns all of them. */
 import { setMaxListeners } from 'node:events';
-import { assignAddresses, formatAddress, type ManifestHost, parseCidr, parseManifest } from '../../../src/manifest';
+import {
+  assignAddresses,
+  formatAddress,
+  type ManifestHost,
+  type ManifestLimits,
+  parseCidr,
+  parseManifest,
+} from '../../../src/manifest';
 import {
   AskError,
   openSession,
@@ -76,11 +83,12 @@ export async function bootCluster(
   hosts: ReadonlyArray<Pick<ManifestHost, 'name'> & Partial<ManifestHost>>,
   seedOptions: Partial<SeedOptions> = {},
   lambdaOptions: { reserved?: boolean } = {},
+  limits: Partial<ManifestLimits> = {},
 ): Promise<Cluster> {
   const addresses = assignAddresses(parseCidr('100.64.0.0/16')!, hosts);
   const manifest = parseManifest({
     version: 1,
-    cluster: { name: 'test' },
+    cluster: { name: 'test', limits },
     hosts: hosts.map((host) => ({
       address: formatAddress(addresses.get(host.name)!),
       ...(host.kind === 'instance' ? {} : { functionName: `test-${host.name}`, command: ['guest'] }),
