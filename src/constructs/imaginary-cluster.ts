@@ -13,7 +13,10 @@ import {
   CLUSTER_NAME_RULE,
   dataPortOf,
   hostRange,
+  LIMIT_DEFAULTS,
   MANIFEST_DEFAULTS,
+  type ManifestLimits,
+  MOST_LIMIT,
   parseCidr,
   parseManifest,
 } from '../manifest';
@@ -106,6 +109,31 @@ export interface ImaginaryClusterProps extends SeedNodeOptions {
    * @default false
    */
   readonly reserveConcurrency?: boolean;
+
+  /**
+   * How many hosts may be started in a minute, in the whole cluster: 1 to 100,000. So many may be started at once; after that, the
+   * minute's share comes back evenly. An allocation counts, also one after a failure, and so does waking a suspended host. Beyond the
+   * limit a connect that would start a host fails with ENOBUFS, and `imaginary events` shows `limited`. Hosts that run are reached as ever.
+   *
+   * @default 2000
+   */
+  readonly maxAllocationsPerMinute?: number;
+
+  /**
+   * How many hosts one member may start in a minute by connecting to them: 1 to 100,000. A member is a host or a client. It is
+   * counted and refused as with `maxAllocationsPerMinute`; other members are not concerned.
+   *
+   * @default 500
+   */
+  readonly maxAllocationsPerMinutePerMember?: number;
+
+  /**
+   * How many hosts may be allocated or run at one time: 1 to 100,000. Imagined and suspended hosts do not count. Beyond the limit a
+   * connect that would start another host fails with ENOBUFS, and `imaginary events` shows `limited`.
+   *
+   * @default 1000
+   */
+  readonly maxRunningHosts?: number;
 }
 
 abstract class ImaginaryClusterBase extends Resource implements IImaginaryCluster {
@@ -167,6 +195,7 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
   public readonly reserveConcurrency: boolean;
 
   private readonly block: Cidr;
+  private readonly limits: ManifestLimits;
   private readonly hostList: HostFunction[] = [];
   private readonly nameOwners = new Map<string, string>();
   private readonly addressRequests: AddressRequest[] = [];
@@ -184,6 +213,7 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
     this.block = this.checkedBlock();
     this.logRetention = props.logRetention ?? logs.RetentionDays.ONE_MONTH;
     this.reserveConcurrency = props.reserveConcurrency ?? false;
+    this.limits = this.checkedLimits(props);
     this.clusterKey = props.clusterKey ?? this.generatedKey();
     this.seed = new SeedNode(this, 'Seed', { ...props, cluster: this });
 
@@ -305,7 +335,7 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
     const addresses = assignAddresses(this.block, this.addressRequests);
     return parseManifest({
       version: 1,
-      cluster: { name: this.clusterName, cidr: this.cidr },
+      cluster: { name: this.clusterName, cidr: this.cidr, limits: this.limits },
       seed: { port: this.seed.port, dataPort: this.seed.dataPort },
       hosts: this.hostList.map((host) => host._manifestHost(addresses.get(host.hostName)!)),
     });
@@ -334,6 +364,19 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
       this,
       `cidr is '${this.cidr}'; allowed: an IPv4 block from /16 to /28 with no host bits set, like '100.64.0.0/16'`,
     );
+  }
+
+  private checkedLimits(props: ImaginaryClusterProps): ManifestLimits {
+    const limit = (name: keyof ManifestLimits, unit: string) => {
+      const value = props[name] ?? LIMIT_DEFAULTS[name];
+      check.checkWhole(this, name, value, 1, MOST_LIMIT, unit);
+      return value;
+    };
+    return {
+      maxAllocationsPerMinute: limit('maxAllocationsPerMinute', 'hosts a minute'),
+      maxAllocationsPerMinutePerMember: limit('maxAllocationsPerMinutePerMember', 'hosts a minute'),
+      maxRunningHosts: limit('maxRunningHosts', 'hosts'),
+    };
   }
 
   private generatedKey(): secretsmanager.ISecret {

@@ -17,7 +17,7 @@ describe('defaults', () => {
     expect(cluster.clusterName).toBe('Shop-Cluster');
     expect(cluster.cidr).toBe('100.64.0.0/16');
     const manifest = manifestOf(stack);
-    expect(manifest.cluster).toEqual({ name: 'Shop-Cluster', cidr: '100.64.0.0/16' });
+    expect(manifest.cluster).toMatchObject({ name: 'Shop-Cluster', cidr: '100.64.0.0/16' });
     expect(manifest.seed).toEqual({ port: 9410, dataPort: 9411 });
     expect(only(stack, 'AWS::SecretsManager::Secret').Properties.GenerateSecretString).toEqual({
       ExcludePunctuation: true,

@@ -111,6 +111,9 @@ export const CLUSTER: Shape<ImaginaryClusterProps> = {
   clusterKey: key,
   logRetention: retention,
   reserveConcurrency: boolean,
+  maxAllocationsPerMinute: number,
+  maxAllocationsPerMinutePerMember: number,
+  maxRunningHosts: number,
 };
 
 export const ATTRIBUTES: Shape<ImaginaryClusterAttributes> = {
