@@ -233,6 +233,13 @@ const guests = project.addTask('test:guests', {
 guests.exec('bash scripts/guests.sh');
 guests.spawn(bundle);
 guests.exec('tsx test/guests/kinds.ts', { receiveArgs: true });
+const node = project.addTask('test:node', {
+  description: 'What depends on Node.js, with versions newer than the oldest supported one',
+  receiveArgs: true,
+});
+node.exec('bash scripts/guests.sh');
+node.spawn(bundle);
+node.exec('tsx test/node/main.ts', { receiveArgs: true });
 
 const fuzz = project.addTask('fuzz', {
   description: 'Fuzz what the shim and the addon parse, for longer than the tests do: TARGET SECONDS',
