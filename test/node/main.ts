@@ -22,7 +22,6 @@ const TESTS = [
   'test/unit/supervisor/adoption.test.ts',
   'test/unit/supervisor/resolver.test.ts',
   'test/unit/seed/main.test.ts',
-  'test/unit/seed/relay.test.ts',
   'test/unit/local/lambda-api.test.ts',
   'test/unit/local/invoke.test.ts',
   'test/unit/cli/output.test.ts',
