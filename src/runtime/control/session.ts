@@ -61,17 +61,21 @@ export interface SessionOptions extends SeedAccess {
   readonly log?: Log;
 }
 
+export interface AskWith {
+  readonly staleEpoch?: number;
+  readonly signal?: AbortSignal;
+  readonly protocol?: 'udp';
+  /** `performance.now()` of the guest's call. Default: now. */
+  readonly since?: number;
+}
+
 /** A supervisor's place in the cluster: joins, and joins again when the connection or the seed is lost. */
 export interface Session {
   readonly connected: boolean;
   /** How the present connection is seen from both ends; undefined without one. */
   readonly observation: Observation | undefined;
   /** Where `host`:`port` is, once it listens; allocates the host if need be. Kept through a lost connection. @throws AskError */
-  ask(
-    host: string,
-    port: number,
-    options?: { staleEpoch?: number; signal?: AbortSignal; protocol?: 'udp' },
-  ): Promise<Answer>;
+  ask(host: string, port: number, options?: AskWith): Promise<Answer>;
   /** All ports the guests listen on now. Without a connection nothing is lost: the next join carries them. */
   ports(ports: PortsFrame['ports'], settled: boolean, settledDatagrams?: boolean): void;
   /** What was found out about the NAT. Without a connection nothing happens: the next join is for that. */
@@ -302,7 +306,7 @@ export async function openSession(options: SessionOptions): Promise<Session & { 
         ports,
       };
     },
-    ask: (host, port, { staleEpoch, signal: given, protocol } = {}) =>
+    ask: (host, port, { staleEpoch, signal: given, protocol, since = performance.now() } = {}) =>
       new Promise((resolve, reject) => {
         if (signal.aborted) return reject(new AskError('ENETUNREACH', 'the session has ended'));
         if (unreachable) return reject(new AskError('ENETUNREACH', `the seed at ${seed} cannot be reached`));
@@ -317,7 +321,7 @@ export async function openSession(options: SessionOptions): Promise<Session & { 
           port,
           staleEpoch,
           protocol,
-          since: performance.now(),
+          since,
           settle: (outcome) => {
             asks.delete(id);
             given?.removeEventListener('abort', onAbort);

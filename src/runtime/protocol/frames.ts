@@ -157,6 +157,8 @@ export interface DirectoryEntry {
   readonly address: string;
   /** The number in the canonical name `node-ID`: the host's place in the manifest. */
   readonly nodeId: number;
+  /** How long a connect to it waits, in milliseconds. Absent: the manifest's default. */
+  readonly allocationTimeout?: number;
 }
 
 export interface ClusterStatus {

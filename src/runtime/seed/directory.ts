@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Manifest, ManifestHost } from '../../manifest';
+import { MANIFEST_DEFAULTS, type Manifest, type ManifestHost } from '../../manifest';
 import { packDirectory } from '../protocol/directory';
 import { encodeFrame, frameEncoder } from '../protocol/frame-codec';
 import type { DirectoryEntry, FromSeed } from '../protocol/frames';
@@ -25,7 +25,10 @@ export function directoryOf(manifest: Manifest): Directory {
     }
     byName.set(`node-${nodeId}`, found);
   });
-  const entries = manifest.hosts.map(({ name, aliases, address }, nodeId) => ({ name, aliases, address, nodeId }));
+  const entries = manifest.hosts.map(({ name, aliases, address, allocationTimeout }, nodeId) => ({
+    ...{ name, aliases, address, nodeId },
+    ...(allocationTimeout !== MANIFEST_DEFAULTS.allocationTimeout && { allocationTimeout }),
+  }));
   const directoryDigest = createHash('sha256').update(JSON.stringify(entries)).digest('base64');
   const whole = frameEncoder('directory', packDirectory(entries));
   return {

@@ -12,6 +12,8 @@ export interface AskOptions {
   readonly signal?: AbortSignal;
   /** A datagram is to be sent. Absent: a connection. */
   readonly protocol?: 'udp';
+  /** `performance.now()` of the guest's call, from which on its deadline counts. Default: now. */
+  readonly since?: number;
 }
 
 export interface Asks {
@@ -25,12 +27,20 @@ export interface Asks {
   close(reason: string): void;
 }
 
+interface Waiter {
+  readonly since: number;
+  resolve(answer: Answer): void;
+  reject(error: AskError): void;
+}
+
 interface Question {
   readonly host: string;
   readonly port: number;
   readonly protocol?: 'udp';
   staleEpoch?: number;
-  readonly waiters: Set<{ resolve(answer: Answer): void; reject(error: AskError): void }>;
+  /** Of the waiter that has waited longest, when it was sent. */
+  since: number;
+  readonly waiters: Set<Waiter>;
   readonly deadline: NodeJS.Timeout;
   /** Ends the present attempt. */
   attempt?: AbortController;
@@ -47,16 +57,24 @@ export function createAsks(): Asks {
   const questions = new Map<string, Question>();
   let session: Pick<Session, 'ask'> | undefined;
 
-  const settle = (
-    question: Question,
-    act: (waiter: { resolve(a: Answer): void; reject(e: AskError): void }) => void,
-  ) => {
+  const settle = (question: Question, act: (waiter: Waiter) => void) => {
     clearTimeout(question.deadline);
     questions.delete(keyOf(question));
     question.attempt?.abort();
     for (const waiter of question.waiters) act(waiter);
   };
   const fail = (question: Question, error: AskError) => settle(question, (waiter) => waiter.reject(error));
+
+  /** The seed's deadline is that of the waiter that has waited longest. The others have time left. */
+  const refused = (question: Question, error: AskError) => {
+    const late = [...question.waiters].filter(({ since }) => since <= question.since);
+    if (error.errno !== 'ETIMEDOUT' || late.length === question.waiters.size) return fail(question, error);
+    for (const waiter of late) {
+      question.waiters.delete(waiter);
+      waiter.reject(error);
+    }
+    send(question);
+  };
 
   const send = (question: Question) => {
     question.attempt?.abort();
@@ -65,13 +83,14 @@ export function createAsks(): Asks {
     const attempt = new AbortController();
     question.attempt = attempt;
     const { host, port, staleEpoch, protocol } = question;
-    session.ask(host, port, { staleEpoch, signal: attempt.signal, protocol }).then(
+    question.since = Math.min(...[...question.waiters].map(({ since }) => since));
+    session.ask(host, port, { staleEpoch, signal: attempt.signal, protocol, since: question.since }).then(
       (answer) => {
         if (question.attempt === attempt) settle(question, (waiter) => waiter.resolve(answer));
       },
       (error: AskError) => {
         // An attempt that was given up for a better one (or for none, until the next session) settles nothing.
-        if (question.attempt === attempt) fail(question, error);
+        if (question.attempt === attempt) refused(question, error);
       },
     );
   };
@@ -82,6 +101,7 @@ export function createAsks(): Asks {
       port,
       protocol,
       staleEpoch,
+      since: Number.POSITIVE_INFINITY,
       waiters: new Set(),
       deadline: setTimeout(() => fail(question, new AskError('ETIMEDOUT', `no answer for ${host}:${port}`)), LONGEST),
     };
@@ -94,17 +114,19 @@ export function createAsks(): Asks {
     get pending() {
       return questions.size;
     },
-    ask: (host, port, { staleEpoch, signal, protocol } = {}) =>
+    ask: (host, port, { staleEpoch, signal, protocol, since = performance.now() } = {}) =>
       new Promise((resolve, reject) => {
         const there = questions.get(keyOf({ host, port, protocol }));
         const question = there ?? open(host, port, staleEpoch, protocol);
         const onAbort = () => {
           question.waiters.delete(waiter);
-          waiter.reject(new AskError('ETIMEDOUT', 'given up by the caller'));
+          const why: unknown = signal?.reason;
+          waiter.reject(why instanceof AskError ? why : new AskError('ETIMEDOUT', 'given up by the caller'));
           if (question.waiters.size === 0) settle(question, () => undefined);
         };
         const done = () => signal?.removeEventListener('abort', onAbort);
-        const waiter = {
+        const waiter: Waiter = {
+          since,
           resolve: (answer: Answer) => {
             done();
             resolve(answer);
@@ -119,7 +141,7 @@ export function createAsks(): Asks {
         signal?.addEventListener('abort', onAbort, { once: true });
         const newDoubt = staleEpoch !== undefined && staleEpoch > (question.staleEpoch ?? -1);
         if (newDoubt) question.staleEpoch = staleEpoch;
-        if (!there || newDoubt) send(question);
+        if (!there || newDoubt || since < question.since) send(question);
       }),
     use: (next) => {
       session = next;

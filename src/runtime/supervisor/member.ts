@@ -3,6 +3,7 @@
  * Common to hosts (supervisor.ts) and clients (client.ts); joined to the seed by a session that may come and go.
  */
 import { formatAddress, parseAddress } from '../../manifest/address';
+import { MANIFEST_DEFAULTS } from '../../manifest/manifest';
 import type { NativeAddon } from '../../native';
 import type { Session, SessionOptions, Welcome } from '../control/client';
 import { createGuard } from '../control/guard';
@@ -138,6 +139,7 @@ export function createMember(options: MemberOptions): Member {
     log: options.log,
   });
   const resolver = createResolver({ identity: welcome, onOpen: locations.setResolverPorts, guard, log: options.log });
+  const limits = new Map(welcome.directory.map(({ name, allocationTimeout }) => [name, allocationTimeout]));
   const service = openShimService({
     native: options.native,
     path: runDir.shimSocket,
@@ -147,6 +149,7 @@ export function createMember(options: MemberOptions): Member {
     listeners,
     datagrams,
     connect: transports.connect,
+    limitOf: (host) => limits.get(host) ?? MANIFEST_DEFAULTS.allocationTimeout,
     carrier: transports.carrier.native,
     resolver,
     visitor: options.visitor,

@@ -30,6 +30,8 @@ export interface ShimServiceOptions {
   readonly datagrams: Pick<Datagrams, 'send'>;
   /** Connects a guest to another host. */
   readonly connect: (guest: GuestConnect) => Promise<Carried>;
+  /** How long a connect to that host may take, from the guest's call on, in milliseconds. */
+  readonly limitOf: (host: string) => number;
   /** Answers what it can before this service sees it. */
   readonly carrier?: NativeCarrier;
   readonly resolver: Pick<Resolver, 'open'>;
@@ -55,8 +57,19 @@ const RESOLVER = parseAddress(RESOLVER_ADDRESS)!;
  */
 const PATIENCE = 25_000;
 const PAUSE = 500;
+/** The seed's own word comes first: it says why. */
+const SEED_FIRST = 250;
+/** Calls that have been answered, and may be asked again because the answer led nowhere. */
+const MOST_ANSWERED = 1_024;
+/** A connection that its shim cannot take is asked for again within this time. */
+const TAKING = 1_000;
 
 type Connect = Extract<ShimRequest, { op: 'connect' }>;
+/** One connect of a guest's, from its first request on. */
+interface Call extends Pick<Connect, 'address' | 'port' | 'epoch'> {
+  /** `performance.now()` */
+  readonly since: number;
+}
 /** What becomes of a request: a reply, none, or one that somebody else has sent or will send. */
 type Outcome = ShimReply | 'none' | 'elsewhere';
 const ECONNABORTED = 103;
@@ -65,6 +78,7 @@ const refused: ShimReply = { status: ERRNO.ECONNREFUSED };
 export function openShimService(options: ShimServiceOptions): ShimService {
   const { native, locations, asks, listeners, log } = options;
   const waiting = new Map<AbortController, number>();
+  const answered = new Map<bigint, Call & { readonly until: number }>();
   let complained = false;
   let sweeper: NodeJS.Timeout | undefined;
 
@@ -74,10 +88,18 @@ export function openShimService(options: ShimServiceOptions): ShimService {
   };
 
   /** Where it is, as far as is known here or to the seed, which brings it up if need be. @throws AskError */
-  const whereIs = async (host: string, port: number, signal: AbortSignal): Promise<Destination> => {
+  const whereIs = async (
+    host: string,
+    port: number,
+    { signal, since }: { signal: AbortSignal; since: number },
+  ): Promise<Destination> => {
     const known = locations.find(host, port);
     if (known) return known;
-    const { location, realPort } = await asks.ask(host, port, { staleEpoch: locations.distrusted(host), signal });
+    const { location, realPort } = await asks.ask(host, port, {
+      staleEpoch: locations.distrusted(host),
+      signal,
+      since,
+    });
     locations.apply(location);
     return { location, port, realPort };
   };
@@ -90,21 +112,39 @@ export function openShimService(options: ShimServiceOptions): ShimService {
   const connectTo = async (
     host: string,
     guest: Omit<GuestConnect, keyof Destination>,
-    port: number,
+    { port, since }: Call,
   ): Promise<Outcome> => {
-    const until = performance.now() + PATIENCE;
-    for (;;) {
-      const destination = await whereIs(host, port, guest.signal);
+    let until = since + options.limitOf(host);
+    for (let failures = 0; ; failures++) {
+      const destination = await whereIs(host, port, { signal: guest.signal, since });
       const carried = await options.connect({ ...guest, ...destination });
       if (carried.by === 'direct') return { status: 0, ...carried };
       if (carried.by !== 'none') return 'elsewhere';
       log('warn', `${host}:${port} cannot be connected to: ${carried.reason}`);
-      if (guest.signal.aborted || performance.now() > until)
+      if (failures === 0) until = Math.min(until, performance.now() + PATIENCE);
+      if (guest.signal.aborted || performance.now() + PAUSE > until)
         return failed(`${host}:${port}`, 'EHOSTUNREACH', carried.reason);
       // It may be somewhere else meanwhile.
       locations.distrust(host, destination.location.epoch);
       await pause(guest.signal);
     }
+  };
+
+  /** The guest's call that a request is of. A shim asks again when the answer led nowhere, which is the same call. */
+  const callOf = ({ cookie, address, port, epoch }: Connect): Call => {
+    const now = performance.now();
+    const before = answered.get(cookie);
+    answered.delete(cookie);
+    const same = before?.address === address && before.port === port && before.epoch === epoch && now < before.until;
+    return { address, port, epoch, since: same ? before.since : now };
+  };
+
+  const remember = (cookie: bigint, call: Call, host: string, outcome: Outcome) => {
+    const direct = typeof outcome === 'object' && 'epoch' in outcome ? outcome : undefined;
+    if (!direct && outcome !== 'elsewhere') return;
+    const until = direct ? call.since + options.limitOf(host) : performance.now() + TAKING;
+    answered.set(cookie, { ...call, epoch: direct ? direct.epoch : call.epoch, until });
+    for (const [oldest] of answered) if (answered.size > MOST_ANSWERED) answered.delete(oldest);
   };
 
   const connect = async (request: Connect, replyTo: number): Promise<Outcome> => {
@@ -128,12 +168,23 @@ export function openShimService(options: ShimServiceOptions): ShimService {
     waiting.set(caller, pid);
     sweeper ??= setTimeout(sweep, SWEEP);
     const guest = { address, sourcePort, replyTo, signal: caller.signal };
+    const call = callOf(request);
+    const limit = options.limitOf(host);
+    const late = new AskError(
+      'ETIMEDOUT',
+      `the seed has not answered, and ${limit} ms (allocationTimeout) have passed`,
+    );
+    const left = call.since + limit + SEED_FIRST - performance.now();
+    const deadline = setTimeout(() => caller.abort(late), left);
     try {
-      return await connectTo(host, guest, port);
+      const outcome = await connectTo(host, guest, call);
+      remember(request.cookie, call, host, outcome);
+      return outcome;
     } catch (error) {
       if (!(error instanceof AskError)) throw error;
       return failed(`${host}:${port}`, error.errno, error.message);
     } finally {
+      clearTimeout(deadline);
       waiting.delete(caller);
     }
   };
