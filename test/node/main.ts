@@ -11,6 +11,8 @@ import { optionalDependencies } from './package.json';
 
 const ROOT = resolve(__dirname, '../..');
 const JEST = join(ROOT, 'node_modules/jest/bin/jest.js');
+/** Milliseconds for all tests with one version, so that both end before CI gives up on them. */
+const LIMIT = 6 * 60_000;
 const TESTS = [
   'test/unit/native/addon.test.ts',
   'test/unit/control/psk.test.ts',
@@ -47,7 +49,7 @@ function install(): void {
   if (missing.length === 0 && HERE.length > 0) return;
   throw new Error(
     `no Node.js to test with for ${process.arch}: 'npm ${args.join(' ')}' did not install ${missing.join(', ') || 'any'}; ` +
-      'see what npm says above, or run the binary to see what it misses',
+      'npm leaves out without a word what it cannot fetch: see whether it reaches its registry',
   );
 }
 
@@ -67,6 +69,7 @@ function failedWith(alias: string): string[] {
     cwd: ROOT,
     env,
     stdio: ['ignore', 'ignore', 'inherit'],
+    timeout: LIMIT,
   });
   const results = existsSync(report) ? (JSON.parse(readFileSync(report, 'utf8')) as Report).testResults : [];
   const passed = results.filter((test) => test.status === 'passed').map((test) => test.name);
