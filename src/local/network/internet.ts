@@ -18,7 +18,10 @@ const ROUTER = '198.18.0.1';
 const SEED = '198.18.0.2';
 const HOSTS = parseAddress('198.18.1.0')!;
 const CLIENTS = parseAddress('198.19.0.0')!;
-const PRIVATE = parseAddress('10.0.0.0')!;
+/** Networks of four addresses, one for each place, from these on. */
+const PRIVATE = { first: parseAddress('10.0.0.0')!, many: 0x400000 };
+/** As Lambda's. The upper half has the services of the platform. */
+const LINK_LOCAL = { first: parseAddress('169.254.0.0')!, many: 0x2000 };
 /** Where Lambda's Runtime API is. */
 const LOCAL = { address: '127.0.0.1', port: 9001 };
 
@@ -150,7 +153,8 @@ export async function openInternet(holder: Holder, natOf: NatOf, hosts: readonly
     const gate = await gateOf(owner, kind, nat);
     const space = spaces.take();
     const link = `l${++serial}`;
-    const base = PRIVATE + (serial % 0x400000) * 4;
+    const { first, many } = isPrivateNetwork(nat) ? PRIVATE : LINK_LOCAL;
+    const base = first + (serial % many) * 4;
     const [router, own] = [formatAddress(base + 1), formatAddress(base + 2)];
     const leave = () => {
       letGo(space);
@@ -235,6 +239,11 @@ function listenIn(holder: Holder, space: number) {
 
 function socketOf(handle: Handle): Socket {
   return new Socket({ handle, readable: true, writable: true } as ConstructorParameters<typeof Socket>[0]);
+}
+
+/** Hosts that reach each other behind their NAT are in a private network. Every other one is alone there, as a sandbox on Lambda. */
+function isPrivateNetwork({ shared, apart }: Nat): boolean {
+  return shared !== undefined && !apart;
 }
 
 /** Who has the public address: a host, or all that share it. */

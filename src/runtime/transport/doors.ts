@@ -1,4 +1,5 @@
 /** Ports of ours that connections are punched from, and what others see them as. */
+import { inCidr, parseAddress, parseCidr } from '../../manifest/address';
 import type { Endpoint, Reach } from '../protocol/rendezvous';
 import { pairedSequence, portSequence, portsFor } from './ports';
 import { isPredictable, probe } from './reach';
@@ -62,11 +63,42 @@ export function createDoors(dataPort: () => Endpoint): Doors {
   };
 }
 
+/** Where two members meet: each one's address, as the other one connects to it. */
+interface MeetingPoint {
+  readonly near?: true;
+  readonly mine: string;
+  readonly theirs: string;
+  /** Why they cannot be connected there. */
+  readonly problem?: string;
+}
+
 /**
- * Where two members meet: on the internet, or near: at their own addresses, when they are behind the same one. Nothing in between
- * changes ports then, and nothing keeps a SYN that comes too early: one of them waits, the other one tries again.
+ * Two members meet on the internet, or near: at their own addresses, when they are behind the same one. Nothing in between changes
+ * ports then, and nothing keeps a SYN that comes too early: one of them waits, the other one tries again.
  */
-export function meetingPoint(mine: Reach, theirs: Reach) {
-  if (mine.address === theirs.address) return { near: true, mine: mine.local, theirs: theirs.local } as const;
-  return { mine: mine.address, theirs: theirs.address } as const;
+export function meetingPoint(mine: Reach, theirs: Reach): MeetingPoint {
+  if (mine.address !== theirs.address) return { mine: mine.address, theirs: theirs.address };
+  const own = unmeetable(mine);
+  const problem = own === undefined ? (unmeetable(theirs) ?? withheld(theirs)) : `on this side: ${own}`;
+  return { near: true, mine: mine.local, theirs: theirs.local, ...(problem !== undefined && { problem }) };
+}
+
+const LINK_LOCAL = parseCidr('169.254.0.0/16')!;
+
+/**
+ * Why nobody behind the same public address meets a member at its own one; undefined: as far as we know it can be met. A link-local
+ * address leads to another machine on each link, and on Lambda back to the sandbox itself.
+ */
+export function unmeetable({ local }: Reach): string | undefined {
+  if (!inCidr(LINK_LOCAL, parseAddress(local)!)) return undefined;
+  return `behind the same NAT, it cannot be met at ${local}, which is link-local`;
+}
+
+/**
+ * In the place of an address at which nobody meets a member, the seed tells others the public one (src/runtime/seed/peers.ts). Few NATs
+ * lead there from inside. Of a member that has not said anything yet, the seed knows no other address.
+ */
+function withheld({ nat, address, local }: Reach): string | undefined {
+  if (local !== address || nat === 'none' || nat === 'unknown') return undefined;
+  return 'behind the same NAT, it has no address to be met at';
 }

@@ -74,6 +74,12 @@ export function ownProblem(mine: Reach): string | undefined {
   return mine.nat === 'unknown' ? 'its NAT could not be found out' : unpunchable(mine);
 }
 
+/** Why two members that are not behind the same address cannot be connected. */
+function punchProblem(mine: Reach, theirs: Reach): string | undefined {
+  const own = ownProblem(mine);
+  return own === undefined ? unpunchable(theirs) : `on this side: ${own}`;
+}
+
 type Punching = Pick<Extract<MemberMessage, { type: 'punching' }>, 'address' | 'ports'>;
 
 interface Stopped {
@@ -125,9 +131,8 @@ export function createPuncher({ doors, tell, reach }: PunchOptions): Puncher {
     const mine = await reach();
     const point = meetingPoint(mine, other.reach);
     const near = point.near === true;
-    const [problem, theirs] = near ? [] : [ownProblem(mine), unpunchable(other.reach)];
-    if (problem) throw new PunchError(`on this side: ${problem}`);
-    if (theirs) throw new PunchError(theirs);
+    const problem = near ? point.problem : punchProblem(mine, other.reach);
+    if (problem !== undefined) throw new PunchError(problem);
     const local = parseAddress(mine.local)!;
     let remote = parseAddress(point.theirs)!;
     const id = ++lastId;

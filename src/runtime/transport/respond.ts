@@ -2,7 +2,7 @@
 import { parseAddress } from '../../manifest/address';
 import type { MemberMessage, Purpose, Reach, Sender } from '../protocol/rendezvous';
 import { type Carrier, OpeningError } from './carrier';
-import { type Doors, isTaken } from './doors';
+import { type Doors, isTaken, unmeetable } from './doors';
 import { POOL_TTL_PASSIVE } from './pool';
 import { ownProblem, PUNCH_LIMIT, proofs } from './punch';
 import { pairsOf } from './punched';
@@ -66,7 +66,7 @@ export async function respond(
   const busy = () => reply({ type: 'unpunchable', id, reason: 'a port is in use', busy: true });
   const mine = await options.reach();
   const near = message.near === true;
-  const problem = near ? undefined : ownProblem(mine);
+  const problem = near ? unmeetable(mine) : ownProblem(mine);
   if (problem) return cannot(problem);
   const count = message.from.length;
   const secrets = purpose.for === 'pool' ? swapped(Buffer.from(purpose.secrets, 'base64')) : undefined;
