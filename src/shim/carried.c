@@ -4,6 +4,7 @@
 #include "faces.h"
 #include "replace.h"
 #include "request.h"
+#include "room.h"
 #include "sockets.h"
 #include "table.h"
 
@@ -105,6 +106,11 @@ bool carried_accept(int listener, int accepted, uint16_t real_port, const struct
   int priority = 0; /* not inherited */
   struct im_request request = {.op = IM_OP_ACCEPT, .address = from->ip, .port = from->port, .real_port = real_port};
   int passed = -1, reply, result = call(&request, true, ACCEPT_MS, &answer, &passed, &reply);
+  if (result == -EMFILE && reply < 0) {
+    room_open();
+    result = call(&request, true, ACCEPT_MS, &answer, &passed, &reply);
+    room_close();
+  }
   if (reply >= 0) libc_close(reply);
   int fresh = result < 0 ? result : answer.status ? -answer.status : passed;
   if (fresh < 0) {

@@ -8,6 +8,7 @@
 #include "pending.h"
 #include "replace.h"
 #include "request.h"
+#include "room.h"
 #include "route.h"
 #include "sockets.h"
 #include "watches.h"
@@ -22,6 +23,8 @@
 #include <sys/time.h>
 
 #define ASKS 2
+#define ROOM_STEP_MS 10
+#define ROOM_MS 10000
 
 /* The kernel takes an IPv6 address without its scope too. */
 #define IPV6_SHORTEST offsetof(struct sockaddr_in6, sin6_scope_id)
@@ -184,8 +187,10 @@ static int ask_and_wait(int fd, const struct im_addr *to, uint64_t epoch, bool l
     struct im_reply answer;
     int carried = -1, reply, result = request_call(&request, true, send_timeout(fd), &answer, &carried, &reply);
     if (result == -EMFILE || result == -ENFILE) return failed(-result);
-    if (result == -EINTR) return leave_pending(fd, to, epoch, listed, reply, EINTR);
-    if (result == -ETIMEDOUT) return leave_pending(fd, to, epoch, listed, reply, EINPROGRESS);
+    if (result == -EINTR || result == -ETIMEDOUT) {
+      leave_pending(fd, to, epoch, listed, reply, result == -EINTR ? EINTR : EINPROGRESS);
+      return failed(room_is_open() && errno == ENOBUFS ? ETIMEDOUT : errno);
+    }
     if (reply >= 0) libc_close(reply);
     if (result != 0) {
       request_lost();
@@ -254,7 +259,9 @@ static int ask(int fd, const struct sockaddr *address, socklen_t size, const str
   if (!(status & O_NONBLOCK)) return ask_and_wait(fd, to, epoch, listed);
   int reply = -1;
   if (listed && carried_connect(fd, to, &reply)) return failed(EINPROGRESS); /* connected, and as writable as the kernel's would be */
-  return leave_pending(fd, to, epoch, listed, reply, EINPROGRESS);
+  int result = leave_pending(fd, to, epoch, listed, reply, EINPROGRESS);
+  /* A socket that the guest has is one that it can connect: rather late than not at all. */
+  return result != 0 && errno == ENOBUFS && room_is_open() ? ask_and_wait(fd, to, epoch, listed) : result;
 }
 
 /* After a direct connect: whether it failed in a way that may only mean that the location was old. */
@@ -327,6 +334,26 @@ static int while_pending(int fd, const struct sockaddr *address, socklen_t size,
   return ready == 0 || !is_tcp(fd) ? failed(EALREADY) : ask(fd, address, size, to, 0, false);
 }
 
+static int by_route(int fd, const struct sockaddr *address, socklen_t size, const struct im_addr *to,
+                    const struct im_route *route) {
+  if (route->kind == IM_ROUTE_ASK) return ask(fd, address, size, to, 0, route->listed);
+  if (route->kind == IM_ROUTE_DIRECT) return direct(fd, address, size, to, route);
+  return connect_real(fd, to, route->real, route->real_port, route->source);
+}
+
+/* What room there is, other threads may have: it is theirs for a moment. */
+static int with_room(int fd, const struct sockaddr *address, socklen_t size, const struct im_addr *to,
+                     const struct im_route *route) {
+  room_open();
+  int result = by_route(fd, address, size, to, route);
+  for (int waited = 0; result != 0 && room_wanted(errno) && waited < ROOM_MS; waited += ROOM_STEP_MS) {
+    (void)poll(0, 0, ROOM_STEP_MS);
+    result = by_route(fd, address, size, to, route);
+  }
+  room_close();
+  return result;
+}
+
 /*
  * TCP_FASTOPEN_CONNECT would let the kernel answer before it knows whether the place is right. An option that is not known, or that
  * the socket's state forbids, is none that is set.
@@ -365,12 +392,8 @@ int connect_socket(int fd, const struct sockaddr *address, socklen_t size) {
   /* Long enough for an IPv6 socket, which is told that it is of the wrong family. */
   if (to.form == IM_FORM_V4 && size >= IPV6_SHORTEST && is_ipv6(fd)) return libc_connect(fd, address, size);
   connect_at_once(fd);
-  if (route.kind == IM_ROUTE_ASK)
-    result = ask(fd, address, size, &to, 0, route.listed);
-  else if (route.kind == IM_ROUTE_DIRECT)
-    result = direct(fd, address, size, &to, &route);
-  else
-    result = connect_real(fd, &to, route.real, route.real_port, route.source);
+  result = by_route(fd, address, size, &to, &route);
+  if (result != 0 && room_wanted(errno)) result = with_room(fd, address, size, &to, &route);
   if (result == 0) errno = saved;
   return result;
 }

@@ -2,6 +2,7 @@
 #include "init.h"
 #include "orphan.h"
 #include "pending.h"
+#include "room.h"
 
 #include <errno.h>
 #include <sys/prctl.h>
@@ -15,24 +16,36 @@ static void before_limit(int resource, const void *limit) {
   if (resource == RLIMIT_NPROC && limit && im_active()) pending_stay();
 }
 
-HOOK(int, setrlimit, (int resource, const struct rlimit *limit)) {
-  before_limit(resource, limit);
-  return libc_setrlimit(resource, limit);
+static int limits(pid_t pid, int resource, const struct rlimit *limit, struct rlimit *before) {
+  bool own = (pid == 0 || pid == getpid()) && im_active();
+  if (own) before_limit(resource, limit);
+  if (!own || resource != RLIMIT_NOFILE) return libc_prlimit(pid, resource, limit, before);
+  struct rlimit old;
+  if (libc_prlimit(0, resource, 0, &old) != 0) return -1;
+  room_shown(&old);
+  if (limit && room_set(limit) != 0) return -1;
+  if (before) *before = old;
+  return 0;
 }
 
-HOOK(int, setrlimit64, (int resource, const struct rlimit *limit)) {
-  before_limit(resource, limit);
-  return libc_setrlimit64(resource, limit);
+HOOK(int, getrlimit, (int resource, struct rlimit *limit)) {
+  int result = libc_getrlimit(resource, limit);
+  if (result == 0 && resource == RLIMIT_NOFILE && im_active()) room_shown(limit);
+  return result;
 }
+
+HOOK(int, getrlimit64, (int resource, struct rlimit *limit)) { return hook_getrlimit(resource, limit); }
+
+HOOK(int, setrlimit, (int resource, const struct rlimit *limit)) { return limits(0, resource, limit, 0); }
+
+HOOK(int, setrlimit64, (int resource, const struct rlimit *limit)) { return limits(0, resource, limit, 0); }
 
 HOOK(int, prlimit, (pid_t pid, int resource, const struct rlimit *limit, struct rlimit *before)) {
-  if (pid == 0 || pid == getpid()) before_limit(resource, limit);
-  return libc_prlimit(pid, resource, limit, before);
+  return limits(pid, resource, limit, before);
 }
 
 HOOK(int, prlimit64, (pid_t pid, int resource, const struct rlimit *limit, struct rlimit *before)) {
-  if (pid == 0 || pid == getpid()) before_limit(resource, limit);
-  return libc_prlimit64(pid, resource, limit, before);
+  return limits(pid, resource, limit, before);
 }
 
 HOOK(int, prctl, (int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)) {

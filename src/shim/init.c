@@ -5,6 +5,7 @@
 #include "orphan.h"
 #include "pending.h"
 #include "program.h"
+#include "room.h"
 #include "sockets.h"
 #include "table.h"
 
@@ -52,6 +53,7 @@ static bool start(void) {
   Dl_info self;
   if (dladdr((void *)(uintptr_t)&im_active, &self)) copy(library, self.dli_fname);
   program_start(library);
+  room_start_of_process();
   pending_start_of_process();
   orphan_start_of_process();
   return true;

@@ -10,7 +10,7 @@
 /* Above what guests usually reach, below where the kernel's table of descriptors gets big. */
 int keep_floor(void) {
   struct rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 256;
+  if (libc_getrlimit(RLIMIT_NOFILE, &limit) != 0) return 256;
   return limit.rlim_cur > 8192 ? 4096 : (int)(limit.rlim_cur / 2);
 }
 

@@ -91,6 +91,8 @@ struct gaicb;
     (pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes, \
      char *const argv[], char *const envp[]), \
     (pid, file, actions, attributes, argv, envp), ENOSYS) \
+  X(int, getrlimit, (int resource, struct rlimit *limit), (resource, limit), -1) \
+  X(int, getrlimit64, (int resource, struct rlimit *limit), (resource, limit), -1) \
   X(int, setrlimit, (int resource, const struct rlimit *limit), (resource, limit), -1) \
   X(int, setrlimit64, (int resource, const struct rlimit *limit), (resource, limit), -1) \
   X(int, prlimit, (pid_t pid, int resource, const struct rlimit *limit, struct rlimit *before), \

@@ -4,6 +4,7 @@
 #include "helper.h"
 #include "placeholder.h"
 #include "request.h"
+#include "room.h"
 #include "sockets.h"
 #include "watches.h"
 
@@ -109,6 +110,7 @@ static void after_fork_in_child(void) {
       release(pending);
     }
   }
+  room_after_fork();
   if (running) helper_forget();
   running = staying = false;
   process = getpid();
@@ -158,7 +160,7 @@ static bool ask(struct im_pending *pending) {
 static int begin(struct im_pending *pending, int fd) {
   int end = -1, status = fcntl(fd, F_GETFL), flags = fcntl(fd, F_GETFD);
   if (status < 0 || flags < 0 || !keep_copy(fd, &pending->real) || !placeholder_make(&end, &pending->waker) ||
-      (!running && !(running = helper_start())) || !watches_mark(fd, true) || !ask(pending)) {
+      (!running && !(running = helper_start())) || (room_is_open() && !room_left(fd)) || !watches_mark(fd, true) || !ask(pending)) {
     discard(pending, end);
     watches_mark(fd, false);
     return errno == EBADF ? EBADF : ENOBUFS;

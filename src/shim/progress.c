@@ -5,6 +5,7 @@
 #include "helper.h"
 #include "placeholder.h"
 #include "request.h"
+#include "room.h"
 #include "sockets.h"
 
 #include <errno.h>
@@ -82,32 +83,33 @@ static void retry_or_fail(struct im_pending *pending) {
   }
   helper_unwatch(&pending->real);
   connect_reset(pending->real.fd);
-  if (request_pair(ends) != 0) {
-    fail(pending, ENOBUFS);
-    return;
+  room_open();
+  bool kept = request_pair(ends) == 0;
+  if (kept) {
+    kept = keep_move(ends[0], &pending->reply);
+    kept = keep_move(ends[1], &pending->unsent) && kept;
   }
-  bool kept = keep_move(ends[0], &pending->reply);
-  kept = keep_move(ends[1], &pending->unsent) && kept;
+  room_close();
   if (kept)
     await(pending);
   else
     fail(pending, ENOBUFS);
 }
 
+/* The connection that came is of no use. */
+static void once_more(struct im_pending *pending) {
+  pending->listed = false; /* not from the pool again: a new one */
+  if (pending->asked < ASKS)
+    retry_or_fail(pending);
+  else
+    fail(pending, EHOSTUNREACH);
+}
+
 /* A connection that stands takes the place of the guest's socket, which is kept aside. */
-static void take_over(struct im_pending *pending, const struct im_reply *reply, int carried) {
-  struct im_kept fresh = IM_NONE;
-  if (!carried_stands(carried)) {
-    libc_close(carried);
-    pending->listed = false; /* not from the pool again: a new one */
-    if (pending->asked < ASKS)
-      retry_or_fail(pending);
-    else
-      fail(pending, EHOSTUNREACH);
-    return;
-  }
-  if (!keep_move(carried, &fresh)) {
-    fail(pending, ENOBUFS);
+static void take_over(struct im_pending *pending, const struct im_reply *reply, struct im_kept fresh) {
+  if (!carried_stands(fresh.fd)) {
+    keep_close(&fresh);
+    once_more(pending);
     return;
   }
   carried_prepare(pending->real.fd, fresh.fd, &pending->to, reply->real_port);
@@ -142,15 +144,27 @@ static void go(struct im_pending *pending, const struct im_reply *reply) {
   }
 }
 
+/* A descriptor that comes and finds no room is lost, so that there is some before; and none when the guest goes on. */
+static int receive(const struct im_pending *pending, struct im_reply *reply, struct im_kept *fresh) {
+  int carried = -1;
+  room_open();
+  int result = request_take(pending->reply.fd, reply, &carried);
+  if (carried >= 0 && !keep_move(carried, fresh)) result = -errno;
+  room_close();
+  return result;
+}
+
 static void on_reply(struct im_pending *pending) {
   struct im_reply reply;
-  int carried = -1;
+  struct im_kept fresh = IM_NONE;
   bool there = keep_valid(&pending->reply) && keep_valid(&pending->real);
-  int result = there ? request_take(pending->reply.fd, &reply, &carried) : -EPIPE;
+  int result = there ? receive(pending, &reply, &fresh) : -EPIPE;
   if (result == -EAGAIN || result == -EINTR || (result == 0 && reply.status == EAGAIN)) return; /* see IM_FLAG_READY */
   end_reply(pending);
-  if (carried >= 0)
-    take_over(pending, &reply, carried);
+  if (fresh.fd >= 0)
+    take_over(pending, &reply, fresh);
+  else if (result == -EMFILE)
+    once_more(pending);
   else if (result == 0 && reply.status == 0)
     go(pending, &reply);
   else {

@@ -2,6 +2,7 @@
 
 #include "init.h"
 #include "libc_files.h"
+#include "room.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -52,6 +53,15 @@ int request_line(void) {
   return line;
 }
 
+static int line_with_room(void) {
+  int line = request_line();
+  if (line >= 0 || errno != EMFILE) return line;
+  room_open();
+  line = request_line();
+  room_close();
+  return line;
+}
+
 int request_send(int line, const struct im_request *request, int pass, bool wait) {
   return request_send_with(line, request, 0, 0, pass, wait);
 }
@@ -78,7 +88,7 @@ int request_send_with(int line, const struct im_request *request, const struct i
     all.msg_control = &control;
     all.msg_controllen = sizeof control.space;
   }
-  int fd = line >= 0 ? line : request_line(), result = 0;
+  int fd = line >= 0 ? line : line_with_room(), result = 0;
   if (fd < 0) return -errno;
   while (libc_sendmsg(fd, &all, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT)) < 0 && (result = -errno) == -EINTR) result = 0;
   if (line < 0) libc_close(fd);
@@ -95,6 +105,11 @@ int request_pair(int ends[2]) { return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK
 
 int request_ask(const struct im_request *request, bool wait) {
   int ends[2], result = request_pair(ends);
+  if (result == -EMFILE) {
+    room_open();
+    result = request_pair(ends);
+    room_close();
+  }
   if (result != 0) return result;
   result = request_send(-1, request, ends[1], wait);
   libc_close(ends[1]);
@@ -121,6 +136,7 @@ static int receive(int fd, struct im_reply *reply, int *passed, int flags) {
     memcpy(&carried, CMSG_DATA(first), sizeof carried);
   bool good = size == sizeof *reply && reply->magic == IM_REPLY_MAGIC && reply->status >= 0 && reply->status <= MOST_ERRNO;
   bool expected = good && !reply->status && reply->transport == IM_TRANSPORT_CARRIED;
+  if (expected && carried < 0 && message.msg_flags & MSG_CTRUNC) return -EMFILE;
   if (expected && (carried < 0 || !passed)) good = false; /* nothing came, or no room for it */
   if (carried >= 0 && (!expected || !passed)) {
     libc_close(carried);

@@ -25,13 +25,33 @@ describe.each(NETWORKS)('network %s', (network, flat) => {
   const states = network === 'carried' ? ['ask', 'direct', 'ready'] : ['ask', 'direct'];
 
   /** Natively and under the shim, to a host in each state that it may be in. */
-  describe.each([['MSG_FASTOPEN', 'fast_open', []]] as const)('%s', (_, name, more) => {
+  describe.each([
+    ['MSG_FASTOPEN', 'fast_open', []],
+    ['no descriptor left', 'few_descriptors', ['block']],
+    ['no descriptor left, one after the other', 'few_descriptors', ['turn']],
+    ['no descriptor left, all at once', 'few_descriptors', ['poll']],
+  ] as const)('%s', (_, name, more) => {
     test('natively', async () => {
       passed(await peer.native([await buildProgram(name), '127.0.0.1', LOCAL, ...more]).ended);
     });
     test.each(states)('%s', async (state) => {
       await peer.tell(`${state} api`);
       passed(await (await peer.program('web', name, ['api', server.port, ...more], 'trap')).ended);
+      await peer.tell('unready api');
+      await peer.tell('auto api');
+    });
+  });
+
+  /** As on Lambda, where the limit can be raised by nobody: then the shim keeps a little of it. */
+  describe.each(['block', 'turn', 'poll'])('no descriptor left of a limit that is the greatest (%s)', (way) => {
+    test.each(states)('%s', async (state) => {
+      await peer.tell(`${state} api`);
+      const env = peer.env('web', 'trap');
+      const guest = ['env', `LD_PRELOAD=${env.LD_PRELOAD}`, `IMAGINARY_DIR=${env.IMAGINARY_DIR}`];
+      const program = [await buildProgram('few_descriptors'), 'api', server.port, way, 'inherited'];
+      const limited = ['sh', '-c', 'ulimit -n 120; exec "$@"', 'sh', ...guest, ...program];
+      const privileged = process.getuid?.() === 0 ? ['setpriv', '--bounding-set', '-sys_resource'] : [];
+      passed(await peer.native([...privileged, ...limited]).ended);
       await peer.tell('unready api');
       await peer.tell('auto api');
     });
