@@ -99,6 +99,17 @@ export async function buildProgram(name: string, variant: Variant = 'plain', gro
   return build(`${name}-${variant}`, [join(folder, `${name}.c`)], headersOf(folder), command);
 }
 
+/** src/shim/test/programs/NAME.c as a program that finds its plugin by its RUNPATH, and as that plugin, whose file name it is. */
+export async function buildWithPlugin(name: string): Promise<readonly [string, string]> {
+  const folder = join(shimFolder, 'test/programs');
+  const common = [zig(), 'cc', '-target', target('plain'), ...WARNINGS, '-O1', '-g', '-pthread', '-ldl'];
+  const make = (label: string, flags: readonly string[]) =>
+    build(label, [join(folder, `${name}.c`)], headersOf(folder), [...common, ...flags]);
+  const program = await make(`${name}-runpath`, ['-Wl,-rpath,$ORIGIN']);
+  const plugin = await make(`${name}-plugin.so`, ['-DPLUGIN', '-shared', '-fPIC']);
+  return [program, basename(plugin)];
+}
+
 async function buildPeer(): Promise<string> {
   const folder = join(shimFolder, 'test/peer');
   const headers = [...headersOf(folder), ...headersOf(carrierFolder), join(shimFolder, 'abi.h')];

@@ -1,5 +1,14 @@
 /** TCP clients that come to a connection by other ways than a plain connect, or with nothing to spare. */
-import { buildProgram, type Guest, type Network, type Peer, passed, startEcho, startPeer } from './harness';
+import {
+  buildProgram,
+  buildWithPlugin,
+  type Guest,
+  type Network,
+  type Peer,
+  passed,
+  startEcho,
+  startPeer,
+} from './harness';
 
 jest.setTimeout(120_000);
 
@@ -37,6 +46,20 @@ describe.each(NETWORKS)('network %s', (network, flat) => {
     test.each(states)('%s', async (state) => {
       await peer.tell(`${state} api`);
       passed(await (await peer.program('web', name, ['api', server.port, ...more], 'trap')).ended);
+      await peer.tell('unready api');
+      await peer.tell('auto api');
+    });
+  });
+
+  describe('RTLD_DEEPBIND', () => {
+    test('natively', async () => {
+      const [program, plugin] = await buildWithPlugin('deep');
+      passed(await peer.native([program, '127.0.0.1', LOCAL, plugin]).ended);
+    });
+    test.each(states)('%s', async (state) => {
+      const [program, plugin] = await buildWithPlugin('deep');
+      await peer.tell(`${state} api`);
+      passed(await peer.run('web', [program, 'api', server.port, plugin], 'trap'));
       await peer.tell('unready api');
       await peer.tell('auto api');
     });
