@@ -10,4 +10,8 @@
   __attribute__((visibility("default"))) type hook_##name parameters __asm__(#name); \
   type hook_##name parameters
 
+/* Another name by which libc exports the same function; behind the hook. */
+#define HOOK_ALIAS(name, other) \
+  extern __typeof__(hook_##name) alias_##other __asm__(#other) __attribute__((visibility("default"), alias(#name)));
+
 #endif

@@ -34,3 +34,6 @@ HOOK(int, recvmmsg,
      (int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout)) {
   return datagram_recvmmsg(fd, messages, count, flags, timeout);
 }
+
+HOOK_ALIAS(send, __send)
+HOOK_ALIAS(sendmmsg, __sendmmsg)

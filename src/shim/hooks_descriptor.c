@@ -56,3 +56,6 @@ HOOK(int, dup3, (int from, int to, int flags)) {
   pending_leave(&guard);
   return copied(from, result);
 }
+
+HOOK_ALIAS(close, __close)
+HOOK_ALIAS(dup2, __dup2)

@@ -112,3 +112,9 @@ HOOK(char *, __realpath_chk, (const char *path, char *text, size_t size)) {
   return files_realpath(path, text);
 }
 #endif
+
+HOOK_ALIAS(fopen, _IO_fopen)
+HOOK_ALIAS(scandirat, scandirat64)
+HOOK_ALIAS(statfs, __statfs)
+HOOK_ALIAS(open, __open)
+HOOK_ALIAS(open64, __open64)

@@ -17,7 +17,8 @@ static void before_limit(int resource, const void *limit) {
 }
 
 static int limits(pid_t pid, int resource, const struct rlimit *limit, struct rlimit *before) {
-  bool own = (pid == 0 || pid == getpid()) && im_active();
+  bool concerns = resource == RLIMIT_NPROC || resource == RLIMIT_NOFILE; /* sanitizers set others before they are ready */
+  bool own = concerns && (pid == 0 || pid == getpid()) && im_active();
   if (own) before_limit(resource, limit);
   if (!own || resource != RLIMIT_NOFILE) return libc_prlimit(pid, resource, limit, before);
   struct rlimit old;
@@ -57,3 +58,5 @@ HOOK(int, prctl, (int option, unsigned long a, unsigned long b, unsigned long c,
   if (option == PR_GET_PDEATHSIG && result == 0 && im_active() && orphan_signal()) *(int *)a = orphan_signal();
   return result;
 }
+
+HOOK_ALIAS(getrlimit, __getrlimit)

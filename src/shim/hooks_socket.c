@@ -61,3 +61,5 @@ HOOK(int, setsockopt, (int fd, int level, int option, const void *value, socklen
   pending_leave(&guard);
   return result;
 }
+
+HOOK_ALIAS(connect, __connect)

@@ -23,7 +23,7 @@ function rows(): Array<readonly [string, string]> {
 const functionsIn = (cell: string) =>
   [...cell.matchAll(/`([^`]+)`/g)]
     .flatMap(([, text]) => text.split(' '))
-    .filter((name) => /^[a-z_][a-z0-9_]*$/.test(name));
+    .filter((name) => /^(_IO_)?[a-z_][a-z0-9_]*$/.test(name));
 
 const isInterposed = ([, what]: readonly [string, string]) => !what.startsWith('Not interposed');
 
