@@ -16,17 +16,21 @@ static void before_limit(int resource, const void *limit) {
   if (resource == RLIMIT_NPROC && limit && im_active()) pending_stay();
 }
 
-static int limits(pid_t pid, int resource, const struct rlimit *limit, struct rlimit *before) {
-  bool concerns = resource == RLIMIT_NPROC || resource == RLIMIT_NOFILE; /* sanitizers set others before they are ready */
-  bool own = concerns && (pid == 0 || pid == getpid()) && im_active();
-  if (own) before_limit(resource, limit);
-  if (!own || resource != RLIMIT_NOFILE) return libc_prlimit(pid, resource, limit, before);
+static __attribute__((noinline)) int descriptors(const struct rlimit *limit, struct rlimit *before) {
   struct rlimit old;
-  if (libc_prlimit(0, resource, 0, &old) != 0) return -1;
+  if (libc_prlimit(0, RLIMIT_NOFILE, 0, &old) != 0) return -1;
   room_shown(&old);
   if (limit && room_set(limit) != 0) return -1;
   if (before) *before = old;
   return 0;
+}
+
+/* AddressSanitizer sets other limits before it is ready for anything that has variables in memory. */
+static int limits(pid_t pid, int resource, const struct rlimit *limit, struct rlimit *before) {
+  bool concerns = resource == RLIMIT_NPROC || resource == RLIMIT_NOFILE;
+  if (!concerns || (pid != 0 && pid != getpid()) || !im_active()) return libc_prlimit(pid, resource, limit, before);
+  before_limit(resource, limit);
+  return resource == RLIMIT_NOFILE ? descriptors(limit, before) : libc_prlimit(pid, resource, limit, before);
 }
 
 HOOK(int, getrlimit, (int resource, struct rlimit *limit)) {
