@@ -19,10 +19,19 @@ export interface NativeAddon {
   /** Sends one message with descriptors on a Unix socket, without blocking, then closes `fd`. False: the other side is gone. */
   reply(fd: number, message: Uint8Array, descriptors: readonly number[]): boolean;
   /**
-   * Sends one UDP datagram from a socket that came with a message, to a real address and port and, unless `source` is 0, from that
-   * address; without blocking. Does not close `fd`. False: the kernel did not take it.
+   * Sends one UDP datagram from a socket that came with a message, to a real address and port, without blocking: as the guest has
+   * sent it, whatever became of the socket. `source`, `sourcePort` and `marks` (TTL and 256 times the TOS): as they were then; 0: as
+   * the socket has it. Does not close `fd`. False: the kernel did not take it.
    */
-  sendDatagram(fd: number, data: Uint8Array, address: number, port: number, source: number): boolean;
+  sendDatagram(
+    fd: number,
+    data: Uint8Array,
+    address: number,
+    port: number,
+    source: number,
+    sourcePort: number,
+    marks: number,
+  ): boolean;
   /** Closes a descriptor that came with a message. */
   closeDescriptor(fd: number): void;
   /** Creates (or opens) a file of exactly `size` bytes, mode 0600, and maps it shared, read-write. */

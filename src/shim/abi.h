@@ -118,10 +118,13 @@ struct im_request { /* 64 bytes; IM_OP_LOG: text follows, IM_OP_DATAGRAM: what i
   uint64_t cookie;    /* SO_COOKIE of the guest's socket */
   uint32_t address;   /* CONNECT, DATAGRAM: virtual address of the destination. ACCEPT: of the other side */
   uint16_t port;      /* CONNECT, DATAGRAM: destination port. LISTEN: port as the guest knows it. ACCEPT: the signal's */
-  /* LISTEN: the port that is really bound. CONNECT: the port that the guest has bound; 0: none. ACCEPT: the signal went there */
+  /*
+   * LISTEN: the port that is really bound. CONNECT: the port that the guest has bound; 0: none. ACCEPT: the signal went there.
+   * DATAGRAM: the real port of the socket
+   */
   uint16_t real_port;
   uint32_t real;      /* LISTEN: the address that is really bound. DATAGRAM: the source address; 0: any */
-  uint32_t scope;     /* LISTEN: IM_SCOPE_* */
+  uint32_t scope;     /* LISTEN: IM_SCOPE_*. DATAGRAM: TTL and, 8 bits up, TOS */
   uint64_t epoch;     /* STALE: the epoch the shim connected to */
   uint32_t reserved[4];
 };

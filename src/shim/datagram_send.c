@@ -23,23 +23,77 @@
 static bool may_wait(int fd, int flags) { return !(flags & MSG_DONTWAIT) && !(fcntl(fd, F_GETFL) & O_NONBLOCK); }
 
 /*
+ * What the kernel says of the socket (EPIPE, or the error of an earlier datagram) before it looks for the data, which are
+ * nowhere. The socket has a port then, as after any sending.
+ */
+static int objection(int fd, const struct im_addr *to, const struct im_route *route, bool named) {
+  struct sockaddr_storage there;
+  struct im_addr real = {route->real, 9, addr_plain_form(to->form == IM_FORM_V4 ? AF_INET : AF_INET6)};
+  struct iovec nowhere = {(void *)(uintptr_t)1, 1};
+  struct msghdr message = {.msg_iov = &nowhere, .msg_iovlen = 1};
+  if (named) {
+    message.msg_namelen = addr_write(&real, &there);
+    message.msg_name = &there;
+  }
+  if (libc_sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return 0;
+  return errno == EPIPE || errno == ECONNREFUSED ? errno : 0;
+}
+
+static uint16_t port_of(int fd) {
+  struct sockaddr_storage address;
+  struct im_addr at;
+  socklen_t size = sizeof address;
+  return libc_getsockname(fd, (struct sockaddr *)&address, &size) == 0 && addr_read(&address, size, &at) ? at.port : 0;
+}
+
+static int ip_option(int fd, int name) {
+  int value = 0;
+  socklen_t size = sizeof value;
+  return libc_getsockopt(fd, IPPROTO_IP, name, &value, &size) == 0 ? value & 0xff : 0;
+}
+
+/* How this datagram is to be sent, by its socket as it is now and its control data: the socket may change before it is. */
+static void note_manner(int fd, const struct msghdr *message, struct im_request *request) {
+  int ttl = ip_option(fd, IP_TTL), tos = ip_option(fd, IP_TOS), value;
+  size_t at = 0;
+  for (struct cmsghdr *c; (c = datagram_control(message, &at));) {
+    if (c->cmsg_level != IPPROTO_IP) continue;
+    struct in_pktinfo chosen;
+    bool number = c->cmsg_len >= CMSG_LEN(sizeof value);
+    if (number) memcpy(&value, CMSG_DATA(c), sizeof value);
+    if (c->cmsg_type == IP_TTL && number && value > 0 && value < 256) ttl = value;
+    if (c->cmsg_type == IP_TOS && c->cmsg_len > CMSG_LEN(0)) tos = number ? value & 0xff : *CMSG_DATA(c);
+    if (c->cmsg_type != IP_PKTINFO || c->cmsg_len < CMSG_LEN(sizeof chosen)) continue;
+    memcpy(&chosen, CMSG_DATA(c), sizeof chosen);
+    if (ntohl(chosen.ipi_spec_dst.s_addr) == IM_LOOPBACK) request->real = faces_loop();
+  }
+  request->scope = (uint32_t)(ttl | tos << 8);
+  request->real_port = port_of(fd);
+}
+
+/*
  * Gives the datagram to the supervisor, which sends it from this very socket when the host is up, as a kernel holds packets
  * while it looks for a neighbour. Its queue may be full: then a blocking sender waits, and another one's datagram is lost.
  */
-static ssize_t hold(int fd, const struct im_addr *to, uint32_t source, const struct iovec *parts, size_t count, int flags) {
-  size_t size = 0;
+static ssize_t hold(int fd, const struct im_addr *to, const struct im_route *route, const struct msghdr *message, int flags) {
+  size_t size = 0, count = message->msg_iovlen;
   for (size_t i = 0; i < count; i++) {
-    size += parts[i].iov_len;
-    if (parts[i].iov_len > LARGEST || size > LARGEST) break;
+    size += message->msg_iov[i].iov_len;
+    if (message->msg_iov[i].iov_len > LARGEST || size > LARGEST) break;
   }
   if (size > LARGEST || count > IM_REQUEST_PARTS) {
     errno = EMSGSIZE;
     return -1;
   }
-  int saved = errno;
-  struct im_request request = {.op = IM_OP_DATAGRAM, .address = to->ip, .port = to->port, .real = source};
+  int saved = errno, error = objection(fd, to, route, message->msg_name);
+  if (error) {
+    errno = error;
+    return -1;
+  }
+  struct im_request request = {.op = IM_OP_DATAGRAM, .address = to->ip, .port = to->port, .real = route->source};
   request.cookie = sockets_cookie(fd);
-  int result = request_send_with(-1, &request, parts, count, fd, may_wait(fd, flags));
+  note_manner(fd, message, &request);
+  int result = request_send_with(-1, &request, message->msg_iov, count, fd, may_wait(fd, flags));
   if (result != 0 && result != -EAGAIN) {
     request_lost();
     errno = EHOSTUNREACH;
@@ -159,7 +213,7 @@ static ssize_t send_outside(int fd, const struct msghdr *guests, int flags) {
  * Before a connected socket sends: whether its peer is not up, so that the supervisor must send. `held` is the result then.
  * All sockets that no process of ours connected to the cluster come out of here at once.
  */
-static bool hold_connected(int fd, const struct iovec *parts, size_t count, int flags, ssize_t *held) {
+static bool hold_connected(int fd, const struct msghdr *message, int flags, ssize_t *held) {
   struct im_addr peer;
   if (!datagram_peer(fd, &peer) || !im_active()) return false;
   int saved = errno;
@@ -168,7 +222,7 @@ static bool hold_connected(int fd, const struct iovec *parts, size_t count, int 
   if (route.kind == IM_ROUTE_DIRECT) sockets_traffic();
   if (!holds) datagram_follow(fd, &peer, &route);
   errno = saved;
-  if (holds) *held = hold(fd, &peer, route.source, parts, count, flags);
+  if (holds) *held = hold(fd, &peer, &route, message, flags);
   return holds;
 }
 
@@ -176,8 +230,9 @@ static bool hold_connected(int fd, const struct iovec *parts, size_t count, int 
 
 ssize_t datagram_send(int fd, const void *data, size_t size, int flags) {
   struct iovec part = {(void *)(uintptr_t)data, size};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
   ssize_t held;
-  return hold_connected(fd, &part, 1, flags, &held) ? held : libc_send(fd, data, size, flags);
+  return hold_connected(fd, &message, flags, &held) ? held : libc_send(fd, data, size, flags);
 }
 
 ssize_t datagram_sendmsg(int fd, const struct msghdr *message, int flags) {
@@ -185,7 +240,7 @@ ssize_t datagram_sendmsg(int fd, const struct msghdr *message, int flags) {
   ssize_t held;
   if (!message) return libc_sendmsg(fd, message, flags);
   if (!message->msg_name || !message->msg_namelen) {
-    bool holds = hold_connected(fd, message->msg_iov, message->msg_iovlen, flags, &held);
+    bool holds = hold_connected(fd, message, flags, &held);
     return holds ? held : libc_sendmsg(fd, message, flags);
   }
   if (!im_active() || !addr_read(message->msg_name, message->msg_namelen, &to)) return libc_sendmsg(fd, message, flags);
@@ -199,7 +254,7 @@ ssize_t datagram_sendmsg(int fd, const struct msghdr *message, int flags) {
     bool datagrams = datagram_is(fd);
     errno = saved;
     if (!datagrams) return libc_sendmsg(fd, message, flags);
-    return hold(fd, &to, route.source, message->msg_iov, message->msg_iovlen, flags);
+    return hold(fd, &to, &route, message, flags);
   }
   return send_at(fd, message, flags, &to, &route);
 }
@@ -209,7 +264,7 @@ ssize_t datagram_sendto(int fd, const void *data, size_t size, int flags, const 
   struct msghdr message = {.msg_name = (void *)(uintptr_t)to, .msg_namelen = to_size, .msg_iov = &part, .msg_iovlen = 1};
   struct im_addr read;
   ssize_t held;
-  if (!to) return hold_connected(fd, &part, 1, flags, &held) ? held : libc_sendto(fd, data, size, flags, to, to_size);
+  if (!to) return hold_connected(fd, &message, flags, &held) ? held : libc_sendto(fd, data, size, flags, to, to_size);
   if (!im_active() || !addr_read(to, to_size, &read)) return libc_sendto(fd, data, size, flags, to, to_size);
   if (datagram_route(&read).kind != IM_ROUTE_NATIVE) return datagram_sendmsg(fd, &message, flags);
   ssize_t result = libc_sendto(fd, data, size, flags, to, to_size);

@@ -11,6 +11,7 @@
  *   deliver.c   one that arrived waits for a guest's accept, behind a signal connection to the listener
  *   loop.c      the thread that waits for all of them, the list of connections, time
  *   shim.c      what shims ask for, answered without JavaScript
+ *   held.c      no connection: a datagram that waited for its host
  *
  * Everything is under the carrier's lock. Not a word of Node.js here: src/native/carrier.c is the addon's side.
  */

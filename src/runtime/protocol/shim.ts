@@ -111,6 +111,10 @@ export type ShimRequest =
       readonly port: number;
       /** Source address; 0: any. */
       readonly source: number;
+      /** The real port of the socket. */
+      readonly sourcePort: number;
+      /** TTL and 256 times the TOS. */
+      readonly marks: number;
       readonly data: Buffer;
     }
   | {
@@ -167,7 +171,10 @@ export function decodeRequest(message: Buffer): ShimRequest {
     }
     case OP.datagram: {
       const data = message.subarray(REQUEST_SIZE);
-      return { op: 'datagram', pid, cookie, address, port, source: message.readUInt32LE(REQUEST.real), data };
+      const source = message.readUInt32LE(REQUEST.real);
+      const sourcePort = message.readUInt16LE(REQUEST.real_port);
+      const marks = message.readUInt32LE(REQUEST.scope);
+      return { op: 'datagram', pid, cookie, address, port, source, sourcePort, marks, data };
     }
     case OP.stale:
       return { op: 'stale', pid, address, port, epoch };

@@ -66,13 +66,14 @@ export function createDatagrams(options: DatagramsOptions): Datagrams {
     sockets -= queue.sockets.size;
     queue.sockets.clear();
   };
+  const pass = (socket: number, { data, source, sourcePort, marks }: DatagramRequest, to: Place) =>
+    native.sendDatagram(socket, data, to.real, to.realPort, source, sourcePort, marks);
   const flush = (key: string, real: number | undefined, realPort: number) => {
     const queue = queues.get(key);
     if (!queue) return;
     queues.delete(key);
-    for (const { cookie, source, data } of queue.held) {
-      const socket = queue.sockets.get(cookie)!;
-      if (real !== undefined) native.sendDatagram(socket, data, real, realPort, source);
+    for (const request of queue.held) {
+      if (real !== undefined) pass(queue.sockets.get(request.cookie)!, request, { real, realPort });
     }
     discard(queue);
     if (queues.size === 0) for (const wake of waiting) wake();
@@ -110,7 +111,7 @@ export function createDatagrams(options: DatagramsOptions): Datagrams {
 
   const now = (request: DatagramRequest, socket: number, known: Destination) => {
     const go = (route: Place | undefined) => {
-      if (route) native.sendDatagram(socket, request.data, route.real, route.realPort, request.source);
+      if (route) pass(socket, request, route);
       native.closeDescriptor(socket);
     };
     const send = () => {

@@ -289,10 +289,12 @@ test('sendDatagram: from the very socket, with the source asked for; false when 
     const got = new Promise((done) =>
       receiver.on('message', (data, { address, port }) => done([`${data}`, address, port])),
     );
-    expect(native.sendDatagram(fd, Buffer.from('held'), 0x7f000001, receiver.address().port, 0x7f000903)).toBe(true);
+    expect(native.sendDatagram(fd, Buffer.from('held'), 0x7f000001, receiver.address().port, 0x7f000903, 0, 0)).toBe(
+      true,
+    );
     expect(await got).toEqual(['held', '127.0.9.3', sender.address().port]);
-    expect(native.sendDatagram(fd, Buffer.alloc(65_508), 0x7f000001, 9, 0)).toBe(false);
-    expect(() => native.sendDatagram(-1, Buffer.alloc(1), 1, 1, 1)).toThrow('descriptor');
+    expect(native.sendDatagram(fd, Buffer.alloc(65_508), 0x7f000001, 9, 0, 0, 0)).toBe(false);
+    expect(() => native.sendDatagram(-1, Buffer.alloc(1), 1, 1, 1, 0, 0)).toThrow('descriptor');
   } finally {
     receiver.close();
     sender.close();

@@ -16,8 +16,8 @@ function open() {
   const datagrams = createDatagrams({
     guard: createGuard(() => undefined),
     native: {
-      sendDatagram: (fd, data, address, port, source) =>
-        sent.push(`${fd} ${Buffer.from(data)} ${address.toString(16)}:${port} ${source}`) > 0,
+      sendDatagram: (fd, data, address, port, ...manner) =>
+        sent.push(`${fd} ${Buffer.from(data)} ${address.toString(16)}:${port} ${manner}`) > 0,
       closeDescriptor: (fd) => void closed.push(fd),
     },
     locations: {
@@ -48,6 +48,8 @@ function open() {
     address: api,
     port: 53,
     source: 9,
+    sourcePort: 8,
+    marks: 7,
     data: Buffer.from(text),
     ...more,
   });
@@ -65,10 +67,10 @@ test('what is sent to a host that is not up goes out in order when it is, each f
   const drained = datagrams.drained(new AbortController().signal);
   settle().answer(64_565);
   await drained;
-  expect(sent).toEqual(['10 a 7f400006:64565 9', '10 b 7f400006:64565 9', '12 c 7f400006:64565 9']);
+  expect(sent).toEqual(['10 a 7f400006:64565 9,8,7', '10 b 7f400006:64565 9,8,7', '12 c 7f400006:64565 9,8,7']);
   expect(closed).toEqual([11, 10, 12]);
   datagrams.send(request('d'), 13);
-  expect(sent[3]).toBe('13 d 7f400006:53 9');
+  expect(sent[3]).toBe('13 d 7f400006:53 9,8,7');
   expect(closed[3]).toBe(13);
 });
 
@@ -77,7 +79,7 @@ test('a host that does not come up: sent to where the kernel refuses it', async 
   datagrams.send(request('a'), 10);
   settle().fail(new AskError('ECONNREFUSED', 'it exited'));
   await datagrams.drained(new AbortController().signal);
-  expect(sent).toEqual(['10 a 7f400006:64565 9']);
+  expect(sent).toEqual(['10 a 7f400006:64565 9,8,7']);
   expect(closed).toEqual([10]);
 });
 

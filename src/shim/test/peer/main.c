@@ -21,6 +21,7 @@
  *   stats                                JSON
  */
 #define _GNU_SOURCE
+#include "../../../native/carrier/held.h"
 #include "carry.h"
 #include "cluster.h"
 
@@ -72,23 +73,12 @@ static void answer(int fd, int status, const struct port *port, const struct hos
 }
 
 static void send_from(const struct waiting *one, const struct port *port) {
-  union {
-    struct cmsghdr header;
-    char bytes[CMSG_SPACE(sizeof(struct in_pktinfo))];
-  } control = {
-      .header = {.cmsg_len = CMSG_LEN(sizeof(struct in_pktinfo)), .cmsg_level = IPPROTO_IP, .cmsg_type = IP_PKTINFO}};
-  struct in_pktinfo from = {.ipi_spec_dst.s_addr = htonl(one->request.real)};
-  memcpy(CMSG_DATA(&control.header), &from, sizeof from);
-  struct sockaddr_in to = {
-      .sin_family = AF_INET, .sin_port = htons(port->real_port), .sin_addr.s_addr = htonl(port->real)};
-  struct iovec part = {(void *)(uintptr_t)one->data, one->size};
-  struct msghdr message = {.msg_name = &to,
-                           .msg_namelen = sizeof to,
-                           .msg_iov = &part,
-                           .msg_iovlen = 1,
-                           .msg_control = &control,
-                           .msg_controllen = sizeof control};
-  if (sendmsg(one->reply, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) perror("sendmsg");
+  struct held held = {.real = port->real,
+                      .real_port = port->real_port,
+                      .source = one->request.real,
+                      .source_port = one->request.real_port,
+                      .marks = one->request.scope};
+  if (!held_send(one->reply, one->data, one->size, &held)) perror("a held datagram");
 }
 
 /* A datagram waits for its port, whatever else a host says. */
