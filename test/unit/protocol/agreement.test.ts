@@ -33,7 +33,7 @@ const reach = { nat: 'none', address: '203.0.113.1', local: '10.0.0.7', ports: [
 const from = { member: 1, name: 'api', address: '100.64.0.2', epoch: 5, addresses: ['203.0.113.1'] } as const;
 const key = `${'A'.repeat(43)}=`;
 const purposes: { readonly [F in Purpose['for']]: Required<Extract<Purpose, { for: F }>> } = {
-  connection: { for: 'connection', port: 80, sourcePort: 40_000, proof: `${'A'.repeat(22)}==` },
+  connection: { for: 'connection', port: 80, sourcePort: 40_000, proof: key },
   pool: { for: 'pool', secrets: 'A'.repeat(43) },
   wire: { for: 'wire', key },
   edge: { for: 'edge', key },
