@@ -4,12 +4,13 @@
  * into it is lost, as datagrams may be.
  */
 import { randomBytes } from 'node:crypto';
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { connect as connectTls, TLSSocket } from 'node:tls';
 import { parseAddress } from '../../manifest/address';
 import type { Guard } from '../control/guard';
 import { pskOptions } from '../control/tls-options';
 import type { Purpose, Sender } from '../protocol/rendezvous';
+import { createHanded } from './handed';
 
 export interface Datagram {
   /** Ports as guests know them. */
@@ -25,6 +26,8 @@ export interface LinksOptions {
   /** From the host with that virtual address. */
   readonly onDatagram: (address: number, datagram: Datagram) => void;
   readonly onFailure: (address: number, reason: string) => void;
+  /** Milliseconds in which the other side of a connection must prove itself. Default 5,000. */
+  readonly proofLimit?: number;
 }
 
 export interface Links {
@@ -58,23 +61,16 @@ export function createLinks(options: LinksOptions): Links {
   const links = new Map<number, Link>();
   const failed = new Map<number, number>();
   /** Every connection, also before its other side has proved itself. */
-  const sockets = new Set<Socket>();
+  const handed = createHanded<number>(options.proofLimit);
 
-  const take = (descriptor: number) => {
-    const socket = new Socket({ fd: descriptor, readable: true, writable: true });
-    sockets.add(socket);
-    // What TLS makes of it is told by the TLS socket.
-    socket.on('error', () => undefined);
-    socket.once('close', () => sockets.delete(socket));
-    socket.setNoDelay(true);
-    return socket;
-  };
+  const take = (address: number, descriptor: number) => handed.take(address, descriptor).setNoDelay(true);
 
   const write = (socket: TLSSocket, bytes: Buffer) => {
     if (socket.writableLength < MOST_BYTES) socket.write(bytes);
   };
 
-  const serve = (address: number, socket: TLSSocket) => {
+  const serve = (address: number, socket: TLSSocket, raw: Socket) => {
+    handed.proved(raw);
     const decode = decoder((datagram) => options.onDatagram(address, datagram));
     const end = () => socket.destroy();
     socket.on('data', (chunk: Buffer) => options.guard("another member's datagrams", () => decode(chunk), end));
@@ -91,7 +87,7 @@ export function createLinks(options: LinksOptions): Links {
 
   const open = async (address: number, link: Link) => {
     const key = randomBytes(32);
-    const raw = take(await options.dial(address, { for: 'datagrams', key: key.toString('base64') }));
+    const raw = take(address, await options.dial(address, { for: 'datagrams', key: key.toString('base64') }));
     const pskCallback = () => ({ psk: key, identity: IDENTITY });
     const socket = connectTls({ ...pskOptions(), socket: raw, pskCallback, checkServerIdentity: () => undefined });
     await new Promise<void>((resolve, reject) => {
@@ -99,7 +95,7 @@ export function createLinks(options: LinksOptions): Links {
       socket.on('error', reject);
       socket.once('close', () => reject(new Error('the other side closed the connection')));
     });
-    if (links.get(address) === link) serve(address, socket);
+    if (links.get(address) === link) serve(address, socket, raw);
     else socket.destroy();
   };
 
@@ -136,7 +132,8 @@ export function createLinks(options: LinksOptions): Links {
       link.bytes += bytes.length;
     },
     accept: (from, key, descriptor) => {
-      const raw = take(descriptor);
+      const address = parseAddress(from.address)!;
+      const raw = take(address, descriptor);
       const psk = Buffer.from(key, 'base64');
       const pskCallback = (_socket: unknown, identity: string) => (identity === IDENTITY ? psk : null);
       const settings = { ...pskOptions(), isServer: true, pskCallback };
@@ -144,7 +141,7 @@ export function createLinks(options: LinksOptions): Links {
       const begin = () => {
         const socket = new TLSSocket(raw, settings);
         socket.on('error', () => socket.destroy());
-        const ready = () => serve(parseAddress(from.address)!, socket);
+        const ready = () => serve(address, socket, raw);
         socket.once('secure', () => options.guard("another member's datagrams", ready, end));
       };
       options.guard("another member's datagrams", begin, end);
@@ -152,7 +149,7 @@ export function createLinks(options: LinksOptions): Links {
     drop,
     clear: () => {
       links.clear();
-      for (const socket of sockets) socket.destroy();
+      handed.clear();
     },
   };
 }

@@ -4,18 +4,21 @@
  * seed vouched for then.
  */
 import { randomBytes } from 'node:crypto';
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { connect as connectTls, TLSSocket } from 'node:tls';
 import { type Channel, openChannel } from '../control/channel';
 import type { Guard } from '../control/guard';
 import { pskOptions } from '../control/tls-options';
 import { checkMessage } from '../protocol/member-message';
 import type { MemberMessage, Sender } from '../protocol/rendezvous';
+import { createHanded } from './handed';
 
 export interface EdgesOptions {
   readonly guard: Guard;
   /** A message from the other side of an edge. */
   readonly onMessage: (from: Sender, message: MemberMessage, reply: (message: MemberMessage) => void) => void;
+  /** Milliseconds in which the other side of a connection must prove itself. Default 5,000. */
+  readonly proofLimit?: number;
 }
 
 export interface Edges {
@@ -42,18 +45,10 @@ const IDENTITY = 'edge';
 export function createEdges(options: EdgesOptions): Edges {
   const edges = new Map<string, Edge>();
   /** Every connection of an edge, also before its other side has proved itself. */
-  const sockets = new Set<Socket>();
+  const handed = createHanded<string>(options.proofLimit);
 
-  const open = (descriptor: number) => {
-    const socket = new Socket({ fd: descriptor, readable: true, writable: true });
-    sockets.add(socket);
-    // What TLS makes of it is told by the TLS socket.
-    socket.on('error', () => undefined);
-    socket.once('close', () => sockets.delete(socket));
-    return socket;
-  };
-
-  const serve = (other: Sender, socket: TLSSocket) => {
+  const serve = (other: Sender, socket: TLSSocket, raw: Socket) => {
+    handed.proved(raw);
     socket.setNoDelay(true);
     const channel = openChannel<{ type: string }, MemberMessage>(socket, {
       heartbeat: HEARTBEAT,
@@ -93,7 +88,7 @@ export function createEdges(options: EdgesOptions): Edges {
       const key = randomBytes(32);
       punch(key.toString('base64'))
         .then((descriptor) => {
-          const raw = open(descriptor);
+          const raw = handed.take(other.name, descriptor);
           if (edges.get(other.name) !== mine) return void raw.destroy();
           const pskCallback = () => ({ psk: key, identity: IDENTITY });
           const socket = connectTls({
@@ -107,7 +102,7 @@ export function createEdges(options: EdgesOptions): Edges {
           socket.once('secureConnect', () =>
             options.guard(
               'a direct edge',
-              () => serve(other, socket),
+              () => serve(other, socket, raw),
               () => raw.destroy(),
             ),
           );
@@ -115,7 +110,7 @@ export function createEdges(options: EdgesOptions): Edges {
         .catch(forget);
     },
     accept: (other, key, descriptor) => {
-      const raw = open(descriptor);
+      const raw = handed.take(other.name, descriptor);
       const end = () => raw.destroy();
       const psk = Buffer.from(key, 'base64');
       const pskCallback = (_socket: unknown, identity: string) => (identity === IDENTITY ? psk : null);
@@ -124,14 +119,14 @@ export function createEdges(options: EdgesOptions): Edges {
       const begin = () => {
         const socket = new TLSSocket(raw, settings);
         socket.on('error', () => socket.destroy());
-        socket.once('secure', () => options.guard('a direct edge', () => serve(other, socket), end));
+        socket.once('secure', () => options.guard('a direct edge', () => serve(other, socket, raw), end));
       };
       options.guard('a direct edge', begin, end);
     },
     drop,
     clear: () => {
       edges.clear();
-      for (const socket of sockets) socket.destroy();
+      handed.clear();
     },
   };
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
@@ -152,3 +153,25 @@ function frame(content: object): Buffer {
   size.writeUInt32BE(body.length);
   return Buffer.concat([size, body]);
 }
+
+describe('whoever asks for edges and proves nothing', () => {
+  /** The descriptor of a connection of web's for an edge, of which nothing is made. */
+  const silent = async () => {
+    const socket = new Socket({ fd: await punch(randomBytes(32).toString('base64')), readable: true, writable: true });
+    socket.on('error', () => undefined).resume();
+    return socket;
+  };
+
+  test('is cut off in time', async () => {
+    api = createEdges({ guard: createGuard(() => undefined), onMessage: () => undefined, proofLimit: 100 });
+    await once(await silent(), 'close');
+  });
+
+  test('has a few connections at most, the newest ones', async () => {
+    const asked: Socket[] = [];
+    for (let i = 0; i < 7; i++) asked.push(await silent());
+    await Promise.all(asked.slice(0, 3).map((socket) => socket.destroyed || once(socket, 'close')));
+    expect(asked.slice(3).every((socket) => !socket.destroyed)).toBe(true);
+    for (const socket of asked) socket.destroy();
+  });
+});
