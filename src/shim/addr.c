@@ -1,11 +1,17 @@
 #include "addr.h"
 
 #include "abi.h"
+#include "pointer.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stddef.h>
 #include <string.h>
+
+bool addr_given(const void *address, socklen_t size) {
+  struct im_page found = {0};
+  return address && size <= sizeof(struct sockaddr_storage) && pointer_readable(address, size, &found);
+}
 
 bool addr_read(const void *address, socklen_t size, struct im_addr *read) {
   sa_family_t family;

@@ -18,6 +18,9 @@ struct im_addr {
   uint8_t form;
 };
 
+/* Whether an address that a guest gives can be read as far as it says. False: the kernel is to refuse it. */
+bool addr_given(const void *address, socklen_t size);
+
 /* False: another family, a real IPv6 address, or too short. */
 bool addr_read(const void *address, socklen_t size, struct im_addr *read);
 

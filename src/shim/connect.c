@@ -367,7 +367,7 @@ int connect_socket(int fd, const struct sockaddr *address, socklen_t size) {
   struct im_addr to = {0};
   struct im_guard guard;
   int saved = errno, real, result;
-  if (!im_active()) return libc_connect(fd, address, size);
+  if (!im_active() || !addr_given(address, size)) return libc_connect(fd, address, size);
   datagram_release(fd);
   bool read = addr_read(address, size, &to), nowhere = !read && addr_is_nowhere(address, size);
   if (pending_enter(fd, &real, &guard)) {

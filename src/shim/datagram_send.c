@@ -5,6 +5,7 @@
 #include "faces.h"
 #include "heard.h"
 #include "init.h"
+#include "pointer.h"
 #include "request.h"
 #include "sockets.h"
 #include "table.h"
@@ -76,12 +77,19 @@ static void note_manner(int fd, const struct msghdr *message, struct im_request 
  * while it looks for a neighbour. Its queue may be full: then a blocking sender waits, and another one's datagram is lost.
  */
 static ssize_t hold(int fd, const struct im_addr *to, const struct im_route *route, const struct msghdr *message, int flags) {
+  struct im_page found = {0};
   size_t size = 0, count = message->msg_iovlen;
-  for (size_t i = 0; i < count; i++) {
+  bool few = count <= IM_REQUEST_PARTS;
+  if ((few && !pointer_readable(message->msg_iov, count * sizeof *message->msg_iov, &found)) ||
+      !pointer_readable(message->msg_control, message->msg_controllen, &found)) {
+    errno = EFAULT;
+    return -1;
+  }
+  for (size_t i = 0; few && i < count; i++) {
     size += message->msg_iov[i].iov_len;
     if (message->msg_iov[i].iov_len > LARGEST || size > LARGEST) break;
   }
-  if (size > LARGEST || count > IM_REQUEST_PARTS) {
+  if (size > LARGEST || !few) {
     errno = EMSGSIZE;
     return -1;
   }
@@ -94,6 +102,10 @@ static ssize_t hold(int fd, const struct im_addr *to, const struct im_route *rou
   request.cookie = sockets_cookie(fd);
   note_manner(fd, message, &request);
   int result = request_send_with(-1, &request, message->msg_iov, count, fd, may_wait(fd, flags));
+  if (result == -EFAULT) { /* the guest's data is nowhere */
+    errno = EFAULT;
+    return -1;
+  }
   if (result != 0 && result != -EAGAIN) {
     request_lost();
     errno = EHOSTUNREACH;
@@ -130,7 +142,9 @@ struct rewritten {
  */
 static bool set_source(struct msghdr *message, const struct im_route *route, struct rewritten *space) {
   struct in_pktinfo source = {.ipi_spec_dst.s_addr = htonl(route->source)};
+  struct im_page found = {0};
   if (message->msg_control && message->msg_controllen > sizeof space->control) return false;
+  if (!pointer_readable(message->msg_control, message->msg_controllen, &found)) return true;
   size_t given = message->msg_control ? CMSG_ALIGN(message->msg_controllen) : 0;
   if (!given && !route->source) return true;
   if (given + CMSG_SPACE(sizeof source) > sizeof space->control) return false;
@@ -235,15 +249,11 @@ ssize_t datagram_send(int fd, const void *data, size_t size, int flags) {
   return hold_connected(fd, &message, flags, &held) ? held : libc_send(fd, data, size, flags);
 }
 
-ssize_t datagram_sendmsg(int fd, const struct msghdr *message, int flags) {
+/* The name in `message` can be read. */
+static ssize_t send_named(int fd, const struct msghdr *message, int flags) {
   struct im_addr to;
   ssize_t held;
-  if (!message) return libc_sendmsg(fd, message, flags);
-  if (!message->msg_name || !message->msg_namelen) {
-    bool holds = hold_connected(fd, message, flags, &held);
-    return holds ? held : libc_sendmsg(fd, message, flags);
-  }
-  if (!im_active() || !addr_read(message->msg_name, message->msg_namelen, &to)) return libc_sendmsg(fd, message, flags);
+  if (!addr_read(message->msg_name, message->msg_namelen, &to)) return libc_sendmsg(fd, message, flags);
   struct im_route route = datagram_route(&to);
   if (flags & MSG_FASTOPEN && route.kind != IM_ROUTE_NATIVE && connect_fast_open(fd, message, flags, &held)) return held;
   /* Raw sockets name no port. To ask the kernel for the socket's type would cost a fifth of a datagram. */
@@ -259,14 +269,27 @@ ssize_t datagram_sendmsg(int fd, const struct msghdr *message, int flags) {
   return send_at(fd, message, flags, &to, &route);
 }
 
+ssize_t datagram_sendmsg(int fd, const struct msghdr *message, int flags) {
+  struct im_page found = {0};
+  ssize_t held;
+  if (!im_active() || !message || !pointer_readable(message, sizeof *message, &found)) return libc_sendmsg(fd, message, flags);
+  if (!message->msg_name || !message->msg_namelen) {
+    bool holds = hold_connected(fd, message, flags, &held);
+    return holds ? held : libc_sendmsg(fd, message, flags);
+  }
+  if (!addr_given(message->msg_name, message->msg_namelen)) return libc_sendmsg(fd, message, flags);
+  return send_named(fd, message, flags);
+}
+
 ssize_t datagram_sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to, socklen_t to_size) {
   struct iovec part = {(void *)(uintptr_t)data, size};
   struct msghdr message = {.msg_name = (void *)(uintptr_t)to, .msg_namelen = to_size, .msg_iov = &part, .msg_iovlen = 1};
   struct im_addr read;
   ssize_t held;
   if (!to) return hold_connected(fd, &message, flags, &held) ? held : libc_sendto(fd, data, size, flags, to, to_size);
-  if (!im_active() || !addr_read(to, to_size, &read)) return libc_sendto(fd, data, size, flags, to, to_size);
-  if (datagram_route(&read).kind != IM_ROUTE_NATIVE) return datagram_sendmsg(fd, &message, flags);
+  if (!im_active() || !addr_given(to, to_size) || !addr_read(to, to_size, &read))
+    return libc_sendto(fd, data, size, flags, to, to_size);
+  if (datagram_route(&read).kind != IM_ROUTE_NATIVE) return send_named(fd, &message, flags);
   ssize_t result = libc_sendto(fd, data, size, flags, to, to_size);
   return result < 0 && errno == EINVAL ? send_outside(fd, &message, flags) : result;
 }
@@ -274,17 +297,24 @@ ssize_t datagram_sendto(int fd, const void *data, size_t size, int flags, const 
 static bool concerns_us(int fd, const struct msghdr *message) {
   struct im_addr to;
   if (!message->msg_name || !message->msg_namelen) return datagram_peer(fd, &to);
-  return addr_read(message->msg_name, message->msg_namelen, &to) && datagram_route(&to).kind != IM_ROUTE_NATIVE;
+  return addr_given(message->msg_name, message->msg_namelen) && addr_read(message->msg_name, message->msg_namelen, &to) && datagram_route(&to).kind != IM_ROUTE_NATIVE;
 }
 
 /* One by one where an address is ours: each may go another way. */
 int datagram_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags) {
   bool ours = false;
-  if (messages && im_active())
-    for (unsigned i = 0; i < count && i < 1024 && !ours; i++) ours = concerns_us(fd, &messages[i].msg_hdr);
+  struct im_page found = {0};
+  if (im_active())
+    for (unsigned i = 0; i < count && i < 1024 && !ours && pointer_readable(&messages[i], sizeof *messages, &found); i++)
+      ours = concerns_us(fd, &messages[i].msg_hdr);
   if (!ours) return libc_sendmmsg(fd, messages, count, flags);
   for (unsigned i = 0; i < count && i < 1024; i++) {
     ssize_t size = datagram_sendmsg(fd, &messages[i].msg_hdr, flags);
+    /* The kernel has sent it too by the time that it tells how much. */
+    if (size >= 0 && !pointer_writable(&messages[i].msg_len, sizeof messages[i].msg_len)) {
+      errno = EFAULT;
+      size = -1;
+    }
     if (size < 0) return i ? (int)i : -1;
     messages[i].msg_len = (unsigned)size;
   }

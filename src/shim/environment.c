@@ -2,6 +2,7 @@
 
 #include "abi.h"
 #include "init.h"
+#include "pointer.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -47,7 +48,12 @@ struct im_room environment_room(char *const envp[], const char *library) {
   bool directory = false;
   size_t count = 0;
   if (!im_active() || !*library) return room;
-  for (; envp && envp[count]; count++) {
+  struct im_page array = {0}, text = {0};
+  for (; envp; count++) {
+    /* What leads nowhere is for the kernel to refuse. */
+    if (!pointer_readable(&envp[count], sizeof *envp, &array)) return room;
+    if (!envp[count]) break;
+    if (!pointer_text(envp[count], &text)) return room;
     const char *value = value_of(envp[count], PRELOAD);
     if (value && !preload) preload = value;
     if (value_of(envp[count], DIRECTORY)) directory = true;

@@ -4,6 +4,7 @@
 #include "libc.h"
 #include "orphan.h"
 #include "pending.h"
+#include "pointer.h"
 #include "program.h"
 #include "room.h"
 #include "sockets.h"
@@ -38,6 +39,7 @@ static bool copy(char *to, const char *from) {
 static bool start(void) {
   static bool said;
   libc_resolve();
+  pointer_start();
   if (fstat(2, &standard_error) != 0) standard_error.st_ino = 0;
   const char *wanted = getenv(IM_ENV_DIR);
   if (!wanted || !*wanted) return false;

@@ -2,6 +2,7 @@
 
 #include "init.h"
 #include "libc_files.h"
+#include "pointer.h"
 #include "table.h"
 
 #include <arpa/inet.h>
@@ -141,6 +142,7 @@ static int configuration(struct ifconf *all) {
   internet(&rows[1].ifr_addr, table_cluster()->self);
   size_t room = all->ifc_req && all->ifc_len > 0 ? (size_t)all->ifc_len / sizeof rows[0] : 0;
   if (!all->ifc_req || room > 2) room = 2;
+  if (all->ifc_req && !pointer_writable(all->ifc_req, room * sizeof rows[0])) return errno = EFAULT, -1;
   if (all->ifc_req) memcpy(all->ifc_req, rows, room * sizeof rows[0]);
   all->ifc_len = (int)(room * sizeof rows[0]);
   return 0;
@@ -154,7 +156,8 @@ static bool is_setter(uint32_t request) {
 
 int interfaces_ioctl(int fd, unsigned long request, void *argument) {
   struct ifreq *one = argument;
-  if (!argument) return libc_ioctl(fd, request, argument);
+  size_t size = (uint32_t)request == SIOCGIFCONF ? sizeof(struct ifconf) : sizeof *one;
+  if (!pointer_writable(argument, size)) return libc_ioctl(fd, request, argument);
   if ((uint32_t)request == SIOCGIFCONF) return configuration(argument);
   if (is_setter((uint32_t)request)) return errno = EPERM, -1;
   if (!strncmp(one->ifr_name, LOOPBACK, IFNAMSIZ)) return libc_ioctl(fd, request, argument);

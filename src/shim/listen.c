@@ -104,7 +104,7 @@ static void remember(int fd, const struct im_addr *to, uint8_t flags) {
 int listen_bind(int fd, const struct sockaddr *address, socklen_t size) {
   struct im_addr to;
   int saved = errno, result;
-  bool ours = im_active() && read_for(fd, address, size, &to) && is_own(&to);
+  bool ours = im_active() && addr_given(address, size) && read_for(fd, address, size, &to) && is_own(&to);
   errno = saved;
   if (!ours) return libc_bind(fd, address, size);
   if (!is_stream(fd)) {

@@ -3,7 +3,9 @@
 #include "libc_files.h"
 
 #include <errno.h>
+#include <link.h>
 #include <linux/futex.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -12,6 +14,39 @@
 
 /* So far above a frame there is stack: the frames of the callers, or what a thread keeps above them. */
 #define NEAR ((uintptr_t)65536)
+
+/* What the program itself was loaded to, with its literals; more parts than these are asked about as the rest is. */
+#define PARTS 8
+static struct {
+  uintptr_t start;
+  size_t size;
+} parts[PARTS];
+
+static int note_parts(struct dl_phdr_info *program, size_t size, void *nothing) {
+  (void)size, (void)nothing;
+  for (int i = 0, at = 0; i < program->dlpi_phnum && at < PARTS; i++) {
+    const ElfW(Phdr) *part = &program->dlpi_phdr[i];
+    if (part->p_type != PT_LOAD || !(part->p_flags & PF_R)) continue;
+    parts[at].start = (uintptr_t)(program->dlpi_addr + part->p_vaddr);
+    parts[at++].size = part->p_memsz;
+  }
+  return 1; /* the first is the program */
+}
+
+static bool is_loaded(uintptr_t at, size_t size) {
+  for (int i = 0; i < PARTS; i++)
+    if (at - parts[i].start < parts[i].size) return size <= parts[i].size - (at - parts[i].start);
+  return false;
+}
+
+/* valgrind answers such questions itself, and reports them as the guest's mistakes; and bad pointers in any case. */
+static bool watched;
+
+void pointer_start(void) {
+  const char *preloaded = getenv("LD_PRELOAD");
+  watched = preloaded && strstr(preloaded, "/vgpreload_");
+  dl_iterate_phdr(note_parts, 0);
+}
 
 static bool is_near(uintptr_t at, size_t size) {
   uintptr_t above = at - (uintptr_t)__builtin_frame_address(0);
@@ -22,7 +57,7 @@ static bool is_near(uintptr_t at, size_t size) {
 static bool page_readable(uintptr_t at) {
   uintptr_t set = at & ~(uintptr_t)7;
   int saved = errno;
-  bool there = set && libc_syscall(SYS_rt_sigprocmask, -1, (long)set, 0, 8, 0, 0) != 0 && errno != EFAULT;
+  bool there = libc_syscall(SYS_rt_sigprocmask, -1, (long)set, 0, 8, 0, 0) != 0 && errno != EFAULT;
   errno = saved;
   return there;
 }
@@ -40,9 +75,11 @@ static bool page_writable(uintptr_t at) {
 
 static bool all_pages(uintptr_t at, size_t size, bool (*there)(uintptr_t), struct im_page *found) {
   uintptr_t last = at + (size ? size - 1 : 0);
-  if (last < at) return false;
+  /* No guest has the first page; and no set at all is none that the kernel copies. */
+  if (last < at || at < PAGE) return false;
+  if (watched) return true;
   for (uintptr_t page = at & ~(PAGE - 1); page <= (last & ~(PAGE - 1)); page += PAGE) {
-    if (found->start == page && page) continue;
+    if (found->start == page) continue;
     if (!there(page > at ? page : at)) return false;
     found->start = page;
   }
@@ -50,7 +87,8 @@ static bool all_pages(uintptr_t at, size_t size, bool (*there)(uintptr_t), struc
 }
 
 bool pointer_readable(const void *at, size_t size, struct im_page *found) {
-  return !size || is_near((uintptr_t)at, size) || all_pages((uintptr_t)at, size, page_readable, found);
+  return !size || is_near((uintptr_t)at, size) || is_loaded((uintptr_t)at, size) ||
+         all_pages((uintptr_t)at, size, page_readable, found);
 }
 
 bool pointer_text(const char *at, struct im_page *found) {

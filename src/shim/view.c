@@ -5,6 +5,7 @@
 #include "faces.h"
 #include "init.h"
 #include "pending.h"
+#include "pointer.h"
 #include "sockets.h"
 #include "table.h"
 
@@ -97,16 +98,34 @@ static bool peer_shown(int fd, const struct im_addr *real, struct im_addr *shown
   return true;
 }
 
+/*
+ * The real name, in the guest's buffer of `room` bytes too: the kernel writes there first, so that it judges the pointers, and
+ * what it can write, so can we. What the buffer cuts off is asked for again.
+ */
+static bool give_real(int fd, struct sockaddr *name, socklen_t *size, name_call call, socklen_t *room,
+                      struct sockaddr_storage *address) {
+  struct im_page found = {0};
+  if (pointer_readable(size, sizeof *size, &found)) *room = *size;
+  if (call(fd, name, size) != 0) return false;
+  if (*size <= *room && *size <= sizeof *address) {
+    memcpy(address, name, *size);
+    return true;
+  }
+  socklen_t full = sizeof *address;
+  return call(fd, (struct sockaddr *)address, &full) == 0;
+}
+
 static int shown_name(int fd, struct sockaddr *name, socklen_t *size, name_call call,
                       bool (*show)(int, const struct im_addr *, struct im_addr *)) {
   struct sockaddr_storage address;
   struct im_addr real, shown = {0};
-  socklen_t full = sizeof address;
+  socklen_t room = 0, full;
   int saved = errno;
-  if (!name || !size || (int)*size < 0) return call(fd, name, size);
-  if (call(fd, (struct sockaddr *)&address, &full) != 0) return -1;
+  if (!give_real(fd, name, size, call, &room, &address)) return -1;
+  full = *size;
   if (addr_read(&address, full, &real) && show(fd, &real, &shown)) full = addr_write(&shown, &address);
-  addr_give(&address, full, name, size);
+  addr_give(&address, full, name, &room);
+  *size = full;
   errno = saved;
   return 0;
 }
@@ -145,25 +164,42 @@ static bool accepted_shown(int listener, int fd, const struct im_addr *real, int
   return carried_accept(listener, fd, bound.port, &local, shown, flags);
 }
 
+/*
+ * Where the connection comes from: what the kernel has written into the guest's buffer, or, where that is too small for it, what
+ * it says when asked. False with errno, and the connection closed: it has ended by then.
+ */
+static bool accepted_peer(int fd, const struct sockaddr *from, socklen_t size, socklen_t room,
+                          struct sockaddr_storage *address, socklen_t *full) {
+  if (size <= room && size <= sizeof *address) {
+    memcpy(address, from, size);
+    *full = size;
+    return true;
+  }
+  if (libc_getpeername(fd, (struct sockaddr *)address, full) == 0) return true;
+  libc_close(fd);
+  errno = ECONNABORTED;
+  return false;
+}
+
 int view_accept(int fd, struct sockaddr *from, socklen_t *size, int flags,
                 int (*call)(int, struct sockaddr *, socklen_t *, int)) {
   struct sockaddr_storage address;
   struct im_addr real, shown = {0};
-  socklen_t full = sizeof address;
-  bool asked = from && size, wrong = asked && (int)*size < 0;
-  if (!im_active() || ((!asked || wrong) && !table_cluster()->carried)) return call(fd, from, size, flags);
-  int accepted = call(fd, (struct sockaddr *)&address, &full, flags), saved = errno;
+  socklen_t full = sizeof address, room = 0;
+  struct im_page found = {0};
+  if (!im_active() || (!from && !table_cluster()->carried)) return call(fd, from, size, flags);
+  if (from && pointer_readable(size, sizeof *size, &found)) room = *size;
+  int accepted = from ? call(fd, from, size, flags) : call(fd, (struct sockaddr *)&address, &full, flags), saved = errno;
   if (accepted < 0) return accepted;
+  if (from && !accepted_peer(accepted, from, *size, room, &address, &full)) return -1;
   if (addr_read(&address, full, &real)) {
     if (!accepted_shown(fd, accepted, &real, flags, &shown)) return -1;
     full = addr_write(&shown, &address);
   }
-  if (wrong) { /* the kernel has accepted by then */
-    libc_close(accepted);
-    errno = EINVAL;
-    return -1;
+  if (from) {
+    addr_give(&address, full, from, &room);
+    *size = full;
   }
-  if (asked) addr_give(&address, full, from, size);
   errno = saved;
   return accepted;
 }

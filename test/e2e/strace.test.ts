@@ -85,7 +85,9 @@ const MEMORY = /^(brk|mmap|munmap|madvise|mremap)\(/;
 function betweenMarks(calls: readonly string[]): string[] {
   const [begin, end] = ['begin', 'end'].map((mark) => calls.findIndex((call) => call.includes(`/exchange-${mark}"`)));
   if (begin < 0 || end < begin) throw new Error(`no marks in ${calls.length} calls`);
-  return calls.slice(begin + 1, end).filter((call) => !MEMORY.test(call));
+  // The mark is a path, and no path of the interpreter's is on the stack: the kernel is asked about it first.
+  const last = /^rt_sigprocmask\(…/.test(calls[end - 1]) ? end - 1 : end;
+  return calls.slice(begin + 1, last).filter((call) => !MEMORY.test(call));
 }
 
 const tally = (calls: readonly string[]) => {

@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     HOLDS(sent.msg_control == control || sent.msg_control == space.control.bytes);
     HOLDS(sent.msg_control == control || sent.msg_controllen <= sizeof space.control);
   }
-  show_received(-1, &message);
+  show_received(-1, &message, message.msg_namelen);
   HOLDS(message.msg_control == control && message.msg_controllen == length);
   free(control);
   free(name);

@@ -1,8 +1,12 @@
 /*
  * alike SECTION: says what calls return, for comparison with what they return natively. Sections: families, loopback,
- * answers, raw.
+ * answers, raw, pointers.
  */
 #include "case.h"
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 
 static void told(const char *what, long result) {
   int error = errno;
@@ -149,11 +153,111 @@ static void raw(void) {
   if (fd6 >= 0) told("sendto", sendto(fd6, "\x80\0\0\0\0\0\0\0", 8, 0, (struct sockaddr *)&six, sizeof six));
 }
 
+/* ---- pointers ---- */
+
+static char *bad;
+static struct sockaddr_in here;
+static socklen_t length = sizeof here;
+static int stream, datagram, listener;
+
+/* A socket that a datagram waits at, and a listener that a connection waits at. */
+static int receiver(void) {
+  CHECK(bind_to(datagram, at("127.0.0.1", 0)) == 0);
+  struct sockaddr_in self = name_of(datagram, getsockname);
+  CHECK(sendto(datagram, "x", 1, 0, (struct sockaddr *)&self, sizeof self) == 1);
+  wait_for(datagram, POLLIN);
+  return datagram;
+}
+
+static int caller(void) {
+  CHECK(connect_to(stream, name_of(listener, getsockname)) == 0);
+  wait_for(listener, POLLIN);
+  return listener;
+}
+
+#define CALLS \
+  X(connect(stream, (void *)bad, 16)) X(bind(stream, (void *)bad, 16)) X(sendto(datagram, "x", 1, 0, (void *)bad, 16)) \
+  X(connect(datagram, (void *)bad, 16)) X(bind(datagram, (void *)bad, 28)) \
+  X(sendto(datagram, bad, 50, 0, (void *)&here, 16)) X(getsockname(stream, (void *)bad, &length)) \
+  X(getsockname(stream, (void *)&here, (void *)bad)) X(getpeername(stream, (void *)bad, &length)) \
+  X(getsockname(datagram, (void *)bad, (void *)bad)) X(accept(listener, (void *)&here, (void *)bad)) \
+  X(accept(listener, (void *)bad, &length)) X(accept4(listener, (void *)bad, (void *)bad, 0)) \
+  X(sendmsg(datagram, &(struct msghdr){.msg_name = bad, .msg_namelen = 16}, 0)) \
+  X(open(bad, O_RDONLY)) X(openat(AT_FDCWD, bad, O_RDONLY)) X(creat(bad, 0)) X(access(bad, 0)) \
+  X(faccessat(AT_FDCWD, bad, 0, 0)) X(stat(bad, &status)) X(lstat(bad, &status)) \
+  X(fstatat(AT_FDCWD, bad, &status, 0)) X(readlink(bad, text, 9)) X(readlinkat(AT_FDCWD, bad, text, 9)) \
+  X(mkdir(bad, 0)) X(mkdirat(AT_FDCWD, bad, 0)) X(chdir(bad)) X(unlink(bad)) X(unlinkat(AT_FDCWD, bad, 0)) \
+  X(rmdir(bad)) X(rename(bad, "/nowhere/x")) X(rename("/nowhere/x", bad)) X(link("/nowhere/x", bad)) \
+  X(symlink("x", bad)) X(chmod(bad, 0)) X(chown(bad, 0, 0)) X(truncate(bad, 0)) \
+  X(execve(bad, (char *[]){"x", 0}, (char *[]){0})) X(execve("/bin/true", (char *[]){"x", 0}, (char *[]){bad, 0})) \
+  X(execve("/bin/true", (char *[]){"x", 0}, bad ? (char **)bad : (char **)8)) X(syscall(SYS_connect, stream, bad, 16)) \
+  X(syscall(SYS_newfstatat, AT_FDCWD, bad, &status, 0)) X(sendmsg(datagram, (void *)bad, 0)) \
+  X(sendmsg(datagram, &(struct msghdr){.msg_name = &here, .msg_namelen = 16, .msg_control = bad, .msg_controllen = 64}, 0)) \
+  X(sendmsg(datagram, &(struct msghdr){.msg_name = &here, .msg_namelen = 16, .msg_iov = (void *)bad, .msg_iovlen = 1}, 0)) \
+  X(sendmmsg(datagram, (void *)bad, 1, 0)) \
+  X(sendmmsg(datagram, &(struct mmsghdr){.msg_hdr = {.msg_name = bad, .msg_namelen = 16}}, 1, 0)) \
+  X(recvmsg(datagram, (void *)bad, MSG_DONTWAIT)) X(recvmmsg(datagram, (void *)bad, 1, MSG_DONTWAIT, 0)) \
+  X(recvfrom(receiver(), text, 9, 0, (void *)bad, &length)) X(recvfrom(receiver(), text, 9, 0, (void *)&here, (void *)bad)) \
+  X(recvfrom(receiver(), bad, 9, 0, (void *)&here, &length)) \
+  X(recvmsg(receiver(), &(struct msghdr){.msg_name = bad, .msg_namelen = 16}, 0)) \
+  X(accept(caller(), (void *)bad, &length)) X(accept(caller(), (void *)&here, (void *)bad)) \
+  X(accept4(caller(), (void *)&here, (void *)bad, 0)) \
+  X(ioctl(stream, SIOCGIFCONF, bad)) X(ioctl(stream, SIOCGIFADDR, bad)) X(ioctl(stream, SIOCGIFFLAGS, bad)) \
+  X(ioctl(stream, SIOCGIFCONF, &(struct ifconf){.ifc_len = 400, .ifc_buf = bad ? bad : (char *)8}))
+
+static void one_call(int number) {
+  struct stat status;
+  char text[16];
+  int at = 0;
+  (void)text;
+#define X(call) \
+  if (at++ == number) { \
+    long result = call; \
+    told("result", result < 0 ? -1 : 0); \
+  }
+  CALLS
+#undef X
+}
+
+static void pointers(void) {
+#define X(call) #call,
+  static const char *const names[] = {CALLS};
+#undef X
+  long page = sysconf(_SC_PAGESIZE);
+  char *map = mmap(0, (size_t)page * 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  CHECK(map != MAP_FAILED && mprotect(map + page, (size_t)page, PROT_NONE) == 0);
+  memset(map, 'a', (size_t)page);
+  char *gone = mmap(0, (size_t)page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  CHECK(gone != MAP_FAILED);
+  /* It has been there, and was used. */
+  CHECK(access(gone, 0) == -1 && munmap(gone, (size_t)page) == 0);
+  char *const bads[] = {0, (char *)8, map + page, map + page - 1, map + page - 3, gone, (char *)(1ul << 62)};
+  listener = tcp(SOCK_NONBLOCK);
+  CHECK(bind_to(listener, at("127.0.0.1", 0)) == 0 && listen(listener, 4) == 0);
+  here = at("127.0.0.1", 9);
+  for (unsigned call = 0; call < sizeof names / sizeof *names; call++)
+    for (unsigned one = 0; one < sizeof bads / sizeof *bads; one++) {
+      int status;
+      printf("%u %s: ", one, names[call]);
+      fflush(stdout);
+      pid_t child = fork();
+      if (child == 0) {
+        bad = bads[one];
+        stream = tcp(0);
+        datagram = socket(AF_INET, SOCK_DGRAM, 0);
+        one_call((int)call);
+        _exit(0);
+      }
+      CHECK(waitpid(child, &status, 0) == child);
+      if (WIFSIGNALED(status)) printf("signal %d\n", WTERMSIG(status));
+    }
+}
+
 int main(int argc, char **argv) {
   static const struct {
     const char *name;
     void (*run)(void);
-  } sections[] = {{"families", families}, {"loopback", loopback}, {"answers", answers}, {"raw", raw}};
+  } sections[] = {{"families", families}, {"loopback", loopback}, {"answers", answers}, {"raw", raw}, {"pointers", pointers}};
   for (unsigned i = 0; argc == 2 && i < sizeof sections / sizeof *sections; i++)
     if (!strcmp(argv[1], sections[i].name)) sections[i].run();
   say("end");
