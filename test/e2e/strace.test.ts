@@ -114,10 +114,10 @@ test.each([
   expect(Math.min(...ours.map((calls) => calls.length))).toBeGreaterThan(100);
 });
 
-/** From the first byte on; strace says of a descriptor whose connection stands which one it is. */
+/** From the first byte on; strace says of a descriptor whose connection stands which one it is, and that a carried one began as IPv6. */
 function onConnections(calls: readonly string[]): string[] {
   const first = new Map<string, number>();
-  const descriptorOf = (call: string) => /^\w+\((\d+<TCP:\[[^\]]*->[^\]]*\]>)/.exec(call)?.[1];
+  const descriptorOf = (call: string) => /^\w+\((\d+<TCP(?:v6)?:\[\S*->\S*\]>)/.exec(call)?.[1];
   return calls.filter((call, at) => {
     const descriptor = descriptorOf(call);
     if (!descriptor) return false;

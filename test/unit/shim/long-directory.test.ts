@@ -7,7 +7,7 @@ jest.setTimeout(60_000);
 
 let peer: Peer;
 beforeAll(async () => {
-  peer = await startPeer(249, ['plain']);
+  peer = await startPeer(30, ['plain']);
 });
 afterAll(() => peer?.close());
 

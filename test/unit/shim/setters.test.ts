@@ -9,7 +9,7 @@ const PYTHON = '/usr/bin/python3';
 const root = process.getuid?.() === 0 && existsSync(PYTHON);
 let peer: Peer;
 beforeAll(async () => {
-  peer = await startPeer(248, ['plain']);
+  peer = await startPeer(28, ['plain']);
 }, 60_000);
 afterAll(() => peer?.close());
 

@@ -13,8 +13,8 @@ import {
 jest.setTimeout(120_000);
 
 const NETWORKS: readonly [Network, number][] = [
-  ['flat', 222],
-  ['carried', 220],
+  ['flat', 24],
+  ['carried', 26],
 ];
 
 describe.each(NETWORKS)('network %s', (network, flat) => {
