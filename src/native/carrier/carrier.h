@@ -7,6 +7,7 @@
  *   pool.c      ready connections, each waiting for its header on the other side
  *   wait.c      guests that wait for one that is being made ready
  *   wire.c      what is made with the other side's carrier, without JavaScript: for a guest at once, for the pool
+ *   share.c     how many of them other members may ask for
  *   confirm.c   one that a guest has been given from the pool: does the other side still hear it?
  *   deliver.c   one that arrived waits for a guest's accept, behind a signal connection to the listener
  *   loop.c      the thread that waits for all of them, the list of connections, time
@@ -113,7 +114,7 @@ struct im_connection {
   uint8_t header[IM_SECRET_MOST + IM_PORTS_SIZE];
   uint16_t tries;
   uint64_t confirmed; /* GIVEN: bytes that it has acknowledged then */
-  int64_t deadline, again;
+  int64_t deadline, again; /* LISTENING: 0, or when accept is tried again */
   int64_t held_until; /* HELD; nanoseconds */
   int64_t tell_by; /* GIVE: when its guest is told that it is not there yet; 0: it has not asked, or has been told */
   struct im_asked *asked; /* GIVE: for a guest that goes back if this fails; NULL: JavaScript has asked */
@@ -144,6 +145,7 @@ struct im_carrier {
   int wanted; /* shims that wait for the lock */
   int set, wake;
   int64_t sleeps_until; /* the thread, if nothing comes: nothing that is due later has to wake it */
+  uint32_t share; /* descriptors that other members may have here; see share.c */
   uint32_t faces; /* the faces' first address: of a member it is faces | (virtual & 0xffff) */
   struct im_connection *all;
   struct im_connection *dead; /* closed in this round of events: freed after it */
@@ -212,8 +214,9 @@ int64_t carrier_now(void);
  * Every change is told once, whatever it is: no stage has to say what it waits for, but each has to look for what came
  * before it began.
  */
-void carrier_watch(struct im_carrier *carrier, struct im_connection *connection);
-void carrier_watch_signal(struct im_carrier *carrier, struct im_connection *connection, uint32_t events);
+/* False: there is no memory for it, and the connection ends in a moment. */
+bool carrier_watch(struct im_carrier *carrier, struct im_connection *connection);
+bool carrier_watch_signal(struct im_carrier *carrier, struct im_connection *connection, uint32_t events);
 void carrier_unwatch(struct im_carrier *carrier, struct im_connection *connection);
 /* Closes its sockets (a reset, so that no port is held) and takes it out of all lists. */
 void carrier_close(struct im_carrier *carrier, struct im_connection *connection);
@@ -224,6 +227,8 @@ void carrier_let_go(struct im_carrier *carrier, struct im_connection *connection
 int carrier_begin(struct im_carrier *carrier, const struct im_opening *what, struct im_batch *batch);
 /* As `carrier_fill`; without an id nothing is told. */
 int fill_begin(struct im_carrier *carrier, const struct im_opening *what, const struct im_pair *pairs, size_t count);
+/* Adds how many of POOL_IN are still to be begun for that peer, and for all others. */
+void fill_count(const struct im_carrier *carrier, uint32_t peer, uint32_t *own, uint32_t *others);
 /* It is not under way any more. False: it was alone, and is to be told of by itself. */
 bool fill_settled(struct im_carrier *carrier, struct im_connection *connection, bool good);
 /* What is not begun of many, with that id or peer (0: any), never will be. False: there is none. */
@@ -233,6 +238,11 @@ bool fill_is_over(const struct im_batch *batch);
 void fill_stop(struct im_carrier *carrier);
 /* It could not be opened, and is closed. */
 void carrier_fail(struct im_carrier *carrier, struct im_connection *connection, int error);
+
+/* Descriptors of this process that other members may have. */
+uint32_t share_total(void);
+/* Whether that peer may have so many more; always for what this side has asked for. */
+bool share_allows(const struct im_carrier *carrier, const struct im_opening *what, uint32_t count);
 
 /* The thread is to be awake then. */
 void carrier_hurry(struct im_carrier *carrier, int64_t moment);

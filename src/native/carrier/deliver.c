@@ -39,7 +39,7 @@ static int signal_listener(struct im_connection *connection, uint32_t face, cons
  */
 void deliver_push(struct im_carrier *carrier, struct im_connection *connection) {
   bool sent = send(connection->signal, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1;
-  carrier_watch_signal(carrier, connection, sent ? EPOLLRDHUP : EPOLLRDHUP | EPOLLOUT);
+  if (!carrier_watch_signal(carrier, connection, sent ? EPOLLRDHUP : EPOLLRDHUP | EPOLLOUT)) carrier_close(carrier, connection);
 }
 
 void deliver_start(struct im_carrier *carrier, struct im_connection *connection) {

@@ -38,6 +38,11 @@ bool fill_settled(struct im_carrier *carrier, struct im_connection *connection, 
   return true;
 }
 
+void fill_count(const struct im_carrier *carrier, uint32_t peer, uint32_t *own, uint32_t *others) {
+  for (const struct im_batch *batch = carrier->batches; batch; batch = batch->next)
+    if (batch->what.purpose == IM_POOL_IN) *(batch->what.peer == peer ? own : others) += batch->count - batch->begun;
+}
+
 bool fill_is_over(const struct im_batch *batch) { return batch && batch->over; }
 
 static struct im_opening opening_of(const struct im_batch *batch, uint32_t index) {
@@ -91,6 +96,7 @@ static int start(struct im_carrier *carrier) {
 }
 
 int fill_begin(struct im_carrier *carrier, const struct im_opening *what, const struct im_pair *pairs, size_t count) {
+  if (!share_allows(carrier, what, (uint32_t)count)) return EDQUOT;
   struct im_batch *batch = malloc(sizeof *batch + count * sizeof *pairs);
   if (!batch) return ENOMEM;
   *batch = (struct im_batch){.what = *what, .count = (uint32_t)count, .left = (uint32_t)count};

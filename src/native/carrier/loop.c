@@ -30,15 +30,19 @@ struct sockaddr_in carrier_address(uint32_t ip, uint16_t port) {
 }
 
 /* The signal connection's events are told from the connection's own by the lowest bit. */
-void carrier_watch(struct im_carrier *carrier, struct im_connection *connection) {
+bool carrier_watch(struct im_carrier *carrier, struct im_connection *connection) {
   struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.u64 = (uintptr_t)connection};
   connection->watched = epoll_ctl(carrier->set, EPOLL_CTL_ADD, connection->fd, &event) == 0;
+  if (connection->watched) return true;
+  connection->deadline = 0; /* closed by `keep_time`: here it may be in the middle of something */
+  carrier_hurry(carrier, 0);
+  return false;
 }
 
-void carrier_watch_signal(struct im_carrier *carrier, struct im_connection *connection, uint32_t events) {
+bool carrier_watch_signal(struct im_carrier *carrier, struct im_connection *connection, uint32_t events) {
   struct epoll_event event = {.events = events, .data.u64 = (uintptr_t)connection | 1};
-  if (epoll_ctl(carrier->set, EPOLL_CTL_ADD, connection->signal, &event) != 0)
-    epoll_ctl(carrier->set, EPOLL_CTL_MOD, connection->signal, &event);
+  return epoll_ctl(carrier->set, EPOLL_CTL_ADD, connection->signal, &event) == 0 ||
+         epoll_ctl(carrier->set, EPOLL_CTL_MOD, connection->signal, &event) == 0;
 }
 
 void carrier_unwatch(struct im_carrier *carrier, struct im_connection *connection) {
@@ -108,7 +112,8 @@ static void free_dead(struct im_carrier *carrier) {
 /* When something is to be done about it, whatever comes. */
 static int64_t due(const struct im_connection *connection) {
   if (connection->stage == IM_SIGNALLED) return INT64_MAX;
-  bool tries = connection->stage == IM_WAITING || connection->stage == IM_GIVEN;
+  bool tries = connection->stage == IM_WAITING || connection->stage == IM_GIVEN ||
+               (connection->stage == IM_LISTENING && connection->again);
   int64_t next = tries && connection->again < connection->deadline ? connection->again : connection->deadline;
   return connection->tell_by && connection->tell_by < next ? connection->tell_by : next;
 }
@@ -124,7 +129,11 @@ static int keep_time(struct im_carrier *carrier) {
     }
     if (connection->stage == IM_WAITING && connection->again <= now && now < connection->deadline)
       open_start(carrier, connection, open_connect(connection));
-    else if (connection->stage == IM_GIVEN) {
+    else if (connection->stage == IM_LISTENING && connection->again && connection->again <= now && now < connection->deadline) {
+      connection->again = 0;
+      if (connection->fd >= 0) open_accept(carrier, connection);
+      after = carrier->all; /* others may have been closed, too */
+    } else if (connection->stage == IM_GIVEN) {
       if (connection->again <= now && confirm_check(carrier, connection)) after = carrier->all;
     }
     else if (connection->deadline <= now && connection->stage != IM_SIGNALLED) {
@@ -259,6 +268,7 @@ struct im_carrier *carrier_create(uint32_t faces, void (*tell)(void *, enum im_e
   carrier->references = 1;
   carrier->set = carrier->wake = carrier->timer = -1;
   carrier->faces = faces;
+  carrier->share = share_total();
   carrier->close_by = CLOSE_BY;
   carrier->soon = SOON;
   carrier->tell = tell;
@@ -317,6 +327,7 @@ int carrier_begin(struct im_carrier *carrier, const struct im_opening *what, str
   int result = open_connect(connection);
   pthread_mutex_lock(&carrier->lock);
   int error = carrier->stopping ? ESHUTDOWN : fill_is_over(batch) ? ECANCELED : start(carrier);
+  if (!error && !batch && !share_allows(carrier, what, 1)) error = EDQUOT;
   if (!error && !batch && !pool_expect(carrier, what, 1)) error = ENOMEM;
   if (error) {
     reset(connection->fd);

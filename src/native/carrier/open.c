@@ -9,6 +9,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* Milliseconds. */
+#define ACCEPT_PAUSE 20
+
 /*
  * After an answer that says no: the other side (or its NAT) is not there yet. Two SYNs only meet if each side's is under way for
  * a good part of the time, and on a path that answers it is so for no longer than a round trip. So three of four tries follow
@@ -256,6 +259,16 @@ static struct im_connection *expected(const struct im_carrier *carrier, const st
 }
 
 /*
+ * After an accept that failed, whether the next one may be there already. What is missing now, a descriptor or memory, is not
+ * told when it is there again: the connection that waits in the queue would be told of only once.
+ */
+static bool may_accept(struct im_connection *listener) {
+  if (errno == EINTR || errno == ECONNABORTED) return true;
+  if (errno != EAGAIN) listener->again = carrier_now() + ACCEPT_PAUSE;
+  return false;
+}
+
+/*
  * Where no NAT is in between, a SYN that comes before its time is answered with a reset, and two sides that try in turn would
  * never meet: one of them waits. Several may wait for different ones at one port, with one listener.
  */
@@ -264,7 +277,8 @@ void open_accept(struct im_carrier *carrier, struct im_connection *connection) {
   union address from;
   socklen_t size = sizeof from;
   int fd;
-  while ((fd = accept4(connection->fd, &from.any, &size, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
+  while ((fd = accept4(connection->fd, &from.any, &size, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0 || may_accept(connection)) {
+    if (fd < 0) continue;
     struct im_connection *met = expected(carrier, connection, &from);
     if (!met) { /* not here, or not yet: it tries again */
       setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
@@ -278,8 +292,7 @@ void open_accept(struct im_carrier *carrier, struct im_connection *connection) {
     }
     met->fd = fd;
     met->stage = IM_HELLO;
-    carrier_watch(carrier, met);
-    open_event(carrier, met);
+    if (carrier_watch(carrier, met)) open_event(carrier, met);
     if (met == connection) return; /* whoever has the listener now is told of those that are left in its queue */
   }
 }

@@ -92,6 +92,14 @@ static uint32_t distance_of(int fd) {
   return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_rtt : UINT32_MAX;
 }
 
+/* A member that makes another one does not need those before, and would have any number of them. */
+static void end_earlier(const struct im_wire *wire) {
+  uint32_t peer = wire->connection->what.peer;
+  for (const struct im_wire *other = wire->next; other; other = other->next)
+    if (other->connection->what.purpose == IM_WIRE_IN && other->connection->what.peer == peer)
+      shutdown(other->connection->fd, SHUT_RDWR); /* the thread sees it, and forgets it */
+}
+
 void wire_start(struct im_carrier *carrier, struct im_connection *connection) {
   struct im_wire *wire = calloc(1, sizeof *wire);
   connection->stage = IM_WIRE;
@@ -103,6 +111,7 @@ void wire_start(struct im_carrier *carrier, struct im_connection *connection) {
   wire->left = connection->what.their_count;
   wire->next = carrier->wires;
   carrier->wires = wire;
+  if (connection->what.purpose == IM_WIRE_IN) end_earlier(wire);
   wire_event(carrier, connection);
 }
 
@@ -298,23 +307,27 @@ static bool is_ours(const struct im_opening *terms, uint16_t port) {
   return port >= terms->own_first && port - terms->own_first < terms->own_count;
 }
 
+static void say_busy(struct im_wire *wire, const struct frame *call) {
+  struct frame busy = {.kind = BUSY, .call = call->call};
+  say(wire, &busy, 1);
+}
+
 static void called(struct im_carrier *carrier, struct im_wire *wire, const struct frame *frame) {
   const struct im_opening *terms = &wire->connection->what;
-  struct im_connection *connection = calloc(1, sizeof *connection);
-  if (!connection) return;
+  struct im_opening what = opening_over(terms, IM_DELIVER);
+  struct im_connection *connection = share_allows(carrier, &what, 1) ? calloc(1, sizeof *connection) : NULL;
+  if (!connection) return say_busy(wire, frame);
   connection->signal = -1;
-  connection->what = opening_over(terms, IM_DELIVER);
+  connection->what = what;
   connection->what.local_port = frame->to;
   connection->what.remote_port = frame->from;
   connection->what.port = frame->port;
   connection->what.source_port = frame->source_port;
   int error = open_connect(connection);
   if (connection->fd < 0 || error == EADDRNOTAVAIL) {
-    struct frame busy = {.kind = BUSY, .call = frame->call};
     if (connection->fd >= 0) close(connection->fd);
     free(connection);
-    say(wire, &busy, 1);
-    return;
+    return say_busy(wire, frame);
   }
   carrier_add(carrier, connection);
   open_start(carrier, connection, error);

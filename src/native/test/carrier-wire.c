@@ -242,6 +242,17 @@ static void busy(void) {
   close(waits);
   close(holder);
 
+  puts("the other side has enough of this member's: the same");
+  uint32_t share = api.carrier->share;
+  api.carrier->share = 0;
+  waits = begin(&web, connect_request(81, 0, 0));
+  CHECK(waits >= 0);
+  pass_on(from_web, from_api, frame);
+  pass_on(from_api, from_web, frame);
+  expect(&web, (enum im_event)LATE, 81);
+  close(waits);
+  api.carrier->share = share;
+
   puts("ours is: not taken at all, nothing is said");
   taken = carrier_address(OURS, ntohs(meeting_at.sin_port));
   holder = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

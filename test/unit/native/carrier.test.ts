@@ -19,6 +19,7 @@ const PROGRAMS = [
   'carrier-near',
   'carrier-listeners',
   'carrier-secrets',
+  'carrier-limits',
 ];
 
 function build(main: string, name: string, flags: readonly string[]): string {
