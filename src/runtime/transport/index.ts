@@ -17,7 +17,8 @@ import { createPuncher, type Other, PunchError } from './punch';
 import { createPunched, otherOf } from './punched';
 import { findReach } from './reach';
 import { createRelayed } from './relayed';
-import { type HandedPurpose, respond } from './respond';
+import { createRequests } from './requests';
+import { type HandedPurpose, respond, SHARE_USED } from './respond';
 import { type Carried, connectBy, type GuestConnect, type Transport } from './transport';
 import { createWires } from './wires';
 
@@ -122,6 +123,7 @@ export function openTransports(options: TransportsOptions): Transports {
     onRefused: (_peer, port) => onEvent('unheard', { port }),
   });
   const doors = createDoors(theDataPort);
+  const requests = createRequests();
   const puncher = createPuncher({ doors, tell, reach });
   const punched = createPunched({ carrier, puncher, guestPort, ttl: POOL_TTL, signal });
   /** Where it was when it was connected to first, it may not have known itself. */
@@ -188,12 +190,16 @@ export function openTransports(options: TransportsOptions): Transports {
       return edges.drop(from.name);
     }
     if (message.type !== 'punch') return puncher.told(from.name, message);
+    const end = requests.begin(from.name, message.from.length);
+    if (!end) return reply({ type: 'unpunchable', id: message.id, reason: SHARE_USED, busy: true });
     if (message.purpose.for === 'connection') tellWay(from, 'punched');
     const answer = async () => {
       try {
         await respond({ carrier, doors, reach, onHanded, signal }, from, message, reply);
       } catch (error) {
         if (!signal.aborted) reply({ type: 'unpunchable', id: message.id, reason: (error as Error).message });
+      } finally {
+        end();
       }
     };
     guard('a request of another member for a connection', answer);
@@ -262,8 +268,10 @@ export function openTransports(options: TransportsOptions): Transports {
       guard('a connection through the seed', async () => {
         if (message.type !== 'relay') return;
         if (!dataPort) return onEvent('unrelayed', { from: from.name, reason: 'this member carries no connections' });
+        const end = requests.begin(from.name, 1);
+        if (!end) return onEvent('unrelayed', { from: from.name, reason: SHARE_USED });
         tellWay(from, 'relayed', message.reason);
-        await relayed.relayed(from, token, message);
+        await relayed.relayed(from, token, message).finally(end);
       }),
     drop: (host, address) => {
       pools.drop(address);

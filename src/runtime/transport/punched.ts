@@ -1,5 +1,6 @@
 /** The transport `punched`: for a guest that waits, for the pool, and for direct edges. */
 import { randomBytes } from 'node:crypto';
+import { setTimeout } from 'node:timers/promises';
 import type { Purpose } from '../protocol/rendezvous';
 import { type Carrier, type Opening, OpeningError } from './carrier';
 import { type Agreed, type Other, PunchError, type Puncher } from './punch';
@@ -31,8 +32,8 @@ const RETRY_AFTER = 30_000;
 /** What a connection is at this side. */
 type Own = Pick<Opening, 'purpose' | 'replyTo' | 'sourcePort'> & Partial<WireTerms>;
 
-/** With other ports each time. */
-const MOST_TRIES = 4;
+/** Milliseconds before another try, with other ports: the other side has enough of this member's for the moment, or a port is in use. */
+const PAUSES = [0, 100, 400] as const;
 
 export function createPunched({ carrier, puncher, guestPort, ttl, signal: closing }: PunchedOptions): Punched {
   const failures = new Map<string, { readonly until: number; readonly reason: string }>();
@@ -52,7 +53,8 @@ export function createPunched({ carrier, puncher, guestPort, ttl, signal: closin
       try {
         return await puncher.punch(other, 1, purpose, open, signal);
       } catch (error) {
-        if (tries === MOST_TRIES || !isExpected(error) || !error.busy) throw error;
+        if (tries > PAUSES.length || !isExpected(error) || !error.busy) throw error;
+        await setTimeout(PAUSES[tries - 1], undefined, { signal }).catch(() => undefined);
       }
     }
   };
@@ -72,7 +74,8 @@ export function createPunched({ carrier, puncher, guestPort, ttl, signal: closin
       } catch (error) {
         if (!isExpected(error)) throw error;
         const { message: reason } = error;
-        if (!signal.aborted) failures.set(other.host, { until: performance.now() + RETRY_AFTER, reason });
+        if (!signal.aborted && !error.busy)
+          failures.set(other.host, { until: performance.now() + RETRY_AFTER, reason });
         return { by: 'none', reason };
       }
     },

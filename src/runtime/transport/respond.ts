@@ -1,4 +1,5 @@
 /** The other side of a punch: connects from the ports that were agreed on, for what the one that asked says. */
+import { constants } from 'node:os';
 import { parseAddress } from '../../manifest/address';
 import type { MemberMessage, Purpose, Reach, Sender } from '../protocol/rendezvous';
 import { type Carrier, OpeningError } from './carrier';
@@ -22,6 +23,9 @@ export interface RespondOptions {
 /** What a connection is for that the supervisor itself uses. */
 export type HandedPurpose = Extract<Purpose, { for: 'edge' | 'datagrams' }>;
 export type Punch = Extract<MemberMessage, { type: 'punch' }>;
+
+/** Why a member gets no more of what it asks for, for the moment. */
+export const SHARE_USED = 'this member has its share of connections there; those before have to be accepted first';
 
 /** Bytes of them for each connection of a pool. */
 const SECRETS = 32;
@@ -63,7 +67,7 @@ export async function respond(
   const { carrier, doors, signal } = options;
   const { id, purpose } = message;
   const cannot = (reason: string) => reply({ type: 'unpunchable', id, reason });
-  const busy = () => reply({ type: 'unpunchable', id, reason: 'a port is in use', busy: true });
+  const busy = (reason = 'a port is in use') => reply({ type: 'unpunchable', id, reason, busy: true });
   const mine = await options.reach();
   const near = message.near === true;
   const problem = near ? unmeetable(mine) : ownProblem(mine);
@@ -107,7 +111,8 @@ export async function respond(
     if (purpose.for !== 'connection') options.onHanded(from, purpose, descriptor);
   } catch (error) {
     if (!(error instanceof OpeningError)) throw error;
-    if (error.busy) busy();
+    if (error.errno === constants.errno.EDQUOT) busy(SHARE_USED);
+    else if (error.busy) busy();
   } finally {
     for (const door of opened) door.close();
   }

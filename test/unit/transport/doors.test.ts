@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import type { DataPort } from '../../../src/native';
 import type { Reach } from '../../../src/runtime/protocol/rendezvous';
 import { createDoors, type Doors } from '../../../src/runtime/transport/doors';
-import { native, openDescriptors, until } from './members';
+import { native, openSockets, until } from './members';
 
 jest.setTimeout(20_000);
 
@@ -12,11 +12,13 @@ const mine: Reach = { nat: 'changing', address: '198.51.100.1', local: HERE, por
 const never = new AbortController().signal;
 let dataPort: DataPort;
 let doors: Doors;
-let before: number;
+let before: ReadonlySet<string>;
+/** Sockets of this process that were not there. Others may end meanwhile: the test runner's. */
+const since = (then: ReadonlySet<string>) => [...openSockets()].filter((socket) => !then.has(socket)).length;
 beforeEach(() => {
   dataPort = native.openDataPort(HERE, 0, () => undefined);
   doors = createDoors(() => ({ address: HERE, port: dataPort.port }));
-  before = openDescriptors();
+  before = openSockets();
 });
 afterEach(() => dataPort.close());
 
@@ -26,19 +28,19 @@ test('each is open, as it is seen, until it is closed', async () => {
     [24_000, 24_000],
     [24_001, 24_001],
   ]);
-  expect(openDescriptors()).toBeGreaterThan(before + 1);
+  expect(since(before)).toBeGreaterThan(1);
   for (const door of opened) door.close();
-  await until(() => openDescriptors() <= before);
+  await until(() => since(before) === 0);
 });
 
 test('one that cannot be opened: the others are closed, too', async () => {
   const owner = createServer();
   await new Promise<void>((done) => owner.listen(24_012, HERE, done));
   try {
-    const open = openDescriptors();
+    const open = openSockets();
     const ports = [24_010, 24_011, 24_012, 24_013];
     await expect(doors.open(mine, false, ports, never)).rejects.toMatchObject({ code: 'EADDRINUSE' });
-    await until(() => openDescriptors() <= open);
+    await until(() => since(open) === 0);
   } finally {
     owner.close();
   }
@@ -49,7 +51,7 @@ test('given up in the middle: none is left open', async () => {
   const opening = doors.open(mine, false, [24_020, 24_021], giving.signal);
   giving.abort();
   await expect(opening).rejects.toThrow('given up');
-  await until(() => openDescriptors() <= before);
+  await until(() => since(before) === 0);
 });
 
 test('a data port that has gone: said so', async () => {

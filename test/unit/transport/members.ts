@@ -3,7 +3,7 @@
  * loopback interface: as two that are behind one address. What the seed does for them, passing messages on, is done here.
  */
 import { setMaxListeners } from 'node:events';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { parseAddress } from '../../../src/manifest/address';
 import { loadNative } from '../../../src/native/load';
@@ -113,8 +113,22 @@ export function twoMembers(number: number): Pair {
   };
 }
 
-/** Open sockets of this process. */
+/** Open descriptors of this process. */
 export const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
+
+/** Sockets that this process has open, each by its own name. */
+export function openSockets(): Set<string> {
+  const sockets = new Set<string>();
+  for (const fd of readdirSync('/proc/self/fd')) {
+    try {
+      const name = readlinkSync(`/proc/self/fd/${fd}`);
+      if (name.startsWith('socket:')) sockets.add(name);
+    } catch {
+      // closed meanwhile
+    }
+  }
+  return sockets;
+}
 
 /** Waits until it holds, ten seconds at most. */
 export async function until(holds: () => boolean): Promise<void> {
