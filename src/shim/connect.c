@@ -360,7 +360,7 @@ static int with_room(int fd, const struct sockaddr *address, socklen_t size, con
  */
 static void connect_at_once(int fd) {
   int off = 0;
-  libc_setsockopt(fd, IPPROTO_TCP, 30 /* not in every header */, &off, sizeof off);
+  if (sockets_rare()) libc_setsockopt(fd, IPPROTO_TCP, 30 /* not in every header */, &off, sizeof off);
 }
 
 int connect_socket(int fd, const struct sockaddr *address, socklen_t size) {

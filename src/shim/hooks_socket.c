@@ -3,6 +3,7 @@
 #include "hook.h"
 #include "listen.h"
 #include "pending.h"
+#include "replace.h"
 #include "view.h"
 
 HOOK(int, connect, (int fd, const struct sockaddr *to, socklen_t size)) { return connect_socket(fd, to, size); }
@@ -56,6 +57,7 @@ HOOK(int, getsockopt, (int fd, int level, int option, void *value, socklen_t *si
 HOOK(int, setsockopt, (int fd, int level, int option, const void *value, socklen_t size)) {
   struct im_guard guard;
   int real;
+  replace_note(level, option);
   if (!pending_enter(fd, &real, &guard)) return libc_setsockopt(fd, level, option, value, size);
   int result = libc_setsockopt(real, level, option, value, size);
   pending_leave(&guard);

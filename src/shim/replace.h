@@ -8,6 +8,8 @@
 
 #include <stdbool.h>
 
+/* A guest sets that option. */
+void replace_note(int level, int name);
 /* What a guest may have set at `from` before it was connected. */
 void replace_options(int from, int to);
 /* A connection arrives as an IPv6 socket with mapped addresses where the kernel has IPv6; a guest's own may be an IPv4 one. */

@@ -24,6 +24,8 @@ struct slot {
   _Atomic uint32_t error;
 };
 _Static_assert(sizeof(struct slot) == 32, "slot");
+/* Behind the count of datagrams: a uint32_t that is no longer 0 once a rare option has been set. */
+#define RARE_OFFSET (IM_TRAFFIC_OFFSET + 4u)
 #define SLOTS (IM_TRAFFIC_OFFSET / sizeof(struct slot))
 
 static struct slot *slots;
@@ -48,6 +50,14 @@ void sockets_traffic(void) {
   if (!slots) return;
   _Atomic uint32_t *count = (_Atomic uint32_t *)(void *)((char *)slots + IM_TRAFFIC_OFFSET);
   atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
+}
+
+static _Atomic uint32_t *rare(void) { return (_Atomic uint32_t *)(void *)((char *)slots + RARE_OFFSET); }
+
+bool sockets_rare(void) { return !slots || atomic_load_explicit(rare(), memory_order_relaxed); }
+
+void sockets_note_rare(void) {
+  if (slots) atomic_store_explicit(rare(), 1, memory_order_relaxed);
 }
 
 uint64_t sockets_cookie(int fd) {

@@ -31,6 +31,10 @@ uint64_t sockets_cookie(int fd);
 /* A datagram from or to another host: the supervisor looks at the count. */
 void sockets_traffic(void);
 
+/* Whether a guest of this host has ever set an option that few set (replace.c); true as well where that cannot be known. */
+bool sockets_rare(void);
+void sockets_note_rare(void);
+
 bool sockets_get(uint64_t cookie, struct im_socket *socket);
 void sockets_put(uint64_t cookie, const struct im_socket *socket);
 
