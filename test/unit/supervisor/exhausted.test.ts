@@ -29,8 +29,12 @@ const look = () => {
 const first = look();
 const taker = new Worker(
   "const { closeSync, openSync } = require('node:fs');" +
-    "require('node:worker_threads').parentPort.postMessage('');" +
-    "for (;;) try { closeSync(openSync('/dev/null', 'r')); } catch {}",
+    "const { parentPort } = require('node:worker_threads');" +
+    "const pause = () => { const end = performance.now() + Math.random() / 20; while (performance.now() < end); };" +
+    "parentPort.once('message', () => {" +
+    "  for (;; pause()) try { const fd = openSync('/dev/null', 'r'); pause(); closeSync(fd); } catch {}" +
+    "});" +
+    "parentPort.postMessage('');",
   { eval: true },
 );
 taker.once('message', () => {
@@ -40,8 +44,9 @@ taker.once('message', () => {
   } catch {}
   const looks = [look()];
   closeSync(held.pop()!);
+  taker.postMessage('');
   const limit = performance.now() + 20_000;
-  for (let missed = 0; missed < 100 && performance.now() < limit; ) {
+  for (let missed = 0; missed < 500 && performance.now() < limit; ) {
     looks.push(look());
     if (looks.at(-1) === 'EMFILE') missed++;
   }
