@@ -16,7 +16,7 @@ describe.each(NETWORKS)('network %s', (network, flat) => {
   });
   afterAll(() => peer?.close());
 
-  test.each(['families', 'loopback', 'answers', 'raw', 'pointers'])('%s', async (section) => {
+  test.each(['families', 'loopback', 'answers', 'raw', 'raw-with-port', 'pointers'])('%s', async (section) => {
     const native = await peer.native([await buildProgram('alike'), section]).ended;
     expect(native).toMatchObject({ code: 0, stderr: '' });
     expect(native.stdout).toMatch(/.\nend\n$/);

@@ -1,6 +1,6 @@
 /*
  * alike SECTION: says what calls return, for comparison with what they return natively. Sections: families, loopback,
- * answers, raw, pointers.
+ * answers, raw, raw-with-port, pointers.
  */
 #include "case.h"
 #include <net/if.h>
@@ -118,9 +118,12 @@ static void answers(void) {
     }
 }
 
-/* Needs CAP_NET_RAW; what the machine refuses natively is refused here too. */
-static void raw(void) {
-  struct sockaddr_in to = at("127.0.0.1", 0), from = {0};
+/*
+ * Needs CAP_NET_RAW; what the machine refuses natively is refused here too. `port`: raw sockets make nothing of it, and a program
+ * may name one all the same.
+ */
+static void raw_to(int port) {
+  struct sockaddr_in to = at("127.0.0.1", port), from = {0};
   unsigned char packet[100], request[8] = {8, 0, 0xf7, 0xff};
   char text[64];
   socklen_t size = sizeof from;
@@ -147,11 +150,18 @@ static void raw(void) {
     } while (memcmp(packet + 20, header, sizeof header));
     printf("from %s to %d.%d.%d.%d\n", show(&from, text), packet[16], packet[17], packet[18], packet[19]);
   }
-  struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+  /* IPv6 takes a port for a protocol, and allows its own alone. */
+  struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port ? IPPROTO_ICMPV6 : 0), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
   int fd6 = socket(AF_INET6, SOCK_RAW, IPPROTO_ICMPV6);
   told("socket", fd6);
   if (fd6 >= 0) told("sendto", sendto(fd6, "\x80\0\0\0\0\0\0\0", 8, 0, (struct sockaddr *)&six, sizeof six));
+  if (fd >= 0) close(fd);
+  if (udp >= 0) close(udp);
+  if (fd6 >= 0) close(fd6);
 }
+
+static void raw(void) { raw_to(0); }
+static void raw_with_port(void) { raw_to(7000); }
 
 /* ---- pointers ---- */
 
@@ -257,7 +267,7 @@ int main(int argc, char **argv) {
   static const struct {
     const char *name;
     void (*run)(void);
-  } sections[] = {{"families", families}, {"loopback", loopback}, {"answers", answers}, {"raw", raw}, {"pointers", pointers}};
+  } sections[] = {{"families", families}, {"loopback", loopback}, {"answers", answers}, {"raw", raw}, {"raw-with-port", raw_with_port}, {"pointers", pointers}};
   for (unsigned i = 0; argc == 2 && i < sizeof sections / sizeof *sections; i++)
     if (!strcmp(argv[1], sections[i].name)) sections[i].run();
   say("end");
