@@ -53,7 +53,8 @@ struct im_table_header { /* 128 bytes */
   uint32_t strings_size;
   uint32_t hostname;     /* string offset: this host's name */
   uint32_t carried;      /* not 0: hosts do not reach each other; what comes from another host's face is a signal connection */
-  uint32_t reserved[12];
+  uint32_t started;      /* CLOCK_MONOTONIC when this life of the host began, in 1/100 s modulo 2^32; 0: not known */
+  uint32_t reserved[11];
 };
 
 struct im_host { /* 32 bytes */
@@ -77,7 +78,7 @@ struct im_name { /* 16 bytes; hash 0 and name 0: empty slot */
 };
 
 struct im_port { /* 16 bytes: a listening port of a host (of this one too) */
-  uint32_t address; /* virtual address of the host */
+  uint32_t address; /* virtual address of the host; or, of this host, the address of 127.0.0.0/8 that it is bound at (faces.h) */
   uint16_t port;    /* as the guest knows it */
   uint16_t real_port;
   uint32_t real;    /* real address to connect to */
@@ -116,7 +117,7 @@ struct im_request { /* 64 bytes; IM_OP_LOG: text follows, IM_OP_DATAGRAM: what i
   uint32_t pid;
   uint32_t flags;
   uint64_t cookie;    /* SO_COOKIE of the guest's socket */
-  uint32_t address;   /* CONNECT, DATAGRAM: virtual address of the destination. ACCEPT: of the other side */
+  uint32_t address;   /* CONNECT, DATAGRAM: virtual address of the destination. LISTEN: as im_port. ACCEPT: of the other side */
   uint16_t port;      /* CONNECT, DATAGRAM: destination port. LISTEN: port as the guest knows it. ACCEPT: the signal's */
   /*
    * LISTEN: the port that is really bound. CONNECT: the port that the guest has bound; 0: none. ACCEPT: the signal went there.

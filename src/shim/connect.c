@@ -382,7 +382,11 @@ int connect_socket(int fd, const struct sockaddr *address, socklen_t size) {
   if (nowhere) return disconnect(fd, address, size);
   if (!read) return libc_connect(fd, address, size);
   struct im_route route = route_find(&to);
-  if (route.kind == IM_ROUTE_NATIVE) return outside(fd, address, size);
+  if (route.kind == IM_ROUTE_NATIVE) {
+    bool datagrams = addr_is_other_loopback(to.ip) && datagram_is(fd) && datagram_route(&to).kind != IM_ROUTE_NATIVE;
+    errno = saved;
+    return datagrams ? datagram_connect(fd, &to) : outside(fd, address, size);
+  }
   if (!is_tcp(fd)) {
     bool datagrams = datagram_is(fd);
     errno = saved;

@@ -102,6 +102,10 @@ bool datagram_shown(int fd, const struct im_addr *real, struct im_addr *shown) {
   uint32_t host = address == IM_LOOPBACK ? table_cluster()->self : address;
   bool found = table_find_real_port(host, real->ip, real->port, IM_SCOPES_DATAGRAM, &listed);
   *shown = (struct im_addr){address, found ? listed.port : plain_port(real->port), real->form};
+  if (!found && real->ip == faces_loop() && faces_shared() && table_find_alias(real->ip, real->port, IM_SCOPES_DATAGRAM, &listed)) {
+    *shown = (struct im_addr){listed.address, listed.port, real->form};
+    return true;
+  }
   if (real->ip == faces_host()) {
     /* One port of ours has both addresses: it is known by the one that it was written to. */
     if (heard_lately(IM_LOOPBACK, shown->port) || bound_to_loop(fd)) shown->ip = IM_LOOPBACK;
@@ -135,12 +139,12 @@ static void announce(int fd, const struct im_addr *to, uint64_t cookie) {
   if (!name_of(fd, &at)) return;
   struct im_request request = {.op = IM_OP_LISTEN,
                                .cookie = cookie,
-                               .address = table_cluster()->self,
+                               .address = faces_is_alias(to->ip) ? to->ip : table_cluster()->self,
                                .port = to->port,
                                .real_port = at.port,
                                .real = at.ip,
                                .scope = IM_SCOPE_ANY};
-  if (to->ip == IM_LOOPBACK)
+  if (to->ip == IM_LOOPBACK || faces_is_alias(to->ip))
     request.scope = IM_SCOPE_LOOPBACK;
   else if (to->ip)
     request.scope = IM_SCOPE_HOST;
@@ -156,11 +160,19 @@ static bool is_v6_only(int fd) {
   return libc_getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &size) == 0 && only;
 }
 
+/* Whether a port of ours, or what a guest has bound at 127.0.0.2 or the like, had to move to that real one. */
+static bool moved_there(uint32_t real, uint16_t real_port, uint16_t port) {
+  struct im_port listed;
+  if (table_find_real_port(table_cluster()->self, real, real_port, IM_SCOPES_DATAGRAM, &listed) && listed.port != port) return true;
+  return faces_shared() && table_find_alias(real, real_port, IM_SCOPES_DATAGRAM, &listed);
+}
+
 /* A wildcard port of the kernel's choice stays what it is: it disturbs nobody, and reaches the world as well. */
 int datagram_bind(int fd, const struct sockaddr *address, socklen_t size, const struct im_addr *to) {
   int saved = errno;
   struct im_port listed;
-  uint32_t self = table_cluster()->self, real = to->ip == IM_LOOPBACK ? faces_loop() : faces_host();
+  bool alias = faces_is_alias(to->ip), loop = to->ip == IM_LOOPBACK || alias;
+  uint32_t host = alias ? to->ip : table_cluster()->self, real = loop ? faces_loop() : faces_host();
   uint8_t form = to->form == IM_FORM_V4 ? IM_FORM_V4 : IM_FORM_MAPPED;
   bool only_v6 = form == IM_FORM_MAPPED && is_v6_only(fd);
   errno = saved;
@@ -171,13 +183,12 @@ int datagram_bind(int fd, const struct sockaddr *address, socklen_t size, const 
     /* The cluster speaks IPv4 only: such a port is granted, somewhere where it disturbs no other host. */
     result = bind_at(fd, IM_FORM_V6_LOOP, 0, 0);
   } else {
-    uint16_t port = hidden_port(to->port);
-    unsigned scopes = IM_DATAGRAM(to->ip == IM_LOOPBACK ? 1u << IM_SCOPE_LOOPBACK : IM_SCOPES_REMOTE);
-    if (to->port && table_find_port(self, to->port, scopes, &listed) && listed.real == real) port = listed.real_port;
+    uint16_t port = alias ? 0 : hidden_port(to->port);
+    unsigned scopes = IM_DATAGRAM(loop ? 1u << IM_SCOPE_LOOPBACK : IM_SCOPES_REMOTE);
+    if (to->port && table_find_port(host, to->port, scopes, &listed) && listed.real == real) port = listed.real_port;
     result = bind_at(fd, form, real, port);
     /* Taken by another port of ours that had to move there. */
-    if (result != 0 && errno == EADDRINUSE &&
-        table_find_real_port(self, real, port, IM_SCOPES_DATAGRAM, &listed) && listed.port != to->port)
+    if (result != 0 && errno == EADDRINUSE && !alias && moved_there(real, port, to->port))
       result = bind_at(fd, form, real, 0);
   }
   if (result != 0) return result;
@@ -186,7 +197,7 @@ int datagram_bind(int fd, const struct sockaddr *address, socklen_t size, const 
   uint64_t cookie = sockets_cookie(fd);
   sockets_put(cookie, &socket);
   /* One that the kernel chose can be told to others by this guest only, and is where it seems to be. */
-  if (to->port && !only_v6) announce(fd, to, cookie);
+  if ((to->port || alias) && !only_v6) announce(fd, &socket.local, cookie);
   errno = saved;
   return 0;
 }

@@ -184,8 +184,11 @@ static uint32_t own_source(int fd, const struct im_route *route) {
   struct sockaddr_storage address;
   struct im_addr at;
   socklen_t size = sizeof address;
-  if (route->source || route->kind != IM_ROUTE_LOCAL || !faces_flat() || route->real != faces_loop()) return route->source;
+  bool to_loop = route->kind == IM_ROUTE_LOCAL && faces_flat() && route->real == faces_loop();
+  /* On a loopback interface of our own, a socket at 127.0.0.2 or the like is there. */
+  if (!to_loop || (route->source && faces_shared())) return route->source;
   bool known = libc_getsockname(fd, (struct sockaddr *)&address, &size) == 0 && addr_read(&address, size, &at);
+  if (route->source) return known && addr_is_other_loopback(at.ip) && at.ip != faces_loop() && at.ip != faces_host() ? 0 : route->source;
   return known && at.ip == 0 ? faces_loop() : 0;
 }
 

@@ -15,6 +15,15 @@ uint32_t faces_loop(void) {
   return cluster->flat_base ? cluster->flat_loop | (cluster->self & 0xffff) : IM_LOOPBACK;
 }
 
+bool faces_shared(void) { return faces_flat() && !table_cluster()->carried; }
+
+bool faces_is_alias(uint32_t ip) {
+  const struct im_cluster *cluster = table_cluster();
+  uint32_t network = ip & 0xffff0000u, host = ip & 0xffffffu;
+  if (!host || host == 0xffffffu) return false; /* the network's own, and everybody's */
+  return faces_shared() && addr_is_other_loopback(ip) && network != cluster->flat_base && network != cluster->flat_loop;
+}
+
 bool faces_virtual(uint32_t real, uint32_t *address) {
   const struct im_cluster *cluster = table_cluster();
   if (!cluster->flat_base) return false;

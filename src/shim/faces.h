@@ -16,6 +16,15 @@ uint32_t faces_host(void);
 /* What stands for the guest's 127.0.0.1. */
 uint32_t faces_loop(void);
 
+/* Other hosts and the machine itself are on the same loopback interface (network `flat`). */
+bool faces_shared(void);
+
+/*
+ * Whether that is 127.0.0.2 or the like on a loopback interface that is shared: a host has its own, so that what its guests bind
+ * there stands at `faces_loop`, at another port, and the table lists it with the address that they know.
+ */
+bool faces_is_alias(uint32_t ip);
+
 /* The virtual address (or 127.0.0.1) behind a real one; false: no face of this cluster, or not our own loopback. */
 bool faces_virtual(uint32_t real, uint32_t *address);
 

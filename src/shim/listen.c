@@ -4,7 +4,9 @@
 #include "datagram.h"
 #include "faces.h"
 #include "init.h"
+#include "leftover.h"
 #include "pending.h"
+#include "replace.h"
 #include "request.h"
 #include "sockets.h"
 #include "table.h"
@@ -56,7 +58,7 @@ static bool is_loopback(const struct im_addr *address) { return address->ip == I
 
 /* Whether an address that a guest binds is one of those that we stand for. */
 static bool is_own(const struct im_addr *address) {
-  return address->ip == 0 || is_loopback(address) || address->ip == table_cluster()->self;
+  return address->ip == 0 || is_loopback(address) || address->ip == table_cluster()->self || faces_is_alias(address->ip);
 }
 
 static int bind_at(int fd, uint8_t form, uint32_t ip, uint16_t port) {
@@ -66,16 +68,25 @@ static int bind_at(int fd, uint8_t form, uint32_t ip, uint16_t port) {
   return libc_bind(fd, (struct sockaddr *)&address, size);
 }
 
+/* Whether a real port is taken by what need not be there: another port of ours that had to move, or an earlier life of this host. */
+static bool taken_by_the_way(uint32_t real, uint16_t real_port, uint16_t port) {
+  struct im_port listed;
+  if (table_find_real_port(table_cluster()->self, real, real_port, IM_SCOPES_STREAM, &listed)) return listed.port != port;
+  if (!faces_shared()) return false;
+  return table_find_alias(real, real_port, IM_SCOPES_STREAM, &listed) || leftover_only(real, real_port, table_cluster()->started);
+}
+
 /* Binds at a real address, to the port itself where that is allowed and free of our own mappings. */
 static int bind_port(int fd, uint8_t form, uint32_t real, const struct im_addr *to) {
-  uint32_t self = table_cluster()->self;
+  bool alias = faces_is_alias(to->ip);
   struct im_port listed;
   uint16_t port = to->port && to->port < 1024 ? LOW_PORTS + to->port : to->port;
-  unsigned scopes = is_loopback(to) ? 1u << IM_SCOPE_LOOPBACK : IM_SCOPES_REMOTE;
-  if (to->port && table_find_port(self, to->port, scopes, &listed) && listed.real == real) port = listed.real_port;
+  unsigned scopes = is_loopback(to) || alias ? 1u << IM_SCOPE_LOOPBACK : IM_SCOPES_REMOTE;
+  if (alias) port = 0;
+  if (to->port && table_find_port(alias ? to->ip : table_cluster()->self, to->port, scopes, &listed) && listed.real == real)
+    port = listed.real_port;
   int result = bind_at(fd, form, real, port);
-  /* Taken by another port of ours that had to move there. */
-  if (result != 0 && errno == EADDRINUSE && table_find_real_port(self, real, port, IM_SCOPES_STREAM, &listed) && listed.port != to->port)
+  if (result != 0 && errno == EADDRINUSE && port && !alias && taken_by_the_way(real, port, to->port))
     result = bind_at(fd, form, real, 0);
   return result;
 }
@@ -113,7 +124,9 @@ int listen_bind(int fd, const struct sockaddr *address, socklen_t size) {
     return datagrams ? datagram_bind(fd, address, size, &to) : libc_bind(fd, address, size);
   }
   uint8_t form = to.form == IM_FORM_V4 ? IM_FORM_V4 : IM_FORM_MAPPED, flags = 0;
-  uint32_t real = is_loopback(&to) ? faces_loop() : faces_host();
+  /* Of the kernel's choice: no other host can mean it, and it may be a client's source. `move_alias` follows if it listens. */
+  if (faces_is_alias(to.ip) && !to.port) return libc_bind(fd, address, size);
+  uint32_t real = is_loopback(&to) || faces_is_alias(to.ip) ? faces_loop() : faces_host();
   if (form == IM_FORM_MAPPED && is_v6_only(fd)) {
     /* The cluster speaks IPv4 only: such a listener is granted for the host itself. */
     if (to.form == IM_FORM_MAPPED) return libc_bind(fd, address, size);
@@ -144,6 +157,21 @@ static void bind_unbound(int fd) {
   (void)listen_bind(fd, (struct sockaddr *)&address, size);
 }
 
+/* A port of the kernel's choice at 127.0.0.2 or the like is the machine's: what listens there listens at our own loopback face. */
+static void move_alias(int fd) {
+  struct sockaddr_storage address;
+  struct im_addr at;
+  socklen_t size = sizeof address;
+  if (!faces_shared() || libc_getsockname(fd, (struct sockaddr *)&address, &size) != 0) return;
+  if (!addr_read(&address, size, &at) || !faces_is_alias(at.ip) || !is_stream(fd)) return;
+  int fresh = socket(at.form == IM_FORM_V4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fresh < 0) return;
+  replace_options(fd, fresh);
+  replace_owner(fd, fresh);
+  if (bind_at(fresh, at.form, faces_loop(), 0) == 0 && replace_with(fd, fresh)) remember(fd, &at, 0);
+  libc_close(fresh);
+}
+
 /* Tells the supervisor, and returns when the table lists the port. */
 static void announce(int fd) {
   struct sockaddr_storage address;
@@ -154,11 +182,11 @@ static void announce(int fd) {
   if (libc_getsockname(fd, (struct sockaddr *)&address, &size) != 0 || !addr_read(&address, size, &at)) return;
   uint64_t cookie = sockets_cookie(fd);
   bool known = sockets_get(cookie, &socket) && socket.flags & IM_HAS_LOCAL;
-  bool only_v6 = known && socket.flags & IM_ONLY_V6;
+  bool only_v6 = known && socket.flags & IM_ONLY_V6, alias = known && faces_is_alias(socket.local.ip);
   if (!only_v6 && faces_flat() && at.ip != faces_host() && at.ip != faces_loop()) return;
   struct im_request request = {.op = IM_OP_LISTEN,
                                .cookie = cookie,
-                               .address = table_cluster()->self,
+                               .address = alias ? socket.local.ip : table_cluster()->self,
                                .port = known ? socket.local.port : at.port,
                                .real_port = at.port,
                                .real = only_v6 ? IM_REAL_LOOPBACK6 : at.ip,
@@ -178,6 +206,7 @@ int listen_start(int fd, int backlog) {
   if (!im_active()) return libc_listen(fd, backlog);
   int saved = errno;
   bind_unbound(fd);
+  move_alias(fd);
   errno = saved;
   int result = libc_listen(fd, backlog);
   if (result == 0) {

@@ -25,12 +25,14 @@ static bool loopback6(const struct im_addr *to, struct im_route *route) {
 }
 
 /*
- * A listener at the wildcard has all addresses of the loopback network. A port that is bound at one of them is natively
- * there, and cannot be at the wildcard as well.
+ * A listener at the wildcard has all addresses of the loopback network, unless another one is bound at that very address. Where
+ * the network is this host's alone, the kernel knows those.
  */
 bool route_other_loopback(const struct im_addr *to, unsigned scopes, struct im_route *route) {
   struct im_port port;
-  if (!addr_is_other_loopback(to->ip) || !table_find_port(table_cluster()->self, to->port, scopes, &port)) return false;
+  if (!addr_is_other_loopback(to->ip)) return false;
+  bool found = faces_is_alias(to->ip) && table_find_port(to->ip, to->port, scopes << IM_SCOPE_LOOPBACK, &port);
+  if (!found && !table_find_port(table_cluster()->self, to->port, scopes, &port)) return false;
   *route = (struct im_route){.kind = IM_ROUTE_LOCAL,
                              .real = faces_flat() ? port.real : to->ip,
                              .real_port = port.real_port,

@@ -1,5 +1,6 @@
 #include "table.h"
 
+#include "addr.h"
 #include "libc.h"
 #include "libc_files.h"
 
@@ -70,6 +71,7 @@ static bool usable(const void *map, size_t size) {
                                       .flat_base = header.flat_base,
                                       .flat_loop = header.flat_loop,
                                       .carried = header.carried != 0,
+                                      .started = header.started,
                                       .hostname = strings + header.hostname};
   return true;
 }
@@ -241,18 +243,27 @@ bool table_find_port(uint32_t address, uint16_t port, unsigned scopes, struct im
   return false;
 }
 
-bool table_find_real_port(uint32_t address, uint32_t real, uint16_t real_port, unsigned scopes, struct im_port *found) {
+/* Of the addresses from `first` to `last`. */
+static bool find_real_port(uint32_t first, uint32_t last, uint32_t real, uint16_t real_port, unsigned scopes, struct im_port *found) {
   uint32_t seq;
   int looks = 0;
   while (read_begin(&seq, &looks)) {
     bool hit = false;
     uint32_t count = ports_count();
-    for (uint32_t i = lower_bound(count, address, 0); i < count && !hit; i++) {
+    for (uint32_t i = lower_bound(count, first, 0); i < count && !hit; i++) {
       memcpy(found, &table.ports[i], sizeof *found);
-      if (found->address != address) break;
+      if (found->address > last) break;
       hit = found->real == real && found->real_port == real_port && has_scope(found, scopes);
     }
     if (read_ended(seq, &looks)) return hit;
   }
   return false;
+}
+
+bool table_find_real_port(uint32_t address, uint32_t real, uint16_t real_port, unsigned scopes, struct im_port *found) {
+  return find_real_port(address, address, real, real_port, scopes, found);
+}
+
+bool table_find_alias(uint32_t real, uint16_t real_port, unsigned scopes, struct im_port *found) {
+  return find_real_port(IM_LOOPBACK + 1, 0x7fffffffu, real, real_port, scopes, found) && found->address != IM_RESOLVER;
 }

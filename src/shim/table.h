@@ -12,6 +12,7 @@ struct im_cluster {
   uint32_t self;
   uint32_t flat_base, flat_loop;
   bool carried;
+  uint32_t started; /* CLOCK_MONOTONIC, in 1/100 s modulo 2^32; 0: not known */
   const char *hostname;
 };
 
@@ -48,6 +49,9 @@ bool table_find_port(uint32_t address, uint16_t port, unsigned scopes, struct im
 
 /* The other way round: the listening port behind a real one, with one of the scopes. */
 bool table_find_real_port(uint32_t address, uint32_t real, uint16_t real_port, unsigned scopes, struct im_port *found);
+
+/* The same among what this host's guests have bound at 127.0.0.2 and the like, which `found` has as its address. */
+bool table_find_alias(uint32_t real, uint16_t real_port, unsigned scopes, struct im_port *found);
 
 /* The address of the host whose real address this is (linear; for networks without arithmetic). */
 bool table_find_real(uint32_t real, struct im_place *place);

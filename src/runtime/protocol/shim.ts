@@ -4,6 +4,8 @@
  * architectures is little-endian.
  */
 
+import { parseAddress } from '../../manifest/address';
+
 /** Names in the run directory, and the variable that tells guests where it is. */
 export const RUN_DIR_ENV = 'IMAGINARY_DIR';
 export const TABLE_FILE = 'table';
@@ -76,6 +78,13 @@ export function plainPort(real: number): number {
   return real > LOW_PORTS ? real - LOW_PORTS : real;
 }
 
+const LOOPBACK = 0x7f000001;
+
+/** Whether that is 127.0.0.2 or the like, at which a guest may listen: neither 127.0.0.1 nor the resolver. */
+export function isAlias(address: number): boolean {
+  return address >>> 24 === 127 && address !== LOOPBACK && address !== parseAddress(RESOLVER_ADDRESS);
+}
+
 export type ShimRequest =
   | {
       readonly op: 'connect';
@@ -101,6 +110,8 @@ export type ShimRequest =
       readonly realPort: number;
       readonly scope: Scope;
       readonly protocol?: Protocol;
+      /** See `OwnPort.address`. */
+      readonly address?: number;
     }
   /** To be sent from the guest's own socket, the descriptor that comes along, when the destination is up. */
   | {
@@ -167,7 +178,8 @@ export function decodeRequest(message: Buffer): ShimRequest {
       const protocol = number >= SCOPE_DATAGRAM ? ({ protocol: 'udp' } as const) : {};
       const realPort = message.readUInt16LE(REQUEST.real_port);
       if (port === 0 || realPort === 0) throw new BadRequestError(`a listener at port ${port || realPort}`);
-      return { op: 'listen', pid, cookie, port, real, realPort, scope, ...protocol };
+      const alias = scope === 'loopback' && isAlias(address) ? { address } : {};
+      return { op: 'listen', pid, cookie, port, real, realPort, scope, ...protocol, ...alias };
     }
     case OP.datagram: {
       const data = message.subarray(REQUEST_SIZE);

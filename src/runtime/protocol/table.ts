@@ -7,7 +7,7 @@
  */
 import { parseAddress, parseCidr } from '../../manifest/address';
 import type { DirectoryEntry } from './frames';
-import { type Protocol, SCOPE_DATAGRAM, SCOPES, type Scope } from './shim';
+import { isAlias, type Protocol, SCOPE_DATAGRAM, SCOPES, type Scope } from './shim';
 
 export const TABLE_MAGIC = 0x42544d49;
 export const TABLE_VERSION = 1;
@@ -43,6 +43,7 @@ export const HEADER = {
   strings_size: 68,
   hostname: 72,
   carried: 76,
+  started: 80,
 } as const;
 export const HOST = { address: 0, name: 4, node_id: 8, state: 12, real: 16, epoch: 24 } as const;
 export const NAME = { hash: 0, name: 4, host: 8 } as const;
@@ -177,7 +178,7 @@ export interface HostState {
 }
 
 export interface PortRow {
-  /** Virtual address of the host. */
+  /** Virtual address of the host; or, of the table's own host, where on its loopback interface it is (`isAlias`). */
   readonly address: number;
   readonly port: number;
   readonly real: number;
@@ -205,9 +206,10 @@ export function ownPortsOf(table: Buffer): PortRow[] {
   for (let row = at; row < at + count * PORT_SIZE; row += PORT_SIZE) {
     const number = table.readUInt32LE(row + PORT.scope);
     const scope = SCOPES[number % SCOPE_DATAGRAM];
-    if (table.readUInt32LE(row + PORT.address) !== self || !scope) continue;
+    const address = table.readUInt32LE(row + PORT.address);
+    if (!(address === self || isAlias(address)) || !scope) continue;
     rows.push({
-      address: self,
+      address,
       port: table.readUInt16LE(row + PORT.port),
       real: table.readUInt32LE(row + PORT.real),
       realPort: table.readUInt16LE(row + PORT.real_port),
@@ -227,6 +229,7 @@ export function isTableOf(table: Buffer, layout: TableLayout): boolean {
   const plain = (bytes: Buffer) => {
     bytes.fill(0, HEADER.seq, HEADER.seq + 4);
     bytes.fill(0, HEADER.ports_count, HEADER.ports_count + 4);
+    bytes.fill(0, HEADER.started, HEADER.started + 4);
     for (let i = 0; i < layout.hosts.length; i++) {
       bytes.fill(0, hosts + i * HOST_SIZE + HOST.state, hosts + (i + 1) * HOST_SIZE);
     }
@@ -268,6 +271,9 @@ export function writeTable(memory: ArrayBuffer, layout: TableLayout): TableWrite
   put(HEADER.strings_size, layout.strings.length);
   put(HEADER.hostname, layout.hostname);
   put(HEADER.carried, spec.carried ? 1 : 0);
+  // Written once: this life goes on when another supervisor takes it over.
+  const started = HEADER.started >>> 2;
+  if (words[started] === 0) words[started] = Number(BigInt.asUintN(32, process.hrtime.bigint() / 10_000_000n)) || 1;
   layout.hosts.forEach((host, i) => {
     const at = offsets.hosts + i * HOST_SIZE;
     put(at + HOST.address, host.address);

@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import type { NativeAddon } from '../../native';
-import { LOW_PORTS, REAL_LOOPBACK6, SOCKETS_FILE, TABLE_FILE } from '../protocol/shim';
+import { isAlias, LOW_PORTS, REAL_LOOPBACK6, SOCKETS_FILE, TABLE_FILE } from '../protocol/shim';
 import { HEADER, isTableOf, layoutTable, ownPortsOf, type TableSpec } from '../protocol/table';
 import { GUEST_ENV } from './environment';
 import { isListener } from './listeners';
@@ -96,7 +96,7 @@ function portsOf(
   const listening = tcpSockets(native).filter((s) => s.state === LISTEN && inodes.has(s.inode));
   const bound = readUdp().filter((s) => inodes.has(s.inode));
   const listed = ownPortsOf(table)
-    .map(({ address: _, ...port }) => port)
+    .map(({ address, ...port }) => ({ ...port, ...(isAlias(address) && { address }) }))
     .filter((port) => (port.protocol ? bound : listening).some((socket) => isListener(socket, port)));
   const missed = listening.filter((socket) => !listed.some((port) => !port.protocol && isListener(socket, port)));
   if (missed.length === 0) return listed;
@@ -109,8 +109,9 @@ function portsOf(
     const low = localPort > LOW_PORTS && localPort < LOW_PORTS + 1_024;
     const port = asked?.port ?? (low ? localPort - LOW_PORTS : localPort);
     if (local === -1) return { port, real: REAL_LOOPBACK6, realPort: localPort, scope: 'loopback6' };
+    const alias = local === loopback && asked && isAlias(asked.address) ? { address: asked.address } : {};
     const scope = local === loopback ? 'loopback' : asked?.address === self ? 'host' : 'any';
-    return { port, real: local, realPort: localPort, scope };
+    return { port, real: local, realPort: localPort, scope, ...alias };
   });
   return [...listed, ...found];
 }

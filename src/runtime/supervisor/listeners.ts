@@ -147,7 +147,7 @@ export function createListeners(options: ListenersOptions): Listeners {
   };
 }
 
-const keyOf = ({ scope, port, protocol }: OwnPort) => `${scope}:${port}/${protocol ?? 'tcp'}`;
+const keyOf = ({ scope, port, protocol, address = 0 }: OwnPort) => `${scope}:${address}:${port}/${protocol ?? 'tcp'}`;
 
 /** Whether that socket is the listener, or the bound UDP socket, that was told. */
 export function isListener(socket: TcpSocket, port: OwnPort): boolean {

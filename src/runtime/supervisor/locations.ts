@@ -15,6 +15,8 @@ export interface OwnPort {
   readonly realPort: number;
   readonly scope: Scope;
   readonly protocol?: Protocol;
+  /** Scope `loopback`, network `flat`: 127.0.0.2 or the like. Absent: 127.0.0.1. */
+  readonly address?: number;
 }
 
 export interface Locations {

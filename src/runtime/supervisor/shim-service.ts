@@ -196,8 +196,9 @@ export function openShimService(options: ShimServiceOptions): ShimService {
       case 'accept':
         return { status: ECONNABORTED };
       case 'listen': {
-        const { port, realPort, scope, protocol } = request;
-        listeners.add({ port, real: request.real || options.ownReal, realPort, scope, ...(protocol && { protocol }) });
+        const { port, realPort, scope, protocol, address } = request;
+        const real = request.real || options.ownReal;
+        listeners.add({ port, real, realPort, scope, ...(protocol && { protocol }), ...(address && { address }) });
         return { status: 0 };
       }
       case 'stale': {

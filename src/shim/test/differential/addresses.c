@@ -179,6 +179,32 @@ static void udp_to_loopback(void) {
   remote(b);
 }
 
+static void udp_at_another_loopback(void) {
+  struct in_addr other = {htonl(0x7f00000a)}, third = {htonl(0x7f000101)};
+  int a = socket(AF_INET, SOCK_DGRAM, 0), b = socket(AF_INET, SOCK_DGRAM, 0), c = socket(AF_INET, SOCK_DGRAM, 0);
+  struct sockaddr_in from;
+  socklen_t size = sizeof from;
+  char text[8];
+  binds(a, at(other, port + 1));
+  binds(c, at(third, port + 1));
+  local(a);
+  binds(b, at(LOOP, port + 2));
+  connects(b, at(other, port + 1));
+  remote(b);
+  count("send", (int)send(b, "x", 1, 0));
+  count("recvfrom", (int)recvfrom(a, text, sizeof text, 0, (struct sockaddr *)&from, &size));
+  count("sendto", (int)sendto(a, "y", 1, 0, (struct sockaddr *)&from, size));
+  count("recv", (int)recv(b, text, sizeof text, 0));
+  disconnects(b);
+  from = at(other, port + 1);
+  count("sendto", (int)sendto(b, "z", 1, 0, (struct sockaddr *)&from, sizeof from));
+  count("recv", (int)recv(a, text, sizeof text, 0));
+  from = at(LOOP, port + 2);
+  count("sendto", (int)sendto(a, "y", 1, 0, (struct sockaddr *)&from, sizeof from));
+  count("recvfrom", (int)recvfrom(b, text, sizeof text, 0, (struct sockaddr *)&from, &size));
+  say("%s %d", inet_ntoa(from.sin_addr), ntohs(from.sin_port) - port);
+}
+
 static void passed_connection(void) {
   int fd = tcp(0), pair[2];
   connects(fd, SERVER);
@@ -238,6 +264,7 @@ static const struct one cases[] = {
     {"bad arguments", bad_arguments},
     {"Unix sockets", unix_sockets},
     {"UDP over loopback", udp_to_loopback},
+    {"UDP at another loopback address", udp_at_another_loopback},
     {"a connection in a child, and duplicated", passed_connection},
     {"outside of the cluster", outside},
     {"options of an accepted socket", accepted_socket_options},

@@ -35,6 +35,46 @@ static void loopback_and_virtual(void) {
   result("accept", accept(own, 0, 0));
 }
 
+#define OTHER_LOOP ((struct in_addr){htonl(0x7f00000a)}) /* 127.0.0.10 */
+#define THIRD_LOOP ((struct in_addr){htonl(0x7f000101)})
+
+static void at_another_loopback(void) {
+  int fd = listens(at(OTHER_LOOP, port + 1), 16, 0), same = listens(at(THIRD_LOOP, port + 1), 16, 0), client = tcp(0), other = tcp(0), third = tcp(0);
+  local(fd);
+  connects(client, at(OTHER_LOOP, port + 1));
+  remote(client);
+  int server = accepts(fd);
+  local(server);
+  connects(third, at(THIRD_LOOP, port + 1));
+  local(accepts(same));
+  connects(other, at(LOOP, port + 1));
+  close(fd);
+  close(server);
+  other = tcp(0);
+  connects(other, at(OTHER_LOOP, port + 1));
+}
+
+static void port_zero_at_another_loopback(void) {
+  int fd = tcp(0), client = tcp(0), from = tcp(0);
+  binds(fd, at(OTHER_LOOP, 0));
+  uint16_t chosen = port_of(fd);
+  result("listen", listen(fd, 4));
+  say("%s", port_of(fd) == chosen ? "the same port" : "another port");
+  binds(from, at(THIRD_LOOP, 0));
+  connects(from, at(OTHER_LOOP, chosen));
+  accepts(fd);
+  connects(client, at(OTHER_LOOP, chosen));
+  remote(client);
+  local(accepts(fd));
+}
+
+static void another_loopback_is_taken(void) {
+  int fd = listens(at(OTHER_LOOP, port + 1), 16, 0), second = tcp(0), third = tcp(0);
+  (void)fd;
+  binds(second, at(OTHER_LOOP, port + 1));
+  binds(third, at(THIRD_LOOP, port + 1));
+}
+
 static void port_zero(void) {
   int fd = listens(at(ANY, 0), 16, 0), client = tcp(0);
   local(fd);
@@ -189,6 +229,9 @@ static const struct one cases[] = {
     {"at the virtual address", at_the_virtual_address},
     {"at loopback only", at_loopback_only},
     {"at loopback and at the virtual address", loopback_and_virtual},
+    {"at another loopback address", at_another_loopback},
+    {"port 0 at another loopback address", port_zero_at_another_loopback},
+    {"another loopback address that is taken", another_loopback_is_taken},
     {"port 0", port_zero},
     {"listen without bind", not_bound},
     {"a port that is taken", taken},

@@ -12,6 +12,7 @@
 struct port {
   uint16_t port, real_port;
   uint32_t real, scope;
+  uint32_t address; /* 127.0.0.2 or the like; 0: the host's */
 };
 
 struct host {

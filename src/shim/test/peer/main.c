@@ -127,7 +127,7 @@ static void try_all(void) {
 static void list_port(struct host *host, struct port port) {
   unsigned i = 0;
   while (i < host->ports_count && (host->ports[i].port != port.port || host->ports[i].real != port.real ||
-                                  host->ports[i].scope != port.scope))
+                                  host->ports[i].scope != port.scope || host->ports[i].address != port.address))
     i++;
   if (i == MAX_PORTS) return;
   host->ports[i] = port;
@@ -161,7 +161,8 @@ static void on_request(struct host *host, struct im_request *request, int reply,
   }
   if (request->op == IM_OP_LISTEN) {
     listens++;
-    list_port(host, (struct port){request->port, request->real_port, request->real, request->scope});
+    list_port(host, (struct port){request->port, request->real_port, request->real, request->scope,
+                                  request->address >> 24 == 127 ? request->address : 0});
     if (reply >= 0) answer(reply, 0, 0, host);
     try_all();
     return;
@@ -243,7 +244,7 @@ static void on_command(char *line) {
   if (!strcmp(verb, "bump")) host->epoch++;
   if (!strcmp(verb, "list"))
     list_port(host, (struct port){(uint16_t)atoi(value), (uint16_t)atoi(more),
-                                  cluster.flat_base | (host->address & 0xffff), IM_SCOPE_ANY});
+                                  cluster.flat_base | (host->address & 0xffff), IM_SCOPE_ANY, 0});
   if (!strcmp(verb, "unlist"))
     for (unsigned i = 0; i < host->ports_count; i++)
       if (host->ports[i].port == atoi(value)) host->ports[i--] = host->ports[--host->ports_count];
