@@ -61,7 +61,7 @@ function notRunning(stateDir: string, info: PlatformInfo | undefined): CliError 
   }
   // Empty unless a platform ended by itself, or did not boot.
   if (info || statSync(log, { throwIfNoEntry: false })?.size) {
-    return new CliError('not-running', `the cluster of ${where} is not running: its platform ended by itself`, {
+    return new CliError('not-running', `the cluster of ${where} is not running: its platform did not boot, or ended by itself`, {
       next: `See ${display(log)} for why; '${withState('imaginary up', stateDir)}' boots it again.`,
     });
   }

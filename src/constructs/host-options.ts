@@ -115,7 +115,9 @@ export interface HostOptions {
   readonly allocationTimeout?: Duration;
 
   /**
-   * Once the guest listens somewhere and opened no further port for this long, connections to other ports are refused.
+   * Once the guest listens somewhere, opened no further port and started nothing for this long, connections to other ports are
+   * refused. While it uses CPU or starts processes it is not settled, for a minute at most. A port that it had in an earlier life, or
+   * that was asked for before it listened anywhere, is waited for in any case, for 10 seconds after its first listener.
    *
    * @default Duration.seconds(1)
    */

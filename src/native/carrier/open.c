@@ -46,10 +46,26 @@ static void refused(struct im_carrier *carrier, struct im_connection *connection
  * A guest's socket may be of either family, and the kernel turns an IPv6 one with mapped addresses into an IPv4 one, not the other
  * way round. So they are IPv6 ones here, where the kernel has it: where it has not, no guest has one either.
  */
+static struct {
+  pthread_once_t once;
+  int family, only; /* `only`: net.ipv6.bindv6only is on */
+} sockets = {.once = PTHREAD_ONCE_INIT, .family = AF_INET};
+
+/* Asked once, as each call counts where the other side is close. */
+static void find_family(void) {
+  socklen_t size = sizeof sockets.only;
+  int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0 && errno == EAFNOSUPPORT) return;
+  sockets.family = AF_INET6;
+  if (fd < 0 || getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &sockets.only, &size) != 0) sockets.only = 1;
+  if (fd >= 0) close(fd);
+}
+
 static int family_socket(void) {
-  int off = 0, fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0 && errno == EAFNOSUPPORT) return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd >= 0) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off); /* net.ipv6.bindv6only may be on */
+  int off = 0;
+  pthread_once(&sockets.once, find_family);
+  int fd = socket(sockets.family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd >= 0 && sockets.only) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
   return fd;
 }
 
@@ -59,12 +75,10 @@ union address {
   struct sockaddr_in6 six;
 };
 
-/* In the family of the socket; its size. */
-static socklen_t address_for(int fd, uint32_t ip, uint16_t port, union address *address) {
-  int family = AF_INET;
-  socklen_t size = sizeof family;
+/* In the sockets' family; its size. */
+static socklen_t address_of(uint32_t ip, uint16_t port, union address *address) {
   *address = (union address){.four = carrier_address(ip, port)};
-  if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) != 0 || family != AF_INET6) return sizeof address->four;
+  if (sockets.family == AF_INET) return sizeof address->four;
   struct in_addr four = address->four.sin_addr;
   *address = (union address){.six = {.sin6_family = AF_INET6, .sin6_port = htons(port)}};
   address->six.sin6_addr.s6_addr[10] = address->six.sin6_addr.s6_addr[11] = 0xff;
@@ -74,7 +88,7 @@ static socklen_t address_for(int fd, uint32_t ip, uint16_t port, union address *
 
 static int connect_to(int fd, const struct im_opening *what) {
   union address to;
-  socklen_t size = address_for(fd, what->remote, what->remote_port, &to);
+  socklen_t size = address_of(what->remote, what->remote_port, &to);
   return connect(fd, &to.any, size);
 }
 
@@ -86,7 +100,7 @@ static int make_socket(const struct im_opening *what) {
   int on = 1, fd = family_socket();
   if (fd < 0) return -1;
   union address from;
-  socklen_t size = address_for(fd, what->local, what->local_port, &from);
+  socklen_t size = address_of(what->local, what->local_port, &from);
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (!what->local_port || bind(fd, &from.any, size) == 0) return fd;

@@ -116,5 +116,6 @@ function notOn(host: Host, port: number): string {
 
 function listensOn(host: Host): string {
   const ports = host.phase.state === 'running' ? visiblePorts(host.phase.incarnation.ports) : [];
-  return ports.length === 0 ? 'listens on no port' : `listens on ${ports.map((p) => p.port).join(', ')}`;
+  const names = ports.map(({ port, protocol }) => (protocol ? `${port}/${protocol}` : `${port}`));
+  return names.length === 0 ? 'listens on no port' : `listens on ${names.join(', ')}`;
 }

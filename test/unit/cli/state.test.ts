@@ -23,7 +23,7 @@ test('a platform that ended without down is told from one that never was', () =>
   const state = temporaryFolder();
   expect(() => runningCluster(state)).toThrow(/no cluster is running/);
   writeFileSync(join(state, 'platform.json'), JSON.stringify({ version: 1, pid: 2 ** 22 + 1, processStart: 'x' }));
-  expect(() => runningCluster(state)).toThrow(/not running: its platform ended by itself/);
+  expect(() => runningCluster(state)).toThrow(/not running: its platform did not boot, or ended by itself/);
 });
 
 test('hosts are found by name and alias; an unknown one is told which there are', () => {
