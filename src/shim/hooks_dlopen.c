@@ -1,7 +1,8 @@
 /*
- * dlopen and dlmopen without RTLD_DEEPBIND, by which a plugin would find libc in front of the shim. glibc searches the RUNPATH of
- * whoever calls, and knows the caller by the return address, so that the real function is jumped to and not called. musl has no
- * such flag.
+ * dlopen and dlmopen without RTLD_DEEPBIND, by which a plugin would find libc in front of the shim; and with the shim in libc's
+ * place: what is looked up there (ctypes, Fiddle, JNA) is found in the shim, or else in libc, which the shim needs. glibc searches
+ * the RUNPATH of whoever calls, and knows the caller by the return address, so that the real function is jumped to and not called.
+ * musl has no such flag.
  */
 #include "hook.h"
 #include "init.h"
@@ -9,8 +10,10 @@
 #include <dlfcn.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <string.h>
 
 #ifdef __GLIBC__
+#include <gnu/lib-names.h>
 
 /* Fits two registers: how it comes back is what the code below relies on. */
 struct target {
@@ -30,14 +33,24 @@ static struct target target(_Atomic(void *) *found, const char *name, bool strip
   return (struct target){function, strips && im_active() ? ~(unsigned long)RTLD_DEEPBIND : ~0ul};
 }
 
-__attribute__((used, visibility("hidden"))) struct target im_dlopen(void) {
+static void replace_libc(const char **file) {
+  Dl_info self;
+  if (!*file || !im_active()) return;
+  const char *folder = strrchr(*file, '/');
+  if (strcmp(folder ? folder + 1 : *file, LIBC_SO) == 0 && dladdr((void *)(uintptr_t)&replace_libc, &self)) *file = self.dli_fname;
+}
+
+/* `file`: the caller's argument, where the code below has put it. */
+__attribute__((used, visibility("hidden"))) struct target im_dlopen(const char **file) {
   static _Atomic(void *) found;
+  replace_libc(file);
   return target(&found, "dlopen", true);
 }
 
 /* Another namespace has another libc, and no shim. */
-__attribute__((used, visibility("hidden"))) struct target im_dlmopen(Lmid_t space) {
+__attribute__((used, visibility("hidden"))) struct target im_dlmopen(Lmid_t space, const char **file) {
   static _Atomic(void *) found;
+  if (space == LM_ID_BASE) replace_libc(file);
   return target(&found, "dlmopen", space == LM_ID_BASE);
 }
 
@@ -49,6 +62,7 @@ __asm__(".text\n"
         "  push %rdi\n"
         "  push %rsi\n"
         "  sub $8, %rsp\n"
+        "  lea 16(%rsp), %rdi\n"
         "  call im_dlopen\n"
         "  add $8, %rsp\n"
         "  pop %rsi\n"
@@ -62,6 +76,7 @@ __asm__(".text\n"
         "  push %rdi\n"
         "  push %rsi\n"
         "  push %rdx\n"
+        "  lea 8(%rsp), %rsi\n"
         "  call im_dlmopen\n"
         "  mov %rdx, %rcx\n"
         "  pop %rdx\n"
@@ -78,6 +93,7 @@ __asm__(".text\n"
         "  hint #34\n" /* bti c */
         "  stp x29, x30, [sp, #-32]!\n"
         "  stp x0, x1, [sp, #16]\n"
+        "  add x0, sp, #16\n"
         "  bl im_dlopen\n"
         "  mov x16, x0\n"
         "  mov x17, x1\n"
@@ -93,6 +109,7 @@ __asm__(".text\n"
         "  stp x29, x30, [sp, #-48]!\n"
         "  stp x0, x1, [sp, #16]\n"
         "  str x2, [sp, #32]\n"
+        "  add x1, sp, #24\n"
         "  bl im_dlmopen\n"
         "  mov x16, x0\n"
         "  mov x17, x1\n"
