@@ -52,7 +52,8 @@ bool progress_send(struct im_pending *pending) {
     int line = helper_line(), result = line < 0 ? -ENOENT : request_send(line, &request, pending->unsent.fd, false);
     if (result == -EAGAIN) return false;
     if (result != 0) {
-      request_lost();
+      /* Else the guest has closed what is ours, at this very moment. */
+      if (helper_line() >= 0 && keep_valid(&pending->unsent)) request_lost();
       fail(pending, EHOSTUNREACH);
     }
   }
@@ -160,6 +161,7 @@ static void on_reply(struct im_pending *pending) {
   bool there = keep_valid(&pending->reply) && keep_valid(&pending->real);
   int result = there ? receive(pending, &reply, &fresh) : -EPIPE;
   if (result == -EAGAIN || result == -EINTR || (result == 0 && reply.status == EAGAIN)) return; /* see IM_FLAG_READY */
+  bool lost = result != 0 && there && keep_valid(&pending->reply);
   end_reply(pending);
   if (fresh.fd >= 0)
     take_over(pending, &reply, fresh);
@@ -168,7 +170,7 @@ static void on_reply(struct im_pending *pending) {
   else if (result == 0 && reply.status == 0)
     go(pending, &reply);
   else {
-    if (result != 0 && there) request_lost();
+    if (lost) request_lost();
     fail(pending, result == 0 ? reply.status : EHOSTUNREACH);
   }
 }
