@@ -61,9 +61,13 @@ function notRunning(stateDir: string, info: PlatformInfo | undefined): CliError 
   }
   // Empty unless a platform ended by itself, or did not boot.
   if (info || statSync(log, { throwIfNoEntry: false })?.size) {
-    return new CliError('not-running', `the cluster of ${where} is not running: its platform did not boot, or ended by itself`, {
-      next: `See ${display(log)} for why; '${withState('imaginary up', stateDir)}' boots it again.`,
-    });
+    return new CliError(
+      'not-running',
+      `the cluster of ${where} is not running: its platform did not boot, or ended by itself`,
+      {
+        next: `See ${display(log)} for why; '${withState('imaginary up', stateDir)}' boots it again.`,
+      },
+    );
   }
   return new CliError('not-running', `no cluster is running (state directory ${where})`, {
     next: `Boot one with '${withState('imaginary up PATH', stateDir)}', or name the state directory of one with --state DIR.`,
