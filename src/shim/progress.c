@@ -53,7 +53,7 @@ bool progress_send(struct im_pending *pending) {
     if (result == -EAGAIN) return false;
     if (result != 0) {
       /* Else the guest has closed what is ours, at this very moment. */
-      if (helper_line() >= 0 && keep_valid(&pending->unsent)) request_lost();
+      if (helper_alive() && keep_valid(&pending->unsent)) request_lost();
       fail(pending, EHOSTUNREACH);
     }
   }
