@@ -6,7 +6,8 @@
 /*
  * How many descriptors other members may have this one hold: connections that they asked for, from the first SYN until a guest has
  * accepted or nobody needs them. A member may have as many as are left free for the others, so that whoever comes next finds some,
- * however many have been there before (as switches share a buffer: "dynamic thresholds").
+ * however many have been there before (as switches share a buffer: "dynamic thresholds"). Ready connections may have half of that: a
+ * guest's own connection has room beside those of all members.
  */
 
 /* More would not be needed, where a process may have a million. */
@@ -32,5 +33,6 @@ bool share_allows(const struct im_carrier *carrier, const struct im_opening *wha
       *(connection->what.peer == what->peer ? &own : &others) += connection->signal >= 0 ? 2 : 1;
   fill_count(carrier, what->peer, &own, &others);
   uint32_t used = own + others, free = used < carrier->share ? carrier->share - used : 0;
-  return count <= free && own + count <= free - count;
+  if (count > free) return false;
+  return own + count <= (what->purpose == IM_POOL_IN ? (free - count) / 2 : free - count);
 }

@@ -53,13 +53,17 @@ static void shares(void) {
   static const enum im_purpose asked[] = {IM_POOL_IN, IM_DELIVER, IM_WIRE_IN}, own[] = {IM_POOL_OUT, IM_HAND, IM_WIRE_OUT};
   struct im_pair pairs[64] = {{0}};
   for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
-    printf("purpose %d: half of what others may have for the first, half of the rest for the next, ours as always\n", asked[i]);
-    CHECK(taken(asked[i], WEB, SHARE) == SHARE / 2);
+    uint32_t part = asked[i] == IM_POOL_IN ? 3 : 2, first = SHARE / part, second = (SHARE - first) / part;
+    printf("purpose %d: a part of what others may have for the first, of the rest for the next, ours as always\n", asked[i]);
+    CHECK(taken(asked[i], WEB, SHARE) == first);
+    /* Its guests have room beside what stands ready. */
+    CHECK(begun(IM_DELIVER, WEB) == (asked[i] == IM_POOL_IN ? 0 : EDQUOT));
+    if (asked[i] == IM_POOL_IN) CHECK(carrier_cancel(api.carrier, last_id));
     struct im_opening many = opening_to(&meeting_at, IM_POOL_IN, WEB, "", "");
     many.id = ++last_id;
     CHECK(carrier_fill(api.carrier, &many, pairs, 64) == EDQUOT);
     for (size_t j = 0; j < sizeof own / sizeof *own; j++) CHECK(begun(own[j], WEB) == 0);
-    CHECK(taken(asked[i], THIRD, SHARE) == SHARE / 4);
+    CHECK(taken(asked[i], THIRD, SHARE) == second);
     CHECK(begun(asked[i], WEB) == EDQUOT);
     end(&api);
     start(&api);
