@@ -19,6 +19,7 @@
 #define THIRD 0x64400003u
 #define OURS 0x7f000603u /* 127.0.6.3 */
 #define PORT 20200
+#define LONG 60000 /* milliseconds: none ends while they are counted */
 
 static struct member api;
 static struct sockaddr_in meeting_at;
@@ -33,6 +34,7 @@ static void set_limit(rlim_t limit) {
 static int begun(enum im_purpose purpose, uint32_t peer) {
   struct im_opening what = opening_to(&meeting_at, purpose, peer, "", "never said");
   what.id = ++last_id;
+  what.timeout = LONG;
   return carrier_open(api.carrier, &what);
 }
 
@@ -111,6 +113,7 @@ static void exhausted(void) {
   puts("no descriptor for one that is waited for: it is accepted as soon as there is one");
   struct im_opening what = opening_to(&meeting_at, IM_HAND, WEB, "", "hello");
   what.id = ++last_id;
+  what.timeout = LONG;
   what.listens = true;
   what.local = HERE;
   what.local_port = PORT;
