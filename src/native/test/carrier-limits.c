@@ -47,6 +47,30 @@ static uint32_t taken(enum im_purpose purpose, uint32_t peer, uint32_t most) {
   return count;
 }
 
+/* Ten seconds at most. */
+static void until(bool (*holds)(const struct im_carrier *)) {
+  for (int i = 0; i < 2000; i++) {
+    pthread_mutex_lock(&api.carrier->lock);
+    bool done = holds(api.carrier);
+    pthread_mutex_unlock(&api.carrier->lock);
+    if (done) return;
+    poll(NULL, 0, 5);
+  }
+  CHECK(!"in time");
+}
+
+static bool has_none(const struct im_carrier *carrier) { return !carrier->all && !carrier->dead; }
+
+static int client;
+
+/* valgrind accepts it, and closes it, before it says that there is no descriptor. */
+static bool is_taken(void) {
+  char byte;
+  return recv(client, &byte, 1, MSG_DONTWAIT) == 0 || errno != EAGAIN;
+}
+
+static bool has_missed_one(const struct im_carrier *carrier) { return (carrier->all && carrier->all->again) || is_taken(); }
+
 static void quiet(void) {
   while (!is_quiet(&api)) next(&api);
 }
@@ -97,9 +121,10 @@ static void one_wire(void) {
   CHECK(is_over(ends[0]) && recv(ends[1], &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN);
   close(ends[0]);
   close(ends[1]);
+  until(has_none); /* a descriptor of theirs would be free again later */
 }
 
-static void say_hello(int client) {
+static void say_hello(void) {
   struct sockaddr_in from = carrier_address(OURS, PORT), to = carrier_address(HERE, PORT);
   int on = 1;
   CHECK(setsockopt(client, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0);
@@ -120,24 +145,18 @@ static void exhausted(void) {
   what.remote = OURS;
   what.remote_port = PORT;
   CHECK(carrier_open(api.carrier, &what) == 0);
-  int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fill[LIMIT], count = 0;
+  int fill[LIMIT], count = 0;
+  client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   while ((fill[count] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0) count++;
   CHECK(errno == EMFILE);
-  say_hello(client);
-  for (int i = 0; i < 100; i++) { /* until the thread has met it */
-    pthread_mutex_lock(&api.carrier->lock);
-    bool missed = api.carrier->all && api.carrier->all->again;
-    pthread_mutex_unlock(&api.carrier->lock);
-    if (missed) break;
-    poll(NULL, 0, 5);
-  }
+  say_hello();
+  until(has_missed_one);
   CHECK(is_quiet(&api));
   while (count) close(fill[--count]);
-  char byte;
-  if (recv(client, &byte, 1, MSG_DONTWAIT) <= 0 && errno == ECONNRESET) { /* valgrind has accepted it, and closed it, before it says that there is no descriptor */
+  if (is_taken()) {
     close(client);
     client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    say_hello(client);
+    say_hello();
   }
   close(expect(&api, IM_EVENT_OPENED, what.id).detail);
   close(client);
