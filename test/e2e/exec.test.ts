@@ -73,11 +73,15 @@ describe.each(['flat', 'auto'])('network: %s', (network) => {
     // Another one that goes on is not touched by `down`.
     const other = cluster.start(['sh', '-c', 'echo ready; exec cat']);
     await once(createInterface({ input: other.stdout! }), 'line');
-    expect((await cluster.down()).code).toBe(0);
-    expect(sleeping(started)).toEqual([]);
-    expect(other.exitCode).toBe(null);
-    other.stdin!.end();
-    await once(other, 'close');
+    try {
+      expect((await cluster.down()).code).toBe(0);
+      // What has been killed is in /proc until the kernel is done with it.
+      await until(() => sleeping(started).length === 0);
+      expect(other.exitCode).toBe(null);
+    } finally {
+      other.stdin!.end();
+      await once(other, 'close');
+    }
     expect(folders()).toEqual(before);
     expect((await cluster.up()).code).toBe(0);
   });
