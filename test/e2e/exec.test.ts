@@ -8,14 +8,15 @@ import { bootCluster, type TestCluster } from '../support/cluster';
 const python = '/usr/bin/python3';
 const root = process.getuid?.() === 0;
 
-const sleeping = (seconds: number) =>
+const running = (isSo: (line: string) => boolean) =>
   readdirSync('/proc').filter((pid) => {
     try {
-      return readFileSync(`/proc/${pid}/cmdline`, 'utf8') === `sleep\0${seconds}\0`;
+      return isSo(readFileSync(`/proc/${pid}/cmdline`, 'utf8'));
     } catch {
       return false; // no process, or it has ended
     }
   });
+const sleeping = (seconds: number) => running((line) => line === `sleep\0${seconds}\0`);
 const folders = () => readdirSync(tmpdir()).filter((name) => /^imaginary-.*-exec-/.test(name));
 const until = async (isSo: () => boolean) => {
   for (const deadline = Date.now() + 10_000; !isSo(); ) {
@@ -70,6 +71,10 @@ describe.each(['flat', 'auto'])('network: %s', (network) => {
     child.kill('SIGKILL');
     await ended;
     await until(() => sleeping(own).length === 0);
+    // On network `nat` there is a process more of `imaginary`. It leaves the folder, too, which tells `down` of the rest.
+    await until(() => running((line) => line.includes(`exec sleep ${own}`)).length === 0);
+    expect(sleeping(started)).toHaveLength(1);
+    expect(folders()).toHaveLength(before.length + 1);
     // Another one that goes on is not touched by `down`.
     const other = cluster.start(['sh', '-c', 'echo ready; exec cat']);
     await once(createInterface({ input: other.stdout! }), 'line');
