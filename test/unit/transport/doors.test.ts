@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import type { DataPort } from '../../../src/native';
 import type { Reach } from '../../../src/runtime/protocol/rendezvous';
 import { createDoors, type Doors } from '../../../src/runtime/transport/doors';
-import { native, openSockets, until } from './members';
+import { native, openSockets, socketsSince, until } from './members';
 
 jest.setTimeout(20_000);
 
@@ -13,8 +13,6 @@ const never = new AbortController().signal;
 let dataPort: DataPort;
 let doors: Doors;
 let before: ReadonlySet<string>;
-/** Sockets of this process that were not there. Others may end meanwhile: the test runner's. */
-const since = (then: ReadonlySet<string>) => [...openSockets()].filter((socket) => !then.has(socket)).length;
 beforeEach(() => {
   dataPort = native.openDataPort(HERE, 0, () => undefined);
   doors = createDoors(() => ({ address: HERE, port: dataPort.port }));
@@ -28,9 +26,9 @@ test('each is open, as it is seen, until it is closed', async () => {
     [24_000, 24_000],
     [24_001, 24_001],
   ]);
-  expect(since(before)).toBeGreaterThan(1);
+  expect(socketsSince(before)).toBeGreaterThan(1);
   for (const door of opened) door.close();
-  await until(() => since(before) === 0);
+  await until(() => socketsSince(before) === 0);
 });
 
 test('one that cannot be opened: the others are closed, too', async () => {
@@ -40,7 +38,7 @@ test('one that cannot be opened: the others are closed, too', async () => {
     const open = openSockets();
     const ports = [24_010, 24_011, 24_012, 24_013];
     await expect(doors.open(mine, false, ports, never)).rejects.toMatchObject({ code: 'EADDRINUSE' });
-    await until(() => since(open) === 0);
+    await until(() => socketsSince(open) === 0);
   } finally {
     owner.close();
   }
@@ -51,7 +49,7 @@ test('given up in the middle: none is left open', async () => {
   const opening = doors.open(mine, false, [24_020, 24_021], giving.signal);
   giving.abort();
   await expect(opening).rejects.toThrow('given up');
-  await until(() => since(before) === 0);
+  await until(() => socketsSince(before) === 0);
 });
 
 test('a data port that has gone: said so', async () => {

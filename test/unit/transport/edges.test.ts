@@ -7,7 +7,7 @@ import { pskOptions } from '../../../src/runtime/control/tls-options';
 import type { MemberMessage, Sender } from '../../../src/runtime/protocol/rendezvous';
 import { createEdges, type Edges } from '../../../src/runtime/transport/edges';
 import type { Other } from '../../../src/runtime/transport/punch';
-import { openDescriptors, type Pair, type TestMember, twoMembers, until } from './members';
+import { openSockets, type Pair, socketsSince, type TestMember, twoMembers, until } from './members';
 
 const never = new AbortController().signal;
 const hello: MemberMessage = { type: 'unpunchable', id: 1, reason: 'hello' };
@@ -96,7 +96,7 @@ test('both ends meet in the middle', async () => {
 });
 
 test('another key: no edge at either side, and nothing is left of it', async () => {
-  const before = openDescriptors();
+  const before = openSockets();
   let opened = 0;
   keyThere = () => Buffer.alloc(32, 1).toString('base64');
   web.open(pair.api.sender, async (key) => {
@@ -105,8 +105,7 @@ test('another key: no edge at either side, and nothing is left of it', async () 
     return descriptor;
   });
   await until(() => opened === 1);
-  // The carriers' threads have come, with an event queue, a wake-up and a timer each.
-  await until(() => openDescriptors() <= before + 6);
+  await until(() => socketsSince(before) === 0);
   expect(toApi()).toBe(false);
   expect(api.tell('web', 7, hello)).toBe(false);
 });

@@ -113,9 +113,6 @@ export function twoMembers(number: number): Pair {
   };
 }
 
-/** Open descriptors of this process. */
-export const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
-
 /** Sockets that this process has open, each by its own name. */
 export function openSockets(): Set<string> {
   const sockets = new Set<string>();
@@ -129,6 +126,10 @@ export function openSockets(): Set<string> {
   }
   return sockets;
 }
+
+/** Sockets of this process that were not there then. What else is open comes and goes with the test runner. */
+export const socketsSince = (then: ReadonlySet<string>): number =>
+  [...openSockets()].filter((socket) => !then.has(socket)).length;
 
 /** Waits until it holds, ten seconds at most. */
 export async function until(holds: () => boolean): Promise<void> {

@@ -4,18 +4,18 @@ import type { Purpose, Reach } from '../../../src/runtime/protocol/rendezvous';
 import { OpeningError } from '../../../src/runtime/transport/carrier';
 import { PunchError } from '../../../src/runtime/transport/punch';
 import { pairsOf } from '../../../src/runtime/transport/punched';
-import { openDescriptors, type Pair, twoMembers, until } from './members';
+import { openSockets, type Pair, socketsSince, twoMembers, until } from './members';
 
 const never = new AbortController().signal;
 let pair: Pair;
 /** Before each test both carriers have their thread, so that what is counted is connections. */
-let before: number;
+let before: ReadonlySet<string>;
 beforeEach(async () => {
   pair = twoMembers(1);
   await pool(1);
   pair.web.carrier.drop(0);
   pair.api.carrier.drop(0);
-  before = openDescriptors();
+  before = openSockets();
 });
 afterEach(() => pair.close());
 
@@ -40,10 +40,10 @@ const behind = (nat: Reach['nat'], address: string): Partial<Reach> => ({ nat, a
 
 test('so many as were asked for; each is closed by a drop, and nothing is left', async () => {
   expect(await pool(8)).toBe(8);
-  await until(() => openDescriptors() === before + 16);
+  await until(() => socketsSince(before) === 16);
   pair.web.carrier.drop(0);
   pair.api.carrier.drop(0);
-  await until(() => openDescriptors() === before);
+  await until(() => socketsSince(before) === 0);
 });
 
 test('a pair of ports is not used again soon', async () => {
@@ -58,27 +58,27 @@ test('who says another secret than was agreed on is not kept ready', async () =>
   expect(await pool(2, { forge: Buffer.from('a wrong password') })).toBe(1);
   pair.web.carrier.drop(0);
   pair.api.carrier.drop(0);
-  await until(() => openDescriptors() === before);
+  await until(() => socketsSince(before) === 0);
 });
 
 test('given up: at once, and nothing is left', async () => {
   const giving = new AbortController();
   pair.api.receive = () => giving.abort();
   await expect(pool(16, { signal: giving.signal })).rejects.toEqual(new OpeningError(0));
-  await until(() => openDescriptors() === before);
+  await until(() => socketsSince(before) === 0);
 });
 
 test('no answer from one that knows its ports: a time-out', async () => {
   pair.api.receive = () => undefined;
   expect(await pool(2)).toBe(0);
-  await until(() => openDescriptors() === before);
+  await until(() => socketsSince(before) === 0);
 });
 
 test('no answer from one that has to say its ports: a time-out', async () => {
   Object.assign(pair.api.reach, behind('changing', '198.51.100.9'));
   pair.api.receive = () => undefined;
   await expect(pool(1)).rejects.toThrow(new PunchError('the other side: it did not answer'));
-  await until(() => openDescriptors() === before);
+  await until(() => socketsSince(before) === 0);
 });
 
 test('not delivered: at once', async () => {
@@ -86,7 +86,7 @@ test('not delivered: at once', async () => {
     if (message.type === 'punch') pair.web.puncher.untold(message.id, 'api does not run');
   };
   await expect(pool(4)).rejects.toThrow(new PunchError('the other side: api does not run'));
-  await until(() => openDescriptors() === before);
+  await until(() => socketsSince(before) === 0);
 });
 
 test.each<[string, Partial<Reach>, Partial<Reach>, string]>([
@@ -141,7 +141,7 @@ describe('what is asked of this side is checked', () => {
     ['fewer ports than connections', { to: [] }, 'these are not its ports'],
   ])('%s', async (_name, change, reason) => {
     expect(await ask(change)).toEqual({ type: 'unpunchable', id: 3, reason });
-    await until(() => openDescriptors() === before);
+    await until(() => socketsSince(before) === 0);
   });
 
   test('ports that it cannot name by itself', async () => {

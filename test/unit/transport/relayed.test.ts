@@ -9,7 +9,7 @@ import type { Sender } from '../../../src/runtime/protocol/rendezvous';
 import { createRelayed, type Relayed } from '../../../src/runtime/transport/relayed';
 import type { HandedPurpose } from '../../../src/runtime/transport/respond';
 import type { GuestConnect } from '../../../src/runtime/transport/transport';
-import { native, openDescriptors, type Pair, type TestMember, twoMembers, until } from './members';
+import { native, openSockets, type Pair, socketsSince, type TestMember, twoMembers, until } from './members';
 
 jest.setTimeout(30_000);
 
@@ -30,7 +30,7 @@ let web: Relayed;
 let api: Relayed;
 /** What the next caller is given, and its callee: as many as there are; then good ones. */
 let next: Tokens[];
-let before: number;
+let before: ReadonlySet<string>;
 const closing = new AbortController();
 const sockets = new Set<Socket>();
 
@@ -119,7 +119,7 @@ beforeEach(async () => {
   api = relayedOf(pair.api, () => undefined);
   // So that what is counted later is connections: threads are there from the first one on.
   await exchange();
-  before = openDescriptors();
+  before = openSockets();
 });
 afterEach(() => {
   for (const socket of sockets) socket.destroy();
@@ -149,10 +149,10 @@ async function exchange(): Promise<void> {
 
 /** Nobody's guest saw anything of it, nothing is left of it, and others are served as before. */
 async function nothingCameOfIt(): Promise<void> {
-  await until(() => openDescriptors() <= before);
+  await until(() => socketsSince(before) === 0);
   expect({ signals, handed, arriving: pair.api.carrier.arriving() }).toEqual({ signals: 0, handed: [], arriving: 0 });
   await exchange();
-  await until(() => openDescriptors() <= before);
+  await until(() => socketsSince(before) === 0);
 }
 
 test('a token of each side: the guest that listens is signalled', async () => {
@@ -169,14 +169,14 @@ test('a token is good for once: shown again, by whomever, it is refused at once'
   const mine = own(await web.hand({ host, address, epoch }, DATAGRAMS, ''));
   await until(() => handed.length === 1);
   const theirs = own(handed.pop()!);
-  const open = openDescriptors();
+  const open = openSockets();
 
   for (const token of used) expect(await stranger(token)).toBe('ECONNRESET');
   next = [used];
   expect(await call()).toEqual({ outcome: { by: 'none', reason: 'ECONNRESET' }, told: '' });
   next = [used];
   await expect(web.hand({ host, address, epoch }, DATAGRAMS, '')).rejects.toMatchObject({ code: 'NOT_OPENED' });
-  await until(() => openDescriptors() <= open);
+  await until(() => socketsSince(open) === 0);
 
   // Who used it first does not notice.
   mine.write('still whole');
