@@ -1,7 +1,7 @@
 /** The path between a host and its seed dies without a sign at the moment at which the host is idle: real guest, real seed. */
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { bootCluster } from '../seed/cluster';
-import { layersFolder, openSandbox } from './sandbox';
+import { layersFolder, openSandbox, read } from './sandbox';
 
 jest.setTimeout(60_000);
 
@@ -48,15 +48,6 @@ async function path(seed: string) {
       server.close();
     },
   };
-}
-
-function read(address: string, port: number): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let text = '';
-    const socket = connect(port, address);
-    socket.on('data', (chunk) => (text += chunk));
-    socket.on('error', reject).on('close', () => resolve(text));
-  });
 }
 
 test('the invocation returns in time, and the next one finds the guest as it was', async () => {

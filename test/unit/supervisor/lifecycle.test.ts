@@ -2,7 +2,7 @@
 import { connect } from 'node:net';
 import { AskError } from '../../../src/runtime/control/client';
 import { bootCluster, type Cluster } from '../seed/cluster';
-import { family, layersFolder, openSandbox, type Sandbox, type SandboxOptions } from './sandbox';
+import { family, layersFolder, openSandbox, read, type Sandbox, type SandboxOptions } from './sandbox';
 
 jest.setTimeout(60_000);
 
@@ -64,14 +64,6 @@ async function boot(hosts: Hosts, options: Partial<SandboxOptions> = {}) {
   };
 }
 
-function read(address: string, port: number): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let text = '';
-    const socket = connect(port, address);
-    socket.on('data', (chunk) => (text += chunk));
-    socket.on('error', reject).on('close', () => resolve(text));
-  });
-}
 const failure = (ask: Promise<unknown>) =>
   ask.then(
     () => 'none',

@@ -2,9 +2,8 @@
  * Network `flat`, where all hosts of a machine share its kernel: what one has at 127.0.0.2 and the like is no other's, and what it
  * had in an earlier life is not in its way.
  */
-import { connect } from 'node:net';
 import { bootCluster, type Cluster } from '../seed/cluster';
-import { layersFolder, openSandbox, type Sandbox } from './sandbox';
+import { layersFolder, openSandbox, read, type Sandbox } from './sandbox';
 
 jest.setTimeout(60_000);
 
@@ -42,15 +41,6 @@ async function boot(hosts: Parameters<typeof bootCluster>[0]) {
     });
   }
   return cluster.client();
-}
-
-function read(address: string, port: number): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let text = '';
-    const socket = connect(port, address);
-    socket.on('data', (chunk) => (text += chunk));
-    socket.on('error', reject).on('close', () => resolve(text));
-  });
 }
 
 /** At 127.0.0.10 a TCP and a UDP port that say whose they are; who connects to the wildcard is told what is found there. */

@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { buildSync } from 'esbuild';
@@ -177,6 +178,16 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** All that whoever listens there says. */
+export function read(address: string, port: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    const socket = connect(port, address);
+    socket.on('data', (chunk) => (text += chunk));
+    socket.on('error', reject).on('close', () => resolve(text));
+  });
 }
 
 /** A process and its descendants. */
