@@ -192,9 +192,9 @@ export function openTransports(options: TransportsOptions): Transports {
     if (message.type !== 'punch') return puncher.told(from.name, message);
     const end = requests.begin(from.name, message.from.length);
     if (!end) return reply({ type: 'unpunchable', id: message.id, reason: SHARE_USED, busy: true });
-    if (message.purpose.for === 'connection') tellWay(from, 'punched');
     const answer = async () => {
       try {
+        if (message.purpose.for === 'connection') tellWay(from, 'punched');
         await respond({ carrier, doors, reach, onHanded, signal }, from, message, reply);
       } catch (error) {
         if (!signal.aborted) reply({ type: 'unpunchable', id: message.id, reason: (error as Error).message });
@@ -270,8 +270,12 @@ export function openTransports(options: TransportsOptions): Transports {
         if (!dataPort) return onEvent('unrelayed', { from: from.name, reason: 'this member carries no connections' });
         const end = requests.begin(from.name, 1);
         if (!end) return onEvent('unrelayed', { from: from.name, reason: SHARE_USED });
-        tellWay(from, 'relayed', message.reason);
-        await relayed.relayed(from, token, message).finally(end);
+        try {
+          tellWay(from, 'relayed', message.reason);
+          await relayed.relayed(from, token, message);
+        } finally {
+          end();
+        }
       }),
     drop: (host, address) => {
       pools.drop(address);
