@@ -102,10 +102,7 @@ bool datagram_shown(int fd, const struct im_addr *real, struct im_addr *shown) {
   uint32_t host = address == IM_LOOPBACK ? table_cluster()->self : address;
   bool found = table_find_real_port(host, real->ip, real->port, IM_SCOPES_DATAGRAM, &listed);
   *shown = (struct im_addr){address, found ? listed.port : plain_port(real->port), real->form};
-  if (!found && real->ip == faces_loop() && faces_shared() && table_find_alias(real->ip, real->port, IM_SCOPES_DATAGRAM, &listed)) {
-    *shown = (struct im_addr){listed.address, listed.port, real->form};
-    return true;
-  }
+  if (!found && faces_alias(real, IM_SCOPES_DATAGRAM, shown)) return true;
   if (real->ip == faces_host()) {
     /* One port of ours has both addresses: it is known by the one that it was written to. */
     if (heard_lately(IM_LOOPBACK, shown->port) || bound_to_loop(fd)) shown->ip = IM_LOOPBACK;
@@ -164,7 +161,7 @@ static bool is_v6_only(int fd) {
 static bool moved_there(uint32_t real, uint16_t real_port, uint16_t port) {
   struct im_port listed;
   if (table_find_real_port(table_cluster()->self, real, real_port, IM_SCOPES_DATAGRAM, &listed) && listed.port != port) return true;
-  return faces_shared() && table_find_alias(real, real_port, IM_SCOPES_DATAGRAM, &listed);
+  return table_find_alias(real, real_port, IM_SCOPES_DATAGRAM, &listed);
 }
 
 /* A wildcard port of the kernel's choice stays what it is: it disturbs nobody, and reaches the world as well. */

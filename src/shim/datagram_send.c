@@ -188,8 +188,9 @@ static uint32_t own_source(int fd, const struct im_route *route) {
   /* On a loopback interface of our own, a socket at 127.0.0.2 or the like is there. */
   if (!to_loop || (route->source && faces_shared())) return route->source;
   bool known = libc_getsockname(fd, (struct sockaddr *)&address, &size) == 0 && addr_read(&address, size, &at);
-  if (route->source) return known && addr_is_other_loopback(at.ip) && at.ip != faces_loop() && at.ip != faces_host() ? 0 : route->source;
-  return known && at.ip == 0 ? faces_loop() : 0;
+  if (!route->source) return known && at.ip == 0 ? faces_loop() : 0;
+  bool there = known && addr_is_other_loopback(at.ip) && at.ip != faces_loop() && at.ip != faces_host();
+  return there ? 0 : route->source;
 }
 
 static ssize_t send_at(int fd, const struct msghdr *guests, int flags, const struct im_addr *to, struct im_route *route) {
@@ -323,7 +324,8 @@ ssize_t datagram_sendto(int fd, const void *data, size_t size, int flags, const 
 static bool concerns_us(int fd, const struct msghdr *message) {
   struct im_addr to;
   if (!message->msg_name || !message->msg_namelen) return datagram_peer(fd, &to);
-  return addr_given(message->msg_name, message->msg_namelen) && addr_read(message->msg_name, message->msg_namelen, &to) && datagram_route(&to).kind != IM_ROUTE_NATIVE;
+  return addr_given(message->msg_name, message->msg_namelen) && addr_read(message->msg_name, message->msg_namelen, &to) &&
+         datagram_route(&to).kind != IM_ROUTE_NATIVE;
 }
 
 /* One by one where an address is ours: each may go another way. */

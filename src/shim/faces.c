@@ -1,6 +1,5 @@
 #include "faces.h"
 
-#include "addr.h"
 #include "table.h"
 
 bool faces_flat(void) { return table_cluster()->flat_base != 0; }
@@ -22,6 +21,13 @@ bool faces_is_alias(uint32_t ip) {
   uint32_t network = ip & 0xffff0000u, host = ip & 0xffffffu;
   if (!host || host == 0xffffffu) return false; /* the network's own, and everybody's */
   return faces_shared() && addr_is_other_loopback(ip) && network != cluster->flat_base && network != cluster->flat_loop;
+}
+
+bool faces_alias(const struct im_addr *real, unsigned scopes, struct im_addr *shown) {
+  struct im_port listed;
+  if (real->ip != faces_loop() || !table_find_alias(real->ip, real->port, scopes, &listed)) return false;
+  *shown = (struct im_addr){listed.address, listed.port, real->form};
+  return true;
 }
 
 bool faces_virtual(uint32_t real, uint32_t *address) {

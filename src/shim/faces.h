@@ -5,6 +5,8 @@
 #ifndef IMAGINARY_FACES_H
 #define IMAGINARY_FACES_H
 
+#include "addr.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -24,6 +26,9 @@ bool faces_shared(void);
  * there stands at `faces_loop`, at another port, and the table lists it with the address that they know.
  */
 bool faces_is_alias(uint32_t ip);
+
+/* What a guest has bound at such an address with one of the scopes, by where it really is. False: nothing. */
+bool faces_alias(const struct im_addr *real, unsigned scopes, struct im_addr *shown);
 
 /* The virtual address (or 127.0.0.1) behind a real one; false: no face of this cluster, or not our own loopback. */
 bool faces_virtual(uint32_t real, uint32_t *address);

@@ -95,7 +95,8 @@ int names_getnameinfo(const struct sockaddr *address, socklen_t size, char *host
                       socklen_t service_size, int flags) {
   struct im_addr at;
   struct named found;
-  bool asked = host && host_size && !(flags & NI_NUMERICHOST) && im_active() && addr_given(address, size) && addr_read(address, size, &at);
+  bool asked = host && host_size && !(flags & NI_NUMERICHOST) && im_active() && addr_given(address, size) &&
+               addr_read(address, size, &at);
   enum whose whose = asked ? by_address(at.ip, &found) : OTHERS;
   if (whose == NOBODYS && flags & NI_NAMEREQD) return EAI_NONAME;
   if (whose != OURS)

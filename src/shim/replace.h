@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-/* A guest sets that option. */
+/* A guest sets that option. Called before it is set, so that a connect of another thread reads it. */
 void replace_note(int level, int name);
 /* What a guest may have set at `from` before it was connected. */
 void replace_options(int from, int to);

@@ -29,14 +29,6 @@ static uint16_t port_of(uint32_t address, uint32_t real, uint16_t real_port) {
   return table_find_real_port(host, real, real_port, IM_SCOPES_STREAM | IM_SCOPES_DATAGRAM, &listed) ? listed.port : real_port;
 }
 
-/* What a guest has bound at 127.0.0.2 or the like. */
-static bool alias_shown(const struct im_addr *real, struct im_addr *shown) {
-  struct im_port listed;
-  if (!faces_shared() || real->ip != faces_loop() || !table_find_alias(real->ip, real->port, IM_SCOPES_STREAM, &listed)) return false;
-  *shown = (struct im_addr){listed.address, listed.port, real->form};
-  return true;
-}
-
 /* Whether the other end of a connection is our own loopback face: then this end is loopback too. */
 static bool other_is_loop(int fd, name_call other) {
   struct sockaddr_storage address;
@@ -54,7 +46,7 @@ static bool by_arithmetic(int fd, const struct im_addr *real, name_call other, s
     return true;
   }
   if (!faces_virtual(real->ip, &address)) return false;
-  if (alias_shown(real, shown)) return true;
+  if (faces_alias(real, IM_SCOPES_STREAM, shown)) return true;
   *shown = (struct im_addr){address, port_of(address, real->ip, real->port), real->form};
   if (real->ip == faces_host() && other_is_loop(fd, other)) shown->ip = IM_LOOPBACK;
   return true;
