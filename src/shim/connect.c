@@ -383,7 +383,7 @@ int connect_socket(int fd, const struct sockaddr *address, socklen_t size) {
   if (!read) return libc_connect(fd, address, size);
   struct im_route route = route_find(&to);
   if (route.kind == IM_ROUTE_NATIVE) {
-    bool datagrams = addr_is_other_loopback(to.ip) && datagram_is(fd) && datagram_route(&to).kind != IM_ROUTE_NATIVE;
+    bool datagrams = addr_is_other_loopback(to.ip) && datagram_route(&to).kind != IM_ROUTE_NATIVE && datagram_is(fd);
     errno = saved;
     return datagrams ? datagram_connect(fd, &to) : outside(fd, address, size);
   }
