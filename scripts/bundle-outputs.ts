@@ -54,7 +54,7 @@ const SHIM = [...SHARED, '-D_GNU_SOURCE'];
 export const NATIVE_OUTPUTS: readonly NativeOutput[] = [
   {
     file: 'lambda-layers/supervisor/<arch>/imaginary/native.node',
-    folders: ['src/native', 'src/native/carrier', 'src/native/relay'],
+    folders: ['src/native', 'src/native/connector', 'src/native/relay'],
     libc: 'gnu.2.26',
     flags: [...SHARED, '-I', 'node_modules/node-api-headers/include'],
   },

@@ -88,7 +88,7 @@ async function askPeers(index: number, session: Session): Promise<number> {
   const { hosts } = setup;
   const step = Math.max(1, Math.floor(hosts / (PEERS + 1)));
   const asks = Array.from({ length: PEERS }, (_, k) =>
-    session.ask(nameOf((index + (k + 1) * step) % hosts), 80).catch(() => {
+    session.locate(nameOf((index + (k + 1) * step) % hosts), 80).catch(() => {
       failed += 1;
     }),
   );

@@ -5,10 +5,10 @@ const CONNECTS = 1000;
 
 /** All hosts and clients behind that kind of NAT; whether two of them can be punched. */
 const KINDS = [
-  { nat: 'preserving', punched: true },
-  { nat: 'changing', punched: true },
+  { nat: 'port-preserving', punched: true },
+  { nat: 'endpoint-independent', punched: true },
   { nat: 'shared', punched: true },
-  { nat: 'preserving+no-udp', punched: true },
+  { nat: 'port-preserving+no-udp', punched: true },
   { nat: 'symmetric', punched: false },
 ];
 

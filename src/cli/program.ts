@@ -202,7 +202,7 @@ Start with:
 }
 
 const NAT_KINDS =
-  'preserving (the default: public ports are the private ones, as on Lambda), changing (others, but the same to every' +
+  'port-preserving (the default: public ports are the private ones, as on Lambda), endpoint-independent (others, but the same to every' +
   ' destination), symmetric (others for each destination), shared or shared:NAME (hosts that say the same are behind one' +
   ' public address), apart (those do not reach each other by private addresses), no-udp';
 

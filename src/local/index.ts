@@ -12,7 +12,7 @@ export { LocalError } from './errors';
 export { addKey, keepNewestKey } from './key-file';
 export { cleanLeftovers, makeClientFolder } from './leftovers';
 export { DEFAULT_NETWORK, type NetworkChoice } from './network';
-export { commandAsClient, commandInside, faultsOf, type Lent, takePlace } from './network/desk';
+export { commandAsClient, commandInside, faultsOf, type Lent, takePlace } from './network/control-socket';
 export type { Faults } from './network/faults';
 export type { Whereabouts } from './network/internet';
 export type { FlatInfo, NatInfo, NetworkInfo } from './network/network';

@@ -7,14 +7,14 @@ import { type Bounds, type Held, holdBodies, NoRoomError } from './bodies';
 import { type FunctionPool, ThrottledError } from './functions';
 import * as errors from './lambda-errors';
 import { LIMITS } from './lambda-limits';
-import type { Place } from './network/network';
+import type { Slot } from './network/network';
 import type { Request } from './sandbox';
 import { type Credentials, checkHead, type SignatureProblem } from './signature';
 
 export interface LambdaApi {
   readonly url: string;
   /** Serves that place too. @returns the URL there */
-  listenIn(place: Place): Promise<string>;
+  listenIn(place: Slot): Promise<string>;
   close(): Promise<void>;
 }
 

@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createListener, type Socket } from 'node:net';
 import { functionArn, LIMITS } from './lambda-limits';
-import type { Place } from './network/network';
+import type { Slot } from './network/network';
 
 export interface Delivery {
   readonly requestId: string;
@@ -42,7 +42,7 @@ const MOST_CONNECTIONS = 64;
  * @param isOwn whether a connection comes from the sandbox; asked where others could make one, too
  */
 export async function startRuntimeApi(
-  place: Place,
+  place: Slot,
   isOwn: (socket: Socket) => Promise<boolean>,
   onEvent: (event: RuntimeEvent) => void,
 ): Promise<RuntimeApi> {
@@ -118,7 +118,7 @@ export async function startRuntimeApi(
   server.headersTimeout = 0;
   server.timeout = 0;
   // Nothing is read of a connection before it is known whose it is.
-  const door = createListener({ pauseOnConnect: true }, (socket) => {
+  const listener = createListener({ pauseOnConnect: true }, (socket) => {
     socket.on('error', () => socket.destroy());
     (place.exclusive ? Promise.resolve(true) : isOwn(socket)).then(
       (own) => {
@@ -129,8 +129,8 @@ export async function startRuntimeApi(
       () => socket.destroy(),
     );
   });
-  door.maxConnections = MOST_CONNECTIONS;
-  const address = await place.listen(door);
+  listener.maxConnections = MOST_CONNECTIONS;
+  const address = await place.listen(listener);
   return {
     address,
     deliver: (delivery) => {
@@ -138,7 +138,7 @@ export async function startRuntimeApi(
       hand();
     },
     close: () => {
-      door.close();
+      listener.close();
       server.close();
       server.closeAllConnections();
     },

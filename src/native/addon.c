@@ -11,7 +11,7 @@ NAPI_MODULE_INIT() {
             im_export(env, exports, "closeDescriptor", im_close_descriptor) &&
             im_export(env, exports, "lockFile", im_lock_file) && im_export(env, exports, "mapFile", im_map_file) &&
             im_export(env, exports, "pipe", im_pipe) && im_export(env, exports, "spawn", im_spawn) &&
-            im_export(env, exports, "openCarrier", im_open_carrier) &&
+            im_export(env, exports, "openConnector", im_open_connector) &&
             im_export(env, exports, "tcpSockets", im_tcp_sockets) &&
             im_export(env, exports, "openDataPort", im_open_data_port);
   if (!ok) napi_throw_error(env, NULL, "the native addon could not be set up");

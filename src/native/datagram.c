@@ -1,6 +1,6 @@
 /* sendDatagram: one UDP datagram from a guest's socket that was passed to us. */
 #define _GNU_SOURCE
-#include "carrier/held.h"
+#include "connector/held.h"
 #include "util.h"
 
 napi_value im_send_datagram(napi_env env, napi_callback_info info) {

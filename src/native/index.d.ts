@@ -2,20 +2,20 @@
 export interface NativeAddon {
   /**
    * Binds a Unix datagram socket at `path` (mode 0600, an existing file is replaced) and reads it on a thread of its
-   * own. What `carrier` can answer by itself never gets here; `onMessage` is called on the JavaScript thread for each datagram with its bytes and the descriptors that came along (all
+   * own. What `connector` can answer by itself never gets here; `onMessage` is called on the JavaScript thread for each datagram with its bytes and the descriptors that came along (all
    * CLOEXEC; the callee owns them). Datagrams of another uid than our own are dropped (SO_PASSCRED).
    * @throws Error with `code` (errno name) when the socket cannot be bound
    */
   openShimSocket(
     path: string,
     onMessage: (message: Buffer, descriptors: number[]) => void,
-    carrier?: NativeCarrier,
+    connector?: NativeConnector,
   ): ShimSocket;
   /**
-   * Makes connections for guests and takes them for guests (src/native/carrier). `faces`: the first address of the faces.
-   * `onEvent`: see `enum im_event` in carrier.h. Its thread starts with the first connection.
+   * Makes connections for guests and takes them for guests (src/native/connector). `loopback aliases`: the first address of the loopback aliases.
+   * `onEvent`: see `enum im_event` in connector.h. Its thread starts with the first connection.
    */
-  openCarrier(faces: number, onEvent: (event: number, subject: number, detail: number) => void): NativeCarrier;
+  openConnector(aliasBase: number, onEvent: (event: number, subject: number, detail: number) => void): NativeConnector;
   /** Sends one message with descriptors on a Unix socket, without blocking, then closes `fd`. False: the other side is gone. */
   reply(fd: number, message: Uint8Array, descriptors: readonly number[]): boolean;
   /**
@@ -100,11 +100,11 @@ export interface ShimSocket {
 }
 
 /** A connection to be made; addresses are IPv4 as unsigned integers. */
-export interface CarrierOpening {
+export interface ConnectorOpening {
   readonly id: number;
-  /** See `enum im_purpose` in carrier.h. */
+  /** See `enum im_purpose` in connector.h. */
   readonly purpose: number;
-  /** Virtual address of the other side, and its incarnation. */
+  /** Virtual address of the other side, and its epoch. */
   readonly peer: number;
   readonly epoch: number;
   /** Where to connect from. Without a port: as the kernel chooses. */
@@ -116,7 +116,7 @@ export interface CarrierOpening {
   readonly remotePort: number;
   /** Milliseconds in which it has to be open. */
   readonly timeout: number;
-  /** Milliseconds that it is kept unused; a wire: that what is called over it for the pool is. */
+  /** Milliseconds that it is kept unused; a signalling channel: that what is called over it for the pool is. */
   readonly ttl?: number;
   /** In the pool: its use is told when no more than so many are left or on their way. */
   readonly low?: number;
@@ -129,23 +129,23 @@ export interface CarrierOpening {
   /** What each side says first: 36 bytes at most. In a pool, the side that keeps it ready says it when it is used. */
   readonly send?: Uint8Array;
   readonly expect?: Uint8Array;
-  /** A wire (its `send` and `expect` are keys of 16 bytes): the ports that connections are called from, and to. */
+  /** A signalling channel (its `send` and `expect` are keys of 16 bytes): the ports that connections are called from, and to. */
   readonly ownFirst?: number;
   readonly ownCount?: number;
   readonly theirFirst?: number;
   readonly theirCount?: number;
 }
-export interface NativeCarrier {
+export interface NativeConnector {
   /** @returns 0, or an errno: then no event tells of it */
-  open(opening: CarrierOpening): number;
+  open(opening: ConnectorOpening): number;
   /**
    * So many for the pool, that differ in their ports (own, other side's, and so on) and secrets (16 bytes each: own, other side's,
    * and so on). One event tells of all of them. @returns as `open`
    */
-  fill(opening: CarrierOpening, ports: Uint16Array, secrets: Uint8Array): number;
+  fill(opening: ConnectorOpening, ports: Uint16Array, secrets: Uint8Array): number;
   /**
-   * So many (1 to 64) for the pool, agreed on over the wire to that peer; `low` as in `CarrierOpening`. One event tells of all of them.
-   * @returns as `open`; ENOTCONN when there is no wire
+   * So many (1 to 64) for the pool, agreed on over the signalling channel to that peer; `low` as in `ConnectorOpening`. One event tells of all of them.
+   * @returns as `open`; ENOTCONN when there is no signalling channel
    */
   call(id: number, peer: number, count: number, low: number): number;
   /** Gives an opening (or what is left of many) up: no event tells of it. False: it has ended already, and its event is under way. */

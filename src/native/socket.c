@@ -3,12 +3,12 @@
  *
  * One thread per socket blocks in poll(socket, eventfd). It hands each datagram to the JavaScript thread through a
  * thread-safe function. Backlog: when JavaScript falls behind by MAX_PENDING datagrams the thread stops reading, so that the
- * kernel's own queue blocks the senders. The thread is always joined before what it uses is freed. What a carrier can answer
+ * kernel's own queue blocks the senders. The thread is always joined before what it uses is freed. What a connector can answer
  * never gets to JavaScript.
  */
 #define _GNU_SOURCE
 #include "../shim/abi.h"
-#include "carrier/carrier.h"
+#include "connector/connector.h"
 #include "util.h"
 
 #include <errno.h>
@@ -48,7 +48,7 @@ struct shim_socket {
   ino_t inode;
   pthread_t thread;
   napi_threadsafe_function deliver;
-  struct im_carrier *carrier; /* NULL: none */
+  struct im_connector *connector; /* NULL: none */
   char path[IM_PATH_MAX];
 };
 
@@ -127,7 +127,7 @@ static void deliver(struct shim_socket *socket, struct message *message) {
   free_message(message);
 }
 
-/* The carrier could not answer it in the end. */
+/* The connector could not answer it in the end. */
 static void late(void *context, const struct im_request *request, int reply_to) {
   struct message *message = malloc(sizeof *message + sizeof *request);
   if (!message) {
@@ -139,13 +139,13 @@ static void late(void *context, const struct im_request *request, int reply_to) 
   deliver(context, message);
 }
 
-static bool carried(struct shim_socket *socket, struct message *message) {
+static bool answered(struct shim_socket *socket, struct message *message) {
   struct im_request request;
-  const struct im_asker asker = {.late = late, .context = socket};
-  if (!socket->carrier || message->length != sizeof request || message->count != 1) return false;
+  const struct im_requester requester = {.late = late, .context = socket};
+  if (!socket->connector || message->length != sizeof request || message->count != 1) return false;
   memcpy(&request, message->bytes, sizeof request);
   if (request.magic != IM_REQUEST_MAGIC || request.version != IM_VERSION) return false;
-  if (carrier_answer(socket->carrier, &request, message->descriptors[0], &asker)) return true;
+  if (connector_answer(socket->connector, &request, message->descriptors[0], &requester)) return true;
   memcpy(message->bytes, &request, sizeof request);
   return false;
 }
@@ -165,7 +165,7 @@ static void *read_loop(void *data) {
     if (!(polled[1].revents & POLLIN)) continue;
     struct message *message = receive(socket, buffer);
     if (!message) continue;
-    if (carried(socket, message)) {
+    if (answered(socket, message)) {
       free(message);
       continue;
     }
@@ -216,11 +216,11 @@ static void stop(struct shim_socket *socket, bool from_hook) {
   atomic_store(&socket->stopping, true);
   signal_wake(socket);
   pthread_join(socket->thread, NULL);
-  if (socket->carrier) {
-    carrier_withdraw(socket->carrier, socket);
-    carrier_release(socket->carrier);
+  if (socket->connector) {
+    connector_withdraw(socket->connector, socket);
+    connector_release(socket->connector);
   }
-  socket->carrier = NULL;
+  socket->connector = NULL;
   struct stat now;
   if (lstat(socket->path, &now) == 0 && now.st_dev == socket->device && now.st_ino == socket->inode) {
     unlink(socket->path); /* unless another has taken the place meanwhile */
@@ -341,7 +341,7 @@ napi_value im_open_shim_socket(napi_env env, napi_callback_info info) {
   const char *syscall = "bind";
   size_t given = 3;
   if (napi_get_cb_info(env, info, &given, arguments, NULL, NULL) != napi_ok || given < 2) {
-    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "openShimSocket(path, onMessage, carrier?)");
+    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "openShimSocket(path, onMessage, connector?)");
     return NULL;
   }
   if (!im_path_argument(env, arguments[0], path)) return NULL;
@@ -376,11 +376,11 @@ napi_value im_open_shim_socket(napi_env env, napi_callback_info info) {
   }
   /* Hooks run in reverse order: ours, added after the function's own, joins the thread before the function goes. */
   napi_add_env_cleanup_hook(env, on_cleanup, socket);
-  socket->carrier = given > 2 ? im_carrier_of(env, arguments[2]) : NULL;
-  if (socket->carrier) carrier_hold(socket->carrier);
+  socket->connector = given > 2 ? im_connector_of(env, arguments[2]) : NULL;
+  if (socket->connector) connector_hold(socket->connector);
   error = start_thread(socket);
   if (error != 0) {
-    if (socket->carrier) carrier_release(socket->carrier);
+    if (socket->connector) connector_release(socket->connector);
     *holder = NULL;
     unlink(path);
     close(socket->fd);

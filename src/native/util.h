@@ -36,11 +36,11 @@ napi_value im_map_file(napi_env env, napi_callback_info info);
 napi_value im_pipe(napi_env env, napi_callback_info info);
 napi_value im_spawn(napi_env env, napi_callback_info info);
 napi_value im_tcp_sockets(napi_env env, napi_callback_info info);
-napi_value im_open_carrier(napi_env env, napi_callback_info info);
+napi_value im_open_connector(napi_env env, napi_callback_info info);
 
-struct im_carrier;
-/* The carrier behind an object of openCarrier; NULL when it is none, or closed. */
-struct im_carrier *im_carrier_of(napi_env env, napi_value object);
+struct im_connector;
+/* The connector behind an object of openConnector; NULL when it is none, or closed. */
+struct im_connector *im_connector_of(napi_env env, napi_value object);
 napi_value im_open_data_port(napi_env env, napi_callback_info info);
 
 #endif

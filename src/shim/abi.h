@@ -40,8 +40,8 @@ struct im_table_header { /* 128 bytes */
   uint32_t cidr_base;
   uint32_t cidr_prefix;
   uint32_t self;         /* virtual address of this host */
-  uint32_t flat_base;    /* network `flat`: real address of a host = flat_base | (virtual & 0xffff); 0: not flat */
-  uint32_t flat_loop;    /* network `flat`: what stands for 127.0.0.1 = flat_loop | (self & 0xffff); 0: not flat */
+  uint32_t alias_base;    /* network `flat`: real address of a host = alias_base | (virtual & 0xffff); 0: not flat */
+  uint32_t alias_loop;    /* network `flat`: what stands for 127.0.0.1 = alias_loop | (self & 0xffff); 0: not flat */
   uint32_t hosts_offset; /* im_host[hosts_count], sorted by virtual address */
   uint32_t hosts_count;
   uint32_t names_offset; /* im_name[names_capacity], open addressing, linear probing, capacity a power of two */
@@ -52,7 +52,7 @@ struct im_table_header { /* 128 bytes */
   uint32_t strings_offset; /* NUL-terminated, lower case; offset 0 is the empty string */
   uint32_t strings_size;
   uint32_t hostname;     /* string offset: this host's name */
-  uint32_t carried;      /* not 0: hosts do not reach each other; what comes from another host's face is a signal connection */
+  uint32_t handoff;      /* not 0: hosts do not reach each other; what comes from another host's loopback alias is a signal connection */
   uint32_t started;      /* CLOCK_MONOTONIC when this life of the host began, in 1/100 s modulo 2^32; 0: not known */
   uint32_t reserved[11];
 };
@@ -61,14 +61,14 @@ struct im_host { /* 32 bytes */
   uint32_t address; /* virtual */
   uint32_t name;    /* string offset: canonical name */
   uint32_t node_id;
-  uint32_t state;   /* IM_ASK, IM_DIRECT or IM_CARRIED */
+  uint32_t state;   /* IM_LOCATE, IM_DIRECT or IM_HANDOFF */
   uint32_t real;    /* real address when IM_DIRECT */
   uint32_t reserved;
   uint64_t epoch;
 };
-#define IM_ASK 0u    /* location unknown, not running or suspended: ask the supervisor */
+#define IM_LOCATE 0u    /* location unknown, not running or suspended: ask the supervisor */
 #define IM_DIRECT 1u /* running and directly reachable on the ports listed; other ports: ask */
-#define IM_CARRIED 2u /* running, and the supervisor has connections to the ports listed (IM_FLAG_LISTED); other ports: ask */
+#define IM_HANDOFF 2u /* running, and the supervisor has connections to the ports listed (IM_FLAG_LISTED); other ports: ask */
 
 struct im_name { /* 16 bytes; hash 0 and name 0: empty slot */
   uint32_t hash; /* FNV-1a 32 of the lower-case name */
@@ -78,7 +78,7 @@ struct im_name { /* 16 bytes; hash 0 and name 0: empty slot */
 };
 
 struct im_port { /* 16 bytes: a listening port of a host (of this one too) */
-  uint32_t address; /* virtual address of the host; or, of this host, the address of 127.0.0.0/8 that it is bound at (faces.h) */
+  uint32_t address; /* virtual address of the host; or, of this host, the address of 127.0.0.0/8 that it is bound at (alias.h) */
   uint16_t port;    /* as the guest knows it */
   uint16_t real_port;
   uint32_t real;    /* real address to connect to */
@@ -138,7 +138,7 @@ struct im_request { /* 64 bytes; IM_OP_LOG: text follows, IM_OP_DATAGRAM: what i
 /* A signal connection was accepted: reply with the connection that it stands for, or an errno when that is gone. */
 #define IM_OP_ACCEPT 6
 #define IM_FLAG_NONBLOCK 1u /* CONNECT: no thread of the guest waits */
-#define IM_FLAG_LISTED 2u   /* CONNECT: the table lists the port, and its host is IM_CARRIED */
+#define IM_FLAG_LISTED 2u   /* CONNECT: the table lists the port, and its host is IM_HANDOFF */
 /* CONNECT: where no connection stands already, nor will in some 2 ms, EAGAIN comes as a first reply; the reply follows. */
 #define IM_FLAG_READY 4u
 
@@ -153,7 +153,7 @@ struct im_reply { /* 32 bytes */
 };
 #define IM_TRANSPORT_DIRECT 1
 /* Ancillary data of the reply: the connection itself. `real_port`: the guest's port in it (ACCEPT: the other side's). */
-#define IM_TRANSPORT_CARRIED 2
+#define IM_TRANSPORT_HANDOFF 2
 
 _Static_assert(sizeof(struct im_table_header) == 128, "table header");
 _Static_assert(sizeof(struct im_host) == 32, "host");

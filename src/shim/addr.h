@@ -1,4 +1,4 @@
-/* Socket addresses that stand for IPv4, in one shape. Also the arithmetic of the faces of network `flat`. */
+/* Socket addresses that stand for IPv4, in one shape. Also the arithmetic of the loopback aliases of network `flat`. */
 #ifndef IMAGINARY_ADDR_H
 #define IMAGINARY_ADDR_H
 

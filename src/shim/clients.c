@@ -17,8 +17,8 @@ static void range(uint32_t *first, uint32_t *last) {
   *last = broadcast - 1;
 }
 
-bool client_at(uint32_t address, struct im_place *place, char text[IM_CLIENT_NAME]) {
-  struct im_place host;
+bool client_at(uint32_t address, struct im_location *location, char text[IM_CLIENT_NAME]) {
+  struct im_location host;
   uint32_t first, last;
   range(&first, &last);
   if (address < first || address > last) return false;
@@ -29,14 +29,14 @@ bool client_at(uint32_t address, struct im_place *place, char text[IM_CLIENT_NAM
     if (length + 3 > IM_CLIENT_NAME) return false;
     memcpy(text + length, "-x", 3);
   }
-  *place = (struct im_place){.address = address, .name = text};
+  *location = (struct im_location){.address = address, .name = text};
   return true;
 }
 
-bool client_named(const char *name, struct im_place *place, char text[IM_CLIENT_NAME]) {
+bool client_named(const char *name, struct im_location *location, char text[IM_CLIENT_NAME]) {
   uint32_t first, last;
   if (strncasecmp(name, PREFIX, sizeof PREFIX - 1)) return false;
   range(&first, &last);
   unsigned long number = strtoul(name + sizeof PREFIX - 1, 0, 10);
-  return number <= last - first && client_at(first + (uint32_t)number, place, text) && !strcasecmp(name, text);
+  return number <= last - first && client_at(first + (uint32_t)number, location, text) && !strcasecmp(name, text);
 }

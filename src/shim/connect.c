@@ -1,8 +1,8 @@
 #include "connect.h"
 
-#include "carried.h"
+#include "handoff.h"
 #include "datagram.h"
-#include "faces.h"
+#include "alias.h"
 #include "helper.h"
 #include "init.h"
 #include "pending.h"
@@ -29,9 +29,9 @@
 /* The kernel takes an IPv6 address without its scope too. */
 #define IPV6_SHORTEST offsetof(struct sockaddr_in6, sin6_scope_id)
 
-uint32_t connect_source(void) { return faces_host(); }
+uint32_t connect_source(void) { return alias_host(); }
 
-bool connect_worth_asking(int error) {
+bool connect_worth_locating(int error) {
   return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH || error == ETIMEDOUT;
 }
 
@@ -95,29 +95,29 @@ int connect_real(int fd, const struct im_addr *to, uint32_t real, uint16_t real_
   struct sockaddr_storage address;
   struct im_addr there = real_address(to, real, real_port);
   if (source) connect_bind_source(fd, to, source);
-  if (!faces_flat() || real_port != to->port || to->form >= IM_FORM_V6_ANY || addr_is_other_loopback(to->ip))
+  if (!alias_flat() || real_port != to->port || to->form >= IM_FORM_V6_ANY || addr_is_other_loopback(to->ip))
     connect_remember_peer(fd, to);
   socklen_t size = addr_write(&there, &address);
   return libc_connect(fd, (struct sockaddr *)&address, size);
 }
 
-int connect_door(void) {
+int connect_closed_port(void) {
   struct sockaddr_storage address;
   struct im_addr loop = {.ip = IM_LOOPBACK, .form = IM_FORM_V4};
   socklen_t size = addr_write(&loop, &address);
-  int door = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (door < 0 || libc_bind(door, (struct sockaddr *)&address, size) == 0) return door;
-  libc_close(door);
+  int closed_port = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (closed_port < 0 || libc_bind(closed_port, (struct sockaddr *)&address, size) == 0) return closed_port;
+  libc_close(closed_port);
   return -1;
 }
 
-/* Knocks at a door or at silence, with an address that fits the socket. */
-static void knock(int fd, int door) {
+/* Knocks at a closed port or at silence, with an address that fits the socket. */
+static void knock(int fd, int closed_port) {
   struct sockaddr_storage address;
   struct im_addr there;
   int family = AF_INET;
   socklen_t size = sizeof address, family_size = sizeof family;
-  if (libc_getsockname(door, (struct sockaddr *)&address, &size) != 0 || !addr_read(&address, size, &there)) return;
+  if (libc_getsockname(closed_port, (struct sockaddr *)&address, &size) != 0 || !addr_read(&address, size, &there)) return;
   libc_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &family_size);
   there.form = addr_plain_form(family);
   size = addr_write(&there, &address);
@@ -125,27 +125,27 @@ static void knock(int fd, int door) {
 }
 
 /* Its queue is full, with a connection that nobody will take: what knocks then is dropped, not refused. */
-int connect_silence(void) {
-  int silence = connect_door(), caller = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  bool listens = silence >= 0 && caller >= 0 && libc_listen(silence, 0) == 0;
-  if (listens) knock(caller, silence);
+int connect_black_hole(void) {
+  int black_hole = connect_closed_port(), caller = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  bool listens = black_hole >= 0 && caller >= 0 && libc_listen(black_hole, 0) == 0;
+  if (listens) knock(caller, black_hole);
   if (caller >= 0) libc_close(caller);
-  if (listens || silence < 0) return silence;
-  libc_close(silence);
+  if (listens || black_hole < 0) return black_hole;
+  libc_close(black_hole);
   return -1;
 }
 
-void connect_unanswered(int fd, int silence) {
+void connect_unanswered(int fd, int black_hole) {
   int saved = errno, status = fcntl(fd, F_GETFL);
-  if (silence >= 0 && status >= 0 && connect_state(fd) == IM_FAILED) {
+  if (black_hole >= 0 && status >= 0 && connect_state(fd) == IM_FAILED) {
     if (!(status & O_NONBLOCK)) fcntl(fd, F_SETFL, status | O_NONBLOCK);
-    knock(fd, silence);
+    knock(fd, black_hole);
     if (!(status & O_NONBLOCK)) fcntl(fd, F_SETFL, status);
   }
   errno = saved;
 }
 
-void connect_refuse(int fd, int error, int door) {
+void connect_refuse(int fd, int error, int closed_port) {
   struct im_socket socket = {0};
   if (error != ECONNREFUSED) {
     uint64_t cookie = sockets_cookie(fd);
@@ -155,7 +155,7 @@ void connect_refuse(int fd, int error, int door) {
     sockets_put(cookie, &socket);
   }
   connect_reset(fd);
-  knock(fd, door);
+  knock(fd, closed_port);
 }
 
 /* ---- the guest's call ---- */
@@ -183,9 +183,9 @@ static int ask_and_wait(int fd, const struct im_addr *to, uint64_t epoch, bool l
   uint64_t cookie = sockets_cookie(fd);
   for (int asked = 1;; asked++) {
     struct im_request request = request_connect(cookie, to, epoch, listed ? IM_FLAG_LISTED : 0);
-    request.real_port = carried_bound_port(fd);
+    request.real_port = handoff_bound_port(fd);
     struct im_reply answer;
-    int carried = -1, reply, result = request_call(&request, true, send_timeout(fd), &answer, &carried, &reply);
+    int passed = -1, reply, result = request_call(&request, true, send_timeout(fd), &answer, &passed, &reply);
     if (result == -EMFILE || result == -ENFILE) return failed(-result);
     if (result == -EINTR || result == -ETIMEDOUT) {
       leave_pending(fd, to, epoch, listed, reply, result == -EINTR ? EINTR : EINPROGRESS);
@@ -198,18 +198,18 @@ static int ask_and_wait(int fd, const struct im_addr *to, uint64_t epoch, bool l
     }
     if (answer.status) return failed(answer.status);
     if (sockets_cookie(fd) != cookie) { /* closed by another thread */
-      if (carried >= 0) libc_close(carried);
+      if (passed >= 0) libc_close(passed);
       return failed(EBADF);
     }
-    if (carried >= 0) {
-      if (carried_adopt(fd, carried, to, answer.real_port) == 0) return 0;
+    if (passed >= 0) {
+      if (handoff_adopt(fd, passed, to, answer.real_port) == 0) return 0;
       if (errno != ECONNRESET) return -1;
       if (asked == ASKS) return failed(EHOSTUNREACH);
       listed = false; /* not from the pool again: a new one */
       continue;
     }
     if (connect_real(fd, to, answer.real, answer.real_port, connect_source()) == 0) return 0;
-    if (!connect_worth_asking(errno) || asked == ASKS) return -1;
+    if (!connect_worth_locating(errno) || asked == ASKS) return -1;
     epoch = answer.epoch;
   }
 }
@@ -258,7 +258,7 @@ static int ask(int fd, const struct sockaddr *address, socklen_t size, const str
   if (status < 0) return -1;
   if (!(status & O_NONBLOCK)) return ask_and_wait(fd, to, epoch, listed);
   int reply = -1;
-  if (listed && carried_connect(fd, to, &reply)) return failed(EINPROGRESS); /* connected, and as writable as the kernel's would be */
+  if (listed && handoff_connect(fd, to, &reply)) return failed(EINPROGRESS); /* connected, and as writable as the kernel's would be */
   int result = leave_pending(fd, to, epoch, listed, reply, EINPROGRESS);
   /* A socket that the guest has is one that it can connect: rather late than not at all. */
   return result != 0 && errno == ENOBUFS && room_is_open() ? ask_and_wait(fd, to, epoch, listed) : result;
@@ -269,9 +269,9 @@ static bool went_wrong(int fd, const struct im_addr *to, const struct im_route *
   int error = result == 0 ? 0 : errno;
   if (error == EINPROGRESS && connect_state(fd) == IM_FAILED) error = take_error(fd);
   /* Without blocking, an error at once is the result of an earlier call: the guest is to see it. */
-  else if (connect_worth_asking(error) && fcntl(fd, F_GETFL) & O_NONBLOCK)
+  else if (connect_worth_locating(error) && fcntl(fd, F_GETFL) & O_NONBLOCK)
     return false;
-  if (connect_worth_asking(error)) return true;
+  if (connect_worth_locating(error)) return true;
   if ((result == 0 || error == EINPROGRESS) && !route_holds(to, route)) {
     struct im_request stale = request_connect(sockets_cookie(fd), to, route->epoch, 0);
     stale.op = IM_OP_STALE;
@@ -336,7 +336,7 @@ static int while_pending(int fd, const struct sockaddr *address, socklen_t size,
 
 static int by_route(int fd, const struct sockaddr *address, socklen_t size, const struct im_addr *to,
                     const struct im_route *route) {
-  if (route->kind == IM_ROUTE_ASK) return ask(fd, address, size, to, 0, route->listed);
+  if (route->kind == IM_ROUTE_LOCATE) return ask(fd, address, size, to, 0, route->listed);
   if (route->kind == IM_ROUTE_DIRECT) return direct(fd, address, size, to, route);
   return connect_real(fd, to, route->real, route->real_port, route->source);
 }
@@ -372,7 +372,7 @@ int connect_socket(int fd, const struct sockaddr *address, socklen_t size) {
   bool read = addr_read(address, size, &to), nowhere = !read && addr_is_nowhere(address, size);
   if (pending_enter(fd, &real, &guard)) {
     if (nowhere) {
-      connect_unanswered(real, helper_silence());
+      connect_unanswered(real, helper_black_hole());
       pending_give_back(fd);
     }
     long limit = nowhere ? 0 : send_timeout(real);

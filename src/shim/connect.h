@@ -34,20 +34,20 @@ enum im_connection connect_state(int fd);
 void connect_reset(int fd);
 
 /*
- * Gives fd a pending error, by a connect to a `door`: a port that is bound and does not listen, so that nobody else has
+ * Gives fd a pending error, by a connect to a `closed port`: a port that is bound and does not listen, so that nobody else has
  * it and the kernel resets who knocks. The kernel knows the error as ECONNREFUSED, the guest reads `error`.
  */
-void connect_refuse(int fd, int error, int door);
-int connect_door(void);
+void connect_refuse(int fd, int error, int closed_port);
+int connect_closed_port(void);
 
 /*
  * Makes fd, when it is not connected, a pending connect of the kernel's own, to a `silence`: a port that answers nobody.
  * What ends it then ends it as the kernel does.
  */
-void connect_unanswered(int fd, int silence);
-int connect_silence(void);
+void connect_unanswered(int fd, int black_hole);
+int connect_black_hole(void);
 
 /* Whether an errno may only mean that the location was old. */
-bool connect_worth_asking(int error);
+bool connect_worth_locating(int error);
 
 #endif

@@ -1,8 +1,8 @@
 #include "datagram.h"
 
 #include "connect.h"
-#include "faces.h"
-#include "heard.h"
+#include "alias.h"
+#include "recent_peers.h"
 #include "request.h"
 #include "resolver.h"
 #include "sockets.h"
@@ -31,8 +31,8 @@ static uint16_t hidden_port(uint16_t port) { return port && port < 1024 ? (uint1
 static uint16_t plain_port(uint16_t real) { return real > IM_LOW_PORTS ? (uint16_t)(real - IM_LOW_PORTS) : real; }
 
 /* In network `flat`, where a host is whenever it is. */
-static uint32_t face_of(uint32_t address) {
-  return faces_flat() ? table_cluster()->flat_base | (address & 0xffff) : 0;
+static uint32_t alias_of(uint32_t address) {
+  return alias_flat() ? table_cluster()->alias_base | (address & 0xffff) : 0;
 }
 
 static bool is_loop(const struct im_addr *to) { return to->ip == IM_LOOPBACK || to->ip == 0; }
@@ -41,20 +41,20 @@ static struct im_route own_route(const struct im_addr *to) {
   bool loop = is_loop(to);
   struct im_port listed;
   struct im_route route = {.kind = IM_ROUTE_LOCAL, .real_port = hidden_port(to->port)};
-  route.real = loop || !faces_flat() ? faces_loop() : faces_host();
-  /* From loopback to loopback the kernel's own choice of a source is right, unless what is there has another face. */
-  route.source = loop ? 0 : faces_host();
+  route.real = loop || !alias_flat() ? alias_loop() : alias_host();
+  /* From loopback to loopback the kernel's own choice of a source is right, unless what is there has another loopback alias. */
+  route.source = loop ? 0 : alias_host();
   if (table_find_port(table_cluster()->self, to->port, IM_DATAGRAM(loop ? IM_SCOPES_LOCAL : IM_SCOPES_REMOTE), &listed)) {
     if (listed.real) route.real = listed.real;
     route.real_port = listed.real_port;
-    if (loop && faces_flat()) route.source = faces_loop();
-  } else if (!faces_flat())
+    if (loop && alias_flat()) route.source = alias_loop();
+  } else if (!alias_flat())
     route.real_port = to->port;
   return route;
 }
 
 struct im_route datagram_route(const struct im_addr *to) {
-  struct im_place place;
+  struct im_location location;
   struct im_port listed;
   struct im_route own;
   if (is_loop(to)) return own_route(to);
@@ -63,17 +63,17 @@ struct im_route datagram_route(const struct im_addr *to) {
     return resolver_is(to) ? resolver_route(to, IM_SCOPES_DATAGRAM) : (struct im_route){.kind = IM_ROUTE_NATIVE};
   if (to->ip == table_cluster()->self) return own_route(to);
   struct im_route route = {
-      .kind = IM_ROUTE_ASK, .real = face_of(to->ip), .real_port = hidden_port(to->port), .source = faces_host()};
-  bool known = table_find_address(to->ip, &place);
-  if (known && place.state == IM_DIRECT) {
+      .kind = IM_ROUTE_LOCATE, .real = alias_of(to->ip), .real_port = hidden_port(to->port), .source = alias_host()};
+  bool known = table_find_address(to->ip, &location);
+  if (known && location.state == IM_DIRECT) {
     route.kind = IM_ROUTE_DIRECT;
-    route.epoch = place.epoch;
-    route.real = place.real;
+    route.epoch = location.epoch;
+    route.real = location.real;
     if (table_find_port(to->ip, to->port, IM_DATAGRAM(IM_SCOPES_REMOTE), &listed)) {
       if (listed.real) route.real = listed.real;
       route.real_port = listed.real_port;
     }
-  } else if (faces_flat() && (!known || heard_lately(to->ip, to->port)))
+  } else if (alias_flat() && (!known || recent_peer_known(to->ip, to->port)))
     route.kind = IM_ROUTE_DIRECT; /* a client, which nobody allocates; or an answer */
   return route;
 }
@@ -83,7 +83,7 @@ static bool bound_to_loop(int fd) {
   struct im_addr at;
   socklen_t size = sizeof address;
   return libc_getsockname(fd, (struct sockaddr *)&address, &size) == 0 && addr_read(&address, size, &at) &&
-         at.ip == faces_loop();
+         at.ip == alias_loop();
 }
 
 /* Whether the guest knows this IPv6 socket to be at, or connected to, ::1: then what comes from loopback comes from there. */
@@ -98,16 +98,16 @@ bool datagram_shown(int fd, const struct im_addr *real, struct im_addr *shown) {
   uint32_t address;
   struct im_port listed;
   if (!real->port) return false; /* what a raw socket receives */
-  if (!faces_virtual(real->ip, &address)) return resolver_shown(real, shown);
+  if (!alias_virtual(real->ip, &address)) return resolver_shown(real, shown);
   uint32_t host = address == IM_LOOPBACK ? table_cluster()->self : address;
   bool found = table_find_real_port(host, real->ip, real->port, IM_SCOPES_DATAGRAM, &listed);
   *shown = (struct im_addr){address, found ? listed.port : plain_port(real->port), real->form};
-  if (!found && faces_alias(real, IM_SCOPES_DATAGRAM, shown)) return true;
-  if (real->ip == faces_host()) {
+  if (!found && alias_extra_of(real, IM_SCOPES_DATAGRAM, shown)) return true;
+  if (real->ip == alias_host()) {
     /* One port of ours has both addresses: it is known by the one that it was written to. */
-    if (heard_lately(IM_LOOPBACK, shown->port) || bound_to_loop(fd)) shown->ip = IM_LOOPBACK;
+    if (recent_peer_known(IM_LOOPBACK, shown->port) || bound_to_loop(fd)) shown->ip = IM_LOOPBACK;
   } else if (address != IM_LOOPBACK) {
-    heard_note(address, shown->port);
+    recent_peer_note(address, shown->port);
     sockets_traffic();
   }
   if (shown->ip == IM_LOOPBACK && shown->form == IM_FORM_MAPPED && speaks_loop6(fd)) shown->form = IM_FORM_V6_LOOP;
@@ -136,12 +136,12 @@ static void announce(int fd, const struct im_addr *to, uint64_t cookie) {
   if (!name_of(fd, &at)) return;
   struct im_request request = {.op = IM_OP_LISTEN,
                                .cookie = cookie,
-                               .address = faces_is_alias(to->ip) ? to->ip : table_cluster()->self,
+                               .address = alias_is_extra(to->ip) ? to->ip : table_cluster()->self,
                                .port = to->port,
                                .real_port = at.port,
                                .real = at.ip,
                                .scope = IM_SCOPE_ANY};
-  if (to->ip == IM_LOOPBACK || faces_is_alias(to->ip))
+  if (to->ip == IM_LOOPBACK || alias_is_extra(to->ip))
     request.scope = IM_SCOPE_LOOPBACK;
   else if (to->ip)
     request.scope = IM_SCOPE_HOST;
@@ -161,15 +161,15 @@ static bool is_v6_only(int fd) {
 static bool moved_there(uint32_t real, uint16_t real_port, uint16_t port) {
   struct im_port listed;
   if (table_find_real_port(table_cluster()->self, real, real_port, IM_SCOPES_DATAGRAM, &listed) && listed.port != port) return true;
-  return table_find_alias(real, real_port, IM_SCOPES_DATAGRAM, &listed);
+  return table_find_extra(real, real_port, IM_SCOPES_DATAGRAM, &listed);
 }
 
 /* A wildcard port of the kernel's choice stays what it is: it disturbs nobody, and reaches the world as well. */
 int datagram_bind(int fd, const struct sockaddr *address, socklen_t size, const struct im_addr *to) {
   int saved = errno;
   struct im_port listed;
-  bool alias = faces_is_alias(to->ip), loop = to->ip == IM_LOOPBACK || alias;
-  uint32_t host = alias ? to->ip : table_cluster()->self, real = loop ? faces_loop() : faces_host();
+  bool alias = alias_is_extra(to->ip), loop = to->ip == IM_LOOPBACK || alias;
+  uint32_t host = alias ? to->ip : table_cluster()->self, real = loop ? alias_loop() : alias_host();
   uint8_t form = to->form == IM_FORM_V4 ? IM_FORM_V4 : IM_FORM_MAPPED;
   bool only_v6 = form == IM_FORM_MAPPED && is_v6_only(fd);
   errno = saved;
@@ -255,7 +255,7 @@ static int connect_at(int fd, const struct im_addr *to, const struct im_route *r
 int datagram_connect(int fd, const struct im_addr *to) {
   int saved = errno;
   struct im_route route = datagram_route(to);
-  uint32_t source = is_loop(to) && faces_flat() ? faces_loop() : route.source;
+  uint32_t source = is_loop(to) && alias_flat() ? alias_loop() : route.source;
   if (!route.real) {
     errno = ENETUNREACH;
     return -1;

@@ -1,7 +1,7 @@
 /* Receiving: the kernel's own call, then the virtual source in place of the real one. */
 #include "datagram.h"
 
-#include "faces.h"
+#include "alias.h"
 #include "init.h"
 #include "pointer.h"
 #include "table.h"
@@ -50,7 +50,7 @@ ssize_t datagram_recvfrom(int fd, void *data, size_t size, int flags, struct soc
 
 static void show_address(struct in_addr *address) {
   uint32_t shown;
-  if (faces_virtual(ntohl(address->s_addr), &shown)) address->s_addr = htonl(shown);
+  if (alias_virtual(ntohl(address->s_addr), &shown)) address->s_addr = htonl(shown);
 }
 
 /* `room`: of the message's name before the kernel wrote it. */

@@ -2,8 +2,8 @@
 #include "datagram.h"
 
 #include "connect.h"
-#include "faces.h"
-#include "heard.h"
+#include "alias.h"
+#include "recent_peers.h"
 #include "init.h"
 #include "pointer.h"
 #include "request.h"
@@ -70,7 +70,7 @@ static void note_manner(int fd, const struct msghdr *message, struct im_request 
     if (c->cmsg_type == IP_TOS && c->cmsg_len > CMSG_LEN(0)) tos = number ? value & 0xff : *CMSG_DATA(c);
     if (c->cmsg_type != IP_PKTINFO || c->cmsg_len < CMSG_LEN(sizeof chosen)) continue;
     memcpy(&chosen, CMSG_DATA(c), sizeof chosen);
-    if (ntohl(chosen.ipi_spec_dst.s_addr) == IM_LOOPBACK) request->real = faces_loop();
+    if (ntohl(chosen.ipi_spec_dst.s_addr) == IM_LOOPBACK) request->real = alias_loop();
   }
   request->scope = (uint32_t)(ttl | tos << 8);
   request->real_port = port_of(fd);
@@ -125,11 +125,11 @@ static ssize_t hold(int fd, const struct im_addr *to, const struct im_route *rou
 /* Where an answer comes from decides how the guest sees it (datagram_shown). */
 static void note_own(const struct im_addr *to, const struct im_route *route) {
   if (route->kind != IM_ROUTE_LOCAL) return sockets_traffic();
-  if (route->real != faces_host()) return;
+  if (route->real != alias_host()) return;
   if (to->ip == table_cluster()->self)
-    heard_forget(IM_LOOPBACK, to->port);
+    recent_peer_forget(IM_LOOPBACK, to->port);
   else
-    heard_note(IM_LOOPBACK, to->port);
+    recent_peer_note(IM_LOOPBACK, to->port);
 }
 
 struct rewritten {
@@ -163,8 +163,8 @@ static bool set_source(struct msghdr *message, const struct im_route *route, str
     memcpy(&chosen, CMSG_DATA(c), sizeof chosen);
     uint32_t ip = ntohl(chosen.ipi_spec_dst.s_addr);
     if (ip == 0 && route->source) chosen.ipi_spec_dst = source.ipi_spec_dst;
-    if (ip == IM_LOOPBACK && faces_flat()) chosen.ipi_spec_dst.s_addr = htonl(faces_loop());
-    if (ip == table_cluster()->self && faces_flat()) chosen.ipi_spec_dst.s_addr = htonl(faces_host());
+    if (ip == IM_LOOPBACK && alias_flat()) chosen.ipi_spec_dst.s_addr = htonl(alias_loop());
+    if (ip == table_cluster()->self && alias_flat()) chosen.ipi_spec_dst.s_addr = htonl(alias_host());
     memcpy(CMSG_DATA(c), &chosen, sizeof chosen);
     return true;
   }
@@ -184,12 +184,12 @@ static uint32_t own_source(int fd, const struct im_route *route) {
   struct sockaddr_storage address;
   struct im_addr at;
   socklen_t size = sizeof address;
-  bool to_loop = route->kind == IM_ROUTE_LOCAL && faces_flat() && route->real == faces_loop();
+  bool to_loop = route->kind == IM_ROUTE_LOCAL && alias_flat() && route->real == alias_loop();
   /* On a loopback interface of our own, a socket at 127.0.0.2 or the like is there. */
-  if (!to_loop || (route->source && faces_shared())) return route->source;
+  if (!to_loop || (route->source && alias_shared())) return route->source;
   bool known = libc_getsockname(fd, (struct sockaddr *)&address, &size) == 0 && addr_read(&address, size, &at);
-  if (!route->source) return known && at.ip == 0 ? faces_loop() : 0;
-  bool there = known && addr_is_other_loopback(at.ip) && at.ip != faces_loop() && at.ip != faces_host();
+  if (!route->source) return known && at.ip == 0 ? alias_loop() : 0;
+  bool there = known && addr_is_other_loopback(at.ip) && at.ip != alias_loop() && at.ip != alias_host();
   return there ? 0 : route->source;
 }
 
@@ -208,16 +208,16 @@ static ssize_t send_at(int fd, const struct msghdr *guests, int flags, const str
   return libc_sendmsg(fd, &message, flags);
 }
 
-/* A socket that is bound to our face has no way out, natively it has: with a source of the kernel's choice it does. */
+/* A socket that is bound to our loopback alias has no way out, natively it has: with a source of the kernel's choice it does. */
 static ssize_t send_outside(int fd, const struct msghdr *guests, int flags) {
   ssize_t result = libc_sendmsg(fd, guests, flags);
   struct sockaddr_storage address;
   struct im_addr at;
   struct im_socket socket;
   socklen_t size = sizeof address;
-  if (result >= 0 || errno != EINVAL || !faces_flat() || guests->msg_control || !guests->msg_name) return result;
+  if (result >= 0 || errno != EINVAL || !alias_flat() || guests->msg_control || !guests->msg_name) return result;
   bool ours = libc_getsockname(fd, (struct sockaddr *)&address, &size) == 0 && addr_read(&address, size, &at) &&
-              at.ip == faces_host() && sockets_get(sockets_cookie(fd), &socket) && socket.flags & IM_HAS_LOCAL &&
+              at.ip == alias_host() && sockets_get(sockets_cookie(fd), &socket) && socket.flags & IM_HAS_LOCAL &&
               !socket.local.ip;
   errno = EINVAL;
   if (!ours) return result;
@@ -240,7 +240,7 @@ static bool hold_connected(int fd, const struct msghdr *message, int flags, ssiz
   if (!datagram_peer(fd, &peer) || !im_active()) return false;
   int saved = errno;
   struct im_route route = datagram_route(&peer);
-  bool holds = route.kind == IM_ROUTE_ASK && datagram_connected(fd, &peer);
+  bool holds = route.kind == IM_ROUTE_LOCATE && datagram_connected(fd, &peer);
   if (route.kind == IM_ROUTE_DIRECT) sockets_traffic();
   if (!holds) datagram_follow(fd, &peer, &route);
   errno = saved;
@@ -286,7 +286,7 @@ static ssize_t send_named(int fd, const struct msghdr *message, int flags) {
   /* Raw sockets name no port, mostly. */
   if (!to.port || is_raw(fd)) return libc_sendmsg(fd, message, flags);
   if (route.kind == IM_ROUTE_NATIVE) return send_outside(fd, message, flags);
-  if (route.kind == IM_ROUTE_ASK) {
+  if (route.kind == IM_ROUTE_LOCATE) {
     int saved = errno;
     bool datagrams = datagram_is(fd);
     errno = saved;

@@ -17,10 +17,10 @@
 
 /*
  * All that the thread needs is opened in the guest's call that starts it: the epoll set, what wakes it, the socket that
- * questions are sent from, the door at which connects fail and the silence in which they are given up.
+ * questions are sent from, the closed port at which connects fail and the silence in which they are given up.
  */
-static struct im_kept set = {-1, 0}, wake_in = {-1, 0}, wake_out = {-1, 0}, line = {-1, 0}, door = {-1, 0},
-                      silence = {-1, 0};
+static struct im_private_fd set = {-1, 0}, wake_in = {-1, 0}, wake_out = {-1, 0}, line = {-1, 0}, closed_port = {-1, 0},
+                      black_hole = {-1, 0};
 static unsigned generation;
 
 /* An event may come after its time (another process can keep a description open), so it carries the use's id too. */
@@ -28,20 +28,20 @@ static uint64_t event_of(const struct im_pending *pending, unsigned which) {
   return (uint64_t)(uintptr_t)pending << 16 | (pending->id & 0x3fff) << 2 | which;
 }
 
-bool helper_watch(const struct im_kept *kept, uint32_t events, struct im_pending *pending, unsigned which) {
+bool helper_watch(const struct im_private_fd *kept, uint32_t events, struct im_pending *pending, unsigned which) {
   struct epoll_event event = {.events = events, .data.u64 = event_of(pending, which)};
-  return keep_valid(kept) && libc_epoll_ctl(set.fd, EPOLL_CTL_ADD, kept->fd, &event) == 0;
+  return private_fd_valid(kept) && libc_epoll_ctl(set.fd, EPOLL_CTL_ADD, kept->fd, &event) == 0;
 }
 
-void helper_unwatch(const struct im_kept *kept) {
-  if (keep_valid(kept)) libc_epoll_ctl(set.fd, EPOLL_CTL_DEL, kept->fd, 0);
+void helper_unwatch(const struct im_private_fd *kept) {
+  if (private_fd_valid(kept)) libc_epoll_ctl(set.fd, EPOLL_CTL_DEL, kept->fd, 0);
 }
 
-int helper_line(void) { return keep_valid(&line) ? line.fd : -1; }
+int helper_line(void) { return private_fd_valid(&line) ? line.fd : -1; }
 
-int helper_door(void) { return keep_valid(&door) ? door.fd : -1; }
+int helper_closed_port(void) { return private_fd_valid(&closed_port) ? closed_port.fd : -1; }
 
-int helper_silence(void) { return keep_valid(&silence) ? silence.fd : -1; }
+int helper_black_hole(void) { return private_fd_valid(&black_hole) ? black_hole.fd : -1; }
 
 /* ---- the thread ---- */
 
@@ -103,16 +103,16 @@ static void *run(void *argument) {
 static bool open_all(void) {
   int pair[2];
   struct epoll_event event = {.events = EPOLLIN};
-  if (!keep_move(epoll_create1(EPOLL_CLOEXEC), &set) || !keep_move(connect_door(), &door) ||
+  if (!private_fd_move(epoll_create1(EPOLL_CLOEXEC), &set) || !private_fd_move(connect_closed_port(), &closed_port) ||
       socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
     return false;
-  (void)keep_move(connect_silence(), &silence); /* without it a pending connect is only not given up so well */
-  bool kept = keep_move(pair[0], &wake_in);
-  kept = keep_move(pair[1], &wake_out) && kept;
+  (void)private_fd_move(connect_black_hole(), &black_hole); /* without it a pending connect is only not given up so well */
+  bool kept = private_fd_move(pair[0], &wake_in);
+  kept = private_fd_move(pair[1], &wake_out) && kept;
   if (!kept || libc_epoll_ctl(set.fd, EPOLL_CTL_ADD, wake_in.fd, &event) != 0) return false;
   event.events = 0;
   int questions = request_line();
-  return questions < 0 || (keep_move(questions, &line) && libc_epoll_ctl(set.fd, EPOLL_CTL_ADD, line.fd, &event) == 0);
+  return questions < 0 || (private_fd_move(questions, &line) && libc_epoll_ctl(set.fd, EPOLL_CTL_ADD, line.fd, &event) == 0);
 }
 
 bool helper_start(void) {
@@ -138,17 +138,17 @@ void helper_wake(void) { (void)libc_send(wake_out.fd, "", 1, MSG_NOSIGNAL | MSG_
 /* An epoll set has no inode of its own; but only ours knows our own socket. */
 bool helper_alive(void) {
   struct epoll_event event = {.events = EPOLLIN};
-  return keep_valid(&wake_out) && keep_valid(&wake_in) &&
+  return private_fd_valid(&wake_out) && private_fd_valid(&wake_in) &&
          libc_epoll_ctl(set.fd, EPOLL_CTL_MOD, wake_in.fd, &event) == 0;
 }
 
 void helper_forget(void) {
-  if (helper_alive() || keep_valid(&set)) libc_close(set.fd);
+  if (helper_alive() || private_fd_valid(&set)) libc_close(set.fd);
   set = IM_NONE;
-  keep_close(&wake_in);
-  keep_close(&wake_out);
-  keep_close(&line);
-  keep_close(&door);
-  keep_close(&silence);
+  private_fd_close(&wake_in);
+  private_fd_close(&wake_out);
+  private_fd_close(&line);
+  private_fd_close(&closed_port);
+  private_fd_close(&black_hole);
   generation++;
 }

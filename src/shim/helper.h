@@ -25,16 +25,16 @@ void helper_forget(void);
 /* Which descriptor of a pending connect an event is about. */
 enum { IM_ON_REPLY = 1, IM_ON_REAL = 2, IM_ON_WAKER = 3 };
 
-bool helper_watch(const struct im_kept *kept, uint32_t events, struct im_pending *pending, unsigned which);
-void helper_unwatch(const struct im_kept *kept);
+bool helper_watch(const struct im_private_fd *kept, uint32_t events, struct im_pending *pending, unsigned which);
+void helper_unwatch(const struct im_private_fd *kept);
 
 /* The socket that questions are sent from; -1: the supervisor was not there when the helper started. */
 int helper_line(void);
 
 /* What connects are refused at (see connect_refuse). */
-int helper_door(void);
+int helper_closed_port(void);
 
 /* What connects wait at that are given up (see connect_unanswered). */
-int helper_silence(void);
+int helper_black_hole(void);
 
 #endif

@@ -1,6 +1,6 @@
 #include "hook.h"
 #include "init.h"
-#include "orphan.h"
+#include "pdeathsig.h"
 #include "pending.h"
 #include "room.h"
 
@@ -57,9 +57,9 @@ HOOK(int, prctl, (int option, unsigned long a, unsigned long b, unsigned long c,
   int saved = errno, result = libc_prctl(option, a, b, c, d);
   if (option == PR_SET_PDEATHSIG && result != 0 && errno == EPERM && im_active()) {
     errno = saved;
-    return orphan_set(a);
+    return pdeathsig_set(a);
   }
-  if (option == PR_GET_PDEATHSIG && result == 0 && im_active() && orphan_signal()) *(int *)a = orphan_signal();
+  if (option == PR_GET_PDEATHSIG && result == 0 && im_active() && pdeathsig_get()) *(int *)a = pdeathsig_get();
   return result;
 }
 

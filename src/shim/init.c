@@ -2,7 +2,7 @@
 
 #include "files.h"
 #include "libc.h"
-#include "orphan.h"
+#include "pdeathsig.h"
 #include "pending.h"
 #include "pointer.h"
 #include "program.h"
@@ -57,7 +57,7 @@ static bool start(void) {
   program_start(library);
   room_start_of_process();
   pending_start_of_process();
-  orphan_start_of_process();
+  pdeathsig_start_of_process();
   return true;
 }
 

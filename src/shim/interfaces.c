@@ -28,7 +28,7 @@ struct row {
   char name[IFNAMSIZ];
 };
 
-struct face {
+struct nic {
   char name[IFNAMSIZ];
   unsigned flags;
   bool real;
@@ -37,15 +37,15 @@ struct face {
 static bool is_loopback(const struct ifaddrs *at) { return at->ifa_flags & IFF_LOOPBACK; }
 
 /* The interface that shows the virtual address: the first one that is up. */
-static struct face face_of(const struct ifaddrs *list) {
-  struct face face = {MADE_UP, MADE_UP_FLAGS, false};
-  for (const struct ifaddrs *at = list; at && !face.real; at = at->ifa_next) {
+static struct nic nic_of(const struct ifaddrs *list) {
+  struct nic nic = {MADE_UP, MADE_UP_FLAGS, false};
+  for (const struct ifaddrs *at = list; at && !nic.real; at = at->ifa_next) {
     if (is_loopback(at) || !(at->ifa_flags & IFF_UP) || strlen(at->ifa_name) >= IFNAMSIZ) continue;
-    strcpy(face.name, at->ifa_name);
-    face.flags = at->ifa_flags;
-    face.real = true;
+    strcpy(nic.name, at->ifa_name);
+    nic.flags = at->ifa_flags;
+    nic.real = true;
   }
-  return face;
+  return nic;
 }
 
 static socklen_t size_of(int family) {
@@ -82,18 +82,18 @@ static void fill(struct row *row, const struct ifaddrs *from) {
   row->entry.ifa_data = &row->counters;
 }
 
-static void fill_ours(struct row *row, const struct face *face) {
-  strcpy(row->name, face->name);
-  row->entry = (struct ifaddrs){.ifa_name = row->name, .ifa_flags = face->flags};
+static void fill_ours(struct row *row, const struct nic *nic) {
+  strcpy(row->name, nic->name);
+  row->entry = (struct ifaddrs){.ifa_name = row->name, .ifa_flags = nic->flags};
   row->entry.ifa_addr = internet(&row->address, table_cluster()->self);
   row->entry.ifa_netmask = internet(&row->mask, table_cluster()->mask);
   row->entry.ifa_broadaddr = internet(&row->other, broadcast());
 }
 
 /* What of the real list a guest sees, besides its own address. */
-static bool is_shown(const struct ifaddrs *at, const struct face *face, int family) {
+static bool is_shown(const struct ifaddrs *at, const struct nic *nic, int family) {
   if (!at->ifa_addr || at->ifa_addr->sa_family != family || strlen(at->ifa_name) >= IFNAMSIZ) return false;
-  return is_loopback(at) || (family == AF_PACKET && !strcmp(at->ifa_name, face->name));
+  return is_loopback(at) || (family == AF_PACKET && !strcmp(at->ifa_name, nic->name));
 }
 
 int interfaces_list(struct ifaddrs **list) {
@@ -105,11 +105,11 @@ int interfaces_list(struct ifaddrs **list) {
   for (const struct ifaddrs *at = real; at; at = at->ifa_next) count++;
   struct row *rows = calloc(count, sizeof *rows);
   if (rows) {
-    struct face face = face_of(real);
+    struct nic nic = nic_of(real);
     for (int i = 0; i < 3; i++) {
       for (const struct ifaddrs *at = real; at; at = at->ifa_next)
-        if (is_shown(at, &face, families[i])) fill(&rows[used++], at);
-      if (families[i] == AF_INET) fill_ours(&rows[used++], &face);
+        if (is_shown(at, &nic, families[i])) fill(&rows[used++], at);
+      if (families[i] == AF_INET) fill_ours(&rows[used++], &nic);
     }
     for (size_t i = 1; i < used; i++) rows[i - 1].entry.ifa_next = &rows[i].entry;
     *list = &rows[0].entry;
@@ -122,23 +122,23 @@ int interfaces_list(struct ifaddrs **list) {
 
 void interfaces_free(struct ifaddrs *list) { free(list); }
 
-static struct face face_now(void) {
+static struct nic nic_now(void) {
   struct ifaddrs *real = 0;
   int saved = errno;
   if (libc_getifaddrs(&real) != 0) real = 0;
-  struct face face = face_of(real);
+  struct nic nic = nic_of(real);
   if (real) libc_freeifaddrs(real);
   errno = saved;
-  return face;
+  return nic;
 }
 
 static int configuration(struct ifconf *all) {
   struct ifreq rows[2];
-  struct face face = face_now();
+  struct nic nic = nic_now();
   memset(rows, 0, sizeof rows);
   strcpy(rows[0].ifr_name, LOOPBACK);
   internet(&rows[0].ifr_addr, INADDR_LOOPBACK);
-  strcpy(rows[1].ifr_name, face.name);
+  strcpy(rows[1].ifr_name, nic.name);
   internet(&rows[1].ifr_addr, table_cluster()->self);
   size_t room = all->ifc_req && all->ifc_len > 0 ? (size_t)all->ifc_len / sizeof rows[0] : 0;
   if (!all->ifc_req || room > 2) room = 2;
@@ -161,12 +161,12 @@ int interfaces_ioctl(int fd, unsigned long request, void *argument) {
   if ((uint32_t)request == SIOCGIFCONF) return configuration(argument);
   if (is_setter((uint32_t)request)) return errno = EPERM, -1;
   if (!strncmp(one->ifr_name, LOOPBACK, IFNAMSIZ)) return libc_ioctl(fd, request, argument);
-  struct face face = face_now();
-  bool ours = !strncmp(one->ifr_name, face.name, IFNAMSIZ);
+  struct nic nic = nic_now();
+  bool ours = !strncmp(one->ifr_name, nic.name, IFNAMSIZ);
   switch ((uint32_t)request) {
   case SIOCGIFFLAGS:
-    if (!ours || face.real) return libc_ioctl(fd, request, argument);
-    one->ifr_flags = (short)face.flags;
+    if (!ours || nic.real) return libc_ioctl(fd, request, argument);
+    one->ifr_flags = (short)nic.flags;
     return 0;
   case SIOCGIFADDR:
   case SIOCGIFNETMASK:

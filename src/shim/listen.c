@@ -2,7 +2,7 @@
 
 #include "addr.h"
 #include "datagram.h"
-#include "faces.h"
+#include "alias.h"
 #include "init.h"
 #include "leftover.h"
 #include "pending.h"
@@ -58,7 +58,7 @@ static bool is_loopback(const struct im_addr *address) { return address->ip == I
 
 /* Whether an address that a guest binds is one of those that we stand for. */
 static bool is_own(const struct im_addr *address) {
-  return address->ip == 0 || is_loopback(address) || address->ip == table_cluster()->self || faces_is_alias(address->ip);
+  return address->ip == 0 || is_loopback(address) || address->ip == table_cluster()->self || alias_is_extra(address->ip);
 }
 
 static int bind_at(int fd, uint8_t form, uint32_t ip, uint16_t port) {
@@ -72,13 +72,13 @@ static int bind_at(int fd, uint8_t form, uint32_t ip, uint16_t port) {
 static bool taken_by_the_way(uint32_t real, uint16_t real_port, uint16_t port) {
   struct im_port listed;
   if (table_find_real_port(table_cluster()->self, real, real_port, IM_SCOPES_STREAM, &listed)) return listed.port != port;
-  if (!faces_shared()) return false;
-  return table_find_alias(real, real_port, IM_SCOPES_STREAM, &listed) || leftover_only(real, real_port, table_cluster()->started);
+  if (!alias_shared()) return false;
+  return table_find_extra(real, real_port, IM_SCOPES_STREAM, &listed) || leftover_only(real, real_port, table_cluster()->started);
 }
 
 /* Binds at a real address, to the port itself where that is allowed and free of our own mappings. */
 static int bind_port(int fd, uint8_t form, uint32_t real, const struct im_addr *to) {
-  bool alias = faces_is_alias(to->ip);
+  bool alias = alias_is_extra(to->ip);
   struct im_port listed;
   uint16_t port = to->port && to->port < 1024 ? LOW_PORTS + to->port : to->port;
   unsigned scopes = is_loopback(to) || alias ? 1u << IM_SCOPE_LOOPBACK : IM_SCOPES_REMOTE;
@@ -125,8 +125,8 @@ int listen_bind(int fd, const struct sockaddr *address, socklen_t size) {
   }
   uint8_t form = to.form == IM_FORM_V4 ? IM_FORM_V4 : IM_FORM_MAPPED, flags = 0;
   /* Of the kernel's choice: no other host can mean it, and it may be a client's source. `move_alias` follows if it listens. */
-  if (faces_is_alias(to.ip) && !to.port) return libc_bind(fd, address, size);
-  uint32_t real = is_loopback(&to) || faces_is_alias(to.ip) ? faces_loop() : faces_host();
+  if (alias_is_extra(to.ip) && !to.port) return libc_bind(fd, address, size);
+  uint32_t real = is_loopback(&to) || alias_is_extra(to.ip) ? alias_loop() : alias_host();
   if (form == IM_FORM_MAPPED && is_v6_only(fd)) {
     /* The cluster speaks IPv4 only: such a listener is granted for the host itself. */
     if (to.form == IM_FORM_MAPPED) return libc_bind(fd, address, size);
@@ -134,7 +134,7 @@ int listen_bind(int fd, const struct sockaddr *address, socklen_t size) {
     result = bind_loopback6(fd, &to);
   } else {
     result = bind_port(fd, form, real, &to);
-    if (result != 0 && errno == EADDRINUSE && to.form == IM_FORM_V6_LOOP && faces_flat()) {
+    if (result != 0 && errno == EADDRINUSE && to.form == IM_FORM_V6_LOOP && alias_flat()) {
       /* [::1]:port next to 127.0.0.1:port is no conflict natively. */
       flags = IM_ONLY_V6;
       result = bind_loopback6(fd, &to);
@@ -152,23 +152,23 @@ static void bind_unbound(int fd) {
   struct sockaddr_storage address;
   struct im_addr at;
   socklen_t size = sizeof address;
-  if (!faces_flat() || libc_getsockname(fd, (struct sockaddr *)&address, &size) != 0) return;
+  if (!alias_flat() || libc_getsockname(fd, (struct sockaddr *)&address, &size) != 0) return;
   if (!addr_read(&address, size, &at) || at.port || at.ip || !is_stream(fd)) return;
   (void)listen_bind(fd, (struct sockaddr *)&address, size);
 }
 
-/* A port of the kernel's choice at 127.0.0.2 or the like is the machine's: what listens there listens at our own loopback face. */
+/* A port of the kernel's choice at 127.0.0.2 or the like is the machine's: what listens there listens at our own loopback loopback alias. */
 static void move_alias(int fd) {
   struct sockaddr_storage address;
   struct im_addr at;
   socklen_t size = sizeof address;
-  if (!faces_shared() || libc_getsockname(fd, (struct sockaddr *)&address, &size) != 0) return;
-  if (!addr_read(&address, size, &at) || !faces_is_alias(at.ip) || !is_stream(fd)) return;
+  if (!alias_shared() || libc_getsockname(fd, (struct sockaddr *)&address, &size) != 0) return;
+  if (!addr_read(&address, size, &at) || !alias_is_extra(at.ip) || !is_stream(fd)) return;
   int fresh = socket(at.form == IM_FORM_V4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fresh < 0) return;
   replace_options(fd, fresh);
   replace_owner(fd, fresh);
-  if (bind_at(fresh, at.form, faces_loop(), 0) == 0 && replace_with(fd, fresh)) remember(fd, &at, 0);
+  if (bind_at(fresh, at.form, alias_loop(), 0) == 0 && replace_with(fd, fresh)) remember(fd, &at, 0);
   libc_close(fresh);
 }
 
@@ -182,8 +182,8 @@ static void announce(int fd) {
   if (libc_getsockname(fd, (struct sockaddr *)&address, &size) != 0 || !addr_read(&address, size, &at)) return;
   uint64_t cookie = sockets_cookie(fd);
   bool known = sockets_get(cookie, &socket) && socket.flags & IM_HAS_LOCAL;
-  bool only_v6 = known && socket.flags & IM_ONLY_V6, alias = known && faces_is_alias(socket.local.ip);
-  if (!only_v6 && faces_flat() && at.ip != faces_host() && at.ip != faces_loop()) return;
+  bool only_v6 = known && socket.flags & IM_ONLY_V6, alias = known && alias_is_extra(socket.local.ip);
+  if (!only_v6 && alias_flat() && at.ip != alias_host() && at.ip != alias_loop()) return;
   struct im_request request = {.op = IM_OP_LISTEN,
                                .cookie = cookie,
                                .address = alias ? socket.local.ip : table_cluster()->self,
@@ -193,7 +193,7 @@ static void announce(int fd) {
                                .scope = IM_SCOPE_ANY};
   if (only_v6)
     request.scope = IM_SCOPE_LOOPBACK6;
-  else if (at.ip == faces_loop())
+  else if (at.ip == alias_loop())
     request.scope = IM_SCOPE_LOOPBACK;
   else if (known && socket.local.ip == table_cluster()->self)
     request.scope = IM_SCOPE_HOST;

@@ -20,14 +20,14 @@
 
 /* Whom a name or an address is of. A place's name is in the table, or here. */
 struct named {
-  struct im_place place;
+  struct im_location location;
   char client[IM_CLIENT_NAME];
 };
 
 enum whose { OTHERS, OURS, NOBODYS };
 
 static bool in_cluster(const char *name, struct named *found) {
-  return table_find_name(name, &found->place) || client_named(name, &found->place, found->client);
+  return table_find_name(name, &found->location) || client_named(name, &found->location, found->client);
 }
 
 /* A name below one of the cluster's can only be the cluster's, and there are none. A number is part of an address. */
@@ -46,7 +46,7 @@ static enum whose by_name(const char *name, struct named *found) {
 
 static enum whose by_address(uint32_t address, struct named *found) {
   if (!table_is_virtual(address)) return OTHERS;
-  bool ours = table_find_address(address, &found->place) || client_at(address, &found->place, found->client);
+  bool ours = table_find_address(address, &found->location) || client_at(address, &found->location, found->client);
   return ours ? OURS : NOBODYS;
 }
 
@@ -55,7 +55,7 @@ static enum whose by_address(uint32_t address, struct named *found) {
  * in the block of the addresses and never frees it alone, so it may point into the table, which stays mapped. A client's name is not there, and stays what musl wrote, the address.
  */
 static void set_canonical_name(struct addrinfo *list, const struct named *found, int flags) {
-  const char *name = found->place.name;
+  const char *name = found->location.name;
 #ifdef __GLIBC__
   char *copy = flags & AI_CANONNAME ? strndup(name, strlen(name)) : 0;
   if (!copy) return;
@@ -69,7 +69,7 @@ static void set_canonical_name(struct addrinfo *list, const struct named *found,
 }
 
 int names_getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **result) {
-  struct named found = {.place.address = 0};
+  struct named found = {.location.address = 0};
   struct addrinfo numeric = {.ai_flags = AI_V4MAPPED | AI_ADDRCONFIG};
   char text[INET_ADDRSTRLEN];
   if (hints) numeric = *hints;
@@ -78,7 +78,7 @@ int names_getaddrinfo(const char *name, const char *service, const struct addrin
   /* Every host has an address, and none has one of IPv6. What is wrong besides is said first, as libc does it. */
   bool no_family = numeric.ai_family == AF_INET6 && !(numeric.ai_flags & AI_V4MAPPED);
   if (no_family) numeric.ai_family = AF_INET;
-  uint32_t address = htonl(found.place.address);
+  uint32_t address = htonl(found.location.address);
   inet_ntop(AF_INET, &address, text, sizeof text);
   /* libc makes the list from the address, so that all its memory is libc's own. */
   numeric.ai_flags = (numeric.ai_flags & ~AI_ADDRCONFIG) | AI_NUMERICHOST;
@@ -106,9 +106,9 @@ int names_getnameinfo(const struct sockaddr *address, socklen_t size, char *host
     int error = libc_getnameinfo(address, size, 0, 0, service, service_size, flags & ~NI_NAMEREQD);
     if (error) return error;
   }
-  size_t length = strnlen(found.place.name, host_size);
+  size_t length = strnlen(found.location.name, host_size);
   if (length == host_size) return EAI_OVERFLOW;
-  memcpy(host, found.place.name, length);
+  memcpy(host, found.location.name, length);
   host[length] = 0;
   return 0;
 }
@@ -139,7 +139,7 @@ static struct hostent *in_static_memory(const struct named *found, int family, i
   static _Alignas(void *) char buffer[512];
   if (failure)
     h_errno = failure;
-  else if (hostent_build(&entry, buffer, sizeof buffer, found->place.name, found->place.address, family) == 0)
+  else if (hostent_build(&entry, buffer, sizeof buffer, found->location.name, found->location.address, family) == 0)
     return &entry;
   else
     h_errno = NO_RECOVERY;
@@ -167,7 +167,7 @@ static int build(struct hostent *entry, char *buffer, size_t size, struct hosten
     if (error) *error = failure;
     return 0;
   }
-  failure = hostent_build(entry, buffer, size, found->place.name, found->place.address, family);
+  failure = hostent_build(entry, buffer, size, found->location.name, found->location.address, family);
   if (failure && error) *error = -1; /* glibc's NETDB_INTERNAL: look at errno */
   if (!failure) *result = entry;
   return failure;

@@ -1,6 +1,6 @@
 #include "pending.h"
 
-#include "carried.h"
+#include "handoff.h"
 #include "helper.h"
 #include "placeholder.h"
 #include "request.h"
@@ -56,20 +56,20 @@ static struct im_pending *allocate(void) {
 }
 
 static void release(struct im_pending *pending) {
-  keep_close(&pending->real);
-  keep_close(&pending->waker);
-  keep_close(&pending->reply);
-  keep_close(&pending->unsent);
+  private_fd_close(&pending->real);
+  private_fd_close(&pending->waker);
+  private_fd_close(&pending->reply);
+  private_fd_close(&pending->unsent);
   pending->stage = IM_STAGE_DEAD;
   pending->next = unused;
   unused = pending;
 }
 
-static bool stands_at(const struct im_pending *pending, int fd) { return fd >= 0 && keep_inode(fd) == pending->inode; }
+static bool stands_at(const struct im_pending *pending, int fd) { return fd >= 0 && private_fd_inode(fd) == pending->inode; }
 
 /* By its placeholder: the guest may have made duplicates. */
 static struct im_pending *find(int fd) {
-  ino_t inode = keep_inode(fd);
+  ino_t inode = private_fd_inode(fd);
   for (int round = 0; round < 2 && inode; round++)
     for (struct im_pending *list = round ? active : inbox; list; list = list->next)
       if (list->inode == inode && list->stage != IM_STAGE_RETIRED && list->stage != IM_STAGE_DEAD) return list;
@@ -103,7 +103,7 @@ static void after_fork_in_child(void) {
       *list = pending->next;
       if (pending->stage != IM_STAGE_RETIRED && stands_at(pending, pending->fd)) {
         int cloexec = fcntl(pending->fd, F_GETFD) & FD_CLOEXEC ? O_CLOEXEC : 0;
-        if (keep_valid(&pending->real)) libc_dup3(pending->real.fd, pending->fd, cloexec);
+        if (private_fd_valid(&pending->real)) libc_dup3(pending->real.fd, pending->fd, cloexec);
         watches_mark(pending->fd, false);
       }
       if (pending->copied) pending_swap_copies(pending);
@@ -135,7 +135,7 @@ struct im_request pending_request(const struct im_pending *pending) {
   int fd = pending->real.fd;
   uint32_t flags = IM_FLAG_NONBLOCK | (pending->listed ? IM_FLAG_LISTED : 0);
   struct im_request request = request_connect(sockets_cookie(fd), &pending->to, pending->epoch, flags);
-  request.real_port = carried_bound_port(fd);
+  request.real_port = handoff_bound_port(fd);
   return request;
 }
 
@@ -148,25 +148,25 @@ static bool ask(struct im_pending *pending) {
   if (pending->reply.fd >= 0) return true; /* under way already */
   if (request_pair(ends) != 0) return false;
   struct im_request request = pending_request(pending);
-  if (!keep_move(ends[0], &pending->reply)) {
+  if (!private_fd_move(ends[0], &pending->reply)) {
     libc_close(ends[1]);
     return false;
   }
-  if (request_send(-1, &request, ends[1], false) != 0) return keep_move(ends[1], &pending->unsent);
+  if (request_send(-1, &request, ends[1], false) != 0) return private_fd_move(ends[1], &pending->unsent);
   libc_close(ends[1]);
   return true;
 }
 
 static int begin(struct im_pending *pending, int fd) {
   int end = -1, status = fcntl(fd, F_GETFL), flags = fcntl(fd, F_GETFD);
-  if (status < 0 || flags < 0 || !keep_copy(fd, &pending->real) || !placeholder_make(&end, &pending->waker) ||
+  if (status < 0 || flags < 0 || !private_fd_copy(fd, &pending->real) || !placeholder_make(&end, &pending->waker) ||
       (!running && !(running = helper_start())) || (room_is_open() && !room_left(fd)) || !watches_mark(fd, true) || !ask(pending)) {
     discard(pending, end);
     watches_mark(fd, false);
     return errno == EBADF ? EBADF : ENOBUFS;
   }
   pending->fd = fd;
-  pending->inode = keep_inode(end);
+  pending->inode = private_fd_inode(end);
   if (!(status & O_NONBLOCK)) {
     fcntl(end, F_SETFL, fcntl(end, F_GETFL) & ~O_NONBLOCK);
     fcntl(pending->real.fd, F_SETFL, status | O_NONBLOCK);
@@ -206,7 +206,7 @@ int pending_start(int fd, const struct im_addr *to, uint64_t epoch, bool listed,
     pending->to = *to;
     pending->epoch = epoch;
     pending->listed = listed;
-    if (reply < 0 || keep_move(reply, &pending->reply))
+    if (reply < 0 || private_fd_move(reply, &pending->reply))
       result = begin(pending, fd);
     else
       discard(pending, -1);
@@ -306,7 +306,7 @@ static void put_back(struct im_pending *pending, int fd) {
 }
 
 bool pending_swap(struct im_pending *pending) {
-  bool there = stands_at(pending, pending->fd) && keep_valid(&pending->real);
+  bool there = stands_at(pending, pending->fd) && private_fd_valid(&pending->real);
   if (there) {
     /* Another process may have the placeholder too, so that replacing it here would not end its registrations. */
     watches_hide(pending->fd);
@@ -319,7 +319,7 @@ bool pending_swap(struct im_pending *pending) {
 
 bool pending_swap_copies(struct im_pending *pending) {
   bool any = false;
-  for (int fd = keep_floor() - 1; fd >= 0 && keep_valid(&pending->real); fd--) {
+  for (int fd = private_fd_floor() - 1; fd >= 0 && private_fd_valid(&pending->real); fd--) {
     if (!stands_at(pending, fd)) continue;
     watches_hide(fd);
     put_back(pending, fd);

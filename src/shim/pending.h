@@ -9,7 +9,7 @@
 
 #include "addr.h"
 #include "abi.h"
-#include "keep.h"
+#include "private_fd.h"
 
 #include <signal.h>
 #include <stdbool.h>
@@ -55,9 +55,9 @@ struct im_pending {
   int fd;      /* the guest's number; -1: the guest gave it up */
   ino_t inode; /* of the placeholder's end at fd */
   uint32_t id; /* new for every use of this memory */
-  struct im_kept real, waker;
-  struct im_kept reply;  /* where the answer comes */
-  struct im_kept unsent; /* what goes with the question, while the supervisor's queue is full */
+  struct im_private_fd real, waker;
+  struct im_private_fd reply;  /* where the answer comes */
+  struct im_private_fd unsent; /* what goes with the question, while the supervisor's queue is full */
   struct im_addr to;
   uint64_t epoch; /* of the location that did not work, for the next question */
   bool listed;    /* IM_FLAG_LISTED */

@@ -5,18 +5,18 @@
 #ifndef IMAGINARY_PLACEHOLDER_H
 #define IMAGINARY_PLACEHOLDER_H
 
-#include "keep.h"
+#include "private_fd.h"
 
 /* Makes the pair: `end` is for the guest (a low number, to be moved by dup3 and closed), `waker` the other side. */
-bool placeholder_make(int *end, struct im_kept *waker);
+bool placeholder_make(int *end, struct im_private_fd *waker);
 
 /* Wakes who waits for the placeholder to become writable. */
-void placeholder_drain(const struct im_kept *waker);
+void placeholder_drain(const struct im_private_fd *waker);
 
 /* Wakes who waits for it to become readable only. */
-void placeholder_poke(const struct im_kept *waker);
+void placeholder_poke(const struct im_private_fd *waker);
 
 /* Whether nobody has the placeholder any more, not even a waiting call. */
-bool placeholder_gone(const struct im_kept *waker);
+bool placeholder_gone(const struct im_private_fd *waker);
 
 #endif

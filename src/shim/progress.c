@@ -1,6 +1,6 @@
 #include "progress.h"
 
-#include "carried.h"
+#include "handoff.h"
 #include "connect.h"
 #include "helper.h"
 #include "placeholder.h"
@@ -24,13 +24,13 @@ static int64_t now(void) {
 
 static void end_reply(struct im_pending *pending) {
   helper_unwatch(&pending->reply);
-  keep_close(&pending->reply);
+  private_fd_close(&pending->reply);
 }
 
 static void finish(struct im_pending *pending, bool connected) {
   helper_unwatch(&pending->real);
   end_reply(pending);
-  keep_close(&pending->unsent);
+  private_fd_close(&pending->unsent);
   if (!pending_swap(pending) || !connected) {
     /* Hanging up is how a failed connect looks, and how one looks that nobody waits for. */
     pending->stage = IM_STAGE_DEAD;
@@ -42,22 +42,22 @@ static void finish(struct im_pending *pending, bool connected) {
 }
 
 static void fail(struct im_pending *pending, int error) {
-  if (keep_valid(&pending->real)) connect_refuse(pending->real.fd, error, helper_door());
+  if (private_fd_valid(&pending->real)) connect_refuse(pending->real.fd, error, helper_closed_port());
   finish(pending, false);
 }
 
 bool progress_send(struct im_pending *pending) {
-  if (pending->stage == IM_STAGE_ASKED && keep_valid(&pending->unsent)) {
+  if (pending->stage == IM_STAGE_ASKED && private_fd_valid(&pending->unsent)) {
     struct im_request request = pending_request(pending);
     int line = helper_line(), result = line < 0 ? -ENOENT : request_send(line, &request, pending->unsent.fd, false);
     if (result == -EAGAIN) return false;
     if (result != 0) {
       /* Else the guest has closed what is ours, at this very moment. */
-      if (helper_alive() && keep_valid(&pending->unsent)) request_lost();
+      if (helper_alive() && private_fd_valid(&pending->unsent)) request_lost();
       fail(pending, EHOSTUNREACH);
     }
   }
-  keep_close(&pending->unsent);
+  private_fd_close(&pending->unsent);
   return true;
 }
 
@@ -87,8 +87,8 @@ static void retry_or_fail(struct im_pending *pending) {
   room_open();
   bool kept = request_pair(ends) == 0;
   if (kept) {
-    kept = keep_move(ends[0], &pending->reply);
-    kept = keep_move(ends[1], &pending->unsent) && kept;
+    kept = private_fd_move(ends[0], &pending->reply);
+    kept = private_fd_move(ends[1], &pending->unsent) && kept;
   }
   room_close();
   if (kept)
@@ -107,15 +107,15 @@ static void once_more(struct im_pending *pending) {
 }
 
 /* A connection that stands takes the place of the guest's socket, which is kept aside. */
-static void take_over(struct im_pending *pending, const struct im_reply *reply, struct im_kept fresh) {
-  if (!carried_stands(fresh.fd)) {
-    keep_close(&fresh);
+static void take_over(struct im_pending *pending, const struct im_reply *reply, struct im_private_fd fresh) {
+  if (!handoff_stands(fresh.fd)) {
+    private_fd_close(&fresh);
     once_more(pending);
     return;
   }
-  carried_prepare(pending->real.fd, fresh.fd, &pending->to, reply->real_port);
+  handoff_prepare(pending->real.fd, fresh.fd, &pending->to, reply->real_port);
   fcntl(fresh.fd, F_SETFL, fcntl(pending->real.fd, F_GETFL));
-  keep_close(&pending->real);
+  private_fd_close(&pending->real);
   pending->real = fresh;
   finish(pending, true);
 }
@@ -125,7 +125,7 @@ static void go(struct im_pending *pending, const struct im_reply *reply) {
   pending->listed = false;
   if (connect_real(pending->real.fd, &pending->to, reply->real, reply->real_port, connect_source()) != 0 &&
       errno != EINPROGRESS && errno != EALREADY) {
-    if (connect_worth_asking(errno))
+    if (connect_worth_locating(errno))
       retry_or_fail(pending);
     else
       fail(pending, errno);
@@ -146,22 +146,22 @@ static void go(struct im_pending *pending, const struct im_reply *reply) {
 }
 
 /* A descriptor that comes and finds no room is lost, so that there is some before; and none when the guest goes on. */
-static int receive(const struct im_pending *pending, struct im_reply *reply, struct im_kept *fresh) {
-  int carried = -1;
+static int receive(const struct im_pending *pending, struct im_reply *reply, struct im_private_fd *fresh) {
+  int passed = -1;
   room_open();
-  int result = request_take(pending->reply.fd, reply, &carried);
-  if (carried >= 0 && !keep_move(carried, fresh)) result = -errno;
+  int result = request_take(pending->reply.fd, reply, &passed);
+  if (passed >= 0 && !private_fd_move(passed, fresh)) result = -errno;
   room_close();
   return result;
 }
 
 static void on_reply(struct im_pending *pending) {
   struct im_reply reply;
-  struct im_kept fresh = IM_NONE;
-  bool there = keep_valid(&pending->reply) && keep_valid(&pending->real);
+  struct im_private_fd fresh = IM_NONE;
+  bool there = private_fd_valid(&pending->reply) && private_fd_valid(&pending->real);
   int result = there ? receive(pending, &reply, &fresh) : -EPIPE;
   if (result == -EAGAIN || result == -EINTR || (result == 0 && reply.status == EAGAIN)) return; /* see IM_FLAG_READY */
-  bool lost = result != 0 && there && keep_valid(&pending->reply);
+  bool lost = result != 0 && there && private_fd_valid(&pending->reply);
   end_reply(pending);
   if (fresh.fd >= 0)
     take_over(pending, &reply, fresh);
@@ -176,7 +176,7 @@ static void on_reply(struct im_pending *pending) {
 }
 
 static void on_real(struct im_pending *pending) {
-  if (!keep_valid(&pending->real)) {
+  if (!private_fd_valid(&pending->real)) {
     pending->stage = IM_STAGE_DEAD;
     return;
   }

@@ -1,6 +1,6 @@
 #include "replace.h"
 
-#include "faces.h"
+#include "alias.h"
 #include "sockets.h"
 #include "watches.h"
 
@@ -16,7 +16,7 @@
 
 /*
  * What a guest may have set before it connects or listens, and a connection would have from there. TCP_NODELAY is on at a
- * carried connection until the guest sets it: the guest's first small write would wait for the acknowledgement of the header.
+ * handed-off connection until the guest sets it: the guest's first small write would wait for the acknowledgement of the header.
  * SO_DONTROUTE, SO_BINDTODEVICE, IP_MINTTL, IPV6_MINHOPCOUNT and IP_OPTIONS are not here: they are about a path of one hop,
  * and the real one has more.
  */
@@ -269,7 +269,7 @@ bool replace_bound(int fd) {
   struct im_socket socket_info;
   int saved = errno;
   bool done = false;
-  if (!faces_flat() || !sockets_get(sockets_cookie(fd), &socket_info) || !(socket_info.flags & IM_HAS_LOCAL) ||
+  if (!alias_flat() || !sockets_get(sockets_cookie(fd), &socket_info) || !(socket_info.flags & IM_HAS_LOCAL) ||
       socket_info.local.ip != 0) {
     errno = saved;
     return false;

@@ -1,6 +1,6 @@
 /*
- * Gives a descriptor another socket of the same kind: a connection that the supervisor has made (carried.c); or, since a
- * socket that was bound to the wildcard stands at a face of this host and is refused by the kernel if it then connects out
+ * Gives a descriptor another socket of the same kind: a connection that the supervisor has made (handoff.c); or, since a
+ * socket that was bound to the wildcard stands at a loopback alias of this host and is refused by the kernel if it then connects out
  * of the cluster, a socket bound as the guest said.
  */
 #ifndef IMAGINARY_REPLACE_H

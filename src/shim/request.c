@@ -130,19 +130,19 @@ static int receive(int fd, struct im_reply *reply, int *passed, int flags) {
   ssize_t size = libc_recvmsg(fd, &message, flags | MSG_CMSG_CLOEXEC | MSG_TRUNC); /* the datagram's size, also where it is larger */
   if (size < 0) return errno == EINTR || errno == EAGAIN ? -errno : -EPIPE;
   struct cmsghdr *first = CMSG_FIRSTHDR(&message);
-  int carried = -1;
+  int came = -1;
   if (first && first->cmsg_level == SOL_SOCKET && first->cmsg_type == SCM_RIGHTS &&
-      first->cmsg_len == CMSG_LEN(sizeof carried))
-    memcpy(&carried, CMSG_DATA(first), sizeof carried);
+      first->cmsg_len == CMSG_LEN(sizeof came))
+    memcpy(&came, CMSG_DATA(first), sizeof came);
   bool good = size == sizeof *reply && reply->magic == IM_REPLY_MAGIC && reply->status >= 0 && reply->status <= MOST_ERRNO;
-  bool expected = good && !reply->status && reply->transport == IM_TRANSPORT_CARRIED;
-  if (expected && carried < 0 && message.msg_flags & MSG_CTRUNC) return -EMFILE;
-  if (expected && (carried < 0 || !passed)) good = false; /* nothing came, or no room for it */
-  if (carried >= 0 && (!expected || !passed)) {
-    libc_close(carried);
-    carried = -1;
+  bool expected = good && !reply->status && reply->transport == IM_TRANSPORT_HANDOFF;
+  if (expected && came < 0 && message.msg_flags & MSG_CTRUNC) return -EMFILE;
+  if (expected && (came < 0 || !passed)) good = false; /* nothing came, or no room for it */
+  if (came >= 0 && (!expected || !passed)) {
+    libc_close(came);
+    came = -1;
   }
-  if (passed) *passed = carried;
+  if (passed) *passed = came;
   return good ? 0 : -EPIPE;
 }
 

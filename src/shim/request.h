@@ -39,7 +39,7 @@ int request_line(void);
 
 /*
  * Waits for the reply: 0, -EINTR, -ETIMEDOUT after `milliseconds`, or -EPIPE when the supervisor went away or answered
- * something else. Does not close `fd`. `passed`: a descriptor that came along (IM_TRANSPORT_CARRIED), or -1; NULL: one that
+ * something else. Does not close `fd`. `passed`: a descriptor that came along (IM_TRANSPORT_HANDOFF), or -1; NULL: one that
  * comes is closed. A wait without limit is restarted after a signal as SA_RESTART says.
  */
 int request_wait(int fd, struct im_reply *reply, int *passed, long milliseconds);

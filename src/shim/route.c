@@ -1,6 +1,6 @@
 #include "route.h"
 
-#include "faces.h"
+#include "alias.h"
 #include "resolver.h"
 #include "table.h"
 
@@ -15,7 +15,7 @@ static struct im_route own_port(const struct im_addr *to, unsigned scopes, uint3
   return route;
 }
 
-/* A listener for IPv6 only is on the real ::1, which has no face of its own. */
+/* A listener for IPv6 only is on the real ::1, which has no loopback alias of its own. */
 static bool loopback6(const struct im_addr *to, struct im_route *route) {
   struct im_port port;
   if (to->form != IM_FORM_V6_LOOP && to->form != IM_FORM_V6_ANY) return false;
@@ -31,12 +31,12 @@ static bool loopback6(const struct im_addr *to, struct im_route *route) {
 bool route_other_loopback(const struct im_addr *to, unsigned scopes, struct im_route *route) {
   struct im_port port;
   if (!addr_is_other_loopback(to->ip)) return false;
-  bool found = faces_is_alias(to->ip) && table_find_port(to->ip, to->port, scopes << IM_SCOPE_LOOPBACK, &port);
+  bool found = alias_is_extra(to->ip) && table_find_port(to->ip, to->port, scopes << IM_SCOPE_LOOPBACK, &port);
   if (!found && !table_find_port(table_cluster()->self, to->port, scopes, &port)) return false;
   *route = (struct im_route){.kind = IM_ROUTE_LOCAL,
-                             .real = faces_flat() ? port.real : to->ip,
+                             .real = alias_flat() ? port.real : to->ip,
                              .real_port = port.real_port,
-                             .source = faces_flat() ? faces_loop() : 0};
+                             .source = alias_flat() ? alias_loop() : 0};
   return true;
 }
 
@@ -46,29 +46,29 @@ struct im_route route_find(const struct im_addr *to) {
   struct im_route own;
   if (loopback6(to, &own) || route_other_loopback(to, 1u << IM_SCOPE_ANY, &own)) return own;
   if (to->ip == IM_LOOPBACK || wildcard)
-    return own_port(to, IM_SCOPES_LOCAL, faces_loop(), faces_flat() ? faces_loop() : 0);
+    return own_port(to, IM_SCOPES_LOCAL, alias_loop(), alias_flat() ? alias_loop() : 0);
   if (!table_is_virtual(to->ip))
     return resolver_is(to) ? resolver_route(to, IM_SCOPES_STREAM) : (struct im_route){.kind = IM_ROUTE_NATIVE};
   if (to->ip == self)
-    return own_port(to, IM_SCOPES_REMOTE, faces_flat() ? faces_host() : IM_LOOPBACK, faces_flat() ? faces_host() : 0);
-  struct im_route route = {.kind = IM_ROUTE_ASK, .source = faces_host()};
-  struct im_place place;
+    return own_port(to, IM_SCOPES_REMOTE, alias_flat() ? alias_host() : IM_LOOPBACK, alias_flat() ? alias_host() : 0);
+  struct im_route route = {.kind = IM_ROUTE_LOCATE, .source = alias_host()};
+  struct im_location location;
   struct im_port port;
-  if (table_find_address(to->ip, &place) && place.state != IM_ASK &&
+  if (table_find_address(to->ip, &location) && location.state != IM_LOCATE &&
       table_find_port(to->ip, to->port, IM_SCOPES_REMOTE, &port)) {
-    if (place.state == IM_CARRIED) {
+    if (location.state == IM_HANDOFF) {
       route.listed = true;
       return route;
     }
     route.kind = IM_ROUTE_DIRECT;
-    route.real = port.real ? port.real : place.real;
+    route.real = port.real ? port.real : location.real;
     route.real_port = port.real_port;
-    route.epoch = place.epoch;
+    route.epoch = location.epoch;
   }
   return route;
 }
 
 bool route_holds(const struct im_addr *to, const struct im_route *route) {
-  struct im_place place;
-  return table_find_address(to->ip, &place) && place.state == IM_DIRECT && place.epoch == route->epoch;
+  struct im_location location;
+  return table_find_address(to->ip, &location) && location.state == IM_DIRECT && location.epoch == route->epoch;
 }

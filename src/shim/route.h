@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 struct im_route {
-  enum { IM_ROUTE_NATIVE, IM_ROUTE_LOCAL, IM_ROUTE_DIRECT, IM_ROUTE_ASK } kind;
+  enum { IM_ROUTE_NATIVE, IM_ROUTE_LOCAL, IM_ROUTE_DIRECT, IM_ROUTE_LOCATE } kind;
   uint32_t real; /* LOCAL, DIRECT: connect there; IM_REAL_LOOPBACK6: to ::1 */
   uint16_t real_port;
   uint32_t source; /* bind to this first, so that the other side knows who it is; 0: do not */

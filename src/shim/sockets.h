@@ -14,7 +14,7 @@
 #define IM_HAS_PEER 2u  /* connected by the guest to `peer` */
 #define IM_HAS_ERROR 4u /* the pending ECONNREFUSED really is `error` */
 #define IM_ONLY_V6 8u   /* bound at the real ::1: for IPv6 only */
-#define IM_IS_CARRIED 16u /* a connection that the supervisor has made: the kernel's addresses are not the guest's */
+#define IM_IS_HANDOFF 16u /* a connection that the supervisor has made: the kernel's addresses are not the guest's */
 
 struct im_socket {
   uint8_t flags;

@@ -68,9 +68,9 @@ static bool usable(const void *map, size_t size) {
   table.cluster = (struct im_cluster){.base = header.cidr_base,
                                       .mask = UINT32_MAX << (32 - header.cidr_prefix),
                                       .self = header.self,
-                                      .flat_base = header.flat_base,
-                                      .flat_loop = header.flat_loop,
-                                      .carried = header.carried != 0,
+                                      .alias_base = header.alias_base,
+                                      .alias_loop = header.alias_loop,
+                                      .handoff = header.handoff != 0,
                                       .started = header.started,
                                       .hostname = strings + header.hostname};
   return true;
@@ -142,7 +142,7 @@ static bool read_ended(uint32_t seq, int *looks) {
 static const char *string_at(uint32_t offset) { return offset < table.strings_size ? table.strings + offset : ""; }
 
 /* Copies host `index` as it was at one moment. A torn read that does not end is a host that must be asked for. */
-static void read_host(uint32_t index, struct im_place *place) {
+static void read_host(uint32_t index, struct im_location *location) {
   struct im_host host;
   uint32_t seq;
   int looks = 0;
@@ -153,12 +153,12 @@ static void read_host(uint32_t index, struct im_place *place) {
   }
   if (!whole) {
     memcpy(&host, &table.hosts[index], sizeof host);
-    host.state = IM_ASK;
+    host.state = IM_LOCATE;
   }
-  *place = (struct im_place){host.address, host.state, host.real, host.epoch, string_at(host.name)};
+  *location = (struct im_location){host.address, host.state, host.real, host.epoch, string_at(host.name)};
 }
 
-bool table_find_name(const char *name, struct im_place *place) {
+bool table_find_name(const char *name, struct im_location *location) {
   char lower[256];
   uint32_t hash = 2166136261u;
   size_t length = 0;
@@ -175,18 +175,18 @@ bool table_find_name(const char *name, struct im_place *place) {
     struct im_name slot = table.names[(hash + step) & (table.names_capacity - 1)];
     if (!slot.hash && !slot.name) return false;
     if (slot.hash != hash || slot.host >= table.hosts_count || strcmp(string_at(slot.name), lower)) continue;
-    read_host(slot.host, place);
+    read_host(slot.host, location);
     return true;
   }
   return false;
 }
 
-bool table_find_address(uint32_t address, struct im_place *place) {
+bool table_find_address(uint32_t address, struct im_location *location) {
   uint32_t low = 0, high = table.hosts_count;
   while (low < high) {
     uint32_t middle = low + (high - low) / 2, found = __atomic_load_n(&table.hosts[middle].address, __ATOMIC_RELAXED);
     if (found == address) {
-      read_host(middle, place);
+      read_host(middle, location);
       return true;
     }
     if (found < address)
@@ -197,11 +197,11 @@ bool table_find_address(uint32_t address, struct im_place *place) {
   return false;
 }
 
-bool table_find_real(uint32_t real, struct im_place *place) {
+bool table_find_real(uint32_t real, struct im_location *location) {
   for (uint32_t i = 0; i < table.hosts_count; i++) {
     if (__atomic_load_n(&table.hosts[i].real, __ATOMIC_RELAXED) != real) continue;
-    read_host(i, place);
-    if (place->state == IM_DIRECT && place->real == real) return true;
+    read_host(i, location);
+    if (location->state == IM_DIRECT && location->real == real) return true;
   }
   return false;
 }
@@ -264,6 +264,6 @@ bool table_find_real_port(uint32_t address, uint32_t real, uint16_t real_port, u
   return find_real_port(address, address, real, real_port, scopes, found);
 }
 
-bool table_find_alias(uint32_t real, uint16_t real_port, unsigned scopes, struct im_port *found) {
+bool table_find_extra(uint32_t real, uint16_t real_port, unsigned scopes, struct im_port *found) {
   return find_real_port(IM_LOOPBACK + 1, 0x7fffffffu, real, real_port, scopes, found) && found->address != IM_RESOLVER;
 }

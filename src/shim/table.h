@@ -10,8 +10,8 @@
 struct im_cluster {
   uint32_t base, mask;
   uint32_t self;
-  uint32_t flat_base, flat_loop;
-  bool carried;
+  uint32_t alias_base, alias_loop;
+  bool handoff;
   uint32_t started; /* CLOCK_MONOTONIC, in 1/100 s modulo 2^32; 0: not known */
   const char *hostname;
 };
@@ -20,7 +20,7 @@ struct im_cluster {
  * A host of the cluster; `name` stays valid as long as the process lives, and ends somewhere. What it says may change when
  * somebody writes over the table: whoever copies it takes the length once.
  */
-struct im_place {
+struct im_location {
   uint32_t address;
   uint32_t state;
   uint32_t real;
@@ -34,8 +34,8 @@ bool table_open(const char *directory);
 const struct im_cluster *table_cluster(void);
 
 bool table_is_virtual(uint32_t address);
-bool table_find_name(const char *name, struct im_place *place);
-bool table_find_address(uint32_t address, struct im_place *place);
+bool table_find_name(const char *name, struct im_location *location);
+bool table_find_address(uint32_t address, struct im_location *location);
 
 #define IM_SCOPES_REMOTE (1u << IM_SCOPE_ANY | 1u << IM_SCOPE_HOST)
 #define IM_SCOPES_LOCAL (1u << IM_SCOPE_ANY | 1u << IM_SCOPE_LOOPBACK)
@@ -51,9 +51,9 @@ bool table_find_port(uint32_t address, uint16_t port, unsigned scopes, struct im
 bool table_find_real_port(uint32_t address, uint32_t real, uint16_t real_port, unsigned scopes, struct im_port *found);
 
 /* The same among what this host's guests have bound at 127.0.0.2 and the like, which `found` has as its address. */
-bool table_find_alias(uint32_t real, uint16_t real_port, unsigned scopes, struct im_port *found);
+bool table_find_extra(uint32_t real, uint16_t real_port, unsigned scopes, struct im_port *found);
 
 /* The address of the host whose real address this is (linear; for networks without arithmetic). */
-bool table_find_real(uint32_t real, struct im_place *place);
+bool table_find_real(uint32_t real, struct im_location *location);
 
 #endif

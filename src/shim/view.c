@@ -1,8 +1,8 @@
 #include "view.h"
 
 #include "addr.h"
-#include "carried.h"
-#include "faces.h"
+#include "handoff.h"
+#include "alias.h"
 #include "init.h"
 #include "pending.h"
 #include "pointer.h"
@@ -15,9 +15,9 @@
 typedef int (*name_call)(int, struct sockaddr *, socklen_t *);
 
 /* A connection that the supervisor has made: what is shown is what was agreed. */
-static bool carried_shown(int fd, bool peer, struct im_addr *shown) {
+static bool handoff_shown(int fd, bool peer, struct im_addr *shown) {
   struct im_socket socket;
-  if (!table_cluster()->carried || !sockets_get(sockets_cookie(fd), &socket) || !(socket.flags & IM_IS_CARRIED)) return false;
+  if (!table_cluster()->handoff || !sockets_get(sockets_cookie(fd), &socket) || !(socket.flags & IM_IS_HANDOFF)) return false;
   *shown = peer ? socket.peer : socket.local;
   return true;
 }
@@ -29,13 +29,13 @@ static uint16_t port_of(uint32_t address, uint32_t real, uint16_t real_port) {
   return table_find_real_port(host, real, real_port, IM_SCOPES_STREAM | IM_SCOPES_DATAGRAM, &listed) ? listed.port : real_port;
 }
 
-/* Whether the other end of a connection is our own loopback face: then this end is loopback too. */
+/* Whether the other end of a connection is our own loopback loopback alias: then this end is loopback too. */
 static bool other_is_loop(int fd, name_call other) {
   struct sockaddr_storage address;
   struct im_addr there;
   socklen_t size = sizeof address;
   return other(fd, (struct sockaddr *)&address, &size) == 0 && addr_read(&address, size, &there) &&
-         there.ip == faces_loop();
+         there.ip == alias_loop();
 }
 
 /* Real to virtual without memory. False: what the kernel says is what the guest sees. */
@@ -45,10 +45,10 @@ static bool by_arithmetic(int fd, const struct im_addr *real, name_call other, s
     *shown = (struct im_addr){IM_LOOPBACK, port_of(IM_LOOPBACK, IM_REAL_LOOPBACK6, real->port), real->form};
     return true;
   }
-  if (!faces_virtual(real->ip, &address)) return false;
-  if (faces_alias(real, IM_SCOPES_STREAM, shown)) return true;
+  if (!alias_virtual(real->ip, &address)) return false;
+  if (alias_extra_of(real, IM_SCOPES_STREAM, shown)) return true;
   *shown = (struct im_addr){address, port_of(address, real->ip, real->port), real->form};
-  if (real->ip == faces_host() && other_is_loop(fd, other)) shown->ip = IM_LOOPBACK;
+  if (real->ip == alias_host() && other_is_loop(fd, other)) shown->ip = IM_LOOPBACK;
   return true;
 }
 
@@ -62,8 +62,8 @@ static bool local_shown(int fd, const struct im_addr *real, struct im_addr *show
   struct im_socket socket = {0};
   struct im_port listed;
   uint32_t address;
-  bool face = faces_virtual(real->ip, &address);
-  if (faces_flat() && !face && real->form != IM_FORM_V6_LOOP) return carried_shown(fd, false, shown);
+  bool alias = alias_virtual(real->ip, &address);
+  if (alias_flat() && !alias && real->form != IM_FORM_V6_LOOP) return handoff_shown(fd, false, shown);
   if (sockets_get(sockets_cookie(fd), &socket) && socket.flags & IM_HAS_LOCAL) {
     *shown = socket.local;
     /* A socket that was bound to the wildcard shows, when connected, the address it is connected from. */
@@ -88,8 +88,8 @@ static bool local_shown(int fd, const struct im_addr *real, struct im_addr *show
 static bool peer_shown(int fd, const struct im_addr *real, struct im_addr *shown) {
   struct im_socket socket;
   uint32_t address;
-  bool ours = real->form == IM_FORM_V6_LOOP || real->ip == IM_RESOLVER || faces_virtual(real->ip, &address);
-  if (faces_flat() && !ours) return carried_shown(fd, true, shown);
+  bool ours = real->form == IM_FORM_V6_LOOP || real->ip == IM_RESOLVER || alias_virtual(real->ip, &address);
+  if (alias_flat() && !ours) return handoff_shown(fd, true, shown);
   if (!sockets_get(sockets_cookie(fd), &socket) || !(socket.flags & IM_HAS_PEER))
     return by_arithmetic(fd, real, libc_getsockname, shown);
   *shown = socket.peer;
@@ -156,13 +156,13 @@ static bool accepted_shown(int listener, int fd, const struct im_addr *real, int
   struct sockaddr_storage address;
   struct im_addr bound = {0}, local = {0};
   socklen_t size = sizeof address;
-  if (!carried_is_signal(real, shown)) {
+  if (!handoff_is_signal(real, shown)) {
     if (!by_arithmetic(fd, real, libc_getsockname, shown)) *shown = *real;
     return true;
   }
   if (libc_getsockname(fd, (struct sockaddr *)&address, &size) == 0) addr_read(&address, size, &bound);
   if (!local_shown(fd, &bound, &local)) local = bound;
-  return carried_accept(listener, fd, bound.port, &local, shown, flags);
+  return handoff_accept(listener, fd, bound.port, &local, shown, flags);
 }
 
 /*
@@ -188,7 +188,7 @@ int view_accept(int fd, struct sockaddr *from, socklen_t *size, int flags,
   struct im_addr real, shown = {0};
   socklen_t full = sizeof address, room = 0;
   struct im_page found = {0};
-  if (!im_active() || (!from && !table_cluster()->carried)) return call(fd, from, size, flags);
+  if (!im_active() || (!from && !table_cluster()->handoff)) return call(fd, from, size, flags);
   if (from && pointer_readable(size, sizeof *size, &found)) room = *size;
   int accepted = from ? call(fd, from, size, flags) : call(fd, (struct sockaddr *)&address, &full, flags), saved = errno;
   if (accepted < 0) return accepted;
@@ -225,7 +225,7 @@ void view_domain(int fd, int level, int option, void *value, const socklen_t *si
   int family = 0, saved = errno;
   if (level != SOL_SOCKET || option != SO_DOMAIN || *size != sizeof family || !im_active()) return;
   memcpy(&family, value, sizeof family);
-  if (family == AF_INET6 && carried_is_four(fd)) family = AF_INET;
+  if (family == AF_INET6 && handoff_is_four(fd)) family = AF_INET;
   memcpy(value, &family, sizeof family);
   errno = saved;
 }

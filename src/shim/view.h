@@ -14,7 +14,7 @@ int view_accept(int fd, struct sockaddr *from, socklen_t *size, int flags,
 /* SO_ERROR as the guest is to read it, from what the kernel said. */
 void view_error(int fd, int level, int option, void *value, const socklen_t *size);
 
-/* SO_DOMAIN too: a carried connection whose other side had ended it already keeps the family that it came with. */
+/* SO_DOMAIN too: a handed-off connection whose other side had ended it already keeps the family that it came with. */
 void view_domain(int fd, int level, int option, void *value, const socklen_t *size);
 
 #endif

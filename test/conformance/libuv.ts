@@ -38,7 +38,8 @@ const KNOWN: readonly Known[] = [
     test: 'udp_multicast_join',
     native: 'ok',
     shim: 'fail',
-    reason: "a socket bound to the wildcard and a port stands at the host's own face, which gets no multicast",
+    reason:
+      "a socket bound to the wildcard and a port stands at the host's own loopback alias, which gets no multicast",
   },
   {
     test: 'udp_multicast_join6',

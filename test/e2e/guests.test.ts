@@ -5,6 +5,6 @@
  */
 import { runScenario, scenarioNames } from '../guests/scenario';
 
-describe.each([{ network: 'flat' }, { network: 'nat', nat: 'preserving' }])('over $network', (over) => {
+describe.each([{ network: 'flat' }, { network: 'nat', nat: 'port-preserving' }])('over $network', (over) => {
   test.each(scenarioNames())('%s', (name) => runScenario(name, over));
 });

@@ -4,10 +4,10 @@ import { datagramWakesSuspended, hostsAskEachOther, udpClient, udpHosts } from '
 import { guestFiles } from '../support/guests';
 
 describe.each([
-  ['preserving', 'punched'],
-  ['changing', 'punched'],
+  ['port-preserving', 'punched'],
+  ['endpoint-independent', 'punched'],
   ['symmetric', 'relayed'],
-  ['preserving+no-udp', 'punched'],
+  ['port-preserving+no-udp', 'punched'],
 ])('NATs of kind %s', (kind, way) => {
   let cluster: TestCluster;
   beforeAll(async () => {

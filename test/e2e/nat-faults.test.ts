@@ -27,7 +27,7 @@ const dial = (count: number, parallel = 1) => dialFrom(cluster, 'other', 'echo',
 /** One connection, which ends with an error if it was kept ready and is dead by now: then all others are dropped. */
 async function unlessKept(): Promise<string> {
   const { ok, failed } = await dial(1);
-  if (ok === 0) await cluster.waitFor(named('silent', 'other'));
+  if (ok === 0) await cluster.waitFor(named('peer-silent', 'other'));
   return failed.join();
 }
 

@@ -6,13 +6,13 @@ import { bootCluster, type TestCluster } from '../support/cluster';
 import { dialFiles, dialFrom, echo, type From, other } from '../support/dial';
 
 /** How connections came to `echo`, as its supervisor tells, and how many the seed has relayed. */
-async function carriedTo(cluster: TestCluster) {
+async function transportsTo(cluster: TestCluster) {
   const events = await cluster.events();
-  const carried = events.filter((e) => e.host === 'echo' && e.event === 'carried').map(({ detail }) => detail);
+  const chosen = events.filter((e) => e.host === 'echo' && e.event === 'transport-chosen').map(({ detail }) => detail);
   const relayed = events.filter((e) => e.event === 'relay-started').length;
   return {
-    ways: [...new Set(carried.map(({ by }) => by))],
-    reasons: carried.flatMap(({ reason }) => reason ?? []),
+    ways: [...new Set(chosen.map(({ by }) => by))],
+    reasons: chosen.flatMap(({ reason }) => reason ?? []),
     relayed,
   };
 }
@@ -21,10 +21,10 @@ const SYMMETRIC = /its NAT maps ports differently for every destination/;
 const LINK_LOCAL = /punched: on this side: behind the same NAT, it cannot be met at 169\.254\./;
 
 describe.each<{ kind: string; nat: string[]; by: string; reason?: RegExp }>([
-  { kind: 'preserving', nat: ['preserving'], by: 'punched' },
-  { kind: 'changing', nat: ['changing'], by: 'punched' },
+  { kind: 'port-preserving', nat: ['port-preserving'], by: 'punched' },
+  { kind: 'endpoint-independent', nat: ['endpoint-independent'], by: 'punched' },
   { kind: 'shared', nat: ['shared'], by: 'punched' },
-  { kind: 'shared and changing', nat: ['shared+changing'], by: 'punched' },
+  { kind: 'shared and endpoint-independent', nat: ['shared+endpoint-independent'], by: 'punched' },
   { kind: 'shared and apart', nat: ['shared+apart'], by: 'relayed', reason: LINK_LOCAL },
   { kind: 'symmetric', nat: ['symmetric'], by: 'relayed' },
   { kind: 'symmetric at one side', nat: ['echo=symmetric'], by: 'relayed' },
@@ -47,7 +47,7 @@ describe.each<{ kind: string; nat: string[]; by: string; reason?: RegExp }>([
   });
 
   test(`they were ${by}`, async () => {
-    const { ways, reasons, relayed } = await carriedTo(cluster);
+    const { ways, reasons, relayed } = await transportsTo(cluster);
     if (by === 'relayed') expect(ways).toEqual(['relayed']);
     else expect(ways).toContain('punched');
     // A machine that is too slow for a punch's two seconds relays, and says that: nothing else is a reason to.

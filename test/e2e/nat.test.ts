@@ -47,7 +47,7 @@ const joinedFrom = async (host: string) =>
 
 test('up says which network it is, for people and for programs', async () => {
   const { info } = network;
-  expect(info).toMatchObject({ range: '198.18.0.0/15', nats: { web: 'preserving', api: 'symmetric+shared' } });
+  expect(info).toMatchObject({ range: '198.18.0.0/15', nats: { web: 'port-preserving', api: 'symmetric+shared' } });
   expect(readPlatform(cluster.state)?.seed).toBe('198.18.0.2:9410');
   const second = ['--network', 'nat', '--nat', 'symmetric', '--rtt', '0', '--state', join(cluster.folder, 'second')];
   const manifest = join(cluster.folder, 'manifest.json');
@@ -63,7 +63,7 @@ test('up says which network it is, for people and for programs', async () => {
 
 test.each([
   [['--nat', 'absent=symmetric'], "there is no host 'absent'; allowed: web, api, cache, client"],
-  [['--nat', 'odd'], "'odd' is no kind of NAT; allowed: preserving, changing, symmetric"],
+  [['--nat', 'odd'], "'odd' is no kind of NAT; allowed: port-preserving, endpoint-independent, symmetric"],
   [['--network', 'flat', '--nat', 'symmetric'], '--nat is for network nat, not for flat'],
   [['--rtt', 'x'], 'It must be 0 to 10000.'],
 ])('up %p is refused', async (given, message) => {

@@ -114,7 +114,7 @@ test.each([
   expect(Math.min(...ours.map((calls) => calls.length))).toBeGreaterThan(100);
 });
 
-/** From the first byte on; strace says of a descriptor whose connection stands which one it is, and that a carried one began as IPv6. */
+/** From the first byte on; strace says of a descriptor whose connection stands which one it is, and that a handed-off one began as IPv6. */
 function onConnections(calls: readonly string[]): string[] {
   const first = new Map<string, number>();
   const descriptorOf = (call: string) => /^\w+\((\d+<TCP(?:v6)?:\[\S*->\S*\]>)/.exec(call)?.[1];

@@ -12,7 +12,7 @@ const REPORTS = resolve(__dirname, '../../test-reports');
 const DEMO = resolve(__dirname, '../../examples/shop/demo.ts');
 const AT_ONCE = 2;
 /** `imaginary up --help` says what they are. */
-const KINDS = ['changing', 'symmetric', 'shared', 'preserving+no-udp'];
+const KINDS = ['endpoint-independent', 'symmetric', 'shared', 'port-preserving+no-udp'];
 
 async function demo(kind: string): Promise<void> {
   const args = ['--import', require.resolve('tsx'), DEMO, '--network', 'nat', '--nat', kind];

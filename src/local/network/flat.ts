@@ -2,7 +2,7 @@
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { LocalError } from '../errors';
 import { takeLock } from '../lock';
-import type { Network, Place } from './network';
+import type { Network, Slot } from './network';
 
 const FIRST = 64;
 const LAST = 252;
@@ -53,7 +53,7 @@ function flatNetwork(number: number, port: number, release: () => void): Network
 }
 
 /** Where the platform itself is. */
-const HERE: Place = {
+const HERE: Slot = {
   exclusive: false,
   options: [],
   ready: Promise.resolve(),

@@ -6,7 +6,7 @@
  * - `flat`: every host has loopback addresses of its own. Works everywhere.
  */
 import { LocalError } from '../errors';
-import { openDesk } from './desk';
+import { openControlSocket } from './control-socket';
 import { openFlat } from './flat';
 import { startHolder } from './holder';
 import { openInternet, RANGE } from './internet';
@@ -66,7 +66,7 @@ async function openNat({ name, hosts, port, roundTrip }: NetworkOptions, natOf: 
     const internet = await openInternet(holder, natOf, hosts);
     await internet.faults.delay(roundTrip);
     const dialSeed = () => internet.dialSeed(port);
-    const { close, ...access } = await openDesk(name, internet, dialSeed);
+    const { close, ...access } = await openControlSocket(name, internet, dialSeed);
     let closing = false;
     const broken = new Promise<never>((_, fail) => {
       void holder.exited.then(() => {

@@ -10,7 +10,7 @@ import { addressBook, numbers } from './addresses';
 import { all, type Faults, faultsOf } from './faults';
 import type { Handle, Holder } from './holder';
 import { type Nat, type NatOf, natRules, OUTSIDE } from './nat';
-import type { Place } from './network';
+import type { Slot } from './network';
 
 /** For benchmarks of networks, so nowhere in use (RFC 2544). Hosts are in the lower half from 198.18.1.1 on, clients in the upper. */
 export const RANGE = '198.18.0.0/15';
@@ -26,16 +26,16 @@ const LINK_LOCAL = { first: parseAddress('169.254.0.0')!, many: 0x2000 };
 const LOCAL = { address: '127.0.0.1', port: 9001 };
 
 export interface Internet {
-  readonly seed: Place & { readonly address: string };
+  readonly seed: Slot & { readonly address: string };
   /** A connection to that port of the seed, from outside. */
   dialSeed(port: number): Promise<Socket>;
   /** Makes places for these hosts ahead, one after the other. */
   prepare(hosts: readonly string[]): Promise<void>;
-  place(owner: string, kind: 'host' | 'client'): Promise<NatPlace>;
+  place(owner: string, kind: 'host' | 'client'): Promise<NatSlot>;
   readonly faults: Faults;
 }
 
-export interface NatPlace extends Place, Inside {
+export interface NatSlot extends Slot, Inside {
   readonly privateAddress: string;
   readonly gate: Gate;
 }
@@ -53,7 +53,7 @@ export interface Whereabouts extends Inside {
   readonly publicAddress: string;
 }
 
-export function whereabouts({ net, users, privateAddress, gate }: NatPlace): Whereabouts {
+export function whereabouts({ net, users, privateAddress, gate }: NatSlot): Whereabouts {
   return { net, users, privateAddress, publicAddress: gate.address };
 }
 
@@ -70,7 +70,7 @@ export interface Gate {
 /** A place that somebody is in. */
 export interface Standing {
   readonly owner: string;
-  readonly place: NatPlace;
+  readonly place: NatSlot;
 }
 
 /** @param hosts have their addresses in this order */
@@ -91,7 +91,7 @@ export async function openInternet(holder: Holder, natOf: NatOf, hosts: readonly
   const shared = new Map<string, Promise<Gate>>();
   const standing = new Set<Standing>();
   /** Made ahead, as a cold start would have to wait for it. */
-  const spares = new Map<string, Promise<NatPlace | undefined>>();
+  const spares = new Map<string, Promise<NatSlot | undefined>>();
 
   /** Connects a namespace to the internet under a public address; there, its link is `uplink`. */
   const attach = (space: number, link: string, uplink: string, address: string) => [
@@ -148,7 +148,7 @@ export async function openInternet(holder: Holder, natOf: NatOf, hosts: readonly
     return gate;
   };
 
-  const build = async (owner: string, kind: 'host' | 'client'): Promise<NatPlace> => {
+  const build = async (owner: string, kind: 'host' | 'client'): Promise<NatSlot> => {
     const nat = natOf(owner);
     const gate = await gateOf(owner, kind, nat);
     const space = spaces.take();
@@ -194,7 +194,7 @@ export async function openInternet(holder: Holder, natOf: NatOf, hosts: readonly
     }
   };
 
-  const place = async (owner: string, kind: 'host' | 'client'): Promise<NatPlace> => {
+  const place = async (owner: string, kind: 'host' | 'client'): Promise<NatSlot> => {
     const spare = kind === 'host' ? spares.get(owner) : undefined;
     if (spare) spares.delete(owner);
     const made = (await spare) ?? (await build(owner, kind));

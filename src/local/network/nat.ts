@@ -4,9 +4,9 @@ import { LocalError } from '../errors';
 /** How a NAT chooses the public port of a connection. */
 export type Mapping =
   /** The port that the host chose, as Lambda's. Where another host behind the same address has it, another one. */
-  | 'preserving'
+  | 'port-preserving'
   /** Never the port that the host chose, but the same one to every destination while one of its connections lives. */
-  | 'changing'
+  | 'endpoint-independent'
   /** For each destination another one, that nobody can predict. */
   | 'symmetric';
 
@@ -24,8 +24,8 @@ export type NatOf = (owner: string) => Nat;
 
 /** Stands for what runs under `imaginary exec`. */
 export const CLIENT = 'client';
-const DEFAULT: Nat = { mapping: 'preserving', apart: false, udp: true };
-export const NAT_WORDS = 'preserving, changing, symmetric, shared, shared:NAME, apart, no-udp';
+const DEFAULT: Nat = { mapping: 'port-preserving', apart: false, udp: true };
+export const NAT_WORDS = 'port-preserving, endpoint-independent, symmetric, shared, shared:NAME, apart, no-udp';
 
 /**
  * Reads `WORDS` (for all) and `HOST=WORDS` (for one); words are joined by `+`, like `symmetric+no-udp`.
@@ -49,7 +49,8 @@ function parseWords(text: string, words: string): Nat {
   let nat = DEFAULT;
   for (const word of words.split('+')) {
     const [, name] = /^shared:([a-z0-9-]+)$/.exec(word) ?? [];
-    if (word === 'preserving' || word === 'changing' || word === 'symmetric') nat = { ...nat, mapping: word };
+    if (word === 'port-preserving' || word === 'endpoint-independent' || word === 'symmetric')
+      nat = { ...nat, mapping: word };
     else if (word === 'shared' || name) nat = { ...nat, shared: name ?? 'shared' };
     else if (word === 'apart') nat = { ...nat, apart: true };
     else if (word === 'no-udp') nat = { ...nat, udp: false };
@@ -127,8 +128,8 @@ export function natRules(nat: Nat): string {
  * the local port, with `fully-random` it may not.
  */
 const MASQUERADE: Record<Mapping, readonly string[]> = {
-  preserving: ['masquerade'],
-  changing: [
+  'port-preserving': ['masquerade'],
+  'endpoint-independent': [
     ...['tcp', 'udp'].flatMap((protocol) => [
       `${protocol} sport 0-32767 masquerade to :32768-65535`,
       `${protocol} sport 32768-65535 masquerade to :1024-32767`,

@@ -2,7 +2,7 @@
 import type { Server, Socket } from 'node:net';
 
 /** Where a sandbox (or the seed, or a client) is. */
-export interface Place {
+export interface Slot {
   /** For the launcher. */
   readonly options: readonly string[];
   /** Everything that it needs is in force; before, nothing may run in it. */
@@ -20,7 +20,7 @@ export interface Network {
   readonly info: NetworkInfo;
   /** `address:port` of the seed, for hosts and clients. */
   readonly seedAddress: string;
-  readonly seed: Place;
+  readonly seed: Slot;
   /** A connection to the seed, from outside of the network. */
   dialSeed(): Promise<Socket>;
   /** Variables that every function gets besides Lambda's. */
@@ -30,7 +30,7 @@ export interface Network {
   /** Makes ready what a first cold start would wait for. */
   prepare(): void;
   /** A place for a sandbox of that host (of that function, where it is no host's). */
-  place(owner: string): Promise<Place>;
+  place(owner: string): Promise<Slot>;
   /** Rejects when it is gone before it was closed. Never resolves. */
   readonly broken: Promise<never>;
   close(): Promise<void>;
@@ -52,8 +52,8 @@ export interface NatInfo {
   readonly nats: Readonly<Record<string, string>>;
   /** Unix socket that leads to the seed. */
   readonly operators: string;
-  /** Unix socket where programs of this machine ask for a place, see `desk.ts`. */
-  readonly desk: string;
+  /** Unix socket where programs of this machine ask for a place, see `control-socket.ts`. */
+  readonly control: string;
   /** Proves that one may. */
   readonly token: string;
 }

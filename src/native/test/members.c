@@ -15,7 +15,7 @@ void fail(const char *what, const char *file, int line) {
   exit(1);
 }
 
-/* ---- what the carriers tell ---- */
+/* ---- what the connectors tell ---- */
 
 static void tell(void *context, enum im_event event, uint32_t subject, int32_t detail) {
   struct told told = {event, subject, detail};
@@ -45,12 +45,12 @@ bool is_quiet(const struct member *member) {
 
 void start(struct member *member) {
   CHECK(pipe(member->events) == 0);
-  CHECK((member->carrier = carrier_create(FACES, tell, member)));
+  CHECK((member->connector = connector_create(ALIAS_BASE, tell, member)));
 }
 
 void end(struct member *member) {
-  carrier_stop(member->carrier);
-  carrier_release(member->carrier);
+  connector_stop(member->connector);
+  connector_release(member->connector);
   close(member->events[0]);
   close(member->events[1]);
 }
@@ -79,13 +79,13 @@ struct im_opening opening_to(const struct sockaddr_in *to, enum im_purpose purpo
 void open_both(struct member *a, struct im_opening x, struct member *b, struct im_opening y) {
   x.id = ++last_id;
   y.id = ++last_id;
-  CHECK(carrier_open(a->carrier, &x) == 0 && carrier_open(b->carrier, &y) == 0);
+  CHECK(connector_open(a->connector, &x) == 0 && connector_open(b->connector, &y) == 0);
 }
 
 int listen_at(uint32_t ip, int most, struct sockaddr_in *address) {
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   socklen_t size = sizeof *address;
-  *address = carrier_address(ip, 0);
+  *address = connector_address(ip, 0);
   CHECK(bind(fd, (struct sockaddr *)address, sizeof *address) == 0 && listen(fd, most) == 0);
   CHECK(getsockname(fd, (struct sockaddr *)address, &size) == 0);
   return fd;
@@ -99,11 +99,11 @@ static void late(void *context, const struct im_request *request, int reply_to) 
 }
 
 int begin(struct member *member, struct im_request request) {
-  const struct im_asker asker = {late, member};
+  const struct im_requester requester = {late, member};
   int ends[2];
   CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) == 0);
   bool early = request.flags & IM_FLAG_READY;
-  if (carrier_answer(member->carrier, &request, ends[1], &asker)) return ends[0];
+  if (connector_answer(member->connector, &request, ends[1], &requester)) return ends[0];
   CHECK(!(request.flags & IM_FLAG_READY));
   close(ends[1]);
   if (early) return ends[0]; /* with the first reply in it */
@@ -123,7 +123,7 @@ int finish(int end, uint16_t *port) {
   CHECK(recvmsg(end, &message, 0) == sizeof reply && reply.magic == IM_REPLY_MAGIC);
   close(end);
   if (reply.status) return -reply.status;
-  CHECK(reply.transport == IM_TRANSPORT_CARRIED && reply.epoch == 7 && CMSG_FIRSTHDR(&message));
+  CHECK(reply.transport == IM_TRANSPORT_HANDOFF && reply.epoch == 7 && CMSG_FIRSTHDR(&message));
   memcpy(&passed, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof passed);
   *port = reply.real_port;
   return passed;
@@ -139,11 +139,11 @@ struct im_request connect_request(uint16_t port, uint16_t bound, uint32_t flags)
       .op = IM_OP_CONNECT, .flags = IM_FLAG_LISTED | flags, .address = API, .port = port, .real_port = bound};
 }
 
-int accept_carried(struct member *member, int listener, uint16_t *port) {
+int accept_handoff(struct member *member, int listener, uint16_t *port) {
   struct sockaddr_in from, to;
   socklen_t size = sizeof from;
   int signal = accept(listener, (struct sockaddr *)&from, &size);
-  CHECK(signal >= 0 && ntohl(from.sin_addr.s_addr) == (FACES | (WEB & 0xffff)));
+  CHECK(signal >= 0 && ntohl(from.sin_addr.s_addr) == (ALIAS_BASE | (WEB & 0xffff)));
   CHECK(getsockname(signal, (struct sockaddr *)&to, &size) == 0);
   struct im_request request = {
       .op = IM_OP_ACCEPT, .address = WEB, .port = ntohs(from.sin_port), .real_port = ntohs(to.sin_port)};

@@ -1,14 +1,14 @@
 /*
- * For tests of the carrier without Node.js: members in one process, what their carriers tell, and what shims and guests do. One
+ * For tests of the connector without Node.js: members in one process, what their connectors tell, and what shims and guests do. One
  * member, `WEB`, asks for connections to another one, `API`.
  */
 #ifndef IMAGINARY_TEST_MEMBERS_H
 #define IMAGINARY_TEST_MEMBERS_H
 
 #include "../../shim/abi.h"
-#include "../carrier/carrier.h"
+#include "../connector/connector.h"
 
-#define FACES 0x7f3e0000u /* 127.62.0.0 */
+#define ALIAS_BASE 0x7f3e0000u /* 127.62.0.0 */
 #define HERE 0x7f000001u
 #define WEB 0x64400001u /* 100.64.0.1 */
 #define API 0x64400002u
@@ -16,7 +16,7 @@
 
 void fail(const char *what, const char *file, int line);
 
-/* ---- what the carriers tell ---- */
+/* ---- what the connectors tell ---- */
 
 struct told {
   enum im_event event;
@@ -24,7 +24,7 @@ struct told {
   int32_t detail;
 };
 struct member {
-  struct im_carrier *carrier;
+  struct im_connector *connector;
   int events[2];
 };
 
@@ -58,7 +58,7 @@ int finish(int end, uint16_t *port);
 int ask(struct member *member, struct im_request request, uint16_t *port);
 struct im_request connect_request(uint16_t port, uint16_t bound, uint32_t flags);
 /* The guest's side of an accept: the signal connection, then the one that it stands for. */
-int accept_carried(struct member *member, int listener, uint16_t *port);
+int accept_handoff(struct member *member, int listener, uint16_t *port);
 bool is_over(int fd);
 int descriptors(void);
 /* Waits until there are no more than before. */

@@ -10,10 +10,10 @@
 export { type Control, ControlError, type ControlOptions, openControl, type SeedAccess } from './connection';
 export { fetchStatus, readEvents, reloadKeys } from './operator';
 export {
-  type Answer,
-  AskError,
+  type Answer as Located,
   type JoinFrame,
   type LeaveFrame,
+  LocateError as AskError,
   type Log,
   openSession,
   type PortsFrame,

@@ -3,7 +3,7 @@ import { unpackDirectory } from '../protocol/directory';
 import type { ConnectErrno } from '../protocol/errno';
 import type { DirectoryEntry, FromSeed, ReportedEvent, ToSeed } from '../protocol/frames';
 import type { Location } from '../protocol/location';
-import type { MemberMessage, Observation, Reach, Recipient, Sender } from '../protocol/rendezvous';
+import type { MemberMessage, NatReport, Observation, Recipient, Sender } from '../protocol/peer-messages';
 import { type Control, ControlError, openControl, type SeedAccess } from './connection';
 
 export type FrameOf<F, T> = Extract<F, { readonly type: T }>;
@@ -24,7 +24,7 @@ export interface Answer {
 }
 
 /** The host that was asked for cannot be connected to: what the guest gets, and why, for people. */
-export class AskError extends Error {
+export class LocateError extends Error {
   constructor(
     readonly errno: ConnectErrno,
     message: string,
@@ -46,9 +46,9 @@ export interface SessionOptions extends SeedAccess {
   /** A location that was asked for has changed. It is acknowledged when this returns: have it in force by then. */
   readonly onLocation: (location: Location) => void;
   /** Another member's message. */
-  readonly onTold?: (from: Sender, message: MemberMessage) => void;
+  readonly onPeerMessage?: (from: Sender, message: MemberMessage) => void;
   /** What was told `to` (the message with this `id`) did not get there. */
-  readonly onUntold?: (to: Recipient, id: number | undefined, reason: string) => void;
+  readonly onUndeliverable?: (to: Recipient, id: number | undefined, reason: string) => void;
   /** Another member wants a connection through the seed's data port: it has the other token. */
   readonly onRelayed?: (from: Sender, token: string, message: MemberMessage) => void;
   /** The connection was lost. Locations change unseen from now on: forget them all, so that guests ask again. */
@@ -61,7 +61,7 @@ export interface SessionOptions extends SeedAccess {
   readonly log?: Log;
 }
 
-export interface AskWith {
+export interface LocateOptions {
   readonly staleEpoch?: number;
   readonly signal?: AbortSignal;
   readonly protocol?: 'udp';
@@ -75,13 +75,13 @@ export interface Session {
   /** How the present connection is seen from both ends; undefined without one. */
   readonly observation: Observation | undefined;
   /** Where `host`:`port` is, once it listens; allocates the host if need be. Kept through a lost connection. @throws AskError */
-  ask(host: string, port: number, options?: AskWith): Promise<Answer>;
+  locate(host: string, port: number, options?: LocateOptions): Promise<Answer>;
   /** All ports the guests listen on now. Without a connection nothing is lost: the next join carries them. */
   ports(ports: PortsFrame['ports'], settled: boolean, settledDatagrams?: boolean): void;
   /** What was found out about the NAT. Without a connection nothing happens: the next join is for that. */
-  reach(reach: Reach): void;
+  reportNat(nat: NatReport): void;
   /** Sends a message to another member. False: there is no connection to the seed. */
-  tell(to: Recipient, message: MemberMessage): boolean;
+  sendPeerMessage(to: Recipient, message: MemberMessage): boolean;
   /**
    * Asks for a connection to another member through the seed's data port.
    * @returns the token (base64) to connect to the data port with
@@ -103,14 +103,14 @@ export interface Session {
   close(): void;
 }
 
-interface OpenAsk {
+interface OpenLocate {
   readonly id: number;
   readonly host: string;
   readonly port: number;
   readonly staleEpoch?: number;
   readonly protocol?: 'udp';
   readonly since: number;
-  readonly settle: (outcome: Answer | AskError) => void;
+  readonly settle: (outcome: Answer | LocateError) => void;
 }
 
 const FIRST_RETRY = 50;
@@ -130,8 +130,8 @@ const SUSPEND_LIMIT = 5_000;
 export async function openSession(options: SessionOptions): Promise<Session & { readonly welcome: Welcome }> {
   const { log, seed } = options;
   let { secret } = options;
-  const asks = new Map<number, OpenAsk>();
-  const relays = new Map<number, { resolve(token: string): void; reject(error: AskError): void }>();
+  const locates = new Map<number, OpenLocate>();
+  const relays = new Map<number, { resolve(token: string): void; reject(error: LocateError): void }>();
   const reports: Array<FrameOf<ToSeed, 'report'>> = [];
   let nextId = 1;
   let control: Control | undefined;
@@ -145,23 +145,23 @@ export async function openSession(options: SessionOptions): Promise<Session & { 
   const ended = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, ended.signal]) : ended.signal;
 
-  const failAsks = (errno: ConnectErrno, reason: string) => {
-    for (const ask of [...asks.values()]) ask.settle(new AskError(errno, reason));
+  const failLocates = (errno: ConnectErrno, reason: string) => {
+    for (const ask of [...locates.values()]) ask.settle(new LocateError(errno, reason));
   };
   const failRelays = (reason: string) => {
-    for (const relay of relays.values()) relay.reject(new AskError('ENETUNREACH', reason));
+    for (const relay of relays.values()) relay.reject(new LocateError('ENETUNREACH', reason));
     relays.clear();
   };
   const endSession = (reason: string) => {
     ended.abort();
     clearTimeout(lostTimer);
     suspending?.({ ok: false, reason });
-    failAsks('ENETUNREACH', reason);
+    failLocates('ENETUNREACH', reason);
     failRelays(reason);
   };
-  const sendAsk = ({ id, host, port, staleEpoch, since, protocol }: OpenAsk) => {
+  const sendLocate = ({ id, host, port, staleEpoch, since, protocol }: OpenLocate) => {
     const waited = Math.round(performance.now() - since);
-    control?.send({ type: 'ask', id, host, port, staleEpoch, protocol, ...(waited > 0 ? { waited } : {}) });
+    control?.send({ type: 'locate', id, host, port, staleEpoch, protocol, ...(waited > 0 ? { waited } : {}) });
   };
 
   /** One connection, from join to welcome. */
@@ -207,10 +207,10 @@ export async function openSession(options: SessionOptions): Promise<Session & { 
     unreachable = false;
     welcome = now;
     // Those that `onWelcome` asks are sent by themselves: sent twice, they would end the connection.
-    const open = [...asks.values()];
+    const open = [...locates.values()];
     options.onWelcome?.(now);
     for (const frame of reports.splice(0)) control?.send(frame);
-    for (const ask of open) if (asks.has(ask.id)) sendAsk(ask);
+    for (const ask of open) if (locates.has(ask.id)) sendLocate(ask);
   };
 
   const onLost = (reason: string) => {
@@ -223,7 +223,7 @@ export async function openSession(options: SessionOptions): Promise<Session & { 
     options.onDisconnect?.();
     lostTimer = setTimeout(() => {
       unreachable = true;
-      failAsks('ENETUNREACH', `the seed at ${seed} cannot be reached`);
+      failLocates('ENETUNREACH', `the seed at ${seed} cannot be reached`);
     }, options.unreachableAfter ?? 15_000);
     void connectUntilJoined().catch((error: ControlError) => {
       endSession(error.message);
@@ -245,25 +245,25 @@ export async function openSession(options: SessionOptions): Promise<Session & { 
 
   const onFrame = (frame: Exclude<FromSeed, { type: 'welcome' | 'refuse' }>) => {
     switch (frame.type) {
-      case 'answer':
-        return asks.get(frame.id)?.settle({ location: frame.location, realPort: frame.realPort });
-      case 'fail':
-        return asks.get(frame.id)?.settle(new AskError(frame.errno, frame.reason));
+      case 'located':
+        return locates.get(frame.id)?.settle({ location: frame.location, realPort: frame.realPort });
+      case 'unreachable':
+        return locates.get(frame.id)?.settle(new LocateError(frame.errno, frame.reason));
       case 'location':
         options.onLocation(frame.location);
         control?.send({ type: 'ack', host: frame.location.host, version: frame.version });
         return;
-      case 'told':
-        return options.onTold?.(frame.from, frame.message);
-      case 'untold':
-        return options.onUntold?.(frame.to, frame.id, frame.reason);
+      case 'peerMessage':
+        return options.onPeerMessage?.(frame.from, frame.message);
+      case 'undeliverable':
+        return options.onUndeliverable?.(frame.to, frame.id, frame.reason);
       case 'relayed':
         return options.onRelayed?.(frame.from, frame.token, frame.message);
       case 'relayReply': {
         const relay = relays.get(frame.id);
         relays.delete(frame.id);
         if ('token' in frame) relay?.resolve(frame.token);
-        else relay?.reject(new AskError('EHOSTUNREACH', frame.reason));
+        else relay?.reject(new LocateError('EHOSTUNREACH', frame.reason));
         return;
       }
       case 'suspendReply':
@@ -306,16 +306,16 @@ export async function openSession(options: SessionOptions): Promise<Session & { 
         ports,
       };
     },
-    ask: (host, port, { staleEpoch, signal: given, protocol, since = performance.now() } = {}) =>
+    locate: (host, port, { staleEpoch, signal: given, protocol, since = performance.now() } = {}) =>
       new Promise((resolve, reject) => {
-        if (signal.aborted) return reject(new AskError('ENETUNREACH', 'the session has ended'));
-        if (unreachable) return reject(new AskError('ENETUNREACH', `the seed at ${seed} cannot be reached`));
+        if (signal.aborted) return reject(new LocateError('ENETUNREACH', 'the session has ended'));
+        if (unreachable) return reject(new LocateError('ENETUNREACH', `the seed at ${seed} cannot be reached`));
         const id = nextId++;
         const onAbort = () => {
           control?.send({ type: 'cancel', id });
-          ask.settle(new AskError('ETIMEDOUT', 'given up by the caller'));
+          ask.settle(new LocateError('ETIMEDOUT', 'given up by the caller'));
         };
-        const ask: OpenAsk = {
+        const ask: OpenLocate = {
           id,
           host,
           port,
@@ -323,26 +323,26 @@ export async function openSession(options: SessionOptions): Promise<Session & { 
           protocol,
           since,
           settle: (outcome) => {
-            asks.delete(id);
+            locates.delete(id);
             given?.removeEventListener('abort', onAbort);
-            if (outcome instanceof AskError) reject(outcome);
+            if (outcome instanceof LocateError) reject(outcome);
             else resolve(outcome);
           },
         };
-        asks.set(id, ask);
+        locates.set(id, ask);
         if (given?.aborted) return onAbort();
         given?.addEventListener('abort', onAbort, { once: true });
-        if (joined) sendAsk(ask);
+        if (joined) sendLocate(ask);
       }),
     ports: (ports, settled, settledDatagrams) =>
       void (joined && control?.send({ type: 'ports', ports, settled, settledDatagrams })),
-    reach: (reach) => void (joined && control?.send({ type: 'reach', reach })),
-    tell: (to, message) => joined && control?.send({ type: 'tell', to, message }) === true,
+    reportNat: (nat) => void (joined && control?.send({ type: 'natReport', nat })),
+    sendPeerMessage: (to, message) => joined && control?.send({ type: 'peerMessage', to, message }) === true,
     relay: (to, message) =>
       new Promise((resolve, reject) => {
         const id = nextId++;
         if (joined && control?.send({ type: 'relay', id, to, message })) relays.set(id, { resolve, reject });
-        else reject(new AskError('ENETUNREACH', 'there is no connection to the seed'));
+        else reject(new LocateError('ENETUNREACH', 'there is no connection to the seed'));
       }),
     report: (event, detail = {}) => {
       const frame = { type: 'report', event, detail } as const;

@@ -1,5 +1,5 @@
 /**
- * The directory as it goes over the wire. It is the one part of a `welcome` that grows with the cluster, the same for everybody and
+ * The directory as it goes over the signalling channel. It is the one part of a `welcome` that grows with the cluster, the same for everybody and
  * full of repetition: packed, it has a tenth of its size.
  */
 import { deflateRawSync, inflateRawSync } from 'node:zlib';

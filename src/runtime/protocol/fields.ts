@@ -14,10 +14,10 @@ export const portMapping = v.strictObject({
   scope: v.picklist(['any', 'host', 'loopback']),
   protocol: v.optional(v.literal('udp')),
 });
-export const reach = v.strictObject({
-  nat: v.picklist(['none', 'preserving', 'changing', 'symmetric', 'unknown']),
-  address,
-  local: address,
+export const natReport = v.strictObject({
+  kind: v.picklist(['none', 'port-preserving', 'endpoint-independent', 'symmetric', 'unknown']),
+  reflexiveAddress: address,
+  localAddress: address,
   ports: portRange,
 });
 export const recipient = v.union([name, count]);

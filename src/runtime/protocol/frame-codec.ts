@@ -1,5 +1,5 @@
 /**
- * Frames on the wire: u32 big-endian length, then that many bytes of UTF-8 JSON. Length 0 carries no frame: it is a sign
+ * Frames on the signalling channel: u32 big-endian length, then that many bytes of UTF-8 JSON. Length 0 carries no frame: it is a sign
  * of life. No I/O here.
  */
 export const MAX_FRAME_BYTES = 8 * 1024 * 1024;

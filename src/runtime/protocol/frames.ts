@@ -1,7 +1,7 @@
 import type { ManifestHost } from '../../manifest';
 import type { ConnectErrno } from './errno';
 import type { HostState, Location, PortMapping } from './location';
-import type { MemberMessage, Reach, Recipient, Sender } from './rendezvous';
+import type { MemberMessage, NatReport, Recipient, Sender } from './peer-messages';
 
 /**
  * Frames of the control network: what a supervisor (or an operator) and the seed say to each other over one TLS
@@ -13,11 +13,11 @@ export type Frame = ToSeed | FromSeed;
 export const REPORTED_EVENTS = [
   'guest-started',
   'guest-adopted',
-  'carried',
-  'uncarried',
-  'unrelayed',
-  'silent',
-  'unheard',
+  'transport-chosen',
+  'datagrams-lost',
+  'relay-failed',
+  'peer-silent',
+  'not-listening',
 ] as const;
 export type ReportedEvent = (typeof REPORTED_EVENTS)[number];
 
@@ -34,14 +34,14 @@ export type ToSeed =
       readonly life?: string;
       /** The host's guests are in the sandbox already. */
       readonly guests?: boolean;
-      /** A visitor acts under `host`'s address but never becomes its location. */
-      readonly visitor?: boolean;
+      /** A client that acts under `host`'s address; it never becomes its location. */
+      readonly asClient?: boolean;
       /** Rejoin of a client: the virtual address it had. */
       readonly virtual?: string;
       /** What the guests listen on already (rejoin). */
       readonly ports: readonly PortMapping[];
       /** What it knows of its NAT already (rejoin). */
-      readonly reach?: Reach;
+      readonly nat?: NatReport;
       /** The directory that it has already (rejoin): `directoryDigest` of the last `welcome`. */
       readonly directoryDigest?: string;
     }
@@ -50,7 +50,7 @@ export type ToSeed =
    * the location. `waited`: milliseconds that it waited already, when it is asked again after a lost connection.
    */
   | {
-      readonly type: 'ask';
+      readonly type: 'locate';
       readonly id: number;
       readonly host: string;
       readonly port: number;
@@ -75,9 +75,9 @@ export type ToSeed =
       readonly detail: Readonly<Record<string, string | number | boolean | null>>;
     }
   /** What it found out about its NAT. The seed puts in the address that it sees, and the ports that it gave. */
-  | { readonly type: 'reach'; readonly reach: Reach }
+  | { readonly type: 'natReport'; readonly nat: NatReport }
   /** To be passed on to another member, as `told`. Answered only when that cannot be done, by `untold`. */
-  | { readonly type: 'tell'; readonly to: Recipient; readonly message: MemberMessage }
+  | { readonly type: 'peerMessage'; readonly to: Recipient; readonly message: MemberMessage }
   /** Asks for a connection through the seed's data port. Answered by `relayReply`; the recipient gets `relayed`. */
   | { readonly type: 'relay'; readonly id: number; readonly to: Recipient; readonly message: MemberMessage }
   /** Idle. Answered by `suspendReply` once no other host believes that this one can be reached. */
@@ -127,14 +127,14 @@ export type FromSeed =
     }
   /** The join or an operator request was refused; the connection is closed next. */
   | { readonly type: 'refuse'; readonly reason: string; readonly fenced?: boolean }
-  | { readonly type: 'answer'; readonly id: number; readonly location: Location; readonly realPort: number }
-  | { readonly type: 'fail'; readonly id: number; readonly errno: ConnectErrno; readonly reason: string }
+  | { readonly type: 'located'; readonly id: number; readonly location: Location; readonly realPort: number }
+  | { readonly type: 'unreachable'; readonly id: number; readonly errno: ConnectErrno; readonly reason: string }
   /** A location that this supervisor asked for has changed. */
   | { readonly type: 'location'; readonly version: number; readonly location: Location }
   /** A member's message. */
-  | { readonly type: 'told'; readonly from: Sender; readonly message: MemberMessage }
+  | { readonly type: 'peerMessage'; readonly from: Sender; readonly message: MemberMessage }
   /** A message (the one with this id, where it has one) was not passed on. */
-  | { readonly type: 'untold'; readonly to: Recipient; readonly id?: number; readonly reason: string }
+  | { readonly type: 'undeliverable'; readonly to: Recipient; readonly id?: number; readonly reason: string }
   /** Answer to `relay`: the token (base64) to connect to the data port with, or why there is none. */
   | { readonly type: 'relayReply'; readonly id: number; readonly token: string }
   | { readonly type: 'relayReply'; readonly id: number; readonly reason: string }

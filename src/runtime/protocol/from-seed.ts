@@ -2,7 +2,18 @@
 import * as v from 'valibot';
 import type { ManifestHost } from '../../manifest';
 import { ERRNO } from './errno';
-import { type Agreed, address, checkedBy, count, name, port, portMapping, portRange, reach, recipient } from './fields';
+import {
+  type Agreed,
+  address,
+  checkedBy,
+  count,
+  name,
+  natReport,
+  port,
+  portMapping,
+  portRange,
+  recipient,
+} from './fields';
 import type { AnyFrame } from './frame-codec';
 import type { FromSeed } from './frames';
 import { memberMessage as message } from './member-message';
@@ -15,7 +26,7 @@ const location = v.strictObject({
   state,
   address: v.optional(address),
   ports: v.array(portMapping),
-  reach: v.optional(reach),
+  nat: v.optional(natReport),
 });
 const sender = v.strictObject({ member: count, name, address, epoch: count, addresses: v.array(address) });
 /** The seed has it from the manifest, which it has checked: a supervisor does not load what would check it once more. */
@@ -62,16 +73,16 @@ const schema = v.variant('type', [
     ports: portRange,
   }),
   v.strictObject({ type: v.literal('refuse'), reason: text, fenced: v.optional(v.boolean()) }),
-  v.strictObject({ type: v.literal('answer'), id: count, location, realPort: port }),
+  v.strictObject({ type: v.literal('located'), id: count, location, realPort: port }),
   v.strictObject({
-    type: v.literal('fail'),
+    type: v.literal('unreachable'),
     id: count,
     errno: v.picklist(Object.keys(ERRNO) as Errno[]),
     reason: text,
   }),
   v.strictObject({ type: v.literal('location'), version: count, location }),
-  v.strictObject({ type: v.literal('told'), from: sender, message }),
-  v.strictObject({ type: v.literal('untold'), to: recipient, id: v.optional(count), reason: text }),
+  v.strictObject({ type: v.literal('peerMessage'), from: sender, message }),
+  v.strictObject({ type: v.literal('undeliverable'), to: recipient, id: v.optional(count), reason: text }),
   v.strictObject({ type: v.literal('relayReply'), id: count, token: text }),
   v.strictObject({ type: v.literal('relayReply'), id: count, reason: text }),
   v.strictObject({ type: v.literal('relayed'), from: sender, token: text, message }),

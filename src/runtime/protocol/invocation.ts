@@ -4,7 +4,7 @@ export interface Invocation {
   readonly version: 1;
   readonly cluster: string;
   readonly host: string;
-  /** The incarnation this invocation starts, or resumes when the sandbox holds it suspended. */
+  /** The epoch this invocation starts, or resumes when the sandbox holds it suspended. */
   readonly epoch: number;
   /** Epochs before this one have ended: guests of theirs that the sandbox still holds are stopped. Absent: none has for certain. */
   readonly oldest?: number;

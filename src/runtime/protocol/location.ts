@@ -1,4 +1,4 @@
-import type { Reach } from './rendezvous';
+import type { NatReport } from './peer-messages';
 
 /** States of a host, as the design's word list has them. */
 export type HostState = 'imagined' | 'allocating' | 'running' | 'suspended' | 'failed';
@@ -17,12 +17,12 @@ export interface PortMapping {
 /** Where a host runs now. */
 export interface Location {
   readonly host: string;
-  /** The host's incarnation; only grows. */
+  /** The host's incarnation number; only grows. */
   readonly epoch: number;
   readonly state: HostState;
   /** Real IPv4 address, while running. */
   readonly address?: string;
   readonly ports: readonly PortMapping[];
   /** Where it can be met through its NAT, once it has found that out. */
-  readonly reach?: Reach;
+  readonly nat?: NatReport;
 }

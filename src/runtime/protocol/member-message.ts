@@ -1,7 +1,7 @@
 /** What messages between members must look like: checked by the seed that passes them on, and by who gets them over an edge. */
 import * as v from 'valibot';
 import { type Agreed, address, count, port } from './fields';
-import type { MemberMessage } from './rendezvous';
+import type { MemberMessage } from './peer-messages';
 
 const line = v.pipe(v.string(), v.maxLength(2_000));
 /** Connections that one message may be about. */
@@ -20,7 +20,7 @@ const key = v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/]{43}=$/));
 const purpose = v.variant('for', [
   v.strictObject({ for: v.literal('connection'), port, sourcePort: port, proof: v.optional(proof) }),
   v.strictObject({ for: v.literal('pool'), secrets }),
-  v.strictObject({ for: v.literal('wire'), key }),
+  v.strictObject({ for: v.literal('signalling'), key }),
   v.strictObject({ for: v.literal('edge'), key }),
   v.strictObject({ for: v.literal('datagrams'), key }),
 ]);

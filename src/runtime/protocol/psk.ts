@@ -2,8 +2,8 @@ import { hkdfSync } from 'node:crypto';
 
 /**
  * Who a connection of the control network belongs to, as its TLS pre-shared-key identity says.
- * `host`: the supervisor of one incarnation of one host. `client`: a supervisor outside of any host function (it joins as a
- * client, as a visitor of a host, or as a host instance). `operator`: reads status and events.
+ * `host`: the supervisor of one epoch of one host. `client`: a supervisor outside of any host function (it joins as a
+ * client, under the name of a host, or as a host instance). `operator`: reads status and events.
  */
 export type Identity = (
   | { readonly kind: 'host'; readonly host: string; readonly epoch: number }

@@ -38,7 +38,7 @@ export const FLAG_NONBLOCK = 1;
 export const FLAG_LISTED = 2;
 export const FLAG_READY = 4;
 export const TRANSPORT_DIRECT = 1;
-export const TRANSPORT_CARRIED = 2;
+export const TRANSPORT_HANDOFF = 2;
 
 /** Offsets of the structures' fields, in bytes. */
 export const REQUEST = {
@@ -58,7 +58,7 @@ export const REQUEST = {
 export const REPLY = { magic: 0, status: 4, real: 8, real_port: 12, transport: 14, epoch: 16 } as const;
 
 export type Scope = 'any' | 'host' | 'loopback' | 'loopback6';
-/** The place in the array is the number on the wire (IM_SCOPE_*). */
+/** The place in the array is the number on the signalling channel (IM_SCOPE_*). */
 export const SCOPES: readonly Scope[] = ['any', 'host', 'loopback', 'loopback6'];
 /** What stands for ::1 in `real` of a listener with scope `loopback6`. */
 export const REAL_LOOPBACK6 = 1;
@@ -96,7 +96,7 @@ export type ShimRequest =
       readonly port: number;
       /** The port that the guest has bound; 0: none. */
       readonly sourcePort: number;
-      /** The incarnation that the shim could not connect to; 0: it has not tried. */
+      /** The epoch that the shim could not connect to; 0: it has not tried. */
       readonly epoch: number;
     }
   | {
@@ -136,7 +136,7 @@ export type ShimRequest =
       /** The epoch that the shim connected to. */
       readonly epoch: number;
     }
-  /** The connection that a signal connection stands for is wanted; the carrier answers that, if there is one. */
+  /** The connection that a signal connection stands for is wanted; the connector answers that, if there is one. */
   | { readonly op: 'accept'; readonly pid: number }
   | { readonly op: 'log'; readonly pid: number; readonly text: string };
 

@@ -11,10 +11,10 @@ import { isAlias, type Protocol, SCOPE_DATAGRAM, SCOPES, type Scope } from './sh
 
 export const TABLE_MAGIC = 0x42544d49;
 export const TABLE_VERSION = 1;
-export const HOST_STATE = { ask: 0, direct: 1, carried: 2 } as const;
+export const HOST_STATE = { locate: 0, direct: 1, handoff: 2 } as const;
 
-/** Network number of the faces inside a sandbox that has its loopback interface for itself: below those of network `flat`. */
-export const INNER_FACES = 62;
+/** Network number of the loopback aliases inside a sandbox that has its loopback interface for itself: below those of network `flat`. */
+export const SANDBOX_ALIASES = 62;
 
 export const HEADER_SIZE = 128;
 export const HOST_SIZE = 32;
@@ -30,8 +30,8 @@ export const HEADER = {
   cidr_base: 16,
   cidr_prefix: 20,
   self: 24,
-  flat_base: 28,
-  flat_loop: 32,
+  alias_base: 28,
+  alias_loop: 32,
   hosts_offset: 36,
   hosts_count: 40,
   names_offset: 44,
@@ -42,15 +42,15 @@ export const HEADER = {
   strings_offset: 64,
   strings_size: 68,
   hostname: 72,
-  carried: 76,
+  handoff: 76,
   started: 80,
 } as const;
 export const HOST = { address: 0, name: 4, node_id: 8, state: 12, real: 16, epoch: 24 } as const;
 export const NAME = { hash: 0, name: 4, host: 8 } as const;
 export const PORT = { address: 0, port: 4, real_port: 6, real: 8, scope: 12 } as const;
 
-/** The face of a host: its real address in network `flat`, and inside its own sandbox elsewhere. */
-export function flatAddress(flat: number, virtual: number): number {
+/** The loopback alias of a host: its real address in network `flat`, and inside its own sandbox elsewhere. */
+export function aliasAddress(flat: number, virtual: number): number {
   return 0x7f000000 + flat * 0x10000 + (virtual & 0xffff);
 }
 
@@ -61,10 +61,10 @@ export interface TableSpec {
   readonly directory: readonly DirectoryEntry[];
   /** The host name that guests see is the kernel's, not this host's. */
   readonly kernelName?: boolean;
-  /** The number of the faces. */
-  readonly flat?: number;
+  /** The number of the loopback aliases. */
+  readonly aliases?: number;
   /** Hosts do not reach each other: their supervisors make the connections. */
-  readonly carried?: boolean;
+  readonly handoff?: boolean;
   /** Room for listening ports, own ones included. Those that do not fit are not lost: guests ask for them. */
   readonly portsCapacity?: number;
 }
@@ -173,8 +173,8 @@ export interface HostState {
   readonly address: number;
   /** Directly reachable at this address. */
   readonly direct?: { readonly real: number; readonly epoch: number };
-  /** This incarnation of it is up, and connections to it are carried. Neither: ask the supervisor. */
-  readonly carried?: { readonly epoch: number };
+  /** This epoch of it is up, and connections to it are handoff. Neither: ask the supervisor. */
+  readonly handoff?: { readonly epoch: number };
 }
 
 export interface PortRow {
@@ -259,8 +259,8 @@ export function writeTable(memory: ArrayBuffer, layout: TableLayout): TableWrite
   put(HEADER.cidr_base, cidr.base);
   put(HEADER.cidr_prefix, cidr.prefix);
   put(HEADER.self, self);
-  put(HEADER.flat_base, spec.flat === undefined ? 0 : flatAddress(spec.flat, 0));
-  put(HEADER.flat_loop, spec.flat === undefined ? 0 : flatAddress(spec.flat + 1, 0));
+  put(HEADER.alias_base, spec.aliases === undefined ? 0 : aliasAddress(spec.aliases, 0));
+  put(HEADER.alias_loop, spec.aliases === undefined ? 0 : aliasAddress(spec.aliases + 1, 0));
   put(HEADER.hosts_offset, offsets.hosts);
   put(HEADER.hosts_count, layout.hosts.length);
   put(HEADER.names_offset, offsets.names);
@@ -270,7 +270,7 @@ export function writeTable(memory: ArrayBuffer, layout: TableLayout): TableWrite
   put(HEADER.strings_offset, offsets.strings);
   put(HEADER.strings_size, layout.strings.length);
   put(HEADER.hostname, layout.hostname);
-  put(HEADER.carried, spec.carried ? 1 : 0);
+  put(HEADER.handoff, spec.handoff ? 1 : 0);
   // Written once: this life goes on when another supervisor takes it over.
   const started = HEADER.started >>> 2;
   if (words[started] === 0) words[started] = Number(BigInt.asUintN(32, process.hrtime.bigint() / 10_000_000n)) || 1;
@@ -304,8 +304,8 @@ function writeStates(words: Uint32Array, layout: TableLayout, hosts: Iterable<Ho
     const index = layout.indexOf.get(host.address);
     if (index === undefined) continue;
     const at = layout.offsets.hosts + index * HOST_SIZE;
-    const epoch = (host.direct ?? host.carried)?.epoch ?? 0;
-    put(at + HOST.state, host.direct ? HOST_STATE.direct : host.carried ? HOST_STATE.carried : HOST_STATE.ask);
+    const epoch = (host.direct ?? host.handoff)?.epoch ?? 0;
+    put(at + HOST.state, host.direct ? HOST_STATE.direct : host.handoff ? HOST_STATE.handoff : HOST_STATE.locate);
     put(at + HOST.real, host.direct?.real ?? 0);
     put(at + HOST.epoch, epoch >>> 0);
     put(at + HOST.epoch + 4, Math.floor(epoch / 2 ** 32));

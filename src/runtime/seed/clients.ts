@@ -2,7 +2,7 @@ import { clientRange, formatAddress, type Manifest, parseAddress, parseCidr } fr
 import type { Directory } from './directory';
 
 /** A client's place in the cluster, for as long as it is connected. */
-export interface ClientPlace {
+export interface ClientLease {
   readonly name: string;
   readonly address: string;
   readonly nodeId: number;
@@ -13,7 +13,7 @@ export interface ClientPlace {
 /** Virtual addresses and names for those that join by no declared name. */
 export interface Clients {
   /** `wanted`: the address it had before its connection was lost. Undefined: the range is used up. */
-  admit(wanted?: string): ClientPlace | undefined;
+  admit(wanted?: string): ClientLease | undefined;
 }
 
 export function clientPlaces(manifest: Manifest, directory: Directory): Clients {

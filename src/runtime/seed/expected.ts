@@ -3,9 +3,9 @@
  * clients seconds later: these ports are waited for after the host has settled.
  */
 import type { PortMapping } from '../protocol/location';
-import { type Host, type Incarnation, incarnationOf, visiblePorts } from './host';
+import { type EpochSession, type Host, sessionOf, visiblePorts } from './host';
 
-/** An incarnation's expected ports are waited for so long after its first listener, in milliseconds. */
+/** An epoch's expected ports are waited for so long after its first listener, in milliseconds. */
 export const EXPECT_LIMIT = 10_000;
 
 /** Ports that are remembered of one host. */
@@ -16,11 +16,11 @@ export function tcpPorts(ports: readonly PortMapping[]): number[] {
 }
 
 /** An ask for a port. It is expected when the guest connected before the host listened anywhere: the host may be up because of it. */
-export function expectAsked(host: Host, port: number, since: number): void {
-  const incarnation = incarnationOf(host);
-  const listening = incarnation?.listeningSince;
+export function expectLocated(host: Host, port: number, since: number): void {
+  const session = sessionOf(host);
+  const listening = session?.listeningSince;
   if (listening === undefined) add(host.wanted, port);
-  else if (since < listening && !incarnation?.woken && incarnation?.expected) add(incarnation.expected, port);
+  else if (since < listening && !session?.woken && session?.expected) add(session.expected, port);
 }
 
 /** The first are kept: among them is the one that the host was allocated for. */
@@ -28,22 +28,22 @@ function add(ports: Set<number>, port: number): void {
   if (ports.size < MOST) ports.add(port);
 }
 
-/** An incarnation has told its ports. `onLimit` is called when it is not expected to open others any more. */
-export function noteListening(host: Host, incarnation: Incarnation, limit: number, onLimit: () => void): void {
-  const ports = tcpPorts(visiblePorts(incarnation.ports));
+/** An epoch has told its ports. `onLimit` is called when it is not expected to open others any more. */
+export function noteListening(host: Host, session: EpochSession, limit: number, onLimit: () => void): void {
+  const ports = tcpPorts(visiblePorts(session.ports));
   for (const port of ports) {
     host.served.delete(port);
     host.served.add(port);
   }
   // The newest are kept: they are those of the newest command.
   for (const port of host.served) if (host.served.size > MOST) host.served.delete(port);
-  if (incarnation.listeningSince !== undefined || !(incarnation.settled || ports.length > 0)) return;
-  incarnation.listeningSince = performance.now();
+  if (session.listeningSince !== undefined || !(session.settled || ports.length > 0)) return;
+  session.listeningSince = performance.now();
   // The guest of a host that was resumed is up for long: all its ports are open.
-  if (!incarnation.woken) for (const port of host.wanted) incarnation.expected?.add(port);
+  if (!session.woken) for (const port of host.wanted) session.expected?.add(port);
   host.wanted.clear();
-  incarnation.expecting = setTimeout(() => {
-    incarnation.expected = undefined;
+  session.expecting = setTimeout(() => {
+    session.expected = undefined;
     onLimit();
   }, limit);
 }

@@ -3,14 +3,14 @@ import type { Channel } from '../control/channel';
 import type { ConnectErrno } from '../protocol/errno';
 import type { FromSeed } from '../protocol/frames';
 import type { HostState, Location, PortMapping } from '../protocol/location';
-import type { Reach, Sender } from '../protocol/rendezvous';
+import type { NatReport, Sender } from '../protocol/peer-messages';
 import { now } from './events';
 import type { Inbox } from './inbox';
 import type { Lifeline } from './lifeline';
 
 /** The other side of one control connection that has joined. */
 export interface Peer {
-  /** Who it is in events: a host's name or `client-N`; a visitor is `NAME (visitor)`. */
+  /** Who it is in events: a host's name or `client-N`; a client under a host's name is `NAME (client)`. */
   readonly name: string;
   readonly channel: Channel<FromSeed>;
   /** What other members send to it. */
@@ -20,7 +20,7 @@ export interface Peer {
   /** Its ports to punch from: first and count. */
   readonly ports: readonly [number, number];
   /** Open asks of this peer, by their id. */
-  readonly asks: Map<number, Waiter>;
+  readonly locates: Map<number, Waiter>;
   /** Hosts whose location this peer is told. */
   readonly subscriptions: Set<Host>;
 }
@@ -46,14 +46,14 @@ export interface Cause {
   readonly since: number;
 }
 
-/** The supervisor of the current incarnation, since it joined. */
-export interface Incarnation {
+/** The supervisor of the current epoch, since it joined. */
+export interface EpochSession {
   /** Undefined while the control connection is lost. */
   peer: Peer | undefined;
   /** Where it is directly reachable; undefined: nowhere. */
   address?: string;
   /** What it found out about its NAT. */
-  reach?: Reach;
+  nat?: NatReport;
   ports: readonly PortMapping[];
   /** It listens somewhere and adds no listeners any more. */
   settled: boolean;
@@ -87,18 +87,18 @@ export type Phase =
       readonly state: 'allocating';
       readonly epoch: number;
       readonly cause: Cause;
-      /** Not a new incarnation: a suspended one is woken. Becomes false when its sandbox turns out to be new. */
+      /** Not a new epoch: a suspended one is woken. Becomes false when its sandbox turns out to be new. */
       resume: boolean;
       /** With `resume`: what it listened on when it was suspended. */
       readonly had: readonly PortMapping[];
       readonly deadline: NodeJS.Timeout;
       /** Undefined until it joins. */
-      incarnation: Incarnation | undefined;
+      session: EpochSession | undefined;
     }
   | {
       readonly state: 'running';
       readonly epoch: number;
-      readonly incarnation: Incarnation;
+      readonly session: EpochSession;
       fence: Fence | undefined;
     }
   | {
@@ -107,7 +107,7 @@ export type Phase =
       /** What it listened on. */
       readonly had: readonly PortMapping[];
       readonly release: NodeJS.Timeout;
-      /** Its guests are being stopped: it comes back as a new incarnation only. */
+      /** Its guests are being stopped: it comes back as a new epoch only. */
       releasing: boolean;
     }
   | {
@@ -133,7 +133,7 @@ export interface Host {
   stateSince: number;
   /** The highest epoch that was ever given out or seen. */
   lastEpoch: number;
-  /** Incarnations before this one have ended for certain: whoever joins as one is fenced. */
+  /** Epochs before this one have ended for certain: whoever joins as one is fenced. */
   minEpoch: number;
   /** Which life has joined as which epoch: the newest of each. */
   owner: { readonly epoch: number; readonly life: string | undefined } | undefined;
@@ -144,7 +144,7 @@ export interface Host {
   readonly waiters: Set<Waiter>;
   /** TCP ports that were asked for since it was last listening somewhere. */
   readonly wanted: Set<number>;
-  /** TCP ports that its incarnations listened on, the newest last. */
+  /** TCP ports that its epochs listened on, the newest last. */
   readonly served: Set<number>;
   /** Who is told the location. */
   readonly subscribers: Map<Peer, Subscription>;
@@ -189,16 +189,16 @@ export function enter(host: Host, phase: Phase): void {
   if (old.state === 'allocating') clearTimeout(old.deadline);
   if (old.state === 'suspended') clearTimeout(old.release);
   if (old.state === 'failed') clearTimeout(old.retry);
-  const before = incarnationOf(host);
+  const before = sessionOf(host);
   if (old.state !== phase.state) host.stateSince = now();
   host.phase = phase;
-  if (!before || incarnationOf(host) === before) return;
+  if (!before || sessionOf(host) === before) return;
   clearTimeout(before.lost);
   clearTimeout(before.expecting);
 }
 
-export function incarnationOf(host: Host): Incarnation | undefined {
-  return host.phase.state === 'allocating' || host.phase.state === 'running' ? host.phase.incarnation : undefined;
+export function sessionOf(host: Host): EpochSession | undefined {
+  return host.phase.state === 'allocating' || host.phase.state === 'running' ? host.phase.session : undefined;
 }
 
 export function epochOf(host: Host): number | null {
@@ -220,6 +220,6 @@ export function locationOf(host: Host): Location {
   if (phase.state !== 'running') return { host: host.entry.name, epoch, state: phase.state, ports: [] };
   const state: HostState = phase.fence ? 'suspended' : 'running';
   if (state === 'suspended') return { host: host.entry.name, epoch, state, ports: [] };
-  const { address, ports, reach } = phase.incarnation;
-  return { host: host.entry.name, epoch, state, address, ports: visiblePorts(ports).slice(0, MOST_PORTS), reach };
+  const { address, ports, nat } = phase.session;
+  return { host: host.entry.name, epoch, state, address, ports: visiblePorts(ports).slice(0, MOST_PORTS), nat };
 }

@@ -2,7 +2,7 @@ import type { Channel } from '../control/channel';
 import { encodeFrame } from '../protocol/frame-codec';
 import type { FromSeed } from '../protocol/frames';
 
-type Passed = Extract<FromSeed, { type: 'told' | 'relayed' }>;
+type Passed = Extract<FromSeed, { type: 'peerMessage' | 'relayed' }>;
 
 /** What other members have sent to one member, and what it has not read yet. */
 export interface Inbox {

@@ -3,29 +3,29 @@ import type { Invocation, InvocationResult } from '../protocol/invocation';
 import type { Detail, EventLog } from './events';
 import {
   type Cause,
+  type EpochSession,
   enter as enterPhase,
   epochOf,
   type Host,
-  type Incarnation,
-  incarnationOf,
   type Phase,
+  sessionOf,
   visiblePorts,
 } from './host';
 import type { Invoke, InvokeOutcome } from './lambda';
 import { type Lifeline, openLifeline } from './lifeline';
 import type { Limits } from './limits';
 import { publish, publishEnd } from './locations';
-import type { Rendezvous } from './rendezvous';
+import type { Waiters } from './waiters';
 
 export interface LifecycleOptions {
   readonly cluster: string;
   /** `address:port` under which host functions reach the seed. */
   readonly address: string;
-  /** Pre-shared key for a host's incarnation, base64. */
+  /** Pre-shared key for a host's epoch, base64. */
   readonly secretOf: (host: string, epoch: number) => string;
   readonly invoke: Promise<Invoke>;
   readonly events: EventLog;
-  readonly rendezvous: Rendezvous;
+  readonly waiters: Waiters;
   readonly limits: Limits;
   /** False while hosts of an earlier seed may still rejoin, and once the seed is being stopped. */
   readonly mayAllocate: () => boolean;
@@ -33,16 +33,16 @@ export interface LifecycleOptions {
   readonly onReturn: () => void;
 }
 
-/** The transitions of a host that the seed makes by itself. Those that its supervisor causes are in `incarnation.ts`. */
+/** The transitions of a host that the seed makes by itself. Those that its supervisor causes are in `epoch-sessions.ts`. */
 export interface Lifecycle {
   /** Somebody waits for the host: allocates or resumes it, where that is what it needs. */
   wake(host: Host, cause: Cause): void;
   /** As `wake`, if somebody waits; the first of them whose budget allows it is the cause. */
   wakeForWaiters(host: Host): void;
-  /** An incarnation that an earlier seed started (or that joined by itself) becomes the host's. */
-  adopt(host: Host, epoch: number, incarnation: Incarnation): void;
+  /** An epoch that an earlier seed started (or that joined by itself) becomes the host's. */
+  adopt(host: Host, epoch: number, session: EpochSession): void;
   /** The host can be connected to. */
-  run(host: Host, incarnation: Incarnation, detail?: Detail): void;
+  run(host: Host, session: EpochSession, detail?: Detail): void;
   suspended(host: Host): void;
   /** The guest ended by itself. */
   exited(host: Host, end: Pick<InvocationResult, 'exitCode' | 'signal' | 'reason'>): void;
@@ -66,7 +66,7 @@ const RELEASE_ATTEMPTS = 6;
 const MAX_TIMER = 2 ** 31 - 1;
 
 export function lifecycle(options: LifecycleOptions): Lifecycle {
-  const { events, rendezvous } = options;
+  const { events, waiters } = options;
   const emit = (host: Host, event: string, detail?: Detail) => events.emit(host.entry.name, event, detail);
   /** Host functions that cost: those that are allocated or run. */
   const costly = new Set<Host>();
@@ -129,7 +129,7 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
       resume: false,
       had: [],
       deadline,
-      incarnation: undefined,
+      session: undefined,
     });
     host.allocations += 1;
     emit(host, 'allocating', { by: cause.by, port: cause.port, epoch });
@@ -141,7 +141,7 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
     const excess = options.limits.take(by, costly.size);
     if (!excess) return true;
     const { limit, allowed, reason } = excess;
-    const asks = rendezvous.failOf(host, by, 'ENOBUFS', `'${host.entry.name}' is not started: ${reason}`);
+    const asks = waiters.failOf(host, by, 'ENOBUFS', `'${host.entry.name}' is not started: ${reason}`);
     const refused = options.limits.refused(by, asks);
     if (refused !== undefined) events.emit(host.entry.name, 'limited', { by, limit, allowed, refused, reason }, by);
     return false;
@@ -152,20 +152,20 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
     if (phase.state === 'imagined') {
       if (!options.mayAllocate()) return;
       if (entry.kind === 'function') return affords(host, cause) ? allocate(host, cause) : undefined;
-      rendezvous.failAll(host, 'EHOSTUNREACH', `the host instance '${entry.name}' has not joined`);
+      waiters.failAll(host, 'EHOSTUNREACH', `the host instance '${entry.name}' has not joined`);
     } else if (phase.state === 'suspended' && !phase.releasing) {
       if (!affords(host, cause)) return;
       const { epoch, had } = phase;
       const deadline = deadlineOf(host);
-      enter(host, { state: 'allocating', epoch, cause, resume: true, had, deadline, incarnation: undefined });
+      enter(host, { state: 'allocating', epoch, cause, resume: true, had, deadline, session: undefined });
       emit(host, 'resuming', { by: cause.by, port: cause.port, epoch });
       invoke(host, epoch, 'run');
     } else if (phase.state === 'running' && phase.fence?.stage === 'acks') {
       phase.fence = undefined;
       publish(host);
-      phase.incarnation.peer?.channel.send({ type: 'suspendReply', ok: false, reason: `'${cause.by}' connects` });
+      phase.session.peer?.channel.send({ type: 'suspendReply', ok: false, reason: `'${cause.by}' connects` });
       emit(host, 'suspend-cancelled', { by: cause.by, port: cause.port });
-      rendezvous.serve(host);
+      waiters.serve(host);
     }
   };
 
@@ -179,10 +179,10 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
     }
   };
 
-  const run = (host: Host, incarnation: Incarnation, detail: Detail = {}) => {
+  const run = (host: Host, session: EpochSession, detail: Detail = {}) => {
     const before = host.phase;
     const epoch = epochOf(host)!;
-    enter(host, { state: 'running', epoch, incarnation, fence: undefined });
+    enter(host, { state: 'running', epoch, session, fence: undefined });
     host.failures = 0;
     host.reason = undefined;
     if (before.state === 'allocating') {
@@ -195,29 +195,29 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
       }
     }
     publish(host);
-    rendezvous.serve(host);
+    waiters.serve(host);
   };
 
   const onDeadline = (host: Host) => {
     const { phase } = host;
     if (phase.state !== 'allocating') return;
     // It is up, and it listens nowhere: whoever waits for a port has a deadline of their own.
-    if (phase.incarnation) return run(host, phase.incarnation, { listening: false });
+    if (phase.session) return run(host, phase.session, { listening: false });
     const why = host.lifeline?.throttled ? ': its function could not be started (429)' : '';
     fail(host, 'ETIMEDOUT', `did not join within ${host.entry.allocationTimeout} ms${why}`);
   };
 
-  /** A supervisor that is connected although its incarnation has ended: its sandbox may thaw any time, and would act for the host. */
+  /** A supervisor that is connected although its epoch has ended: its sandbox may thaw any time, and would act for the host. */
   const dismiss = (host: Host, reason: string) => {
-    const incarnation = incarnationOf(host);
-    const peer = incarnation?.peer;
-    if (!incarnation || !peer) return;
-    incarnation.peer = undefined;
+    const session = sessionOf(host);
+    const peer = session?.peer;
+    if (!session || !peer) return;
+    session.peer = undefined;
     peer.channel.send({ type: 'stop', reason, fenced: true });
     void peer.channel.end();
   };
 
-  /** The incarnation has ended; nothing of it may come back. */
+  /** The epoch has ended; nothing of it may come back. */
   const imagine = (host: Host) => {
     dismiss(host, `epoch ${epochOf(host)} has ended`);
     host.minEpoch = (epochOf(host) ?? host.lastEpoch) + 1;
@@ -241,13 +241,13 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
     enter(host, { state: 'failed', epoch, errno, reason, retry });
     emit(host, 'failed', { epoch, errno, reason, backOffMs, ...detail });
     publishEnd(host);
-    rendezvous.serve(host);
+    waiters.serve(host);
   };
 
   const suspended = (host: Host) => {
     const { phase } = host;
     const epoch = epochOf(host)!;
-    const had = visiblePorts(incarnationOf(host)?.ports ?? []);
+    const had = visiblePorts(sessionOf(host)?.ports ?? []);
     const ranMs = Math.round(performance.timeOrigin + performance.now() - host.stateSince);
     const release = setTimeout(() => releaseGuests(host), Math.min(host.entry.releaseTimeout, MAX_TIMER));
     // A supervisor that goes without asking first: others have not been told.
@@ -282,7 +282,7 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
     host.minEpoch = (epoch ?? host.lastEpoch) + 1;
     if (state !== 'running' || exitCode !== 0) return fail(host, 'ECONNREFUSED', reason);
     host.reason = reason;
-    rendezvous.failAll(host, 'ECONNREFUSED', reason);
+    waiters.failAll(host, 'ECONNREFUSED', reason);
     imagine(host);
   };
 
@@ -290,8 +290,8 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
     const epoch = epochOf(host);
     if (epoch === null || !host.entry.functionName) return;
     emit(host, 'renewing', { epoch });
-    const incarnation = incarnationOf(host);
-    if (incarnation && !incarnation.peer) incarnation.renewing = true;
+    const session = sessionOf(host);
+    if (session && !session.peer) session.renewing = true;
     invoke(host, epoch, 'run');
   };
 
@@ -305,14 +305,14 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
     const live = phase.state === 'allocating' || phase.state === 'running';
     if (!live || phase.epoch !== lifeline.epoch || host.lifeline) return;
     const fenced = outcome.kind === 'result' && outcome.result.outcome === 'fenced';
-    if (outcome.kind === 'result' && !(fenced && incarnationOf(host))) return onResult(host, outcome.result);
+    if (outcome.kind === 'result' && !(fenced && sessionOf(host))) return onResult(host, outcome.result);
     const message = outcome.kind === 'result' ? 'it was answered by a second sandbox' : describe(outcome);
     const doubtful = outcome.kind === 'broken' || (outcome.kind === 'function-error' && lifeline.repeated);
-    if (fenced || (doubtful && incarnationOf(host)?.peer)) {
+    if (fenced || (doubtful && sessionOf(host)?.peer)) {
       // Only our request is gone: the host is connected (or will be given up), its `leave` will tell the end.
       return emit(host, 'lifeline-lost', { epoch: phase.epoch, reason: message });
     }
-    // A function that has ended takes its incarnation with it. Where that is not certain, it may still come back.
+    // A function that has ended takes its epoch with it. Where that is not certain, it may still come back.
     if (outcome.kind === 'function-error') host.minEpoch = phase.epoch + 1;
     fail(host, 'EHOSTUNREACH', message, { error: outcome.kind === 'function-error' ? outcome.error : outcome.kind });
   };
@@ -340,7 +340,7 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
   return {
     wake,
     wakeForWaiters,
-    adopt: (host, epoch, incarnation) => {
+    adopt: (host, epoch, session) => {
       // A seed that was restarted has not counted it; a failed one that comes back after all was counted.
       if (host.phase.state === 'imagined') {
         host.allocations += 1;
@@ -350,7 +350,7 @@ export function lifecycle(options: LifecycleOptions): Lifecycle {
       host.lastEpoch = Math.max(host.lastEpoch, epoch);
       const cause = { by: host.entry.name, port: null, since: performance.now() };
       const deadline = deadlineOf(host);
-      enter(host, { state: 'allocating', epoch, cause, resume: false, had: [], deadline, incarnation });
+      enter(host, { state: 'allocating', epoch, cause, resume: false, had: [], deadline, session: session });
     },
     run,
     suspended,

@@ -2,7 +2,7 @@ import { type Host, locationOf, type Peer, type Subscription } from './host';
 
 /**
  * Who knows which location. A peer is told a host's location because it asked for the host, until it disconnects or the
- * incarnation ends.
+ * epoch ends.
  */
 
 export function subscribe(host: Host, peer: Peer): void {
@@ -27,7 +27,7 @@ function send(host: Host, peer: Peer, subscription: Subscription): void {
   peer.channel.send({ type: 'location', version: host.version, location: locationOf(host) });
 }
 
-/** Tells every subscriber that this incarnation has ended, and forgets them: who wants the next one asks again. */
+/** Tells every subscriber that this epoch has ended, and forgets them: who wants the next one asks again. */
 export function publishEnd(host: Host): void {
   host.version += 1;
   for (const [peer, subscription] of host.subscribers) {

@@ -1,8 +1,8 @@
 import { randomInt } from 'node:crypto';
-import type { MemberMessage, Recipient, Sender } from '../protocol/rendezvous';
+import type { MemberMessage, Recipient, Sender } from '../protocol/peer-messages';
 import { allowance } from './allowance';
 import type { Directory } from './directory';
-import { type Host, incarnationOf, type Peer } from './host';
+import { type Host, type Peer, sessionOf } from './host';
 
 /**
  * Who has joined, by number, and messages from one to another. The seed vouches for who sent them, not for what they say.
@@ -15,7 +15,7 @@ export interface Members {
   add(peer: Peer): void;
   remove(peer: Peer): void;
   /** Passes a message on, or says that it cannot. */
-  tell(from: Peer, to: Recipient, message: MemberMessage): void;
+  pass(from: Peer, to: Recipient, message: MemberMessage): void;
   /** Who is meant, if it is there and `from` may send it something now; or why not. */
   find(from: Peer, to: Recipient): Peer | string;
 }
@@ -36,8 +36,8 @@ export function members(directory: Directory, hosts: ReadonlyMap<string, Host>):
     const found = directory.find(to);
     const host = found && hosts.get(found.host.name);
     if (!host) return `there is no host '${to}' in the cluster`;
-    const incarnation = incarnationOf(host);
-    if (incarnation) return incarnation.peer ?? `the connection to '${to}' is lost`;
+    const session = sessionOf(host);
+    if (session) return session.peer ?? `the connection to '${to}' is lost`;
     return `'${to}' is ${host.phase.state}`;
   };
 
@@ -52,13 +52,13 @@ export function members(directory: Directory, hosts: ReadonlyMap<string, Host>):
       allowances.set(peer, allowance(BURST, RATE));
     },
     remove: (peer) => void byNumber.delete(peer.sender.member),
-    tell: (from, to, message) => {
+    pass: (from, to, message) => {
       const found = misplaced(from, message) ?? find(from, to);
-      const told = { type: 'told', from: from.sender, message } as const;
+      const told = { type: 'peerMessage', from: from.sender, message } as const;
       const reason = typeof found === 'string' ? found : found.inbox.pass(from, told);
       if (reason === undefined) return;
       const id = 'id' in message ? message.id : undefined;
-      from.channel.send({ type: 'untold', to, id, reason });
+      from.channel.send({ type: 'undeliverable', to, id, reason });
     },
     find,
   };

@@ -2,23 +2,23 @@ import type { Manifest } from '../../manifest';
 import type { Channel } from '../control/channel';
 import type { ClusterStatus, FromSeed, ToSeed } from '../protocol/frames';
 import type { EventLog } from './events';
-import { epochOf, type Host, incarnationOf, visiblePorts } from './host';
+import { epochOf, type Host, sessionOf, visiblePorts } from './host';
 
 type Request = Extract<ToSeed, { type: 'status' | 'events' | 'reload' }>;
 
 /** What operators may ask. */
-export interface OperatorDesk {
+export interface OperatorApi {
   serve(channel: Channel<FromSeed>, request: Request, closing: AbortSignal): void;
 }
 
-export function operatorDesk(
+export function operatorApi(
   manifest: Manifest,
   hosts: ReadonlyMap<string, Host>,
   events: EventLog,
   /** @returns ids of the keys that are accepted now */
   reload: () => Promise<readonly string[]>,
   startedAt: number,
-): OperatorDesk {
+): OperatorApi {
   const status = (): ClusterStatus => ({
     cluster: manifest.cluster.name,
     cidr: manifest.cluster.cidr,
@@ -31,7 +31,7 @@ export function operatorDesk(
       since: host.stateSince,
       allocations: host.allocations,
       allocateMs: host.allocateMs,
-      ports: [...new Set(visiblePorts(incarnationOf(host)?.ports ?? []).map((p) => p.port))],
+      ports: [...new Set(visiblePorts(sessionOf(host)?.ports ?? []).map((p) => p.port))],
       waiting: host.waiters.size,
       reason: host.reason,
     })),

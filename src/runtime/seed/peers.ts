@@ -4,22 +4,22 @@ import type { PeerHandlers } from '../control/server';
 import type { Log } from '../control/session';
 import type { AnyFrame } from '../protocol/frame-codec';
 import type { FromSeed, ToSeed } from '../protocol/frames';
+import type { NatReport } from '../protocol/peer-messages';
 import type { Identity } from '../protocol/psk';
-import type { Reach } from '../protocol/rendezvous';
-import { flatAddress } from '../protocol/table';
-import type { ClientPlace, Clients } from './clients';
+import { aliasAddress } from '../protocol/table';
+import type { ClientLease, Clients } from './clients';
 import type { Directory } from './directory';
+import type { EpochSessions } from './epoch-sessions';
 import type { Host, Peer } from './host';
 import { inboxOf } from './inbox';
-import type { Incarnations } from './incarnation';
 import type { Lifecycle } from './lifecycle';
 import { acknowledge, unsubscribeAll } from './locations';
 import type { Members } from './members';
-import type { OperatorDesk } from './operator';
+import type { OperatorApi } from './operator';
 import type { PortRange } from './port-ranges';
 import type { Relay } from './relay';
-import type { Rendezvous } from './rendezvous';
 import { checkFrame } from './validate';
+import type { Waiters } from './waiters';
 
 export interface PeerOptions {
   readonly manifest: Manifest;
@@ -32,9 +32,9 @@ export interface PeerOptions {
   readonly portRangeAt: (address: string) => PortRange;
   readonly relay: Relay;
   readonly lifecycle: Lifecycle;
-  readonly incarnations: Incarnations;
-  readonly rendezvous: Rendezvous;
-  readonly operator: OperatorDesk;
+  readonly sessions: EpochSessions;
+  readonly waiters: Waiters;
+  readonly operator: OperatorApi;
   readonly log: Log;
 }
 
@@ -46,7 +46,7 @@ type FrameOfHost = Extract<ToSeed, { type: 'ports' | 'report' | 'suspend' | 'sta
 type Standing =
   | { readonly role: 'new' }
   | { readonly role: 'host'; readonly peer: Peer; readonly host: Host }
-  | { readonly role: 'client'; readonly peer: Peer; readonly place: ClientPlace | undefined }
+  | { readonly role: 'client'; readonly peer: Peer; readonly place: ClientLease | undefined }
   | { readonly role: 'gone' };
 
 /** Its supervisor asks once per port, however many guests wait: a peer that waits for more than this is broken. */
@@ -57,20 +57,8 @@ const CLOCK_SKEW = 3_600_000;
 
 /** Serves one connection: who may say what, and where it goes. */
 export function servePeer(options: PeerOptions, identity: Identity, channel: Channel<FromSeed>): PeerHandlers {
-  const {
-    manifest,
-    directory,
-    hosts,
-    flat,
-    clients,
-    members,
-    lifecycle,
-    incarnations,
-    rendezvous,
-    relay,
-    operator,
-    log,
-  } = options;
+  const { manifest, directory, hosts, flat, clients, members, lifecycle, sessions, waiters, relay, operator, log } =
+    options;
   let standing: Standing = { role: 'new' };
   let range: PortRange | undefined;
   const closing = new AbortController();
@@ -86,21 +74,21 @@ export function servePeer(options: PeerOptions, identity: Identity, channel: Cha
   if (identity.kind === 'operator') clearTimeout(joinTimer);
 
   const enterAs = (
-    { directoryDigest, reach }: Join,
+    { directoryDigest, nat }: Join,
     name: string,
     self: { address: string; nodeId: number; epoch: number },
     entry?: ManifestHost,
   ) => {
     const { address, epoch } = self;
     range = options.portRangeAt(channel.peer);
-    const sender = members.introduce({ name, address, epoch, addresses: addressesOf(reach) });
+    const sender = members.introduce({ name, address, epoch, addresses: addressesOf(nat) });
     const peer: Peer = {
       name,
       channel,
       sender,
       ports: range.ports,
       inbox: inboxOf(channel),
-      asks: new Map(),
+      locates: new Map(),
       subscriptions: new Set(),
     };
     members.add(peer);
@@ -125,12 +113,12 @@ export function servePeer(options: PeerOptions, identity: Identity, channel: Cha
 
   const joinAsHost = (host: Host, epoch: number, frame: Join) => {
     const who = { life: frame.life, guests: frame.guests ?? false };
-    const refusal = incarnations.admit(host, epoch, who);
+    const refusal = sessions.admit(host, epoch, who);
     if (refusal) return refuse(refusal.reason, refusal.fenced);
     const { entry, nodeId } = host;
     const peer = enterAs(frame, entry.name, { address: entry.address, nodeId, epoch }, entry);
     standing = { role: 'host', peer, host };
-    incarnations.join(host, epoch, peer, {
+    sessions.join(host, epoch, peer, {
       life: frame.life,
       ports: frame.ports,
       ...whereabouts(frame, entry.address),
@@ -138,23 +126,29 @@ export function servePeer(options: PeerOptions, identity: Identity, channel: Cha
   };
 
   /** A member knows its NAT, but does not say where others punch to: it could name anybody. */
-  const vouched = (reach: Reach): Reach => ({
-    ...reach,
-    address: channel.peer,
-    local: isMeetingPlace(reach.local) && reach.local !== channel.local.address ? reach.local : channel.peer,
+  const vouched = (nat: NatReport): NatReport => ({
+    ...nat,
+    reflexiveAddress: channel.peer,
+    localAddress:
+      isMeetingPlace(nat.localAddress) && nat.localAddress !== channel.local.address ? nat.localAddress : channel.peer,
     ports: range!.ports,
   });
-  const addressesOf = (reach: Reach | undefined): string[] => {
-    if (!reach) return [channel.peer];
-    const { address, local } = vouched(reach);
+  const addressesOf = (nat: NatReport | undefined): string[] => {
+    if (!nat) return [channel.peer];
+    const { reflexiveAddress: address, localAddress: local } = vouched(nat);
     return [...new Set([address, local])];
   };
 
   /** On network `flat` that follows from the virtual address. Elsewhere a member is behind a NAT, until it has found out otherwise. */
-  const whereabouts = ({ reach }: Join, virtual: string): { readonly address?: string; readonly reach?: Reach } => {
-    if (flat !== undefined) return { address: formatAddress(flatAddress(flat, parseAddress(virtual)!)) };
-    const unknown = { nat: 'unknown', address: channel.peer, local: channel.peer, ports: range!.ports } as const;
-    return { reach: vouched(reach ?? unknown) };
+  const whereabouts = ({ nat }: Join, virtual: string): { readonly address?: string; readonly nat?: NatReport } => {
+    if (flat !== undefined) return { address: formatAddress(aliasAddress(flat, parseAddress(virtual)!)) };
+    const unknown = {
+      kind: 'unknown',
+      reflexiveAddress: channel.peer,
+      localAddress: channel.peer,
+      ports: range!.ports,
+    } as const;
+    return { nat: vouched(nat ?? unknown) };
   };
 
   const join = (frame: Join) => {
@@ -164,19 +158,20 @@ export function servePeer(options: PeerOptions, identity: Identity, channel: Cha
     if (frame.host !== undefined && !found) return refuse(`there is no host '${frame.host}' in the cluster`);
     const host = found && hosts.get(found.host.name);
     if (identity.kind === 'host') {
-      const named = host?.entry.name === identity.host && frame.epoch === identity.epoch && !frame.visitor;
+      const named = host?.entry.name === identity.host && frame.epoch === identity.epoch && !frame.asClient;
       if (!host || !named) return refuse(`the key is for epoch ${identity.epoch} of '${identity.host}' only`);
       return joinAsHost(host, identity.epoch, frame);
     }
-    if (host && frame.visitor) {
+    if (host && frame.asClient) {
       const { entry, nodeId } = host;
-      const peer = enterAs(frame, `${entry.name} (visitor)`, { address: entry.address, nodeId, epoch: 0 }, entry);
+      const peer = enterAs(frame, `${entry.name} (client)`, { address: entry.address, nodeId, epoch: 0 }, entry);
       standing = { role: 'client', peer, place: undefined };
       return;
     }
     if (host) {
       const { name, kind } = host.entry;
-      if (kind !== 'instance') return refuse(`'${name}' is a function host: join as its visitor, or as a client`);
+      if (kind !== 'instance')
+        return refuse(`'${name}' is a function host: join as a client of its own, or under its name`);
       const latest = Math.max(host.lastEpoch, Date.now() + CLOCK_SKEW);
       if ((frame.epoch ?? 0) > latest) return refuse(`epoch ${frame.epoch} is to come; allowed: up to ${latest}`);
       return joinAsHost(host, frame.epoch ?? lifecycle.nextEpoch(host), frame);
@@ -188,14 +183,14 @@ export function servePeer(options: PeerOptions, identity: Identity, channel: Cha
     standing = { role: 'client', peer, place };
   };
 
-  const ask = (peer: Peer, frame: Extract<ToSeed, { type: 'ask' }>) => {
-    if (peer.asks.has(frame.id)) return refuse(`ask ${frame.id} is open already`);
-    if (peer.asks.size >= MAX_ASKS) return refuse(`${peer.asks.size} asks are open already`);
+  const ask = (peer: Peer, frame: Extract<ToSeed, { type: 'locate' }>) => {
+    if (peer.locates.has(frame.id)) return refuse(`ask ${frame.id} is open already`);
+    if (peer.locates.size >= MAX_ASKS) return refuse(`${peer.locates.size} asks are open already`);
     const found = directory.find(frame.host);
     const host = found && hosts.get(found.host.name);
-    if (host) return rendezvous.ask(peer, host, frame.id, frame.port, frame.waited ?? 0, frame.protocol);
+    if (host) return waiters.locate(peer, host, frame.id, frame.port, frame.waited ?? 0, frame.protocol);
     const reason = `there is no host '${frame.host}' in the cluster`;
-    channel.send({ type: 'fail', id: frame.id, errno: 'EHOSTUNREACH', reason });
+    channel.send({ type: 'unreachable', id: frame.id, errno: 'EHOSTUNREACH', reason });
   };
 
   const dispatch = (frame: ToSeed) => {
@@ -213,17 +208,17 @@ export function servePeer(options: PeerOptions, identity: Identity, channel: Cha
     switch (frame.type) {
       case 'join':
         return refuse('has joined already');
-      case 'ask':
+      case 'locate':
         return ask(peer, frame);
       case 'cancel':
-        return rendezvous.cancel(peer, frame.id);
-      case 'tell':
-        return members.tell(peer, frame.to, frame.message);
+        return waiters.cancel(peer, frame.id);
+      case 'peerMessage':
+        return members.pass(peer, frame.to, frame.message);
       case 'relay':
         return relay.request(peer, frame.id, frame.to, frame.message);
-      case 'reach':
-        peer.sender = { ...peer.sender, addresses: addressesOf(frame.reach) };
-        return host && flat === undefined && incarnations.reach(host, peer, vouched(frame.reach));
+      case 'natReport':
+        peer.sender = { ...peer.sender, addresses: addressesOf(frame.nat) };
+        return host && flat === undefined && sessions.natReport(host, peer, vouched(frame.nat));
       case 'ack': {
         const subject = hosts.get(frame.host);
         return subject && acknowledge(peer, subject, frame.version);
@@ -237,15 +232,15 @@ export function servePeer(options: PeerOptions, identity: Identity, channel: Cha
   const dispatchOfHost = (host: Host, peer: Peer, frame: FrameOfHost) => {
     switch (frame.type) {
       case 'ports':
-        return incarnations.ports(host, peer, frame.ports, frame.settled, frame.settledDatagrams);
+        return sessions.ports(host, peer, frame.ports, frame.settled, frame.settledDatagrams);
       case 'report':
-        return incarnations.report(host, peer, frame.event, frame.detail);
+        return sessions.report(host, peer, frame.event, frame.detail);
       case 'suspend':
-        return incarnations.suspend(host, peer);
+        return sessions.suspend(host, peer);
       case 'stay':
-        return incarnations.stay(host, peer);
+        return sessions.stay(host, peer);
       case 'leave':
-        return incarnations.leave(host, peer, frame);
+        return sessions.leave(host, peer, frame);
       default:
         return frame satisfies never;
     }
@@ -266,9 +261,9 @@ export function servePeer(options: PeerOptions, identity: Identity, channel: Cha
       if (last.role === 'new' || last.role === 'gone') return;
       members.remove(last.peer);
       range?.free();
-      rendezvous.forget(last.peer);
+      waiters.forget(last.peer);
       unsubscribeAll(last.peer);
-      if (last.role === 'host') incarnations.lost(last.host, last.peer, end.error?.message ?? 'closed');
+      if (last.role === 'host') sessions.lost(last.host, last.peer, end.error?.message ?? 'closed');
       else last.place?.free();
     },
   };

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { DataPort, DataPortEvent, NativeAddon } from '../../native';
 import type { Log } from '../control/session';
-import type { MemberMessage, Recipient } from '../protocol/rendezvous';
+import type { MemberMessage, Recipient } from '../protocol/peer-messages';
 import type { EventLog } from './events';
 import type { Peer } from './host';
 import type { Members } from './members';

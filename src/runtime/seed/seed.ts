@@ -4,21 +4,21 @@ import { listenControl } from '../control/server';
 import type { Log } from '../control/session';
 import { clientPlaces } from './clients';
 import { directoryOf } from './directory';
+import { createEpochSessions } from './epoch-sessions';
 import { eventLog } from './events';
 import { EXPECT_LIMIT } from './expected';
 import { type Host, imaginedHost } from './host';
 import { MOST_WAITING } from './inbox';
-import { incarnations } from './incarnation';
 import { keyring } from './keyring';
 import type { Invoke } from './lambda';
 import { lifecycle } from './lifecycle';
 import { limits } from './limits';
 import { members } from './members';
-import { operatorDesk } from './operator';
+import { operatorApi } from './operator';
 import { servePeer } from './peers';
 import { portRanges } from './port-ranges';
 import { openRelay } from './relay';
-import { rendezvous } from './rendezvous';
+import { createWaiters } from './waiters';
 
 export interface SeedOptions {
   readonly manifest: Manifest;
@@ -99,7 +99,7 @@ export async function startSeed(options: SeedOptions): Promise<Seed> {
   let stopping = false;
   let address = options.address;
 
-  const meeting = rendezvous({ events, wake: (host, cause) => cycle.wake(host, cause) });
+  const meeting = createWaiters({ events, wake: (host, cause) => cycle.wake(host, cause) });
   const cycle = lifecycle({
     cluster,
     get address() {
@@ -108,7 +108,7 @@ export async function startSeed(options: SeedOptions): Promise<Seed> {
     secretOf: ring.issue,
     invoke: options.invoke,
     events,
-    rendezvous: meeting,
+    waiters: meeting,
     limits: limits(manifest.cluster.limits, options.clock ?? (() => performance.now())),
     mayAllocate: () => grace === undefined && !stopping,
     // The first may be later than the grace time, and is not the last.
@@ -151,15 +151,15 @@ export async function startSeed(options: SeedOptions): Promise<Seed> {
     portRangeAt: portRanges(log),
     relay,
     lifecycle: cycle,
-    rendezvous: meeting,
-    incarnations: incarnations({
+    waiters: meeting,
+    sessions: createEpochSessions({
       lifecycle: cycle,
-      rendezvous: meeting,
+      waiters: meeting,
       events,
       lostAfter: options.lostAfter ?? 10_000,
       expectLimit: options.expectLimit ?? EXPECT_LIMIT,
     }),
-    operator: operatorDesk(manifest, hosts, events, reload, Date.now()),
+    operator: operatorApi(manifest, hosts, events, reload, Date.now()),
     log,
   };
 

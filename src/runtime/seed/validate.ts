@@ -1,5 +1,15 @@
 import * as v from 'valibot';
-import { type Agreed, address, checkedBy, count, name, port, portMapping, reach, recipient } from '../protocol/fields';
+import {
+  type Agreed,
+  address,
+  checkedBy,
+  count,
+  name,
+  natReport,
+  port,
+  portMapping,
+  recipient,
+} from '../protocol/fields';
 import type { AnyFrame } from '../protocol/frame-codec';
 import { REPORTED_EVENTS, type ToSeed } from '../protocol/frames';
 import { memberMessage as message } from '../protocol/member-message';
@@ -25,14 +35,14 @@ const schema = v.variant('type', [
     epoch: v.optional(count),
     life: v.optional(name),
     guests: v.optional(v.boolean()),
-    visitor: v.optional(v.boolean()),
+    asClient: v.optional(v.boolean()),
     virtual: v.optional(address),
     ports: mappings,
-    reach: v.optional(reach),
+    nat: v.optional(natReport),
     directoryDigest: v.optional(name),
   }),
   v.strictObject({
-    type: v.literal('ask'),
+    type: v.literal('locate'),
     id: count,
     host: name,
     port,
@@ -55,8 +65,8 @@ const schema = v.variant('type', [
       v.check((detail) => Object.keys(detail).length <= 16),
     ),
   }),
-  v.strictObject({ type: v.literal('reach'), reach }),
-  v.strictObject({ type: v.literal('tell'), to: recipient, message }),
+  v.strictObject({ type: v.literal('natReport'), nat: natReport }),
+  v.strictObject({ type: v.literal('peerMessage'), to: recipient, message }),
   v.strictObject({ type: v.literal('relay'), id: count, to: recipient, message }),
   v.strictObject({ type: v.literal('suspend') }),
   v.strictObject({ type: v.literal('stay') }),

@@ -102,7 +102,7 @@ function portsOf(
   if (missed.length === 0) return listed;
   const sockets = readFileSync(join(runDir, SOCKETS_FILE));
   const self = table.readUInt32LE(HEADER.self);
-  const base = table.readUInt32LE(HEADER.flat_loop);
+  const base = table.readUInt32LE(HEADER.alias_loop);
   const loopback = base === 0 ? 0x7f000001 : base + (self & 0xffff);
   const found = missed.map(({ local, localPort, cookie }): OwnPort => {
     const asked = cookie === undefined ? undefined : askedFor(sockets, cookie);

@@ -1,5 +1,5 @@
 /**
- * A supervisor for one command of the operator's: joins a running cluster as a client (or as a visitor of a declared
+ * A supervisor for one command of the operator's: joins a running cluster as a client (or under the name of a declared
  * host) and serves the shim under that command. No life cycle: it lasts as long as its caller keeps it. For `cli`.
  */
 import { loadNative } from '../../native/load';
@@ -95,7 +95,7 @@ export async function startClient(options: ClientOptions): Promise<Client> {
     seed,
     secret,
     identity: CLIENT_IDENTITY,
-    join: () => ({ ...(as === undefined ? {} : { host: as, visitor: true }), ports: [] }),
+    join: () => ({ ...(as === undefined ? {} : { host: as, asClient: true }), ports: [] }),
     onWelcome: () => member?.refresh(),
     onLocation: (location) => void member?.locations.apply(location),
     ...meeting(() => member),
@@ -114,7 +114,7 @@ export async function startClient(options: ClientOptions): Promise<Client> {
       welcome,
       flat,
       settleTime: 0,
-      visitor: as !== undefined,
+      asClient: as !== undefined,
       kernelName: options.kernelName,
       log,
     });

@@ -7,16 +7,19 @@ import { AskError } from '../control/client';
 import type { Guard } from '../control/guard';
 import { hiddenPort, type ShimRequest } from '../protocol/shim';
 import type { Destination } from '../transport/transport';
-import type { Asks } from './asks';
 import type { Locations } from './locations';
+import type { Locator } from './locator';
 import type { Log } from './log';
 
 export interface DatagramsOptions {
   readonly native: Pick<NativeAddon, 'sendDatagram' | 'closeDescriptor'>;
   readonly locations: Locations;
-  readonly asks: Asks;
+  readonly asks: Locator;
   /** Where the guest's own socket reaches that port of a host that is up; undefined: nowhere. */
-  readonly route: (destination: Destination, address: number) => Place | undefined | Promise<Place | undefined>;
+  readonly route: (
+    destination: Destination,
+    address: number,
+  ) => DatagramEndpoint | undefined | Promise<DatagramEndpoint | undefined>;
   /**
    * Where a host that did not come up would have been (network `flat`): what is sent there is refused by the kernel, so that a
    * connected socket learns of it. Undefined: nowhere.
@@ -27,7 +30,7 @@ export interface DatagramsOptions {
 }
 
 /** A real address and port. */
-interface Place {
+interface DatagramEndpoint {
   readonly real: number;
   readonly realPort: number;
 }
@@ -66,7 +69,7 @@ export function createDatagrams(options: DatagramsOptions): Datagrams {
     sockets -= queue.sockets.size;
     queue.sockets.clear();
   };
-  const pass = (socket: number, { data, source, sourcePort, marks }: DatagramRequest, to: Place) =>
+  const pass = (socket: number, { data, source, sourcePort, marks }: DatagramRequest, to: DatagramEndpoint) =>
     native.sendDatagram(socket, data, to.real, to.realPort, source, sourcePort, marks);
   const flush = (key: string, real: number | undefined, realPort: number) => {
     const queue = queues.get(key);
@@ -82,7 +85,7 @@ export function createDatagrams(options: DatagramsOptions): Datagrams {
   /** Asks for the host, and lets the queue go. */
   const resolve = async (key: string, host: string, address: number, port: number) => {
     try {
-      const { location, realPort } = await asks.ask(host, port, {
+      const { location, realPort } = await asks.locate(host, port, {
         staleEpoch: locations.distrusted(host),
         protocol: 'udp',
       });
@@ -110,7 +113,7 @@ export function createDatagrams(options: DatagramsOptions): Datagrams {
   };
 
   const now = (request: DatagramRequest, socket: number, known: Destination) => {
-    const go = (route: Place | undefined) => {
+    const go = (route: DatagramEndpoint | undefined) => {
       if (route) pass(socket, request, route);
       native.closeDescriptor(socket);
     };

@@ -57,7 +57,7 @@ export function startLife(options: LifeOptions, session: MemberSession): Life {
     ...options,
     settleTime: entry.settleTime,
     starting: () => starting(),
-    visitor: false,
+    asClient: false,
   });
   member.attach(session);
 

@@ -30,7 +30,7 @@ export interface Locations {
   findDatagrams(host: string, port: number): Destination | undefined;
   /** Takes over a location; false when a newer one is known. */
   apply(location: Location): boolean;
-  /** A guest found that this incarnation of `host` cannot be connected to: ask from now on. */
+  /** A guest found that this epoch of `host` cannot be connected to: ask from now on. */
   distrust(host: string, epoch: number): void;
   /** The epoch that the seed should doubt when `host` is asked for next. */
   distrusted(host: string): number | undefined;
@@ -66,17 +66,17 @@ export function openLocations(
 
   const rowsOf = (location: Location): PortRow[] => {
     const address = addressOf.get(location.host);
-    const { direct, carried } = stateOf(location);
-    if (address === undefined || !(direct || carried)) return [];
+    const { direct, handoff } = stateOf(location);
+    if (address === undefined || !(direct || handoff)) return [];
     const real = direct?.real ?? 0;
     return location.ports.filter((p) => p.scope !== 'loopback').map((port) => ({ ...port, address, real }));
   };
   const stateOf = (location: Location): HostState => {
     const address = addressOf.get(location.host) ?? 0;
     if (location.state !== 'running') return { address };
-    const route = directRoute(spec.carried ? undefined : spec.flat, address, { location, realPort: 0 });
+    const route = directRoute(spec.handoff ? undefined : spec.aliases, address, { location, realPort: 0 });
     if (route) return { address, direct: { real: route.real, epoch: route.epoch } };
-    return { address, carried: location.reach && { epoch: location.epoch } };
+    return { address, handoff: location.nat && { epoch: location.epoch } };
   };
   const write = (hosts: Iterable<HostState>) => {
     const mine = own.map((p) => ({ address: self, ...p }));
@@ -108,7 +108,7 @@ export function openLocations(
       const before = known.get(location.host);
       if (before && before.epoch > location.epoch) return false;
       doubts.delete(location.host);
-      // A visitor is not the host whose name it has: guests ask for that one.
+      // A client is not the host whose name it may have: guests ask for that one.
       if (addressOf.get(location.host) === self) return true;
       known.set(location.host, location);
       if (location.state !== 'running' || before?.epoch !== location.epoch) gone(location.host);
@@ -117,7 +117,7 @@ export function openLocations(
     },
     distrust: (host, epoch) => {
       const location = known.get(host);
-      // Doubts about an incarnation that has been replaced since are settled already.
+      // Doubts about an epoch that has been replaced since are settled already.
       if (location && location.epoch > epoch) return;
       doubts.set(host, epoch);
       if (location) drop([host]);

@@ -7,44 +7,44 @@ import { MANIFEST_DEFAULTS } from '../../manifest/manifest';
 import type { NativeAddon } from '../../native';
 import type { Session, SessionOptions, Welcome } from '../control/client';
 import { createGuard } from '../control/guard';
-import { flatAddress, INNER_FACES, type TableSpec } from '../protocol/table';
-import { type Line, openTransports, type Transports } from '../transport';
+import { aliasAddress, SANDBOX_ALIASES, type TableSpec } from '../protocol/table';
+import { openTransports, type SeedLink, type Transports } from '../transport';
 import { directRoute } from '../transport/direct';
 import { poolMost } from '../transport/pool-most';
-import { type Asks, createAsks } from './asks';
 import { createDatagrams, type Datagrams } from './datagrams';
-import { createGhosts } from './ghosts';
 import { createListeners, type Listeners, publicPorts } from './listeners';
 import { type Locations, type OwnPort, openLocations } from './locations';
+import { createLocator, type Locator } from './locator';
 import type { Log } from './log';
 import { tcpSockets } from './proc-net';
 import { writeRemaps } from './remaps';
 import { createResolver, type Resolver } from './resolver';
 import type { RunDir } from './run-dir';
 import { openShimService, type ShimService } from './shim-service';
+import { createUdpProxies } from './udp-proxies';
 
 export interface MemberOptions {
   readonly native: NativeAddon;
   readonly runDir: RunDir;
   readonly welcome: Welcome;
-  /** Network `flat`: its number N. Absent: this member is alone on its loopback interface, and connections are carried. */
+  /** Network `flat`: its number N. Absent: this member is alone on its loopback interface, and connections are handoff. */
   readonly flat?: number;
   readonly settleTime: number;
   /** See `ListenersOptions.starting`. */
   readonly starting?: () => boolean;
   /** Has the address of a host that runs (or not) elsewhere. */
-  readonly visitor: boolean;
+  readonly asClient: boolean;
   /** The host name that guests see is the kernel's. */
   readonly kernelName?: boolean;
   readonly log: Log;
   readonly onListening?: (port: OwnPort) => void;
 }
 
-export type MemberSession = Pick<Session, 'ask' | 'ports' | 'observation' | 'report'> & Line;
+export type MemberSession = Pick<Session, 'locate' | 'ports' | 'observation' | 'report'> & SeedLink;
 
 export interface Member {
   readonly locations: Locations;
-  readonly asks: Asks;
+  readonly asks: Locator;
   readonly listeners: Listeners;
   readonly datagrams: Datagrams;
   readonly resolver: Pick<Resolver, 'pending'>;
@@ -64,15 +64,15 @@ export interface Member {
 }
 
 export function tableSpec({ cluster, cidr, self, directory }: Welcome, flat: number | undefined): TableSpec {
-  return { cluster, cidr, self, directory, flat: flat ?? INNER_FACES, carried: flat === undefined };
+  return { cluster, cidr, self, directory, aliases: flat ?? SANDBOX_ALIASES, handoff: flat === undefined };
 }
 
 export function createMember(options: MemberOptions): Member {
   const { runDir, welcome, flat } = options;
   const self = parseAddress(welcome.self.address)!;
-  const carried = flat === undefined;
-  const faces = flat ?? INNER_FACES;
-  const addresses = carried ? [] : [flatAddress(faces, self), flatAddress(faces + 1, self)];
+  const handoff = flat === undefined;
+  const aliases = flat ?? SANDBOX_ALIASES;
+  const addresses = handoff ? [] : [aliasAddress(aliases, self), aliasAddress(aliases + 1, self)];
   const guard = createGuard(options.log);
   let session: MemberSession | undefined;
 
@@ -84,13 +84,13 @@ export function createMember(options: MemberOptions): Member {
   });
   const transports = openTransports({
     native: options.native,
-    faces: flatAddress(faces, 0),
+    aliasBase: aliasAddress(aliases, 0),
     flat,
     locationAt: (address) => {
       const host = locations.hostAt(address);
       return host === undefined ? undefined : locations.findDatagrams(host, 0)?.location;
     },
-    onDatagram: (address, datagram) => ghosts.deliver(address, datagram),
+    onDatagram: (address, datagram) => udpProxies.deliver(address, datagram),
     poolMost: poolMost(process.env),
     guard,
     onEvent: (event, detail) => {
@@ -98,14 +98,14 @@ export function createMember(options: MemberOptions): Member {
       session?.report(event, detail);
     },
   });
-  const asks = createAsks();
+  const asks = createLocator();
   const listeners = createListeners({
     adopted,
     settleTime: options.settleTime,
     starting: options.settleTime > 0 ? options.starting : undefined,
     onChange: (ports, settled, settledDatagrams) => {
       locations.setOwnPorts(ports);
-      transports.carrier.listeners(listenerRows(ports));
+      transports.connector.listeners(listenerRows(ports));
       session?.ports(publicPorts(ports), settled, settledDatagrams);
     },
     sockets: () => tcpSockets(options.native),
@@ -120,8 +120,8 @@ export function createMember(options: MemberOptions): Member {
       options.onListening?.(port);
     },
   });
-  const ghosts = createGhosts({
-    faces,
+  const udpProxies = createUdpProxies({
+    aliases: aliases,
     self,
     ownPorts: () => listeners.ports,
     send: (address, datagram) => transports.sendDatagram(address, datagram),
@@ -134,8 +134,8 @@ export function createMember(options: MemberOptions): Member {
     asks,
     guard,
     route: (destination, address) =>
-      directRoute(flat, address, destination) ?? (carried ? ghosts.open(address, destination.port) : undefined),
-    nowhere: (address) => flatAddress(faces, address),
+      directRoute(flat, address, destination) ?? (handoff ? udpProxies.open(address, destination.port) : undefined),
+    nowhere: (address) => aliasAddress(aliases, address),
     log: options.log,
   });
   const resolver = createResolver({ identity: welcome, onOpen: locations.setResolverPorts, guard, log: options.log });
@@ -150,16 +150,16 @@ export function createMember(options: MemberOptions): Member {
     datagrams,
     connect: transports.connect,
     limitOf: (host) => limits.get(host) ?? MANIFEST_DEFAULTS.allocationTimeout,
-    carrier: transports.carrier.native,
+    connector: transports.connector.native,
     resolver,
-    visitor: options.visitor,
-    ownReal: flatAddress(faces, self),
+    asClient: options.asClient,
+    ownReal: aliasAddress(aliases, self),
     log: options.log,
   });
 
   const refresh = () => {
     locations.forget();
-    const seen = carried ? session?.observation : undefined;
+    const seen = handoff ? session?.observation : undefined;
     if (session && seen) transports.joined(session, seen);
     session?.ports(publicPorts(listeners.ports), listeners.settled, listeners.settledDatagrams);
   };
@@ -191,7 +191,7 @@ export function createMember(options: MemberOptions): Member {
       asks.close('this host is being stopped');
       datagrams.close();
       resolver.close();
-      ghosts.close();
+      udpProxies.close();
       service.close();
       transports.close();
       listeners.close();
@@ -201,15 +201,17 @@ export function createMember(options: MemberOptions): Member {
 }
 
 /** What a session hears from other members, for the member that has it. */
-export function meeting(member: () => Member | undefined): Pick<SessionOptions, 'onTold' | 'onUntold' | 'onRelayed'> {
+export function meeting(
+  member: () => Member | undefined,
+): Pick<SessionOptions, 'onPeerMessage' | 'onUndeliverable' | 'onRelayed'> {
   return {
-    onTold: (from, message) => member()?.transports.told(from, message),
-    onUntold: (_to, id, reason) => id !== undefined && member()?.transports.untold(id, reason),
+    onPeerMessage: (from, message) => member()?.transports.peerMessage(from, message),
+    onUndeliverable: (_to, id, reason) => id !== undefined && member()?.transports.undeliverable(id, reason),
     onRelayed: (from, token, message) => member()?.transports.relayed(from, token, message),
   };
 }
 
-/** What the carrier delivers to: streams, from other hosts. */
+/** What the connector delivers to: streams, from other hosts. */
 function listenerRows(ports: readonly OwnPort[]): Uint32Array {
   const open = ports.filter(({ scope, protocol }) => !protocol && (scope === 'any' || scope === 'host'));
   return Uint32Array.from(open.flatMap(({ port, real, realPort }) => [port, real, realPort]));

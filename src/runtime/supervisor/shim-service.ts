@@ -1,6 +1,6 @@
 /** Answers the shims of this host's guests. */
 import { formatAddress, parseAddress } from '../../manifest/address';
-import type { NativeAddon, NativeCarrier, ShimSocket } from '../../native';
+import type { NativeAddon, NativeConnector, ShimSocket } from '../../native';
 import { AskError } from '../control/client';
 import type { Guard } from '../control/guard';
 import { ERRNO } from '../protocol/errno';
@@ -12,11 +12,11 @@ import {
   type ShimReply,
   type ShimRequest,
 } from '../protocol/shim';
-import type { Carried, Destination, GuestConnect } from '../transport/transport';
-import type { Asks } from './asks';
+import type { Destination, GuestConnect, TransportResult } from '../transport/transport';
 import type { Datagrams } from './datagrams';
 import type { Listeners } from './listeners';
 import type { Locations } from './locations';
+import type { Locator } from './locator';
 import type { Log } from './log';
 import type { Resolver } from './resolver';
 
@@ -25,18 +25,18 @@ export interface ShimServiceOptions {
   /** Path of the Unix socket. */
   readonly path: string;
   readonly locations: Locations;
-  readonly asks: Asks;
+  readonly asks: Locator;
   readonly listeners: Listeners;
   readonly datagrams: Pick<Datagrams, 'send'>;
   /** Connects a guest to another host. */
-  readonly connect: (guest: GuestConnect) => Promise<Carried>;
+  readonly connect: (guest: GuestConnect) => Promise<TransportResult>;
   /** How long a connect to that host may take, from the guest's call on, in milliseconds. */
   readonly limitOf: (host: string) => number;
   /** Answers what it can before this service sees it. */
-  readonly carrier?: NativeCarrier;
+  readonly connector?: NativeConnector;
   readonly resolver: Pick<Resolver, 'open'>;
   /** This is not the host whose address it has: what is not served here is asked for. */
-  readonly visitor: boolean;
+  readonly asClient: boolean;
   /** Stands for an address that is not bound to any: where this host reaches itself. */
   readonly ownReal: number;
   readonly guard: Guard;
@@ -95,7 +95,7 @@ export function openShimService(options: ShimServiceOptions): ShimService {
   ): Promise<Destination> => {
     const known = locations.find(host, port);
     if (known) return known;
-    const { location, realPort } = await asks.ask(host, port, {
+    const { location, realPort } = await asks.locate(host, port, {
       staleEpoch: locations.distrusted(host),
       signal,
       since,
@@ -117,13 +117,13 @@ export function openShimService(options: ShimServiceOptions): ShimService {
     let until = since + options.limitOf(host);
     for (let failures = 0; ; failures++) {
       const destination = await whereIs(host, port, { signal: guest.signal, since });
-      const carried = await options.connect({ ...guest, ...destination });
-      if (carried.by === 'direct') return { status: 0, ...carried };
-      if (carried.by !== 'none') return 'elsewhere';
-      log('warn', `${host}:${port} cannot be connected to: ${carried.reason}`);
+      const result = await options.connect({ ...guest, ...destination });
+      if (result.by === 'direct') return { status: 0, ...result };
+      if (result.by !== 'none') return 'elsewhere';
+      log('warn', `${host}:${port} cannot be connected to: ${result.reason}`);
       if (failures === 0) until = Math.min(until, performance.now() + PATIENCE);
       if (guest.signal.aborted || performance.now() + PAUSE > until)
-        return failed(`${host}:${port}`, 'EHOSTUNREACH', carried.reason);
+        return failed(`${host}:${port}`, 'EHOSTUNREACH', result.reason);
       // It may be somewhere else meanwhile.
       locations.distrust(host, destination.location.epoch);
       await pause(guest.signal);
@@ -152,7 +152,7 @@ export function openShimService(options: ShimServiceOptions): ShimService {
     if (address === locations.self) {
       const own = listeners.find(port);
       if (own) return { status: 0, real: own.real, realPort: own.realPort, epoch: 0 };
-      if (!options.visitor) return failed(`port ${port} of this host`, 'ECONNREFUSED', 'nothing listens there');
+      if (!options.asClient) return failed(`port ${port} of this host`, 'ECONNREFUSED', 'nothing listens there');
     }
     if (address === RESOLVER) return (await options.resolver.open()) ? { status: 0 } : refused;
     const host = locations.hostAt(address);
@@ -243,7 +243,7 @@ export function openShimService(options: ShimServiceOptions): ShimService {
     };
     options.guard("a request of a guest's shim", act, () => answer('none'));
   };
-  const socket: ShimSocket = native.openShimSocket(options.path, onMessage, options.carrier);
+  const socket: ShimSocket = native.openShimSocket(options.path, onMessage, options.connector);
 
   return {
     close: () => {

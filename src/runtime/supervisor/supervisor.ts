@@ -426,7 +426,7 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
   };
 }
 
-/** Whether guests that were left are of the host that is invoked, of this incarnation or an earlier one. */
+/** Whether guests that were left are of the host that is invoked, of this epoch or an earlier one. */
 function isOf({ record }: Leftover, { host, epoch }: Invocation): boolean {
   return record?.host === host && record.epoch <= epoch;
 }

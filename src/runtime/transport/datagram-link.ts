@@ -9,7 +9,7 @@ import { connect as connectTls, TLSSocket } from 'node:tls';
 import { parseAddress } from '../../manifest/address';
 import type { Guard } from '../control/guard';
 import { pskOptions } from '../control/tls-options';
-import type { Purpose, Sender } from '../protocol/rendezvous';
+import type { Purpose, Sender } from '../protocol/peer-messages';
 import { createHanded } from './handed';
 
 export interface Datagram {

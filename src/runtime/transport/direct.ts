@@ -1,5 +1,5 @@
 import { parseAddress } from '../../manifest/address';
-import { flatAddress } from '../protocol/table';
+import { aliasAddress } from '../protocol/table';
 import type { Destination, Transport } from './transport';
 
 export interface DirectRoute {
@@ -23,7 +23,7 @@ export function directRoute(
   { location, realPort }: Pick<Destination, 'location' | 'realPort'>,
 ): DirectRoute | undefined {
   if (flat === undefined || location.address === undefined) return undefined;
-  const real = flatAddress(flat, address);
+  const real = aliasAddress(flat, address);
   return parseAddress(location.address) === real ? { real, realPort, epoch: location.epoch } : undefined;
 }
 

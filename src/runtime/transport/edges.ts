@@ -10,7 +10,7 @@ import { type Channel, openChannel } from '../control/channel';
 import type { Guard } from '../control/guard';
 import { pskOptions } from '../control/tls-options';
 import { checkMessage } from '../protocol/member-message';
-import type { MemberMessage, Sender } from '../protocol/rendezvous';
+import type { MemberMessage, Sender } from '../protocol/peer-messages';
 import { createHanded } from './handed';
 
 export interface EdgesOptions {
@@ -22,7 +22,7 @@ export interface EdgesOptions {
 }
 
 export interface Edges {
-  /** False: there is no edge to this incarnation of that host; it may be on its way. */
+  /** False: there is no edge to this epoch of that host; it may be on its way. */
   tell(host: string, epoch: number, message: MemberMessage): boolean;
   /** Makes one, unless there is one. `punch`: a connection for an edge with this key; resolves with its descriptor. */
   open(other: Sender, punch: (key: string) => Promise<number>): void;

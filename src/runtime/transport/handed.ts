@@ -1,5 +1,5 @@
 /**
- * Connections that the carrier has handed over, for the supervisor's own talk with other members. A member may ask for them at will,
+ * Connections that the connector has handed over, for the supervisor's own talk with other members. A member may ask for them at will,
  * so each has to prove itself in time, and a member has a few at most: the newest of them stay.
  */
 import { Socket } from 'node:net';

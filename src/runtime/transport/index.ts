@@ -5,46 +5,54 @@ import type { NativeAddon } from '../../native';
 import type { Guard } from '../control/guard';
 import type { ReportedEvent } from '../protocol/frames';
 import type { Location } from '../protocol/location';
-import type { Endpoint, MemberMessage, Observation, Purpose, Reach, Recipient, Sender } from '../protocol/rendezvous';
-import { type Carrier, openCarrier } from './carrier';
+import type {
+  Endpoint,
+  MemberMessage,
+  NatReport,
+  Observation,
+  Purpose,
+  Recipient,
+  Sender,
+} from '../protocol/peer-messages';
+import { type Connector, openConnector } from './connector';
 import { createLinks, type Datagram } from './datagram-link';
 import { createDirect } from './direct';
-import { createDoors } from './doors';
 import { createEdges } from './edges';
+import { classifyNat } from './nat';
 import { createPools, POOL_TTL } from './pool';
 import { portSequence } from './ports';
 import { createPuncher, type Other, PunchError } from './punch';
+import { createPunchPorts } from './punch-ports';
 import { createPunched, otherOf } from './punched';
-import { findReach } from './reach';
 import { createRelayed } from './relayed';
 import { createRequests } from './requests';
 import { type HandedPurpose, respond, SHARE_USED } from './respond';
-import { type Carried, connectBy, type GuestConnect, type Transport } from './transport';
-import { createWires } from './wires';
+import { createSignalling } from './signalling';
+import { connectBy, type GuestConnect, type Transport, type TransportResult } from './transport';
 
-export type { Carried, GuestConnect } from './transport';
+export type { GuestConnect, TransportResult } from './transport';
 
 /** What of a session with the seed the transports use. */
-export interface Line {
-  tell(to: Recipient, message: MemberMessage): boolean;
+export interface SeedLink {
+  sendPeerMessage(to: Recipient, message: MemberMessage): boolean;
   relay(to: Recipient, message: MemberMessage): Promise<string>;
-  reach(reach: Reach): void;
+  reportNat(reach: NatReport): void;
 }
 
 export interface Transports {
-  readonly carrier: Carrier;
+  readonly connector: Connector;
   /** Guests here that wait for a connection, and connections that wait for a guest here. */
   readonly pending: number;
-  connect(guest: GuestConnect): Promise<Carried>;
+  connect(guest: GuestConnect): Promise<TransportResult>;
   /** Carries a datagram to the host with this virtual address, if it is known to run; or loses it. */
   sendDatagram(address: number, datagram: Datagram): void;
   /** Joined (again): how the seed sees us, and which ports are ours. */
-  joined(line: Line, seen: Observation): void;
+  joined(line: SeedLink, seen: Observation): void;
   /** No session for a while: nothing is kept ready. */
   left(): void;
   /** From another member, by way of the seed. */
-  told(from: Sender, message: MemberMessage): void;
-  untold(id: number, reason: string): void;
+  peerMessage(from: Sender, message: MemberMessage): void;
+  undeliverable(id: number, reason: string): void;
   relayed(from: Sender, token: string, message: MemberMessage): void;
   /** That host is not where it was: nothing is kept ready for it. */
   drop(host: string, address: number): void;
@@ -52,9 +60,9 @@ export interface Transports {
 }
 
 export interface TransportsOptions {
-  readonly native: Pick<NativeAddon, 'openCarrier'>;
-  /** The first address of the faces. */
-  readonly faces: number;
+  readonly native: Pick<NativeAddon, 'openConnector'>;
+  /** The first address of the loopback aliases. */
+  readonly aliasBase: number;
   /** Network `flat`: its number. */
   readonly flat: number | undefined;
   /** A host that is known to run, by its virtual address. */
@@ -81,9 +89,9 @@ export function openTransports(options: TransportsOptions): Transports {
   const { signal } = closing;
   // Every connection that is being made listens to it.
   setMaxListeners(0, signal);
-  let line: Line | undefined;
+  let line: SeedLink | undefined;
   let dataPort: Endpoint | undefined;
-  let finding: Promise<Reach> | undefined;
+  let finding: Promise<NatReport> | undefined;
   let connecting = 0;
   /** How each member's connections came last, so that only changes are told. */
   const ways = new Map<string, string>();
@@ -93,57 +101,57 @@ export function openTransports(options: TransportsOptions): Transports {
     if (!dataPort) throw new PunchError('this member carries no connections');
     return dataPort;
   };
-  const reach = () => finding ?? Promise.reject(new PunchError('this member carries no connections'));
+  const natReport = () => finding ?? Promise.reject(new PunchError('this member carries no connections'));
   const tell = ({ host, epoch }: Other, message: MemberMessage) => {
-    if (!edges.tell(host, epoch, message)) line?.tell(host, message);
+    if (!edges.tell(host, epoch, message)) line?.sendPeerMessage(host, message);
   };
   const guestPort = portSequence(GUEST_PORTS);
-  const carrier = openCarrier({
+  const connector = openConnector({
     native: {
-      openCarrier: (faces, tell) =>
-        options.native.openCarrier(faces, (...event) => guard('an event of the carrier', () => tell(...event))),
+      openConnector: (aliases, tell) =>
+        options.native.openConnector(aliases, (...event) => guard('an event of the connector', () => tell(...event))),
     },
-    faces: options.faces,
+    aliasBase: options.aliasBase,
     onUsed: (peer) => pools.used(peer),
     onLost: (peer) => pools.lost(peer),
     onSilent: (peer) => {
       const other = pools.drop(peer);
       if (other) edges.drop(other.host);
-      onEvent('silent', { peer: formatAddress(peer) });
+      onEvent('peer-silent', { peer: formatAddress(peer) });
     },
-    onUnwired: (peer) => {
-      const host = wires.lost(peer);
+    onSignallingEnded: (peer) => {
+      const host = signalling.lost(peer);
       // Whoever does not hear the one does not hear the other.
       if (host !== undefined) edges.drop(host);
     },
     onMissed: (peer) => {
-      const other = wires.to(peer);
+      const other = signalling.to(peer);
       if (other) pools.missed(other);
     },
-    onRefused: (_peer, port) => onEvent('unheard', { port }),
+    onRefused: (_peer, port) => onEvent('not-listening', { port }),
   });
-  const doors = createDoors(theDataPort);
+  const punchPorts = createPunchPorts(theDataPort);
   const requests = createRequests();
-  const puncher = createPuncher({ doors, tell, reach });
-  const punched = createPunched({ carrier, puncher, guestPort, ttl: POOL_TTL, signal });
+  const puncher = createPuncher({ punchPorts: punchPorts, send: tell, natReport: natReport });
+  const punched = createPunched({ connector, puncher, guestPort, ttl: POOL_TTL, signal });
   /** Where it was when it was connected to first, it may not have known itself. */
   const asOfNow = (peer: Other): Other => {
     const location = options.locationAt(peer.address);
     const other = location && otherOf({ location, address: peer.address });
     return other?.epoch === peer.epoch ? other : peer;
   };
-  const wires = createWires({ punched, carrier, reach, signal });
+  const signalling = createSignalling({ punched, connector, natReport: natReport, signal });
   const pools = createPools({
     fill: async (peer, count, low) => {
       const other = asOfNow(peer);
-      wires.open(other);
-      return (await wires.fill(other, count, low)) ?? punched.fill(other, count, low);
+      signalling.open(other);
+      return (await signalling.fill(other, count, low)) ?? punched.fill(other, count, low);
     },
-    ready: carrier.ready,
+    ready: connector.ready,
     most: options.poolMost,
   });
   const relayed = createRelayed({
-    carrier,
+    connector,
     relay: (to, message) =>
       line ? line.relay(to, message) : Promise.reject(new Error('there is no connection to the seed')),
     dataPort: theDataPort,
@@ -155,7 +163,7 @@ export function openTransports(options: TransportsOptions): Transports {
     guard,
     dial: (address, purpose) => dial(address, purpose),
     onDatagram: options.onDatagram,
-    onFailure: (address, reason) => onEvent('uncarried', { to: formatAddress(address), protocol: 'udp', reason }),
+    onFailure: (address, reason) => onEvent('datagrams-lost', { to: formatAddress(address), protocol: 'udp', reason }),
   });
   const edges = createEdges({ guard, onMessage: (from, message, reply) => onMessage(from, message, reply) });
   const transports: readonly Transport[] = [createDirect(options.flat), punched, relayed];
@@ -185,17 +193,22 @@ export function openTransports(options: TransportsOptions): Transports {
       const reason = `${message.address} is not an address of '${from.name}'; allowed: ${from.addresses.join(', ')}`;
       const answer = { type: 'unpunchable', id: message.id, reason } as const;
       if (message.type === 'punch') reply(answer);
-      else puncher.told(from.name, answer);
+      else puncher.answered(from.name, answer);
       // An edge that is older than what the seed knows by now: the next message goes by way of the seed.
       return edges.drop(from.name);
     }
-    if (message.type !== 'punch') return puncher.told(from.name, message);
+    if (message.type !== 'punch') return puncher.answered(from.name, message);
     const end = requests.begin(from.name, message.from.length);
     if (!end) return reply({ type: 'unpunchable', id: message.id, reason: SHARE_USED, busy: true });
     const answer = async () => {
       try {
         if (message.purpose.for === 'connection') tellWay(from, 'punched');
-        await respond({ carrier, doors, reach, onHanded, signal }, from, message, reply);
+        await respond(
+          { connector, punchPorts: punchPorts, natReport: natReport, onHanded, signal },
+          from,
+          message,
+          reply,
+        );
       } catch (error) {
         if (!signal.aborted) reply({ type: 'unpunchable', id: message.id, reason: (error as Error).message });
       } finally {
@@ -212,32 +225,32 @@ export function openTransports(options: TransportsOptions): Transports {
     ways.delete(name);
     ways.set(name, way);
     if (ways.size > MOST_WAYS) ways.delete(ways.keys().next().value!);
-    onEvent('carried', { from: name, by, ...(reason ? { reason } : {}) });
+    onEvent('transport-chosen', { from: name, by, ...(reason ? { reason } : {}) });
   };
 
   /** Those that were connected once are likely to be connected again: soon, and without asking anybody. */
   const keepReady = (other: Other) => {
     const { host, address, epoch } = other;
-    const { reach } = asOfNow(other);
-    const addresses = [reach.address, reach.local];
+    const { nat: reach } = asOfNow(other);
+    const addresses = [reach.reflexiveAddress, reach.localAddress];
     edges.open({ name: host, address: formatAddress(address), epoch, member: 0, addresses }, (key) =>
       punched.hand(other, { for: 'edge', key }),
     );
-    wires.open(other);
+    signalling.open(other);
     pools.missed(other);
   };
 
   return {
-    carrier,
+    connector,
     get pending() {
-      return connecting + carrier.arriving();
+      return connecting + connector.arriving();
     },
     connect: async (guest) => {
       connecting += 1;
       try {
-        const carried = await connectBy(transports, guest);
-        if (carried.by === 'punched') keepReady(otherOf(guest)!);
-        return carried;
+        const result = await connectBy(transports, guest);
+        if (result.by === 'punched') keepReady(otherOf(guest)!);
+        return result;
       } finally {
         connecting -= 1;
       }
@@ -246,10 +259,10 @@ export function openTransports(options: TransportsOptions): Transports {
     joined: (next, seen) => {
       line = next;
       dataPort = seen.dataPort;
-      const found = findReach(seen, signal);
+      const found = classifyNat(seen, signal);
       finding = found;
       void found.then((mine) => {
-        if (finding === found) line?.reach(mine);
+        if (finding === found) line?.reportNat(mine);
       });
     },
     left: () => {
@@ -257,19 +270,20 @@ export function openTransports(options: TransportsOptions): Transports {
       pools.clear();
       edges.clear();
       links.clear();
-      carrier.drop(0);
+      connector.drop(0);
     },
-    told: (from, message) =>
+    peerMessage: (from, message) =>
       guard('a message of another member', () =>
-        onMessage(from, message, (answer) => void line?.tell(from.member, answer)),
+        onMessage(from, message, (answer) => void line?.sendPeerMessage(from.member, answer)),
       ),
-    untold: (id, reason) => guard('a message that came back', () => puncher.untold(id, reason)),
+    undeliverable: (id, reason) => guard('a message that came back', () => puncher.undeliverable(id, reason)),
     relayed: (from, token, message) =>
       guard('a connection through the seed', async () => {
         if (message.type !== 'relay') return;
-        if (!dataPort) return onEvent('unrelayed', { from: from.name, reason: 'this member carries no connections' });
+        if (!dataPort)
+          return onEvent('relay-failed', { from: from.name, reason: 'this member carries no connections' });
         const end = requests.begin(from.name, 1);
-        if (!end) return onEvent('unrelayed', { from: from.name, reason: SHARE_USED });
+        if (!end) return onEvent('relay-failed', { from: from.name, reason: SHARE_USED });
         try {
           tellWay(from, 'relayed', message.reason);
           await relayed.relayed(from, token, message);
@@ -281,13 +295,13 @@ export function openTransports(options: TransportsOptions): Transports {
       pools.drop(address);
       edges.drop(host);
       links.drop(address);
-      carrier.drop(address);
+      connector.drop(address);
     },
     close: () => {
       closing.abort();
       edges.clear();
       links.clear();
-      carrier.close();
+      connector.close();
     },
   };
 }

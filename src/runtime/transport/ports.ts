@@ -3,7 +3,7 @@
  * moment ago may still be remembered by a NAT (design section 8), and by the kernel of the side that closed first.
  */
 export function portSequence([first, count]: readonly [number, number]): () => number {
-  // Not always from the start: an earlier incarnation may have had this range.
+  // Not always from the start: an earlier epoch may have had this range.
   let next = Math.floor(Math.random() * count);
   return () => {
     next = (next + 1) % count;
@@ -27,14 +27,14 @@ export function pairedSequence([first, count]: readonly [number, number]): () =>
 
 type Range = readonly [number, number];
 
-/** Who agrees on a connection: supervisors (`punch`), or carriers, which call each other (`wire`). */
-type By = 'punch' | 'wire';
+/** Who agrees on a connection: supervisors (`punch`), or connectors, which call each other (`signalling`). */
+type By = 'punch' | 'signalling';
 
 /**
- * Half of a member's ports are for wires. Half of each are for the side that asks, half for the side that is asked: two members
+ * Half of a member's ports are for signalling channels. Half of each are for the side that asks, half for the side that is asked: two members
  * that ask each other at the same moment never name the same pair, on which the guests that wait at both would meet.
  */
-export function portsFor([first, count]: Range, by: By, side: 'asks' | 'asked'): Range {
+export function portsFor([first, count]: Range, by: By, side: 'calls' | 'called'): Range {
   const quarter = Math.floor(count / 4);
-  return [first + quarter * ((by === 'wire' ? 2 : 0) + (side === 'asked' ? 1 : 0)), quarter];
+  return [first + quarter * ((by === 'signalling' ? 2 : 0) + (side === 'called' ? 1 : 0)), quarter];
 }

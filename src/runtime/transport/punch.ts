@@ -5,10 +5,10 @@
 import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { parseAddress } from '../../manifest/address';
-import type { MemberMessage, Purpose, Reach } from '../protocol/rendezvous';
-import { type Opening, OpeningError } from './carrier';
-import { type Doors, isTaken, meetingPoint } from './doors';
-import { isPredictable, unpunchable } from './reach';
+import type { MemberMessage, NatReport, Purpose } from '../protocol/peer-messages';
+import { type Opening, OpeningError } from './connector';
+import { isPredictable, unpunchable } from './nat';
+import { isTaken, meetingPoint, type PunchPorts } from './punch-ports';
 
 /** The other side, as its location tells of it. */
 export interface Other {
@@ -16,15 +16,15 @@ export interface Other {
   /** Virtual address. */
   readonly address: number;
   readonly epoch: number;
-  readonly reach: Reach;
+  readonly nat: NatReport;
 }
 
 export interface PunchOptions {
-  readonly doors: Doors;
+  readonly punchPorts: PunchPorts;
   /** Lost when that member does not run. */
-  readonly tell: (other: Other, message: MemberMessage) => void;
+  readonly send: (other: Other, message: MemberMessage) => void;
   /** This member's own; waits until it is known. */
-  readonly reach: () => Promise<Reach>;
+  readonly natReport: () => Promise<NatReport>;
 }
 
 /** What the two sides have agreed on: this one's ports and, for each, the other's. */
@@ -48,9 +48,9 @@ export interface Puncher {
     signal: AbortSignal,
   ): Promise<T>;
   /** An answer from the other side. */
-  told(from: string, message: MemberMessage): void;
+  answered(from: string, message: MemberMessage): void;
   /** The seed could not deliver the message with this id. */
-  untold(id: number, reason: string): void;
+  undeliverable(id: number, reason: string): void;
 }
 
 /** Two members cannot be connected in this way. */
@@ -70,12 +70,12 @@ export class PunchError extends Error {
 export const PUNCH_LIMIT = 2_000;
 
 /** Why this member cannot punch. What is not known of our own NAT by now is not going to be. */
-export function ownProblem(mine: Reach): string | undefined {
-  return mine.nat === 'unknown' ? 'its NAT could not be found out' : unpunchable(mine);
+export function ownProblem(mine: NatReport): string | undefined {
+  return mine.kind === 'unknown' ? 'its NAT could not be found out' : unpunchable(mine);
 }
 
 /** Why two members that are not behind the same address cannot be connected. */
-function punchProblem(mine: Reach, theirs: Reach): string | undefined {
+function punchProblem(mine: NatReport, theirs: NatReport): string | undefined {
   const own = ownProblem(mine);
   return own === undefined ? unpunchable(theirs) : `on this side: ${own}`;
 }
@@ -99,7 +99,7 @@ interface Open {
 /** What the side that asks says first, and what it hears first; the other side has them the other way round. */
 export const proofs = (proof: Uint8Array) => ({ send: proof.subarray(0, 16), expect: proof.subarray(16) });
 
-export function createPuncher({ doors, tell, reach }: PunchOptions): Puncher {
+export function createPuncher({ punchPorts, send, natReport }: PunchOptions): Puncher {
   const punches = new Map<number, Open>();
   let lastId = 0;
 
@@ -128,19 +128,19 @@ export function createPuncher({ doors, tell, reach }: PunchOptions): Puncher {
     open: (agreed: Agreed, signal: AbortSignal) => Promise<T>,
     signal: AbortSignal,
   ): Promise<T> => {
-    const mine = await reach();
-    const point = meetingPoint(mine, other.reach);
+    const mine = await natReport();
+    const point = meetingPoint(mine, other.nat);
     const near = point.near === true;
-    const problem = near ? point.problem : punchProblem(mine, other.reach);
+    const problem = near ? point.problem : punchProblem(mine, other.nat);
     if (problem !== undefined) throw new PunchError(problem);
-    const local = parseAddress(mine.local)!;
+    const local = parseAddress(mine.localAddress)!;
     let remote = parseAddress(point.theirs)!;
     const id = ++lastId;
     const stopping = new AbortController();
     const ending = AbortSignal.any([signal, stopping.signal]);
     setMaxListeners(0, ending);
-    const ports = Array.from({ length: count }, () => doors.ownPort(mine));
-    const opened = await doors.open(mine, near, ports, ending).catch((error: Error) => {
+    const ports = Array.from({ length: count }, () => punchPorts.ownPort(mine));
+    const opened = await punchPorts.open(mine, near, ports, ending).catch((error: Error) => {
       throw new PunchError(`on this side: a port cannot be probed: ${error.message}`, isTaken(error));
     });
     // An address may be shared with strangers: the agreed ports alone do not say who is met there.
@@ -157,11 +157,11 @@ export function createPuncher({ doors, tell, reach }: PunchOptions): Puncher {
       let to: readonly number[];
       punches.set(id, { host: other.host, stopping });
       // Where it is behind its NAT, the seed does not know before it has said so itself.
-      if (near ? other.reach.nat !== 'unknown' : isPredictable(other.reach)) {
-        to = ports.map(() => doors.pairedPort(other.reach, `to ${other.host}`));
-        tell(other, { ...message, to });
+      if (near ? other.nat.kind !== 'unknown' : isPredictable(other.nat)) {
+        to = ports.map(() => punchPorts.pairedPort(other.nat, `to ${other.host}`));
+        send(other, { ...message, to });
       } else {
-        const answer = await askForPorts(id, { host: other.host, stopping }, ending, () => tell(other, message));
+        const answer = await askForPorts(id, { host: other.host, stopping }, ending, () => send(other, message));
         to = answer.ports;
         if (near) remote = parseAddress(answer.address)!;
       }
@@ -175,19 +175,19 @@ export function createPuncher({ doors, tell, reach }: PunchOptions): Puncher {
       throw new PunchError(`the other side: ${reason}`, busy);
     } finally {
       punches.delete(id);
-      for (const door of opened) door.close();
+      for (const port of opened) port.close();
     }
   };
 
   return {
     punch,
-    told: (from, message) => {
+    answered: (from, message) => {
       if (message.type !== 'punching' && message.type !== 'unpunchable') return;
       const open = punches.get(message.id);
       if (open?.host !== from) return;
       if (message.type === 'punching') open.onPorts?.(message);
       else open.stopping.abort(message satisfies Stopped);
     },
-    untold: (id, reason) => punches.get(id)?.stopping.abort({ reason } satisfies Stopped),
+    undeliverable: (id, reason) => punches.get(id)?.stopping.abort({ reason } satisfies Stopped),
   };
 }

@@ -1,14 +1,14 @@
 /** The transport `punched`: for a guest that waits, for the pool, and for direct edges. */
 import { randomBytes } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
-import type { Purpose } from '../protocol/rendezvous';
-import { type Carrier, type Opening, OpeningError } from './carrier';
+import type { Purpose } from '../protocol/peer-messages';
+import { type Connector, type Opening, OpeningError } from './connector';
 import { type Agreed, type Other, PunchError, type Puncher } from './punch';
-import type { Carried, GuestConnect, Transport } from './transport';
-import type { WireTerms } from './wires';
+import type { SignallingTerms } from './signalling';
+import type { GuestConnect, Transport, TransportResult } from './transport';
 
 export interface PunchedOptions {
-  readonly carrier: Pick<Carrier, 'open' | 'fill'>;
+  readonly connector: Pick<Connector, 'open' | 'fill'>;
   readonly puncher: Puncher;
   /** A port for a guest that has bound none. */
   readonly guestPort: () => number;
@@ -23,19 +23,19 @@ export interface Punched extends Transport {
   fill(other: Other, count: number, low: number): Promise<number>;
   /** A connection for the supervisor itself: its descriptor. @throws PunchError or OpeningError */
   hand(other: Other, purpose: Purpose): Promise<number>;
-  /** Resolves when there is a wire; its two ends have to be predictable. @throws PunchError or OpeningError */
-  wire(other: Other, key: string, terms: WireTerms): Promise<void>;
+  /** Resolves when there is a signalling channel; its two ends have to be predictable. @throws PunchError or OpeningError */
+  signalling(other: Other, key: string, terms: SignallingTerms): Promise<void>;
 }
 
 /** After a punch that failed, the same host is not tried again for so long: relayed meanwhile. */
 const RETRY_AFTER = 30_000;
 /** What a connection is at this side. */
-type Own = Pick<Opening, 'purpose' | 'replyTo' | 'sourcePort'> & Partial<WireTerms>;
+type Own = Pick<Opening, 'purpose' | 'replyTo' | 'sourcePort'> & Partial<SignallingTerms>;
 
 /** Milliseconds before another try, with other ports: the other side has enough of this member's for the moment, or a port is in use. */
 const PAUSES = [0, 100, 400] as const;
 
-export function createPunched({ carrier, puncher, guestPort, ttl, signal: closing }: PunchedOptions): Punched {
+export function createPunched({ connector, puncher, guestPort, ttl, signal: closing }: PunchedOptions): Punched {
   const failures = new Map<string, { readonly until: number; readonly reason: string }>();
 
   const problemWith = ({ host }: Other): string | undefined => {
@@ -48,7 +48,7 @@ export function createPunched({ carrier, puncher, guestPort, ttl, signal: closin
     error instanceof PunchError || error instanceof OpeningError;
   const one = async (other: Other, purpose: Purpose, own: Own, signal: AbortSignal): Promise<number> => {
     const open = ({ base, ports, to }: Agreed, ending: AbortSignal) =>
-      carrier.open({ ...base, ...own, localPort: ports[0], remotePort: to[0] }, ending);
+      connector.open({ ...base, ...own, localPort: ports[0], remotePort: to[0] }, ending);
     for (let tries = 1; ; tries++) {
       try {
         return await puncher.punch(other, 1, purpose, open, signal);
@@ -61,7 +61,7 @@ export function createPunched({ carrier, puncher, guestPort, ttl, signal: closin
 
   return {
     name: 'punched',
-    connect: async (guest): Promise<Carried> => {
+    connect: async (guest): Promise<TransportResult> => {
       const other = otherOf(guest);
       if (!other) return { by: 'none', reason: 'it does not say where it can be met' };
       const problem = problemWith(other);
@@ -83,7 +83,7 @@ export function createPunched({ carrier, puncher, guestPort, ttl, signal: closin
       if (problemWith(other)) return 0;
       const secrets = randomBytes(32 * count);
       const open = ({ base, ports, to }: Agreed, ending: AbortSignal) =>
-        carrier.fill({ ...base, purpose: 'poolOut', ttl, low }, pairsOf(ports, to), secrets, ending);
+        connector.fill({ ...base, purpose: 'poolOut', ttl, low }, pairsOf(ports, to), secrets, ending);
       try {
         return await puncher.punch(other, count, { for: 'pool', secrets: secrets.toString('base64') }, open, closing);
       } catch (error) {
@@ -96,20 +96,20 @@ export function createPunched({ carrier, puncher, guestPort, ttl, signal: closin
       if (problem) throw new PunchError(problem);
       return one(other, purpose, { purpose: 'hand' }, closing);
     },
-    wire: async (other, key, terms) => {
+    signalling: async (other, key, terms) => {
       const problem = problemWith(other);
       if (problem) throw new PunchError(problem);
-      await one(other, { for: 'wire', key }, { purpose: 'wireOut', ...terms }, closing);
+      await one(other, { for: 'signalling', key }, { purpose: 'signallingOut', ...terms }, closing);
     },
   };
 }
 
-/** As `Carrier.fill` takes them. */
+/** As `Connector.fill` takes them. */
 export function pairsOf(ports: readonly number[], to: readonly number[]): Uint16Array {
   return Uint16Array.from({ length: 2 * ports.length }, (_, i) => (i % 2 ? to : ports)[i >> 1]);
 }
 
 export function otherOf({ location, address }: Pick<GuestConnect, 'location' | 'address'>): Other | undefined {
-  const { reach, host, epoch } = location;
-  return reach && { host, epoch, reach, address };
+  const { nat: reach, host, epoch } = location;
+  return reach && { host, epoch, nat: reach, address };
 }

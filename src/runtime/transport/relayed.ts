@@ -1,12 +1,12 @@
 /** Connections through the seed, where punching cannot work: both sides connect to its relay and show what it gave them. */
 import { parseAddress } from '../../manifest/address';
-import type { Endpoint, MemberMessage, Purpose, Recipient, Sender } from '../protocol/rendezvous';
-import { type Carrier, OpeningError } from './carrier';
+import type { Endpoint, MemberMessage, Purpose, Recipient, Sender } from '../protocol/peer-messages';
+import { type Connector, OpeningError } from './connector';
 import type { HandedPurpose } from './respond';
-import type { Carried, GuestConnect, Transport } from './transport';
+import type { GuestConnect, Transport, TransportResult } from './transport';
 
 export interface RelayedOptions {
-  readonly carrier: Carrier;
+  readonly connector: Connector;
   /** Asks the seed for a relayed connection: our token for it (base64). @throws Error with the seed's reason */
   readonly relay: (to: Recipient, message: MemberMessage) => Promise<string>;
   readonly dataPort: () => Endpoint;
@@ -40,7 +40,7 @@ const JOINED = Uint8Array.of(1);
 const RELAY_LIMIT = 5_000;
 
 export function createRelayed(options: RelayedOptions): Relayed {
-  const { carrier } = options;
+  const { connector } = options;
 
   const toRelay = (token: string) => {
     const { address, port } = options.dataPort();
@@ -48,14 +48,14 @@ export function createRelayed(options: RelayedOptions): Relayed {
     return { remote: parseAddress(address)!, remotePort: port, timeout: RELAY_LIMIT, send, expect: JOINED } as const;
   };
 
-  const connect = async (guest: GuestConnect, reason: string): Promise<Carried> => {
+  const connect = async (guest: GuestConnect, reason: string): Promise<TransportResult> => {
     const { address: peer, port, replyTo, signal } = guest;
     const { host, epoch } = guest.location;
     const sourcePort = guest.sourcePort || options.guestPort();
     const purpose: Purpose = { for: 'connection', port, sourcePort };
     try {
       const token = await options.relay(host, { type: 'relay', purpose, reason });
-      await carrier.open({ purpose: 'give', peer, epoch, replyTo, sourcePort, ...toRelay(token) }, signal);
+      await connector.open({ purpose: 'give', peer, epoch, replyTo, sourcePort, ...toRelay(token) }, signal);
       return { by: 'relayed' };
     } catch (error) {
       return { by: 'none', reason: (error as Error).message };
@@ -67,7 +67,7 @@ export function createRelayed(options: RelayedOptions): Relayed {
     connect,
     hand: async ({ host, address: peer, epoch }, purpose, reason) => {
       const token = await options.relay(host, { type: 'relay', purpose, reason });
-      return carrier.open({ purpose: 'hand', peer, epoch, ...toRelay(token) }, options.signal);
+      return connector.open({ purpose: 'hand', peer, epoch, ...toRelay(token) }, options.signal);
     },
     relayed: async (from, token, message) => {
       if (message.type !== 'relay') return;
@@ -76,9 +76,9 @@ export function createRelayed(options: RelayedOptions): Relayed {
         const base = { peer: parseAddress(from.address)!, epoch: from.epoch, ...toRelay(token) };
         if (purpose.for === 'connection') {
           const { port, sourcePort } = purpose;
-          await carrier.open({ purpose: 'deliver', port, sourcePort, ...base }, options.signal);
+          await connector.open({ purpose: 'deliver', port, sourcePort, ...base }, options.signal);
         } else if (purpose.for === 'datagrams') {
-          options.onHanded(from, purpose, await carrier.open({ purpose: 'hand', ...base }, options.signal));
+          options.onHanded(from, purpose, await connector.open({ purpose: 'hand', ...base }, options.signal));
         }
       };
       // Who waits at the other end learns of a failure from the relay.

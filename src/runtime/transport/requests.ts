@@ -8,7 +8,7 @@ export interface Requests {
   begin(from: string, connections: number): (() => void) | undefined;
 }
 
-/** Connections. Each may hold a descriptor for its port here, in addition to those that the carrier counts (src/native/carrier/share.c). */
+/** Connections. Each may hold a descriptor for its port here, in addition to those that the connector counts (src/native/connector/share.c). */
 export const MOST_REQUESTED = 512;
 
 /** A member may have as many as it leaves free for the others: whoever comes next finds some, however many have been there before. */

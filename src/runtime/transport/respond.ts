@@ -1,20 +1,20 @@
 /** The other side of a punch: connects from the ports that were agreed on, for what the one that asked says. */
 import { constants } from 'node:os';
 import { parseAddress } from '../../manifest/address';
-import type { MemberMessage, Purpose, Reach, Sender } from '../protocol/rendezvous';
-import { type Carrier, OpeningError } from './carrier';
-import { type Doors, isTaken, unmeetable } from './doors';
+import type { MemberMessage, NatReport, Purpose, Sender } from '../protocol/peer-messages';
+import { type Connector, OpeningError } from './connector';
+import { isPredictable } from './nat';
 import { POOL_TTL_PASSIVE } from './pool';
 import { ownProblem, PUNCH_LIMIT, proofs } from './punch';
+import { isTaken, type PunchPorts, unmeetable } from './punch-ports';
 import { pairsOf } from './punched';
-import { isPredictable } from './reach';
-import { terms } from './wires';
+import { terms } from './signalling';
 
 export interface RespondOptions {
-  readonly carrier: Carrier;
-  readonly doors: Doors;
+  readonly connector: Connector;
+  readonly punchPorts: PunchPorts;
   /** This member's own; waits until it is known. */
-  readonly reach: () => Promise<Reach>;
+  readonly natReport: () => Promise<NatReport>;
   /** A connection for a direct edge, or for datagrams. */
   readonly onHanded: (from: Sender, purpose: HandedPurpose, descriptor: number) => void;
   readonly signal: AbortSignal;
@@ -30,7 +30,7 @@ export const SHARE_USED = 'this member has its share of connections there; those
 /** Bytes of them for each connection of a pool. */
 const SECRETS = 32;
 
-type Single = Exclude<Purpose, { for: 'pool' | 'wire' }>;
+type Single = Exclude<Purpose, { for: 'pool' | 'signalling' }>;
 
 function swappedProofs(proof: string) {
   const { send, expect } = proofs(Buffer.from(proof, 'base64'));
@@ -64,11 +64,11 @@ export async function respond(
   message: Punch,
   reply: (message: MemberMessage) => void,
 ): Promise<void> {
-  const { carrier, doors, signal } = options;
+  const { connector, punchPorts, signal } = options;
   const { id, purpose } = message;
   const cannot = (reason: string) => reply({ type: 'unpunchable', id, reason });
   const busy = (reason = 'a port is in use') => reply({ type: 'unpunchable', id, reason, busy: true });
-  const mine = await options.reach();
+  const mine = await options.natReport();
   const near = message.near === true;
   const problem = near ? unmeetable(mine) : ownProblem(mine);
   if (problem) return cannot(problem);
@@ -79,18 +79,23 @@ export async function respond(
   const isOurs = (port: number) => port >= first && port < first + many;
   if (message.to && !((near || isPredictable(mine)) && message.to.length === count && message.to.every(isOurs)))
     return cannot('these are not its ports');
-  const ports = message.to ?? message.from.map(() => doors.pairedPort(mine, `from ${from.name}`));
-  const opened = await doors.open(mine, near, ports, signal).catch((error: Error) => {
+  const ports = message.to ?? message.from.map(() => punchPorts.pairedPort(mine, `from ${from.name}`));
+  const opened = await punchPorts.open(mine, near, ports, signal).catch((error: Error) => {
     if (!isTaken(error)) throw error;
     return undefined;
   });
   if (!opened) return busy();
   if (!message.to)
-    reply({ type: 'punching', id, address: near ? mine.local : mine.address, ports: opened.map(({ seen }) => seen) });
+    reply({
+      type: 'punching',
+      id,
+      address: near ? mine.localAddress : mine.reflexiveAddress,
+      ports: opened.map(({ seen }) => seen),
+    });
   const base = {
     peer: parseAddress(from.address)!,
     epoch: from.epoch,
-    local: parseAddress(mine.local)!,
+    local: parseAddress(mine.localAddress)!,
     remote: parseAddress(message.address)!,
     timeout: PUNCH_LIMIT,
     listens: near,
@@ -98,22 +103,22 @@ export async function respond(
   try {
     if (purpose.for === 'pool') {
       const filling = { ...base, purpose: 'poolIn', ttl: POOL_TTL_PASSIVE } as const;
-      await carrier.fill(filling, pairsOf(ports, message.from), secrets!, signal);
+      await connector.fill(filling, pairsOf(ports, message.from), secrets!, signal);
       return;
     }
-    if (purpose.for === 'wire') {
-      const wire = { ...base, purpose: 'wireIn', ...terms('in', purpose.key, mine, mine) } as const;
-      await carrier.open({ ...wire, localPort: ports[0], remotePort: message.from[0] }, signal);
+    if (purpose.for === 'signalling') {
+      const end = { ...base, purpose: 'signallingIn', ...terms('in', purpose.key, mine, mine) } as const;
+      await connector.open({ ...end, localPort: ports[0], remotePort: message.from[0] }, signal);
       return;
     }
     const opening = { ...base, ...own(purpose), localPort: ports[0], remotePort: message.from[0] };
-    const descriptor = await carrier.open(opening, signal);
+    const descriptor = await connector.open(opening, signal);
     if (purpose.for !== 'connection') options.onHanded(from, purpose, descriptor);
   } catch (error) {
     if (!(error instanceof OpeningError)) throw error;
     if (error.errno === constants.errno.EDQUOT) busy(SHARE_USED);
     else if (error.busy) busy();
   } finally {
-    for (const door of opened) door.close();
+    for (const port of opened) port.close();
   }
 }

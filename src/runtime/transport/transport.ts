@@ -25,7 +25,7 @@ export interface GuestConnect extends Destination {
   readonly signal: AbortSignal;
 }
 
-export type Carried =
+export type TransportResult =
   /** Where the shim is to connect the guest's own socket to: a real IPv4 address, as an unsigned integer. */
   | { readonly by: 'direct'; readonly real: number; readonly realPort: number; readonly epoch: number }
   /** Its shim has been given a connection. */
@@ -36,17 +36,17 @@ export type Carried =
 export interface Transport {
   readonly name: 'direct' | 'punched' | 'relayed';
   /** @param reason why no transport before this one could carry it; empty when there was none */
-  connect(guest: GuestConnect, reason: string): Carried | Promise<Carried>;
+  connect(guest: GuestConnect, reason: string): TransportResult | Promise<TransportResult>;
 }
 
 /** By the first of the transports that can. */
-export async function connectBy(transports: readonly Transport[], guest: GuestConnect): Promise<Carried> {
+export async function connectBy(transports: readonly Transport[], guest: GuestConnect): Promise<TransportResult> {
   const reasons: string[] = [];
   for (const transport of transports) {
-    const carried = await transport.connect(guest, reasons.join('; '));
-    if (carried.by !== 'none') return carried;
+    const result = await transport.connect(guest, reasons.join('; '));
+    if (result.by !== 'none') return result;
     if (guest.signal.aborted) return { by: 'none', reason: 'given up by the caller' };
-    reasons.push(`${transport.name}: ${carried.reason}`);
+    reasons.push(`${transport.name}: ${result.reason}`);
   }
   return { by: 'none', reason: reasons.join('; ') };
 }

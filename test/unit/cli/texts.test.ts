@@ -30,7 +30,7 @@ const booted = (hosts: number, stateDir: string, missing: readonly string[] = []
       cidr: '100.64.0.0/16',
       bootMs: 900,
       seed: '198.18.0.1:7000',
-      network: { kind: 'nat', range: '198.18.0.0/15', nats: { web: 'preserving', api: 'symmetric' } },
+      network: { kind: 'nat', range: '198.18.0.0/15', nats: { web: 'port-preserving', api: 'symmetric' } },
       isolation,
       stateDir,
       missing,

@@ -4,8 +4,8 @@ import { readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { openNetwork } from '../../../src/local/network';
-import { commandInside, faultsOf } from '../../../src/local/network/desk';
-import type { NatPlace } from '../../../src/local/network/internet';
+import { commandInside, faultsOf } from '../../../src/local/network/control-socket';
+import type { NatSlot } from '../../../src/local/network/internet';
 import { describeNat, parseNats } from '../../../src/local/network/nat';
 import type { NatInfo, Network } from '../../../src/local/network/network';
 import { eventually } from './boot';
@@ -14,9 +14,20 @@ import { holdersOf } from './processes';
 jest.setTimeout(60_000);
 const PROBE = ['/usr/bin/python3', join(__dirname, 'probe.py')];
 const SEED = '198.18.0.2';
-const HOSTS = ['a', 'b', 'changing', 'altering', 'symmetric', 'left', 'right', 'tenant', 'neighbour', 'quiet'];
+const HOSTS = [
+  'a',
+  'b',
+  'endpoint-independent',
+  'altering',
+  'symmetric',
+  'left',
+  'right',
+  'tenant',
+  'neighbour',
+  'quiet',
+];
 const NATS = [
-  ...['changing=changing', 'altering=changing', 'symmetric=symmetric', 'quiet=no-udp'],
+  ...['changing=endpoint-independent', 'altering=endpoint-independent', 'symmetric=symmetric', 'quiet=no-udp'],
   ...['left=shared', 'right=shared', 'tenant=shared:house+apart', 'neighbour=shared:house+apart'],
 ];
 const options = {
@@ -70,8 +81,8 @@ function start(where: { net: string; users?: string }, ...args: string[]) {
 }
 const probe = (where: { net: string; users?: string }, ...args: string[]) => start(where, ...args).next();
 
-async function place(owner: string): Promise<NatPlace> {
-  const made = (await network.place(owner)) as NatPlace;
+async function place(owner: string): Promise<NatSlot> {
+  const made = (await network.place(owner)) as NatSlot;
   await made.ready;
   return made;
 }
@@ -96,7 +107,7 @@ natTest('a port-preserving NAT, and the address that is the same when the host c
 });
 
 natTest('a NAT that changes ports, the same for every destination', async () => {
-  const at = await place('changing');
+  const at = await place('endpoint-independent');
   for (const port of ['41000', '4100']) {
     for (const kind of ['tcp', 'udp']) {
       const [first, second] = await probe(at, 'observed', kind, port, `${SEED}:7001`, `${SEED}:7002`);
@@ -147,7 +158,7 @@ natTest('a simultaneous open through two port-preserving NATs', async () => {
 });
 
 natTest('a simultaneous open through two NATs that change ports, from ports that were looked up before', async () => {
-  const [at, peer] = [await place('changing'), await place('altering')];
+  const [at, peer] = [await place('endpoint-independent'), await place('altering')];
   const [one, other] = [start(at, 'meet', '42001', `${SEED}:7001`), start(peer, 'meet', '42002', `${SEED}:7001`)];
   const [here, there] = [await one.next(), await other.next()];
   one.say(there);
@@ -289,7 +300,7 @@ natTest('who does not have the token gets nothing', async () => {
 
 natTest('when it is closed, nothing has its namespaces any longer', async () => {
   const other = await openNetwork({ ...options, name: `${options.name}-closed` });
-  const at = (await other.place('a')) as NatPlace;
+  const at = (await other.place('a')) as NatSlot;
   const namespace = readlinkSync(at.net);
   expect(holdersOf(namespace)).not.toEqual([]);
   await other.close();
@@ -297,7 +308,7 @@ natTest('when it is closed, nothing has its namespaces any longer', async () => 
 });
 
 test.each([
-  ['sometimes', "--nat is 'sometimes': 'sometimes' is no kind of NAT; allowed: preserving, changing"],
+  ['sometimes', "--nat is 'sometimes': 'sometimes' is no kind of NAT; allowed: port-preserving, endpoint-independent"],
   ['c=symmetric', "--nat is 'c=symmetric': there is no host 'c'; allowed: a, b, client"],
   ['a=', "--nat is 'a=': '' is no kind of NAT"],
   ['a=shared:Ä', "'shared:Ä' is no kind of NAT"],
@@ -306,9 +317,9 @@ test.each([
 });
 
 test('kinds of NAT: the last word holds, and hosts that share one agree', () => {
-  const natOf = parseNats(['symmetric+no-udp', 'a=shared', 'client=changing'], ['a', 'b']);
+  const natOf = parseNats(['symmetric+no-udp', 'a=shared', 'client=endpoint-independent'], ['a', 'b']);
   expect(['a', 'b', 'client'].map((owner) => describeNat(natOf(owner)))).toEqual([
-    ...['preserving+shared', 'symmetric+no-udp', 'changing'],
+    ...['port-preserving+shared', 'symmetric+no-udp', 'endpoint-independent'],
   ]);
   expect(() => parseNats(['a=shared', 'b=shared+symmetric'], ['a', 'b'])).toThrow("'b' and 'a' share a NAT");
 });

@@ -33,9 +33,9 @@ const numbers: Record<string, number> = {
   IM_REPLY_MAGIC: shim.REPLY_MAGIC,
   IM_SOCKETS_SIZE: shim.SOCKETS_SIZE,
   IM_FILES_MOST: shim.FILES_MOST,
-  IM_ASK: table.HOST_STATE.ask,
+  IM_LOCATE: table.HOST_STATE.locate,
   IM_DIRECT: table.HOST_STATE.direct,
-  IM_CARRIED: table.HOST_STATE.carried,
+  IM_HANDOFF: table.HOST_STATE.handoff,
   IM_SCOPE_ANY: shim.SCOPES.indexOf('any'),
   IM_SCOPE_HOST: shim.SCOPES.indexOf('host'),
   IM_SCOPE_LOOPBACK: shim.SCOPES.indexOf('loopback'),
@@ -56,7 +56,7 @@ const numbers: Record<string, number> = {
   IM_FLAG_LISTED: shim.FLAG_LISTED,
   IM_FLAG_READY: shim.FLAG_READY,
   IM_TRANSPORT_DIRECT: shim.TRANSPORT_DIRECT,
-  IM_TRANSPORT_CARRIED: shim.TRANSPORT_CARRIED,
+  IM_TRANSPORT_HANDOFF: shim.TRANSPORT_HANDOFF,
 };
 const strings: Record<string, string> = {
   IM_ENV_DIR: shim.RUN_DIR_ENV,

@@ -4,7 +4,7 @@ import type { Differing } from '../../../src/runtime/protocol/fields';
 import type { FromSeed, ToSeed } from '../../../src/runtime/protocol/frames';
 import { checkFromSeed } from '../../../src/runtime/protocol/from-seed';
 import { checkMessage } from '../../../src/runtime/protocol/member-message';
-import type { MemberMessage, Purpose } from '../../../src/runtime/protocol/rendezvous';
+import type { MemberMessage, Purpose } from '../../../src/runtime/protocol/peer-messages';
 import { checkFrame } from '../../../src/runtime/seed/validate';
 
 type Typed = { readonly type: string };
@@ -29,13 +29,13 @@ test('the compiler names every frame that one list has otherwise than the other'
 });
 
 const ports = [{ port: 80, realPort: 40_080, scope: 'any', protocol: 'udp' }] as const;
-const reach = { nat: 'none', address: '203.0.113.1', local: '10.0.0.7', ports: [10_240, 704] } as const;
+const NAT = { kind: 'none', reflexiveAddress: '203.0.113.1', localAddress: '10.0.0.7', ports: [10_240, 704] } as const;
 const from = { member: 1, name: 'api', address: '100.64.0.2', epoch: 5, addresses: ['203.0.113.1'] } as const;
 const key = `${'A'.repeat(43)}=`;
 const purposes: { readonly [F in Purpose['for']]: Required<Extract<Purpose, { for: F }>> } = {
   connection: { for: 'connection', port: 80, sourcePort: 40_000, proof: key },
   pool: { for: 'pool', secrets: 'A'.repeat(43) },
-  wire: { for: 'wire', key },
+  signalling: { for: 'signalling', key },
   edge: { for: 'edge', key },
   datagrams: { for: 'datagrams', key },
 };
@@ -57,19 +57,19 @@ const toSeed: { readonly [T in ToSeed['type']]: Required<Extract<ToSeed, { type:
       epoch: 5,
       life: 'a',
       guests: true,
-      visitor: true,
+      asClient: true,
       virtual: '100.64.0.2',
       ports,
-      reach,
+      nat: NAT,
     },
     directoryDigest: 'x',
   },
-  ask: { type: 'ask', id: 1, host: 'api', port: 80, staleEpoch: 4, waited: 1, protocol: 'udp' },
+  locate: { type: 'locate', id: 1, host: 'api', port: 80, staleEpoch: 4, waited: 1, protocol: 'udp' },
   cancel: { type: 'cancel', id: 1 },
   ports: { type: 'ports', ports, settled: true, settledDatagrams: true },
   report: { type: 'report', event: 'guest-started', detail: { a: 1, b: 'c', d: null, e: true } },
-  reach: { type: 'reach', reach },
-  tell: { type: 'tell', to: 'api', message },
+  natReport: { type: 'natReport', nat: NAT },
+  peerMessage: { type: 'peerMessage', to: 'api', message },
   relay: { type: 'relay', id: 1, to: 7, message },
   suspend: { type: 'suspend' },
   stay: { type: 'stay' },
@@ -79,7 +79,7 @@ const toSeed: { readonly [T in ToSeed['type']]: Required<Extract<ToSeed, { type:
   events: { type: 'events', id: 1, follow: true },
   reload: { type: 'reload', id: 1 },
 };
-const location = { host: 'api', epoch: 5, state: 'running', address: '127.64.0.2', ports, reach } as const;
+const location = { host: 'api', epoch: 5, state: 'running', address: '127.64.0.2', ports, nat: NAT } as const;
 const entry: ManifestHost = {
   ...MANIFEST_DEFAULTS,
   ...{ name: 'api', aliases: [], address: '100.64.0.2', kind: 'function', environment: {}, remappedFiles: {} },
@@ -92,11 +92,11 @@ const fromSeed: { readonly [T in FromSeed['type']]: Required<Extract<FromSeed, {
     ...{ observed: '203.0.113.1', observedPort: 1, dataPort: 2, ports: [10_240, 704] },
   },
   refuse: { type: 'refuse', reason: 'why', fenced: true },
-  answer: { type: 'answer', id: 1, location, realPort: 80 },
-  fail: { type: 'fail', id: 1, errno: 'ETIMEDOUT', reason: 'why' },
+  located: { type: 'located', id: 1, location, realPort: 80 },
+  unreachable: { type: 'unreachable', id: 1, errno: 'ETIMEDOUT', reason: 'why' },
   location: { type: 'location', version: 1, location },
-  told: { type: 'told', from, message },
-  untold: { type: 'untold', to: 'api', id: 1, reason: 'why' },
+  peerMessage: { type: 'peerMessage', from, message },
+  undeliverable: { type: 'undeliverable', to: 'api', id: 1, reason: 'why' },
   relayReply: { type: 'relayReply', id: 1, token: 'x' },
   relayed: { type: 'relayed', from, token: 'x', message },
   suspendReply: { type: 'suspendReply', ok: true, reason: 'why' },

@@ -1,6 +1,6 @@
 import { formatAddress, parseAddress } from '../../../src/manifest/address';
 import {
-  flatAddress,
+  aliasAddress,
   HEADER,
   HOST_STATE,
   isTableOf,
@@ -22,7 +22,7 @@ const spec: TableSpec = {
     { name: 'api', aliases: [], address: '100.64.9.9', nodeId: 1 },
     { name: 'redis', aliases: ['cache', 'db'], address: '100.64.77.3', nodeId: 2 },
   ],
-  flat: 64,
+  aliases: 64,
 };
 
 function open(given: TableSpec = spec) {
@@ -46,11 +46,11 @@ test('the header says who this host is and which addresses are real', () => {
   expect(read.u32(HEADER.magic)).toBe(TABLE_MAGIC);
   expect(read.u32(HEADER.file_size)).toBe(layout.size);
   expect(formatAddress(read.u32(HEADER.self))).toBe('100.64.9.9');
-  expect(formatAddress(read.u32(HEADER.flat_base))).toBe('127.64.0.0');
-  expect(formatAddress(read.u32(HEADER.flat_loop))).toBe('127.65.0.0');
-  expect(formatAddress(flatAddress(64, address('100.64.9.9')))).toBe('127.64.9.9');
-  const { read: nat } = open({ ...spec, flat: undefined });
-  expect([nat.u32(HEADER.flat_base), nat.u32(HEADER.flat_loop)]).toEqual([0, 0]);
+  expect(formatAddress(read.u32(HEADER.alias_base))).toBe('127.64.0.0');
+  expect(formatAddress(read.u32(HEADER.alias_loop))).toBe('127.65.0.0');
+  expect(formatAddress(aliasAddress(64, address('100.64.9.9')))).toBe('127.64.9.9');
+  const { read: nat } = open({ ...spec, aliases: undefined });
+  expect([nat.u32(HEADER.alias_base), nat.u32(HEADER.alias_loop)]).toEqual([0, 0]);
 });
 
 test('hosts are sorted by address; a client that is in no directory is in its own', () => {
@@ -91,7 +91,7 @@ test('locations and ports: sorted, whole 64-bit epochs, an even sequence number 
     { address: '100.64.77.3', port: 6379, real: '127.64.77.3', realPort: 6379, scope: 0 },
   ]);
   writer.write([{ address: redis }], []);
-  expect(read.hosts()[1]).toMatchObject({ state: HOST_STATE.ask, real: '0.0.0.0', epoch: 0 });
+  expect(read.hosts()[1]).toMatchObject({ state: HOST_STATE.locate, real: '0.0.0.0', epoch: 0 });
   expect(read.ports()).toEqual([]);
   expect(read.u32(HEADER.seq)).toBe(4);
 });
@@ -139,7 +139,7 @@ test('a table is taken up again by another writer: the same directory, its own p
   const words = new Uint32Array(memory);
   words[HEADER.seq / 4] = 7; // killed while it wrote
   writeTable(memory, layout).write([redis], []);
-  expect([read.u32(HEADER.seq), read.ports(), read.hosts()[1].state]).toEqual([10, [], HOST_STATE.ask]);
+  expect([read.u32(HEADER.seq), read.ports(), read.hosts()[1].state]).toEqual([10, [], HOST_STATE.locate]);
 });
 
 test('what is no table has no ports, and stands for no directory', () => {

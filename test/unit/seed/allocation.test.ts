@@ -9,10 +9,10 @@ test('200 concurrent asks of 20 clients invoke a host once, and all are answered
   cluster = await bootCluster([{ name: 'api' }]);
   cluster.host('api', serves(80));
   const clients = await Promise.all(Array.from({ length: 20 }, () => cluster.client()));
-  const asks = clients.flatMap((client) => Array.from({ length: 10 }, () => client.ask('api', 80)));
+  const asks = clients.flatMap((client) => Array.from({ length: 10 }, () => client.locate('api', 80)));
   const answers = await Promise.all(asks);
   expect(cluster.lambda.requests).toHaveLength(1);
-  expect(new Set(answers.map((a) => `${a.location.reach?.address}:${a.realPort} ${a.location.state}`))).toEqual(
+  expect(new Set(answers.map((a) => `${a.location.nat?.reflexiveAddress}:${a.realPort} ${a.location.state}`))).toEqual(
     new Set(['127.0.0.1:40080 running']),
   );
   const names = cluster.events.filter((e) => e.host === 'api').map((e) => e.event);
@@ -31,7 +31,7 @@ test('an invocation carries what the function needs, and no trace header', async
     cluster = await bootCluster([{ name: 'api' }]);
     cluster.host('api', serves(80));
     const client = await cluster.client();
-    await client.ask('api', 80);
+    await client.locate('api', 80);
     const [{ invocation, headers }] = cluster.lambda.requests;
     expect(invocation).toMatchObject({
       version: 1,
@@ -55,10 +55,10 @@ test('a function that fails: EHOSTUNREACH with its error, at once again during t
     throw new RangeError('out of cheese');
   });
   const client = await cluster.client();
-  const first = await failure(client.ask('api', 80));
+  const first = await failure(client.locate('api', 80));
   expect(first.errno).toBe('EHOSTUNREACH');
   expect(first.reason).toContain('RangeError: out of cheese');
-  const again = await failure(client.ask('api', 80));
+  const again = await failure(client.locate('api', 80));
   expect(again).toEqual(first);
   expect(cluster.lambda.requests).toHaveLength(1);
   const failed = await cluster.event('api', 'failed');
@@ -66,13 +66,13 @@ test('a function that fails: EHOSTUNREACH with its error, at once again during t
 
   cluster.host('api', serves(80));
   await new Promise((resolve) => setTimeout(resolve, Number(failed.detail.backOffMs) + 20));
-  const answer = await client.ask('api', 80);
+  const answer = await client.locate('api', 80);
   expect(answer.location.epoch).toBeGreaterThan(Number(failed.detail.epoch));
 });
 
 test('a function that does not exist is denied, and says so', async () => {
   cluster = await bootCluster([{ name: 'api' }]);
-  const { errno, reason } = await failure((await cluster.client()).ask('api', 80));
+  const { errno, reason } = await failure((await cluster.client()).locate('api', 80));
   expect(errno).toBe('EHOSTUNREACH');
   expect(reason).toContain('ResourceNotFoundException: Function not found: test-api');
 });
@@ -91,7 +91,7 @@ test('429: tries again until the function is free', async () => {
     body: '{"host":"api","epoch":1}',
   });
   const client = await cluster.client();
-  const ask = client.ask('api', 80);
+  const ask = client.locate('api', 80);
   const throttled = await cluster.event('api', 'throttled');
   expect(throttled.detail.reason).toBe('ReservedFunctionConcurrentInvocationLimitExceeded');
   free();
@@ -108,7 +108,7 @@ test('429 until the deadline: ETIMEDOUT', async () => {
     body: '{"host":"api","epoch":1}',
   }).catch(() => undefined);
   const client = await cluster.client();
-  expect((await failure(client.ask('api', 80))).errno).toBe('ETIMEDOUT');
+  expect((await failure(client.locate('api', 80))).errno).toBe('ETIMEDOUT');
   const failed = await cluster.event('api', 'failed');
   expect(failed.detail.reason).toContain('429');
 });
@@ -118,7 +118,7 @@ test('a guest that never listens: ETIMEDOUT at the deadline, and the host runs',
   cluster.host('worker', serves());
   const client = await cluster.client();
   const began = performance.now();
-  const { errno, reason } = await failure(client.ask('worker', 80));
+  const { errno, reason } = await failure(client.locate('worker', 80));
   expect(errno).toBe('ETIMEDOUT');
   expect(reason).toContain('port 80');
   expect(performance.now() - began).toBeGreaterThanOrEqual(399);
@@ -129,14 +129,14 @@ test('a guest that never listens: ETIMEDOUT at the deadline, and the host runs',
 test('a function that never joins: ETIMEDOUT at the deadline', async () => {
   cluster = await bootCluster([{ name: 'api', allocationTimeout: 300 }]);
   cluster.host('api', () => new Promise(() => undefined));
-  expect((await failure((await cluster.client()).ask('api', 80))).errno).toBe('ETIMEDOUT');
+  expect((await failure((await cluster.client()).locate('api', 80))).errno).toBe('ETIMEDOUT');
   await cluster.event('api', 'failed');
 });
 
 test('a guest that exits: ECONNREFUSED with the reason', async () => {
   cluster = await bootCluster([{ name: 'api' }]);
   cluster.host('api', async (invocation) => (await cluster.supervise(invocation)).exit(127, "no file '/var/task/srv'"));
-  const { errno, reason } = await failure((await cluster.client()).ask('api', 80));
+  const { errno, reason } = await failure((await cluster.client()).locate('api', 80));
   expect(errno).toBe('ECONNREFUSED');
   expect(reason).toBe("the guest could not be started: no file '/var/task/srv'");
   expect((await cluster.event('api', 'exited')).detail).toMatchObject({ exitCode: 127 });
@@ -152,7 +152,7 @@ test('a result without a leave counts as much', async () => {
     exitCode: null,
     signal: 'SIGSEGV',
   }));
-  const { errno, reason } = await failure((await cluster.client()).ask('api', 80));
+  const { errno, reason } = await failure((await cluster.client()).locate('api', 80));
   expect([errno, reason]).toEqual(['ECONNREFUSED', 'the guest was ended by SIGSEGV']);
 });
 
@@ -167,14 +167,14 @@ test('settled: other ports are refused at once, before that they wait', async ()
     return { host: 'api', epoch: invocation.epoch, outcome: 'released' };
   });
   const client = await cluster.client();
-  await client.ask('api', 80);
-  const early = failure(client.ask('api', 81));
+  await client.locate('api', 80);
+  const early = failure(client.locate('api', 81));
   settle();
   expect(await early).toEqual({
     errno: 'ECONNREFUSED',
     reason: "'api' listens on 80, not on 81, and has opened no further port for 1000 ms (settleTime)",
   });
-  expect((await failure(client.ask('api', 82))).errno).toBe('ECONNREFUSED');
+  expect((await failure(client.locate('api', 82))).errno).toBe('ECONNREFUSED');
 });
 
 test('ports on loopback are nobody else’s', async () => {
@@ -185,7 +185,7 @@ test('ports on loopback are nobody else’s', async () => {
     await host.stopped;
     return { host: 'api', epoch: invocation.epoch, outcome: 'released' };
   });
-  expect((await failure((await cluster.client()).ask('api', 80))).errno).toBe('ETIMEDOUT');
+  expect((await failure((await cluster.client()).locate('api', 80))).errno).toBe('ETIMEDOUT');
 });
 
 test('renew: the function is invoked again with the same epoch, and asks wait meanwhile', async () => {
@@ -206,10 +206,10 @@ test('renew: the function is invoked again with the same epoch, and asks wait me
     return { host: name, epoch, outcome: 'renew' };
   });
   const client = await cluster.client();
-  const first = await client.ask('api', 80);
+  const first = await client.locate('api', 80);
   renew();
   await cluster.event('api', 'renewing');
-  expect((await client.ask('api', 80)).location.epoch).toBe(first.location.epoch);
+  expect((await client.locate('api', 80)).location.epoch).toBe(first.location.epoch);
   await cluster.event('api', 'rejoined');
   expect(cluster.lambda.requests.map((r) => r.invocation.epoch)).toEqual([first.location.epoch, first.location.epoch]);
   expect(cluster.events.filter((e) => e.event === 'allocating')).toHaveLength(1);
@@ -218,6 +218,6 @@ test('renew: the function is invoked again with the same epoch, and asks wait me
 test('unknown hosts and host instances that have not joined: EHOSTUNREACH', async () => {
   cluster = await bootCluster([{ name: 'vm', kind: 'instance' }]);
   const client = await cluster.client();
-  expect((await failure(client.ask('nobody', 80))).errno).toBe('EHOSTUNREACH');
-  expect((await failure(client.ask('vm', 80))).reason).toContain("host instance 'vm' has not joined");
+  expect((await failure(client.locate('nobody', 80))).errno).toBe('EHOSTUNREACH');
+  expect((await failure(client.locate('vm', 80))).reason).toContain("host instance 'vm' has not joined");
 });

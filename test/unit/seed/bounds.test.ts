@@ -4,7 +4,7 @@ import { type TLSSocket, connect as tlsConnect } from 'node:tls';
 import { pskOptions } from '../../../src/runtime/control/tls-options';
 import { encodeFrame, frameDecoder } from '../../../src/runtime/protocol/frame-codec';
 import type { FromSeed, ToSeed } from '../../../src/runtime/protocol/frames';
-import type { MemberMessage } from '../../../src/runtime/protocol/rendezvous';
+import type { MemberMessage } from '../../../src/runtime/protocol/peer-messages';
 import { bootCluster, type Cluster, failure } from './cluster';
 
 let cluster: Cluster;
@@ -100,7 +100,7 @@ async function flood(from: Member, frameOf: (id: number) => ToSeed, refused: () 
 }
 
 describe.each<['tell' | 'relay', (id: number) => ToSeed, (frame: FromSeed) => boolean]>([
-  ['tell', (id) => ({ type: 'tell', to: 'victim', message: punch(id) }), (f) => f.type === 'untold'],
+  ['tell', (id) => ({ type: 'peerMessage', to: 'victim', message: punch(id) }), (f) => f.type === 'undeliverable'],
   [
     'relay',
     (id) => ({ type: 'relay', id, to: 'victim', message: { ...relay, reason: 'y'.repeat(1_900) } }),
@@ -119,14 +119,18 @@ describe.each<['tell' | 'relay', (id: number) => ToSeed, (frame: FromSeed) => bo
       kind === 'tell' ? /^it reads slowly: \d+ bytes of yours wait for it; allowed now: \d+$/ : /of yours/,
     );
     // There is room for others still, and for what the victim itself asks.
-    honest.send({ type: 'tell', to: 'victim', message: { ...punch(77), id: 4_242 } as MemberMessage });
-    victim.send({ type: 'ask', id: 9, host: 'nobody', port: 1 });
-    await cluster.client().then((client) => failure(client.ask('nobody', 1)));
+    honest.send({ type: 'peerMessage', to: 'victim', message: { ...punch(77), id: 4_242 } as MemberMessage });
+    victim.send({ type: 'locate', id: 9, host: 'nobody', port: 1 });
+    await cluster.client().then((client) => failure(client.locate('nobody', 1)));
     victim.socket.resume();
-    const { from } = await victim.frame('told', ({ message }) => 'id' in message && message.id === 4_242);
+    const { from } = await victim.frame('peerMessage', ({ message }) => 'id' in message && message.id === 4_242);
     expect(from.name).toBe('honest');
-    await victim.frame('fail', ({ id }) => id === 9);
-    expect([victim.closed, flooder.closed, honest.got.filter(({ type }) => type === 'untold')]).toEqual([[], [], []]);
+    await victim.frame('unreachable', ({ id }) => id === 9);
+    expect([victim.closed, flooder.closed, honest.got.filter(({ type }) => type === 'undeliverable')]).toEqual([
+      [],
+      [],
+      [],
+    ]);
     expect(cluster.logs.filter((line) => line.includes('lost host'))).toEqual([]);
   }, 30_000);
 });
@@ -135,16 +139,16 @@ test('however many flood, the next one finds room', async () => {
   cluster = await bootCluster(hosts);
   const victim = await member({ host: 'victim', ports });
   victim.socket.pause();
-  const frameOf = (id: number) => ({ type: 'tell', to: 'victim', message: punch(id) }) as const;
+  const frameOf = (id: number) => ({ type: 'peerMessage', to: 'victim', message: punch(id) }) as const;
   for (let i = 0; i < 5; i++) {
     const flooder = await member({});
-    await flood(flooder, frameOf, () => flooder.got.some(({ type }) => type === 'untold'));
+    await flood(flooder, frameOf, () => flooder.got.some(({ type }) => type === 'undeliverable'));
   }
   const honest = await member({ host: 'honest' });
   honest.send(frameOf(4_242));
-  await cluster.client().then((client) => failure(client.ask('nobody', 1)));
+  await cluster.client().then((client) => failure(client.locate('nobody', 1)));
   victim.socket.resume();
-  await victim.frame('told', ({ from }) => from.name === 'honest');
+  await victim.frame('peerMessage', ({ from }) => from.name === 'honest');
   expect(victim.closed).toEqual([]);
 }, 30_000);
 
@@ -152,8 +156,8 @@ test('a host that changes its ports all the time fills nobody’s connection: wh
   cluster = await bootCluster(hosts);
   const victim = await member({ host: 'victim' });
   const liar = await member({ host: 'flooder', ports });
-  victim.send({ type: 'ask', id: 1, host: 'flooder', port: 80 });
-  const { location } = await victim.frame('answer');
+  victim.send({ type: 'locate', id: 1, host: 'flooder', port: 80 });
+  const { location } = await victim.frame('located');
   for (let round = 1; round <= 40; round++) {
     const now = Array.from(
       { length: 600 },
@@ -161,10 +165,10 @@ test('a host that changes its ports all the time fills nobody’s connection: wh
     );
     liar.send({ type: 'ports', ports: now, settled: true });
   }
-  liar.send({ type: 'ask', id: 2, host: 'nobody', port: 1 });
-  await liar.frame('fail');
-  victim.send({ type: 'ask', id: 3, host: 'nobody', port: 1 });
-  await victim.frame('fail');
+  liar.send({ type: 'locate', id: 2, host: 'nobody', port: 1 });
+  await liar.frame('unreachable');
+  victim.send({ type: 'locate', id: 3, host: 'nobody', port: 1 });
+  await victim.frame('unreachable');
   const told = () => victim.got.flatMap((frame) => (frame.type === 'location' ? [frame] : []));
   expect(told()).toHaveLength(1);
   // Others are told of a part of them, and ask for the rest.
@@ -176,8 +180,8 @@ test('a host that changes its ports all the time fills nobody’s connection: wh
   expect(last.location.ports[0]).toEqual({ port: 80, realPort: 10_040, scope: 'any' });
   expect(last.location.epoch).toBe(location.epoch);
   expect(told()).toHaveLength(2);
-  victim.send({ type: 'ask', id: 4, host: 'flooder', port: 80 + 599 });
-  expect(await victim.frame('answer', ({ id }) => id === 4)).toMatchObject({ realPort: 10_639 });
+  victim.send({ type: 'locate', id: 4, host: 'flooder', port: 80 + 599 });
+  expect(await victim.frame('located', ({ id }) => id === 4)).toMatchObject({ realPort: 10_639 });
 }, 30_000);
 
 test('a member has so many relayed connections under way, and others have theirs', async () => {

@@ -1,9 +1,9 @@
 /**
  * Everything at once: hosts that exit, crash, renew, suspend, lose their connection; a seed that is restarted; clients that
  * never stop asking. What must hold all the time: every ask ends by its deadline, a host is not in the cluster twice (for longer
- * than it takes to tell the older incarnation to stop), and the epochs that a client sees only grow. Without reserved
+ * than it takes to tell the older epoch to stop), and the epochs that a client sees only grow. Without reserved
  * concurrency the platform does not help with the second: only the seed's fencing does. Then a seed that has just started knows
- * of no newer epoch than that of who comes first, which may be an incarnation that was cut off while the seed before it allocated
+ * of no newer epoch than that of who comes first, which may be an epoch that was cut off while the seed before it allocated
  * anew: epochs grow for as long as one seed lives.
  */
 import type { Invocation, InvocationResult } from '../../../src/runtime/protocol/invocation';
@@ -146,7 +146,7 @@ test.each([
       while (performance.now() < end) {
         const name = names[Math.floor(next() * HOSTS)];
         const began = performance.now();
-        const ask = client.ask(name, 80).then(({ location }) => {
+        const ask = client.locate(name, 80).then(({ location }) => {
           const { host, epoch } = location;
           const last = epochs.get(host);
           const comparable = last && (reserved || last.seed === seeds);

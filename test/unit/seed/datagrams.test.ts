@@ -17,10 +17,10 @@ test('a datagram allocates; its port is another one than that of a listener', as
     return { host: invocation.host, epoch: invocation.epoch, outcome: 'released' };
   });
   const client = await cluster.client();
-  const answer = await client.ask('dns', 53, { protocol: 'udp' });
+  const answer = await client.locate('dns', 53, { protocol: 'udp' });
   expect(answer.realPort).toBe(64_565);
   expect(answer.location.ports).toContainEqual(udp(53, 64_565));
-  expect((await client.ask('dns', 53)).realPort).toBe(40_053);
+  expect((await client.locate('dns', 53)).realPort).toBe(40_053);
   const { detail } = await cluster.event('dns', 'listening', (e) => e.detail.protocol === 'udp');
   expect(detail).toMatchObject({ port: 53, realPort: 64_565 });
 });
@@ -38,13 +38,13 @@ test('a port that nobody has told about: where it would be, once the UDP ports a
   const client = await cluster.client();
   let early = false;
   const asked = Promise.all([
-    client.ask('stats', 40_000, { protocol: 'udp' }),
-    client.ask('stats', 7, { protocol: 'udp' }),
+    client.locate('stats', 40_000, { protocol: 'udp' }),
+    client.locate('stats', 7, { protocol: 'udp' }),
   ]);
   void asked.then(() => {
     early = true;
   });
-  await client.ask('stats', 8_125, { protocol: 'udp' });
+  await client.locate('stats', 8_125, { protocol: 'udp' });
   expect(early).toBe(false);
   settle();
   expect((await asked).map((answer) => answer.realPort)).toEqual([40_000, 64_519]);
@@ -59,6 +59,6 @@ test('UDP ports alone refuse no connection: it may be listened for later', async
     return { host: invocation.host, epoch: invocation.epoch, outcome: 'released' };
   });
   const client = await cluster.client();
-  await client.ask('late', 8_125, { protocol: 'udp' });
-  expect((await failure(client.ask('late', 80))).errno).toBe('ETIMEDOUT');
+  await client.locate('late', 8_125, { protocol: 'udp' });
+  expect((await failure(client.locate('late', 80))).errno).toBe('ETIMEDOUT');
 });

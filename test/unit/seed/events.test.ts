@@ -50,7 +50,7 @@ test.each(REPORTED_EVENTS)(
         await host.stopped;
         return { host: 'api', epoch: invocation.epoch, outcome: 'released' };
       });
-      const { location } = await (await cluster.client()).ask('api', 80);
+      const { location } = await (await cluster.client()).locate('api', 80);
       const told = await cluster.event('api', event);
       expect(told.detail).toMatchObject({ epoch: location.epoch, said: 'this' });
       expect(told.time).toBeGreaterThan(1);
@@ -63,7 +63,11 @@ test.each(REPORTED_EVENTS)(
 );
 
 test('what control characters a report has, no terminal is shown', () => {
-  const checked = checkFrame({ type: 'report', event: 'carried', detail: { a: '\u001b[2Jx\u0007\u009by\n' } } as never);
+  const checked = checkFrame({
+    type: 'report',
+    event: 'transport-chosen',
+    detail: { a: '\u001b[2Jx\u0007\u009by\n' },
+  } as never);
   expect(checked).toMatchObject({ frame: { detail: { a: '�[2Jx��y\n' } } });
 });
 
@@ -97,11 +101,11 @@ describe('the log of events', () => {
   test('takes from a host so many bytes at a time, and says how many events were lost', () => {
     const heard: string[] = [];
     const log = eventLog({ most: 10_000, bytes: 1_000_000 }, ({ event }) => void heard.push(event));
-    for (let i = 0; i < 10_000; i++) log.emitSaid('web', 'carried', { i });
+    for (let i = 0; i < 10_000; i++) log.emitSaid('web', 'transport-chosen', { i });
     expect(heard.length).toBeLessThan(1_000);
-    log.emitSaid('api', 'carried', {});
-    expect(heard.at(-1)).toBe('carried');
-    expect(all(log).at(-1)).toBe('api carried');
+    log.emitSaid('api', 'transport-chosen', {});
+    expect(heard.at(-1)).toBe('transport-chosen');
+    expect(all(log).at(-1)).toBe('api transport-chosen');
   });
 });
 

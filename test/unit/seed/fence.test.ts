@@ -53,13 +53,13 @@ test('two sandboxes with one epoch: the first that joins has it, however often t
     return result(invocation, 'fenced');
   });
   const client = await cluster.client();
-  const before = await client.ask('api', 80);
+  const before = await client.locate('api', 80);
   const { invocation, session } = await first.promise;
   for (const guests of [false, true]) {
     await expect(cluster.supervise(invocation, { life: 'two', guests })).rejects.toMatchObject(fenced);
   }
   expect(session.connected).toBe(true);
-  expect((await client.ask('api', 80)).location).toEqual(before.location);
+  expect((await client.locate('api', 80)).location).toEqual(before.location);
   expect(client.told).toEqual([]);
 });
 
@@ -73,14 +73,14 @@ test('while the connection of the first is lost, the other one does not get its 
     return new Promise(() => undefined);
   });
   const client = await cluster.client();
-  const before = await client.ask('api', 80);
+  const before = await client.locate('api', 80);
   const { invocation, session } = await first.promise;
   session.close();
   await cluster.event('api', 'disconnected');
   await expect(cluster.supervise(invocation, { life: 'two' })).rejects.toMatchObject(fenced);
   (await cluster.supervise(invocation, { life: 'one', guests: true })).listen(80);
   await cluster.event('api', 'rejoined');
-  expect((await client.ask('api', 80)).location).toEqual(before.location);
+  expect((await client.locate('api', 80)).location).toEqual(before.location);
 });
 
 test('a request over a dead connection is repeated: the second sandbox is fenced, and its answer is not the end of the first', async () => {
@@ -105,11 +105,11 @@ test('a request over a dead connection is repeated: the second sandbox is fenced
     return result(invocation, 'fenced');
   });
   const client = await cluster.client();
-  const before = await client.ask('api', 80);
+  const before = await client.locate('api', 80);
   await answered.promise;
   await cluster.event('api', 'lifeline-lost');
   expect(calls).toBe(2);
-  expect((await client.ask('api', 80)).location).toEqual(before.location);
+  expect((await client.locate('api', 80)).location).toEqual(before.location);
   expect(cluster.events.filter(({ event }) => event === 'failed')).toEqual([]);
 });
 
@@ -134,9 +134,9 @@ test.each([true, false])(
       throw new Error('the second one crashed');
     });
     const client = await cluster.client();
-    const before = await client.ask('api', 80);
+    const before = await client.locate('api', 80);
     await cluster.event('api', 'lifeline-lost');
-    expect((await client.ask('api', 80)).location).toEqual(before.location);
+    expect((await client.locate('api', 80)).location).toEqual(before.location);
   },
 );
 
@@ -156,15 +156,15 @@ test('resumed into a new sandbox, then the old one is woken: its guests are olde
     return (await host.suspend())!;
   });
   const client = await cluster.client();
-  const first = await client.ask('api', 80);
+  const first = await client.locate('api', 80);
   suspendNow.shift()!();
   await cluster.event('api', 'suspended');
-  const second = await client.ask('api', 80);
+  const second = await client.locate('api', 80);
   expect(second.location.epoch).toBe(first.location.epoch);
   await cluster.event('api', 'guest-started', ({ detail }) => detail.newSandbox === true);
   suspendNow.shift()!();
   await cluster.event('api', 'suspended', (event) => cluster.events.find((e) => e.event === 'suspended') !== event);
-  const third = await client.ask('api', 80);
+  const third = await client.locate('api', 80);
   expect(third.location.epoch).toBeGreaterThan(first.location.epoch);
   expect(lives).toEqual([]);
   expect(cluster.lambda.requests.at(-1)!.invocation.oldest).toBeGreaterThan(first.location.epoch);
@@ -188,10 +188,10 @@ test('renewed into a new sandbox: the old one is fenced when it comes back, and 
     return result(invocation, 'released');
   });
   const client = await cluster.client();
-  const before = await client.ask('api', 80);
+  const before = await client.locate('api', 80);
   renew.resolve();
   await cluster.event('api', 'guest-started', ({ detail }) => detail.newSandbox === true);
-  const after = await client.ask('api', 80);
+  const after = await client.locate('api', 80);
   expect(after.location.epoch).toBe(before.location.epoch);
   expect(client.told.map(({ state }) => state)).toEqual(['allocating', 'running']);
   const { invocation } = cluster.lambda.requests[0];
@@ -219,9 +219,9 @@ test.each(['suspended', 'renew'] as const)(
       return result(invocation, outcome);
     });
     const client = await cluster.client();
-    await client.ask('api', 80);
+    await client.locate('api', 80);
     await cluster.restartSeed({ grace: 200 });
-    await client.ask('api', 80);
+    await client.locate('api', 80);
     due.resolve();
     await cluster.event('api', outcome === 'renew' ? 'renewing' : 'suspended');
     const asked = later<number>();
@@ -230,7 +230,7 @@ test.each(['suspended', 'renew'] as const)(
       asked.resolve(busy);
       return serves(invocation);
     });
-    await client.ask('api', 80);
+    await client.locate('api', 80);
     expect(await asked.promise).toBe(0);
   },
 );
@@ -251,14 +251,14 @@ test('slower than its deadline: it is taken when it joins, and the allocation af
     return end;
   });
   const client = await cluster.client();
-  await client.ask('api', 80).catch(() => undefined);
+  await client.locate('api', 80).catch(() => undefined);
   const { detail } = await cluster.event('api', 'failed');
   await new Promise((resolve) => setTimeout(resolve, Number(detail.backOffMs) + 20));
-  const second = client.ask('api', 80).catch(() => undefined);
+  const second = client.locate('api', 80).catch(() => undefined);
   await cluster.event('api', 'allocating', (e) => Number(e.detail.epoch) > Number(detail.epoch));
   started[0].join();
   await second;
-  expect((await client.ask('api', 80)).location.epoch).toBe(started[0].invocation.epoch);
+  expect((await client.locate('api', 80)).location.epoch).toBe(started[0].invocation.epoch);
   // The second invocation is on its way or comes, 2 s after the first; its sandbox may not end what works.
   const { epoch } = started[0].invocation;
   const late = Number(cluster.events.filter((e) => e.event === 'allocating').at(-1)!.detail.epoch);
@@ -269,5 +269,5 @@ test('slower than its deadline: it is taken when it joins, and the allocation af
   ).rejects.toMatchObject({
     code: 'fenced',
   });
-  expect((await client.ask('api', 80)).location.epoch).toBe(epoch);
+  expect((await client.locate('api', 80)).location.epoch).toBe(epoch);
 });

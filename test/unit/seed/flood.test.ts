@@ -150,12 +150,15 @@ const mappings = (shift: number) =>
 
 test.each<[string, readonly ToSeed[]]>([
   ['large reports', [{ type: 'report', event: 'guest-started', detail: detail(16, 2_000) }]],
-  ['small reports', [{ type: 'report', event: 'carried', detail: { a: 'z' } }]],
+  ['small reports', [{ type: 'report', event: 'transport-chosen', detail: { a: 'z' } }]],
   ['ports that change by the thousand', [1, 2].map((n) => ({ type: 'ports', ports: mappings(n), settled: true }))],
   ['ports that come and go', [[], mappings(1).slice(0, 10)].map((ports) => ({ type: 'ports', ports, settled: true }))],
   ['suspensions', [{ type: 'suspend' }, { type: 'stay' }]],
-  ['asks', Array.from({ length: 64 }, (_, id) => ({ type: 'ask', id: id + 1, host: 'honest', port: 80 }))],
-  ['messages', [{ type: 'tell', to: 'honest', message: { type: 'unpunchable', id: 1, reason: 'x'.repeat(2_000) } }]],
+  ['asks', Array.from({ length: 64 }, (_, id) => ({ type: 'locate', id: id + 1, host: 'honest', port: 80 }))],
+  [
+    'messages',
+    [{ type: 'peerMessage', to: 'honest', message: { type: 'unpunchable', id: 1, reason: 'x'.repeat(2_000) } }],
+  ],
 ])(
   'a flood of %s: the seed’s memory, its log and its history stay within bounds, and others are served',
   async (what, frames) => {
@@ -169,7 +172,7 @@ test.each<[string, readonly ToSeed[]]>([
     const asks = (async () => {
       while (asking) {
         const since = performance.now();
-        await client.ask('honest', 80);
+        await client.locate('honest', 80);
         slowest = Math.max(slowest, performance.now() - since);
         await new Promise((done) => setTimeout(done, 50));
       }

@@ -23,7 +23,7 @@ type Client = Awaited<ReturnType<Cluster['client']>>;
 const askAll = (client: Client, hosts: readonly string[]) =>
   Promise.all(
     hosts.map(async (host) => {
-      const { errno } = await failure(client.ask(host, 80));
+      const { errno } = await failure(client.locate(host, 80));
       return errno === 'none' ? 'ok' : errno;
     }),
   );
@@ -35,7 +35,7 @@ test('a greedy member is refused, reaches what runs, and another member is serve
   const modest = await cluster.client();
   expect(await askAll(greedy, names)).toEqual([...times(3, 'ok'), ...times(5, 'ENOBUFS')]);
   expect(cluster.lambda.requests).toHaveLength(3);
-  const refusal = await failure(greedy.ask('h7', 80));
+  const refusal = await failure(greedy.locate('h7', 80));
   expect(refusal.reason).toContain(
     "'h7' is not started: 'client-0' may start 3 hosts a minute (maxAllocationsPerMinutePerMember); the next in 20 s",
   );
@@ -87,10 +87,10 @@ test('a new connection is no new budget: neither a client’s nor a host’s', a
     return cluster.serves(80)(given);
   });
   const other = await cluster.client();
-  await other.ask('h3', 80);
+  await other.locate('h3', 80);
   for (const expected of ['ok', 'ENOBUFS', 'ENOBUFS']) {
     const { session } = await cluster.supervise(invocation!);
-    expect((await failure(session.ask(expected === 'ok' ? 'h4' : 'h5', 80))).errno).toBe(
+    expect((await failure(session.locate(expected === 'ok' ? 'h4' : 'h5', 80))).errno).toBe(
       expected === 'ok' ? 'none' : expected,
     );
   }
@@ -102,7 +102,7 @@ test('the cluster’s limit is for all members together', async () => {
   const two = await cluster.client();
   expect(await askAll(one, ['h0', 'h1'])).toEqual(['ok', 'ok']);
   expect(await askAll(two, ['h2', 'h3'])).toEqual(['ok', 'ENOBUFS']);
-  expect((await failure(one.ask('h3', 80))).reason).toContain(
+  expect((await failure(one.locate('h3', 80))).reason).toContain(
     'the cluster may start 3 hosts a minute (maxAllocationsPerMinute)',
   );
   expect(await askAll(one, ['h0', 'h1', 'h2'])).toEqual(['ok', 'ok', 'ok']);
@@ -121,7 +121,7 @@ test('so many hosts run, and when one is suspended another one may; waking it is
   });
   const client = await cluster.client();
   expect(await askAll(client, ['h0', 'h1', 'h2'])).toEqual(['ok', 'ok', 'ENOBUFS']);
-  expect((await failure(client.ask('h2', 80))).reason).toContain('2 hosts run, and 2 may (maxRunningHosts)');
+  expect((await failure(client.locate('h2', 80))).reason).toContain('2 hosts run, and 2 may (maxRunningHosts)');
   suspensions[0]();
   await cluster.event('h0', 'suspended');
   expect(await askAll(client, ['h2'])).toEqual(['ok']);
@@ -152,7 +152,7 @@ test('resumptions count, and so do allocations after failures', async () => {
     throw new Error('out of cheese');
   });
   const again = async (): Promise<string> => {
-    const { errno, reason } = await failure(other.ask('h2', 80));
+    const { errno, reason } = await failure(other.locate('h2', 80));
     return errno === 'EHOSTUNREACH' && cluster.lambda.requests.length < 4 ? again() : `${errno} ${reason}`;
   };
   expect(await again()).toContain('EHOSTUNREACH');
@@ -166,7 +166,7 @@ test('who waits behind a member without a budget is served: the grace time is ov
   const modest = await cluster.client();
   const ofGreedy = askAll(greedy, ['h0', 'h1']);
   const ofModest = (async () => {
-    await greedy.ask('h0', 80);
+    await greedy.locate('h0', 80);
     return 'ok';
   })();
   const behind = askAll(modest, ['h1']);
@@ -178,8 +178,8 @@ test('who waits behind a member without a budget is served: the grace time is ov
 test('a member that is refused often keeps nobody from being served', async () => {
   await boot({ maxAllocationsPerMinutePerMember: 1 });
   const greedy = await cluster.client();
-  await greedy.ask('h0', 80);
-  const flood = Array.from({ length: 1_000 }, () => failure(greedy.ask('h1', 80)));
+  await greedy.locate('h0', 80);
+  const flood = Array.from({ length: 1_000 }, () => failure(greedy.locate('h1', 80)));
   const modest = await cluster.client();
   expect(await askAll(modest, ['h1'])).toEqual(['ok']);
   const ends = new Set((await Promise.all(flood)).map(({ errno }) => errno));

@@ -254,7 +254,7 @@ test('a full disk under its log costs lines, not the seed', async () => {
   closeSync(full);
   // It joins only what listens; its first lines have failed by then.
   const client = await clientOf(`127.0.0.1:${port}`);
-  await expect(client.ask('nobody', 1)).rejects.toMatchObject({ errno: 'EHOSTUNREACH' });
+  await expect(client.locate('nobody', 1)).rejects.toMatchObject({ errno: 'EHOSTUNREACH' });
   expect(child.exitCode).toBeNull();
   client.close();
 });
@@ -281,21 +281,21 @@ test('killed and started again: hosts and clients find the new one; SIGTERM leav
   const first = run(flags(port, '--grace', '0'));
   await first.line('seed-started');
   const client = await clientOf(address);
-  const { epoch } = (await client.ask('api', 80)).location;
-  const gone = client.ask('api', 81).catch((error) => error);
+  const { epoch } = (await client.locate('api', 80)).location;
+  const gone = client.locate('api', 81).catch((error) => error);
   first.child.kill('SIGKILL');
   await first.ended;
 
   const second = run(flags(port));
   await second.line('joined');
-  expect((await client.ask('api', 80)).location.epoch).toBe(epoch);
+  expect((await client.locate('api', 80)).location.epoch).toBe(epoch);
   second.child.kill('SIGTERM');
   expect(await second.ended).toBe(0);
   expect(stops).toEqual([]);
 
   const third = run(flags(port));
   await third.line('joined');
-  expect((await client.ask('api', 80)).location.epoch).toBe(epoch);
+  expect((await client.locate('api', 80)).location.epoch).toBe(epoch);
   third.child.kill('SIGINT');
   expect(await third.ended).toBe(0);
   expect(stops).toEqual(['the cluster goes down']);

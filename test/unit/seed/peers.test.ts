@@ -42,10 +42,10 @@ test('what does not fit the identity is refused', async () => {
   const join = { type: 'join', ports: [] };
   expect(await refusal(api, { ...join, host: 'web', epoch: 5 })).toBe("the key is for epoch 5 of 'api' only");
   expect(await refusal(api, { ...join, host: 'api', epoch: 6 })).toBe("the key is for epoch 5 of 'api' only");
-  expect(await refusal(api, { ...join, host: 'api', epoch: 5, visitor: true })).toContain('only');
+  expect(await refusal(api, { ...join, host: 'api', epoch: 5, asClient: true })).toContain('only');
   expect(await refusal(api, join)).toContain('only');
   expect(await refusal('client', { ...join, host: 'api' })).toContain('function host');
-  expect(await refusal('client', { ...join, host: 'nobody', visitor: true })).toContain("no host 'nobody'");
+  expect(await refusal('client', { ...join, host: 'nobody', asClient: true })).toContain("no host 'nobody'");
   expect(await refusal('operator', join)).toContain('does not join');
   expect(await refusal('client', { type: 'status', id: 1 })).toContain('for operators');
   expect(await refusal(api, { type: 'events', id: 1, follow: false })).toContain('for operators');
@@ -55,9 +55,9 @@ test('what does not fit the identity is refused', async () => {
 
 test.each<[string, object]>([
   ['an unknown type', { type: 'launch' }],
-  ['a port that is none', { type: 'ask', id: 1, host: 'api', port: 70_000 }],
-  ['a negative id', { type: 'ask', id: -1, host: 'api', port: 80 }],
-  ['a name that is an object', { type: 'ask', id: 1, host: { toString: 1 }, port: 80 }],
+  ['a port that is none', { type: 'locate', id: 1, host: 'api', port: 70_000 }],
+  ['a negative id', { type: 'locate', id: -1, host: 'api', port: 80 }],
+  ['a name that is an object', { type: 'locate', id: 1, host: { toString: 1 }, port: 80 }],
   ['a mapping without a scope', { type: 'ports', ports: [{ port: 1, realPort: 1 }], settled: false }],
   [
     'too many ports',
@@ -71,13 +71,13 @@ test.each<[string, object]>([
   expect(await refusal('client', { type: 'join', ports: [] }, frame)).toContain(
     `a '${(frame as { type: string }).type}' frame`,
   );
-  await (await cluster.client()).ask('api', 80);
+  await (await cluster.client()).locate('api', 80);
 });
 
 test('the same ask twice is refused', async () => {
   cluster = await bootCluster([{ name: 'api' }]);
   cluster.host('api', () => new Promise(() => undefined));
-  const ask = { type: 'ask', id: 1, host: 'api', port: 80 };
+  const ask = { type: 'locate', id: 1, host: 'api', port: 80 };
   expect(await refusal('client', { type: 'join', ports: [] }, ask, ask)).toBe('ask 1 is open already');
 });
 
@@ -85,11 +85,11 @@ test('a peer with more open asks than any host can have is refused, and the othe
   cluster = await bootCluster([{ name: 'api' }, { name: 'web' }]);
   cluster.host('api', () => new Promise(() => undefined));
   cluster.host('web', cluster.serves(80));
-  const asks = Array.from({ length: 4_097 }, (_, id) => ({ type: 'ask', id, host: 'api', port: 1 + id }));
+  const asks = Array.from({ length: 4_097 }, (_, id) => ({ type: 'locate', id, host: 'api', port: 1 + id }));
   expect(await refusal('client', { type: 'join', ports: [] }, ...asks)).toBe('4096 asks are open already');
   // Its asks went with it.
   expect((await fetchStatus(cluster.access('operator'))).hosts[0].waiting).toBe(0);
-  await (await cluster.client()).ask('web', 80);
+  await (await cluster.client()).locate('web', 80);
 }, 20_000);
 
 test('a supervisor that asks and does not read is cut off; the others are told', async () => {
@@ -112,9 +112,9 @@ test('a supervisor that asks and does not read is cut off; the others are told',
   });
   deaf.on('error', () => undefined);
   deaf.write(encodeFrame({ type: 'join', ports: [] } as never));
-  deaf.write(encodeFrame({ type: 'ask', id: 1, host: 'api', port: 80 } as never));
+  deaf.write(encodeFrame({ type: 'locate', id: 1, host: 'api', port: 80 } as never));
   const good = await cluster.client();
-  await good.ask('api', 80);
+  await good.locate('api', 80);
   await cluster.event('api', 'connected', ({ detail }) => detail.from === 'client-0');
   deaf.pause();
   // A location with as many ports as others are told of is large; each answer to it has it.
@@ -122,10 +122,10 @@ test('a supervisor that asks and does not read is cut off; the others are told',
   host!.listen(80, ...Array.from({ length: 400 }, (_, i) => 1_024 + i));
   while (good.told.length === told) await new Promise((resolve) => setImmediate(resolve));
   for (let id = 2; !cluster.logs.some((line) => line.includes('bytes wait for a peer')); id++) {
-    deaf.write(encodeFrame({ type: 'ask', id, host: 'api', port: 80 } as never));
+    deaf.write(encodeFrame({ type: 'locate', id, host: 'api', port: 80 } as never));
     await new Promise((resolve) => setImmediate(resolve));
   }
-  await good.ask('api', 80);
+  await good.locate('api', 80);
   deaf.destroy();
 }, 60_000);
 
@@ -143,8 +143,8 @@ test('welcome: who one is, the directory, and for a host its own entry', async (
     { name: 'web', aliases: [], nodeId: 1 },
   ]);
   expect(client).not.toHaveProperty('host');
-  const [visitor] = await talk('client', [{ type: 'join', host: 'web', visitor: true, ports: [] }], 'welcome');
-  expect(visitor).toMatchObject({
+  const [asWeb] = await talk('client', [{ type: 'join', host: 'web', asClient: true, ports: [] }], 'welcome');
+  expect(asWeb).toMatchObject({
     self: { name: 'web', nodeId: 1, epoch: 0 },
     host: { name: 'web', command: ['guest'] },
   });
@@ -170,19 +170,19 @@ test('a host of network flat is where its virtual address says', async () => {
   const identity = hostIdentity('api', 5);
   const ports = [{ port: 80, realPort: 40_080, scope: 'any' }];
   const host = talk(identity, [{ type: 'join', host: 'api', epoch: 5, ports }], 'stop');
-  const { location } = await (await cluster.client()).ask('api', 80);
+  const { location } = await (await cluster.client()).locate('api', 80);
   expect(location).toMatchObject({ address: '127.66.7.9', epoch: 5 });
   await cluster.seed.stop({ down: true });
   await host;
 });
 
-test('a visitor asks like anybody, and never becomes the location', async () => {
+test('a client under the name of a host asks like anybody, and never becomes the location', async () => {
   cluster = await bootCluster([{ name: 'api' }, { name: 'web' }]);
   cluster.host('api', cluster.serves(80));
-  const visitor = await cluster.client({ join: () => ({ host: 'web', visitor: true, ports: [] }) });
-  await visitor.ask('api', 80);
-  visitor.ports([{ port: 81, realPort: 81, scope: 'any' }], true);
-  expect((await cluster.event('api', 'connected')).detail.from).toBe('web (visitor)');
+  const asHost = await cluster.client({ join: () => ({ host: 'web', asClient: true, ports: [] }) });
+  await asHost.locate('api', 80);
+  asHost.ports([{ port: 81, realPort: 81, scope: 'any' }], true);
+  expect((await cluster.event('api', 'connected')).detail.from).toBe('web (client)');
   expect((await fetchStatus(cluster.access('operator'))).hosts[1]).toMatchObject({
     name: 'web',
     state: 'imagined',
@@ -205,7 +205,7 @@ test('aliases and canonical names lead to the same host', async () => {
   cluster.host('api', cluster.serves(80));
   const client = await cluster.client();
   for (const name of ['backend', 'node-0', 'api.test', 'backend.test']) {
-    expect((await client.ask(name, 80)).location.host).toBe('api');
+    expect((await client.locate(name, 80)).location.host).toBe('api');
   }
   expect(cluster.lambda.requests).toHaveLength(1);
 });
@@ -217,8 +217,8 @@ test('status shows what operators need', async () => {
     throw new Error('no such layer');
   });
   const client = await cluster.client();
-  await client.ask('api', 8_080);
-  await failure(client.ask('bad', 80));
+  await client.locate('api', 8_080);
+  await failure(client.locate('bad', 80));
   const { hosts, ...rest } = await fetchStatus(cluster.access('operator'));
   expect(rest).toMatchObject({ cluster: 'test', cidr: '100.64.0.0/16' });
   expect(hosts).toMatchObject([
@@ -232,7 +232,7 @@ test('the event log: all that is kept, then, for followers, all that comes', asy
   cluster = await bootCluster([{ name: 'api' }]);
   cluster.host('api', cluster.serves(80));
   const client = await cluster.client();
-  await client.ask('api', 80);
+  await client.locate('api', 80);
   const past: string[] = [];
   for await (const { event } of readEvents({ ...cluster.access('operator'), follow: false })) past.push(event);
   expect(past).toEqual([
@@ -249,7 +249,7 @@ test('the event log: all that is kept, then, for followers, all that comes', asy
   let seen = 0;
   for await (const { time } of readEvents({ ...cluster.access('operator'), follow: true })) {
     times.push(time);
-    if (++seen === past.length) void client.ask('api', 80);
+    if (++seen === past.length) void client.locate('api', 80);
     if (seen > past.length) break;
   }
   expect(times).toEqual([...times].sort((a, b) => a - b));
@@ -259,7 +259,8 @@ test('the log keeps the last 10,000 events, and reading them all is no flood', a
   cluster = await bootCluster([{ name: 'api' }]);
   cluster.host('api', cluster.serves(80));
   const client = await cluster.client();
-  for (let round = 0; round < 105; round++) await Promise.all(Array.from({ length: 100 }, () => client.ask('api', 80)));
+  for (let round = 0; round < 105; round++)
+    await Promise.all(Array.from({ length: 100 }, () => client.locate('api', 80)));
   const kept: string[] = [];
   for await (const { event } of readEvents({ ...cluster.access('operator'), follow: false })) kept.push(event);
   expect(kept).toHaveLength(10_000);
@@ -273,13 +274,13 @@ test('an ask that nobody waits for any longer is forgotten', async () => {
   cluster.host('api', () => new Promise(() => undefined));
   const client = await cluster.client();
   const giveUp = new AbortController();
-  const ask = failure(client.ask('api', 80, { signal: giveUp.signal }));
-  await failure(client.ask('nobody', 1));
+  const ask = failure(client.locate('api', 80, { signal: giveUp.signal }));
+  await failure(client.locate('nobody', 1));
   const waiting = async () => (await fetchStatus(cluster.access('operator'))).hosts[0].waiting;
   expect(await waiting()).toBe(1);
   giveUp.abort();
   expect((await ask).errno).toBe('ETIMEDOUT');
-  await failure(client.ask('nobody', 1));
+  await failure(client.locate('nobody', 1));
   expect(await waiting()).toBe(0);
 });
 
@@ -294,9 +295,13 @@ test('a host instance joins by itself and gets an epoch', async () => {
     });
   });
   expect(welcome).toMatchObject({ type: 'welcome', self: { name: 'vm' } });
-  const { location } = await (await cluster.client()).ask('vm', 80);
+  const { location } = await (await cluster.client()).locate('vm', 80);
   // Who does not say that it is directly reachable is met through its NAT, which it has yet to find out about.
-  expect(location).toMatchObject({ host: 'vm', reach: { nat: 'unknown', address: '127.0.0.1' }, state: 'running' });
+  expect(location).toMatchObject({
+    host: 'vm',
+    nat: { kind: 'unknown', reflexiveAddress: '127.0.0.1' },
+    state: 'running',
+  });
   expect(location.address).toBeUndefined();
   control?.destroy();
 });

@@ -9,7 +9,7 @@ import {
   type Welcome,
 } from '../../../src/runtime/control/client';
 import type { FromSeed, ToSeed } from '../../../src/runtime/protocol/frames';
-import type { MemberMessage, Reach, Recipient, Sender } from '../../../src/runtime/protocol/rendezvous';
+import type { MemberMessage, NatReport, Recipient, Sender } from '../../../src/runtime/protocol/peer-messages';
 import { bootCluster, type Cluster, failure } from './cluster';
 
 let cluster: Cluster;
@@ -24,7 +24,7 @@ afterEach(async () => {
 function inbox() {
   const told: Array<{ from: Sender; message: MemberMessage }> = [];
   const relayed: Array<{ from: Sender; token: string; message: MemberMessage }> = [];
-  const untold: Array<{ to: Recipient; id: number | undefined; reason: string }> = [];
+  const undeliverable: Array<{ to: Recipient; id: number | undefined; reason: string }> = [];
   const watchers = new Set<() => void>();
   const look = () => {
     for (const watcher of watchers) watcher();
@@ -40,7 +40,7 @@ function inbox() {
       watch();
     });
   const options: Partial<SessionOptions> = {
-    onTold: (from, message) => {
+    onPeerMessage: (from, message) => {
       told.push({ from, message });
       look();
     },
@@ -48,12 +48,18 @@ function inbox() {
       relayed.push({ from, token, message });
       look();
     },
-    onUntold: (to, id, reason) => {
-      untold.push({ to, id, reason });
+    onUndeliverable: (to, id, reason) => {
+      undeliverable.push({ to, id, reason });
       look();
     },
   };
-  return { options, untold: () => first(untold), told: () => first(told), relayed: () => first(relayed), all: untold };
+  return {
+    options,
+    undeliverable: () => first(undeliverable),
+    told: () => first(told),
+    relayed: () => first(relayed),
+    all: undeliverable,
+  };
 }
 
 const host = (name: string, boxes: ReturnType<typeof inbox>): Promise<Session & { welcome: Welcome }> =>
@@ -91,7 +97,7 @@ describe('messages', () => {
     const [one, two] = [inbox(), inbox()];
     const first = await host('one', one);
     const second = await host('two', two);
-    expect(first.tell('second', PUNCH)).toBe(true);
+    expect(first.sendPeerMessage('second', PUNCH)).toBe(true);
     const { from, message } = await two.told();
     expect(message).toEqual(PUNCH);
     expect(from).toEqual({
@@ -102,7 +108,7 @@ describe('messages', () => {
       addresses: ['127.0.0.1'],
     });
     expect(from.epoch).toBeGreaterThan(0);
-    second.tell(from.member, { type: 'unpunchable', id: 7, reason: 'no' });
+    second.sendPeerMessage(from.member, { type: 'unpunchable', id: 7, reason: 'no' });
     expect(await one.told()).toMatchObject({ from: { name: 'two' }, message: { type: 'unpunchable', id: 7 } });
   });
 
@@ -111,10 +117,10 @@ describe('messages', () => {
     const [mine, two] = [inbox(), inbox()];
     const client = await cluster.client(mine.options);
     const second = await host('two', two);
-    client.tell('two', PUNCH);
+    client.sendPeerMessage('two', PUNCH);
     const { from } = await two.told();
     expect(from).toMatchObject({ name: 'client-0', epoch: 0 });
-    second.tell(from.member, { type: 'punching', id: 7, address: '127.0.0.1', ports: [1_024] });
+    second.sendPeerMessage(from.member, { type: 'punching', id: 7, address: '127.0.0.1', ports: [1_024] });
     expect((await mine.told()).message.type).toBe('punching');
   });
 
@@ -126,8 +132,8 @@ describe('messages', () => {
     cluster = await bootCluster(hosts);
     const one = inbox();
     const first = await host('one', one);
-    first.tell(to, PUNCH);
-    expect(await one.untold()).toEqual({ to, id: 7, reason: expect.stringMatching(reason) });
+    first.sendPeerMessage(to, PUNCH);
+    expect(await one.undeliverable()).toEqual({ to, id: 7, reason: expect.stringMatching(reason) });
     expect(await failure(first.relay(to, RELAY))).toEqual({
       errno: 'EHOSTUNREACH',
       reason: expect.stringMatching(reason),
@@ -139,17 +145,17 @@ describe('messages', () => {
     const [one, two] = [inbox(), inbox()];
     const first = await host('one', one);
     const second = await host('two', two);
-    first.tell('two', PUNCH);
+    first.sendPeerMessage('two', PUNCH);
     const { from } = await two.told();
     first.close();
     await cluster.event('one', 'disconnected');
-    second.tell(from.member, { type: 'unpunchable', id: 7, reason: 'late' });
-    expect((await two.untold()).reason).toBe(`member ${from.member} is not there any more`);
+    second.sendPeerMessage(from.member, { type: 'unpunchable', id: 7, reason: 'late' });
+    expect((await two.undeliverable()).reason).toBe(`member ${from.member} is not there any more`);
     const again = inbox();
     const rejoined = await host('one', again);
-    rejoined.tell('two', PUNCH);
-    second.tell(from.member, { type: 'unpunchable', id: 8, reason: 'late' });
-    await failure(second.ask('nobody', 1));
+    rejoined.sendPeerMessage('two', PUNCH);
+    second.sendPeerMessage(from.member, { type: 'unpunchable', id: 8, reason: 'late' });
+    await failure(second.locate('nobody', 1));
     expect(two.all).toHaveLength(2);
   });
 
@@ -162,12 +168,12 @@ describe('messages', () => {
     const isRate = ({ reason }: { reason: string }) => reason === 'more than 4096 messages a second';
     // The seed reads 5,000 a second, after as many at once: more than may be sent on after some four seconds.
     for (const until = performance.now() + 50_000; !one.all.some(isRate) && performance.now() < until; ) {
-      for (let i = 0; i < 8_000; i++) first.tell('two', message);
-      await failure(first.ask('nobody', 1));
+      for (let i = 0; i < 8_000; i++) first.sendPeerMessage('two', message);
+      await failure(first.locate('nobody', 1));
     }
     expect(one.all.some(isRate)).toBe(true);
     // What the other one has not read is bounded, too.
-    const others = one.all.filter((untold) => !isRate(untold));
+    const others = one.all.filter((undeliverable) => !isRate(undeliverable));
     expect(others.every(({ reason }) => reason.startsWith('it reads slowly'))).toBe(true);
   }, 60_000);
 
@@ -188,7 +194,7 @@ describe('messages', () => {
         ...cluster.access('client'),
         onFrame: (frame) => {
           frames.push(frame);
-          if (frame.type === 'welcome') control!.send({ type: 'tell', to: 'one', message } as ToSeed);
+          if (frame.type === 'welcome') control!.send({ type: 'peerMessage', to: 'one', message } as ToSeed);
           if (frame.type === 'refuse') done(frame);
         },
       }).then((opened) => {
@@ -196,7 +202,7 @@ describe('messages', () => {
         opened.send({ type: 'join', ports: [] });
       });
     });
-    expect(await refused).toMatchObject({ reason: expect.stringMatching(/^a 'tell' frame: message/) });
+    expect(await refused).toMatchObject({ reason: expect.stringMatching(/^a 'peerMessage' frame: message/) });
   });
 });
 
@@ -244,7 +250,7 @@ describe('the data port', () => {
     socket.write('GET / HTTP/1.1\r\n\r\n');
     const [error] = await once(socket, 'error');
     expect(error.code).toBe('ECONNRESET');
-    await failure((await cluster.client()).ask('nobody', 1));
+    await failure((await cluster.client()).locate('nobody', 1));
     expect(cluster.logs.filter((line) => line.includes('data port were reset'))).toHaveLength(1);
   });
 
@@ -257,8 +263,13 @@ describe('the data port', () => {
   });
 });
 
-describe('reach', () => {
-  const found = { nat: 'preserving', address: '203.0.113.9', local: '10.0.0.7', ports: [1, 1] } as Reach;
+describe('the NAT report', () => {
+  const found = {
+    kind: 'port-preserving',
+    reflexiveAddress: '203.0.113.9',
+    localAddress: '10.0.0.7',
+    ports: [1, 1],
+  } as NatReport;
 
   test('is told with the location; the address and the ports in it are the seed’s word', async () => {
     cluster = await bootCluster(hosts);
@@ -267,21 +278,24 @@ describe('reach', () => {
     });
     const { ports } = first.welcome;
     const client = await cluster.client();
-    expect((await client.ask('one', 80)).location.reach).toMatchObject({ nat: 'unknown' });
-    first.reach(found);
-    const reach = { nat: 'preserving', address: '127.0.0.1', local: '10.0.0.7', ports };
-    expect((await cluster.event('one', 'reachable')).detail).toMatchObject({ nat: 'preserving', local: '10.0.0.7' });
-    expect((await (await cluster.client()).ask('one', 80)).location.reach).toEqual(reach);
-    expect(client.told.at(-1)?.reach).toEqual(reach);
+    expect((await client.locate('one', 80)).location.nat).toMatchObject({ kind: 'unknown' });
+    first.reportNat(found);
+    const nat = { kind: 'port-preserving', reflexiveAddress: '127.0.0.1', localAddress: '10.0.0.7', ports };
+    expect((await cluster.event('one', 'reachable')).detail).toMatchObject({
+      nat: 'port-preserving',
+      local: '10.0.0.7',
+    });
+    expect((await (await cluster.client()).locate('one', 80)).location.nat).toEqual(nat);
+    expect(client.told.at(-1)?.nat).toEqual(nat);
   });
 
   test('may come with the join', async () => {
     cluster = await bootCluster(hosts);
     await cluster.client({
-      join: () => ({ host: 'one', ports: [{ port: 80, realPort: 80, scope: 'any' }], reach: found }),
+      join: () => ({ host: 'one', ports: [{ port: 80, realPort: 80, scope: 'any' }], nat: found }),
     });
-    const { location } = await (await cluster.client()).ask('one', 80);
-    expect(location.reach).toMatchObject({ nat: 'preserving', address: '127.0.0.1' });
+    const { location } = await (await cluster.client()).locate('one', 80);
+    expect(location.nat).toMatchObject({ kind: 'port-preserving', reflexiveAddress: '127.0.0.1' });
   });
 });
 
@@ -302,7 +316,7 @@ describe('ports to punch from', () => {
     const free = clients[5].welcome.ports[0];
     extra.close();
     await clients[5].leave({ outcome: 'exited' });
-    await failure(clients[0].ask('nobody', 1));
+    await failure(clients[0].locate('nobody', 1));
     expect((await cluster.client()).welcome.ports[0]).toBe(free);
   });
 

@@ -1,5 +1,5 @@
 import { parseManifest } from '../../../src/manifest';
-import { type Answer, ControlError, type Session, type Welcome } from '../../../src/runtime/control/client';
+import { ControlError, type Located, type Session, type Welcome } from '../../../src/runtime/control/client';
 import { hostIdentity } from '../../../src/runtime/protocol/psk';
 import { bootCluster, type Cluster, failure, mapping, type Supervisor } from './cluster';
 
@@ -19,7 +19,7 @@ test('killed and restarted in the middle of an allocation: one allocation, and t
   });
   const client = await cluster.client();
   const { address } = client.welcome.self;
-  const ask = client.ask('api', 80);
+  const ask = client.locate('api', 80);
   const host = await running;
   await cluster.restartSeed({ grace: 2_000 });
   await cluster.event('api', 'joined', (e) => e.detail.adopted === true);
@@ -41,7 +41,7 @@ test('killed before the function joins: nothing is allocated in the grace time, 
     return cluster.serves(80)(invocation);
   });
   const client = await cluster.client();
-  const ask = client.ask('api', 80);
+  const ask = client.locate('api', 80);
   await started;
   await cluster.restartSeed({ grace: 1_000 });
   await cluster.event(null, 'seed-started', (e) => e.detail.graceMs === 1_000);
@@ -62,7 +62,7 @@ test('joins after the grace time: the newer epoch was answered with 429, so the 
     return cluster.serves(80)(invocation);
   });
   const client = await cluster.client();
-  const ask = client.ask('api', 80);
+  const ask = client.locate('api', 80);
   await started;
   await cluster.restartSeed({ grace: 50 });
   await cluster.event('api', 'throttled');
@@ -79,7 +79,7 @@ test('the first host is back after the grace time: the others have as long again
   cluster.host('other', cluster.serves(80));
   const client = await cluster.client();
   // Its allocation says that the grace time is over.
-  await client.ask('other', 80);
+  await client.locate('other', 80);
   const back = (name: string) =>
     cluster.supervise(
       {
@@ -94,8 +94,8 @@ test('the first host is back after the grace time: the others have as long again
       { ports: [mapping(80)] },
     );
   await back('api');
-  const ask = client.ask('web', 80);
-  await client.ask('api', 80);
+  const ask = client.locate('web', 80);
+  await client.locate('api', 80);
   await back('web');
   expect((await ask).location.epoch).toBe(5);
   expect(cluster.lambda.requests.map(({ invocation }) => invocation.host)).toEqual(['other']);
@@ -111,14 +111,14 @@ test('running hosts rejoin with their epoch, and a later epoch is greater', asyn
     return host.exit(0);
   });
   const client = await cluster.client();
-  const before = await client.ask('api', 80);
+  const before = await client.locate('api', 80);
   await cluster.restartSeed({ grace: 2_000 });
-  const after = await client.ask('api', 80);
+  const after = await client.locate('api', 80);
   expect(after.location.epoch).toBe(before.location.epoch);
   expect(cluster.lambda.requests).toHaveLength(1);
   stop();
   await cluster.event('api', 'exited');
-  expect((await client.ask('api', 80)).location.epoch).toBeGreaterThan(before.location.epoch);
+  expect((await client.locate('api', 80)).location.epoch).toBeGreaterThan(before.location.epoch);
 });
 
 test('what is asked as soon as the cluster is joined again is sent once', async () => {
@@ -130,22 +130,22 @@ test('what is asked as soon as the cluster is joined again is sent once', async 
     await api.stopped;
     return { host: 'api', epoch: invocation.epoch, outcome: 'released' };
   });
-  const answers: Array<Promise<Answer>> = [];
+  const answers: Array<Promise<Located>> = [];
   let onAsked: () => void = () => undefined;
   const asked = new Promise<void>((resolve) => (onAsked = resolve));
   const onWelcome = () => {
     // The first welcome comes before there is a session to ask with.
     if (!client) return;
-    answers.push(client.ask('api', 81));
+    answers.push(client.locate('api', 81));
     onAsked();
   };
   let client: (Session & { readonly welcome: Welcome }) | undefined;
   client = await cluster.client({ onWelcome });
-  const { epoch } = (await client.ask('api', 80)).location;
+  const { epoch } = (await client.locate('api', 80)).location;
   await cluster.restartSeed({ grace: 2_000 });
   await asked;
   // Answered after all that was asked before: were that sent twice, the second would have ended the connection.
-  await client.ask('api', 80);
+  await client.locate('api', 80);
   api!.listen(80, 81);
   expect((await answers[0]).location.epoch).toBe(epoch);
   expect(answers).toHaveLength(1);
@@ -194,13 +194,13 @@ test('an adopted host that renews is invoked again by the new seed', async () =>
     return { host: 'api', epoch: invocation.epoch, outcome: 'renew' };
   });
   const client = await cluster.client();
-  const before = await client.ask('api', 80);
+  const before = await client.locate('api', 80);
   await cluster.restartSeed({ grace: 1_000 });
-  await client.ask('api', 80);
+  await client.locate('api', 80);
   renew();
   await cluster.event('api', 'renewing');
   await cluster.event('api', 'rejoined');
-  expect((await client.ask('api', 80)).location.epoch).toBe(before.location.epoch);
+  expect((await client.locate('api', 80)).location.epoch).toBe(before.location.epoch);
 });
 
 test('a lost supervisor: kept for a while, then failed', async () => {
@@ -213,10 +213,10 @@ test('a lost supervisor: kept for a while, then failed', async () => {
     return new Promise(() => undefined);
   });
   const client = await cluster.client();
-  await client.ask('api', 80);
+  await client.locate('api', 80);
   lose();
   await cluster.event('api', 'disconnected');
-  const { errno, reason } = await failure(client.ask('api', 80));
+  const { errno, reason } = await failure(client.locate('api', 80));
   expect(errno).toBe('EHOSTUNREACH');
   expect(reason).toContain('has not been heard of for 200 ms');
 });
@@ -231,9 +231,9 @@ test('a function that crashes while others wait: EHOSTUNREACH without waiting fo
     throw new Error('unreachable');
   });
   const client = await cluster.client();
-  await client.ask('api', 80);
-  const waits = failure(client.ask('api', 81));
-  await failure(client.ask('nobody', 1));
+  await client.locate('api', 80);
+  const waits = failure(client.locate('api', 81));
+  await failure(client.locate('nobody', 1));
   crash(new Error('signal: killed'));
   expect(await waits).toMatchObject({ errno: 'EHOSTUNREACH', reason: expect.stringContaining('signal: killed') });
 });
@@ -242,17 +242,17 @@ test('stale epochs are fenced', async () => {
   cluster = await bootCluster([{ name: 'api' }]);
   cluster.host('api', cluster.serves(80));
   const client = await cluster.client();
-  const { epoch } = (await client.ask('api', 80)).location;
+  const { epoch } = (await client.locate('api', 80)).location;
   const stale = { ...cluster.lambda.requests[0].invocation, epoch: epoch - 1 };
   const identity = hostIdentity('api', epoch - 1);
   const secret = cluster.access(identity).secret.toString('base64');
   const refused = await cluster.supervise({ ...stale, secret }).catch((error: ControlError) => error);
   expect(refused).toBeInstanceOf(ControlError);
   expect(refused).toMatchObject({ code: 'fenced', message: expect.stringContaining('has ended') });
-  expect((await client.ask('api', 80)).location.epoch).toBe(epoch);
+  expect((await client.locate('api', 80)).location.epoch).toBe(epoch);
 });
 
-test('cut off for so long that a new incarnation runs: fenced when it comes back, without reserved concurrency too', async () => {
+test('cut off for so long that a new session runs: fenced when it comes back, without reserved concurrency too', async () => {
   cluster = await bootCluster([{ name: 'api' }], { lostAfter: 100 }, { reserved: false });
   let started: (host: Supervisor) => void = () => undefined;
   const first = new Promise<Supervisor>((resolve) => (started = resolve));
@@ -264,18 +264,18 @@ test('cut off for so long that a new incarnation runs: fenced when it comes back
     return new Promise(() => undefined);
   });
   const client = await cluster.client();
-  const before = await client.ask('api', 80);
+  const before = await client.locate('api', 80);
   const { invocation, session } = await first;
   session.close();
   const { detail } = await cluster.event('api', 'failed');
   await new Promise((resolve) => setTimeout(resolve, Number(detail.backOffMs) + 20));
-  const after = await client.ask('api', 80);
+  const after = await client.locate('api', 80);
   expect(after.location.epoch).toBeGreaterThan(before.location.epoch);
   await expect(cluster.supervise(invocation)).rejects.toMatchObject({ code: 'fenced' });
-  expect((await client.ask('api', 80)).location).toEqual(after.location);
+  expect((await client.locate('api', 80)).location).toEqual(after.location);
 });
 
-test('a newer incarnation that joins ends the older one', async () => {
+test('a newer session that joins ends the older one', async () => {
   cluster = await bootCluster([{ name: 'api' }], {}, { reserved: false });
   let started: (host: Supervisor) => void = () => undefined;
   const first = new Promise<Supervisor>((resolve) => (started = resolve));
@@ -286,14 +286,14 @@ test('a newer incarnation that joins ends the older one', async () => {
     return { host: 'api', epoch: invocation.epoch, outcome: (await host.stopped) ? 'fenced' : 'released' };
   });
   const client = await cluster.client();
-  const before = await client.ask('api', 80);
+  const before = await client.locate('api', 80);
   const older = await first;
   const epoch = before.location.epoch + 1;
   const secret = cluster.access(hostIdentity('api', epoch)).secret.toString('base64');
   const newer = await cluster.supervise({ ...older.invocation, epoch, secret });
   expect(await older.stopped).toBe(true);
   newer.listen(80);
-  expect((await client.ask('api', 80)).location.epoch).toBe(epoch);
+  expect((await client.locate('api', 80)).location.epoch).toBe(epoch);
   // The older one's function has returned by now or does so: that must not touch the newer one.
   await cluster.event('api', 'running', (e) => e.detail.epoch === epoch);
   expect(newer.session.connected).toBe(true);
@@ -310,7 +310,7 @@ test('going down: hosts are told to stop, and their ends are waited for', async 
   });
   const reasons: string[] = [];
   const client = await cluster.client({ onStop: (reason) => reasons.push(reason) });
-  await client.ask('api', 80);
+  await client.locate('api', 80);
   await cluster.seed.stop({ down: true });
   expect(returned).toBe(true);
   expect(reasons).toEqual(['the cluster goes down']);

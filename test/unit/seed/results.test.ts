@@ -12,7 +12,7 @@ test.each<[string, object, string]>([
 ])('%s is a failure that names it', async (_what, fields, why) => {
   cluster = await bootCluster([{ name: 'api' }]);
   cluster.host('api', async ({ host, epoch }) => ({ host, epoch, ...fields }) as InvocationResult);
-  const { reason } = await failure((await cluster.client()).ask('api', 80));
+  const { reason } = await failure((await cluster.client()).locate('api', 80));
   expect(reason).toContain('which is no result of a host function');
   expect(reason).toContain(why);
 });
@@ -21,5 +21,5 @@ test('a reason without end is cut', async () => {
   cluster = await bootCluster([{ name: 'api' }]);
   const reason = 'x'.repeat(1_000_000);
   cluster.host('api', async ({ host, epoch }) => ({ host, epoch, outcome: 'exited', exitCode: 1, reason }));
-  expect((await failure((await cluster.client()).ask('api', 80))).reason.length).toBeLessThan(2_100);
+  expect((await failure((await cluster.client()).locate('api', 80))).reason.length).toBeLessThan(2_100);
 });

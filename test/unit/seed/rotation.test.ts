@@ -41,14 +41,14 @@ test('the old key is accepted until it is taken away; a running host goes on und
   await boot();
   cluster.host('api', cluster.serves(80));
   const client = await cluster.client({ ...withKey(CLUSTER_KEY, 'client') });
-  const { epoch } = (await client.ask('api', 80)).location;
+  const { epoch } = (await client.locate('api', 80)).location;
 
   keys = [NEW, CLUSTER_KEY];
   expect(await reloadKeys(withKey(CLUSTER_KEY, 'operator'))).toEqual([keyId(NEW), keyId(CLUSTER_KEY)]);
   expect([await tryKey(CLUSTER_KEY), await tryKey(NEW)]).toEqual(['accepted', 'accepted']);
   // What is allocated from now on has a secret of the new key.
   cluster.host('web', cluster.serves(80));
-  await client.ask('web', 80);
+  await client.locate('web', 80);
   expect(cluster.lambda.requests.map(({ invocation }) => invocation.secret.split('.')[0])).toEqual([
     keyId(CLUSTER_KEY),
     keyId(NEW),
@@ -66,11 +66,11 @@ test('the old key is accepted until it is taken away; a running host goes on und
   // A client that has nothing but the old key is out.
   expect(await stopped).toContain('did not accept the key');
   expect(await tryKey(CLUSTER_KEY)).toBe('rejected');
-  // The host that was given a newer secret is back, as the same incarnation; the other one never left.
+  // The host that was given a newer secret is back, as the same epoch; the other one never left.
   await happens('api', 'rejoined');
   const after = await cluster.client({ ...withKey(NEW, 'client') });
-  expect((await after.ask('api', 80)).location.epoch).toBe(epoch);
-  await after.ask('web', 80);
+  expect((await after.locate('api', 80)).location.epoch).toBe(epoch);
+  await after.locate('web', 80);
   expect(cluster.lambda.requests).toHaveLength(2);
   expect(cluster.events.filter(({ host, event }) => host === 'web' && event === 'disconnected')).toEqual([]);
 });

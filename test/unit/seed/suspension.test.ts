@@ -45,14 +45,14 @@ test('idle: suspended; asked for again: resumed with the same epoch; idle for lo
   cluster.host('api', box.function);
   const client = await cluster.client();
   let running = box.running;
-  const first = await client.ask('api', 80);
+  const first = await client.locate('api', 80);
 
   box.finish(await (await running).suspend());
   await cluster.event('api', 'suspended');
   expect(client.told.map((l) => l.state)).toEqual(['suspended']);
 
   running = box.running;
-  const second = await client.ask('api', 80);
+  const second = await client.locate('api', 80);
   expect(second.location).toEqual(first.location);
   expect((await cluster.event('api', 'resumed')).detail.by).toBe('client-0');
   // Whoever was told that it is suspended is told that it runs again.
@@ -63,7 +63,7 @@ test('idle: suspended; asked for again: resumed with the same epoch; idle for lo
   await cluster.event('api', 'released');
   expect(performance.now() - suspended).toBeGreaterThan(295);
 
-  const third = await client.ask('api', 80);
+  const third = await client.locate('api', 80);
   expect(client.told.at(-1)?.state).toBe('imagined');
   expect(third.location.epoch).toBeGreaterThan(first.location.epoch);
   expect(box.invocations.map((i) => i.action)).toEqual(['run', 'run', 'release', 'run']);
@@ -77,11 +77,11 @@ test('a new sandbox instead of the suspended one is an allocation, and says so',
   cluster.host('api', box.function);
   const client = await cluster.client();
   const running = box.running;
-  await client.ask('api', 80);
+  await client.locate('api', 80);
   box.finish(await (await running).suspend());
   await cluster.event('api', 'suspended');
   box.recycle();
-  await client.ask('api', 80);
+  await client.locate('api', 80);
   await cluster.event('api', 'guest-started', (e) => e.detail.newSandbox === true);
   expect(cluster.events.some((e) => e.event === 'resumed')).toBe(false);
   expect(cluster.events.filter((e) => e.event === 'running')).toHaveLength(2);
@@ -93,11 +93,11 @@ test('a host that others wait for is not suspended', async () => {
   cluster.host('api', box.function);
   const client = await cluster.client();
   const running = box.running;
-  await client.ask('api', 80);
-  const waits = failure(client.ask('api', 81));
+  await client.locate('api', 80);
+  const waits = failure(client.locate('api', 81));
   const host = await running;
   // Sent after the ask on another connection: give the ask time to arrive by asking for something on the same one.
-  await failure(client.ask('nobody', 1));
+  await failure(client.locate('nobody', 1));
   expect(await host.session.suspend()).toMatchObject({ ok: false, reason: '1 connections wait for this host' });
   expect((await waits).errno).toBe('ETIMEDOUT');
 });
@@ -121,12 +121,12 @@ test('an ask during the fence: the suspension is called off, and the ask is answ
   };
   const running = box.running;
   silent.send({ type: 'join', ports: [] });
-  silent.send({ type: 'ask', id: 1, host: 'api', port: 80 });
-  await frame('answer');
+  silent.send({ type: 'locate', id: 1, host: 'api', port: 80 });
+  await frame('located');
   const host = await running;
   const reply = host.session.suspend();
   await frame('location');
-  const answer = await (await cluster.client()).ask('api', 80);
+  const answer = await (await cluster.client()).locate('api', 80);
   expect(answer.location.state).toBe('running');
   expect((await reply).ok).toBe(false);
 
@@ -147,14 +147,14 @@ test('a subscriber that disconnects counts as one that acknowledged', async () =
     openControl({
       ...cluster.access('client'),
       onFrame: (frame) => {
-        if (frame.type === 'answer') resolve();
+        if (frame.type === 'located') resolve();
         // Instead of an acknowledgement.
         if (frame.type === 'location') control?.destroy();
       },
     }).then((opened) => {
       control = opened;
       opened.send({ type: 'join', ports: [] });
-      opened.send({ type: 'ask', id: 1, host: 'api', port: 80 });
+      opened.send({ type: 'locate', id: 1, host: 'api', port: 80 });
     }, reject);
     let control: Awaited<ReturnType<typeof openControl>> | undefined;
   });
@@ -170,12 +170,12 @@ test('an ask after the grant waits: `stay` answers it', async () => {
   cluster.host('api', box.function);
   const client = await cluster.client();
   const running = box.running;
-  await client.ask('api', 80);
+  await client.locate('api', 80);
   const host = await running;
   expect((await host.session.suspend()).ok).toBe(true);
   const other = await cluster.client();
-  const ask = other.ask('api', 80);
-  await failure(other.ask('nobody', 1));
+  const ask = other.locate('api', 80);
+  await failure(other.locate('nobody', 1));
   host.session.stay();
   expect((await ask).location.state).toBe('running');
   expect(client.told.map((l) => l.state)).toEqual(['suspended', 'running']);
@@ -187,11 +187,11 @@ test('an ask after the grant waits: `leave` makes it resume the host at once', a
   cluster.host('api', box.function);
   const client = await cluster.client();
   const running = box.running;
-  const first = await client.ask('api', 80);
+  const first = await client.locate('api', 80);
   const host = await running;
   expect((await host.session.suspend()).ok).toBe(true);
-  const ask = client.ask('api', 80);
-  await failure(client.ask('nobody', 1));
+  const ask = client.locate('api', 80);
+  await failure(client.locate('nobody', 1));
   await host.session.leave({ outcome: 'suspended' });
   await cluster.event('api', 'resuming');
   // The function has not returned yet: the next invocation comes after that, not on top of it.
@@ -200,7 +200,7 @@ test('an ask after the grant waits: `leave` makes it resume the host at once', a
   expect(cluster.lambda.requests.map((r) => r.throttled)).toEqual([false, false]);
 });
 
-test('asked for while its guests are being stopped: a new incarnation afterwards', async () => {
+test('asked for while its guests are being stopped: a new session afterwards', async () => {
   cluster = await bootCluster([{ name: 'api', releaseTimeout: 100 }]);
   const box = sandbox(80);
   let release: () => void = () => undefined;
@@ -211,11 +211,11 @@ test('asked for while its guests are being stopped: a new incarnation afterwards
   });
   const client = await cluster.client();
   const running = box.running;
-  const first = await client.ask('api', 80);
+  const first = await client.locate('api', 80);
   box.finish(await (await running).suspend());
   await cluster.event('api', 'releasing');
-  const ask = client.ask('api', 80);
-  await failure(client.ask('nobody', 1));
+  const ask = client.locate('api', 80);
+  await failure(client.locate('nobody', 1));
   release();
   expect((await ask).location.epoch).toBeGreaterThan(first.location.epoch);
 });

@@ -1,5 +1,5 @@
 /** Where a member can be met is the seed's word, not the member's: it could name anybody, or the loopback interface of who asks. */
-import type { MemberMessage, Reach } from '../../../src/runtime/protocol/rendezvous';
+import type { MemberMessage, NatReport } from '../../../src/runtime/protocol/peer-messages';
 import { bootCluster, type Cluster, failure } from './cluster';
 
 let cluster: Cluster;
@@ -10,9 +10,14 @@ const hosts = [
   { name: 'victim', kind: 'instance' },
 ] as const;
 const ports = [{ port: 7_000, realPort: 9_001, scope: 'any' }] as const;
-const reach = (local: string): Reach => ({ nat: 'preserving', address: '203.0.113.9', local, ports: [1, 60_000] });
+const natReport = (local: string): NatReport => ({
+  kind: 'port-preserving',
+  reflexiveAddress: '203.0.113.9',
+  localAddress: local,
+  ports: [1, 60_000],
+});
 const join = (name: string, more: object = {}) => ({ host: name, ports, ...more }) as never;
-const locationOf = async (name: string) => (await (await cluster.client()).ask(name, 7_000)).location;
+const locationOf = async (name: string) => (await (await cluster.client()).locate(name, 7_000)).location;
 
 test.each([{ address: '127.0.0.1' }, { address: '10.0.0.1' }, { flat: 64 }, { flat: 66 }])(
   'a join with %p is refused, on whatever network',
@@ -28,22 +33,22 @@ test.each([{ address: '127.0.0.1' }, { address: '10.0.0.1' }, { flat: 64 }, { fl
 
 test('on network flat a host is at the one address that the seed computes, whatever it says of its NAT', async () => {
   cluster = await bootCluster(hosts, { flat: 66 });
-  const liar = await cluster.client({ join: () => join('liar', { reach: reach('10.0.0.7') }) });
-  liar.reach(reach('10.0.0.8'));
+  const liar = await cluster.client({ join: () => join('liar', { nat: natReport('10.0.0.7') }) });
+  liar.reportNat(natReport('10.0.0.8'));
   const location = await locationOf('liar');
   expect(location.address).toBe('127.66.7.9');
-  expect(location.reach).toBeUndefined();
+  expect(location.nat).toBeUndefined();
 });
 
 describe.each(['with its join', 'later'] as const)('an address of its own that a member names %s', (when) => {
   const named = async (local: string) => {
     cluster = await bootCluster(hosts);
-    const liar = await cluster.client({ join: () => join('liar', when === 'later' ? {} : { reach: reach(local) }) });
-    if (when === 'later') liar.reach(reach(local));
+    const liar = await cluster.client({ join: () => join('liar', when === 'later' ? {} : { nat: natReport(local) }) });
+    if (when === 'later') liar.reportNat(natReport(local));
     const location = await locationOf('liar');
     expect(location.address).toBeUndefined();
-    expect(location.reach).toMatchObject({ address: '127.0.0.1', ports: liar.welcome.ports });
-    return location.reach?.local;
+    expect(location.nat).toMatchObject({ reflexiveAddress: '127.0.0.1', ports: liar.welcome.ports });
+    return location.nat?.localAddress;
   };
 
   test.each(['10.0.0.7', '172.16.0.1', '172.31.255.254', '192.168.1.1', '100.64.0.1'])(
@@ -77,12 +82,12 @@ describe('a message that asks for a meeting elsewhere', () => {
     const told: string[] = [];
     await cluster.client({
       join: () => join('victim'),
-      onTold: (_from, message) => void told.push('address' in message ? message.address : message.type),
+      onPeerMessage: (_from, message) => void told.push('address' in message ? message.address : message.type),
     });
     const reasons: string[] = [];
     const liar = await cluster.client({
-      join: () => join('liar', { reach: reach('10.0.0.7') }),
-      onUntold: (_to, _id, reason) => void reasons.push(reason),
+      join: () => join('liar', { nat: natReport('10.0.0.7') }),
+      onUndeliverable: (_to, _id, reason) => void reasons.push(reason),
     });
     return { told, reasons, liar };
   };
@@ -92,10 +97,10 @@ describe('a message that asks for a meeting elsewhere', () => {
     async (address) => {
       const { told, reasons, liar } = await meet();
       for (const message of [punch(address, 10_240), punch(address, 10_240, true), punching(address, 10_240)]) {
-        liar.tell('victim', message);
+        liar.sendPeerMessage('victim', message);
       }
       // Frames are served in order.
-      await failure(liar.ask('nobody', 1));
+      await failure(liar.locate('nobody', 1));
       expect(told).toEqual([]);
       const reason = `${address} is not an address of 'liar'; allowed: 127.0.0.1, 10.0.0.7`;
       expect(reasons).toEqual([reason, reason, reason]);
@@ -106,10 +111,10 @@ describe('a message that asks for a meeting elsewhere', () => {
     const { told, reasons, liar } = await meet();
     const [first, many] = liar.welcome.ports;
     for (const port of [first - 1, first + many]) {
-      liar.tell('victim', punch('10.0.0.7', port, true));
-      liar.tell('victim', punching('10.0.0.7', port));
+      liar.sendPeerMessage('victim', punch('10.0.0.7', port, true));
+      liar.sendPeerMessage('victim', punching('10.0.0.7', port));
     }
-    await failure(liar.ask('nobody', 1));
+    await failure(liar.locate('nobody', 1));
     expect(told).toEqual([]);
     expect(reasons).toHaveLength(4);
     expect(reasons[0]).toBe(
@@ -120,11 +125,11 @@ describe('a message that asks for a meeting elsewhere', () => {
   test('its own are: those that the seed sees, and those of a private network', async () => {
     const { told, liar } = await meet();
     const [first] = liar.welcome.ports;
-    liar.tell('victim', punch('127.0.0.1', 50_000));
-    liar.tell('victim', punch('10.0.0.7', first, true));
-    liar.tell('victim', punching('10.0.0.7', first));
+    liar.sendPeerMessage('victim', punch('127.0.0.1', 50_000));
+    liar.sendPeerMessage('victim', punch('10.0.0.7', first, true));
+    liar.sendPeerMessage('victim', punching('10.0.0.7', first));
     const client = await cluster.client();
-    await failure(client.ask('nobody', 1));
+    await failure(client.locate('nobody', 1));
     while (told.length < 3) await new Promise(setImmediate);
     expect(told).toEqual(['127.0.0.1', '10.0.0.7', '10.0.0.7']);
   });

@@ -5,7 +5,7 @@ jest.setTimeout(120_000);
 
 const NETWORKS: readonly [Network, number][] = [
   ['flat', 10],
-  ['carried', 12],
+  ['handoff', 12],
 ];
 
 describe.each(NETWORKS)('network %s', (network, flat) => {

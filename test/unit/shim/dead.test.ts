@@ -10,7 +10,7 @@ const python = existsSync(PYTHON) ? test : test.skip;
 let peer: Peer;
 
 beforeAll(async () => {
-  peer = await startPeer(14, ['plain'], 'carried');
+  peer = await startPeer(14, ['plain'], 'handoff');
 });
 afterAll(() => peer?.close());
 

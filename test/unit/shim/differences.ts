@@ -1,4 +1,4 @@
-import { CARRIED_WAYS, type Way } from './differential';
+import { HANDOFF_WAYS, type Way } from './differential';
 
 /** What a guest of the shim sees otherwise than natively, by test: docs/transparency.md has the reasons. */
 export interface Difference {
@@ -43,7 +43,7 @@ export const DIFFERENCES: readonly Difference[] = [
   {
     area: 'active',
     name: 'a duplicate made before',
-    ways: CARRIED_WAYS,
+    ways: HANDOFF_WAYS,
     lines: [['remote: PEER:P+0 (16)\nping: ok\n', 'remote: ENOTCONN\nping: EPIPE\n']],
   },
   // The header of a pooled connection is under way: the guest's first small write is not to wait for its acknowledgement.
@@ -65,21 +65,21 @@ export const DIFFERENCES: readonly Difference[] = [
   {
     area: 'sources',
     name: 'bound to a source that is taken',
-    ways: CARRIED_WAYS,
+    ways: HANDOFF_WAYS,
     lines: [['bind: EADDRINUSE', 'bind: ok']],
   },
   {
     area: 'sources',
     name: 'bound to a source that may be shared, connected twice',
-    ways: CARRIED_WAYS,
+    ways: HANDOFF_WAYS,
     lines: [['connect: EADDRNOTAVAIL', 'connect: ok']],
   },
-  { area: 'waiting', name: 'shared with a child', ways: CARRIED_WAYS, lines: [['ping: ok', 'ping: EPIPE']] },
-  { area: 'waiting', name: 'left to a child', ways: CARRIED_WAYS, lines: [['ping: ok', 'ping: EPIPE']] },
+  { area: 'waiting', name: 'shared with a child', ways: HANDOFF_WAYS, lines: [['ping: ok', 'ping: EPIPE']] },
+  { area: 'waiting', name: 'left to a child', ways: HANDOFF_WAYS, lines: [['ping: ok', 'ping: EPIPE']] },
   {
     area: 'processes',
     name: 'another user',
-    ways: process.getuid?.() === 0 ? CARRIED_WAYS : [],
+    ways: process.getuid?.() === 0 ? HANDOFF_WAYS : [],
     lines: [
       ['connect: ok\nremote: PEER:P+0 (16)\nping: ok', 'connect: EHOSTUNREACH\nremote: ENOTCONN\nping: EPIPE'],
       ['end\n', `end\nimaginary: this host's supervisor does not answer; other hosts are unreachable\n\n`],

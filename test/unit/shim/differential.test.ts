@@ -21,17 +21,17 @@ const TURN = Math.floor(Date.now() / 20_000) % 5;
 const NATIVE_PORTS = 12_000 + TURN * 2_400;
 const SHIM_PORTS = 24_000 + TURN * 1_200;
 
-const AREAS: readonly { area: string; flat: number; ways: readonly Way[]; carried: readonly Way[] }[] = [
-  { area: 'active', flat: 176, ways: ['direct', 'ask'], carried: ['ready', 'listed', 'carried-ask'] },
-  { area: 'sources', flat: 180, ways: ['direct', 'ask'], carried: ['ready', 'listed', 'carried-ask'] },
-  { area: 'pending', flat: 184, ways: ['ask'], carried: ['carried-ask'] },
-  { area: 'waiting', flat: 188, ways: ['ask'], carried: ['carried-ask'] },
-  { area: 'blocking', flat: 192, ways: ['ask'], carried: ['carried-ask'] },
-  { area: 'listening', flat: 196, ways: ['direct'], carried: ['ready', 'listed'] },
-  { area: 'accepting', flat: 200, ways: ['direct'], carried: ['ready', 'listed'] },
-  { area: 'addresses', flat: 204, ways: ['direct'], carried: ['ready', 'listed'] },
-  { area: 'processes', flat: 208, ways: ['direct'], carried: ['ready', 'listed'] },
-  { area: 'options', flat: 212, ways: ['direct'], carried: ['ready', 'listed', 'carried-ask'] },
+const AREAS: readonly { area: string; flat: number; ways: readonly Way[]; handoff: readonly Way[] }[] = [
+  { area: 'active', flat: 176, ways: ['direct', 'ask'], handoff: ['ready', 'listed', 'handoff-ask'] },
+  { area: 'sources', flat: 180, ways: ['direct', 'ask'], handoff: ['ready', 'listed', 'handoff-ask'] },
+  { area: 'pending', flat: 184, ways: ['ask'], handoff: ['handoff-ask'] },
+  { area: 'waiting', flat: 188, ways: ['ask'], handoff: ['handoff-ask'] },
+  { area: 'blocking', flat: 192, ways: ['ask'], handoff: ['handoff-ask'] },
+  { area: 'listening', flat: 196, ways: ['direct'], handoff: ['ready', 'listed'] },
+  { area: 'accepting', flat: 200, ways: ['direct'], handoff: ['ready', 'listed'] },
+  { area: 'addresses', flat: 204, ways: ['direct'], handoff: ['ready', 'listed'] },
+  { area: 'processes', flat: 208, ways: ['direct'], handoff: ['ready', 'listed'] },
+  { area: 'options', flat: 212, ways: ['direct'], handoff: ['ready', 'listed', 'handoff-ask'] },
 ];
 
 /** Starts all, a few at a time; each of the promises is for one test. */
@@ -46,10 +46,10 @@ function runAll(names: readonly string[], run: (name: string, index: number) => 
   });
 }
 
-/** Where the hosts of the carried network have their addresses, relative to the others. */
-const CARRIED = -64;
+/** Where the hosts of the handoff network have their addresses, relative to the others. */
+const HANDOFF = -64;
 
-describe.each(AREAS)('$area', ({ area, flat, ways, carried }) => {
+describe.each(AREAS)('$area', ({ area, flat, ways, handoff }) => {
   const names = casesOf(area);
   const before = AREAS.slice(
     0,
@@ -59,9 +59,9 @@ describe.each(AREAS)('$area', ({ area, flat, ways, carried }) => {
   let native: Promise<string>[];
 
   beforeAll(async () => {
-    const [direct, other] = [await startPeer(flat), await startPeer(flat + CARRIED, ['plain'], 'carried')];
+    const [direct, other] = [await startPeer(flat), await startPeer(flat + HANDOFF, ['plain'], 'handoff')];
     for (const way of ways) peers.set(way, direct);
-    for (const way of carried) peers.set(way, other);
+    for (const way of handoff) peers.set(way, other);
     await buildAll(area);
     native = runAll(names, (name, index) =>
       playNatively(area, name, flat + 2, NATIVE_PORTS + (before + index) * PORTS),
@@ -70,7 +70,7 @@ describe.each(AREAS)('$area', ({ area, flat, ways, carried }) => {
   });
   afterAll(() => Promise.all([...new Set(peers.values())].map((peer) => peer.close())));
 
-  describe.each([...ways, ...carried].map((way, turn) => [way, turn] as const))('%s', (way, turn) => {
+  describe.each([...ways, ...handoff].map((way, turn) => [way, turn] as const))('%s', (way, turn) => {
     test.each(names.map((name, index) => [name, index] as const))('%s', async (name, index) => {
       const peer = peers.get(way) as Peer;
       const ours = await playUnderShim(peer, area, name, way, SHIM_PORTS + (index + turn * names.length) * PORTS);

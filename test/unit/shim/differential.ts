@@ -12,10 +12,10 @@ const LIMIT = 30_000;
 /**
  * What the other host is while a case runs: `direct`, the table says where it is; `ask`, the supervisor must be asked.
  * Where hosts do not reach each other: `ready`, connections to it stand ready; `listed`, it is up and they have to be made;
- * `carried-ask`, the supervisor must be asked.
+ * `handoff-ask`, the supervisor must be asked.
  */
-export type Way = 'direct' | 'ask' | 'ready' | 'listed' | 'carried-ask';
-export const CARRIED_WAYS: readonly Way[] = ['ready', 'listed', 'carried-ask'];
+export type Way = 'direct' | 'ask' | 'ready' | 'listed' | 'handoff-ask';
+export const HANDOFF_WAYS: readonly Way[] = ['ready', 'listed', 'handoff-ask'];
 
 /** The names of the cases in an area's table. */
 export function casesOf(area: string): string[] {
@@ -72,7 +72,7 @@ export async function playUnderShim(peer: Peer, area: string, name: string, way:
   for (const host of ['api', 'web']) await peer.tell(`settled ${host}`);
   const other = peer.start('api', [server, '0.0.0.0', '0.0.0.0', String(port)]);
   await other.line('listening');
-  if (way === 'ask' || way === 'carried-ask') await peer.tell('ask api');
+  if (way === 'ask' || way === 'handoff-ask') await peer.tell('ask api');
   if (way === 'ready') for (const host of ['api', 'web']) await peer.tell(`ready ${host}`);
   const guest = peer.start('web', [program, name, 'shim', HOSTS.web, HOSTS.api, String(port)]);
   const orders: Record<string, () => Promise<unknown>> = {

@@ -132,11 +132,11 @@ const SPEC: TableSpec = {
     { name: 'api', aliases: [], address: '100.64.1.2', nodeId: 1 },
     { name: 'db', aliases: ['cache'], address: '100.64.1.3', nodeId: 2 },
   ],
-  flat: 230,
+  aliases: 230,
 };
 
 function table(flat: number | undefined): Buffer {
-  const layout = layoutTable({ ...SPEC, flat, portsCapacity: 8 });
+  const layout = layoutTable({ ...SPEC, aliases: flat, portsCapacity: 8 });
   const memory = new ArrayBuffer(layout.size);
   const at = (text: string) => parseAddress(text)!;
   const listener = (address: string, scope: 'any' | 'host' | 'loopback6', protocol?: 'udp') =>

@@ -22,7 +22,7 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 export const root = resolve(__dirname, '../../..');
 export const shimFolder = join(root, 'src/shim');
-const carrierFolder = join(root, 'src/native/carrier');
+const connectorFolder = join(root, 'src/native/connector');
 const cache = join(root, 'node_modules/.cache');
 const arch = process.arch === 'arm64' ? 'aarch64' : 'x86_64';
 
@@ -112,11 +112,11 @@ export async function buildWithPlugin(name: string): Promise<readonly [string, s
 
 async function buildPeer(): Promise<string> {
   const folder = join(shimFolder, 'test/peer');
-  const headers = [...headersOf(folder), ...headersOf(carrierFolder), join(shimFolder, 'abi.h')];
-  // The carrier's files define _GNU_SOURCE themselves.
+  const headers = [...headersOf(folder), ...headersOf(connectorFolder), join(shimFolder, 'abi.h')];
+  // The connector's files define _GNU_SOURCE themselves.
   const warnings = WARNINGS.filter((flag) => flag !== '-D_GNU_SOURCE');
   const command = [zig(), 'cc', '-target', target('plain'), ...warnings, '-O2', '-pthread'];
-  return build('peer', [...cFiles(folder), ...cFiles(carrierFolder)], headers, command);
+  return build('peer', [...cFiles(folder), ...cFiles(connectorFolder)], headers, command);
 }
 
 function shimFile(variant: Variant): string {
@@ -216,7 +216,7 @@ export interface Peer {
 export const HOSTS = { web: '100.64.1.1', api: '100.64.1.2', db: '100.64.1.3' };
 
 /** Hosts connect to each other, or have their connections made by their supervisors. */
-export type Network = 'flat' | 'carried';
+export type Network = 'flat' | 'handoff';
 
 /** `flat`: the second byte of the hosts' real addresses, so that test files can run at the same time. */
 export async function startPeer(
@@ -234,7 +234,7 @@ export async function startPeer(
     shims.set(variant, file);
   }
   const hosts = Object.entries(HOSTS).map(([name, address]) => `${name}=${address}`);
-  const mode = network === 'carried' ? [network] : [];
+  const mode = network === 'handoff' ? [network] : [];
   const peer = start([await buildPeer(), folder, String(flat), ...mode, ...hosts], process.env, 600_000);
   await peer.line('ready');
   const guests = new Set<Guest>();

@@ -22,7 +22,7 @@ async function talk(client: Guest, server: Guest, action: string, release: () =>
 
 describe.each<[Network, number]>([
   ['flat', 16],
-  ['carried', 18],
+  ['handoff', 18],
 ])('network %s', (network, flat) => {
   let peer: Peer;
   let here: Guest;

@@ -7,7 +7,7 @@ jest.setTimeout(120_000);
 
 const NETWORKS: readonly [Network, number][] = [
   ['flat', 230],
-  ['carried', 228],
+  ['handoff', 228],
 ];
 
 describe.each(NETWORKS)('network %s', (network, flat) => {
@@ -62,7 +62,7 @@ describe.each(NETWORKS)('network %s', (network, flat) => {
       passed(await pendingProgram('close_pending'));
     });
     test('survives fork, vfork and posix_spawn', async () => {
-      passed(await pendingProgram('fork_pending', network === 'carried' ? ['apart'] : []));
+      passed(await pendingProgram('fork_pending', network === 'handoff' ? ['apart'] : []));
     });
     test('200 at once', async () => {
       passed(await pendingProgram('many_pending', ['200', '1']));
@@ -96,7 +96,7 @@ describe.each(NETWORKS)('network %s', (network, flat) => {
     await server.guest.stop();
   });
 
-  const states = network === 'carried' ? ['ask', 'direct', 'ready'] : ['ask', 'direct'];
+  const states = network === 'handoff' ? ['ask', 'direct', 'ready'] : ['ask', 'direct'];
   test.each(states)('threads that connect, give up, fork and spawn at once (%s)', async (state) => {
     const server = await startEcho(peer);
     await peer.tell(`${state} api`);
@@ -121,7 +121,7 @@ describe.each(NETWORKS)('network %s', (network, flat) => {
   });
 
   test("a signal at the parent's death, though the sandbox refuses it", async () => {
-    passed(await (await peer.program('web', 'orphans', [], 'trap')).ended);
+    passed(await (await peer.program('web', 'pdeathsig', [], 'trap')).ended);
   });
 
   test('listeners', async () => {

@@ -20,7 +20,7 @@ const valgrind = has('valgrind') ? describe : describe.skip;
 
 const NETWORKS: readonly [Network, number][] = [
   ['flat', 232],
-  ['carried', 226],
+  ['handoff', 226],
 ];
 
 describe.each(NETWORKS)('network %s', (network, flat) => {
@@ -43,7 +43,7 @@ describe.each(NETWORKS)('network %s', (network, flat) => {
       ['sixes', '100.64.1.1'],
       ['ports'],
       ['datagrams'],
-      ['orphans'],
+      ['pdeathsig'],
       ['numbered'],
       ['corrupt'],
     ])('%s', async (name, ...more) => {
@@ -78,7 +78,7 @@ describe.each(NETWORKS)('network %s', (network, flat) => {
   });
 
   /** Both ends of many connections, with one of the shims that look at memory. */
-  const states = network === 'carried' ? ['ask', 'direct', 'ready'] : ['ask', 'direct'];
+  const states = network === 'handoff' ? ['ask', 'direct', 'ready'] : ['ask', 'direct'];
   async function swarm(
     run: (host: string, program: string, args: readonly string[]) => Promise<Guest>,
     chosen: readonly string[],
@@ -126,7 +126,7 @@ describe.each(NETWORKS)('network %s', (network, flat) => {
     test('fork_pending, answered when it waits', async () => {
       await peer.tell('hold api');
       try {
-        const guest = await run('web', 'fork_pending', ['api', port, ...(network === 'carried' ? ['apart'] : [])]);
+        const guest = await run('web', 'fork_pending', ['api', port, ...(network === 'handoff' ? ['apart'] : [])]);
         await guest.line('pending');
         await peer.tell('go api');
         passed(await guest.ended);

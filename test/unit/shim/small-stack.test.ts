@@ -45,7 +45,7 @@ withGcc('no function takes much of the stack', () => {
 
 const NETWORKS: readonly [Network, number][] = [
   ['flat', 20],
-  ['carried', 22],
+  ['handoff', 22],
 ];
 
 test.each(NETWORKS)(

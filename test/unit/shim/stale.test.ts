@@ -25,8 +25,8 @@ async function waiting(port: string, errno: string): Promise<Result> {
 }
 
 test.each([
-  ['silent', blocking],
-  ['silent', waiting],
+  ['peer-silent', blocking],
+  ['peer-silent', waiting],
   ['garbage', blocking],
   ['garbage', waiting],
 ])('a supervisor that is %s', async (trouble, run) => {

@@ -14,7 +14,7 @@ jest.setTimeout(120_000);
 
 const NETWORKS: readonly [Network, number][] = [
   ['flat', 24],
-  ['carried', 26],
+  ['handoff', 26],
 ];
 
 describe.each(NETWORKS)('network %s', (network, flat) => {
@@ -31,7 +31,7 @@ describe.each(NETWORKS)('network %s', (network, flat) => {
   });
   afterAll(() => peer?.close());
 
-  const states = network === 'carried' ? ['ask', 'direct', 'ready'] : ['ask', 'direct'];
+  const states = network === 'handoff' ? ['ask', 'direct', 'ready'] : ['ask', 'direct'];
 
   /** Natively and under the shim, to a host in each state that it may be in. */
   describe.each([

@@ -138,7 +138,7 @@ test('bytes that move', async () => {
 });
 
 test('a connection that came and went between two looks is seen', async () => {
-  // A host's own face in network `flat`; another one each time, for TIME_WAIT outlasts a test run.
+  // A host's own loopback alias in network `flat`; another one each time, for TIME_WAIT outlasts a test run.
   const own = 0x7f_4d_00_00 + Math.floor(Math.random() * 0xfffe) + 1;
   const look = watch([own]);
   expect(look().closed()).toBeUndefined();

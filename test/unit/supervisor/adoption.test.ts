@@ -190,7 +190,7 @@ async function boot(hosts: Parameters<typeof bootCluster>[0]) {
 }
 
 async function lineTo(client: Awaited<ReturnType<Cluster['client']>>, name: string, port = 8080): Promise<Line> {
-  const { location, realPort } = await client.ask(name, port);
+  const { location, realPort } = await client.locate(name, port);
   return openLine(location.address!, realPort);
 }
 

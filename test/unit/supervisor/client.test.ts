@@ -127,17 +127,17 @@ test.each([
   expect(await run(client, [python, '-c', script])).toMatchObject({ stdout: `${errno}\n`, stderr: '' });
 });
 
-test('a port below 1024, by a visitor under the name of a host', async () => {
+test('a port below 1024, by a client under the name of a host', async () => {
   await boot([
     { name: 'web', command: http(80) },
     { name: 'api', command: ['true'] },
   ]);
-  const visitor = await join_({ as: 'api' });
-  expect(visitor.self.name).toBe('api');
-  expect((await run(visitor, ['curl', '-sS', '-o', '/dev/null', '-w', '%{http_code}', 'http://web/'])).stdout).toBe(
+  const asHost = await join_({ as: 'api' });
+  expect(asHost.self.name).toBe('api');
+  expect((await run(asHost, ['curl', '-sS', '-o', '/dev/null', '-w', '%{http_code}', 'http://web/'])).stdout).toBe(
     '200',
   );
-  expect((await run(visitor, ['hostname'])).stdout).toBe('api\n');
+  expect((await run(asHost, ['hostname'])).stdout).toBe('api\n');
 });
 
 test('a guest of the client that gives up is not waited for', async () => {

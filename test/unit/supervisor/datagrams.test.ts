@@ -1,8 +1,8 @@
 import { AskError } from '../../../src/runtime/control/client';
 import { createGuard } from '../../../src/runtime/control/guard';
-import type { Asks } from '../../../src/runtime/supervisor/asks';
 import { createDatagrams, type DatagramRequest } from '../../../src/runtime/supervisor/datagrams';
 import type { Locations } from '../../../src/runtime/supervisor/locations';
+import type { Locator } from '../../../src/runtime/supervisor/locator';
 
 const api = 0x64400006;
 const location = { host: 'api', epoch: 1, state: 'running', address: '127.64.0.6', ports: [] } as const;
@@ -36,7 +36,7 @@ function open() {
           settle = { answer: (realPort) => resolve({ location, realPort }), fail: reject };
         });
       },
-    } as unknown as Asks,
+    } as unknown as Locator,
     route: ({ realPort }) => ({ real: 0x7f400006, realPort }),
     nowhere: () => 0x7f400006,
     log: () => undefined,

@@ -66,7 +66,7 @@ test('the invocation returns in time, and the next one finds the guest as it was
       return result;
     });
     const client = await cluster.client();
-    const { location, realPort } = await client.ask('web', 8080);
+    const { location, realPort } = await client.locate('web', 8080);
     way.die();
     expect(await read(location.address!, realPort)).toBe('1');
     await sandbox.logged(({ message }) => message?.startsWith('idle, but not suspended') === true);
@@ -75,7 +75,7 @@ test('the invocation returns in time, and the next one finds the guest as it was
     expect(outcomes[0].took).toBeLessThan(TIMEOUT);
     expect(detail.epoch).toBe(location.epoch);
     await cluster.event('web', 'rejoined');
-    const again = await client.ask('web', 8080);
+    const again = await client.locate('web', 8080);
     expect(again.location.epoch).toBe(location.epoch);
     expect(await read(again.location.address!, again.realPort)).toBe('2');
     expect(cluster.events.filter(({ event }) => event === 'guest-started')).toHaveLength(1);

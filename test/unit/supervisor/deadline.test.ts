@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseAddress } from '../../../src/manifest/address';
 import { loadNative } from '../../../src/native/load';
-import { type Answer, AskError } from '../../../src/runtime/control/client';
+import { AskError, type Located } from '../../../src/runtime/control/client';
 import type { Location } from '../../../src/runtime/protocol/location';
-import { createAsks } from '../../../src/runtime/supervisor/asks';
+import { createLocator } from '../../../src/runtime/supervisor/locator';
 import { createMember, type Member, type MemberSession } from '../../../src/runtime/supervisor/member';
 import { openRunDir } from '../../../src/runtime/supervisor/run-dir';
 
@@ -67,7 +67,7 @@ beforeEach(() => {
       ...{ type: 'welcome', directoryDigest: 'digest', cluster: 'test', cidr: '100.64.0.0/16', self, directory },
       ...{ observed: '127.0.0.1', observedPort: 1, dataPort: 2, ports: [10_240, 704] },
     },
-    ...{ flat: 80, settleTime: 1_000, visitor: false, log: () => undefined },
+    ...{ flat: 80, settleTime: 1_000, asClient: false, log: () => undefined },
   });
 });
 afterEach(() => {
@@ -75,15 +75,15 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 
-type Ask = (attempt: number, since: number) => Promise<Answer>;
+type Ask = (attempt: number, since: number) => Promise<Located>;
 const session = (answer: Ask): MemberSession => ({
   observation: undefined,
   report: () => undefined,
-  reach: () => undefined,
-  tell: () => false,
+  reportNat: () => undefined,
+  sendPeerMessage: () => false,
   relay: () => Promise.reject(new Error('there is no relay here')),
   ports: () => undefined,
-  ask: (_host, _port, options) => {
+  locate: (_host, _port, options) => {
     asked.push(options?.since);
     return answer(asked.length, options!.since!);
   },
@@ -171,11 +171,11 @@ test.each(cases)('%s', async (_name, errno, least, arrange) => {
 
 test('who asks for the same port later has a deadline of its own', async () => {
   const sent: Array<{ since?: number; reject(error: AskError): void }> = [];
-  const asks = createAsks();
-  asks.use({ ask: (_h, _p, with_) => new Promise((_, reject) => sent.push({ since: with_?.since, reject })) });
+  const asks = createLocator();
+  asks.use({ locate: (_h, _p, with_) => new Promise((_, reject) => sent.push({ since: with_?.since, reject })) });
   const ends: string[] = [];
   const waits = [100, 300, 200].map((since) =>
-    asks.ask('api', 80, { since }).catch((error: AskError) => void ends.push(`${since} ${error.errno}`)),
+    asks.locate('api', 80, { since }).catch((error: AskError) => void ends.push(`${since} ${error.errno}`)),
   );
   expect(sent.map(({ since }) => since)).toEqual([100]);
   sent[0].reject(new AskError('ETIMEDOUT', 'waited'));
@@ -183,7 +183,7 @@ test('who asks for the same port later has a deadline of its own', async () => {
   expect(ends).toEqual(['100 ETIMEDOUT']);
   expect(sent.map(({ since }) => since)).toEqual([100, 200]);
   // Who has called earlier than those who wait is asked for at once.
-  const early = asks.ask('api', 80, { since: 50 }).catch((error: AskError) => void ends.push(`50 ${error.errno}`));
+  const early = asks.locate('api', 80, { since: 50 }).catch((error: AskError) => void ends.push(`50 ${error.errno}`));
   expect(sent.at(-1)?.since).toBe(50);
   // Any other word of the seed's is for all.
   sent[2].reject(new AskError('ECONNREFUSED', 'no'));

@@ -89,7 +89,7 @@ test('a supervisor that has no descriptor for a while keeps its guest, and suspe
   const failures = () => sandbox.log.filter(({ message }) => message?.startsWith('a look at the guests failed here'));
   try {
     cluster.host('web', (invocation) => sandbox.invoke(invocation));
-    const { location } = await (await cluster.client()).ask('web', 8080);
+    const { location } = await (await cluster.client()).locate('web', 8080);
     limit(8);
     // The same fault is logged once in a second.
     for (const seen of [1, 2, 3, 4]) await sandbox.logged(() => failures().length >= seen);
@@ -97,7 +97,7 @@ test('a supervisor that has no descriptor for a while keeps its guest, and suspe
     expect(cluster.events.map(({ event }) => event)).not.toContain('suspended');
     limit(1_024);
     await cluster.event('web', 'suspended');
-    const again = await (await cluster.client()).ask('web', 8080);
+    const again = await (await cluster.client()).locate('web', 8080);
     expect(again.location.epoch).toBe(location.epoch);
     expect(cluster.events.filter(({ event }) => event === 'guest-started')).toHaveLength(1);
   } finally {

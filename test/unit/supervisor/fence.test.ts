@@ -5,7 +5,7 @@
 import { connect } from 'node:net';
 import { assignAddresses, formatAddress, parseCidr } from '../../../src/manifest';
 import type { Invocation, InvocationResult } from '../../../src/runtime/protocol/invocation';
-import { flatAddress } from '../../../src/runtime/protocol/table';
+import { aliasAddress } from '../../../src/runtime/protocol/table';
 import { bootCluster, type Cluster } from '../seed/cluster';
 import { family, layersFolder, openSandbox, type Sandbox } from './sandbox';
 
@@ -46,7 +46,7 @@ async function sandbox(): Promise<Sandbox> {
 
 const WEB = assignAddresses(parseCidr('100.64.0.0/16')!, [{ name: 'web' }]).get('web')!;
 /** The seed cannot tell where each of them is: it computes one address for a host. */
-const addressOf = (sandbox: Sandbox) => formatAddress(flatAddress(90 + 2 * sandboxes.indexOf(sandbox), WEB));
+const addressOf = (sandbox: Sandbox) => formatAddress(aliasAddress(90 + 2 * sandboxes.indexOf(sandbox), WEB));
 
 function ask(sandbox: Sandbox, port: number): Promise<string> {
   const address = addressOf(sandbox);
@@ -74,7 +74,7 @@ test('an invocation that is delivered twice: one sandbox is the host, the other 
     return Promise.any(results.map((ending) => ending.then((r) => (r.outcome === 'fenced' ? Promise.reject() : r))));
   });
   const client = await cluster.client();
-  const before = await client.ask('web', 8080);
+  const before = await client.locate('web', 8080);
   expect(await Promise.race(results)).toMatchObject({ outcome: 'fenced', epoch: before.location.epoch });
   const [[winner], [loser]] = [one, two].reduce<[Sandbox[], Sandbox[]]>(
     ([w, l], s) => (family(s.pid).length > 1 ? [[...w, s], l] : [w, [...l, s]]),
@@ -85,7 +85,7 @@ test('an invocation that is delivered twice: one sandbox is the host, the other 
   expect(family(winner.pid).length).toBeGreaterThan(1);
   // Once more, into a sandbox that has been used: it is the same.
   expect(await loser.invoke(cluster.lambda.requests[0].invocation)).toMatchObject({ outcome: 'fenced' });
-  const after = await client.ask('web', 8080);
+  const after = await client.locate('web', 8080);
   expect(after.location).toEqual(before.location);
   expect(await ask(winner, after.realPort)).toBe('2');
 });
@@ -101,14 +101,14 @@ test('a zombie thaws after its successor has run: it is fenced, its guests end, 
     return Promise.race([results.at(-1)!, new Promise<never>((_, reject) => (timeOut = reject))]);
   });
   const client = await cluster.client();
-  const before = await client.ask('web', 8080);
+  const before = await client.locate('web', 8080);
   expect(await ask(zombie, before.realPort)).toBe('1');
   signal(zombie, 'SIGSTOP');
   timeOut(new Error('Task timed out after 900.00 seconds'));
   const { detail } = await cluster.event('web', 'failed');
   expect(client.told.at(-1)).toMatchObject({ state: 'failed', epoch: before.location.epoch });
   await new Promise((resolve) => setTimeout(resolve, Number(detail.backOffMs) + 20));
-  const after = await client.ask('web', 8080);
+  const after = await client.locate('web', 8080);
   expect(after.location.epoch).toBeGreaterThan(before.location.epoch);
   expect(await ask(successor, after.realPort)).toBe('1');
 
@@ -117,7 +117,7 @@ test('a zombie thaws after its successor has run: it is fenced, its guests end, 
   expect(await results[0]).toMatchObject({ outcome: 'fenced', epoch: before.location.epoch });
   alone(zombie);
   expect(client.told).toHaveLength(told);
-  const still = await client.ask('web', 8080);
+  const still = await client.locate('web', 8080);
   expect(still.location).toEqual(after.location);
   expect(await ask(successor, still.realPort)).toBe('2');
 });
@@ -128,12 +128,12 @@ test('a frozen sandbox is woken for a later epoch: guests from before its succes
   const waiting = [older, newer, older];
   cluster.host('web', (invocation) => waiting.shift()!.invoke(invocation));
   const client = await cluster.client();
-  const first = await client.ask('web', 8080);
+  const first = await client.locate('web', 8080);
   expect(await ask(older, first.realPort)).toBe('1');
   await cluster.event('web', 'suspended');
   const { epoch } = first.location;
   // Resumed into the other sandbox; then the platform wakes the first one.
-  const second = await client.ask('web', 8080);
+  const second = await client.locate('web', 8080);
   expect(await ask(newer, second.realPort)).toBe('1');
   const suspensions = () => cluster.events.filter(({ event }) => event === 'suspended');
   await cluster.event('web', 'suspended', (event) => event !== suspensions()[0]);
@@ -143,7 +143,7 @@ test('a frozen sandbox is woken for a later epoch: guests from before its succes
     woken = invocation;
     return waiting.shift()!.invoke(invocation);
   });
-  const third = await client.ask('web', 8080);
+  const third = await client.locate('web', 8080);
   expect(third.location.epoch).toBeGreaterThan(epoch);
   expect(woken!.oldest).toBeGreaterThan(epoch);
   expect(await ask(older, third.realPort)).toBe('1');
@@ -155,7 +155,7 @@ test('a frozen sandbox is woken for a later epoch: guests from before its succes
     ({ message }) => message === `guests of epoch ${epoch} are ended: a newer epoch has run elsewhere since`,
   );
   await cluster.event('web', 'running', ({ detail }) => detail.epoch === late);
-  const fourth = await client.ask('web', 8080);
+  const fourth = await client.locate('web', 8080);
   expect(await ask(newer, fourth.realPort)).toBe('1');
   await cluster.seed.stop({ down: true });
   expect((await last).epoch).toBe(late);

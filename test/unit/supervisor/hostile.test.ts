@@ -15,7 +15,7 @@ import { openControl } from '../../../src/runtime/control/connection';
 import { listenControl } from '../../../src/runtime/control/server';
 import { packDirectory } from '../../../src/runtime/protocol/directory';
 import type { FromSeed, ToSeed } from '../../../src/runtime/protocol/frames';
-import type { MemberMessage } from '../../../src/runtime/protocol/rendezvous';
+import type { MemberMessage } from '../../../src/runtime/protocol/peer-messages';
 import { OP, REQUEST, REQUEST_MAGIC, REQUEST_SIZE } from '../../../src/runtime/protocol/shim';
 import { createMember, type Member, type MemberSession, meeting } from '../../../src/runtime/supervisor/member';
 import { openRunDir } from '../../../src/runtime/supervisor/run-dir';
@@ -67,9 +67,9 @@ function setUp(flat: number | undefined): Setting {
   const addon = loadNative();
   const native: NativeAddon = {
     ...addon,
-    openShimSocket: (path, handle, carrier) => {
+    openShimSocket: (path, handle, connector) => {
       onMessage = handle;
-      return addon.openShimSocket(path, handle, carrier);
+      return addon.openShimSocket(path, handle, connector);
     },
   };
   const member = createMember({
@@ -78,7 +78,7 @@ function setUp(flat: number | undefined): Setting {
     welcome,
     flat,
     settleTime: 0,
-    visitor: false,
+    asClient: false,
     log: (level, message) => void (level === 'error' && faults.push(message)),
   });
   const observation = {
@@ -90,10 +90,10 @@ function setUp(flat: number | undefined): Setting {
   const session: MemberSession = {
     observation: flat === undefined ? observation : undefined,
     report: () => undefined,
-    reach: () => undefined,
-    tell: () => true,
+    reportNat: () => undefined,
+    sendPeerMessage: () => true,
     relay: () => Promise.reject(new AskError('EHOSTUNREACH', 'no')),
-    ask: async () => Promise.reject(new AskError('ECONNREFUSED', 'no')),
+    locate: async () => Promise.reject(new AskError('ECONNREFUSED', 'no')),
     ports: () => undefined,
   };
   return {
@@ -133,8 +133,8 @@ const CASES = NETWORKS.flatMap(([network, flat]) =>
 );
 
 function attack({ transports }: Member, message: MemberMessage): void {
-  transports.told(SENDER, message);
-  transports.untold(1, message as never);
+  transports.peerMessage(SENDER, message);
+  transports.undeliverable(1, message as never);
   transports.relayed(SENDER, 'dG9rZW4=', message);
   transports.relayed(message as never, undefined as never, message);
 }
@@ -175,8 +175,8 @@ test.each(CASES)('members and guests of a member on %s that is %s', async (_netw
   if (_state === 'gone') return;
   // Who is honest is served: here, a guest's question.
   let asked = 0;
-  member.attach({ ...session, ask: async () => ({ location: api, realPort: ++asked }) });
-  await expect(member.asks.ask('api', 81)).resolves.toMatchObject({ realPort: expect.any(Number) });
+  member.attach({ ...session, locate: async () => ({ location: api, realPort: ++asked }) });
+  await expect(member.asks.locate('api', 81)).resolves.toMatchObject({ realPort: expect.any(Number) });
   member.close();
 });
 
@@ -195,7 +195,7 @@ test('a seed that sends anything', async () => {
   const onPeer = (channel: Channel<FromSeed>) => ({
     onFrame: (frame: { type: string }) => {
       const { type, id } = frame as ToSeed & { id: number };
-      if (type === 'ask' && queue.length === 0) channel.send({ type: 'answer', id, location: api, realPort: 80 });
+      if (type === 'locate' && queue.length === 0) channel.send({ type: 'located', id, location: api, realPort: 80 });
       if (type !== 'join') return;
       channel.send(first);
       // A few at a time: what follows a frame that closes the connection is lost.
@@ -230,7 +230,7 @@ test('a seed that sends anything', async () => {
   await Promise.race([finished, sleep(30_000)]);
   expect(queue).toEqual([]);
   await sleep(20);
-  await expect(session.ask('api', 80)).resolves.toMatchObject({ realPort: 80 });
+  await expect(session.locate('api', 80)).resolves.toMatchObject({ realPort: 80 });
   expect(escaped).toEqual([]);
   session.close();
   member.close();
@@ -272,6 +272,6 @@ test('members and operators that send the seed anything', async () => {
   await send('client', [join], all);
   await send('host/vm/1', [{ ...join, host: 'vm', epoch: 1 }], all);
   expect(escaped).toEqual([]);
-  await expect(honest.ask('web', 80)).resolves.toMatchObject({ realPort: 40_080 });
+  await expect(honest.locate('web', 80)).resolves.toMatchObject({ realPort: 40_080 });
   await cluster.close();
 });

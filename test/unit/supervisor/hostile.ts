@@ -1,21 +1,26 @@
 /** One good sample of every kind of frame, message and request, and what a liar makes of them. A kind without a sample does not compile. */
 import type { FromSeed, ToSeed } from '../../../src/runtime/protocol/frames';
 import type { Location } from '../../../src/runtime/protocol/location';
-import type { MemberMessage, Purpose, Reach, Sender } from '../../../src/runtime/protocol/rendezvous';
+import type { MemberMessage, NatReport, Purpose, Sender } from '../../../src/runtime/protocol/peer-messages';
 
 type Samples<T extends { readonly [name in K]: string }, K extends string> = {
   readonly [kind in T[K]]: Extract<T, { readonly [name in K]: kind }>;
 };
 
 const KEY = Buffer.alloc(32, 7).toString('base64');
-const REACH: Reach = { nat: 'none', address: '127.0.0.1', local: '127.0.0.1', ports: [10_240, 704] };
+const NAT: NatReport = {
+  kind: 'none',
+  reflexiveAddress: '127.0.0.1',
+  localAddress: '127.0.0.1',
+  ports: [10_240, 704],
+};
 export const SENDER: Sender = { member: 9, name: 'api', address: '100.64.0.6', epoch: 10, addresses: ['127.0.0.1'] };
-const LOCATION: Location = { host: 'api', epoch: 10, state: 'running', ports: [], reach: REACH };
+const LOCATION: Location = { host: 'api', epoch: 10, state: 'running', ports: [], nat: NAT };
 
 const PURPOSES: Samples<Purpose, 'for'> = {
   connection: { for: 'connection', port: 80, sourcePort: 4_711 },
   pool: { for: 'pool', secrets: KEY },
-  wire: { for: 'wire', key: KEY },
+  signalling: { for: 'signalling', key: KEY },
   edge: { for: 'edge', key: KEY },
   datagrams: { for: 'datagrams', key: KEY },
 };
@@ -33,13 +38,13 @@ const MESSAGES: { readonly [T in MemberMessage['type']]: readonly Extract<Member
 export const messages: readonly MemberMessage[] = Object.values(MESSAGES).flat();
 
 const TO_SEED: Samples<ToSeed, 'type'> = {
-  join: { type: 'join', ports: [], reach: REACH },
-  ask: { type: 'ask', id: 1, host: 'api', port: 80 },
+  join: { type: 'join', ports: [], nat: NAT },
+  locate: { type: 'locate', id: 1, host: 'api', port: 80 },
   cancel: { type: 'cancel', id: 1 },
   ports: { type: 'ports', ports: [{ port: 80, realPort: 40_080, scope: 'any' }], settled: true },
   report: { type: 'report', event: 'guest-started', detail: { pid: 1 } },
-  reach: { type: 'reach', reach: REACH },
-  tell: { type: 'tell', to: 'api', message: messages[0] },
+  natReport: { type: 'natReport', nat: NAT },
+  peerMessage: { type: 'peerMessage', to: 'api', message: messages[0] },
   relay: { type: 'relay', id: 1, to: 'api', message: messages.at(-1)! },
   suspend: { type: 'suspend' },
   stay: { type: 'stay' },
@@ -64,11 +69,11 @@ const FROM_SEED: { readonly [T in FromSeed['type']]: Extract<FromSeed, { type: T
     ports: [10_240, 704],
   },
   refuse: { type: 'refuse', reason: 'no' },
-  answer: { type: 'answer', id: 1, location: LOCATION, realPort: 80 },
-  fail: { type: 'fail', id: 1, errno: 'ECONNREFUSED', reason: 'no' },
+  located: { type: 'located', id: 1, location: LOCATION, realPort: 80 },
+  unreachable: { type: 'unreachable', id: 1, errno: 'ECONNREFUSED', reason: 'no' },
   location: { type: 'location', version: 1, location: LOCATION },
-  told: { type: 'told', from: SENDER, message: messages[0] },
-  untold: { type: 'untold', to: 'api', id: 1, reason: 'no' },
+  peerMessage: { type: 'peerMessage', from: SENDER, message: messages[0] },
+  undeliverable: { type: 'undeliverable', to: 'api', id: 1, reason: 'no' },
   relayReply: { type: 'relayReply', id: 1, token: KEY },
   relayed: { type: 'relayed', from: SENDER, token: KEY, message: messages.at(-1)! },
   suspendReply: { type: 'suspendReply', ok: true },

@@ -35,11 +35,11 @@ test.each([
   sandbox = await openSandbox({ layers: layers.path, flat: FLAT });
   cluster.host('web', (invocation) => sandbox.invoke(invocation));
   const client = await cluster.client();
-  const cause = client.ask('web', 7000);
+  const cause = client.locate('web', 7000);
   if (first) {
     await cluster.event('web', 'listening', ({ detail }) => detail.port === first);
     // It has settled by then, while the guest sleeps.
-    expect(await failure(client.ask('web', 7001))).toMatchObject({ errno: 'ECONNREFUSED' });
+    expect(await failure(client.locate('web', 7001))).toMatchObject({ errno: 'ECONNREFUSED' });
     expect(cluster.events.some(({ event, detail }) => event === 'listening' && detail.port === 7000)).toBe(false);
   }
   expect((await cause).realPort).toBe(7000);

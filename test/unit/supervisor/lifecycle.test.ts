@@ -77,7 +77,7 @@ test('allocated by the first ask, suspended when idle, resumed with its guest, r
   const { client, sandbox } = await boot([
     { name: 'web', command: serves(8080), idleTimeout: 300, releaseTimeout: 1_000 },
   ]);
-  const first = await client.ask('web', 8080);
+  const first = await client.locate('web', 8080);
   expect(first.location).toMatchObject({ state: 'running', address: expect.stringMatching(/^127\.78\./) });
   expect(first.realPort).toBe(8080);
   expect(await read(first.location.address!, first.realPort)).toBe('hello');
@@ -88,14 +88,14 @@ test('allocated by the first ask, suspended when idle, resumed with its guest, r
 
   await cluster.event('web', 'suspended');
   expect(client.told.at(-1)).toMatchObject({ host: 'web', state: 'suspended' });
-  const second = await client.ask('web', 8080);
+  const second = await client.locate('web', 8080);
   expect(second.location.epoch).toBe(first.location.epoch);
   expect(await read(second.location.address!, second.realPort)).toBe('hello');
   expect(family(web.pid).slice(1)).toEqual(guests);
 
   await cluster.event('web', 'released');
   expect(family(web.pid)).toEqual([web.pid]);
-  const third = await client.ask('web', 8080);
+  const third = await client.locate('web', 8080);
   expect(third.location.epoch).toBeGreaterThan(first.location.epoch);
   expect(await read(third.location.address!, third.realPort)).toBe('hello');
   const names = cluster.events.filter((e) => e.host === 'web').map((e) => e.event);
@@ -109,7 +109,7 @@ test('an open connection holds the host', async () => {
     'import socket\nl = socket.create_server(("0.0.0.0", 8080))\nwhile True: s = l.accept()[0]; print(s.recv(9), flush=True); s.close()',
   ];
   const { client, sandbox } = await boot([{ name: 'web', command, idleTimeout: 200 }]);
-  const { location, realPort } = await client.ask('web', 8080);
+  const { location, realPort } = await client.locate('web', 8080);
   const socket = connect(realPort, location.address);
   const web = await sandbox('web');
   // The seed would have heard of an idle host several times by now.
@@ -125,7 +125,7 @@ test('an open connection holds the host', async () => {
 
 test('a guest that exits: its code and its output are told, and waiting clients are refused', async () => {
   const { client, sandbox } = await boot([{ name: 'web', command: ['sh', '-c', 'echo giving up >&2; exit 3'] }]);
-  expect(await failure(client.ask('web', 8080))).toMatch(/^ECONNREFUSED: .*code 3/);
+  expect(await failure(client.locate('web', 8080))).toMatch(/^ECONNREFUSED: .*code 3/);
   expect((await cluster.event('web', 'exited')).detail).toMatchObject({ exitCode: 3 });
   await (await sandbox('web')).logged(({ line, stream }) => line === 'giving up' && stream === 'stderr');
 });
@@ -133,7 +133,7 @@ test('a guest that exits: its code and its output are told, and waiting clients 
 test('a missing program: refused, with the file and the host in the event and in the log', async () => {
   const { client, sandbox } = await boot([{ name: 'web', command: ['/usr/bin/no-such-program'] }]);
   const reason = "host 'web': /usr/bin/no-such-program: there is no such file";
-  expect(await failure(client.ask('web', 8080))).toContain(reason);
+  expect(await failure(client.locate('web', 8080))).toContain(reason);
   expect((await cluster.event('web', 'exited')).detail).toMatchObject({ exitCode: 127 });
   expect(await (await sandbox('web')).logged((l) => l.level === 'error')).toMatchObject({ message: reason });
 });
@@ -145,8 +145,8 @@ test('a settled host refuses what it does not listen on; loopback listeners are 
     `import socket, time\na = socket.create_server(('0.0.0.0', 8080)); b = socket.create_server(('127.0.0.1', 9090))\ntime.sleep(60)`,
   ];
   const { client } = await boot([{ name: 'web', command, settleTime: 200 }]);
-  expect((await client.ask('web', 8080)).location.ports.map((p) => p.port)).toEqual([8080]);
-  expect(await failure(client.ask('web', 9090))).toMatch(/^ECONNREFUSED/);
+  expect((await client.locate('web', 8080)).location.ports.map((p) => p.port)).toEqual([8080]);
+  expect(await failure(client.locate('web', 9090))).toMatch(/^ECONNREFUSED/);
 });
 
 test('a server that opens another port first, and works on, is waited for', async () => {
@@ -156,8 +156,8 @@ test('a server that opens another port first, and works on, is waited for', asyn
     `import socket, time\na = socket.create_server(('0.0.0.0', 9000)); end = time.time() + 1.5\nwhile time.time() < end: pass\nb = socket.create_server(('0.0.0.0', 8080))\ntime.sleep(60)`,
   ];
   const { client } = await boot([{ name: 'web', command, settleTime: 300 }]);
-  expect((await client.ask('web', 8080)).realPort).toBe(8080);
-  expect(await failure(client.ask('web', 8081))).toMatch(/^ECONNREFUSED: .*settleTime/);
+  expect((await client.locate('web', 8080)).realPort).toBe(8080);
+  expect(await failure(client.locate('web', 8081))).toMatch(/^ECONNREFUSED: .*settleTime/);
 });
 
 test('a listener that is closed is taken back', async () => {
@@ -167,14 +167,14 @@ test('a listener that is closed is taken back', async () => {
     `import socket, sys, time\na = socket.create_server(('0.0.0.0', 8080)); b = socket.create_server(('0.0.0.0', 8081))\ntime.sleep(1.5)\nb.close()\ntime.sleep(60)`,
   ];
   const { client } = await boot([{ name: 'web', command }]);
-  await client.ask('web', 8081);
+  await client.locate('web', 8081);
   const { detail } = await cluster.event('web', 'listening-ended');
   expect(detail).toMatchObject({ port: 8081 });
 });
 
 test('the seed restarts while a guest starts: the host rejoins and the client is answered', async () => {
   const { client } = await boot([{ name: 'web', command: serves(8080, 1.5) }]);
-  const asking = client.ask('web', 8080);
+  const asking = client.locate('web', 8080);
   await cluster.event('web', 'guest-started');
   await cluster.restartSeed({ grace: 2_000 });
   const { location, realPort } = await asking;
@@ -184,14 +184,14 @@ test('the seed restarts while a guest starts: the host rejoins and the client is
 
 test("the function's time is up: invoked again into the same sandbox, the guest goes on", async () => {
   const { client, sandbox } = await boot([{ name: 'web', command: serves(8080), timeout: 2_000 }], { timeout: 2_000 });
-  const before = await client.ask('web', 8080);
+  const before = await client.locate('web', 8080);
   await cluster.event('web', 'renewing');
   await cluster.event(
     'web',
     'invoked',
     (e) => e.detail.epoch === before.location.epoch && cluster.lambda.requests.length > 1,
   );
-  const after = await client.ask('web', 8080);
+  const after = await client.locate('web', 8080);
   expect(after.location.epoch).toBe(before.location.epoch);
   expect(await read(after.location.address!, after.realPort)).toBe('hello');
   expect((await sandbox('web')).output().filter((line) => line === 'serving')).toHaveLength(1);
@@ -199,7 +199,7 @@ test("the function's time is up: invoked again into the same sandbox, the guest 
 
 test('a newer incarnation has joined meanwhile: the older one stops its guests, whether it comes back or is there', async () => {
   const { client, sandbox } = await boot([{ name: 'web', command: serves(8080), idleTimeout: 200 }]);
-  const { location } = await client.ask('web', 8080);
+  const { location } = await client.locate('web', 8080);
   await cluster.event('web', 'suspended');
   const web = await sandbox('web');
   const { invocation } = cluster.lambda.requests[0];
@@ -225,7 +225,7 @@ test('no-traffic: a connection that is open but quiet does not hold the host', a
     'import socket\nl = socket.create_server(("0.0.0.0", 8080))\nwhile True: s = l.accept()[0]; s.sendall(s.recv(9)); x = s',
   ];
   const { client } = await boot([{ name: 'web', command, idleTimeout: 300, release: 'no-traffic' }]);
-  const { location, realPort } = await client.ask('web', 8080);
+  const { location, realPort } = await client.locate('web', 8080);
   const socket = connect(realPort, location.address);
   socket.write('x');
   await new Promise((resolve) => socket.once('data', resolve));
@@ -236,7 +236,7 @@ test('no-traffic: a connection that is open but quiet does not hold the host', a
 
 test('the cluster goes down: guests are stopped and the invocation returns', async () => {
   const { client, sandbox } = await boot([{ name: 'web', command: serves(8080) }]);
-  await client.ask('web', 8080);
+  await client.locate('web', 8080);
   const web = await sandbox('web');
   await cluster.seed.stop({ down: true });
   expect(family(web.pid)).toEqual([web.pid]);
@@ -244,7 +244,7 @@ test('the cluster goes down: guests are stopped and the invocation returns', asy
 
 test('the sandbox is shut down: guests end, the process too', async () => {
   const { client, sandbox } = await boot([{ name: 'web', command: serves(8080) }]);
-  await client.ask('web', 8080);
+  await client.locate('web', 8080);
   const web = await sandbox('web');
   const guests = family(web.pid).slice(1);
   web.shutdown();
@@ -254,7 +254,7 @@ test('the sandbox is shut down: guests end, the process too', async () => {
 
 test('an older epoch is fenced out; a sandbox is one host’s; what is no invocation is an error', async () => {
   const { client, sandbox } = await boot([{ name: 'web', command: serves(8080), idleTimeout: 200 }]);
-  const { location } = await client.ask('web', 8080);
+  const { location } = await client.locate('web', 8080);
   await cluster.event('web', 'suspended');
   const web = await sandbox('web');
   const { invocation } = cluster.lambda.requests[0];

@@ -12,10 +12,13 @@ function open(self = 'web') {
     { name: 'redis', aliases: [], address: '100.64.0.7', nodeId: 2 },
   ];
   const entry = directory.find((e) => e.name === self)!;
-  const locations = openLocations({ cluster: 'c', cidr: '100.64.0.0/16', self: entry, directory, flat: 64 }, (size) => {
-    memory = new ArrayBuffer(size);
-    return memory;
-  });
+  const locations = openLocations(
+    { cluster: 'c', cidr: '100.64.0.0/16', self: entry, directory, aliases: 64 },
+    (size) => {
+      memory = new ArrayBuffer(size);
+      return memory;
+    },
+  );
   const table = readTable(memory);
   const state = (name: string) => table.hosts().find((host) => host.name === name);
   return { locations, table, state };
@@ -86,7 +89,7 @@ test('forgetting keeps the own ports', () => {
   expect(table.u32(HEADER.seq) % 2).toBe(0);
 });
 
-test('a visitor has the address of a host that runs elsewhere: that location stays out of its table', () => {
+test('a client under the name of a host has the address of a host that runs elsewhere: that location stays out of its table', () => {
   const { locations, state } = open('api');
   expect(locations.apply(api())).toBe(true);
   expect(state('api')).toMatchObject({ state: 0 });

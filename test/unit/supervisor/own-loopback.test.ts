@@ -70,7 +70,7 @@ test('two hosts with the same port at 127.0.0.10: each finds its own', async () 
   const host = (name: string) => ({ name, command: [python, '-c', OWN, name] });
   const client = await boot([host('one'), host('two')]);
   for (const name of ['one', 'two', 'one']) {
-    const { location, realPort } = await client.ask(name, 8080);
+    const { location, realPort } = await client.locate(name, 8080);
     expect(await read(location.address!, realPort)).toBe(`${name} ${name} refused`);
   }
 });
@@ -95,7 +95,7 @@ test('a server without SO_REUSEADDR can bind its port in its next life, and not 
   const client = await boot([host]);
   const epochs = new Set<number>();
   for (let life = 1; life <= 3; life++) {
-    const { location, realPort } = await client.ask('web', 7000);
+    const { location, realPort } = await client.locate('web', 7000);
     epochs.add(location.epoch);
     // The connection of this very moment is in the way of the second bind, as it always is: EADDRINUSE.
     expect(await read(location.address!, realPort)).toBe('98');

@@ -65,16 +65,16 @@ beforeEach(() => {
     },
     flat: 64,
     settleTime: 1_000,
-    visitor: false,
+    asClient: false,
     log: (_, message) => log.push(message),
   });
   const session: MemberSession = {
     observation: undefined,
     report: () => undefined,
-    reach: () => undefined,
-    tell: () => false,
+    reportNat: () => undefined,
+    sendPeerMessage: () => false,
     relay: () => Promise.reject(new Error('there is no relay here')),
-    ask: (host, port, options) => {
+    locate: (host, port, options) => {
       asked.push(`${host}:${port}${options?.staleEpoch === undefined ? '' : ` not ${options.staleEpoch}`}`);
       return answer(host);
     },

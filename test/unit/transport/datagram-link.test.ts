@@ -6,8 +6,8 @@ import { formatAddress, parseAddress } from '../../../src/manifest/address';
 import type { DataPort } from '../../../src/native';
 import { loadNative } from '../../../src/native/load';
 import { createGuard } from '../../../src/runtime/control/guard';
-import type { Sender } from '../../../src/runtime/protocol/rendezvous';
-import { type Carrier, openCarrier } from '../../../src/runtime/transport/carrier';
+import type { Sender } from '../../../src/runtime/protocol/peer-messages';
+import { type Connector, openConnector } from '../../../src/runtime/transport/connector';
 import { createLinks, type Datagram, type Links } from '../../../src/runtime/transport/datagram-link';
 
 const ONE = parseAddress('100.64.1.1')!;
@@ -32,7 +32,7 @@ interface Side {
 }
 
 let port: DataPort;
-let carrier: Carrier;
+let connector: Connector;
 let ended: number;
 let onEnded: () => void;
 let nextId: number;
@@ -47,7 +47,7 @@ async function connection(): Promise<[number, number]> {
   const tokens = [randomBytes(32), randomBytes(32)];
   port.expect(tokens[0], tokens[1], nextId++);
   const open = (token: Buffer) =>
-    carrier.open({
+    connector.open({
       ...{ purpose: 'hand', peer: ONE, epoch: 1, remote: LOOPBACK, remotePort: port.port, timeout: 5_000 },
       ...{ send: Buffer.concat([Buffer.from('IMR1'), token]), expect: Uint8Array.of(1) },
     });
@@ -100,14 +100,14 @@ beforeEach(() => {
     onEnded();
   });
   const nothing = () => undefined;
-  const faces = parseAddress('127.247.0.0')!;
-  carrier = openCarrier({
+  const aliasBase = parseAddress('127.247.0.0')!;
+  connector = openConnector({
     native,
-    faces,
+    aliasBase: aliasBase,
     onUsed: nothing,
     onLost: nothing,
     onSilent: nothing,
-    onUnwired: nothing,
+    onSignallingEnded: nothing,
     onMissed: nothing,
     onRefused: nothing,
   });
@@ -116,7 +116,7 @@ beforeEach(() => {
 });
 afterEach(() => {
   for (const { links } of [one, two]) links.clear();
-  carrier.close();
+  connector.close();
   port.close();
 });
 

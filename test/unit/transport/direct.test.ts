@@ -5,7 +5,7 @@ import { formatAddress, parseAddress } from '../../../src/manifest/address';
 import { loadNative } from '../../../src/native/load';
 import { createGuard } from '../../../src/runtime/control/guard';
 import type { Location } from '../../../src/runtime/protocol/location';
-import type { MemberMessage, Sender } from '../../../src/runtime/protocol/rendezvous';
+import type { MemberMessage, Sender } from '../../../src/runtime/protocol/peer-messages';
 import { openTransports } from '../../../src/runtime/transport';
 import { createDirect, directRoute } from '../../../src/runtime/transport/direct';
 
@@ -47,7 +47,7 @@ test('who is asked to meet somebody at an address that is not theirs connects to
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   const transports = openTransports({
-    ...{ native: loadNative(), faces: parseAddress('127.66.90.0')!, flat: undefined, poolMost: 0 },
+    ...{ native: loadNative(), aliasBase: parseAddress('127.66.90.0')!, flat: undefined, poolMost: 0 },
     ...{ locationAt: () => undefined, onDatagram: () => undefined, onEvent: () => undefined },
     guard: createGuard(() => undefined),
   });
@@ -60,7 +60,7 @@ test('who is asked to meet somebody at an address that is not theirs connects to
   };
   const own = { address: '127.65.90.1', port };
   transports.joined(
-    { tell, relay: () => new Promise(() => undefined), reach: () => undefined },
+    { sendPeerMessage: tell, relay: () => new Promise(() => undefined), reportNat: () => undefined },
     { local: own, observed: own, dataPort: { address: '127.0.0.1', port: 1 }, ports: [20_000, 500] },
   );
   const from: Sender = {
@@ -74,7 +74,7 @@ test('who is asked to meet somebody at an address that is not theirs connects to
   for (const near of [undefined, true] as const) {
     for (const address of targets) {
       const purpose = { for: 'connection', port: 80, sourcePort: 40_000 } as const;
-      transports.told(from, { type: 'punch', id: 1, near, address, from: [port], to: [20_000], purpose });
+      transports.peerMessage(from, { type: 'punch', id: 1, near, address, from: [port], to: [20_000], purpose });
     }
   }
   while (answers.length < 2 * targets.length) await new Promise<void>((resolve) => (answered = resolve));

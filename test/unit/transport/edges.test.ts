@@ -4,7 +4,7 @@ import { Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { createGuard } from '../../../src/runtime/control/guard';
 import { pskOptions } from '../../../src/runtime/control/tls-options';
-import type { MemberMessage, Sender } from '../../../src/runtime/protocol/rendezvous';
+import type { MemberMessage, Sender } from '../../../src/runtime/protocol/peer-messages';
 import { createEdges, type Edges } from '../../../src/runtime/transport/edges';
 import type { Other } from '../../../src/runtime/transport/punch';
 import { openSockets, type Pair, socketsSince, type TestMember, twoMembers, until } from './members';
@@ -45,13 +45,13 @@ afterEach(() => {
   pair.close();
 });
 
-function punchFrom({ puncher, carrier }: TestMember, other: Other, key: string): Promise<number> {
+function punchFrom({ puncher, connector }: TestMember, other: Other, key: string): Promise<number> {
   return puncher.punch(
     other,
     1,
     { for: 'edge', key },
     ({ base, ports, to }, signal) =>
-      carrier.open({ ...base, purpose: 'hand', localPort: ports[0], remotePort: to[0] }, signal),
+      connector.open({ ...base, purpose: 'hand', localPort: ports[0], remotePort: to[0] }, signal),
     never,
   );
 }
@@ -66,7 +66,7 @@ test('what is said at one side is heard at the other, from whom the seed said it
   await until(() => heard.web.length > 0);
   expect(heard.api[0]).toEqual({ from: pair.web.sender, message: hello });
   expect(heard.web[0]).toEqual({ from: pair.api.sender, message: { ...hello, id: 2 } });
-  // It is the other side's, too, but not another incarnation's.
+  // It is the other side's, too, but not another epoch's.
   await until(() => api.tell('web', 7, hello));
   expect(web.tell('api', 8, hello)).toBe(false);
   expect(web.tell('db', 7, hello)).toBe(false);

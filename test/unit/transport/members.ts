@@ -1,5 +1,5 @@
 /**
- * Two members of a cluster in one process, each with a real carrier, that agree on connections and make them over this machine's
+ * Two members of a cluster in one process, each with a real connector, that agree on connections and make them over this machine's
  * loopback interface: as two that are behind one address. What the seed does for them, passing messages on, is done here.
  */
 import { setMaxListeners } from 'node:events';
@@ -7,10 +7,10 @@ import { readdirSync, readlinkSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { parseAddress } from '../../../src/manifest/address';
 import { loadNative } from '../../../src/native/load';
-import type { MemberMessage, Reach, Sender } from '../../../src/runtime/protocol/rendezvous';
-import { type Carrier, openCarrier } from '../../../src/runtime/transport/carrier';
-import { createDoors, type Doors } from '../../../src/runtime/transport/doors';
+import type { MemberMessage, NatReport, Sender } from '../../../src/runtime/protocol/peer-messages';
+import { type Connector, openConnector } from '../../../src/runtime/transport/connector';
 import { createPuncher, type Other, type Puncher } from '../../../src/runtime/transport/punch';
+import { createPunchPorts, type PunchPorts } from '../../../src/runtime/transport/punch-ports';
 import { type HandedPurpose, type Punch, respond } from '../../../src/runtime/transport/respond';
 
 export const native = loadNative();
@@ -19,9 +19,9 @@ export interface TestMember {
   readonly sender: Sender;
   /** As the other one sees it. */
   readonly other: Other;
-  reach: Reach;
-  readonly carrier: Carrier;
-  readonly doors: Doors;
+  nat: NatReport;
+  readonly connector: Connector;
+  readonly punchPorts: PunchPorts;
   readonly puncher: Puncher;
   /** Messages that it got. */
   readonly got: MemberMessage[];
@@ -45,40 +45,45 @@ export function twoMembers(number: number): Pair {
   const address = `127.65.${number}.1`;
   const make = (name: string, index: number, peer: () => TestMember): TestMember => {
     const virtual = `100.64.0.${index}`;
-    const reach: Reach = { nat: 'none', address, local: address, ports: [20_000 + 1_000 * index, 500] };
+    const nat: NatReport = {
+      kind: 'none',
+      reflexiveAddress: address,
+      localAddress: address,
+      ports: [20_000 + 1_000 * index, 500],
+    };
     const lost: number[] = [];
-    const carrier = openCarrier({
+    const connector = openConnector({
       native,
-      faces: parseAddress(`127.66.${number}.0`)!,
+      aliasBase: parseAddress(`127.66.${number}.0`)!,
       onUsed: () => undefined,
       onLost: (peer) => void lost.push(peer),
       onSilent: () => undefined,
-      onUnwired: () => undefined,
+      onSignallingEnded: () => undefined,
       onMissed: () => undefined,
       onRefused: () => undefined,
     });
-    const doors = createDoors(() => {
+    const punchPorts = createPunchPorts(() => {
       throw new Error('no port of this member is to be probed');
     });
     const sender: Sender = { member: index, name, address: virtual, epoch: 7, addresses: [address] };
     const send = (message: MemberMessage) => {
       const to = peer();
       queueMicrotask(() =>
-        to.receive(message, (answer) => queueMicrotask(() => member.puncher.told(to.sender.name, answer))),
+        to.receive(message, (answer) => queueMicrotask(() => member.puncher.answered(to.sender.name, answer))),
       );
     };
     const member: TestMember = {
       sender,
-      reach,
+      nat,
       get other() {
-        return { host: name, address: parseAddress(virtual)!, epoch: 7, reach: member.reach };
+        return { host: name, address: parseAddress(virtual)!, epoch: 7, nat: member.nat };
       },
-      carrier,
-      doors,
+      connector,
+      punchPorts,
       puncher: createPuncher({
-        doors,
-        tell: (_to, message) => send(message),
-        reach: async () => member.reach,
+        punchPorts,
+        send: (_to, message) => send(message),
+        natReport: async () => member.nat,
       }),
       got: [],
       lost,
@@ -88,10 +93,10 @@ export function twoMembers(number: number): Pair {
         if (message.type !== 'punch') return;
         const { signal } = closing;
         const options = {
-          carrier,
-          doors,
+          connector,
+          punchPorts,
           signal,
-          reach: async () => member.reach,
+          natReport: async () => member.nat,
           onHanded: (from: Sender, purpose: HandedPurpose, descriptor: number) =>
             member.onEdge(from, purpose.key, descriptor),
         };
@@ -107,8 +112,8 @@ export function twoMembers(number: number): Pair {
     api,
     close: () => {
       closing.abort();
-      web.carrier.close();
-      api.carrier.close();
+      web.connector.close();
+      api.connector.close();
     },
   };
 }

@@ -7,13 +7,13 @@ const peer = (address: number, epoch = 1): Other => ({
   host: `host-${address}`,
   address,
   epoch,
-  reach: { nat: 'none', address: '198.51.100.1', local: '10.0.0.2', ports: [1, 2] },
+  nat: { kind: 'none', reflexiveAddress: '198.51.100.1', localAddress: '10.0.0.2', ports: [1, 2] },
 });
 
 let asked: Array<{ host: string; count: number }>;
 /** How many of those that were asked for it becomes. */
 let became: (count: number) => number;
-/** What the carrier has. */
+/** What the connector has. */
 let ready: Map<number, number>;
 const settled = () => new Promise(setImmediate);
 function pools(most?: number): Pools {

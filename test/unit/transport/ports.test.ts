@@ -14,8 +14,8 @@ test('two sequences of one length make every pair before one comes again', () =>
 });
 
 test('whoever agrees on a connection, and at whichever side, has ports of its own', () => {
-  const parts = (['punch', 'wire'] as const).flatMap((by) =>
-    (['asks', 'asked'] as const).map((side) => portsFor([20_000, 704], by, side)),
+  const parts = (['punch', 'signalling'] as const).flatMap((by) =>
+    (['calls', 'called'] as const).map((side) => portsFor([20_000, 704], by, side)),
   );
   expect(parts).toEqual([
     [20_000, 176],

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, Socket } from 'node:net';
 import { constants } from 'node:os';
 import { parseAddress } from '../../../src/manifest/address';
-import type { Opening } from '../../../src/runtime/transport/carrier';
-import { OpeningError } from '../../../src/runtime/transport/carrier';
+import type { Opening } from '../../../src/runtime/transport/connector';
+import { OpeningError } from '../../../src/runtime/transport/connector';
 import { type Pair, twoMembers } from './members';
 
 const never = new AbortController().signal;
@@ -22,7 +22,7 @@ beforeEach(async () => {
   await once(server, 'listening');
   pair = twoMembers(7);
   const { port } = server.address() as AddressInfo;
-  pair.api.carrier.listeners(Uint32Array.of(80, parseAddress('127.0.0.1')!, port));
+  pair.api.connector.listeners(Uint32Array.of(80, parseAddress('127.0.0.1')!, port));
 });
 afterEach(() => {
   pair.close();
@@ -36,7 +36,7 @@ const connect = (forge: Pick<Opening, 'send' | 'expect'> = {}) =>
     1,
     { for: 'connection', port: 80, sourcePort: 4_711 },
     ({ base, ports, to }, ending) =>
-      pair.web.carrier.open({ ...base, ...forge, purpose: 'hand', localPort: ports[0], remotePort: to[0] }, ending),
+      pair.web.connector.open({ ...base, ...forge, purpose: 'hand', localPort: ports[0], remotePort: to[0] }, ending),
     never,
   );
 
@@ -66,7 +66,7 @@ test('a stranger connects: the guest that listens is not signalled', async () =>
 });
 
 test.each(['127.65.7.1', '127.65.7.2'])('it is agreed on wherever the other side is (%s)', async (address) => {
-  pair.api.reach = { ...pair.api.reach, address, local: address };
+  pair.api.nat = { ...pair.api.nat, reflexiveAddress: address, localAddress: address };
   pair.api.receive = (message) => void pair.api.got.push(message);
   const purpose = { for: 'connection', port: 80, sourcePort: 4_711 } as const;
   const { send, expect: hears } = await pair.web.puncher.punch(

@@ -5,7 +5,7 @@ import { connect, createServer, type Server, Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 import { parseAddress } from '../../../src/manifest/address';
 import type { DataPort, DataPortEvent } from '../../../src/native';
-import type { Sender } from '../../../src/runtime/protocol/rendezvous';
+import type { Sender } from '../../../src/runtime/protocol/peer-messages';
 import { createRelayed, type Relayed } from '../../../src/runtime/transport/relayed';
 import type { HandedPurpose } from '../../../src/runtime/transport/respond';
 import type { GuestConnect } from '../../../src/runtime/transport/transport';
@@ -43,7 +43,7 @@ function tokens(): Tokens {
 
 function relayedOf(member: TestMember, callee: () => Relayed | undefined): Relayed {
   return createRelayed({
-    carrier: member.carrier,
+    connector: member.connector,
     // What the seed does: it gives each side its token.
     relay: async (_to, message) => {
       const [mine, theirs] = next.shift() ?? tokens();
@@ -63,7 +63,7 @@ function own(descriptor: number): Socket {
   return socket.on('error', () => undefined);
 }
 
-/** Somebody without a carrier: what came before it ended. */
+/** Somebody without a connector: what came before it ended. */
 async function stranger(token: string): Promise<string> {
   const socket = connect({ host: HERE, port: dataPort.port });
   sockets.add(socket);
@@ -77,7 +77,7 @@ async function stranger(token: string): Promise<string> {
   return got + ((error as NodeJS.ErrnoException | undefined)?.code ?? 'end');
 }
 
-/** A guest that waits: what becomes of it, and what it is told by a carrier (nothing, unless it was connected). */
+/** A guest that waits: what becomes of it, and what it is told by a connector (nothing, unless it was connected). */
 async function call() {
   const [read, replyTo] = native.pipe();
   const { address, host, epoch } = pair.api.other;
@@ -114,7 +114,7 @@ beforeEach(async () => {
   });
   await new Promise<void>((done) => guest.listen(0, '127.66.4.2', done));
   const { port } = guest.address() as { port: number };
-  pair.api.carrier.listeners(Uint32Array.of(80, parseAddress('127.66.4.2')!, port));
+  pair.api.connector.listeners(Uint32Array.of(80, parseAddress('127.66.4.2')!, port));
   web = relayedOf(pair.web, () => api);
   api = relayedOf(pair.api, () => undefined);
   // So that what is counted later is connections: threads are there from the first one on.
@@ -150,7 +150,7 @@ async function exchange(): Promise<void> {
 /** Nobody's guest saw anything of it, nothing is left of it, and others are served as before. */
 async function nothingCameOfIt(): Promise<void> {
   await until(() => socketsSince(before) === 0);
-  expect({ signals, handed, arriving: pair.api.carrier.arriving() }).toEqual({ signals: 0, handed: [], arriving: 0 });
+  expect({ signals, handed, arriving: pair.api.connector.arriving() }).toEqual({ signals: 0, handed: [], arriving: 0 });
   await exchange();
   await until(() => socketsSince(before) === 0);
 }

@@ -1,7 +1,7 @@
 /** Who asks this member for more than its share is told so, and takes nothing from anybody else. */
 import { parseAddress } from '../../../src/manifest/address';
 import { createGuard } from '../../../src/runtime/control/guard';
-import type { MemberMessage, Purpose, Sender } from '../../../src/runtime/protocol/rendezvous';
+import type { MemberMessage, Purpose, Sender } from '../../../src/runtime/protocol/peer-messages';
 import { openTransports } from '../../../src/runtime/transport';
 import { createRequests, MOST_REQUESTED } from '../../../src/runtime/transport/requests';
 import { SHARE_USED } from '../../../src/runtime/transport/respond';
@@ -52,7 +52,7 @@ function asked(): Asked {
   const answers: MemberMessage[] = [];
   const events: string[] = [];
   const transports = openTransports({
-    ...{ native, faces: parseAddress('127.66.70.0')!, flat: undefined, poolMost: 0 },
+    ...{ native, aliasBase: parseAddress('127.66.70.0')!, flat: undefined, poolMost: 0 },
     ...{ locationAt: () => undefined, onDatagram: () => undefined },
     onEvent: (event, { reason }) => void events.push(`${event}: ${reason ?? ''}`),
     guard: createGuard((_level, message) => void events.push(message)),
@@ -63,7 +63,7 @@ function asked(): Asked {
   };
   const own = { address: HERE, port: 20_000 };
   transports.joined(
-    { tell, relay: () => new Promise(() => undefined), reach: () => undefined },
+    { sendPeerMessage: tell, relay: () => new Promise(() => undefined), reportNat: () => undefined },
     { local: own, observed: own, dataPort: { address: HERE, port: 1 }, ports: [20_000, 500] },
   );
   return { answers, events, transports };
@@ -74,7 +74,7 @@ const purposes: Record<string, (count: number) => Purpose> = {
   pool: (count) => ({ for: 'pool', secrets: Buffer.alloc(32 * count).toString('base64') }),
   edge: () => ({ for: 'edge', key: Buffer.alloc(32).toString('base64') }),
   datagrams: () => ({ for: 'datagrams', key: Buffer.alloc(32).toString('base64') }),
-  wire: () => ({ for: 'wire', key: Buffer.alloc(32).toString('base64') }),
+  signalling: () => ({ for: 'signalling', key: Buffer.alloc(32).toString('base64') }),
 };
 
 test.each(Object.keys(purposes))('punches for %s: refused at once beyond the share', async (name) => {
@@ -85,7 +85,7 @@ test.each(Object.keys(purposes))('punches for %s: refused at once beyond the sha
     const ports = Array.from({ length: count }, (_, i) => 30_000 + ((id * count + i) % 20_000));
     const to = ports.map((_, i) => 20_000 + ((id * count + i) % 500));
     const purpose = purposes[name](count);
-    transports.told(from, { type: 'punch', id: ++id, near: true, address: NOBODY, from: ports, to, purpose });
+    transports.peerMessage(from, { type: 'punch', id: ++id, near: true, address: NOBODY, from: ports, to, purpose });
   };
   const before = openSockets();
   try {
@@ -108,7 +108,7 @@ test('connections through the seed: beyond the share the token is not used', asy
   const purpose = purposes.connection(1);
   const token = Buffer.alloc(16).toString('base64');
   const relay = (from: Sender) => transports.relayed(from, token, { type: 'relay', purpose, reason: '' });
-  const refused = () => events.filter((event) => event === `unrelayed: ${SHARE_USED}`).length;
+  const refused = () => events.filter((event) => event === `relay-failed: ${SHARE_USED}`).length;
   try {
     for (let i = 0; i < MOST_REQUESTED; i++) relay(flood);
     expect(refused()).toBe(MOST_REQUESTED / 2);

@@ -178,7 +178,7 @@ static inline int port_of(int fd) {
   struct sockaddr_in6 at = {0};
   socklen_t size = sizeof at;
   NEED(getsockname(fd, (struct sockaddr *)&at, &size) == 0);
-  return ntohs(at.sin6_port); /* at the same place in both families */
+  return ntohs(at.sin6_port); /* at the same location in both families */
 }
 
 /* ---- doing ---- */

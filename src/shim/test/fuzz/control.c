@@ -16,8 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static const uint32_t none;
   table.seq = table.ports_count = &none;
   table.cluster = (struct im_cluster){.base = 0x64400000, .mask = 0xffc00000, .self = 0x64400101, .hostname = ""};
-  table.cluster.flat_base = number(&input, 4);
-  table.cluster.flat_loop = table.cluster.flat_base + 0x10000;
+  table.cluster.alias_base = number(&input, 4);
+  table.cluster.alias_loop = table.cluster.alias_base + 0x10000;
   struct im_route route = {.kind = IM_ROUTE_DIRECT, .source = number(&input, 4)};
   size_t name_size = number(&input, 1);
   uint8_t *name = piece(&input, &name_size, 0);

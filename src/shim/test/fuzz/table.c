@@ -15,11 +15,11 @@
 
 static void read_text(const char *text) { fuzz_sink += strlen(text); }
 
-static void build_entries(const struct im_place *place) {
+static void build_entries(const struct im_location *location) {
   for (size_t size = 0; size < 160; size += 13) {
     struct hostent entry;
     char *buffer = malloc(size + 1);
-    if (hostent_build(&entry, buffer, size, place->name, place->address, size % 2 ? AF_INET : AF_INET6) == 0)
+    if (hostent_build(&entry, buffer, size, location->name, location->address, size % 2 ? AF_INET : AF_INET6) == 0)
       read_text(entry.h_name);
     free(buffer);
   }
@@ -28,18 +28,18 @@ static void build_entries(const struct im_place *place) {
 static void ask_everything(void) {
   static const char *const names[] = {"web", "api", "db.test", "node-2", "NOBODY.", "", "."};
   static const uint32_t addresses[] = {0x64400101, 0x64400102, 0x64400103, 0, 0x7f000001, 0x644001ff, 0xffffffff};
-  struct im_place place;
+  struct im_location location;
   struct im_port port;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-    if (table_find_name(names[i], &place)) read_text(place.name);
+    if (table_find_name(names[i], &location)) read_text(location.name);
   for (size_t i = 0; i < sizeof addresses / sizeof *addresses; i++) {
     char host[24];
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(addresses[i])};
-    if (table_find_address(addresses[i], &place)) build_entries(&place);
-    if (table_is_virtual(addresses[i]) && table_find_address(addresses[i], &place) &&
+    if (table_find_address(addresses[i], &location)) build_entries(&location);
+    if (table_is_virtual(addresses[i]) && table_find_address(addresses[i], &location) &&
         names_getnameinfo((struct sockaddr *)&to, sizeof to, host, sizeof host, 0, 0, 0) == 0)
       read_text(host);
-    table_find_real(addresses[i], &place);
+    table_find_real(addresses[i], &location);
     for (uint8_t form = 0; form < 4; form++) {
       struct im_route route = route_find(&(struct im_addr){addresses[i], 80, form});
       route_holds(&(struct im_addr){addresses[i], 80, form}, &route);
@@ -51,12 +51,12 @@ static void ask_everything(void) {
   }
   /* What the table itself names, so that corrupt orders and hashes are found too. */
   for (uint32_t i = 0; i < table.hosts_count && i < 8; i++) {
-    if (table_find_address(table.hosts[i].address, &place)) read_text(place.name);
+    if (table_find_address(table.hosts[i].address, &location)) read_text(location.name);
   }
   for (uint32_t i = 0; i < table.names_capacity && i < 32; i++) {
     char name[300];
     snprintf(name, sizeof name, "%.*s", 299, string_at(table.names[i].name));
-    if (table_find_name(name, &place)) read_text(place.name);
+    if (table_find_name(name, &location)) read_text(location.name);
   }
   read_text(table_cluster()->hostname);
 }

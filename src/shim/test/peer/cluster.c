@@ -1,7 +1,7 @@
 #define _GNU_SOURCE
 #include "cluster.h"
 
-#include "carry.h"
+#include "handoff.h"
 
 #include <fcntl.h>
 #include <stddef.h>
@@ -63,8 +63,8 @@ static void fill(struct cluster *cluster, struct host *self) {
                                           .cidr_base = cluster->base,
                                           .cidr_prefix = 16,
                                           .self = self->address,
-                                          .flat_base = cluster->flat_base,
-                                          .flat_loop = cluster->flat_loop,
+                                          .alias_base = cluster->alias_base,
+                                          .alias_loop = cluster->alias_loop,
                                           .hosts_offset = offsetof(struct file, hosts),
                                           .hosts_count = cluster->count,
                                           .names_offset = offsetof(struct file, names),
@@ -73,7 +73,7 @@ static void fill(struct cluster *cluster, struct host *self) {
                                           .ports_capacity = PORTS,
                                           .strings_offset = offsetof(struct file, strings),
                                           .strings_size = 1,
-                                          .carried = cluster->carried};
+                                          .handoff = cluster->handoff};
   for (uint32_t i = 0; i < cluster->count; i++) {
     struct host *host = &cluster->hosts[i];
     char text[256];
@@ -140,9 +140,9 @@ static void publish(struct cluster *cluster, struct host *self) {
       file->ports[count++] = (struct im_port){port->address ? port->address : host->address, port->port, port->real_port, port->real, port->scope};
     }
     file->hosts[i].epoch = host->epoch;
-    file->hosts[i].real = cluster->flat_base | (host->address & 0xffff);
-    uint32_t up = cluster->carried ? IM_CARRIED : IM_DIRECT;
-    file->hosts[i].state = (host->manual ? host->up : host->ports_count) ? up : IM_ASK;
+    file->hosts[i].real = cluster->alias_base | (host->address & 0xffff);
+    uint32_t up = cluster->handoff ? IM_HANDOFF : IM_DIRECT;
+    file->hosts[i].state = (host->manual ? host->up : host->ports_count) ? up : IM_LOCATE;
   }
   qsort(file->ports, count, sizeof file->ports[0], by_port);
   file->header.ports_count = count;
@@ -151,6 +151,6 @@ static void publish(struct cluster *cluster, struct host *self) {
 }
 
 void cluster_publish(struct cluster *cluster) {
-  for (unsigned i = 0; i < cluster->count; i++) carry_listeners(&cluster->hosts[i]);
+  for (unsigned i = 0; i < cluster->count; i++) handoff_listeners(&cluster->hosts[i]);
   for (unsigned i = 0; i < cluster->count; i++) publish(cluster, &cluster->hosts[i]);
 }

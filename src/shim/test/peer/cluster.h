@@ -20,10 +20,10 @@ struct host {
   uint32_t address;
   uint64_t epoch;
   bool manual; /* `up` was set by a command; else a host that listens is */
-  bool up;     /* in the tables: direct, or carried */
+  bool up;     /* in the tables: direct, or handoff */
   int error;    /* answer connects with this errno */
-  bool ready;   /* carried: connections to it stand ready */
-  bool dead;    /* carried: connections to it that stood ready have ended */
+  bool ready;   /* handoff: connections to it stand ready */
+  bool dead;    /* handoff: connections to it that stood ready have ended */
   bool hold;    /* answer no connect */
   bool settled; /* refuse ports that are not listed */
   char trouble; /* 0; 's': close the reply socket unanswered; 'g': answer garbage */
@@ -31,12 +31,12 @@ struct host {
   unsigned ports_count;
   struct im_table_header *table;
   int socket;
-  struct im_carrier *carrier; /* hosts that do not reach each other */
+  struct im_connector *connector; /* hosts that do not reach each other */
 };
 
 struct cluster {
-  uint32_t base, flat_base, flat_loop;
-  bool carried;
+  uint32_t base, alias_base, alias_loop;
+  bool handoff;
   struct host hosts[MAX_HOSTS]; /* sorted by address */
   unsigned count;
 };

@@ -2,14 +2,14 @@
  * Stands in the supervisors' place for tests of the shim alone: one process with the tables and sockets of several
  * hosts in network `flat`. It speaks abi.h and nothing else.
  *
- *   peer ROOT FLAT [carried] NAME=ADDRESS...
+ *   peer ROOT FLAT [handoff] NAME=ADDRESS...
  *
- * Run directories are ROOT/NAME; real addresses 127.FLAT.c.d, 127.(FLAT+1).c.d. `carried`: hosts do not reach each other.
+ * Run directories are ROOT/NAME; real addresses 127.FLAT.c.d, 127.(FLAT+1).c.d. `handoff`: hosts do not reach each other.
  *
  * Commands on standard input, one line each, answered by one line on standard output:
- *   ask NAME | direct NAME | auto NAME   what the tables say about where NAME is (direct: or carried)
- *   ready NAME | unready NAME            connections to NAME stand ready | there is none (carried)
- *   dead NAME | undead NAME              connections to NAME that stood ready have ended | none has (carried)
+ *   ask NAME | direct NAME | auto NAME   what the tables say about where NAME is (direct: or handoff)
+ *   ready NAME | unready NAME            connections to NAME stand ready | there is none (network `handoff`)
+ *   dead NAME | undead NAME              connections to NAME that stood ready have ended | none has (network `handoff`)
  *   hold NAME | go NAME                  leave connects to NAME unanswered | answer them
  *   settled NAME | unsettled NAME        refuse ports that NAME does not listen on | wait for them
  *   fail NAME ERRNO                      answer connects to NAME with this errno (0: no more)
@@ -21,8 +21,8 @@
  *   stats                                JSON
  */
 #define _GNU_SOURCE
-#include "../../../native/carrier/held.h"
-#include "carry.h"
+#include "../../../native/connector/held.h"
+#include "handoff.h"
 #include "cluster.h"
 
 #include <arpa/inet.h>
@@ -103,8 +103,8 @@ static bool try_answer(struct waiting *one) {
   if (host->error) return answer(one->reply, host->error, 0, host), true;
   for (unsigned i = 0; i < host->ports_count; i++)
     if (host->ports[i].port == one->request.port && host->ports[i].scope < IM_SCOPE_LOOPBACK) {
-      if (cluster.carried)
-        carry_connect(one->from, host, &one->request, one->reply);
+      if (cluster.handoff)
+        handoff_connect(one->from, host, &one->request, one->reply);
       else
         answer(one->reply, 0, &host->ports[i], host);
       return true;
@@ -138,18 +138,18 @@ static void list_port(struct host *host, struct port port) {
 /* With what stands ready, and what was delivered. */
 static bool answered(struct host *host, struct im_request *request, int reply) {
   struct host *to = request->op == IM_OP_CONNECT ? at_address(request->address) : 0;
-  if (to && to->ready && request->flags & IM_FLAG_LISTED) carry_pool(host, to);
+  if (to && to->ready && request->flags & IM_FLAG_LISTED) handoff_pool(host, to);
   if (to && to->dead && request->flags & IM_FLAG_LISTED) {
     connects++;
-    return carry_dead(to, reply), true;
+    return handoff_dead(to, reply), true;
   }
-  if (!carry_answer(host, request, reply)) return false;
+  if (!handoff_answer(host, request, reply)) return false;
   if (request->op == IM_OP_CONNECT) connects++;
   return true;
 }
 
 static void on_request(struct host *host, struct im_request *request, int reply, const char *data, size_t size) {
-  if (cluster.carried && answered(host, request, reply)) return;
+  if (cluster.handoff && answered(host, request, reply)) return;
   if ((request->op == IM_OP_CONNECT || request->op == IM_OP_DATAGRAM) && reply >= 0) {
     struct waiting *one = malloc(sizeof *one + size);
     *one = (struct waiting){waiting, host, *request, reply, size};
@@ -244,7 +244,7 @@ static void on_command(char *line) {
   if (!strcmp(verb, "bump")) host->epoch++;
   if (!strcmp(verb, "list"))
     list_port(host, (struct port){(uint16_t)atoi(value), (uint16_t)atoi(more),
-                                  cluster.flat_base | (host->address & 0xffff), IM_SCOPE_ANY, 0});
+                                  cluster.alias_base | (host->address & 0xffff), IM_SCOPE_ANY, 0});
   if (!strcmp(verb, "unlist"))
     for (unsigned i = 0; i < host->ports_count; i++)
       if (host->ports[i].port == atoi(value)) host->ports[i--] = host->ports[--host->ports_count];
@@ -258,18 +258,18 @@ static void on_command(char *line) {
 }
 
 int main(int argc, char **argv) {
-  if (argc < 4) return fprintf(stderr, "usage: peer ROOT FLAT [carried] NAME=ADDRESS...\n"), 2;
+  if (argc < 4) return fprintf(stderr, "usage: peer ROOT FLAT [handoff] NAME=ADDRESS...\n"), 2;
   uint32_t flat = (uint32_t)atoi(argv[2]);
-  cluster.flat_base = 127u << 24 | flat << 16;
-  cluster.flat_loop = 127u << 24 | (flat + 1) << 16;
-  cluster.carried = !strcmp(argv[3], "carried");
-  for (int i = 3 + cluster.carried; i < argc && cluster.count < MAX_HOSTS; i++) {
+  cluster.alias_base = 127u << 24 | flat << 16;
+  cluster.alias_loop = 127u << 24 | (flat + 1) << 16;
+  cluster.handoff = !strcmp(argv[3], "handoff");
+  for (int i = 3 + cluster.handoff; i < argc && cluster.count < MAX_HOSTS; i++) {
     char *address = strchr(argv[i], '=');
     *address++ = 0;
     cluster.hosts[cluster.count++] = (struct host){.name = argv[i], .address = ntohl(inet_addr(address)), .epoch = 1};
   }
   cluster_create(&cluster, argv[1]);
-  if (cluster.carried) carry_start(&cluster);
+  if (cluster.handoff) handoff_start(&cluster);
   puts("ready");
   fflush(stdout);
   char lines[4096];

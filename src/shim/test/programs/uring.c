@@ -1,4 +1,4 @@
-/* io_uring is declined: by number, and at every door of liburing. */
+/* io_uring is declined: by number, and at every closed port of liburing. */
 #include "case.h"
 
 #include <dlfcn.h>
@@ -8,7 +8,7 @@
 #define SYS_io_uring_setup 425
 #endif
 
-typedef int (*door)(unsigned, void *, unsigned long, void *, size_t);
+typedef int (*closed_port)(unsigned, void *, unsigned long, void *, size_t);
 
 int main(void) {
   static const char *const doors[] = {"io_uring_setup", "io_uring_queue_init", "io_uring_queue_init_params",
@@ -18,7 +18,7 @@ int main(void) {
   CHECK(syscall(SYS_io_uring_setup, 8, space) == -1 && errno == ENOSYS);
   for (size_t i = 0; i < sizeof doors / sizeof *doors; i++) {
     void *symbol = dlsym(RTLD_DEFAULT, doors[i]);
-    door open;
+    closed_port open;
     CHECK(symbol, "%s", doors[i]);
     memcpy(&open, &symbol, sizeof open);
     errno = 77;

@@ -1,0 +1,194 @@
+/**
+ * Where other programs of this machine meet network `nat`: two Unix sockets, which are files so that `imaginary` finds them from a
+ * place inside, too, as in a shell that it has started. One leads to the seed (who it is there, TLS finds out). At the other, who
+ * has the token of `platform.json` asks for a place, or for a fault: one request, one answer, each a line of JSON. A place is held
+ * for as long as the connection is.
+ */
+import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { chmodSync } from 'node:fs';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { LocalError } from '../errors';
+import { networkFile, shortTmp } from '../paths';
+import type { Faults } from './faults';
+import { type Inside, type Internet, type Whereabouts, whereabouts } from './internet';
+import { CLIENT } from './nat';
+import type { NatInfo } from './network';
+
+type Request =
+  | { readonly do: 'place' }
+  | { readonly do: 'delay'; readonly roundTrip: number }
+  | { readonly do: 'cut'; readonly on: boolean; readonly host?: string }
+  | { readonly do: 'refuse'; readonly on: boolean; readonly host: string }
+  | { readonly do: 'forward'; readonly port: number; readonly host: string }
+  | { readonly do: 'forget' | 'move' | 'where'; readonly host: string };
+
+type Answer = { readonly value?: unknown } | { readonly error: string };
+
+export interface ControlSocket {
+  readonly operators: string;
+  readonly control: string;
+  readonly token: string;
+  close(): void;
+}
+
+/** @param name tells platforms apart; what is in /tmp under it is removed with the platform, also after a crash */
+export async function openControlSocket(
+  name: string,
+  internet: Internet,
+  dialSeed: () => Promise<Socket>,
+): Promise<ControlSocket> {
+  const token = randomBytes(24).toString('base64url');
+  const sockets = new Set<Socket>();
+  const serve = (handle: (socket: Socket) => void) =>
+    createServer((socket) => {
+      sockets.add(socket);
+      socket.on('error', () => socket.destroy()).once('close', () => sockets.delete(socket));
+      handle(socket);
+    });
+  const server = serve((socket) => void answerOne(socket, token, internet));
+  const operators = serve((socket) => {
+    dialSeed().then(
+      (seed) => {
+        seed.on('error', () => socket.destroy()).once('close', () => socket.destroy());
+        socket.once('close', () => seed.destroy());
+        socket.pipe(seed).pipe(socket);
+      },
+      () => socket.destroy(), // as one that is refused
+    );
+  });
+  const paths = { operators: join(shortTmp(), `${name}seed`), control: join(shortTmp(), `${name}network`) };
+  await listen(operators, paths.operators);
+  await listen(server, paths.control);
+  return {
+    ...paths,
+    token,
+    close: () => {
+      for (const one of [server, operators]) one.close();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
+function listen(server: Server, path: string): Promise<void> {
+  return new Promise((done, fail) => {
+    server.once('error', fail);
+    server.listen(path, () => {
+      chmodSync(path, 0o600); // whatever the umask is
+      done();
+    });
+  });
+}
+
+async function answerOne(socket: Socket, token: string, internet: Internet): Promise<void> {
+  const answer = (told: Answer) => void socket.write(`${JSON.stringify(told)}\n`);
+  try {
+    const limit = setTimeout(() => socket.destroy(), ASKS_WITHIN);
+    const line = await lineOf(socket).finally(() => clearTimeout(limit));
+    const request = JSON.parse(line) as Request & { readonly token?: string };
+    if (!isToken(request.token, token)) return void socket.destroy();
+    answer({ value: request.do === 'place' ? await lend(socket, internet) : await obey(request, internet.faults) });
+  } catch (error) {
+    answer({ error: (error as Error).message });
+  }
+}
+
+function isToken(given: unknown, token: string): boolean {
+  const [a, b] = [Buffer.from(String(given)), Buffer.from(token)];
+  return a.length === b.length && timingSafeEqual(a, b);
+}
+
+async function lend(socket: Socket, internet: Internet): Promise<Whereabouts> {
+  const place = await internet.place(CLIENT, 'client');
+  if (socket.destroyed) place.close();
+  else socket.once('close', place.close);
+  await place.ready;
+  return whereabouts(place);
+}
+
+function obey(request: Exclude<Request, { do: 'place' }>, faults: Faults): Promise<unknown> {
+  switch (request.do) {
+    case 'delay':
+      return faults.delay(request.roundTrip);
+    case 'cut':
+      return faults.cut(request.on, request.host);
+    case 'refuse':
+      return faults.refuse(request.host, request.on);
+    case 'forward':
+      return faults.forward(request.host, request.port);
+    default:
+      return faults[request.do](request.host);
+  }
+}
+
+const ASKS_WITHIN = 10_000;
+/** A request or an answer is small; who sends more is neither a client nor this one. */
+const LONGEST = 4_096;
+
+function lineOf(socket: Socket): Promise<string> {
+  return new Promise((done, fail) => {
+    let text = '';
+    const onData = (chunk: string) => {
+      text += chunk;
+      const end = text.indexOf('\n');
+      if (end < 0 && text.length > LONGEST) socket.destroy();
+      if (end >= 0) done(text.slice(0, end));
+    };
+    socket.setEncoding('utf8').on('data', onData);
+    socket.once('close', () => fail(new LocalError('network', 'the network is gone')));
+  });
+}
+
+/** Asks and leaves the connection open. @throws LocalError */
+async function ask(info: NatInfo, request: Request): Promise<{ readonly value: unknown; readonly socket: Socket }> {
+  const socket = connect({ path: info.control });
+  socket.on('error', () => undefined); // told by its end
+  socket.write(`${JSON.stringify({ ...request, token: info.token })}\n`);
+  const answer = JSON.parse(await lineOf(socket)) as { value?: unknown; error?: string };
+  if (answer.error === undefined) return { value: answer.value, socket };
+  socket.destroy();
+  throw new LocalError('network', answer.error);
+}
+
+/** Faults of a running platform's network, for who may read its `platform.json`. */
+export function faultsOf(info: NatInfo): Faults {
+  const once = async <T>(request: Request): Promise<T> => {
+    const { value, socket } = await ask(info, request);
+    socket.destroy();
+    return value as T;
+  };
+  return {
+    delay: (roundTrip) => once({ do: 'delay', roundTrip }),
+    cut: (on, host) => once({ do: 'cut', on, host }),
+    forward: (host, port) => once({ do: 'forward', host, port }),
+    forget: (host) => once({ do: 'forget', host }),
+    refuse: (host, on) => once({ do: 'refuse', host, on }),
+    move: (host) => once({ do: 'move', host }),
+    where: (host) => once({ do: 'where', host }),
+  };
+}
+
+export interface Lent extends Whereabouts {
+  /** Gives the place back. */
+  leave(): void;
+}
+
+/** A place of one's own behind a NAT of one's own, until `leave` or the end of this process. */
+export async function takePlace(info: NatInfo): Promise<Lent> {
+  const { value, socket } = await ask(info, { do: 'place' });
+  socket.unref();
+  return { ...(value as Whereabouts), leave: () => void socket.destroy() };
+}
+
+/** The command line that runs `command` there. */
+export function commandInside({ net, users }: Inside, command: readonly string[]): string[] {
+  return [networkFile(), 'enter', net, users ?? '-', ...command];
+}
+
+/**
+ * The command line that runs `command` as a client's: it is killed when the client is.
+ * @param name host name of a namespace of its own; absent: it has the machine's
+ */
+export function commandAsClient(command: readonly string[], name?: string): string[] {
+  return [networkFile(), 'client', name ?? '-', ...command];
+}

@@ -1,0 +1,83 @@
+#define _GNU_SOURCE
+#include "connector.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const struct im_listener *listener_of(const struct im_connector *connector, uint16_t port) {
+  for (size_t i = 0; i < connector->listeners_count; i++)
+    if (connector->listeners[i].port == port) return &connector->listeners[i];
+  return NULL;
+}
+
+/*
+ * Boxer's signal connection: from the loopback alias of the host that the connection is from, to the guest's real listener. The kernel
+ * queues it and wakes whoever waits, as it would for the real one; the shim's accept then asks for that.
+ */
+static int signal_listener(struct im_connection *connection, uint32_t alias, const struct im_listener *listener) {
+  struct sockaddr_in from = connector_address(alias, 0), to = connector_address(listener->real, listener->real_port);
+  socklen_t size = sizeof from;
+  int on = 1;
+  connection->signal = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  /* Its port is chosen when it connects: only one that is free for this destination is looked for. */
+  if (connection->signal >= 0) setsockopt(connection->signal, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+  if (connection->signal < 0 || bind(connection->signal, (struct sockaddr *)&from, sizeof from) != 0) return errno;
+  /* A full queue is waited for by the kernel, as the other side's kernel would. */
+  if (connect(connection->signal, (struct sockaddr *)&to, sizeof to) != 0 && errno != EINPROGRESS) return errno;
+  if (getsockname(connection->signal, (struct sockaddr *)&from, &size) != 0) return errno;
+  connection->signal_port = ntohs(from.sin_port);
+  connection->signalled_port = listener->real_port;
+  return 0;
+}
+
+/*
+ * One byte, which nobody reads: the kernel sends it again until the connection is in the listener's queue. Without it, one that
+ * was made by SYN cookies while that was full, or to a listener that waits for data, would never get there.
+ */
+void deliver_push(struct im_connector *connector, struct im_connection *connection) {
+  bool sent = send(connection->signal, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1;
+  if (!connector_watch_signal(connector, connection, sent ? EPOLLRDHUP : EPOLLRDHUP | EPOLLOUT)) connector_close(connector, connection);
+}
+
+void deliver_start(struct im_connector *connector, struct im_connection *connection) {
+  const struct im_opening *what = &connection->what;
+  const struct im_listener *listener = listener_of(connector, what->port);
+  uint32_t peer = what->peer;
+  connector_unwatch(connector, connection);
+  if (!listener || signal_listener(connection, connector->alias_base | (peer & 0xffff), listener) != 0) {
+    uint16_t port = what->port;
+    connector_close(connector, connection);
+    connector->tell(connector->context, IM_EVENT_REFUSED, peer, port);
+    return;
+  }
+  struct im_connection **bucket = &connector->signalled[connection->signal_port % IM_BUCKETS];
+  connection->stage = IM_SIGNALLED;
+  connection->signal_next = *bucket;
+  *bucket = connection;
+  deliver_push(connector, connection);
+}
+
+void deliver_forget(struct im_connector *connector, struct im_connection *connection) {
+  struct im_connection **place = &connector->signalled[connection->signal_port % IM_BUCKETS];
+  while (*place && *place != connection) place = &(*place)->signal_next;
+  if (*place) *place = connection->signal_next;
+}
+
+void deliver_again(struct im_connector *connector, struct im_connection *connection) {
+  deliver_forget(connector, connection);
+  epoll_ctl(connector->set, EPOLL_CTL_DEL, connection->signal, NULL);
+  close(connection->signal);
+  connection->signal = -1;
+  deliver_start(connector, connection);
+}
+
+struct im_connection *deliver_take(struct im_connector *connector, uint32_t peer, uint16_t signal_port, uint16_t signalled_port) {
+  struct im_connection *connection = connector->signalled[signal_port % IM_BUCKETS];
+  while (connection && (connection->signal_port != signal_port || connection->signalled_port != signalled_port ||
+                        ((connection->what.peer ^ peer) & 0xffff)))
+    connection = connection->signal_next;
+  return connection;
+}

@@ -1,0 +1,133 @@
+#define _GNU_SOURCE
+#include "../secret.h"
+#include "connector.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* Behind the secret, in network order. */
+struct ports {
+  uint16_t port, source_port;
+};
+_Static_assert(sizeof(struct ports) == IM_PORTS_SIZE, "ports");
+
+struct im_pool *pool_of(struct im_connector *connector, uint32_t peer, bool make) {
+  struct im_pool *pool = connector->pools;
+  while (pool && pool->peer != peer) pool = pool->next;
+  if (pool || !make || !(pool = calloc(1, sizeof *pool))) return pool;
+  pool->peer = peer;
+  pool->next = connector->pools;
+  return connector->pools = pool;
+}
+
+bool pool_expect(struct im_connector *connector, const struct im_opening *what, uint32_t count) {
+  if (what->purpose != IM_POOL_OUT) return true;
+  struct im_pool *pool = pool_of(connector, what->peer, true);
+  if (!pool) return false;
+  pool->coming += count;
+  pool->low = what->low;
+  return true;
+}
+
+void pool_unexpect(struct im_connector *connector, const struct im_opening *what) {
+  struct im_pool *pool = what->purpose == IM_POOL_OUT ? pool_of(connector, what->peer, false) : NULL;
+  if (!pool) return;
+  pool->coming--;
+  wait_serve(connector, pool);
+  wait_less(pool);
+}
+
+void pool_add(struct im_connector *connector, struct im_connection *connection) {
+  struct im_pool *pool = pool_of(connector, connection->what.peer, true);
+  if (!pool) return; /* it expires unused */
+  connection->pool_next = pool->first;
+  pool->first = connection;
+  pool->count++;
+}
+
+void pool_remove(struct im_connector *connector, struct im_connection *connection) {
+  struct im_pool *pool = pool_of(connector, connection->what.peer, false);
+  for (struct im_connection **place = pool ? &pool->first : NULL; place && *place; place = &(*place)->pool_next) {
+    if (*place != connection) continue;
+    *place = connection->pool_next;
+    pool->count--;
+    return;
+  }
+}
+
+void pool_lose(struct im_connector *connector, struct im_connection *connection) {
+  bool ours = connection->what.purpose == IM_POOL_OUT;
+  uint32_t peer = connection->what.peer;
+  connector_close(connector, connection);
+  struct im_pool *pool = ours ? pool_of(connector, peer, false) : NULL;
+  if (pool) connector->tell(connector->context, IM_EVENT_LOST, peer, 0);
+}
+
+void pool_drop(struct im_connector *connector, uint32_t peer) {
+  struct im_pool *pool = pool_of(connector, peer, false);
+  while (pool && pool->first) connector_close(connector, pool->first);
+}
+
+static bool alive(int fd) {
+  char byte;
+  return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+/* The other side has nothing to say before it is used: what it says is that it has ended. */
+void pool_check(struct im_connector *connector, struct im_connection *connection) {
+  if (!alive(connection->fd)) pool_lose(connector, connection);
+}
+
+/* Once on the way down, as each telling wakes JavaScript; again and again only while nothing is being done about it. */
+void pool_low(struct im_connector *connector, const struct im_pool *pool) {
+  int64_t left = (int64_t)pool->count + pool->coming - pool->waiting;
+  if (left == pool->low || (left < pool->low && pool->coming == 0))
+    connector->tell(connector->context, IM_EVENT_USED, pool->peer, 0);
+}
+
+static bool send_header(const struct im_connection *connection, uint16_t port, uint16_t source_port) {
+  uint8_t header[IM_SECRET_MOST + IM_PORTS_SIZE];
+  const struct ports ports = {htons(port), htons(source_port)};
+  size_t size = connection->what.send_size;
+  memcpy(header, connection->what.send, size);
+  memcpy(header + size, &ports, sizeof ports);
+  size += sizeof ports;
+  return send(connection->fd, header, size, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)size;
+}
+
+/* The newest first: what a NAT may have forgotten is the oldest. */
+struct im_connection *pool_take(struct im_connector *connector, uint32_t peer, uint16_t port, uint16_t source_port) {
+  struct im_pool *pool = pool_of(connector, peer, false);
+  while (pool && pool->first) {
+    struct im_connection *connection = pool->first;
+    uint16_t source = source_port ? source_port : connection->what.local_port;
+    if (alive(connection->fd) && send_header(connection, port, source)) {
+      pool_remove(connector, connection);
+      connection->stage = IM_GIVEN; /* as good as: it is in no list of the pool any more */
+      connection->confirmed = confirm_sent(connection);
+      pool_low(connector, pool);
+      return connection;
+    }
+    pool_lose(connector, connection);
+  }
+  return NULL;
+}
+
+/* Not one byte more than the header: what follows is the guest's. */
+void pool_header_event(struct im_connector *connector, struct im_connection *connection) {
+  struct im_opening *what = &connection->what;
+  size_t size = (size_t)what->expect_size + IM_PORTS_SIZE;
+  struct ports ports;
+  ssize_t got = recv(connection->fd, connection->header + connection->got, size - connection->got, MSG_DONTWAIT);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (got <= 0) return pool_lose(connector, connection);
+  connection->got = (uint8_t)(connection->got + got);
+  if (connection->got < size) return;
+  if (!secret_is(connection->header, what->expect, what->expect_size)) return pool_lose(connector, connection);
+  memcpy(&ports, connection->header + what->expect_size, sizeof ports);
+  what->port = ntohs(ports.port);
+  what->source_port = ntohs(ports.source_port);
+  deliver_start(connector, connection);
+}

@@ -1,0 +1,98 @@
+/**
+ * How two members of a cluster that cannot reach each other directly meet. Messages go from supervisor to supervisor: through
+ * the seed, which vouches for who sent them, or over a direct edge once there is one. Types only.
+ */
+
+/**
+ * What is between a member and the internet. `none`: it has the address that others see. `preserving`: its ports are seen as
+ * they are. `changing`: as others, but the same ones by everybody. `symmetric`: differently by everybody. `unknown`: not
+ * found out (yet, or the seed's data port cannot be reached).
+ */
+export type NatKind = 'none' | 'port-preserving' | 'endpoint-independent' | 'symmetric' | 'unknown';
+
+export interface Endpoint {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** A member's connection to the seed, as seen from both ends. */
+export interface Observation {
+  readonly local: Endpoint;
+  /** As the seed sees it. */
+  readonly observed: Endpoint;
+  /** The seed's data port. */
+  readonly dataPort: Endpoint;
+  /** The ports that this member may punch from: first and count. */
+  readonly ports: readonly [number, number];
+}
+
+/** Where a member can be met. */
+export interface NatReport {
+  readonly kind: NatKind;
+  /** As the seed sees it. */
+  readonly reflexiveAddress: string;
+  /** Its own; the same as `address` without a NAT. Members behind one public address meet there. */
+  readonly localAddress: string;
+  /** The ports it punches from: first and count. Members that share an address have different ones. */
+  readonly ports: readonly [number, number];
+}
+
+/** Who a message is from, as the seed knows it. */
+export interface Sender {
+  /** To be answered at. Never used again for another member while the seed runs. */
+  readonly member: number;
+  /** Who it is in events. */
+  readonly name: string;
+  /** Virtual address. */
+  readonly address: string;
+  /** 0: no host, but a client. */
+  readonly epoch: number;
+  /** Real addresses that it may ask to be met at: of its `reach`, those for others and for who is near. */
+  readonly addresses: readonly string[];
+}
+
+/** Who a message is for: a host as it runs now, or the member that a message came from. */
+export type Recipient = string | number;
+
+/** What a connection between two members is for. */
+export type Purpose =
+  /**
+   * One guest's connection to this port of the recipient's, from what is the guest's own port to it. `proof` (base64, 32 bytes), when
+   * it is punched: 16 bytes that the sender says first, and 16 that the recipient says first.
+   */
+  | { readonly for: 'connection'; readonly port: number; readonly sourcePort: number; readonly proof?: string }
+  /**
+   * To be kept ready. Each side proves itself with its secret: the recipient at once, the sender when it uses the connection.
+   * For each of them 16 bytes of the sender and 16 of the recipient; all of it in base64.
+   */
+  | { readonly for: 'pool'; readonly secrets: string }
+  /**
+   * For calls of the sender's connector to the recipient's: connections for guests, which both open at once then. Each side has
+   * 16 bytes of the key (base64, 32 bytes) for what it says, the sender the first ones.
+   */
+  | { readonly for: 'signalling'; readonly key: string }
+  /** A direct edge of the control network: TLS with this key (base64, 32 bytes), of which the sender is the client. */
+  | { readonly for: 'edge'; readonly key: string }
+  /** For datagrams of guests, in both directions: TLS with this key, as for an edge. */
+  | { readonly for: 'datagrams'; readonly key: string };
+
+export type MemberMessage =
+  /**
+   * Connect from your `to` ports to my `from` ports at once: I do the same the other way round. Without `to`: choose them, and
+   * say so in `punching` first. `near`: we are behind the same address and meet at our own ones; wait for me at yours.
+   */
+  | {
+      readonly type: 'punch';
+      readonly id: number;
+      readonly near?: true;
+      readonly address: string;
+      readonly from: readonly number[];
+      readonly to?: readonly number[];
+      readonly purpose: Purpose;
+    }
+  /** Answer to a `punch` without `to`: from these ports (as others see them; when `near`, as they are) I am connecting now. */
+  | { readonly type: 'punching'; readonly id: number; readonly address: string; readonly ports: readonly number[] }
+  /** Answer to a `punch` that cannot work. `busy`: with other ports it can. */
+  | { readonly type: 'unpunchable'; readonly id: number; readonly reason: string; readonly busy?: boolean }
+  /** Sent along with a relay's token: connect to the relay, and this is what for. `reason`: why not in a better way. */
+  | { readonly type: 'relay'; readonly purpose: Purpose; readonly reason: string };

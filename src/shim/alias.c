@@ -1,0 +1,43 @@
+#include "alias.h"
+
+#include "table.h"
+
+bool alias_flat(void) { return table_cluster()->alias_base != 0; }
+
+uint32_t alias_host(void) {
+  const struct im_cluster *cluster = table_cluster();
+  return cluster->alias_base ? cluster->alias_base | (cluster->self & 0xffff) : 0;
+}
+
+uint32_t alias_loop(void) {
+  const struct im_cluster *cluster = table_cluster();
+  return cluster->alias_base ? cluster->alias_loop | (cluster->self & 0xffff) : IM_LOOPBACK;
+}
+
+bool alias_shared(void) { return alias_flat() && !table_cluster()->handoff; }
+
+bool alias_is_extra(uint32_t ip) {
+  const struct im_cluster *cluster = table_cluster();
+  uint32_t network = ip & 0xffff0000u, host = ip & 0xffffffu;
+  if (!host || host == 0xffffffu) return false; /* the network's own, and everybody's */
+  return alias_shared() && addr_is_other_loopback(ip) && network != cluster->alias_base && network != cluster->alias_loop;
+}
+
+bool alias_extra_of(const struct im_addr *real, unsigned scopes, struct im_addr *shown) {
+  struct im_port listed;
+  if (real->ip != alias_loop() || !table_find_extra(real->ip, real->port, scopes, &listed)) return false;
+  *shown = (struct im_addr){listed.address, listed.port, real->form};
+  return true;
+}
+
+bool alias_virtual(uint32_t real, uint32_t *address) {
+  const struct im_cluster *cluster = table_cluster();
+  if (!cluster->alias_base) return false;
+  if (real == alias_loop()) {
+    *address = IM_LOOPBACK;
+    return true;
+  }
+  if ((real & 0xffff0000u) != cluster->alias_base) return false;
+  *address = (cluster->base & 0xffff0000u) | (real & 0xffffu);
+  return table_is_virtual(*address);
+}

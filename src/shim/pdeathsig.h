@@ -1,0 +1,16 @@
+/*
+ * prctl(PR_SET_PDEATHSIG), which Lambda refuses, and without which PostgreSQL ends at once: a thread waits for the parent's
+ * end and sends the signal. Lost at exec, unlike the kernel's.
+ */
+#ifndef IMAGINARY_PDEATHSIG_H
+#define IMAGINARY_PDEATHSIG_H
+
+void pdeathsig_start_of_process(void);
+
+/* As PR_SET_PDEATHSIG: 0, or -1 with errno; EPERM, as the sandbox said, where nothing can be done about it. */
+int pdeathsig_set(unsigned long signal);
+
+/* The signal that pdeathsig_set was told; 0: none. */
+int pdeathsig_get(void);
+
+#endif

@@ -1,0 +1,15 @@
+/*
+ * Who sent datagrams to this process of late, and to whom of its own host it sent some by way of loopback. An answer goes
+ * back to where the question came from, whether or not the table knows that host. A cache: an entry may be lost.
+ */
+#ifndef IMAGINARY_RECENT_PEERS_H
+#define IMAGINARY_RECENT_PEERS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+void recent_peer_note(uint32_t address, uint16_t port);
+void recent_peer_forget(uint32_t address, uint16_t port);
+bool recent_peer_known(uint32_t address, uint16_t port);
+
+#endif
