@@ -7,7 +7,10 @@ import { awscdk, JsonFile, JsonPatch, javascript, typescript } from 'projen';
 const { IndentStyle, PresetConfig, QuoteStyle } = javascript.biome_config;
 
 /** Sources that are bundled, not compiled by jsii: they run in Lambda, on the seed or in the CLI. */
-const BUNDLED_SOURCES = ['src/runtime/**', 'src/local/**', 'src/cli/**', 'src/native/**', 'src/shim/**'];
+const BUNDLED_SOURCES = [
+  ...['control', 'peer', 'platform', 'abi'].map((part) => `src/contract/${part}/**`),
+  ...['src/runtime/**', 'src/local/**', 'src/cli/**', 'src/native/**', 'src/shim/**'],
+];
 /** Everything that type-checks but does not ship as compiled code. */
 const DEV_SOURCES = ['.projenrc.ts', 'scripts/**/*.ts', 'integ/*.ts', 'bench/**/*.ts', 'examples/**/*.ts'];
 /** Built by the `bundle` task: in the npm package, not in git. */
@@ -144,7 +147,7 @@ new JsonFile(project, 'tsconfig.runtime.json', {
       noUnusedParameters: true,
       resolveJsonModule: true,
     },
-    include: ['src/manifest/**/*.ts', ...BUNDLED_SOURCES.map((glob) => `${glob}/*.ts`)],
+    include: ['src/contract/manifest/**/*.ts', ...BUNDLED_SOURCES.map((glob) => `${glob}/*.ts`)],
   },
 });
 for (const glob of DEV_SOURCES) project.tsconfigDev.addInclude(`../${glob}`);
@@ -163,7 +166,7 @@ project
   .exec('biome check --write', { receiveArgs: true });
 
 // Order matters: projen adds src/** and test/** before these.
-for (const path of ['jest.config.js', '!test/fixtures', '!**/*.snapshot', '!**/*.md'])
+for (const path of ['jest.config.js', '!test/support/fixtures', '!**/*.snapshot', '!**/*.md'])
   project.biome?.addFilePattern(path);
 
 // Templates are JSON of no particular type, and name their references as `${This}`.
@@ -172,7 +175,7 @@ project.biome?.addOverride({
   linter: { rules: { suspicious: { noExplicitAny: 'off', noTemplateCurlyInString: 'off' } } },
 });
 
-/** Dependencies point one way: constructs -> manifest <- runtime <- local <- cli. */
+/** Dependencies point one way: constructs -> contract <- runtime <- local <- cli. */
 const mayNotImport = (from: string, ...groups: string[]) =>
   project.biome?.addOverride({
     includes: [from],
@@ -189,7 +192,7 @@ const mayNotImport = (from: string, ...groups: string[]) =>
   });
 const CDK = ['aws-cdk-lib', 'aws-cdk-lib/**', 'constructs', '**/constructs', '**/constructs/**'];
 mayNotImport('src/constructs/**', '**/runtime/**', '**/local/**', '**/cli/**');
-mayNotImport('src/manifest/**', ...CDK, '**/runtime/**', '**/local/**', '**/cli/**');
+mayNotImport('src/contract/**', ...CDK, '**/runtime/**', '**/local/**', '**/cli/**');
 mayNotImport('src/runtime/**', ...CDK, '**/local/**', '**/cli/**');
 mayNotImport('src/local/**', ...CDK, '**/cli/**');
 mayNotImport('src/cli/**', ...CDK);
@@ -225,21 +228,21 @@ const conformance = project.addTask('test:conformance', {
 });
 conformance.exec('bash scripts/guests.sh');
 conformance.spawn(bundle);
-conformance.exec('tsx test/conformance/main.ts', { receiveArgs: true });
+conformance.exec('tsx test/suites/conformance/main.ts', { receiveArgs: true });
 const guests = project.addTask('test:guests', {
   description: 'The real guests and the demo behind each kind of NAT',
   receiveArgs: true,
 });
 guests.exec('bash scripts/guests.sh');
 guests.spawn(bundle);
-guests.exec('tsx test/guests/kinds.ts', { receiveArgs: true });
+guests.exec('tsx test/suites/guests/kinds.ts', { receiveArgs: true });
 const node = project.addTask('test:node', {
   description: 'What depends on Node.js, with versions newer than the oldest supported one',
   receiveArgs: true,
 });
 node.exec('bash scripts/guests.sh');
 node.spawn(bundle);
-node.exec('tsx test/node/main.ts', { receiveArgs: true });
+node.exec('tsx test/suites/node/main.ts', { receiveArgs: true });
 
 const fuzz = project.addTask('fuzz', {
   description: 'Fuzz what the shim and the addon parse, for longer than the tests do: TARGET SECONDS',

@@ -20,14 +20,14 @@ export const JS_OUTPUTS: readonly JsOutput[] = [
     files: ARCHITECTURES.map((arch) => `lambda-layers/supervisor/${arch}/imaginary/handler.js`),
   },
   {
-    entry: 'src/runtime/supervisor/resolver-server.ts',
+    entry: 'src/runtime/supervisor/names/resolver-server.ts',
     files: [
       ...ARCHITECTURES.map((arch) => `lambda-layers/supervisor/${arch}/imaginary/resolver-server.js`),
       'assets/cli/resolver-server.js',
     ],
   },
   { entry: 'src/runtime/seed/main.ts', files: ['assets/seed/seed.js'] },
-  { entry: 'src/local/bootstrap.ts', files: ['assets/local/bootstrap.js'] },
+  { entry: 'src/local/lambda/bootstrap.ts', files: ['assets/local/bootstrap.js'] },
   { entry: 'src/cli/main.ts', files: ['assets/cli/imaginary.js'], executable: true },
 ];
 
@@ -39,7 +39,7 @@ export const COPIES: ReadonlyArray<readonly [string, string]> = [
 export interface NativeOutput {
   /** `<arch>` stands for one of ARCHITECTURES. */
   readonly file: string;
-  /** All `.c` files directly in these folders are compiled; a folder may be missing, but not all of them. */
+  /** All `.c` files directly in these folders are compiled. */
   readonly folders: readonly string[];
   readonly libc: 'gnu.2.26' | 'musl';
   readonly flags: readonly string[];
@@ -49,24 +49,30 @@ export interface NativeOutput {
 /** No `-g` (it embeds the build directory), stripped, and `__FILE__` relative: the same bytes wherever it is built. */
 const COMMON = ['-O2', '-Wall', '-Wextra', '-Werror', '-s', '-fno-ident', '-ffile-prefix-map=./='];
 const SHARED = [...COMMON, '-shared', '-fPIC', '-fvisibility=hidden'];
-const SHIM = [...SHARED, '-D_GNU_SOURCE'];
+/** Headers are named from these folders, or lie beside who includes them. */
+export const INCLUDE_NATIVE = ['-I', 'src/native', '-I', 'src'];
+export const INCLUDE_SHIM = ['-I', 'src/shim', '-I', 'src'];
+const SHIM = [...SHARED, ...INCLUDE_SHIM, '-D_GNU_SOURCE'];
+export const SHIM_FOLDERS = ['hooks', 'core', 'connect', 'listen', 'datagram', 'names', 'files', 'process'].map(
+  (folder) => `src/shim/${folder}`,
+);
 
 export const NATIVE_OUTPUTS: readonly NativeOutput[] = [
   {
     file: 'lambda-layers/supervisor/<arch>/imaginary/native.node',
-    folders: ['src/native', 'src/native/connector', 'src/native/relay'],
+    folders: ['src/native/addon', 'src/native/connector', 'src/native/relay'],
     libc: 'gnu.2.26',
-    flags: [...SHARED, '-I', 'node_modules/node-api-headers/include'],
+    flags: [...SHARED, ...INCLUDE_NATIVE, '-I', 'node_modules/node-api-headers/include'],
   },
   {
     file: 'lambda-layers/shim/<arch>/imaginary/shim-glibc.so',
-    folders: ['src/shim'],
+    folders: SHIM_FOLDERS,
     libc: 'gnu.2.26',
     flags: SHIM,
   },
   {
     file: 'lambda-layers/shim/<arch>/imaginary/shim-musl.so',
-    folders: ['src/shim'],
+    folders: SHIM_FOLDERS,
     libc: 'musl',
     flags: SHIM,
   },
@@ -74,14 +80,14 @@ export const NATIVE_OUTPUTS: readonly NativeOutput[] = [
     file: 'assets/native/<arch>/sandbox',
     folders: ['src/native/sandbox'],
     libc: 'musl',
-    flags: [...COMMON, '-static'],
+    flags: [...COMMON, ...INCLUDE_NATIVE, '-static'],
     executable: true,
   },
   {
     file: 'assets/native/<arch>/network',
-    folders: ['src/native/network'],
+    folders: ['src/native/netns'],
     libc: 'musl',
-    flags: [...COMMON, '-std=c11', '-static'],
+    flags: [...COMMON, ...INCLUDE_NATIVE, '-std=c11', '-static'],
     executable: true,
   },
 ];

@@ -1,13 +1,13 @@
 /**
  * Fuzzes one target, or one after the other, for longer than the tests do:
  *
- *   npm run fuzz -- TARGET SECONDS     TARGET: a file of src/shim/test/fuzz, or `all`
+ *   npm run fuzz -- TARGET SECONDS     TARGET: a file of test/shim/fuzz, or `all`
  *
- * Inputs that break something are kept in test-reports/fuzz. Copy them to src/shim/test/fuzz/regressions/TARGET when it is
+ * Inputs that break something are kept in test-reports/fuzz. Copy them to test/shim/fuzz/regressions/TARGET when it is
  * mended: the tests run them.
  */
 import * as path from 'node:path';
-import { fuzz, hasFuzzer, TARGETS } from '../test/unit/shim/fuzz';
+import { fuzz, hasFuzzer, TARGETS } from '../test/shim/fuzz';
 
 async function main(): Promise<void> {
   const [target, seconds] = process.argv.slice(2);

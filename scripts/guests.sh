@@ -27,7 +27,7 @@ done
 # program : Debian package : what needs it. Sandboxes have Lambda's search path, so only these folders count.
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 table='
-/usr/sbin/nginx        : nginx         : demo, test/guests (nginx, wrk)
+/usr/sbin/nginx        : nginx         : demo, test/suites/guests (nginx, wrk)
 /usr/bin/redis-server  : redis-server  : demo, test/e2e (redis, life cycle)
 /usr/bin/python3       : python3       : demo, test/e2e (nearly all)
 curl                   : curl          : demo, test/e2e (nearly all)
@@ -36,37 +36,37 @@ getent                 : libc-bin      : demo
 if [ "$set_name" = test ]; then
   table+='
 redis-cli              : redis-tools   : test/e2e (redis, life cycle, strace)
-wrk                    : wrk           : test/guests (wrk)
-memcached              : memcached     : test/guests (memcached)
-memcslap               : libmemcached-tools : test/guests (memcached)
-/usr/lib/postgresql/*/bin/postgres : postgresql : test/guests (postgres)
-javac                  : default-jdk-headless : test/guests (java, zookeeper)
-/usr/share/java/zookeeper.jar : libzookeeper-java : test/guests (zookeeper)
-/usr/sbin/haproxy      : haproxy       : test/guests (haproxy)
-iperf3                 : iperf3        : test/guests (iperf3)
-/usr/lib/rabbitmq/bin/rabbitmq-server : rabbitmq-server : test/guests (rabbitmq)
-erl                    : erlang-base   : test/guests (erlang)
+wrk                    : wrk           : test/suites/guests (wrk)
+memcached              : memcached     : test/suites/guests (memcached)
+memcslap               : libmemcached-tools : test/suites/guests (memcached)
+/usr/lib/postgresql/*/bin/postgres : postgresql : test/suites/guests (postgres)
+javac                  : default-jdk-headless : test/suites/guests (java, zookeeper)
+/usr/share/java/zookeeper.jar : libzookeeper-java : test/suites/guests (zookeeper)
+/usr/sbin/haproxy      : haproxy       : test/suites/guests (haproxy)
+iperf3                 : iperf3        : test/suites/guests (iperf3)
+/usr/lib/rabbitmq/bin/rabbitmq-server : rabbitmq-server : test/suites/guests (rabbitmq)
+erl                    : erlang-base   : test/suites/guests (erlang)
 strace                 : strace        : test/e2e (strace)
 /usr/bin/dig           : bind9-dnsutils : test/e2e (resolver)
-nft                    : nftables      : test/unit/local, test/e2e (network nat)
-gcc                    : gcc           : test/unit/shim (sanitizers)
-/usr/include/stdio.h   : libc6-dev     : test/unit/shim (sanitizers)
-/usr/include/liburing.h : liburing-dev : test/unit/shim (io_uring)
-valgrind               : valgrind      : test/unit/shim (sanitizers)
-clang                  : clang         : test/unit/shim (fuzz)
-/usr/share/doc/libclang-rt-dev : libclang-rt-dev : test/unit/shim (fuzz)
+nft                    : nftables      : test/local, test/e2e (network nat)
+gcc                    : gcc           : test/shim (sanitizers)
+/usr/include/stdio.h   : libc6-dev     : test/shim (sanitizers)
+/usr/include/liburing.h : liburing-dev : test/shim (io_uring)
+valgrind               : valgrind      : test/shim (sanitizers)
+clang                  : clang         : test/shim (fuzz)
+/usr/share/doc/libclang-rt-dev : libclang-rt-dev : test/shim (fuzz)
 cmake                  : cmake         : test/e2e (aws-lambda-ric)
 g++                    : g++           : test/e2e (aws-lambda-ric)
 make                   : make          : test/e2e (aws-lambda-ric)
 xz                     : xz-utils      : test/e2e (aws-lambda-ric)
 '
   table+="
-/lib/ld-musl-$(uname -m).so.1 : musl : test/unit/shim (musl)
+/lib/ld-musl-$(uname -m).so.1 : musl : test/shim (musl)
 "
   # The other architecture's shim runs where this one is emulated.
   [ "$(uname -m)" != x86_64 ] || table+='
-qemu-aarch64-static    : qemu-user-static : test/unit/shim (arm64)
-/usr/aarch64-linux-gnu/lib/libc.so.6 : libc6-arm64-cross : test/unit/shim (arm64)
+qemu-aarch64-static    : qemu-user-static : test/shim (arm64)
+/usr/aarch64-linux-gnu/lib/libc.so.6 : libc6-arm64-cross : test/shim (arm64)
 '
   python=python$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || echo 3.11)
   table+="/usr/lib/$python/test/test_socket.py : lib$python-testsuite : test:conformance (CPython)

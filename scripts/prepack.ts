@@ -32,7 +32,10 @@ function newest(...paths: string[]): number {
 
 const LIBRARY = ['.jsii', main, types];
 const built = LIBRARY.every((file) => fs.existsSync(file));
-if (!built || newest('src/index.ts', 'src/constructs', 'src/manifest', 'package.json') > fs.statSync('.jsii').mtimeMs)
+if (
+  !built ||
+  newest('src/index.ts', 'src/constructs', 'src/contract/manifest', 'package.json') > fs.statSync('.jsii').mtimeMs
+)
   run('compile');
 run('bundle');
 

@@ -3,9 +3,9 @@
  * (`openSession`), over TLS of its own, without a guest. Commands come from the parent process, one at a time.
  */
 import { connect, type TLSSocket } from 'node:tls';
-import { openSession, type Session, type SessionOptions } from '../../src/runtime/control/client';
+import { hostIdentity, joinSecret } from '../../src/contract/control/psk';
+import { openSession, type Session, type SessionOptions } from '../../src/runtime/control/index';
 import { pskOptions } from '../../src/runtime/control/tls-options';
-import { hostIdentity, joinSecret } from '../../src/runtime/protocol/psk';
 
 export const PEERS = 5;
 

@@ -3,8 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { DataPort } from '../../src/native';
-import { loadNative } from '../../src/native/load';
+import type { DataPort } from '../../src/native/addon';
+import { loadNative } from '../../src/native/addon/load';
 import { build, type Stats, serve } from '../lib/programs';
 import { median, type Row, ratioRow, type Suite } from '../lib/rows';
 

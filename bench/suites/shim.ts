@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { FILES_MAGIC } from '../../src/runtime/protocol/shim';
-import { buildProgram, type Guest, HOSTS, startEcho, startPeer } from '../../test/unit/shim/harness';
+import { FILES_MAGIC } from '../../src/contract/abi/shim';
+import { buildProgram, type Guest, HOSTS, startEcho, startPeer } from '../../test/shim/harness';
 import { absoluteRow, median, type Row, ratioRow, type Suite } from '../lib/rows';
 
 const ROUNDS = 9;
@@ -9,7 +9,7 @@ const FLAT = 220;
 const CALL_BUDGET_NS = 300;
 const CONNECT_BUDGET = 1.05;
 
-/** The connects of src/shim/test/programs/cost.c, held by ratio; all its other calls are not the shim's business. */
+/** The connects of test/shim/programs/cost.c, held by ratio; all its other calls are not the shim's business. */
 const CONNECTS: Record<string, number | null> = {
   'connect refused': null,
   'connect and accept': CONNECT_BUDGET,

@@ -2,8 +2,8 @@
 
 import { readFileSync } from 'node:fs';
 import { CommanderError } from 'commander';
-import { EXIT, usageError } from './errors';
-import { endOnClosedPipe, tellError } from './output';
+import { EXIT, usageError } from './output/errors';
+import { endOnClosedPipe, tellError } from './output/output';
 import { packageFile } from './package';
 import { buildProgram } from './program';
 

@@ -5,7 +5,7 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
-import { formatAddress, MANIFEST_DEFAULTS, type ManifestHost, MOST_TIMEOUT, MOST_WAIT } from '../manifest';
+import { formatAddress, MANIFEST_DEFAULTS, type ManifestHost, MOST_TIMEOUT, MOST_WAIT } from '../contract/manifest';
 import { type HostOptions, ReleasePolicy } from './host-options';
 import type { ImaginaryCluster } from './imaginary-cluster';
 import { acknowledge } from './private/acknowledge';

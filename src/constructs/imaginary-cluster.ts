@@ -19,7 +19,7 @@ import {
   MOST_LIMIT,
   parseCidr,
   parseManifest,
-} from '../manifest';
+} from '../contract/manifest';
 import { HostFunction } from './host-function';
 import type { HostGroupOptions, HostOptions } from './host-options';
 import { acknowledge } from './private/acknowledge';

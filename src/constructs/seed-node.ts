@@ -4,7 +4,7 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import * as s3_assets from 'aws-cdk-lib/aws-s3-assets';
 import { Construct } from 'constructs';
-import { dataPortOf, MANIFEST_DEFAULTS } from '../manifest';
+import { dataPortOf, MANIFEST_DEFAULTS } from '../contract/manifest';
 import type { ImaginaryCluster } from './imaginary-cluster';
 import { acknowledge } from './private/acknowledge';
 import * as check from './private/checks';

@@ -1,4 +1,4 @@
-import type { Manifest } from '../manifest';
+import type { Manifest } from '../contract/manifest';
 import type { NetworkChoice } from './network';
 import type { NetworkInfo } from './network/network';
 

@@ -6,7 +6,7 @@ import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import * as s3 from 'aws-cdk-lib/aws-s3';
 import { HostFunction, ReleasePolicy } from '../../src';
-import { guestEnvironment } from '../../src/runtime/supervisor/environment';
+import { guestEnvironment } from '../../src/runtime/supervisor/guest/environment';
 import { flat, HOST, manifestOf, newCluster, only, statementsOf } from './support';
 
 describe('defaults', () => {

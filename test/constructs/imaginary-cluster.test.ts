@@ -7,7 +7,7 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { ImaginaryCluster, type ImaginaryClusterProps } from '../../src';
-import { parseManifest } from '../../src/manifest';
+import { parseManifest } from '../../src/contract/manifest';
 import { flat, HOST, manifestOf, newApp, newCluster, newStack, only, statementsOf } from './support';
 
 describe('defaults', () => {

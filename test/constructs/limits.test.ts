@@ -1,6 +1,6 @@
 /** What a cluster may cost: each prop's default, its way into the manifest, and what is refused. */
 import { Lazy } from 'aws-cdk-lib';
-import { LIMIT_DEFAULTS, type ManifestLimits, MOST_LIMIT } from '../../src/manifest';
+import { LIMIT_DEFAULTS, type ManifestLimits, MOST_LIMIT } from '../../src/contract/manifest';
 import { HOST, manifestOf, newCluster } from './support';
 
 const names = Object.keys(LIMIT_DEFAULTS) as Array<keyof ManifestLimits>;

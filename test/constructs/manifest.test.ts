@@ -1,4 +1,4 @@
-import { parseManifest } from '../../src/manifest';
+import { parseManifest } from '../../src/contract/manifest';
 import { HOST, manifestOf, newCluster } from './support';
 
 test('a manifest by hand and one by the constructs have the same addresses and functions for the same names', () => {

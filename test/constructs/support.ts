@@ -6,7 +6,7 @@ import { App, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import { type HostOptions, ImaginaryCluster, type ImaginaryClusterProps } from '../../src';
-import { type Manifest, parseManifest } from '../../src/manifest';
+import { type Manifest, parseManifest } from '../../src/contract/manifest';
 
 /** The least that a host needs. */
 export const HOST: HostOptions = {

@@ -1,15 +1,15 @@
 /**
  * Two live sandboxes of one host on the local platform, which allows that where nothing is reserved, as Lambda does. What the seed and
- * supervisors do about it in every order is in test/unit/seed/fence.test.ts and test/unit/supervisor/fence.test.ts.
+ * supervisors do about it in every order is in test/runtime/seed/fence.test.ts and test/runtime/supervisor/fence.test.ts.
  */
 import { readFileSync } from 'node:fs';
 import { InvokeCommand } from '@aws-sdk/client-lambda';
+import { hostIdentity, joinSecret, parseClusterKeys } from '../../src/contract/control/psk';
+import type { Invocation } from '../../src/contract/platform/invocation';
 import { readPlatform } from '../../src/local';
-import type { Invocation } from '../../src/runtime/protocol/invocation';
-import { hostIdentity, joinSecret, parseClusterKeys } from '../../src/runtime/protocol/psk';
+import { client } from '../local/boot';
+import { mentioning, processesOf } from '../local/processes';
 import { bootCluster, type TestCluster } from '../support/cluster';
-import { client } from '../unit/local/boot';
-import { mentioning, processesOf } from '../unit/local/processes';
 
 /** In the command line of each guest. */
 const MARK = `guest of ${process.pid}`;

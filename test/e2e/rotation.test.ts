@@ -1,9 +1,9 @@
 /** A new cluster key for a cluster that runs: what is connected stays, what comes later works, the old key is of no use. */
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { joinSecret, parseClusterKeys } from '../../src/contract/control/psk';
 import { readPlatform } from '../../src/local';
-import { fetchStatus } from '../../src/runtime/control/client';
-import { joinSecret, parseClusterKeys } from '../../src/runtime/protocol/psk';
+import { fetchStatus } from '../../src/runtime/control/index';
 import { bootCluster, type TestCluster } from '../support/cluster';
 
 /** Answers each line with the same line. */

@@ -11,7 +11,7 @@ export const other = { name: 'other', command: [python, 'errand.py', 'serve'] };
 
 export const dialFiles: Record<string, string> = {
   ...guestFiles('echo.py', 'dial.py'),
-  'errand.py': readFileSync(join(__dirname, '../guests/errand.py'), 'utf8'),
+  'errand.py': readFileSync(join(__dirname, '../suites/guests/errand.py'), 'utf8'),
 };
 
 /** Who connects: a client (`exec`), or a guest of `other`. */

@@ -1,6 +1,6 @@
 import type { PlatformInfo } from '../../local';
-import { type BootOptions, boot, interruption, keep } from '../boot';
-import { type ErrorReport, reportOf } from '../errors';
+import { type ErrorReport, reportOf } from '../output/errors';
+import { type BootOptions, boot, interruption, keep } from '../target/boot';
 
 /** What the daemon tells the `up` that started it, once. */
 export type DaemonMessage =

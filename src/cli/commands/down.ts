@@ -1,9 +1,9 @@
 import { cleanLeftovers, isPlatformRunning, type PlatformInfo, readPlatform } from '../../local';
-import { CliError } from '../errors';
 import type { CommonOptions } from '../options';
-import { outputTo } from '../output';
-import { display, stateDirectory } from '../state';
-import { progressLine } from '../terminal';
+import { CliError } from '../output/errors';
+import { outputTo } from '../output/output';
+import { progressLine } from '../output/terminal';
+import { display, stateDirectory } from '../target/state';
 
 /** A platform stops its guests (SIGTERM, then SIGKILL) within a few seconds; one that does not is killed. */
 const STOPS_WITHIN = 20_000;

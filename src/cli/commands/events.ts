@@ -1,9 +1,9 @@
-import type { ClusterEvent } from '../../runtime/protocol/frames';
-import { clusterEvents } from '../operator';
+import type { ClusterEvent } from '../../contract/control/frames';
 import type { CommonOptions } from '../options';
-import { outputTo } from '../output';
-import { findHost, runningCluster } from '../state';
-import { clock, columnsOf, fold, isoMicro, type Paint, painter } from '../terminal';
+import { outputTo } from '../output/output';
+import { clock, columnsOf, fold, isoMicro, type Paint, painter } from '../output/terminal';
+import { clusterEvents } from '../target/operator';
+import { findHost, runningCluster } from '../target/state';
 
 interface EventsOptions extends CommonOptions {
   readonly follow?: boolean;

@@ -1,15 +1,15 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { constants } from 'node:os';
+import { CLIENT_IDENTITY } from '../../contract/control/psk';
 import { commandAsClient, commandInside, makeClientFolder, type NatInfo, takePlace } from '../../local';
-import { CLIENT_IDENTITY } from '../../runtime/protocol/psk';
-import { startClient } from '../../runtime/supervisor/client';
-import { ProgramError } from '../../runtime/supervisor/program';
-import { CliError, EXIT, reportOf } from '../errors';
-import { explain } from '../operator';
+import { startClient } from '../../runtime/supervisor/client/client';
+import { ProgramError } from '../../runtime/supervisor/guest/program';
 import type { CommonOptions } from '../options';
+import { CliError, EXIT, reportOf } from '../output/errors';
 import { packageFile } from '../package';
-import { findHost, type RunningCluster, runningCluster, secretFor, withState } from '../state';
+import { explain } from '../target/operator';
+import { findHost, type RunningCluster, runningCluster, secretFor, withState } from '../target/state';
 
 interface ExecOptions extends CommonOptions {
   readonly as?: string;

@@ -2,12 +2,12 @@ import { closeSync, existsSync, openSync, readSync, watch } from 'node:fs';
 import { basename, join } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
 import { isPlatformRunning, readPlatform } from '../../local';
-import { CliError } from '../errors';
-import { type LogEntry, logText, parseLogLine, timeOf } from '../log-line';
 import type { CommonOptions } from '../options';
-import { outputTo } from '../output';
-import { display, findHost, readManifestFile, stateDirectory, withState } from '../state';
-import { day, painter } from '../terminal';
+import { CliError } from '../output/errors';
+import { type LogEntry, logText, parseLogLine, timeOf } from '../output/log-line';
+import { outputTo } from '../output/output';
+import { day, painter } from '../output/terminal';
+import { display, findHost, readManifestFile, stateDirectory, withState } from '../target/state';
 
 interface LogsOptions extends CommonOptions {
   readonly follow?: boolean;

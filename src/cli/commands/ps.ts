@@ -1,10 +1,10 @@
-import type { ClusterStatus } from '../../runtime/protocol/frames';
-import type { HostState } from '../../runtime/protocol/location';
-import { clusterStatus } from '../operator';
+import type { ClusterStatus } from '../../contract/control/frames';
+import type { HostState } from '../../contract/control/location';
 import type { CommonOptions } from '../options';
-import { outputTo } from '../output';
-import { runningCluster } from '../state';
-import { columnsOf, duration, fold, iso, type Paint, painter, table } from '../terminal';
+import { outputTo } from '../output/output';
+import { columnsOf, duration, fold, iso, type Paint, painter, table } from '../output/terminal';
+import { clusterStatus } from '../target/operator';
+import { runningCluster } from '../target/state';
 
 export async function ps(options: CommonOptions): Promise<void> {
   const status = await clusterStatus(runningCluster(options.state));

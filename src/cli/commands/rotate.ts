@@ -1,9 +1,9 @@
 import { addKey, keepNewestKey } from '../../local';
-import { access, reloadKeys } from '../operator';
 import type { CommonOptions } from '../options';
-import { outputTo } from '../output';
-import { runningCluster } from '../state';
-import { progressLine } from '../terminal';
+import { outputTo } from '../output/output';
+import { progressLine } from '../output/terminal';
+import { access, reloadKeys } from '../target/operator';
+import { runningCluster } from '../target/state';
 
 interface RotateOptions extends CommonOptions {
   /** Seconds. */

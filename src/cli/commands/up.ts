@@ -3,14 +3,14 @@ import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { isPlatformRunning, type NetworkChoice, type NetworkInfo, type PlatformInfo, readPlatform } from '../../local';
-import { type Application, findApplication, synthesize } from '../application';
-import { type BootOptions, boot, interruption, keep } from '../boot';
-import { CliError } from '../errors';
-import { foreseen } from '../foreseen';
 import type { CommonOptions } from '../options';
-import { outputTo } from '../output';
-import { DAEMON_LOG, display, readManifestFile, STATE_FOLDER, stateDirectory, withState } from '../state';
-import { clock, columnsOf, duration, fold, iso, type Paint, painter, progressLine, table } from '../terminal';
+import { CliError } from '../output/errors';
+import { foreseen } from '../output/foreseen';
+import { outputTo } from '../output/output';
+import { clock, columnsOf, duration, fold, iso, type Paint, painter, progressLine, table } from '../output/terminal';
+import { type Application, findApplication, synthesize } from '../target/application';
+import { type BootOptions, boot, interruption, keep } from '../target/boot';
+import { DAEMON_LOG, display, readManifestFile, STATE_FOLDER, stateDirectory, withState } from '../target/state';
 import type { DaemonMessage } from './daemon';
 
 interface UpOptions extends CommonOptions {

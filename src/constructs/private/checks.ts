@@ -14,7 +14,7 @@ import {
   parseAddress,
   REMAPPED_PATH_RULE,
   RESERVED_NAME_PATTERN,
-} from '../../manifest';
+} from '../../contract/manifest';
 
 /** A prop that cannot work: stops synthesis at the line that passed it. */
 export function refuse(scope: Construct, message: string): never {

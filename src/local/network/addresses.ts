@@ -1,5 +1,5 @@
 /** Who has which number and which public address. */
-import { formatAddress } from '../../manifest';
+import { formatAddress } from '../../contract/manifest';
 
 const MOST = 65_000;
 

@@ -1,7 +1,7 @@
 /** Network `flat`: each running cluster has a number N of its own on this machine; 127.N and 127.N+1 are its addresses. */
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { LocalError } from '../errors';
-import { takeLock } from '../lock';
+import { takeLock } from '../platform/lock';
 import type { Network, Slot } from './network';
 
 const FIRST = 64;

@@ -1,4 +1,4 @@
-/** The program `src/native/network` as a child process: it makes and holds network namespaces, and ends with the platform. */
+/** The program `src/native/netns` as a child process: it makes and holds network namespaces, and ends with the platform. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { LocalError } from '../errors';

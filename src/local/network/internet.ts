@@ -5,7 +5,7 @@
  *     sandbox eth0 ── lN NAT wan ── nN internet nN ── eth0 seed
  */
 import { type Server, Socket } from 'node:net';
-import { formatAddress, parseAddress } from '../../manifest';
+import { formatAddress, parseAddress } from '../../contract/manifest';
 import { addressBook, numbers } from './addresses';
 import { all, type Faults, faultsOf } from './faults';
 import type { Handle, Holder } from './holder';

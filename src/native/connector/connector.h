@@ -14,7 +14,7 @@
  *   shim.c      what shims ask for, answered without JavaScript
  *   held.c      no connection: a datagram that waited for its host
  *
- * Everything is under the connector's lock. Not a word of Node.js here: src/native/connector.c is the addon's side.
+ * Everything is under the connector's lock. Not a word of Node.js here: src/native/addon/connector_binding.c is the addon's side.
  */
 #ifndef IMAGINARY_CONNECTOR_H
 #define IMAGINARY_CONNECTOR_H
@@ -30,7 +30,7 @@
 #define IM_PAIR_SECRET 16
 #define IM_BUCKETS 256
 
-/* What a connection is for; mirrored in src/native/index.d.ts. */
+/* What a connection is for; mirrored in src/native/addon/index.d.ts. */
 enum im_purpose {
   IM_POOL_OUT = 0, /* kept ready for guests of this host */
   IM_POOL_IN = 1,  /* kept ready by the other side */
@@ -54,7 +54,7 @@ enum im_stage {
   IM_SIGNALLING,
 };
 
-/* Told to JavaScript; mirrored in src/native/index.d.ts. */
+/* Told to JavaScript; mirrored in src/native/addon/index.d.ts. */
 enum im_event {
   IM_EVENT_OPENED = 0,  /* by id: connected, the other side has proved itself; detail: tries, less one, or see IM_HAND */
   IM_EVENT_FAILED = 1,  /* by id; detail: errno */

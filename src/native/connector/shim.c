@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "../../shim/abi.h"
+#include "contract/abi/abi.h"
 #include "connector.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 #define _GNU_SOURCE
-#include "../../shim/abi.h"
-#include "../secret.h"
+#include "contract/abi/abi.h"
+#include "base/secret.h"
 #include "connector.h"
 #include "siphash.h"
 
@@ -43,7 +43,7 @@ struct im_signalling {
   uint64_t sent, heard; /* frames */
   struct frame part;
   size_t got;
-  uint16_t to, left; /* the next of the other side's ports; see `pairedSequence` in src/runtime/transport/ports.ts */
+  uint16_t to, left; /* the next of the other side's ports; see `pairedSequence` in src/runtime/transport/punched/ports.ts */
   uint32_t distance; /* of a round trip, as it was last; microseconds */
   int64_t missed; /* when IM_EVENT_MISSED was told last */
   struct im_pair called[MOST_AT_ONCE]; /* for the pool: begun together */
@@ -51,7 +51,7 @@ struct im_signalling {
 };
 
 #define MISSED_PAUSE 10 /* milliseconds: it wakes JavaScript, beside a guest that is being connected */
-#define TIMEOUT 2000 /* milliseconds: as `PUNCH_LIMIT` in src/runtime/transport/punch.ts */
+#define TIMEOUT 2000 /* milliseconds: as `PUNCH_LIMIT` in src/runtime/transport/punched/punch.ts */
 /*
  * Nanoseconds by which our SYN follows the call, where the way is longer than that: it then finds the other side's NAT open, as that
  * one's has left, and the connection stands a round trip earlier than when it has to wait for the other SYN. Where the other side is

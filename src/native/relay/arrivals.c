@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "../secret.h"
+#include "base/secret.h"
 #include "parts.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 import type { TLSSocket } from 'node:tls';
-import { encodeFrame, FrameError, frameDecoder, HEARTBEAT, MAX_FRAME_BYTES } from '../protocol/frame-codec';
+import { encodeFrame, FrameError, frameDecoder, HEARTBEAT, MAX_FRAME_BYTES } from '../../contract/control/frame-codec';
 
 /** Why a channel ended. `error` says what we found wrong with it; absent when either side closed it in good order. */
 export interface ChannelEnd {

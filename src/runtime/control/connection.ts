@@ -1,8 +1,8 @@
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
-import type { AnyFrame } from '../protocol/frame-codec';
-import type { FromSeed, ToSeed } from '../protocol/frames';
-import { checkFromSeed } from '../protocol/from-seed';
-import { claimOf, parseSecret } from '../protocol/psk';
+import type { AnyFrame } from '../../contract/control/frame-codec';
+import type { FromSeed, ToSeed } from '../../contract/control/frames';
+import { checkFromSeed } from '../../contract/control/from-seed';
+import { claimOf, parseSecret } from '../../contract/control/psk';
 import { type Channel, type ChannelEnd, openChannel } from './channel';
 import { pskContext, pskOptions } from './tls-options';
 

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:net';
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
-import type { AnyFrame } from '../protocol/frame-codec';
-import type { FromSeed } from '../protocol/frames';
-import { type Identity, parseIdentity } from '../protocol/psk';
+import type { AnyFrame } from '../../contract/control/frame-codec';
+import type { FromSeed } from '../../contract/control/frames';
+import { type Identity, parseIdentity } from '../../contract/control/psk';
 import { type Channel, type ChannelEnd, openChannel } from './channel';
 import { handshakes } from './handshakes';
 import { pskOptions } from './tls-options';

@@ -1,9 +1,9 @@
-import { parseAddress } from '../../manifest/address';
-import { unpackDirectory } from '../protocol/directory';
-import type { ConnectErrno } from '../protocol/errno';
-import type { DirectoryEntry, FromSeed, ReportedEvent, ToSeed } from '../protocol/frames';
-import type { Location } from '../protocol/location';
-import type { MemberMessage, NatReport, Observation, Recipient, Sender } from '../protocol/peer-messages';
+import type { ConnectErrno } from '../../contract/control/errno';
+import type { DirectoryEntry, FromSeed, ReportedEvent, ToSeed } from '../../contract/control/frames';
+import type { Location } from '../../contract/control/location';
+import { unpackDirectory } from '../../contract/control/packed-directory';
+import { parseAddress } from '../../contract/manifest/address';
+import type { MemberMessage, NatReport, Observation, Recipient, Sender } from '../../contract/peer/peer-messages';
 import { type Control, ControlError, openControl, type SeedAccess } from './connection';
 
 export type FrameOf<F, T> = Extract<F, { readonly type: T }>;

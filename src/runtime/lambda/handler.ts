@@ -5,9 +5,10 @@
  * A cold start is what somebody's connect waits for. So this module loads nothing; the rest is loaded, and what can be prepared
  * is prepared, while the runtime is on its way to fetch the first invocation.
  */
-import type { Invocation, InvocationResult } from '../protocol/invocation';
-import { RUN_DIR_ENV } from '../protocol/shim';
-import type { Supervisor } from '../supervisor/supervisor';
+
+import { RUN_DIR_ENV } from '../../contract/abi/shim';
+import type { Invocation, InvocationResult } from '../../contract/platform/invocation';
+import type { Supervisor } from '../supervisor/run/supervisor';
 
 /** What we use of Lambda's context object. */
 export interface LambdaContext {

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { parseClusterKeys } from '../protocol/psk';
+import { parseClusterKeys } from '../../contract/control/psk';
 import { FlagError, type SeedFlags } from './flags';
 
 /**

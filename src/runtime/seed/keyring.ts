@@ -1,7 +1,7 @@
+import type { FromSeed } from '../../contract/control/frames';
+import { deriveSecret, hostIdentity, type Identity, joinSecret, keyId } from '../../contract/control/psk';
 import type { Channel } from '../control/channel';
 import type { PeerHandlers } from '../control/server';
-import type { FromSeed } from '../protocol/frames';
-import { deriveSecret, hostIdentity, type Identity, joinSecret, keyId } from '../protocol/psk';
 
 /**
  * The cluster's keys: the newest, from which secrets are made, and older ones that are still accepted while a rotation is under

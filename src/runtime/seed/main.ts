@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { setFlagsFromString } from 'node:v8';
-import { parseManifest } from '../../manifest';
+import { parseManifest } from '../../contract/manifest';
 import type { Log } from '../control/session';
+import { lambdaInvoker } from './allocator/lambda';
 import { FlagError, parseFlags, USAGE } from './flags';
 import { loadClusterKeys } from './key';
-import { lambdaInvoker } from './lambda';
 import { logWriter } from './log-writer';
 import { startSeed } from './seed';
 

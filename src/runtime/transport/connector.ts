@@ -1,7 +1,7 @@
 /** The native connector, with promises for its events. What connections are for is its callers' business. */
 import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
-import type { ConnectorOpening, NativeAddon, NativeConnector } from '../../native';
+import type { ConnectorOpening, NativeAddon, NativeConnector } from '../../native/addon';
 
 /** Numbers of src/native/connector/connector.h. */
 const PURPOSE = { poolOut: 0, poolIn: 1, give: 2, deliver: 3, hand: 4, signallingOut: 5, signallingIn: 6 } as const;

@@ -1,10 +1,8 @@
 /** How this member's guests are connected to other hosts, and others' guests to this one: the three transports, together. */
 import { setMaxListeners } from 'node:events';
-import { formatAddress } from '../../manifest/address';
-import type { NativeAddon } from '../../native';
-import type { Guard } from '../control/guard';
-import type { ReportedEvent } from '../protocol/frames';
-import type { Location } from '../protocol/location';
+import type { ReportedEvent } from '../../contract/control/frames';
+import type { Location } from '../../contract/control/location';
+import { formatAddress } from '../../contract/manifest/address';
 import type {
   Endpoint,
   MemberMessage,
@@ -13,21 +11,23 @@ import type {
   Purpose,
   Recipient,
   Sender,
-} from '../protocol/peer-messages';
+} from '../../contract/peer/peer-messages';
+import type { NativeAddon } from '../../native/addon';
+import type { Guard } from '../control/guard';
 import { type Connector, openConnector } from './connector';
-import { createLinks, type Datagram } from './datagram-link';
-import { createDirect } from './direct';
-import { createEdges } from './edges';
-import { classifyNat } from './nat';
-import { createPools, POOL_TTL } from './pool';
-import { portSequence } from './ports';
-import { createPuncher, type Other, PunchError } from './punch';
-import { createPunchPorts } from './punch-ports';
-import { createPunched, otherOf } from './punched';
-import { createRelayed } from './relayed';
-import { createRequests } from './requests';
-import { type HandedPurpose, respond, SHARE_USED } from './respond';
-import { createSignalling } from './signalling';
+import { createDirect } from './direct/direct';
+import { classifyNat } from './nat/nat';
+import { createLinks, type Datagram } from './peer-link/datagram-link';
+import { createEdges } from './peer-link/edges';
+import { createPools, POOL_TTL } from './pool/pool';
+import { portSequence } from './punched/ports';
+import { createPuncher, type Other, PunchError } from './punched/punch';
+import { createPunchPorts } from './punched/punch-ports';
+import { createPunched, otherOf } from './punched/punched';
+import { createRequests } from './punched/requests';
+import { type HandedPurpose, respond, SHARE_USED } from './punched/respond';
+import { createSignalling } from './punched/signalling';
+import { createRelayed } from './relayed/relayed';
 import { connectBy, type GuestConnect, type Transport, type TransportResult } from './transport';
 
 export type { GuestConnect, TransportResult } from './transport';

@@ -2,7 +2,7 @@
  * How one guest connection is carried. A transport turns "this port of this host, which runs here" into a connection of the
  * guest's; the supervisor's shim service asks for one through `connectBy`. Order of preference is the order of the list.
  */
-import type { Location } from '../protocol/location';
+import type { Location } from '../../contract/control/location';
 
 /** A port of a host that runs and listens. */
 export interface Destination {

@@ -1,0 +1,323 @@
+/**
+ * The table that every guest of a host maps: names, locations, ports. TypeScript's view of src/contract/abi/abi.h (compared with
+ * the C header by test/contract/abi/abi.test.ts). Lays out and writes memory that is given to it; no I/O.
+ *
+ * One writer, many readers, no locks: a seqlock. All words that change are written with `Atomics`, which orders them
+ * among each other on every architecture.
+ */
+
+import type { DirectoryEntry } from '../control/frames';
+import { parseAddress, parseCidr } from '../manifest/address';
+import { isAlias, type Protocol, SCOPE_DATAGRAM, SCOPES, type Scope } from './shim';
+
+export const TABLE_MAGIC = 0x42544d49;
+export const TABLE_VERSION = 1;
+export const HOST_STATE = { locate: 0, direct: 1, handoff: 2 } as const;
+
+/** Network number of the loopback aliases inside a sandbox that has its loopback interface for itself: below those of network `flat`. */
+export const SANDBOX_ALIASES = 62;
+
+export const HEADER_SIZE = 128;
+export const HOST_SIZE = 32;
+export const NAME_SIZE = 16;
+export const PORT_SIZE = 16;
+
+/** Offsets of the structures' fields, in bytes. */
+export const HEADER = {
+  magic: 0,
+  version: 4,
+  seq: 8,
+  file_size: 12,
+  cidr_base: 16,
+  cidr_prefix: 20,
+  self: 24,
+  alias_base: 28,
+  alias_loop: 32,
+  hosts_offset: 36,
+  hosts_count: 40,
+  names_offset: 44,
+  names_capacity: 48,
+  ports_offset: 52,
+  ports_count: 56,
+  ports_capacity: 60,
+  strings_offset: 64,
+  strings_size: 68,
+  hostname: 72,
+  handoff: 76,
+  started: 80,
+} as const;
+export const HOST = { address: 0, name: 4, node_id: 8, state: 12, real: 16, epoch: 24 } as const;
+export const NAME = { hash: 0, name: 4, host: 8 } as const;
+export const PORT = { address: 0, port: 4, real_port: 6, real: 8, scope: 12 } as const;
+
+/** The loopback alias of a host: its real address in network `flat`, and inside its own sandbox elsewhere. */
+export function aliasAddress(flat: number, virtual: number): number {
+  return 0x7f000000 + flat * 0x10000 + (virtual & 0xffff);
+}
+
+export interface TableSpec {
+  readonly cluster: string;
+  readonly cidr: string;
+  readonly self: { readonly name: string; readonly address: string; readonly nodeId: number };
+  readonly directory: readonly DirectoryEntry[];
+  /** The host name that guests see is the kernel's, not this host's. */
+  readonly kernelName?: boolean;
+  /** The number of the loopback aliases. */
+  readonly aliases?: number;
+  /** Hosts do not reach each other: their supervisors make the connections. */
+  readonly handoff?: boolean;
+  /** Room for listening ports, own ones included. Those that do not fit are not lost: guests ask for them. */
+  readonly portsCapacity?: number;
+}
+
+interface HostRow {
+  readonly address: number;
+  readonly name: number;
+  readonly nodeId: number;
+}
+
+/** Where everything is in a table; made from the directory alone. */
+export interface TableLayout {
+  readonly spec: TableSpec;
+  readonly size: number;
+  readonly hosts: readonly HostRow[];
+  /** Index in `hosts` by virtual address. */
+  readonly indexOf: ReadonlyMap<number, number>;
+  readonly names: ReadonlyArray<{ readonly hash: number; readonly name: number; readonly host: number } | undefined>;
+  readonly strings: Buffer;
+  readonly hostname: number;
+  readonly offsets: {
+    readonly hosts: number;
+    readonly names: number;
+    readonly ports: number;
+    readonly strings: number;
+  };
+  readonly portsCapacity: number;
+}
+
+/** FNV-1a, 32 bits. */
+export function nameHash(name: string): number {
+  let hash = 0x811c9dc5;
+  for (const byte of Buffer.from(name)) hash = Math.imul(hash ^ byte, 0x01000193);
+  return hash >>> 0;
+}
+
+export function layoutTable(spec: TableSpec): TableLayout {
+  const pool = stringPool();
+  const known = spec.directory.some((entry) => entry.address === spec.self.address);
+  // A client is in nobody's directory but its own.
+  const entries = known ? [...spec.directory] : [...spec.directory, { ...spec.self, aliases: [] }];
+  const sorted = entries
+    .map((entry) => ({ entry, address: parseAddress(entry.address)! }))
+    .sort((a, b) => a.address - b.address);
+  const hosts = sorted.map(({ entry, address }) => ({ address, name: pool.add(entry.name), nodeId: entry.nodeId }));
+  const named = sorted.flatMap(({ entry }, host) =>
+    [...new Set(namesOf(entry, spec.cluster))].map((name) => ({ text: name, host })),
+  );
+  let capacity = 16;
+  while (capacity < named.length * 2) capacity *= 2;
+  const names: Array<{ hash: number; name: number; host: number } | undefined> = new Array(capacity).fill(undefined);
+  for (const { text, host } of named) {
+    const hash = nameHash(text);
+    let slot = hash & (capacity - 1);
+    while (names[slot]) slot = (slot + 1) & (capacity - 1);
+    names[slot] = { hash, name: pool.add(text), host };
+  }
+  const hostname = pool.add(spec.kernelName ? '' : spec.self.name.toLowerCase());
+  const strings = pool.bytes();
+  const portsCapacity = spec.portsCapacity ?? 1024 + 2 * hosts.length;
+  const hostsAt = HEADER_SIZE;
+  const namesAt = hostsAt + hosts.length * HOST_SIZE;
+  const portsAt = namesAt + capacity * NAME_SIZE;
+  const stringsAt = portsAt + portsCapacity * PORT_SIZE;
+  return {
+    spec,
+    size: stringsAt + strings.length,
+    hosts,
+    indexOf: new Map(hosts.map((host, i) => [host.address, i])),
+    names,
+    strings,
+    hostname,
+    offsets: { hosts: hostsAt, names: namesAt, ports: portsAt, strings: stringsAt },
+    portsCapacity,
+  };
+}
+
+/** Every name that resolves to a host. */
+export function namesOf(entry: DirectoryEntry, cluster: string): string[] {
+  const plain = [entry.name, ...entry.aliases];
+  return [...plain, ...plain.map((name) => `${name}.${cluster}`), `node-${entry.nodeId}`].map((n) => n.toLowerCase());
+}
+
+/** NUL-terminated strings, each once; offset 0 is the empty string. */
+function stringPool() {
+  const offsets = new Map<string, number>([['', 0]]);
+  const parts: Buffer[] = [Buffer.alloc(1)];
+  let size = 1;
+  return {
+    add(text: string): number {
+      const there = offsets.get(text);
+      if (there !== undefined) return there;
+      const bytes = Buffer.from(`${text}\0`);
+      const at = size;
+      offsets.set(text, at);
+      parts.push(bytes);
+      size += bytes.length;
+      return at;
+    },
+    /** A multiple of 8 long, so that the file's size is one too. */
+    bytes: () => Buffer.concat(parts, Math.ceil(size / 8) * 8),
+  };
+}
+
+export interface HostState {
+  readonly address: number;
+  /** Directly reachable at this address. */
+  readonly direct?: { readonly real: number; readonly epoch: number };
+  /** This epoch of it is up, and connections to it are handoff. Neither: ask the supervisor. */
+  readonly handoff?: { readonly epoch: number };
+}
+
+export interface PortRow {
+  /** Virtual address of the host; or, of the table's own host, where on its loopback interface it is (`isAlias`). */
+  readonly address: number;
+  readonly port: number;
+  readonly real: number;
+  readonly realPort: number;
+  readonly scope: Scope;
+  readonly protocol?: Protocol;
+}
+
+export interface TableWriter {
+  /**
+   * Replaces the ports listed (the first ones, when there is not room for all) and the states of the hosts given, in one
+   * step that readers see whole or not at all.
+   */
+  write(hosts: Iterable<HostState>, ports: readonly PortRow[]): void;
+}
+
+/** What a table lists of the host itself. Of a file that is no table: nothing. */
+export function ownPortsOf(table: Buffer): PortRow[] {
+  if (!isTable(table)) return [];
+  const at = table.readUInt32LE(HEADER.ports_offset);
+  const room = Math.max(0, Math.floor((table.length - at) / PORT_SIZE));
+  const count = Math.min(table.readUInt32LE(HEADER.ports_count), table.readUInt32LE(HEADER.ports_capacity), room);
+  const self = table.readUInt32LE(HEADER.self);
+  const rows: PortRow[] = [];
+  for (let row = at; row < at + count * PORT_SIZE; row += PORT_SIZE) {
+    const number = table.readUInt32LE(row + PORT.scope);
+    const scope = SCOPES[number % SCOPE_DATAGRAM];
+    const address = table.readUInt32LE(row + PORT.address);
+    if (!(address === self || isAlias(address)) || !scope) continue;
+    rows.push({
+      address,
+      port: table.readUInt16LE(row + PORT.port),
+      real: table.readUInt32LE(row + PORT.real),
+      realPort: table.readUInt16LE(row + PORT.real_port),
+      scope,
+      ...(number >= SCOPE_DATAGRAM && { protocol: 'udp' }),
+    });
+  }
+  return rows;
+}
+
+/** Whether a table has this layout and content, so that whoever maps it can go on with it: all but states and ports. */
+export function isTableOf(table: Buffer, layout: TableLayout): boolean {
+  if (!isTable(table) || table.length !== layout.size) return false;
+  const wanted = new ArrayBuffer(layout.size);
+  writeTable(wanted, layout);
+  const { hosts, ports } = layout.offsets;
+  const plain = (bytes: Buffer) => {
+    bytes.fill(0, HEADER.seq, HEADER.seq + 4);
+    bytes.fill(0, HEADER.ports_count, HEADER.ports_count + 4);
+    bytes.fill(0, HEADER.started, HEADER.started + 4);
+    for (let i = 0; i < layout.hosts.length; i++) {
+      bytes.fill(0, hosts + i * HOST_SIZE + HOST.state, hosts + (i + 1) * HOST_SIZE);
+    }
+    return bytes.fill(0, ports, ports + layout.portsCapacity * PORT_SIZE);
+  };
+  return plain(Buffer.from(table)).equals(plain(Buffer.from(wanted)));
+}
+
+function isTable(table: Buffer): boolean {
+  return table.length >= HEADER_SIZE && table.readUInt32LE(HEADER.magic) === TABLE_MAGIC;
+}
+
+/**
+ * Writes a new table into zeroed memory of `layout.size` bytes, or the same once more over one for which `isTableOf` holds. The magic number comes last: a reader that sees it sees
+ * everything else.
+ */
+export function writeTable(memory: ArrayBuffer, layout: TableLayout): TableWriter {
+  const { spec, offsets } = layout;
+  const words = new Uint32Array(memory, 0, layout.size >>> 2);
+  const put = (offset: number, value: number) => {
+    words[offset >>> 2] = value;
+  };
+  const cidr = parseCidr(spec.cidr)!;
+  const self = parseAddress(spec.self.address)!;
+  put(HEADER.version, TABLE_VERSION);
+  put(HEADER.file_size, layout.size);
+  put(HEADER.cidr_base, cidr.base);
+  put(HEADER.cidr_prefix, cidr.prefix);
+  put(HEADER.self, self);
+  put(HEADER.alias_base, spec.aliases === undefined ? 0 : aliasAddress(spec.aliases, 0));
+  put(HEADER.alias_loop, spec.aliases === undefined ? 0 : aliasAddress(spec.aliases + 1, 0));
+  put(HEADER.hosts_offset, offsets.hosts);
+  put(HEADER.hosts_count, layout.hosts.length);
+  put(HEADER.names_offset, offsets.names);
+  put(HEADER.names_capacity, layout.names.length);
+  put(HEADER.ports_offset, offsets.ports);
+  put(HEADER.ports_capacity, layout.portsCapacity);
+  put(HEADER.strings_offset, offsets.strings);
+  put(HEADER.strings_size, layout.strings.length);
+  put(HEADER.hostname, layout.hostname);
+  put(HEADER.handoff, spec.handoff ? 1 : 0);
+  // Written once: this life goes on when another supervisor takes it over.
+  const started = HEADER.started >>> 2;
+  if (words[started] === 0) words[started] = Number(BigInt.asUintN(32, process.hrtime.bigint() / 10_000_000n)) || 1;
+  layout.hosts.forEach((host, i) => {
+    const at = offsets.hosts + i * HOST_SIZE;
+    put(at + HOST.address, host.address);
+    put(at + HOST.name, host.name);
+    put(at + HOST.node_id, host.nodeId);
+  });
+  layout.names.forEach((entry, slot) => {
+    if (!entry) return;
+    const at = offsets.names + slot * NAME_SIZE;
+    put(at + NAME.hash, entry.hash);
+    put(at + NAME.name, entry.name);
+    put(at + NAME.host, entry.host);
+  });
+  new Uint8Array(memory).set(layout.strings, offsets.strings);
+  Atomics.store(words, HEADER.magic >>> 2, TABLE_MAGIC);
+  return { write: (hosts, ports) => writeStates(words, layout, hosts, ports) };
+}
+
+function writeStates(words: Uint32Array, layout: TableLayout, hosts: Iterable<HostState>, ports: readonly PortRow[]) {
+  const put = (offset: number, value: number) => Atomics.store(words, offset >>> 2, value);
+  const rows = ports.slice(0, layout.portsCapacity).sort((a, b) => a.address - b.address || a.port - b.port);
+  // Readers wait from here on.
+  const seq = Atomics.load(words, HEADER.seq >>> 2);
+  // Odd: a writer died here. Readers have given that number up, so this write gets one of its own.
+  const writing = seq % 2 === 0 ? seq + 1 : seq + 2;
+  put(HEADER.seq, writing);
+  for (const host of hosts) {
+    const index = layout.indexOf.get(host.address);
+    if (index === undefined) continue;
+    const at = layout.offsets.hosts + index * HOST_SIZE;
+    const epoch = (host.direct ?? host.handoff)?.epoch ?? 0;
+    put(at + HOST.state, host.direct ? HOST_STATE.direct : host.handoff ? HOST_STATE.handoff : HOST_STATE.locate);
+    put(at + HOST.real, host.direct?.real ?? 0);
+    put(at + HOST.epoch, epoch >>> 0);
+    put(at + HOST.epoch + 4, Math.floor(epoch / 2 ** 32));
+  }
+  rows.forEach((row, i) => {
+    const at = layout.offsets.ports + i * PORT_SIZE;
+    put(at + PORT.address, row.address);
+    put(at + PORT.port, row.port + row.realPort * 0x10000);
+    put(at + PORT.real, row.real);
+    put(at + PORT.scope, SCOPES.indexOf(row.scope) + (row.protocol === 'udp' ? SCOPE_DATAGRAM : 0));
+  });
+  put(HEADER.ports_count, rows.length);
+  put(HEADER.seq, writing + 1);
+}

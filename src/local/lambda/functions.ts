@@ -1,0 +1,114 @@
+/** The functions of a platform: which sandbox serves an invocation, and how many there may be. */
+import { randomUUID } from 'node:crypto';
+import { createSandbox, type Request, type Sandbox } from '../sandbox/sandbox';
+import type { SandboxSettings } from '../sandbox/sandbox-process';
+import type { LocalFunction } from '../types';
+import type { FunctionLog } from './function-log';
+import { LIMITS } from './lambda-limits';
+import type { Outcome } from './outcome';
+
+/** A timer's. */
+const LONGEST = 2 ** 31 - 1;
+
+/** No sandbox is free, and no further one is allowed. */
+export class ThrottledError extends Error {
+  readonly code = 'THROTTLED';
+  constructor(
+    readonly functionName: string,
+    readonly reason: 'ReservedFunctionConcurrentInvocationLimitExceeded' | 'ConcurrentInvocationLimitExceeded',
+  ) {
+    super(`function '${functionName}' runs as often as it may`);
+    this.name = 'ThrottledError';
+  }
+}
+
+export interface Invoked {
+  readonly outcome: Outcome;
+  /** The end of the log of this invocation. */
+  readonly logTail: Buffer;
+}
+
+export interface FunctionPool {
+  readonly fn: LocalFunction;
+  /** @throws ThrottledError before anything was started */
+  invoke(request: Omit<Request, 'requestId'> & { readonly requestId?: string }): Promise<Invoked>;
+  /** Ends all sandboxes. None is started afterwards. */
+  close(): Promise<void>;
+}
+
+/**
+ * @param owner the function's host; its own name where it is no host's
+ * @param keep milliseconds after which a sandbox that nobody has asked for anything is ended, as Lambda ends its
+ */
+export function createFunctionPool(
+  fn: LocalFunction,
+  owner: string,
+  settings: SandboxSettings,
+  log: FunctionLog,
+  keep: number,
+): FunctionPool {
+  const all = new Set<Sandbox>();
+  /** The one that was used last is used first. */
+  const idle = new Map<Sandbox, NodeJS.Timeout>();
+  const busy = new Set<Sandbox>();
+  let closed = false;
+
+  const acquire = (): Sandbox => {
+    for (const sandbox of [...idle.keys()].reverse()) {
+      leave(sandbox);
+      if (sandbox.isAlive()) return sandbox;
+    }
+    const reserved = fn.reservedConcurrency;
+    if (reserved !== undefined && busy.size >= reserved) {
+      throw new ThrottledError(fn.name, 'ReservedFunctionConcurrentInvocationLimitExceeded');
+    }
+    if (busy.size >= LIMITS.concurrency) throw new ThrottledError(fn.name, 'ConcurrentInvocationLimitExceeded');
+    const sandbox = createSandbox(fn, owner, settings, log);
+    all.add(sandbox);
+    void sandbox.ended.then(() => {
+      leave(sandbox);
+      all.delete(sandbox);
+    });
+    return sandbox;
+  };
+  const rest = (sandbox: Sandbox) => {
+    const timer = setTimeout(
+      () => {
+        idle.delete(sandbox);
+        void sandbox.destroy();
+      },
+      Math.min(keep, LONGEST),
+    );
+    idle.set(sandbox, timer.unref());
+  };
+  const leave = (sandbox: Sandbox) => {
+    clearTimeout(idle.get(sandbox));
+    idle.delete(sandbox);
+  };
+
+  return {
+    fn,
+    invoke: async (request) => {
+      if (closed) throw new Error('the platform is stopping');
+      const sandbox = acquire();
+      busy.add(sandbox);
+      const tail = log.tail();
+      try {
+        const outcome = await sandbox.invoke({ ...request, requestId: request.requestId ?? randomUUID() });
+        return { outcome, logTail: tail.end() };
+      } catch (error) {
+        await sandbox.destroy();
+        throw error;
+      } finally {
+        tail.end();
+        busy.delete(sandbox);
+        if (sandbox.isAlive()) rest(sandbox);
+      }
+    },
+    close: async () => {
+      closed = true;
+      for (const timer of idle.values()) clearTimeout(timer);
+      await Promise.all([...all].map((sandbox) => sandbox.destroy()));
+    },
+  };
+}

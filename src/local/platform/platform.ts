@@ -1,0 +1,234 @@
+/** Boots and stops a cluster on this machine. */
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, rmSync, statfsSync, writeSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { dataPortOf, type Manifest } from '../../contract/manifest';
+import { LocalError } from '../errors';
+import { translateManifest } from '../import/translate';
+import { openFunctionLog } from '../lambda/function-log';
+import { createFunctionPool, type FunctionPool } from '../lambda/functions';
+import { startLambdaApi } from '../lambda/lambda-api';
+import { REGION } from '../lambda/lambda-limits';
+import { openNetwork } from '../network';
+import type { Network } from '../network/network';
+import { probe, type SandboxKind } from '../sandbox/isolation';
+import { layerMerger } from '../sandbox/layers';
+import type { SandboxSettings } from '../sandbox/sandbox-process';
+import type { LambdaEndpoint, LocalFunction, Platform, PlatformInfo, PlatformOptions } from '../types';
+import { processStart, removePlatform, writeEnd, writePlatform } from './platform-file';
+import { startSeedProcess } from './seed-process';
+import { type StateDir, takeStateDir, writePrivate } from './state-dir';
+
+/**
+ * How long a sandbox is kept that holds no host any more. While a host is suspended in it, it is not asked for anything either, for
+ * as long as the host's release timeout. Lambda's is not documented; the shortest that was seen is about as long.
+ */
+const RECYCLE_AFTER = 5 * 60_000;
+
+/** Bytes of a disk. */
+const LITTLE = 1024 * 1024;
+
+/** What has to be taken down again, in reverse order of its making. */
+type Undo = Array<() => unknown>;
+
+/** @throws LocalError */
+export async function startPlatform(options: PlatformOptions): Promise<Platform> {
+  const undo: Undo = [];
+  try {
+    return await boot(options, undo);
+  } catch (error) {
+    await unwind(undo);
+    throw explain(error, options.stateDir);
+  }
+}
+
+async function unwind(undo: Undo): Promise<void> {
+  for (let step = undo.pop(); step; step = undo.pop()) await step();
+}
+
+async function boot(options: PlatformOptions, undo: Undo): Promise<Platform> {
+  const { application, signal } = options;
+  const manifest = options.port ? withPort(application.manifest, options.port) : application.manifest;
+  const state = await takeStateDir(options.stateDir);
+  undo.push(state.release);
+  const network = await openNetwork({
+    name: state.prefix,
+    choice: options.network,
+    nat: options.nat ?? [],
+    roundTrip: options.roundTrip ?? 0,
+    hosts: manifest.hosts.map(({ name }) => name),
+    port: manifest.seed.port,
+  });
+  undo.push(network.close);
+  signal?.throwIfAborted();
+
+  const kind = await tryOneSandbox(state, options.sandbox ?? 'auto', network);
+  const settings: SandboxSettings = {
+    kind,
+    stateDir: state.path,
+    prefix: state.prefix,
+    runtime: state.runtime,
+    opt: layerMerger(state.layers),
+    network,
+  };
+  const translated = kind.mode === 'bare' ? translateManifest(manifest, application.functions, settings.opt) : manifest;
+  writePrivate(state.manifestFile, `${JSON.stringify(translated, null, 2)}\n`);
+  const functions = openFunctions(
+    application.functions,
+    manifest,
+    settings,
+    state.logDir,
+    options.recycleAfter ?? RECYCLE_AFTER,
+    undo,
+  );
+  const { lambda, url } = await openLambda(functions, network, options, undo);
+  signal?.throwIfAborted();
+
+  const done = deferred();
+  const { keyFile, manifestFile, logDir } = state;
+  const logFile = join(logDir, 'seed.log');
+  network.broken.catch(done.reject);
+  const seed = startSeedProcess({
+    ...{ manifestFile, keyFile, network, logFile },
+    lambda: { ...lambda, url },
+    onGivenUp: done.reject,
+  });
+  undo.push(seed.stop);
+  await Promise.race([seed.listening, aborted(signal)]);
+
+  const info: PlatformInfo = {
+    version: 1,
+    pid: process.pid,
+    processStart: processStart(process.pid) ?? '',
+    startedAt: Date.now(),
+    cluster: manifest.cluster.name,
+    cidr: manifest.cluster.cidr,
+    network: network.info,
+    seed: network.seedAddress,
+    lambda,
+    keyFile,
+    manifestFile,
+    logDir,
+    isolation: kind.isolation,
+  };
+  let failure: string | undefined;
+  done.promise.catch((error: Error) => {
+    failure = error.message + spaceLeft(state.path);
+  });
+  // Before the directory is given back to others.
+  undo.splice(1, 0, () => {
+    if (failure === undefined) removePlatform(state.path);
+    else writeEnd(state.path, info, failure);
+  });
+  writePlatform(state.path, info);
+  let stopped: Promise<void> | undefined;
+  network.prepare();
+  const stop = () => {
+    stopped ??= unwind(undo).then(done.resolve);
+    return stopped;
+  };
+  return { info, done: done.promise, stop };
+}
+
+const withPort = (manifest: Manifest, port: number): Manifest => ({
+  ...manifest,
+  seed: { port, dataPort: dataPortOf(port) },
+});
+
+async function tryOneSandbox(state: StateDir, sandbox: 'auto' | 'none', network: Network): Promise<SandboxKind> {
+  const tmp = join(state.sandboxes, 'probe');
+  mkdirSync(tmp);
+  const kind = await probe(state.prefix, sandbox, tmp, network);
+  rmSync(tmp, { recursive: true });
+  return kind;
+}
+
+function openFunctions(
+  functions: readonly LocalFunction[],
+  manifest: Manifest,
+  settings: SandboxSettings,
+  logDir: string,
+  recycleAfter: number,
+  undo: Undo,
+): Map<string, FunctionPool> {
+  const pools = new Map<string, FunctionPool>();
+  for (const fn of functions) {
+    const entry = manifest.hosts.find(({ functionName }) => functionName === fn.name);
+    const host = entry?.name;
+    const name = `${host ?? fn.name}.log`;
+    const log = openFunctionLog(join(logDir, name), (error) => {
+      warn(`${name} cannot be written: ${error.message}; what follows is lost`);
+    });
+    undo.push(log.close);
+    pools.set(
+      fn.name,
+      createFunctionPool(fn, host ?? fn.name, settings, log, (entry?.releaseTimeout ?? 0) + recycleAfter),
+    );
+  }
+  undo.push(() => Promise.all([...pools.values()].map((pool) => pool.close())));
+  return pools;
+}
+
+/** @returns how it is called from this machine, and the URL that the seed calls it by */
+async function openLambda(
+  functions: ReadonlyMap<string, FunctionPool>,
+  network: Network,
+  { retryDelays }: PlatformOptions,
+  undo: Undo,
+): Promise<{ lambda: LambdaEndpoint; url: string }> {
+  const credentials = {
+    region: REGION,
+    accessKeyId: `LOCAL${randomBytes(8).toString('hex').toUpperCase()}`,
+    secretAccessKey: randomBytes(30).toString('base64url'),
+  };
+  const onDropped = (name: string, id: string, reason: string) => warn(`event ${id} for ${name} is dropped: ${reason}`);
+  const api = await startLambdaApi({ functions, credentials, async: { retryDelays, onDropped } });
+  undo.push(api.close);
+  const url = network.info.kind === 'flat' ? api.url : await api.listenIn(network.seed);
+  return { lambda: { url: api.url, ...credentials }, url };
+}
+
+/** Where the disk is full, or nobody reads, a line is lost; nothing ends for it. */
+function warn(text: string): void {
+  try {
+    writeSync(2, `${new Date().toISOString()} ${text}\n`);
+  } catch {
+    // As said.
+  }
+}
+
+/** Nothing, unless a full disk may be the reason. */
+function spaceLeft(folder: string): string {
+  try {
+    const { bavail, bsize } = statfsSync(folder);
+    const left = bavail * bsize;
+    return left < LITTLE ? `; the disk of ${folder} is full (${left} bytes are left)` : '';
+  } catch {
+    return '';
+  }
+}
+
+function aborted(signal: AbortSignal | undefined): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal?.aborted) reject(signal.reason);
+    signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+}
+
+function deferred() {
+  let resolve: () => void = () => undefined;
+  let reject: (error: Error) => void = () => undefined;
+  const promise = new Promise<void>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  promise.catch(() => undefined); // whoever waits for it handles it
+  return { promise, resolve, reject };
+}
+
+function explain(error: unknown, stateDir: string): unknown {
+  if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') return error;
+  const message = `the disk of the state directory ${resolve(stateDir)} is full: ${(error as Error).message}`;
+  const next = 'Free space there, or choose another state directory with --state DIR.';
+  return new LocalError('disk-full', message, next, { cause: error });
+}

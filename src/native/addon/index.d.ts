@@ -1,0 +1,166 @@
+/** The Node-API addon (src/native/addon/addon.c), loaded from beside the bundle: `native.node`. */
+export interface NativeAddon {
+  /**
+   * Binds a Unix datagram socket at `path` (mode 0600, an existing file is replaced) and reads it on a thread of its
+   * own. What `connector` can answer by itself never gets here; `onMessage` is called on the JavaScript thread for each datagram with its bytes and the descriptors that came along (all
+   * CLOEXEC; the callee owns them). Datagrams of another uid than our own are dropped (SO_PASSCRED).
+   * @throws Error with `code` (errno name) when the socket cannot be bound
+   */
+  openShimSocket(
+    path: string,
+    onMessage: (message: Buffer, descriptors: number[]) => void,
+    connector?: NativeConnector,
+  ): ShimSocket;
+  /**
+   * Makes connections for guests and takes them for guests (src/native/connector). `loopback aliases`: the first address of the loopback aliases.
+   * `onEvent`: see `enum im_event` in connector.h. Its thread starts with the first connection.
+   */
+  openConnector(aliasBase: number, onEvent: (event: number, subject: number, detail: number) => void): NativeConnector;
+  /** Sends one message with descriptors on a Unix socket, without blocking, then closes `fd`. False: the other side is gone. */
+  reply(fd: number, message: Uint8Array, descriptors: readonly number[]): boolean;
+  /**
+   * Sends one UDP datagram from a socket that came with a message, to a real address and port, without blocking: as the guest has
+   * sent it, whatever became of the socket. `source`, `sourcePort` and `marks` (TTL and 256 times the TOS): as they were then; 0: as
+   * the socket has it. Does not close `fd`. False: the kernel did not take it.
+   */
+  sendDatagram(
+    fd: number,
+    data: Uint8Array,
+    address: number,
+    port: number,
+    source: number,
+    sourcePort: number,
+    marks: number,
+  ): boolean;
+  /** Closes a descriptor that came with a message. */
+  closeDescriptor(fd: number): void;
+  /** Creates (or opens) a file of exactly `size` bytes, mode 0600, and maps it shared, read-write. */
+  mapFile(path: string, size: number): ArrayBuffer;
+  /**
+   * Locks a file (made when missing, mode 0600) for this process, until the descriptor is closed or the process ends; not
+   * against the process itself.
+   * @returns the descriptor, or -1 and the process that has the file locked
+   */
+  lockFile(path: string): [descriptor: number, holder: number];
+  /** A pipe (both ends CLOEXEC): [read end, write end]. */
+  pipe(): [number, number];
+  /**
+   * Starts a program in a session of its own, with `/dev/null` as its input. `environment`: `NAME=value` strings. Calls
+   * `onExit` once, with its exit code or with the number of the signal that ended it.
+   * @returns its process number
+   * @throws Error with `code` (errno name) and `syscall` when it cannot be started
+   */
+  spawn(
+    file: string,
+    args: readonly string[],
+    environment: readonly string[],
+    cwd: string,
+    output: number,
+    errors: number,
+    onExit: (code: number | null, signal: number | null) => void,
+  ): number;
+  /**
+   * The TCP sockets of this network namespace: those in TIME_WAIT, or all others. Eleven numbers a row: local address and port, remote
+   * address and port (IPv4 as an unsigned integer, also when mapped into IPv6; 0: any; -1: another IPv6 address), state, bytes
+   * not acknowledged, bytes not read (of a listener: connections not accepted), milliseconds left in TIME_WAIT, inode (0:
+   * no descriptor), bytes moved so far (acknowledged plus received), cookie (SO_COOKIE). Null where the kernel has no sock_diag.
+   */
+  tcpSockets(timeWait: boolean): Float64Array | null;
+  /**
+   * Opens the seed's data port (src/native/relay/relay.h) on a thread of its own; `onEvent` is called on the JavaScript thread.
+   * @throws Error with `code` (errno name) when it cannot be listened on
+   */
+  openDataPort(address: string, port: number, onEvent: (event: DataPortEvent) => void): DataPort;
+}
+export interface DataPort {
+  /** What is really listened on. */
+  readonly port: number;
+  /**
+   * Whoever connects with token `a` and whoever connects with token `b` (32 random bytes each) within 10 s will be connected to each
+   * other. False: the relay is full, or closed.
+   */
+  expect(a: Uint8Array, b: Uint8Array, id: number): boolean;
+  /** Resets all connections. No event comes after it. */
+  close(): void;
+}
+export type DataPortEvent =
+  /** Both sides have come. */
+  | { readonly type: 'paired'; readonly id: number }
+  /** `bytes`: from a to b, from b to a. `error`: it was broken off. */
+  | { readonly type: 'ended'; readonly id: number; readonly bytes: readonly [number, number]; readonly error?: string }
+  /** The tokens have expired, or one side has come and left. `arrived`: how many sides had come. */
+  | { readonly type: 'unused'; readonly id: number; readonly arrived: number }
+  /** So many connections were reset since the last such event; the last one's address and reason. */
+  | { readonly type: 'rejected'; readonly count: number; readonly address: string; readonly reason: string };
+export interface ShimSocket {
+  /** Stops the thread, closes and unlinks the socket. */
+  close(): void;
+  /** From now on the open socket alone does not keep the process alive. */
+  unref(): void;
+}
+
+/** A connection to be made; addresses are IPv4 as unsigned integers. */
+export interface ConnectorOpening {
+  readonly id: number;
+  /** See `enum im_purpose` in connector.h. */
+  readonly purpose: number;
+  /** Virtual address of the other side, and its epoch. */
+  readonly peer: number;
+  readonly epoch: number;
+  /** Where to connect from. Without a port: as the kernel chooses. */
+  readonly local?: number;
+  readonly localPort?: number;
+  /** The other side connects to the chosen port; nobody else is let in. */
+  readonly listens?: boolean;
+  readonly remote: number;
+  readonly remotePort: number;
+  /** Milliseconds in which it has to be open. */
+  readonly timeout: number;
+  /** Milliseconds that it is kept unused; a signalling channel: that what is called over it for the pool is. */
+  readonly ttl?: number;
+  /** In the pool: its use is told when no more than so many are left or on their way. */
+  readonly low?: number;
+  /** To be delivered: the guest's port here. */
+  readonly port?: number;
+  /** The guest's port at the side that connects. */
+  readonly sourcePort?: number;
+  /** To be given: the shim's socket. Closed when it has been given; untouched when the opening fails. */
+  readonly replyTo?: number;
+  /** What each side says first: 36 bytes at most. In a pool, the side that keeps it ready says it when it is used. */
+  readonly send?: Uint8Array;
+  readonly expect?: Uint8Array;
+  /** A signalling channel (its `send` and `expect` are keys of 16 bytes): the ports that connections are called from, and to. */
+  readonly ownFirst?: number;
+  readonly ownCount?: number;
+  readonly theirFirst?: number;
+  readonly theirCount?: number;
+}
+export interface NativeConnector {
+  /** @returns 0, or an errno: then no event tells of it */
+  open(opening: ConnectorOpening): number;
+  /**
+   * So many for the pool, that differ in their ports (own, other side's, and so on) and secrets (16 bytes each: own, other side's,
+   * and so on). One event tells of all of them. @returns as `open`
+   */
+  fill(opening: ConnectorOpening, ports: Uint16Array, secrets: Uint8Array): number;
+  /**
+   * So many (1 to 64) for the pool, agreed on over the signalling channel to that peer; `low` as in `ConnectorOpening`. One event tells of all of them.
+   * @returns as `open`; ENOTCONN when there is no signalling channel
+   */
+  call(id: number, peer: number, count: number, low: number): number;
+  /** Gives an opening (or what is left of many) up: no event tells of it. False: it has ended already, and its event is under way. */
+  cancel(id: number): boolean;
+  /** Closes what is kept ready with that peer (0: with all of them), in both directions. */
+  drop(peer: number): void;
+  /** Guests' listeners: port, real address, real port, and so on. */
+  listeners(rows: Uint32Array): void;
+  /** How many connections have arrived for guests that have not accepted them, and how many guests wait for one here. */
+  arriving(): number;
+  /**
+   * How many are kept ready for guests here to the peer with that virtual address, less the guests that wait for one; 0: how many
+   * are kept ready, to all peers.
+   */
+  ready(peer: number): number;
+  /** Ends every connection that no guest has. */
+  close(): void;
+}

@@ -1,0 +1,445 @@
+/*
+ * openShimSocket, reply, closeDescriptor.
+ *
+ * One thread per socket blocks in poll(socket, eventfd). It hands each datagram to the JavaScript thread through a
+ * thread-safe function. Backlog: when JavaScript falls behind by MAX_PENDING datagrams the thread stops reading, so that the
+ * kernel's own queue blocks the senders. The thread is always joined before what it uses is freed. What a connector can answer
+ * never gets to JavaScript.
+ */
+#define _GNU_SOURCE
+#include "contract/abi/abi.h"
+#include "connector/connector.h"
+#include "util.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define MAX_MESSAGE 66048 /* a request with the largest UDP datagram behind it */
+#define MAX_DESCRIPTORS 16
+#define MAX_PENDING 1024
+
+struct message {
+  size_t length;
+  int count;
+  int descriptors[MAX_DESCRIPTORS];
+  unsigned char bytes[];
+};
+
+struct shim_socket {
+  int fd;
+  int wake; /* eventfd: `stopping` was set, or `pending` fell */
+  atomic_bool stopping;
+  atomic_int pending;
+  bool open;
+  uid_t uid;
+  dev_t device;
+  ino_t inode;
+  pthread_t thread;
+  napi_threadsafe_function deliver;
+  struct im_connector *connector; /* NULL: none */
+  char path[IM_PATH_MAX];
+};
+
+static void close_all(const int *descriptors, int count) {
+  for (int i = 0; i < count; i++) close(descriptors[i]);
+}
+
+static void free_message(struct message *message) {
+  close_all(message->descriptors, message->count);
+  free(message);
+}
+
+static void signal_wake(struct shim_socket *socket) {
+  uint64_t one = 1;
+  ssize_t written = write(socket->wake, &one, sizeof one);
+  (void)written; /* only fails when the counter is full, that is, when it is signalled already */
+}
+
+/* Takes descriptors and the sender's uid out of the ancillary data. */
+static bool read_control(struct msghdr *header, int *descriptors, int *count, uid_t *uid) {
+  bool known = false;
+  for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c)) {
+    if (c->cmsg_level != SOL_SOCKET) continue;
+    if (c->cmsg_type == SCM_CREDENTIALS) {
+      struct ucred credentials;
+      memcpy(&credentials, CMSG_DATA(c), sizeof credentials);
+      *uid = credentials.uid;
+      known = true;
+    } else if (c->cmsg_type == SCM_RIGHTS) {
+      int received = (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+      for (int i = 0; i < received; i++) {
+        int fd;
+        memcpy(&fd, CMSG_DATA(c) + (size_t)i * sizeof fd, sizeof fd);
+        if (*count < MAX_DESCRIPTORS) {
+          descriptors[(*count)++] = fd;
+        } else {
+          close(fd);
+        }
+      }
+    }
+  }
+  return known;
+}
+
+/* Reads one datagram. NULL: nothing there, or it was dropped. */
+static struct message *receive(struct shim_socket *socket, unsigned char *buffer) {
+  union {
+    struct cmsghdr align;
+    char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int) * MAX_DESCRIPTORS)];
+  } control;
+  struct iovec part = {.iov_base = buffer, .iov_len = MAX_MESSAGE};
+  struct msghdr header = {
+      .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+  ssize_t length = recvmsg(socket->fd, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+  if (length < 0) return NULL;
+  int descriptors[MAX_DESCRIPTORS], count = 0;
+  uid_t uid = (uid_t)-1;
+  bool known = read_control(&header, descriptors, &count, &uid);
+  bool whole = (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
+  struct message *message = known && whole && uid == socket->uid ? malloc(sizeof *message + (size_t)length) : NULL;
+  if (!message) {
+    close_all(descriptors, count);
+    return NULL;
+  }
+  message->length = (size_t)length;
+  message->count = count;
+  memcpy(message->descriptors, descriptors, sizeof(int) * (size_t)count);
+  memcpy(message->bytes, buffer, (size_t)length);
+  return message;
+}
+
+static void deliver(struct shim_socket *socket, struct message *message) {
+  atomic_fetch_add(&socket->pending, 1);
+  if (napi_call_threadsafe_function(socket->deliver, message, napi_tsfn_nonblocking) == napi_ok) return;
+  atomic_fetch_sub(&socket->pending, 1);
+  free_message(message);
+}
+
+/* The connector could not answer it in the end. */
+static void late(void *context, const struct im_request *request, int reply_to) {
+  struct message *message = malloc(sizeof *message + sizeof *request);
+  if (!message) {
+    close(reply_to);
+    return;
+  }
+  *message = (struct message){.length = sizeof *request, .count = 1, .descriptors = {reply_to}};
+  memcpy(message->bytes, request, sizeof *request);
+  deliver(context, message);
+}
+
+static bool answered(struct shim_socket *socket, struct message *message) {
+  struct im_request request;
+  const struct im_requester requester = {.late = late, .context = socket};
+  if (!socket->connector || message->length != sizeof request || message->count != 1) return false;
+  memcpy(&request, message->bytes, sizeof request);
+  if (request.magic != IM_REQUEST_MAGIC || request.version != IM_VERSION) return false;
+  if (connector_answer(socket->connector, &request, message->descriptors[0], &requester)) return true;
+  memcpy(message->bytes, &request, sizeof request);
+  return false;
+}
+
+static void *read_loop(void *data) {
+  struct shim_socket *socket = data;
+  unsigned char *buffer = malloc(MAX_MESSAGE);
+  while (buffer && !atomic_load(&socket->stopping)) {
+    bool full = atomic_load(&socket->pending) >= MAX_PENDING;
+    struct pollfd polled[2] = {{.fd = socket->wake, .events = POLLIN}, {.fd = full ? -1 : socket->fd, .events = POLLIN}};
+    if (poll(polled, 2, -1) < 0) continue; /* all signals are blocked: only ENOMEM can come here */
+    if (polled[0].revents) {
+      uint64_t count;
+      ssize_t got = read(socket->wake, &count, sizeof count);
+      (void)got;
+    }
+    if (!(polled[1].revents & POLLIN)) continue;
+    struct message *message = receive(socket, buffer);
+    if (!message) continue;
+    if (answered(socket, message)) {
+      free(message);
+      continue;
+    }
+    deliver(socket, message);
+  }
+  free(buffer);
+  return NULL;
+}
+
+/* On the JavaScript thread. `env` is NULL when the function is torn down with messages still queued: after its finalizer,
+ * which frees the socket. */
+static void on_deliver(napi_env env, napi_value callback, void *context, void *data) {
+  struct shim_socket *socket = context;
+  struct message *message = data;
+  if (!env) {
+    free_message(message);
+    return;
+  }
+  if (atomic_fetch_sub(&socket->pending, 1) == MAX_PENDING && socket->wake >= 0) signal_wake(socket);
+  if (!socket->open) {
+    free_message(message);
+    return;
+  }
+  napi_value arguments[2], undefined = im_undefined(env);
+  bool ok = napi_create_buffer_copy(env, message->length, message->bytes, NULL, &arguments[0]) == napi_ok &&
+            napi_create_array_with_length(env, (size_t)message->count, &arguments[1]) == napi_ok;
+  for (int i = 0; ok && i < message->count; i++) {
+    napi_value number;
+    ok = napi_create_int32(env, message->descriptors[i], &number) == napi_ok &&
+         napi_set_element(env, arguments[1], (uint32_t)i, number) == napi_ok;
+  }
+  if (!ok) {
+    free_message(message);
+    return;
+  }
+  free(message); /* the descriptors are the callee's now */
+  napi_call_function(env, undefined, callback, 2, arguments, NULL);
+}
+
+static void stop(struct shim_socket *socket, bool from_hook);
+
+static void on_cleanup(void *data) { stop(data, true); }
+
+/* Ends the thread, then what it uses. Only the thread-safe function's finalizer frees the structure. */
+static void stop(struct shim_socket *socket, bool from_hook) {
+  if (!socket->open) return;
+  socket->open = false;
+  atomic_store(&socket->stopping, true);
+  signal_wake(socket);
+  pthread_join(socket->thread, NULL);
+  if (socket->connector) {
+    connector_withdraw(socket->connector, socket);
+    connector_release(socket->connector);
+  }
+  socket->connector = NULL;
+  struct stat now;
+  if (lstat(socket->path, &now) == 0 && now.st_dev == socket->device && now.st_ino == socket->inode) {
+    unlink(socket->path); /* unless another has taken the place meanwhile */
+  }
+  close(socket->fd);
+  close(socket->wake);
+  socket->wake = -1;
+  if (!from_hook) napi_release_threadsafe_function(socket->deliver, napi_tsfn_abort);
+}
+
+static void on_finalize(napi_env env, void *data, void *context) {
+  (void)data;
+  struct shim_socket *socket = context;
+  napi_remove_env_cleanup_hook(env, on_cleanup, socket);
+  stop(socket, true);
+  free(socket);
+}
+
+/* Where an object keeps its socket; NULL when it is not one of ours, or is closed. */
+static struct shim_socket **holder_of(napi_env env, napi_callback_info info) {
+  napi_value self;
+  struct shim_socket **holder = NULL;
+  bool ours = napi_get_cb_info(env, info, NULL, NULL, &self, NULL) == napi_ok &&
+              napi_unwrap(env, self, (void **)&holder) == napi_ok;
+  return ours && *holder ? holder : NULL;
+}
+
+static napi_value close_socket(napi_env env, napi_callback_info info) {
+  struct shim_socket **holder = holder_of(env, info);
+  if (holder) {
+    struct shim_socket *socket = *holder;
+    *holder = NULL;
+    stop(socket, false);
+  }
+  return im_undefined(env);
+}
+
+static napi_value unref_socket(napi_env env, napi_callback_info info) {
+  struct shim_socket **holder = holder_of(env, info);
+  if (holder) napi_unref_threadsafe_function(env, (*holder)->deliver);
+  return im_undefined(env);
+}
+
+static void free_holder(napi_env env, void *data, void *hint) {
+  (void)env, (void)hint;
+  free(data); /* a socket that was never closed lives on: its thread and callback do not need the object */
+}
+
+/* bind() to a path, by way of a descriptor of its folder when it is too long for a socket address. */
+static int bind_path(int fd, const char *path) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  const char *name = strrchr(path, '/');
+  size_t length = strlen(path);
+  if (length < sizeof address.sun_path) {
+    memcpy(address.sun_path, path, length);
+    return bind(fd, (struct sockaddr *)&address, sizeof address);
+  }
+  char folder[IM_PATH_MAX];
+  if (!name || strlen(name) > 64) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  snprintf(folder, sizeof folder, "%.*s", (int)(name - path), path);
+  int at = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (at < 0) return -1;
+  snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d%.64s", at, name);
+  int result = bind(fd, (struct sockaddr *)&address, sizeof address), error = errno;
+  close(at);
+  errno = error;
+  return result;
+}
+
+/* Binds; on failure returns an errno and leaves nothing open. */
+static int bind_socket(struct shim_socket *s, const char **syscall) {
+  int one = 1, error;
+  *syscall = "socket";
+  s->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (s->fd < 0) return errno;
+  *syscall = "eventfd";
+  s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (s->wake < 0) goto failed;
+  *syscall = "setsockopt";
+  if (setsockopt(s->fd, SOL_SOCKET, SO_PASSCRED, &one, sizeof one) != 0) goto failed;
+  *syscall = "unlink";
+  if (unlink(s->path) != 0 && errno != ENOENT) goto failed;
+  /* The mode of the socket's inode becomes the mode of the file: never, not even briefly, open to others. */
+  *syscall = "bind";
+  if (fchmod(s->fd, 0600) != 0 || bind_path(s->fd, s->path) != 0) goto failed;
+  struct stat file;
+  if (lstat(s->path, &file) == 0) {
+    s->device = file.st_dev;
+    s->inode = file.st_ino;
+  }
+  return 0;
+failed:
+  error = errno;
+  close(s->fd);
+  if (s->wake >= 0) close(s->wake);
+  return error;
+}
+
+static int start_thread(struct shim_socket *socket) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the JavaScript thread's */
+  int error = pthread_create(&socket->thread, NULL, read_loop, socket);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return error;
+}
+
+static bool method(napi_env env, napi_value object, const char *name, napi_callback callback) {
+  return im_export(env, object, name, callback);
+}
+
+napi_value im_open_shim_socket(napi_env env, napi_callback_info info) {
+  napi_value arguments[3], object, name;
+  char path[IM_PATH_MAX];
+  const char *syscall = "bind";
+  size_t given = 3;
+  if (napi_get_cb_info(env, info, &given, arguments, NULL, NULL) != napi_ok || given < 2) {
+    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "openShimSocket(path, onMessage, connector?)");
+    return NULL;
+  }
+  if (!im_path_argument(env, arguments[0], path)) return NULL;
+  struct shim_socket *socket = calloc(1, sizeof *socket);
+  struct shim_socket **holder = calloc(1, sizeof *holder);
+  int error = socket && holder ? 0 : ENOMEM;
+  if (error == 0 && strlen(path) >= sizeof socket->path) error = ENAMETOOLONG;
+  if (error == 0) {
+    memcpy(socket->path, path, strlen(path) + 1);
+    socket->uid = geteuid();
+    error = bind_socket(socket, &syscall);
+  }
+  if (error != 0) {
+    free(socket);
+    free(holder);
+    im_throw_errno(env, error, syscall, path);
+    return NULL;
+  }
+  *holder = socket;
+  if (napi_create_object(env, &object) != napi_ok || !method(env, object, "close", close_socket) ||
+      !method(env, object, "unref", unref_socket) || napi_wrap(env, object, holder, free_holder, NULL, NULL) != napi_ok ||
+      napi_create_string_utf8(env, "imaginary:shim", NAPI_AUTO_LENGTH, &name) != napi_ok ||
+      napi_create_threadsafe_function(env, arguments[1], NULL, name, 0, 1, NULL, on_finalize, socket, on_deliver,
+                                      &socket->deliver) != napi_ok) {
+    *holder = NULL;
+    unlink(path);
+    close(socket->fd);
+    close(socket->wake);
+    free(socket);
+    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "openShimSocket(path, onMessage): onMessage must be a function");
+    return NULL;
+  }
+  /* Hooks run in reverse order: ours, added after the function's own, joins the thread before the function goes. */
+  napi_add_env_cleanup_hook(env, on_cleanup, socket);
+  socket->connector = given > 2 ? im_connector_of(env, arguments[2]) : NULL;
+  if (socket->connector) connector_hold(socket->connector);
+  error = start_thread(socket);
+  if (error != 0) {
+    if (socket->connector) connector_release(socket->connector);
+    *holder = NULL;
+    unlink(path);
+    close(socket->fd);
+    close(socket->wake);
+    napi_release_threadsafe_function(socket->deliver, napi_tsfn_abort); /* frees the structure */
+    im_throw_errno(env, error, "pthread_create", NULL);
+    return NULL;
+  }
+  socket->open = true;
+  return object;
+}
+
+napi_value im_reply(napi_env env, napi_callback_info info) {
+  napi_value arguments[3], result;
+  int fd, descriptors[MAX_DESCRIPTORS];
+  uint32_t count = 0;
+  napi_typedarray_type type;
+  size_t length = 0;
+  void *bytes = NULL;
+  if (!im_arguments(env, info, arguments, 3, "reply(fd, message, descriptors)")) return NULL;
+  if (!im_fd_argument(env, arguments[0], &fd)) return NULL;
+  if (napi_get_typedarray_info(env, arguments[1], &type, &length, &bytes, NULL, NULL) != napi_ok ||
+      type != napi_uint8_array || napi_get_array_length(env, arguments[2], &count) != napi_ok || count > MAX_DESCRIPTORS) {
+    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "reply(fd, message: Uint8Array, descriptors: at most 16 numbers)");
+    return NULL;
+  }
+  for (uint32_t i = 0; i < count; i++) {
+    napi_value element;
+    if (napi_get_element(env, arguments[2], i, &element) != napi_ok) return NULL;
+    if (!im_fd_argument(env, element, &descriptors[i])) return NULL;
+  }
+  union {
+    struct cmsghdr align;
+    char bytes[CMSG_SPACE(sizeof(int) * MAX_DESCRIPTORS)];
+  } control = {0};
+  struct iovec part = {.iov_base = bytes, .iov_len = length};
+  struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
+  if (count > 0) {
+    header.msg_control = control.bytes;
+    header.msg_controllen = CMSG_SPACE(sizeof(int) * count);
+    struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof(int) * count);
+    memcpy(CMSG_DATA(rights), descriptors, sizeof(int) * count);
+  }
+  ssize_t sent;
+  do {
+    sent = sendmsg(fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  close(fd);
+  napi_get_boolean(env, sent == (ssize_t)length, &result);
+  return result;
+}
+
+napi_value im_close_descriptor(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  int fd;
+  if (!im_arguments(env, info, &argument, 1, "closeDescriptor(fd)") || !im_fd_argument(env, argument, &fd)) return NULL;
+  close(fd);
+  return im_undefined(env);
+}

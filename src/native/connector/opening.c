@@ -1,0 +1,337 @@
+#define _GNU_SOURCE
+#include "base/secret.h"
+#include "connector.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Milliseconds. */
+#define ACCEPT_PAUSE 20
+
+/*
+ * After an answer that says no: the other side (or its NAT) is not there yet. Two SYNs only meet if each side's is under way for
+ * a good part of the time, and on a path that answers it is so for no longer than a round trip. So three of four tries follow
+ * at once; the pause after the fourth (milliseconds) grows slowly.
+ */
+static int64_t pause_after(unsigned tries) { return tries % 4 ? 0 : 1 + tries / 64; }
+
+static void again(struct im_connector *connector, struct im_connection *connection) {
+  connector_unwatch(connector, connection);
+  close(connection->fd);
+  connection->fd = -1;
+  connection->tries++;
+  connection->sent = connection->got = 0; /* of the connection before */
+  connection->stage = IM_WAITING;
+  connection->again = connector_now() + pause_after(connection->tries);
+}
+
+/* What a NAT that is not open yet, or a path that is not there yet, has to say. */
+static bool worth_another_try(int error) {
+  return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH || error == ECONNRESET;
+}
+
+static void refused(struct im_connector *connector, struct im_connection *connection, int error) {
+  /* Only from a port of our choice does another try meet another moment. */
+  if (connection->what.local_port && worth_another_try(error))
+    again(connector, connection);
+  else
+    connector_fail(connector, connection, error);
+}
+
+/*
+ * A guest's socket may be of either family, and the kernel turns an IPv6 one with mapped addresses into an IPv4 one, not the other
+ * way round. So they are IPv6 ones here, where the kernel has it: where it has not, no guest has one either.
+ */
+static struct {
+  pthread_once_t once;
+  int family, only; /* `only`: net.ipv6.bindv6only is on */
+} sockets = {.once = PTHREAD_ONCE_INIT, .family = AF_INET};
+
+/* Asked once, as each call counts where the other side is close. */
+static void find_family(void) {
+  socklen_t size = sizeof sockets.only;
+  int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0 && errno == EAFNOSUPPORT) return;
+  sockets.family = AF_INET6;
+  if (fd < 0 || getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &sockets.only, &size) != 0) sockets.only = 1;
+  if (fd >= 0) close(fd);
+}
+
+static int family_socket(void) {
+  int off = 0;
+  pthread_once(&sockets.once, find_family);
+  int fd = socket(sockets.family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd >= 0 && sockets.only) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+  return fd;
+}
+
+union address {
+  struct sockaddr any;
+  struct sockaddr_in four;
+  struct sockaddr_in6 six;
+};
+
+/* In the sockets' family; its size. */
+static socklen_t address_of(uint32_t ip, uint16_t port, union address *address) {
+  *address = (union address){.four = connector_address(ip, port)};
+  if (sockets.family == AF_INET) return sizeof address->four;
+  struct in_addr four = address->four.sin_addr;
+  *address = (union address){.six = {.sin6_family = AF_INET6, .sin6_port = htons(port)}};
+  address->six.sin6_addr.s6_addr[10] = address->six.sin6_addr.s6_addr[11] = 0xff;
+  memcpy(&address->six.sin6_addr.s6_addr[12], &four, sizeof four);
+  return sizeof address->six;
+}
+
+static int connect_to(int fd, const struct im_opening *what) {
+  union address to;
+  socklen_t size = address_of(what->remote, what->remote_port, &to);
+  return connect(fd, &to.any, size);
+}
+
+/*
+ * From the chosen port, which other connections of ours may use too: they differ in where they go. Both sides connect: the
+ * kernel makes one connection of two SYNs that cross, and of one SYN that meets a socket which has sent its own.
+ */
+static int make_socket(const struct im_opening *what) {
+  int on = 1, fd = family_socket();
+  if (fd < 0) return -1;
+  union address from;
+  socklen_t size = address_of(what->local, what->local_port, &from);
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (!what->local_port || bind(fd, &from.any, size) == 0) return fd;
+  int error = errno;
+  close(fd);
+  errno = error;
+  return -1;
+}
+
+int open_prepare(struct im_connection *connection) {
+  /* What the kernel chooses is written there, too, once it stands. */
+  if (!connection->tries) connection->chosen = connection->what.local_port != 0;
+  connection->fd = make_socket(&connection->what);
+  return connection->fd < 0 ? errno : 0;
+}
+
+int open_go(const struct im_connection *connection) {
+  if (connection->what.listens) return listen(connection->fd, 8) == 0 ? 0 : errno;
+  return connect_to(connection->fd, &connection->what) == 0 || errno == EINPROGRESS ? 0 : errno;
+}
+
+int open_connect(struct im_connection *connection) {
+  int error = open_prepare(connection);
+  return error ? error : open_go(connection);
+}
+
+/* Another one that waits at the same port, with the listener of all of them or (`with` false) without. */
+static struct im_connection *fellow(const struct im_connector *connector, const struct im_connection *connection, bool with) {
+  const struct im_opening *what = &connection->what;
+  for (struct im_connection *other = connector->all; other; other = other->next)
+    if (other != connection && other->stage == IM_LISTENING && other->what.local_port == what->local_port &&
+        other->what.local == what->local && (other->fd >= 0) == with)
+      return other;
+  return NULL;
+}
+
+bool open_bequeath(struct im_connector *connector, struct im_connection *connection) {
+  struct im_connection *heir = connection->stage == IM_LISTENING && connection->fd >= 0 ? fellow(connector, connection, false) : NULL;
+  if (!heir) return false;
+  connector_unwatch(connector, connection);
+  heir->fd = connection->fd;
+  connection->fd = -1;
+  connector_watch(connector, heir);
+  return true;
+}
+
+void open_start(struct im_connector *connector, struct im_connection *connection, int error) {
+  if (connection->what.listens && error == EADDRINUSE && fellow(connector, connection, true)) {
+    if (connection->fd >= 0) close(connection->fd);
+    connection->fd = -1;
+    connection->stage = IM_LISTENING;
+    return;
+  }
+  if (connection->fd < 0) return connector_fail(connector, connection, error);
+  connection->stage = connection->what.listens ? IM_LISTENING : IM_CONNECTING;
+  if (error) return refused(connector, connection, error);
+  connector_watch(connector, connection);
+}
+
+/*
+ * So that one that a NAT has forgotten is found out: within seconds when it is quiet, at once when something is sent that is not
+ * heard. A guest that gets it later has options of its own.
+ */
+static void keep_alive(int fd, bool ours) {
+  int on = 1, idle = 5, interval = 2, count = 2, unheard = 1500;
+  setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+  if (ours) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard, sizeof unheard);
+}
+
+static void give(struct im_connector *connector, struct im_connection *connection) {
+  const struct im_opening *what = &connection->what;
+  uint16_t port = what->source_port ? what->source_port : what->local_port;
+  int fd = connection->fd, off = 0;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &off, sizeof off); /* as a new socket has it: nothing of ours is under way */
+  signalling_answered(connector, connection); /* however it ends: `reply_to` is closed then */
+  if (!shim_give(what->reply_to, fd, port, what->epoch)) return connector_close(connector, connection);
+  connector_let_go(connector, connection);
+  close(fd);
+}
+
+/* Told last: the descriptor is JavaScript's from then on, which may have closed it before this thread gets any further. */
+static void hand(struct im_connector *connector, struct im_connection *connection) {
+  uint32_t id = connection->what.id;
+  int fd = connection->fd, four = AF_INET;
+  setsockopt(fd, IPPROTO_IPV6, IPV6_ADDRFORM, &four, sizeof four); /* no guest's: as its reader knows it */
+  keep_alive(fd, true);
+  connector_let_go(connector, connection);
+  connector->tell(connector->context, IM_EVENT_OPENED, id, fd);
+}
+
+/* Its purpose, now that both sides have proved themselves. */
+static void opened(struct im_connector *connector, struct im_connection *connection) {
+  uint32_t id = connection->what.id;
+  connection->deadline = connector_now() + connection->what.ttl;
+  bool kept = connection->what.purpose == IM_POOL_OUT || connection->what.purpose == IM_POOL_IN;
+  bool channel = connection->what.purpose == IM_SIGNALLING_OUT || connection->what.purpose == IM_SIGNALLING_IN;
+  if (kept || channel) keep_alive(connection->fd, channel);
+  if (connection->what.purpose == IM_HAND) return hand(connector, connection);
+  if (!fill_settled(connector, connection, true) && id)
+    connector->tell(connector->context, IM_EVENT_OPENED, id, connection->tries);
+  switch (connection->what.purpose) {
+  case IM_POOL_OUT:
+    connection->stage = IM_READY;
+    pool_add(connector, connection);
+    pool_check(connector, connection); /* its end may have come along with the secret, and is told once */
+    pool_unexpect(connector, &connection->what);
+    break;
+  case IM_POOL_IN:
+    connection->stage = IM_HEADER;
+    connection->got = 0;
+    pool_header_event(connector, connection);
+    break;
+  case IM_GIVE:
+    give(connector, connection);
+    break;
+  case IM_DELIVER:
+    deliver_start(connector, connection);
+    break;
+  case IM_HAND:
+    break;
+  case IM_SIGNALLING_OUT:
+  case IM_SIGNALLING_IN:
+    signalling_start(connector, connection);
+    break;
+  }
+}
+
+/*
+ * Not one byte more than was announced: what follows is the guest's. A secret may come in any number of segments, so it is
+ * collected in the connection and compared once it is whole.
+ */
+static int read_expected(struct im_connection *connection) {
+  const struct im_opening *what = &connection->what;
+  size_t missing = (size_t)(what->expect_size - connection->got);
+  ssize_t got = recv(connection->fd, connection->header + connection->got, missing, MSG_DONTWAIT);
+  if (got == 0) return ECONNRESET;
+  if (got < 0) return errno == EAGAIN || errno == EINTR ? EAGAIN : errno;
+  connection->got = (uint8_t)(connection->got + got);
+  if (connection->got < what->expect_size) return EAGAIN;
+  return secret_is(connection->header, what->expect, what->expect_size) ? 0 : EBADMSG;
+}
+
+static int hello(struct im_connection *connection) {
+  const struct im_opening *what = &connection->what;
+  if (what->purpose >= IM_SIGNALLING_OUT) return 0; /* each frame proves itself */
+  /* In a pool one side proves itself now, the other one when it is used: that is a packet less, and soon enough. */
+  while (what->purpose != IM_POOL_OUT && connection->sent < what->send_size) {
+    ssize_t sent = send(connection->fd, what->send + connection->sent, (size_t)(what->send_size - connection->sent),
+                        MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent < 0) return errno == EAGAIN || errno == EINTR ? EAGAIN : errno;
+    connection->sent = (uint8_t)(connection->sent + sent);
+  }
+  if (what->purpose != IM_POOL_IN && connection->got < what->expect_size) return read_expected(connection);
+  return 0;
+}
+
+static struct im_connection *expected(const struct im_connector *connector, const struct im_connection *listener,
+                                      const union address *from) {
+  uint32_t ip = from->four.sin_addr.s_addr;
+  if (from->any.sa_family == AF_INET6) memcpy(&ip, &from->six.sin6_addr.s6_addr[12], sizeof ip); /* mapped: so is the listener's */
+  for (struct im_connection *other = connector->all; other; other = other->next)
+    if (other->stage == IM_LISTENING && other->what.local_port == listener->what.local_port &&
+        other->what.local == listener->what.local && htonl(other->what.remote) == ip &&
+        htons(other->what.remote_port) == from->four.sin_port) /* both families have it there */
+      return other;
+  return NULL;
+}
+
+/*
+ * After an accept that failed, whether the next one may be there already. What is missing now, a descriptor or memory, is not
+ * told when it is there again: the connection that waits in the queue would be told of only once.
+ */
+static bool may_accept(struct im_connection *listener) {
+  if (errno == EINTR || errno == ECONNABORTED) return true;
+  if (errno != EAGAIN) listener->again = connector_now() + ACCEPT_PAUSE;
+  return false;
+}
+
+/*
+ * Where no NAT is in between, a SYN that comes before its time is answered with a reset, and two sides that try in turn would
+ * never meet: one of them waits. Several may wait for different ones at one port, with one listener.
+ */
+void open_accept(struct im_connector *connector, struct im_connection *connection) {
+  const struct linger now = {.l_onoff = 1, .l_linger = 0};
+  union address from;
+  socklen_t size = sizeof from;
+  int fd;
+  while ((fd = accept4(connection->fd, &from.any, &size, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0 || may_accept(connection)) {
+    if (fd < 0) continue;
+    struct im_connection *met = expected(connector, connection, &from);
+    if (!met) { /* not here, or not yet: it tries again */
+      setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+      close(fd);
+      continue;
+    }
+    bool last = met == connection && !open_bequeath(connector, connection);
+    if (last) {
+      connector_unwatch(connector, connection);
+      close(connection->fd);
+    }
+    met->fd = fd;
+    met->stage = IM_HELLO;
+    if (connector_watch(connector, met)) open_event(connector, met);
+    if (met == connection) return; /* whoever has the listener now is told of those that are left in its queue */
+  }
+}
+
+void open_event(struct im_connector *connector, struct im_connection *connection) {
+  if (connection->stage == IM_CONNECTING) {
+    int error = 0;
+    socklen_t size = sizeof error;
+    if (getsockopt(connection->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+    if (error) return refused(connector, connection, error);
+    if (!connection->what.local_port) {
+      union address local;
+      size = sizeof local;
+      if (getsockname(connection->fd, &local.any, &size) == 0) connection->what.local_port = ntohs(local.four.sin_port);
+    }
+    /* What a guest accepts has no connect of its own to be finished. */
+    bool accepted = connection->what.purpose == IM_POOL_IN || connection->what.purpose == IM_DELIVER;
+    if (accepted && connect_to(connection->fd, &connection->what) != 0) return refused(connector, connection, errno);
+    connection->stage = IM_HELLO;
+  }
+  int result = hello(connection);
+  if (result == 0) return opened(connector, connection);
+  if (result == EAGAIN) return;
+  /* Who waited at that port, if not for this one, sends it away: before any word. */
+  bool away = connection->chosen && connection->what.expect_size && !connection->got && !connection->what.listens;
+  if (away && result == ECONNRESET) return refused(connector, connection, result);
+  connector_fail(connector, connection, result);
+}

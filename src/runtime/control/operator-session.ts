@@ -1,0 +1,75 @@
+import type { ClusterEvent, ClusterStatus, FromSeed } from '../../contract/control/frames';
+import { type Control, ControlError, openControl, type SeedAccess } from './connection';
+
+interface OperatorOptions extends SeedAccess {
+  readonly signal?: AbortSignal;
+}
+
+/** What the cluster's hosts do now. @throws ControlError */
+export async function fetchStatus(options: OperatorOptions): Promise<ClusterStatus> {
+  for await (const frame of request(options, (control) => control.send({ type: 'status', id: 1 }))) {
+    if (frame.type === 'statusReply') return frame.status;
+  }
+  throw closedEarly(options);
+}
+
+/** Has the seed read its cluster keys again. @returns ids of those that are accepted now. @throws ControlError */
+export async function reloadKeys(options: OperatorOptions): Promise<readonly string[]> {
+  for await (const frame of request(options, (control) => control.send({ type: 'reload', id: 1 }))) {
+    if (frame.type === 'reloaded') return frame.keys;
+  }
+  throw closedEarly(options);
+}
+
+/**
+ * The event log from its (kept) beginning; with `follow`, then on and on until the signal is aborted.
+ * @throws ControlError when the connection is lost
+ */
+export async function* readEvents(
+  options: OperatorOptions & { readonly follow: boolean },
+): AsyncGenerator<ClusterEvent> {
+  const { follow, signal } = options;
+  for await (const frame of request(options, (control) => control.send({ type: 'events', id: 1, follow }))) {
+    if (frame.type === 'event') yield frame.event;
+    if (frame.type === 'eventsEnd') return;
+  }
+  if (!signal?.aborted) throw closedEarly(options);
+}
+
+function closedEarly({ seed }: OperatorOptions): ControlError {
+  return new ControlError('unreachable', `the seed at ${seed} closed the connection`, seed);
+}
+
+/** The frames that answer one request, until the connection ends. It is closed when the caller stops reading. */
+async function* request(options: OperatorOptions, ask: (control: Control) => void): AsyncGenerator<FromSeed> {
+  const queue: FromSeed[] = [];
+  let ended = false;
+  let problem: string | undefined;
+  let wake: () => void = () => undefined;
+  const control = await openControl({
+    ...options,
+    onFrame: (frame) => {
+      queue.push(frame);
+      wake();
+    },
+    onClose: ({ error }) => {
+      if (error?.code === 'bad-frame') problem = error.message;
+      ended = true;
+      wake();
+    },
+  });
+  try {
+    ask(control);
+    while (queue.length > 0 || !ended) {
+      for (const frame of queue.splice(0)) {
+        if (frame.type === 'refuse') throw new ControlError('refused', frame.reason, options.seed);
+        yield frame;
+      }
+      if (queue.length === 0 && !ended) await new Promise<void>((resolve) => (wake = resolve));
+    }
+    if (problem)
+      throw new ControlError('unreachable', `the seed at ${options.seed} was lost: ${problem}`, options.seed);
+  } finally {
+    control.destroy();
+  }
+}

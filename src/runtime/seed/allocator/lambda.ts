@@ -1,0 +1,139 @@
+import { Agent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import * as v from 'valibot';
+import { count, name, problemOf } from '../../../contract/control/fields';
+import type { Same } from '../../../contract/manifest/same';
+import type { Invocation, InvocationResult } from '../../../contract/platform/invocation';
+
+/** How one invocation ended. */
+export type InvokeOutcome =
+  | { readonly kind: 'result'; readonly result: InvocationResult }
+  /** The function failed: an exception, a crash, its timeout. */
+  | { readonly kind: 'function-error'; readonly error: string; readonly message: string }
+  /** Nothing was started, and another try may: 429, or a function that is not ready yet. */
+  | { readonly kind: 'throttled'; readonly reason: string }
+  /** The connection broke: whether the function runs is not known. */
+  | { readonly kind: 'broken'; readonly code: string; readonly message: string }
+  /** The platform said no. */
+  | { readonly kind: 'denied'; readonly code: string; readonly message: string };
+
+/** Invokes a host function and waits for its end. Never rejects. */
+export type Invoke = (functionName: string, invocation: Invocation, signal: AbortSignal) => Promise<InvokeOutcome>;
+
+export interface LambdaOptions {
+  readonly region: string;
+  /** Where the Lambda API is. Default: AWS. */
+  readonly endpoint?: string;
+}
+
+const TRY_AGAIN = new Set([
+  'TooManyRequestsException',
+  'ResourceConflictException',
+  'ResourceNotReadyException',
+  'EC2ThrottledException',
+  'ENILimitReachedException',
+]);
+
+/**
+ * The SDK's Lambda client, for invocations that stay open for as long as a host runs. The SDK is loaded with the first call of
+ * this function, not with this module: supervisors that rejoin a restarted seed need not wait for it.
+ */
+export async function lambdaInvoker(options: LambdaOptions): Promise<Invoke> {
+  const { InvokeCommand, LambdaClient, LambdaServiceException } = await import('@aws-sdk/client-lambda');
+  // One socket per running host, kept alive: NAT gateways forget a connection that is silent for 350 seconds.
+  const agent = { keepAlive: true, keepAliveMsecs: 30_000, maxSockets: Number.POSITIVE_INFINITY };
+  const client = new LambdaClient({
+    region: options.region,
+    endpoint: options.endpoint,
+    // A local platform does not check signatures, but the SDK wants something to sign with.
+    credentials:
+      options.endpoint && !process.env.AWS_ACCESS_KEY_ID
+        ? { accessKeyId: 'local', secretAccessKey: 'local' }
+        : undefined,
+    // Retries are the lifeline's, which knows what may be repeated.
+    maxAttempts: 1,
+    requestHandler: {
+      httpAgent: new Agent(agent),
+      httpsAgent: new HttpsAgent(agent),
+      connectionTimeout: 5_000,
+      requestTimeout: 0,
+      socketTimeout: 0,
+      socketAcquisitionWarningTimeout: 2 ** 30,
+    },
+  });
+  // A chain of renewals is not recursion: without the trace header Lambda's loop detection does not end it.
+  client.middlewareStack.remove('recursionDetectionMiddleware');
+
+  // The first request of a process loads and compiles much, and fetches credentials: it takes twice as long (6 instead of 13
+  // ms on an idle machine), and no connect shall wait for that. Aborted from the start, this one goes all the way but the
+  // last step; nothing is sent.
+  const rehearsal = new InvokeCommand({ FunctionName: 'none', Payload: Buffer.from('{}') });
+  await client.send(rehearsal, { abortSignal: AbortSignal.abort() }).catch(() => undefined);
+
+  return async (functionName, invocation, signal) => {
+    try {
+      const output = await client.send(
+        new InvokeCommand({
+          FunctionName: functionName,
+          InvocationType: 'RequestResponse',
+          Payload: Buffer.from(JSON.stringify(invocation)),
+        }),
+        { abortSignal: signal },
+      );
+      const text = Buffer.from(output.Payload ?? []).toString('utf8');
+      return output.FunctionError === undefined ? resultOf(text) : functionError(text, output.FunctionError);
+    } catch (error) {
+      const { name, message, Reason } = error as Error & { Reason?: string };
+      if (TRY_AGAIN.has(name)) return { kind: 'throttled', reason: Reason ?? name };
+      if (error instanceof LambdaServiceException) {
+        const status = error.$metadata.httpStatusCode ?? 0;
+        return { kind: status >= 500 ? 'broken' : 'denied', code: name, message };
+      }
+      return { kind: 'broken', code: (error as NodeJS.ErrnoException).code ?? name, message };
+    }
+  };
+}
+
+const line = v.pipe(
+  v.string(),
+  v.transform((text) => text.slice(0, 2_000)),
+);
+/** A host's guests share its sandbox, and may have written this. */
+const resultSchema = v.strictObject({
+  host: name,
+  epoch: count,
+  outcome: v.picklist(['suspended', 'exited', 'released', 'fenced', 'renew']),
+  exitCode: v.optional(v.nullable(v.number())),
+  signal: v.optional(v.nullable(name)),
+  reason: v.optional(line),
+});
+
+function resultOf(text: string): InvokeOutcome {
+  let why = 'no JSON';
+  try {
+    const checked = v.safeParse(resultSchema, JSON.parse(text));
+    if (checked.success) {
+      const result: Same<v.InferOutput<typeof resultSchema>, InvocationResult> extends true ? InvocationResult : never =
+        checked.output;
+      return { kind: 'result', result };
+    }
+    why = problemOf(checked.issues[0], 'result');
+  } catch {
+    // It is not JSON.
+  }
+  const message = `answered ${text.slice(0, 200)}, which is no result of a host function: ${why}`;
+  return { kind: 'function-error', error: 'BadResult', message };
+}
+
+function functionError(text: string, kind: string): InvokeOutcome {
+  try {
+    const { errorType, errorMessage } = JSON.parse(text) as { errorType?: string; errorMessage?: string };
+    return {
+      kind: 'function-error',
+      error: String(errorType ?? kind).slice(0, 200),
+      message: String(errorMessage ?? text).slice(0, 2_000),
+    };
+  } catch {
+    return { kind: 'function-error', error: kind, message: text.slice(0, 2_000) };
+  }
+}

@@ -1,0 +1,135 @@
+/** What a host's guests are doing right now, as far as the kernel tells any user. */
+
+import { RESOLVER_ADDRESS } from '../../../contract/abi/shim';
+import { parseAddress } from '../../../contract/manifest/address';
+import type { NativeAddon } from '../../../native/addon';
+import type { GuestProcess, GuestProcesses } from '../guest/processes';
+import { socketInodes } from '../guest/processes';
+import {
+  CLOSE,
+  CLOSE_WAIT,
+  LISTEN,
+  type TcpSocket,
+  TIME_WAIT_LENGTH,
+  tcpSockets,
+  timeWaitSockets,
+} from '../sockets/proc-net';
+import { CPU_THRESHOLD } from './idleness';
+
+export interface Activity {
+  /** CPU time that guests used since the last look, in milliseconds. */
+  readonly cpu: number;
+  /** Open connections to or from others; those of the host with itself do not count. */
+  readonly connections: number;
+  /** Whether bytes moved on one of them since the last look, or one is new. */
+  readonly moved: boolean;
+  /** Connections that wait in a guest's queue to be accepted. */
+  readonly queued: number;
+  /** How many milliseconds ago the last connection with another host was closed. Costs more than the rest: ask when it matters. */
+  readonly closed: () => number | undefined;
+  /** All sockets of the network namespace, except those in TIME_WAIT. */
+  readonly sockets: readonly TcpSocket[];
+}
+
+export interface ActivityOptions {
+  readonly processes: GuestProcesses;
+  readonly native: Pick<NativeAddon, 'tcpSockets'>;
+  /** Real addresses that are this host's alone (network `flat`). Empty: all of the namespace's are. */
+  readonly addresses: readonly number[];
+  /** Real port that the supervisor's own connections go to. */
+  readonly seedPort: number;
+}
+
+/** Connections to the host's own resolver, which is the supervisor. */
+const RESOLVER = parseAddress(RESOLVER_ADDRESS)!;
+
+/** @returns look: what is going on, compared with the last look */
+export function watchActivity(options: ActivityOptions): () => Activity {
+  const { processes, native } = options;
+  let before = new Map<number, GuestProcess>();
+  let traffic = new Map<number, number>();
+  let first = true;
+
+  return () => {
+    const guests = processes.list();
+    const sockets = tcpSockets(native);
+    const inodes = new Set(guests.flatMap(({ pid }) => socketInodes(pid)));
+    const open = connectionsOf(sockets, inodes);
+    const now = new Map(guests.map((p) => [p.pid, p]));
+    const cpu = first ? 0 : cpuSince(before, now);
+    before = now;
+    const counts = new Map(open.map((socket) => [socket.inode, bytesOf(socket)]));
+    const moved = [...counts].some(([inode, count]) => traffic.get(inode) !== count);
+    traffic = counts;
+    first = false;
+    const queued = sockets
+      .filter((socket) => socket.state === LISTEN && inodes.has(socket.inode))
+      .reduce((sum, socket) => sum + socket.receiveQueue, 0);
+    return { cpu, connections: open.length, moved, queued, closed: () => lastClosed(options), sockets };
+  };
+}
+
+function connectionsOf(sockets: readonly TcpSocket[], inodes: ReadonlySet<number>): TcpSocket[] {
+  const own = sockets.filter((socket) => inodes.has(socket.inode) && isOpen(socket) && socket.remote !== RESOLVER);
+  const ends = new Set(own.map((s) => `${s.local}:${s.localPort}-${s.remote}:${s.remotePort}`));
+  return own.filter((s) => !ends.has(`${s.remote}:${s.remotePort}-${s.local}:${s.localPort}`));
+}
+
+/**
+ * A connection that the other side has closed (CLOSE_WAIT) holds nothing, unless there is something left to send: clients'
+ * pools keep such descriptors for as long as they like.
+ */
+function isOpen(socket: TcpSocket): boolean {
+  if (socket.state === CLOSE_WAIT) return socket.sendQueue > 0;
+  return socket.state !== LISTEN && socket.state !== CLOSE;
+}
+
+/** Where the kernel does not count, what waits in a socket's queues has to do. */
+function bytesOf(socket: TcpSocket): number {
+  return socket.bytes ?? socket.sendQueue + socket.receiveQueue;
+}
+
+/** CPU time of all guests; that of children which ended between two looks is in their parents' accounts. */
+function cpuSince(before: ReadonlyMap<number, GuestProcess>, now: ReadonlyMap<number, GuestProcess>): number {
+  let sum = 0;
+  for (const p of now.values()) {
+    const last = before.get(p.pid);
+    const same = last?.started === p.started ? last : undefined;
+    sum += p.cpu - (same?.cpu ?? 0) + p.childrenCpu - (same?.childrenCpu ?? 0);
+  }
+  for (const p of before.values()) {
+    // Its parent's account just took over what was counted as its own.
+    if (now.get(p.pid)?.started !== p.started && now.has(p.parent)) sum -= p.cpu + p.childrenCpu;
+  }
+  return Math.max(0, sum);
+}
+
+/** As TIME_WAIT tells: of either end, if both are here. */
+function lastClosed({ native, addresses, seedPort }: ActivityOptions): number | undefined {
+  const own = (address: number) => addresses.includes(address);
+  const ages = timeWaitSockets(native)
+    .filter((s) => s.remotePort !== seedPort && s.localPort !== seedPort)
+    .filter((s) => s.remote !== RESOLVER && s.local !== RESOLVER)
+    .filter((s) => (addresses.length > 0 ? own(s.local) !== own(s.remote) : s.local !== s.remote))
+    .map((s) => Math.max(0, TIME_WAIT_LENGTH - s.timer));
+  return ages.length > 0 ? ages.reduce((least, age) => Math.min(least, age)) : undefined;
+}
+
+/** @returns whether guests used more CPU than idle ones do, or started processes, since the last call; what cannot be seen counts as that */
+export function watchStarting(processes: Pick<GuestProcesses, 'list'>): () => boolean {
+  let before = new Map<number, GuestProcess>();
+  let last = performance.now();
+  return () => {
+    try {
+      const now = new Map(processes.list().map((p) => [p.pid, p]));
+      const elapsed = performance.now() - last;
+      const grew = [...now.values()].some((p) => before.get(p.pid)?.started !== p.started);
+      const busy = grew || cpuSince(before, now) > elapsed * CPU_THRESHOLD;
+      last += elapsed;
+      before = now;
+      return busy;
+    } catch {
+      return true;
+    }
+  };
+}

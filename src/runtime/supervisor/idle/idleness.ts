@@ -1,0 +1,104 @@
+/**
+ * When a host is idle: for `idleTimeout` its guests used no more than 5 % of one CPU, nobody waits for a connection from or to
+ * it, and no connection is open (release mode `no-connections`) or none moved bytes (`no-traffic`).
+ *
+ * Time is counted by looks: a frozen sandbox, or a machine that stood still, did not idle in the meantime.
+ */
+import type { ReleaseMode } from '../../../contract/manifest/manifest';
+import type { Activity } from './activity';
+
+export type Busy = 'starting' | 'cpu' | 'connections' | 'traffic' | 'waiting';
+
+export interface Look extends Pick<Activity, 'cpu' | 'connections' | 'moved' | 'queued' | 'closed'> {
+  /** Guests that wait for a connection to be set up. */
+  readonly pending: number;
+  /** Whether datagrams went to or came from other hosts since the last look. UDP has no connections: this is all that holds. */
+  readonly datagrams?: boolean;
+}
+
+/** Guests may use this part of one CPU and still be idle: timers, housekeeping. */
+export const CPU_THRESHOLD = 0.05;
+
+/** What keeps a host busy at this moment, apart from CPU use; undefined: nothing. */
+export function busyNow(look: Look, mode: ReleaseMode): Busy | undefined {
+  if (look.pending > 0 || look.queued > 0) return 'waiting';
+  if (look.datagrams) return 'traffic';
+  if (mode === 'no-connections') return look.connections > 0 ? 'connections' : undefined;
+  return look.moved ? 'traffic' : undefined;
+}
+
+export interface Verdict {
+  readonly idle: boolean;
+  /** What held the host last. */
+  readonly heldBy: Busy;
+}
+
+/** @returns judge: takes a look and the time since the last one, in milliseconds */
+export function createIdleness(idleTimeout: number, mode: ReleaseMode): (look: Look, elapsed: number) => Verdict {
+  /** Looks of the last `idleTimeout`, by awake time. */
+  let window: Array<{ readonly at: number; readonly cpu: number }> = [];
+  let awake = 0;
+  let lastBusy = 0;
+  let heldBy: Busy = 'starting';
+
+  return (look, elapsed) => {
+    awake += elapsed;
+    const busy = busyNow(look, mode);
+    if (busy) {
+      lastBusy = awake;
+      heldBy = busy;
+    } else if (awake - lastBusy >= idleTimeout) {
+      // It seems idle. Was there a connection so short that it fell between two looks?
+      const closed = look.closed();
+      if (closed !== undefined && awake - closed > lastBusy) {
+        lastBusy = awake - closed;
+        heldBy = mode === 'no-connections' ? 'connections' : 'traffic';
+      }
+    }
+    window.push({ at: awake, cpu: look.cpu });
+    window = window.filter(({ at }) => at > awake - idleTimeout);
+    const cpu = window.reduce((sum, entry) => sum + entry.cpu, 0);
+    const quiet = awake - lastBusy >= idleTimeout;
+    if (cpu > idleTimeout * CPU_THRESHOLD) {
+      // A busy stretch ends when the window has passed it; the last of it need not be sharp.
+      if (quiet) heldBy = 'cpu';
+      return { idle: false, heldBy };
+    }
+    return { idle: quiet, heldBy };
+  };
+}
+
+export interface IdleWatchOptions {
+  readonly idleTimeout: number;
+  readonly mode: ReleaseMode;
+  /** Takes a look. Called about ten times per `idleTimeout`, at least every second. */
+  readonly look: () => Look;
+  /** Called once; the watch is over then. */
+  readonly onIdle: (verdict: Verdict) => void;
+}
+
+const LONGEST_DELAY = 1_000;
+
+/** Watches until the host is idle or the signal is aborted. */
+export function watchIdleness(options: IdleWatchOptions, signal: AbortSignal): void {
+  const interval = Math.min(1_000, Math.max(20, options.idleTimeout / 10));
+  const judge = createIdleness(options.idleTimeout, options.mode);
+  let last = performance.now();
+  const tick = () => {
+    const start = performance.now();
+    const verdict = judge(options.look(), Math.min(start - last, delay * 2));
+    last = start;
+    if (signal.aborted) return;
+    if (verdict.idle) return options.onIdle(verdict);
+    // Where looking is dear (thousands of sockets), look less often: 5 % of the time. One slow look says nothing yet.
+    const cost = performance.now() - start;
+    delay = Math.max(interval, Math.min(LONGEST_DELAY, Math.min(cost, lastCost) * 20));
+    lastCost = cost;
+    timer = setTimeout(tick, delay);
+  };
+  let lastCost = 0;
+  let delay = interval;
+  // Not at once: a host that has just been started or woken has better things to do.
+  let timer = setTimeout(tick, interval);
+  signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
+}

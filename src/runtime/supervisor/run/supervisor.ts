@@ -1,0 +1,443 @@
+/**
+ * The life cycle of a host in one sandbox, invocation by invocation.
+ *
+ *   empty ──run──▶ joining ─▶ running ─▶ fencing ─▶ dormant (suspended, or between two invocations of a long life)
+ *                     ▲          │          │ stay      │
+ *                     │          │◀─────────┘           │
+ *                     └──────────┼────────run───────────┘
+ *                                ▼
+ *                 exited, released or fenced: empty again
+ */
+
+import { hostIdentity } from '../../../contract/control/psk';
+import type { Invocation, InvocationResult } from '../../../contract/platform/invocation';
+import type { NativeAddon } from '../../../native/addon';
+import { loadNative } from '../../../native/addon/load';
+import { ControlError, openSession, type Session, type Welcome } from '../../control/index';
+import { pskContext } from '../../control/tls-options';
+import type { Leftover } from '../guest/adoption';
+import { findShim } from '../guest/environment';
+import { adoptGuest, type GuestExit } from '../guest/guest';
+import { inspectCommand } from '../guest/program';
+import { type Verdict, watchIdleness } from '../idle/idleness';
+import { publicPorts } from '../sockets/listeners';
+import { createMailbox, type Mailbox } from '../sockets/mailbox';
+import { type Life, startLife } from './life';
+import { createLog, type Log, type Write } from './log';
+import { meeting, tableSpec } from './member';
+import { openRunDir, type RunDir } from './run-dir';
+
+export interface SupervisorSettings {
+  readonly runDir: string;
+  /** Network `flat`: the cluster's number N. */
+  readonly flat?: number;
+  /** What the function process has. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Where `native.node` is; see `loadNative`. */
+  readonly nativeDir?: string;
+  /** Where the shims are; see `findShim`. */
+  readonly shimDir?: string;
+  /** Writes to the host's log. */
+  readonly write: Write;
+}
+
+export interface Supervisor {
+  /**
+   * Does ahead what the first invocation would have to do: loads, makes files, runs once what is slow when it runs first. What fails
+   * here fails again, and is told, in the invocation.
+   */
+  prepare(): void;
+  /** @param remaining milliseconds that this invocation may still take */
+  invoke(invocation: Invocation, remaining: () => number): Promise<InvocationResult>;
+  /** The sandbox is being shut down: stops the guests; an invocation that is open returns. */
+  shutdown(reason: string): Promise<void>;
+  /** Ends the guests at once; for the last moment of the process. */
+  kill(): void;
+}
+
+/** The supervisor cannot do what it was invoked for. The message reaches the operator as the function's error. */
+export class SupervisorError extends Error {
+  constructor(
+    readonly code: 'busy' | 'wrong-host' | 'not-joined',
+    message: string,
+  ) {
+    super(message);
+    this.name = 'SupervisorError';
+  }
+}
+
+type State =
+  | { readonly is: 'empty' }
+  | {
+      readonly is: 'joining' | 'running' | 'fencing';
+      readonly invocation: Invocation;
+      readonly mailbox: Mailbox<Happening>;
+    }
+  | { readonly is: 'dormant'; readonly epoch: number; readonly life: Life };
+
+/** What ends an invocation, or may end it. */
+type Happening =
+  | { readonly is: 'idle'; readonly verdict: Verdict }
+  | { readonly is: 'exited'; readonly exit: GuestExit }
+  | { readonly is: 'stopped'; readonly reason: string; readonly fenced: boolean }
+  | { readonly is: 'deadline' }
+  | { readonly is: 'shutdown'; readonly reason: string };
+
+/** Guests that are told to end have this long before they are killed. */
+const GRACE = 2_000;
+/** The same when the platform shuts the sandbox down: it does not wait long. */
+const SHUTDOWN_GRACE = 300;
+/** Before the function's time is up it returns, to be invoked again: this long, or a quarter of its time if that is less. */
+const RENEW_MARGIN = 2_000;
+/** The seed has its own limit for what it does then (500 ms): one that is silent for so long is not there. */
+const SUSPEND_LIMIT = 5_000;
+/** A seed that is being restarted is waited for. */
+const JOIN_LIMIT = 30_000;
+
+interface Prepared {
+  readonly native: NativeAddon;
+  readonly runDir: RunDir;
+}
+
+export function createSupervisor(settings: SupervisorSettings): Supervisor {
+  let state: State = { is: 'empty' };
+  let current: Life | undefined;
+  let finished: Promise<unknown> = Promise.resolve();
+  let prepared: Prepared | undefined;
+
+  const run = async (invocation: Invocation, remaining: () => number): Promise<InvocationResult> => {
+    const { host, epoch } = invocation;
+    const mailbox = createMailbox<Happening>();
+    const dormant = state.is === 'dormant' ? state : undefined;
+    const log = createLog(host, settings.write);
+    const found = dormant && (await revived(dormant, invocation, log));
+    const ending = new AbortController();
+    state = { is: 'joining', invocation, mailbox };
+    try {
+      const margin = Math.min(RENEW_MARGIN, remaining() / 4);
+      const timeLeft = () => remaining() - margin;
+      schedule(timeLeft(), () => mailbox.put({ is: 'deadline' }), ending.signal);
+      const joined = await join(invocation, found, mailbox, log, remaining(), ending.signal);
+      if ('refused' in joined) return await endAs('fenced', joined.refused, found, undefined, log, invocation, GRACE);
+      const { session, life } = joined;
+      current = life;
+      void life.exited.then((exit) => mailbox.put({ is: 'exited', exit }));
+      state = { is: 'running', invocation, mailbox };
+      return await live({ invocation, mailbox, session, life, log, timeLeft, signal: ending.signal });
+    } catch (error) {
+      // A guest that runs stays with the sandbox; a later invocation finds it.
+      if (!current) clear();
+      else state = { is: 'dormant', epoch: dormant?.epoch ?? epoch, life: current };
+      throw error;
+    } finally {
+      ending.abort();
+    }
+  };
+
+  /** Joins, and puts the host into the sandbox unless it lives there already. */
+  const join = async (
+    invocation: Invocation,
+    found: Life | undefined,
+    mailbox: Mailbox<Happening>,
+    log: Log,
+    remaining: number,
+    signal: AbortSignal,
+  ): Promise<{ session: Session; life: Life } | { refused: string }> => {
+    const { host, epoch, seed, secret } = invocation;
+    const attempt = new AbortController();
+    let life = found;
+    let files: Prepared | undefined;
+    const ports = () => {
+      const left = files?.runDir.leftover;
+      return life?.member.listeners.ports ?? (left && goesOn(left, invocation) ? left.ports() : []);
+    };
+    const who = () => {
+      const left = files?.runDir.leftover;
+      const guests = life !== undefined || (left !== undefined && goesOn(left, invocation));
+      return { life: life?.name ?? files?.runDir.life, guests };
+    };
+    let session: (Session & { readonly welcome: Welcome }) | undefined;
+    schedule(Math.min(JOIN_LIMIT, remaining / 2), () => !session && attempt.abort(), signal);
+    const opening = openSession({
+      seed,
+      secret,
+      identity: hostIdentity(host, epoch),
+      join: () => ({ host, epoch, ...who(), ports: publicPorts(ports()) }),
+      onWelcome: (welcome) => {
+        log('info', life ? 'rejoined the cluster' : 'joined the cluster', { cluster: welcome.cluster, epoch });
+        if (session) life?.member.refresh();
+      },
+      onLocation: (location) => void life?.member.locations.apply(location),
+      ...meeting(() => life?.member),
+      ownPort: settings.flat === undefined,
+      onDisconnect: () => life?.member.locations.forget(),
+      onStop: (reason, fenced) => mailbox.put({ is: 'stopped', reason, fenced }),
+      signal: attempt.signal,
+      log,
+    });
+    try {
+      // While the first packets are under way: what does not depend on the answer.
+      files = found ? undefined : takePrepared();
+      const newer = files?.runDir.leftover?.record;
+      if (newer?.host === host && newer.epoch > epoch) {
+        throw new ControlError('fenced', `guests of epoch ${newer.epoch} of '${host}' run in ${settings.runDir}`, seed);
+      }
+      session = await opening;
+      const { welcome } = session;
+      if (life) life.member.attach(session);
+      else {
+        const { host: entry } = welcome;
+        if (!entry?.command) throw new SupervisorError('wrong-host', `to the seed '${host}' is not a function host`);
+        const seedPort = Number(seed.slice(seed.lastIndexOf(':') + 1));
+        files = await withoutStrangers(files!, invocation, welcome, log);
+        life = startLife({ ...settings, ...files!, entry, welcome, seedPort, log }, session);
+      }
+      return { session, life };
+    } catch (error) {
+      attempt.abort();
+      opening.catch(() => undefined);
+      const fenced = error instanceof ControlError && error.code === 'fenced';
+      const { leftover } = files?.runDir ?? {};
+      if (fenced && leftover && isOf(leftover, invocation)) await endLeftover(files!.runDir, log);
+      files?.runDir.leave();
+      if (!(error instanceof ControlError)) throw error;
+      if (fenced) return { refused: error.message };
+      throw new SupervisorError('not-joined', `'${host}' could not join the cluster: ${error.message}`);
+    }
+  };
+
+  /** Guests that a supervisor which died has left, and that cannot go on as this host's, are ended. */
+  const withoutStrangers = async (
+    files: Prepared,
+    invocation: Invocation,
+    welcome: Welcome,
+    log: Log,
+  ): Promise<Prepared> => {
+    const { leftover } = files.runDir;
+    if (!leftover || (goesOn(leftover, invocation) && leftover.fits(tableSpec(welcome, settings.flat)))) return files;
+    await endLeftover(files.runDir, log);
+    return prepareFiles();
+  };
+  const endLeftover = async (runDir: RunDir, log: Log): Promise<void> => {
+    const { leftover } = runDir;
+    if (!leftover) return;
+    const guest = adoptGuest(leftover, { host: { name: leftover.record?.host ?? '' }, write: settings.write });
+    log(
+      'warn',
+      'guests of a supervisor that died are ended: they are not of this host and epoch, or the cluster has changed',
+      {
+        pid: guest.pid,
+        host: leftover.record?.host,
+        epoch: leftover.record?.epoch,
+      },
+    );
+    await guest.stop(GRACE);
+    runDir.remove();
+  };
+
+  /** A host whose guest ended after its invocation had returned is of no use any more. */
+  const revived = async (
+    { life, epoch }: { readonly life: Life; readonly epoch: number },
+    { oldest = 0 }: Invocation,
+    log: Log,
+  ): Promise<Life | undefined> => {
+    const outdated = epoch < oldest;
+    if (!life.ended && !outdated) return life;
+    if (outdated) log('warn', `guests of epoch ${epoch} are ended: a newer epoch has run elsewhere since`, { oldest });
+    clear();
+    await life.end(0);
+    return undefined;
+  };
+
+  const takePrepared = (): Prepared => {
+    const taken = prepared ?? prepareFiles();
+    prepared = undefined;
+    return taken;
+  };
+  const prepareFiles = (): Prepared => {
+    const native = loadNative(settings.nativeDir);
+    return { native, runDir: openRunDir(settings.runDir, native) };
+  };
+
+  interface Living {
+    readonly invocation: Invocation;
+    readonly mailbox: Mailbox<Happening>;
+    readonly session: Session;
+    readonly life: Life;
+    readonly log: Log;
+    /** Milliseconds until this invocation has to begin to end. */
+    readonly timeLeft: () => number;
+    readonly signal: AbortSignal;
+  }
+
+  /** From joined to the end of this invocation. */
+  const live = async (living: Living): Promise<InvocationResult> => {
+    const { invocation, mailbox, session, life, log, signal } = living;
+    const watch = () => {
+      if (!life.guest) return;
+      const { idleTimeout, release: mode } = life.entry;
+      watchIdleness(
+        { idleTimeout, mode, look: life.look, onIdle: (v) => mailbox.put({ is: 'idle', verdict: v }) },
+        signal,
+      );
+    };
+    watch();
+    for (;;) {
+      const happening = await mailbox.take();
+      switch (happening.is) {
+        case 'exited':
+          return exited(living, happening.exit);
+        case 'stopped': {
+          const outcome = happening.fenced ? 'fenced' : 'released';
+          return endAs(outcome, happening.reason, life, undefined, log, invocation, GRACE);
+        }
+        case 'shutdown':
+          return endAs('released', happening.reason, life, session, log, invocation, SHUTDOWN_GRACE);
+        case 'deadline':
+          log('info', "the function's time is nearly up: to be invoked again", {});
+          return sleepAs('renew', living);
+        case 'idle': {
+          if (await mayRest(living, happening.verdict)) return sleepAs('suspended', living);
+          watch();
+        }
+      }
+    }
+  };
+
+  /**
+   * The fence: the seed first tells every host that knows our location that it is no longer good, so that nobody connects
+   * to a sandbox that is frozen. What came in until then keeps us here.
+   */
+  const mayRest = async (
+    { invocation, mailbox, session, life, log, timeLeft }: Living,
+    verdict: Verdict,
+  ): Promise<boolean> => {
+    state = { is: 'fencing', invocation, mailbox };
+    try {
+      const reply = await session.suspend(Math.max(0, Math.min(SUSPEND_LIMIT, timeLeft())));
+      if (!reply.ok) {
+        log('info', `idle, but not suspended: ${reply.reason ?? 'the seed said no'}`);
+        return false;
+      }
+      if (mailbox.size > 0 || life.isNeeded()) {
+        session.stay();
+        log('info', 'idle, but not suspended: something came in meanwhile');
+        return false;
+      }
+      log('info', `idle for ${life.entry.idleTimeout} ms: suspended`, { lastHeldBy: verdict.heldBy });
+      return true;
+    } finally {
+      state = { is: 'running', invocation, mailbox };
+    }
+  };
+
+  /** Leaves the cluster with guests that go on, or go on later. */
+  const sleepAs = async (outcome: 'suspended' | 'renew', living: Living): Promise<InvocationResult> => {
+    const { invocation, session, life } = living;
+    const { host, epoch } = invocation;
+    life.member.detach();
+    await session.leave({ outcome });
+    state = { is: 'dormant', epoch, life };
+    return { host, epoch, outcome };
+  };
+
+  const exited = async ({ invocation, session, life, log }: Living, exit: GuestExit): Promise<InvocationResult> => {
+    const { host, epoch } = invocation;
+    const { exitCode, signal, reason } = exit;
+    log(exitCode === 0 ? 'info' : 'error', 'the guest has ended', { exitCode, signal, reason });
+    await life.end(0);
+    clear();
+    const why = reason ?? (signal ? `ended by ${signal}` : undefined);
+    await session.leave({ outcome: 'exited', exitCode, reason: why });
+    return { host, epoch, outcome: 'exited', exitCode, signal, reason };
+  };
+
+  const endAs = async (
+    outcome: 'fenced' | 'released',
+    reason: string,
+    life: Life | undefined,
+    session: Session | undefined,
+    log: Log,
+    { host, epoch }: Invocation,
+    grace: number,
+  ): Promise<InvocationResult> => {
+    log('info', `stopping: ${reason}`, { outcome });
+    await life?.end(grace);
+    clear();
+    await session?.leave({ outcome, reason });
+    return { host, epoch, outcome, reason };
+  };
+
+  const clear = () => {
+    state = { is: 'empty' };
+    current = undefined;
+  };
+
+  const release = async (invocation: Invocation): Promise<InvocationResult> => {
+    const { host, epoch } = invocation;
+    const log = createLog(host, settings.write);
+    if (state.is !== 'dormant') {
+      const { runDir } = takePrepared();
+      if (runDir.leftover && isOf(runDir.leftover, invocation)) await endLeftover(runDir, log);
+      runDir.leave();
+      return { host, epoch, outcome: 'released' };
+    }
+    return endAs('released', 'released by the seed', state.life, undefined, log, invocation, GRACE);
+  };
+
+  return {
+    prepare: () => {
+      if (prepared || state.is !== 'empty') return;
+      try {
+        prepared = prepareFiles();
+        pskContext();
+        findShim(inspectCommand([process.execPath]).libc, settings.shimDir);
+      } catch {
+        // the invocation will say it
+      }
+    },
+    invoke: async (invocation, remaining) => {
+      const { host, epoch, action } = invocation;
+      if (state.is !== 'empty' && state.is !== 'dormant') {
+        const { invocation: other } = state;
+        throw new SupervisorError('busy', `this sandbox is busy with epoch ${other.epoch} of '${other.host}'`);
+      }
+      if (state.is === 'dormant') {
+        const { life, epoch: held } = state;
+        const { name } = life.entry;
+        if (name !== host) throw new SupervisorError('wrong-host', `this sandbox holds '${name}', not '${host}'`);
+        if (epoch < held) return { host, epoch, outcome: 'fenced', reason: `this sandbox holds epoch ${held}` };
+      }
+      const work = action === 'release' ? release(invocation) : run(invocation, remaining);
+      finished = work.catch(() => undefined);
+      return work;
+    },
+    shutdown: async (reason) => {
+      if (state.is === 'dormant') {
+        const { life } = state;
+        clear();
+        await life.end(SHUTDOWN_GRACE);
+      } else if (state.is !== 'empty') {
+        state.mailbox.put({ is: 'shutdown', reason });
+        await finished;
+      }
+    },
+    kill: () => current?.guest?.kill(),
+  };
+}
+
+/** Whether guests that were left are of the host that is invoked, of this epoch or an earlier one. */
+function isOf({ record }: Leftover, { host, epoch }: Invocation): boolean {
+  return record?.host === host && record.epoch <= epoch;
+}
+
+/** Whether they may go on under this invocation: no newer epoch has run in between. */
+function goesOn(leftover: Leftover, invocation: Invocation): boolean {
+  return isOf(leftover, invocation) && leftover.record!.epoch >= (invocation.oldest ?? 0);
+}
+
+/** Calls `act` after that time, unless the signal is aborted first. */
+function schedule(delay: number, act: () => void, signal: AbortSignal): void {
+  const timer = setTimeout(act, Math.max(0, delay));
+  signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
+}

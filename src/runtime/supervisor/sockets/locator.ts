@@ -1,0 +1,155 @@
+/**
+ * Guests' questions to the seed: where is this port of that host? One question per port at a time, however many guests
+ * wait for its answer. Questions outlive the connection to the seed, and the session too: while the host is suspended
+ * they wait for the next one.
+ */
+import { AskError, type Located, type Session } from '../../control/index';
+
+export interface LocatorOptions {
+  /** The epoch that a guest found unreachable. */
+  readonly staleEpoch?: number;
+  /** Aborted: this caller waits no longer. */
+  readonly signal?: AbortSignal;
+  /** A datagram is to be sent. Absent: a connection. */
+  readonly protocol?: 'udp';
+  /** `performance.now()` of the guest's call, from which on its deadline counts. Default: now. */
+  readonly since?: number;
+}
+
+export interface Locator {
+  /** Number of questions that somebody waits for. */
+  readonly pending: number;
+  /** @throws AskError */
+  locate(host: string, port: number, options?: LocatorOptions): Promise<Located>;
+  /** Asks through this session from now on; undefined: hold everything. */
+  use(session: Pick<Session, 'locate'> | undefined): void;
+  /** Fails everything that waits. */
+  close(reason: string): void;
+}
+
+interface Waiter {
+  readonly since: number;
+  resolve(answer: Located): void;
+  reject(error: AskError): void;
+}
+
+interface Question {
+  readonly host: string;
+  readonly port: number;
+  readonly protocol?: 'udp';
+  staleEpoch?: number;
+  /** Of the waiter that has waited longest, when it was sent. */
+  since: number;
+  readonly waiters: Set<Waiter>;
+  readonly deadline: NodeJS.Timeout;
+  /** Ends the present attempt. */
+  attempt?: AbortController;
+}
+
+/** No allocation can take longer than the longest function runs; the seed's own deadlines are much shorter. */
+const LONGEST = 900_000;
+
+function keyOf({ host, port, protocol }: Pick<Question, 'host' | 'port' | 'protocol'>): string {
+  return `${host}:${port}/${protocol ?? 'tcp'}`;
+}
+
+export function createLocator(): Locator {
+  const questions = new Map<string, Question>();
+  let session: Pick<Session, 'locate'> | undefined;
+
+  const settle = (question: Question, act: (waiter: Waiter) => void) => {
+    clearTimeout(question.deadline);
+    questions.delete(keyOf(question));
+    question.attempt?.abort();
+    for (const waiter of question.waiters) act(waiter);
+  };
+  const fail = (question: Question, error: AskError) => settle(question, (waiter) => waiter.reject(error));
+
+  /** The seed's deadline is that of the waiter that has waited longest. The others have time left. */
+  const refused = (question: Question, error: AskError) => {
+    const late = [...question.waiters].filter(({ since }) => since <= question.since);
+    if (error.errno !== 'ETIMEDOUT' || late.length === question.waiters.size) return fail(question, error);
+    for (const waiter of late) {
+      question.waiters.delete(waiter);
+      waiter.reject(error);
+    }
+    send(question);
+  };
+
+  const send = (question: Question) => {
+    question.attempt?.abort();
+    question.attempt = undefined;
+    if (!session) return;
+    const attempt = new AbortController();
+    question.attempt = attempt;
+    const { host, port, staleEpoch, protocol } = question;
+    question.since = Math.min(...[...question.waiters].map(({ since }) => since));
+    session.locate(host, port, { staleEpoch, signal: attempt.signal, protocol, since: question.since }).then(
+      (answer) => {
+        if (question.attempt === attempt) settle(question, (waiter) => waiter.resolve(answer));
+      },
+      (error: AskError) => {
+        // An attempt that was given up for a better one (or for none, until the next session) settles nothing.
+        if (question.attempt === attempt) refused(question, error);
+      },
+    );
+  };
+
+  const open = (host: string, port: number, staleEpoch: number | undefined, protocol?: 'udp'): Question => {
+    const question: Question = {
+      host,
+      port,
+      protocol,
+      staleEpoch,
+      since: Number.POSITIVE_INFINITY,
+      waiters: new Set(),
+      deadline: setTimeout(() => fail(question, new AskError('ETIMEDOUT', `no answer for ${host}:${port}`)), LONGEST),
+    };
+    question.deadline.unref();
+    questions.set(keyOf(question), question);
+    return question;
+  };
+
+  return {
+    get pending() {
+      return questions.size;
+    },
+    locate: (host, port, { staleEpoch, signal, protocol, since = performance.now() } = {}) =>
+      new Promise((resolve, reject) => {
+        const there = questions.get(keyOf({ host, port, protocol }));
+        const question = there ?? open(host, port, staleEpoch, protocol);
+        const onAbort = () => {
+          question.waiters.delete(waiter);
+          const why: unknown = signal?.reason;
+          waiter.reject(why instanceof AskError ? why : new AskError('ETIMEDOUT', 'given up by the caller'));
+          if (question.waiters.size === 0) settle(question, () => undefined);
+        };
+        const done = () => signal?.removeEventListener('abort', onAbort);
+        const waiter: Waiter = {
+          since,
+          resolve: (answer: Located) => {
+            done();
+            resolve(answer);
+          },
+          reject: (error: AskError) => {
+            done();
+            reject(error);
+          },
+        };
+        question.waiters.add(waiter);
+        if (signal?.aborted) return onAbort();
+        signal?.addEventListener('abort', onAbort, { once: true });
+        const newDoubt = staleEpoch !== undefined && staleEpoch > (question.staleEpoch ?? -1);
+        if (newDoubt) question.staleEpoch = staleEpoch;
+        if (!there || newDoubt || since < question.since) send(question);
+      }),
+    use: (next) => {
+      session = next;
+      for (const question of questions.values()) send(question);
+    },
+    close: (reason) => {
+      session = undefined;
+      for (const question of [...questions.values()]) fail(question, new AskError('ENETUNREACH', reason));
+    },
+  };
+}

@@ -1,0 +1,78 @@
+/** What is between this member and the internet: found out by two looks from outside at the same port of ours. */
+import { connect } from 'node:net';
+import { formatAddress } from '../../../contract/manifest/address';
+import type { Endpoint, NatKind, NatReport, Observation } from '../../../contract/peer/peer-messages';
+
+/** First bytes of a probe; answered with the address and port that the seed sees. */
+const PROBE = Buffer.from('IMP1');
+const PROBE_ANSWER = 6;
+const PROBE_LIMIT = 3_000;
+
+/** The probe's NAT mapping lives for as long as the probe does. */
+export interface Probe {
+  readonly observed: Endpoint;
+  close(): void;
+}
+
+/**
+ * How the seed sees a connection from that port of ours. @throws Error when it does not answer in time
+ */
+export function probe(dataPort: Endpoint, local: Endpoint, signal?: AbortSignal): Promise<Probe> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({
+      host: dataPort.address,
+      port: dataPort.port,
+      localAddress: local.address,
+      localPort: local.port,
+    });
+    const limit = setTimeout(() => socket.destroy(new Error(`no answer within ${PROBE_LIMIT} ms`)), PROBE_LIMIT);
+    const onAbort = () => socket.destroy(new Error('given up'));
+    signal?.addEventListener('abort', onAbort, { once: true });
+    const chunks: Buffer[] = [];
+    socket.on('connect', () => socket.write(PROBE));
+    socket.on('data', (chunk: Buffer) => {
+      chunks.push(chunk);
+      const answer = Buffer.concat(chunks);
+      if (answer.length < PROBE_ANSWER) return;
+      clearTimeout(limit);
+      const observed = { address: formatAddress(answer.readUInt32BE(0)), port: answer.readUInt16BE(4) };
+      resolve({ observed, close: () => socket.resetAndDestroy() });
+    });
+    socket.on('error', reject);
+    socket.on('close', () => {
+      clearTimeout(limit);
+      signal?.removeEventListener('abort', onAbort);
+      reject(new Error('the seed closed the connection'));
+    });
+    if (signal?.aborted) onAbort();
+  });
+}
+
+/** The kind of NAT that these two looks at the same port of ours, by different ports of the seed, tell of. */
+export function natKind({ local, observed }: Pick<Observation, 'local' | 'observed'>, other: Endpoint): NatKind {
+  if (observed.port !== other.port || observed.address !== other.address) return 'symmetric';
+  if (observed.port !== local.port) return 'endpoint-independent';
+  return observed.address === local.address ? 'none' : 'port-preserving';
+}
+
+/** Never fails: what cannot be found out is `unknown`. */
+export async function classifyNat(seen: Observation, signal?: AbortSignal): Promise<NatReport> {
+  const base = { reflexiveAddress: seen.observed.address, localAddress: seen.local.address, ports: seen.ports };
+  try {
+    const second = await probe(seen.dataPort, seen.local, signal);
+    second.close();
+    return { ...base, kind: natKind(seen, second.observed) };
+  } catch {
+    return { ...base, kind: 'unknown' };
+  }
+}
+
+/** Whether a port of theirs is what others see it as, so that it can be named without asking. */
+export function isPredictable({ kind: nat }: NatReport): boolean {
+  return nat === 'none' || nat === 'port-preserving';
+}
+
+/** Why a member cannot be punched to; undefined: as far as we know it can. */
+export function unpunchable({ kind: nat }: NatReport): string | undefined {
+  return nat === 'symmetric' ? 'its NAT maps ports differently for every destination' : undefined;
+}

@@ -1,0 +1,124 @@
+/** The other side of a punch: connects from the ports that were agreed on, for what the one that asked says. */
+import { constants } from 'node:os';
+import { parseAddress } from '../../../contract/manifest/address';
+import type { MemberMessage, NatReport, Purpose, Sender } from '../../../contract/peer/peer-messages';
+import { type Connector, OpeningError } from '../connector';
+import { isPredictable } from '../nat/nat';
+import { POOL_TTL_PASSIVE } from '../pool/pool';
+import { ownProblem, PUNCH_LIMIT, proofs } from './punch';
+import { isTaken, type PunchPorts, unmeetable } from './punch-ports';
+import { pairsOf } from './punched';
+import { terms } from './signalling';
+
+export interface RespondOptions {
+  readonly connector: Connector;
+  readonly punchPorts: PunchPorts;
+  /** This member's own; waits until it is known. */
+  readonly natReport: () => Promise<NatReport>;
+  /** A connection for a direct edge, or for datagrams. */
+  readonly onHanded: (from: Sender, purpose: HandedPurpose, descriptor: number) => void;
+  readonly signal: AbortSignal;
+}
+
+/** What a connection is for that the supervisor itself uses. */
+export type HandedPurpose = Extract<Purpose, { for: 'edge' | 'datagrams' }>;
+export type Punch = Extract<MemberMessage, { type: 'punch' }>;
+
+/** Why a member gets no more of what it asks for, for the moment. */
+export const SHARE_USED = 'this member has its share of connections there; those before have to be accepted first';
+
+/** Bytes of them for each connection of a pool. */
+const SECRETS = 32;
+
+type Single = Exclude<Purpose, { for: 'pool' | 'signalling' }>;
+
+function swappedProofs(proof: string) {
+  const { send, expect } = proofs(Buffer.from(proof, 'base64'));
+  return { send: expect, expect: send };
+}
+
+/** What a connection is, at this side. */
+const own = (purpose: Single) =>
+  purpose.for === 'connection'
+    ? ({
+        purpose: 'deliver',
+        port: purpose.port,
+        sourcePort: purpose.sourcePort,
+        ...(purpose.proof && swappedProofs(purpose.proof)),
+      } as const)
+    : ({ purpose: 'hand' } as const);
+
+/** In pairs, the other side's first: with ours first. */
+function swapped(secrets: Buffer): Buffer {
+  const result = Buffer.alloc(secrets.length);
+  for (let at = 0; at < secrets.length; at += SECRETS) {
+    secrets.copy(result, at, at + SECRETS / 2, at + SECRETS);
+    secrets.copy(result, at + SECRETS / 2, at, at + SECRETS / 2);
+  }
+  return result;
+}
+
+export async function respond(
+  options: RespondOptions,
+  from: Sender,
+  message: Punch,
+  reply: (message: MemberMessage) => void,
+): Promise<void> {
+  const { connector, punchPorts, signal } = options;
+  const { id, purpose } = message;
+  const cannot = (reason: string) => reply({ type: 'unpunchable', id, reason });
+  const busy = (reason = 'a port is in use') => reply({ type: 'unpunchable', id, reason, busy: true });
+  const mine = await options.natReport();
+  const near = message.near === true;
+  const problem = near ? unmeetable(mine) : ownProblem(mine);
+  if (problem) return cannot(problem);
+  const count = message.from.length;
+  const secrets = purpose.for === 'pool' ? swapped(Buffer.from(purpose.secrets, 'base64')) : undefined;
+  if (secrets ? secrets.length !== SECRETS * count : count !== 1) return cannot(`${count} ports are not for this`);
+  const [first, many] = mine.ports;
+  const isOurs = (port: number) => port >= first && port < first + many;
+  if (message.to && !((near || isPredictable(mine)) && message.to.length === count && message.to.every(isOurs)))
+    return cannot('these are not its ports');
+  const ports = message.to ?? message.from.map(() => punchPorts.pairedPort(mine, `from ${from.name}`));
+  const opened = await punchPorts.open(mine, near, ports, signal).catch((error: Error) => {
+    if (!isTaken(error)) throw error;
+    return undefined;
+  });
+  if (!opened) return busy();
+  if (!message.to)
+    reply({
+      type: 'punching',
+      id,
+      address: near ? mine.localAddress : mine.reflexiveAddress,
+      ports: opened.map(({ seen }) => seen),
+    });
+  const base = {
+    peer: parseAddress(from.address)!,
+    epoch: from.epoch,
+    local: parseAddress(mine.localAddress)!,
+    remote: parseAddress(message.address)!,
+    timeout: PUNCH_LIMIT,
+    listens: near,
+  };
+  try {
+    if (purpose.for === 'pool') {
+      const filling = { ...base, purpose: 'poolIn', ttl: POOL_TTL_PASSIVE } as const;
+      await connector.fill(filling, pairsOf(ports, message.from), secrets!, signal);
+      return;
+    }
+    if (purpose.for === 'signalling') {
+      const end = { ...base, purpose: 'signallingIn', ...terms('in', purpose.key, mine, mine) } as const;
+      await connector.open({ ...end, localPort: ports[0], remotePort: message.from[0] }, signal);
+      return;
+    }
+    const opening = { ...base, ...own(purpose), localPort: ports[0], remotePort: message.from[0] };
+    const descriptor = await connector.open(opening, signal);
+    if (purpose.for !== 'connection') options.onHanded(from, purpose, descriptor);
+  } catch (error) {
+    if (!(error instanceof OpeningError)) throw error;
+    if (error.errno === constants.errno.EDQUOT) busy(SHARE_USED);
+    else if (error.busy) busy();
+  } finally {
+    for (const port of opened) port.close();
+  }
+}

@@ -1,0 +1,142 @@
+#include "handoff.h"
+
+#include "connect.h"
+#include "core/alias.h"
+#include "replace.h"
+#include "core/request.h"
+#include "core/room.h"
+#include "core/sockets.h"
+#include "core/table.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdbool.h>
+
+/* No thread of the supervisor's waits for anything before it answers these; yet a machine may be busy. */
+#define ACCEPT_MS 5000
+#define BYTE_MS 1000
+#define READY_MS 50 /* then the guest goes on, as if none were ready */
+
+static void remember(int fd, const struct im_addr *local, const struct im_addr *peer, uint8_t flags) {
+  struct im_socket socket = {.flags = IM_HAS_PEER | IM_IS_HANDOFF | flags, .local = *local, .peer = *peer};
+  sockets_put(sockets_cookie(fd), &socket);
+}
+
+uint16_t handoff_bound_port(int fd) {
+  struct im_socket socket;
+  return sockets_get(sockets_cookie(fd), &socket) && socket.flags & IM_HAS_LOCAL ? socket.local.port : 0;
+}
+
+void handoff_prepare(int like, int fresh, const struct im_addr *to, uint16_t port) {
+  struct im_addr local = {table_cluster()->self, port, to->form == IM_FORM_V4 ? IM_FORM_V4 : IM_FORM_MAPPED};
+  replace_family(like, fresh);
+  remember(fresh, &local, to, handoff_bound_port(like) ? IM_HAS_LOCAL : 0);
+  replace_options(like, fresh);
+  replace_owner(like, fresh);
+  /* Natively nothing that is accepted has it from its listener. */
+  replace_option(like, fresh, IPPROTO_TCP, TCP_DEFER_ACCEPT);
+}
+
+static int put(int fd, int fresh, const struct im_addr *to, uint16_t port) {
+  handoff_prepare(fd, fresh, to, port);
+  int result = replace_with(fd, fresh) ? 0 : -1, saved = errno;
+  libc_close(fresh);
+  errno = saved;
+  return result;
+}
+
+bool handoff_stands(int fresh) { return connect_state(fresh) == IM_CONNECTED; }
+
+int handoff_adopt(int fd, int fresh, const struct im_addr *to, uint16_t port) {
+  struct sockaddr_storage address;
+  socklen_t size = addr_write(to, &address);
+  /* The supervisor's connect did not block, so for the kernel its result is still to be fetched. */
+  if (libc_connect(fresh, (struct sockaddr *)&address, size) == 0 || errno == EISCONN) return put(fd, fresh, to, port);
+  libc_close(fresh);
+  errno = ECONNRESET;
+  return -1;
+}
+
+/* Not interrupted by signals: it takes no time worth it. */
+static int call(const struct im_request *request, bool wait, long milliseconds, struct im_reply *answer, int *passed,
+                int *reply) {
+  int result = request_call(request, wait, milliseconds, answer, passed, reply);
+  while (result == -EINTR && *reply >= 0) result = request_wait(*reply, answer, passed, milliseconds);
+  return result;
+}
+
+bool handoff_connect(int fd, const struct im_addr *to, int *reply) {
+  struct im_reply answer;
+  struct im_request request =
+      request_connect(sockets_cookie(fd), to, 0, IM_FLAG_NONBLOCK | IM_FLAG_LISTED | IM_FLAG_READY);
+  request.real_port = handoff_bound_port(fd);
+  int saved = errno, passed = -1, result = call(&request, false, READY_MS, &answer, &passed, reply);
+  bool dead = result == 0 && passed >= 0 && !handoff_stands(passed);
+  if (dead) libc_close(passed);
+  bool done = result == 0 && passed >= 0 && !dead && put(fd, passed, to, answer.real_port) == 0;
+  bool follows = result == -ETIMEDOUT || (result == 0 && answer.status == EAGAIN);
+  if (*reply >= 0 && !follows) {
+    libc_close(*reply);
+    *reply = -1;
+  }
+  errno = saved;
+  return done;
+}
+
+bool handoff_is_four(int fd) {
+  struct im_socket socket;
+  return table_cluster()->handoff && sockets_get(sockets_cookie(fd), &socket) && socket.flags & IM_IS_HANDOFF &&
+         socket.peer.form == IM_FORM_V4;
+}
+
+bool handoff_is_signal(const struct im_addr *real, struct im_addr *from) {
+  uint32_t address;
+  if (!table_cluster()->handoff || !alias_virtual(real->ip, &address)) return false;
+  if (address == IM_LOOPBACK || address == table_cluster()->self) return false;
+  *from = (struct im_addr){address, real->port, real->form};
+  return true;
+}
+
+bool handoff_accept(int listener, int accepted, uint16_t real_port, const struct im_addr *local, struct im_addr *from,
+                    int flags) {
+  struct im_reply answer;
+  int priority = 0; /* not inherited */
+  struct im_request request = {.op = IM_OP_ACCEPT, .address = from->ip, .port = from->port, .real_port = real_port};
+  int passed = -1, reply, result = call(&request, true, ACCEPT_MS, &answer, &passed, &reply);
+  if (result == -EMFILE && reply < 0) {
+    room_open();
+    result = call(&request, true, ACCEPT_MS, &answer, &passed, &reply);
+    room_close();
+  }
+  if (reply >= 0) libc_close(reply);
+  int fresh = result < 0 ? result : answer.status ? -answer.status : passed;
+  if (fresh < 0) {
+    /* The signal's: unread, it would be the guest's to read, or make a reset of what is to end here. It follows the signal. */
+    char byte;
+    struct pollfd follows = {.fd = accepted, .events = POLLIN};
+    (void)poll(&follows, 1, BYTE_MS);
+    libc_recvfrom(accepted, &byte, 1, MSG_DONTWAIT, NULL, NULL);
+  }
+  if (fresh == -EMFILE || fresh == -ENFILE) {
+    libc_close(accepted);
+    errno = -fresh;
+    return false;
+  }
+  if (fresh < 0) {
+    libc_shutdown(accepted, SHUT_RDWR);
+    return true;
+  }
+  from->port = answer.real_port;
+  replace_family(listener, fresh);
+  remember(fresh, local, from, 0);
+  replace_options(listener, fresh);
+  libc_setsockopt(fresh, SOL_SOCKET, SO_PRIORITY, &priority, sizeof priority);
+  replace_option(listener, fresh, IPPROTO_TCP, TCP_NODELAY); /* nothing of ours was sent on this side */
+  fcntl(fresh, F_SETFL, flags & SOCK_NONBLOCK ? O_RDWR | O_NONBLOCK : O_RDWR);
+  libc_dup3(fresh, accepted, flags & SOCK_CLOEXEC ? O_CLOEXEC : 0);
+  libc_close(fresh);
+  return true;
+}

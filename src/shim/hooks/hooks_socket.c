@@ -1,0 +1,67 @@
+#include "connect/connect.h"
+#include "connect/helper.h"
+#include "hook.h"
+#include "listen/listen.h"
+#include "connect/pending.h"
+#include "connect/replace.h"
+#include "listen/sockname.h"
+
+HOOK(int, connect, (int fd, const struct sockaddr *to, socklen_t size)) { return connect_socket(fd, to, size); }
+
+HOOK(int, bind, (int fd, const struct sockaddr *to, socklen_t size)) { return listen_bind(fd, to, size); }
+
+HOOK(int, listen, (int fd, int backlog)) { return listen_start(fd, backlog); }
+
+static int plain_accept(int fd, struct sockaddr *from, socklen_t *size, int flags) {
+  (void)flags;
+  return libc_accept(fd, from, size);
+}
+
+HOOK(int, accept, (int fd, struct sockaddr *from, socklen_t *size)) {
+  return view_accept(fd, from, size, 0, plain_accept);
+}
+
+HOOK(int, accept4, (int fd, struct sockaddr *from, socklen_t *size, int flags)) {
+  return view_accept(fd, from, size, flags, libc_accept4);
+}
+
+HOOK(int, shutdown, (int fd, int how)) {
+  struct im_guard guard;
+  int real;
+  if (how >= SHUT_RD && how <= SHUT_RDWR && pending_enter(fd, &real, &guard)) {
+    connect_unanswered(real, helper_black_hole());
+    pending_give_back(fd);
+    pending_leave(&guard);
+  }
+  return libc_shutdown(fd, how);
+}
+
+HOOK(int, getsockname, (int fd, struct sockaddr *name, socklen_t *size)) { return view_local(fd, name, size); }
+
+HOOK(int, getpeername, (int fd, struct sockaddr *name, socklen_t *size)) { return view_peer(fd, name, size); }
+
+HOOK(int, getsockopt, (int fd, int level, int option, void *value, socklen_t *size)) {
+  struct im_guard guard;
+  int real, result;
+  if (pending_enter(fd, &real, &guard)) {
+    result = libc_getsockopt(real, level, option, value, size);
+    pending_leave(&guard);
+  } else {
+    result = libc_getsockopt(fd, level, option, value, size);
+    if (result == 0) view_error(fd, level, option, value, size);
+    if (result == 0) view_domain(fd, level, option, value, size);
+  }
+  return result;
+}
+
+HOOK(int, setsockopt, (int fd, int level, int option, const void *value, socklen_t size)) {
+  struct im_guard guard;
+  int real;
+  replace_note(level, option);
+  if (!pending_enter(fd, &real, &guard)) return libc_setsockopt(fd, level, option, value, size);
+  int result = libc_setsockopt(real, level, option, value, size);
+  pending_leave(&guard);
+  return result;
+}
+
+HOOK_ALIAS(connect, __connect)

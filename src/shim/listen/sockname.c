@@ -1,0 +1,231 @@
+#include "sockname.h"
+
+#include "core/addr.h"
+#include "connect/handoff.h"
+#include "core/alias.h"
+#include "core/init.h"
+#include "connect/pending.h"
+#include "core/pointer.h"
+#include "core/sockets.h"
+#include "core/table.h"
+
+#include <errno.h>
+#include <string.h>
+
+typedef int (*name_call)(int, struct sockaddr *, socklen_t *);
+
+/* A connection that the supervisor has made: what is shown is what was agreed. */
+static bool handoff_shown(int fd, bool peer, struct im_addr *shown) {
+  struct im_socket socket;
+  if (!table_cluster()->handoff || !sockets_get(sockets_cookie(fd), &socket) || !(socket.flags & IM_IS_HANDOFF)) return false;
+  *shown = peer ? socket.peer : socket.local;
+  return true;
+}
+
+/* The port as the guest at `address` (virtual, or 127.0.0.1 for our own) knows the real one. */
+static uint16_t port_of(uint32_t address, uint32_t real, uint16_t real_port) {
+  struct im_port listed;
+  uint32_t host = address == IM_LOOPBACK ? table_cluster()->self : address;
+  return table_find_real_port(host, real, real_port, IM_SCOPES_STREAM | IM_SCOPES_DATAGRAM, &listed) ? listed.port : real_port;
+}
+
+/* Whether the other end of a connection is our own loopback loopback alias: then this end is loopback too. */
+static bool other_is_loop(int fd, name_call other) {
+  struct sockaddr_storage address;
+  struct im_addr there;
+  socklen_t size = sizeof address;
+  return other(fd, (struct sockaddr *)&address, &size) == 0 && addr_read(&address, size, &there) &&
+         there.ip == alias_loop();
+}
+
+/* Real to virtual without memory. False: what the kernel says is what the guest sees. */
+static bool by_arithmetic(int fd, const struct im_addr *real, name_call other, struct im_addr *shown) {
+  uint32_t address;
+  if (real->form == IM_FORM_V6_LOOP) {
+    *shown = (struct im_addr){IM_LOOPBACK, port_of(IM_LOOPBACK, IM_REAL_LOOPBACK6, real->port), real->form};
+    return true;
+  }
+  if (!alias_virtual(real->ip, &address)) return false;
+  if (alias_extra_of(real, IM_SCOPES_STREAM, shown)) return true;
+  *shown = (struct im_addr){address, port_of(address, real->ip, real->port), real->form};
+  if (real->ip == alias_host() && other_is_loop(fd, other)) shown->ip = IM_LOOPBACK;
+  return true;
+}
+
+static int listening(int fd) {
+  int accepts = 0;
+  socklen_t size = sizeof accepts;
+  return libc_getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &size) == 0 && accepts;
+}
+
+static bool local_shown(int fd, const struct im_addr *real, struct im_addr *shown) {
+  struct im_socket socket = {0};
+  struct im_port listed;
+  uint32_t address;
+  bool alias = alias_virtual(real->ip, &address);
+  if (alias_flat() && !alias && real->form != IM_FORM_V6_LOOP) return handoff_shown(fd, false, shown);
+  if (sockets_get(sockets_cookie(fd), &socket) && socket.flags & IM_HAS_LOCAL) {
+    *shown = socket.local;
+    /* A socket that was bound to the wildcard shows, when connected, the address it is connected from. */
+    if (shown->ip || listening(fd)) return true;
+    struct sockaddr_storage other;
+    socklen_t size = sizeof other;
+    if (libc_getpeername(fd, (struct sockaddr *)&other, &size) != 0) return true;
+    if (by_arithmetic(fd, real, libc_getpeername, shown))
+      shown->port = socket.local.port;
+    else
+      *shown = *real;
+    return true;
+  }
+  if (!by_arithmetic(fd, real, libc_getpeername, shown)) return false;
+  if (socket.flags & IM_HAS_PEER && socket.peer.form >= IM_FORM_V6_ANY) shown->form = IM_FORM_V6_LOOP;
+  if (table_find_real_port(table_cluster()->self, real->ip, real->port, IM_SCOPES_STREAM, &listed) && listed.scope == IM_SCOPE_ANY &&
+      listening(fd))
+    *shown = (struct im_addr){0, listed.port, real->form == IM_FORM_V4 ? IM_FORM_V4 : IM_FORM_V6_ANY};
+  return true;
+}
+
+static bool peer_shown(int fd, const struct im_addr *real, struct im_addr *shown) {
+  struct im_socket socket;
+  uint32_t address;
+  bool ours = real->form == IM_FORM_V6_LOOP || real->ip == IM_RESOLVER || alias_virtual(real->ip, &address);
+  if (alias_flat() && !ours) return handoff_shown(fd, true, shown);
+  if (!sockets_get(sockets_cookie(fd), &socket) || !(socket.flags & IM_HAS_PEER))
+    return by_arithmetic(fd, real, libc_getsockname, shown);
+  *shown = socket.peer;
+  /* A connect to the wildcard goes to loopback, and says so. */
+  if (!shown->ip) shown->ip = IM_LOOPBACK;
+  if (shown->form == IM_FORM_V6_ANY) shown->form = IM_FORM_V6_LOOP;
+  return true;
+}
+
+/*
+ * The real name, in the guest's buffer of `room` bytes too: the kernel writes there first, so that it judges the pointers, and
+ * what it can write, so can we. What the buffer cuts off is asked for again.
+ */
+static bool give_real(int fd, struct sockaddr *name, socklen_t *size, name_call call, socklen_t *room,
+                      struct sockaddr_storage *address) {
+  struct im_page found = {0};
+  if (pointer_readable(size, sizeof *size, &found)) *room = *size;
+  if (call(fd, name, size) != 0) return false;
+  if (*size <= *room && *size <= sizeof *address) {
+    memcpy(address, name, *size);
+    return true;
+  }
+  socklen_t full = sizeof *address;
+  return call(fd, (struct sockaddr *)address, &full) == 0;
+}
+
+static int shown_name(int fd, struct sockaddr *name, socklen_t *size, name_call call,
+                      bool (*show)(int, const struct im_addr *, struct im_addr *)) {
+  struct sockaddr_storage address;
+  struct im_addr real, shown = {0};
+  socklen_t room = 0, full;
+  int saved = errno;
+  if (!give_real(fd, name, size, call, &room, &address)) return -1;
+  full = *size;
+  if (addr_read(&address, full, &real) && show(fd, &real, &shown)) full = addr_write(&shown, &address);
+  addr_give(&address, full, name, &room);
+  *size = full;
+  errno = saved;
+  return 0;
+}
+
+int view_local(int fd, struct sockaddr *name, socklen_t *size) {
+  struct im_guard guard;
+  int real;
+  if (!im_active()) return libc_getsockname(fd, name, size);
+  if (!pending_enter(fd, &real, &guard)) return shown_name(fd, name, size, libc_getsockname, local_shown);
+  int result = shown_name(real, name, size, libc_getsockname, local_shown);
+  pending_leave(&guard);
+  return result;
+}
+
+int view_peer(int fd, struct sockaddr *name, socklen_t *size) {
+  struct im_guard guard;
+  int real;
+  if (!im_active()) return libc_getpeername(fd, name, size);
+  if (!pending_enter(fd, &real, &guard)) return shown_name(fd, name, size, libc_getpeername, peer_shown);
+  pending_leave(&guard);
+  errno = ENOTCONN;
+  return -1;
+}
+
+/* What the guest is to see of a connection that it has accepted. False with errno: it has accepted none. */
+static bool accepted_shown(int listener, int fd, const struct im_addr *real, int flags, struct im_addr *shown) {
+  struct sockaddr_storage address;
+  struct im_addr bound = {0}, local = {0};
+  socklen_t size = sizeof address;
+  if (!handoff_is_signal(real, shown)) {
+    if (!by_arithmetic(fd, real, libc_getsockname, shown)) *shown = *real;
+    return true;
+  }
+  if (libc_getsockname(fd, (struct sockaddr *)&address, &size) == 0) addr_read(&address, size, &bound);
+  if (!local_shown(fd, &bound, &local)) local = bound;
+  return handoff_accept(listener, fd, bound.port, &local, shown, flags);
+}
+
+/*
+ * Where the connection comes from: what the kernel has written into the guest's buffer, or, where that is too small for it, what
+ * it says when asked. False with errno, and the connection closed: it has ended by then.
+ */
+static bool accepted_peer(int fd, const struct sockaddr *from, socklen_t size, socklen_t room,
+                          struct sockaddr_storage *address, socklen_t *full) {
+  if (size <= room && size <= sizeof *address) {
+    memcpy(address, from, size);
+    *full = size;
+    return true;
+  }
+  if (libc_getpeername(fd, (struct sockaddr *)address, full) == 0) return true;
+  libc_close(fd);
+  errno = ECONNABORTED;
+  return false;
+}
+
+int view_accept(int fd, struct sockaddr *from, socklen_t *size, int flags,
+                int (*call)(int, struct sockaddr *, socklen_t *, int)) {
+  struct sockaddr_storage address;
+  struct im_addr real, shown = {0};
+  socklen_t full = sizeof address, room = 0;
+  struct im_page found = {0};
+  if (!im_active() || (!from && !table_cluster()->handoff)) return call(fd, from, size, flags);
+  if (from && pointer_readable(size, sizeof *size, &found)) room = *size;
+  int accepted = from ? call(fd, from, size, flags) : call(fd, (struct sockaddr *)&address, &full, flags), saved = errno;
+  if (accepted < 0) return accepted;
+  if (from && !accepted_peer(accepted, from, *size, room, &address, &full)) return -1;
+  if (addr_read(&address, full, &real)) {
+    if (!accepted_shown(fd, accepted, &real, flags, &shown)) return -1;
+    full = addr_write(&shown, &address);
+  }
+  if (from) {
+    addr_give(&address, full, from, &room);
+    *size = full;
+  }
+  errno = saved;
+  return accepted;
+}
+
+void view_error(int fd, int level, int option, void *value, const socklen_t *size) {
+  struct im_socket socket;
+  int error = 0, saved = errno;
+  if (level != SOL_SOCKET || option != SO_ERROR || *size != sizeof error) return;
+  memcpy(&error, value, sizeof error);
+  if (error != ECONNREFUSED || !im_active()) return;
+  uint64_t cookie = sockets_cookie(fd);
+  if (sockets_get(cookie, &socket) && socket.flags & IM_HAS_ERROR) {
+    error = socket.error;
+    memcpy(value, &error, sizeof error);
+    socket.flags &= (uint8_t)~IM_HAS_ERROR;
+    sockets_put(cookie, &socket);
+  }
+  errno = saved;
+}
+
+void view_domain(int fd, int level, int option, void *value, const socklen_t *size) {
+  int family = 0, saved = errno;
+  if (level != SOL_SOCKET || option != SO_DOMAIN || *size != sizeof family || !im_active()) return;
+  memcpy(&family, value, sizeof family);
+  if (family == AF_INET6 && handoff_is_four(fd)) family = AF_INET;
+  memcpy(value, &family, sizeof family);
+  errno = saved;
+}

@@ -1,0 +1,13 @@
+/* Clients of the cluster: the table lists none but itself, and their names follow from their addresses (seed/clients.ts). */
+#ifndef IMAGINARY_CLIENTS_H
+#define IMAGINARY_CLIENTS_H
+
+#include "core/table.h"
+
+#define IM_CLIENT_NAME 64
+
+/* The place of the client with this address or name, which is written to `text`. False: there is none. */
+bool client_at(uint32_t address, struct im_location *location, char text[IM_CLIENT_NAME]);
+bool client_named(const char *name, struct im_location *location, char text[IM_CLIENT_NAME]);
+
+#endif

@@ -1,0 +1,41 @@
+#include "resolver.h"
+
+#include "core/request.h"
+#include "core/table.h"
+
+#include <errno.h>
+
+#define OPEN_MS 5000
+
+bool resolver_is(const struct im_addr *to) { return to->ip == IM_RESOLVER && to->port == IM_RESOLVER_PORT; }
+
+/* Returns when the table lists the ports. A supervisor that is gone leaves what natively is a port where nobody listens. */
+static void open_it(const struct im_addr *to) {
+  struct im_request request = request_connect(0, to, 0, false);
+  struct im_reply answer;
+  int reply = request_ask(&request, true);
+  if (reply < 0 || request_wait(reply, &answer, 0, OPEN_MS) == -EPIPE) request_lost();
+  if (reply >= 0) libc_close(reply);
+}
+
+struct im_route resolver_route(const struct im_addr *to, unsigned scopes) {
+  int saved = errno;
+  struct im_port listed;
+  struct im_route route = {.kind = IM_ROUTE_LOCAL, .real = to->ip, .real_port = to->port};
+  bool found = table_find_port(IM_RESOLVER, to->port, scopes, &listed);
+  if (!found) {
+    open_it(to);
+    found = table_find_port(IM_RESOLVER, to->port, scopes, &listed);
+  }
+  if (found) route.real_port = listed.real_port;
+  errno = saved;
+  return route;
+}
+
+bool resolver_shown(const struct im_addr *real, struct im_addr *shown) {
+  struct im_port listed;
+  if (real->ip != IM_RESOLVER || !table_find_real_port(IM_RESOLVER, real->ip, real->port, IM_SCOPES_DATAGRAM, &listed))
+    return false;
+  *shown = (struct im_addr){real->ip, listed.port, real->form};
+  return true;
+}

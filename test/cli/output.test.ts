@@ -1,0 +1,125 @@
+import { eventText } from '../../src/cli/commands/events';
+import { statusText } from '../../src/cli/commands/ps';
+import { CliError, reportOf, usageError } from '../../src/cli/output/errors';
+import { logText, parseLogLine } from '../../src/cli/output/log-line';
+import { duration, type Paint, painter, table } from '../../src/cli/output/terminal';
+
+const plain: Paint = (_, text) => text;
+
+test.each([
+  [-5, '0ms'],
+  [850.4, '850ms'],
+  [3_240, '3.2s'],
+  [59_900, '59s'],
+  [200_000, '3m'],
+  [7_300_000, '2h'],
+  [200_000_000, '2d'],
+])('a duration of %d ms is %s', (ms, text) => {
+  expect(duration(ms)).toBe(text);
+});
+
+describe('colour', () => {
+  const { NO_COLOR, TERM } = process.env;
+  beforeEach(() => {
+    delete process.env.NO_COLOR;
+    process.env.TERM = 'xterm';
+  });
+  afterAll(() => Object.assign(process.env, { NO_COLOR, TERM }));
+  test('on a terminal only', () => {
+    expect(painter({ isTTY: true })('red', 'x')).toBe('\x1b[31mx\x1b[39m');
+    expect(painter({})('red', 'x')).toBe('x');
+  });
+  test('not with NO_COLOR, not on a dumb terminal', () => {
+    process.env.NO_COLOR = '1';
+    expect(painter({ isTTY: true })('red', 'x')).toBe('x');
+    delete process.env.NO_COLOR;
+    process.env.TERM = 'dumb';
+    expect(painter({ isTTY: true })('red', 'x')).toBe('x');
+  });
+  test('does not count for the width of columns', () => {
+    expect(
+      table([
+        ['\x1b[31mab\x1b[39m', 'c'],
+        ['abcd', 'd'],
+      ]),
+    ).toBe('\x1b[31mab\x1b[39m    c\nabcd  d');
+  });
+});
+
+test('ps: one line per host, and below them why hosts failed', () => {
+  const host = { address: '100.64.1.2', epoch: null, since: 1_000, waiting: 0 };
+  const text = statusText(
+    {
+      cluster: 'shop',
+      cidr: '100.64.0.0/16',
+      startedAt: 0,
+      hosts: [
+        { ...host, name: 'web', state: 'running', allocations: 2, allocateMs: 212.4, ports: [80, 443] },
+        {
+          ...host,
+          name: 'api',
+          state: 'failed',
+          allocations: 1,
+          allocateMs: null,
+          ports: [],
+          waiting: 3,
+          reason: 'no file',
+        },
+      ],
+    },
+    6_000,
+    plain,
+  );
+  expect(text.split('\n')).toEqual([
+    'HOST  ADDRESS     STATE               SINCE  ALLOCATIONS  ALLOCATE-MS  PORTS',
+    'web   100.64.1.2  running              5.0s            2          212  80, 443',
+    'api   100.64.1.2  failed (3 waiting)   5.0s            1            -  -',
+    '',
+    'api: no file',
+  ]);
+});
+
+test('events: time, host, event, facts', () => {
+  const time = new Date(2024, 0, 1, 12, 3, 4, 56).getTime();
+  const detail = { by: 'client', port: 80, waitedMs: 1.23456, reason: 'not there', nothing: null };
+  expect(eventText({ time, host: 'web', event: 'refused', detail }, plain)).toBe(
+    '12:03:04.056 web          refused        by=client port=80 waitedMs=1.2 reason="not there"',
+  );
+  expect(eventText({ time, host: null, event: 'seed-started', detail: {} }, plain)).toBe(
+    '12:03:04.056 -            seed-started',
+  );
+});
+
+describe('logs', () => {
+  const time = new Date(2024, 0, 1, 12, 3, 4, 56).toISOString();
+  const text = (line: object | string) =>
+    logText(parseLogLine(typeof line === 'string' ? line : JSON.stringify(line), 'web'), plain);
+  test("a guest's line is as it wrote it", () => {
+    expect(text({ time, host: 'web', stream: 'stderr', line: 'a "b"' })).toBe('12:03:04.056 a "b"');
+  });
+  test('what supervisor and seed say is marked', () => {
+    expect(text({ time, level: 'warn', host: 'web', message: 'gone', pid: 7, why: 'no file', x: null })).toBe(
+      '12:03:04.056 | gone pid=7 why="no file"',
+    );
+  });
+  test('anything else is shown as it is', () => {
+    expect(text('START RequestId: 1')).toBe('| START RequestId: 1');
+    expect(text('{ not json')).toBe('| { not json');
+    expect(text({ other: 1 })).toBe('| {"other":1}');
+    expect(parseLogLine('START', 'web')).toEqual({ host: 'web', line: 'START' });
+  });
+});
+
+describe('reports of errors', () => {
+  test('of ours: as they are', () => {
+    expect(reportOf(usageError('no', 'do so'))).toEqual({ code: 'usage', message: 'no', next: 'do so', exitCode: 2 });
+    expect(reportOf(new CliError('x', 'y'))).toEqual({ code: 'x', message: 'y', exitCode: 1 });
+  });
+  test('of the system: a full disk has a next step', () => {
+    const error = Object.assign(new Error("ENOSPC: no space left on device, write '/s'"), { code: 'ENOSPC' });
+    expect(reportOf(error)).toMatchObject({ code: 'ENOSPC', next: expect.stringContaining('--state'), exitCode: 1 });
+  });
+  test('of a bug: with its stack', () => {
+    expect(reportOf(new TypeError('x is not a function')).message).toContain('output.test.ts');
+  });
+});

@@ -1,0 +1,161 @@
+/** The types of messages and what checks them are one list: in the compiler's eyes, and field by field when they come. */
+
+import type { Differing } from '../../../src/contract/control/fields';
+import type { FromSeed, ToSeed } from '../../../src/contract/control/frames';
+import { checkFromSeed } from '../../../src/contract/control/from-seed';
+import { checkFrame } from '../../../src/contract/control/to-seed';
+import { MANIFEST_DEFAULTS, type ManifestHost } from '../../../src/contract/manifest';
+import { checkMessage } from '../../../src/contract/peer/peer-message';
+import type { MemberMessage, Purpose } from '../../../src/contract/peer/peer-messages';
+
+type Typed = { readonly type: string };
+type With<U extends Typed, K, F> = U extends { type: K } ? U & F : U;
+/** What the compiler finds when only one of two lists has one more field in the message of type K. */
+type Found<U extends Typed, F> = { [K in U['type']]: Differing<With<U, K, F>, U> };
+type Named<U extends Typed> = { [K in U['type']]: K };
+const compiles = <T extends true>(value: T) => value;
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+
+test('the compiler names every frame that one list has otherwise than the other', () => {
+  // An optional field is the one that assigning would not show.
+  type More = { readonly more?: number };
+  compiles<Equal<Found<ToSeed, More>, Named<ToSeed>>>(true);
+  compiles<Equal<Found<FromSeed, More>, Named<FromSeed>>>(true);
+  compiles<Equal<Found<MemberMessage, More>, Named<MemberMessage>>>(true);
+  compiles<Equal<Differing<Exclude<ToSeed, { type: 'stay' }>, ToSeed>, 'stay'>>(true);
+  compiles<Equal<Differing<FromSeed | { type: 'new' }, FromSeed>, 'new'>>(true);
+  compiles<Equal<Differing<ToSeed, ToSeed>, never>>(true);
+  // @ts-expect-error: the check itself can fail.
+  compiles<Equal<Differing<ToSeed | { type: 'new' }, ToSeed>, never>>(true);
+});
+
+const ports = [{ port: 80, realPort: 40_080, scope: 'any', protocol: 'udp' }] as const;
+const NAT = { kind: 'none', reflexiveAddress: '203.0.113.1', localAddress: '10.0.0.7', ports: [10_240, 704] } as const;
+const from = { member: 1, name: 'api', address: '100.64.0.2', epoch: 5, addresses: ['203.0.113.1'] } as const;
+const key = `${'A'.repeat(43)}=`;
+const purposes: { readonly [F in Purpose['for']]: Required<Extract<Purpose, { for: F }>> } = {
+  connection: { for: 'connection', port: 80, sourcePort: 40_000, proof: key },
+  pool: { for: 'pool', secrets: 'A'.repeat(43) },
+  signalling: { for: 'signalling', key },
+  edge: { for: 'edge', key },
+  datagrams: { for: 'datagrams', key },
+};
+const messages: { readonly [T in MemberMessage['type']]: Required<Extract<MemberMessage, { type: T }>> } = {
+  punch: {
+    ...{ type: 'punch', id: 1, near: true, address: '203.0.113.1', from: [1_024], to: [1_025] },
+    purpose: purposes.connection,
+  },
+  punching: { type: 'punching', id: 1, address: '203.0.113.1', ports: [1_024] },
+  unpunchable: { type: 'unpunchable', id: 1, reason: 'no', busy: true },
+  relay: { type: 'relay', purpose: purposes.edge, reason: 'no' },
+};
+const message = messages.punch;
+const toSeed: { readonly [T in ToSeed['type']]: Required<Extract<ToSeed, { type: T }>> } = {
+  join: {
+    ...{
+      type: 'join',
+      host: 'api',
+      epoch: 5,
+      life: 'a',
+      guests: true,
+      asClient: true,
+      virtual: '100.64.0.2',
+      ports,
+      nat: NAT,
+    },
+    directoryDigest: 'x',
+  },
+  locate: { type: 'locate', id: 1, host: 'api', port: 80, staleEpoch: 4, waited: 1, protocol: 'udp' },
+  cancel: { type: 'cancel', id: 1 },
+  ports: { type: 'ports', ports, settled: true, settledDatagrams: true },
+  report: { type: 'report', event: 'guest-started', detail: { a: 1, b: 'c', d: null, e: true } },
+  natReport: { type: 'natReport', nat: NAT },
+  peerMessage: { type: 'peerMessage', to: 'api', message },
+  relay: { type: 'relay', id: 1, to: 7, message },
+  suspend: { type: 'suspend' },
+  stay: { type: 'stay' },
+  ack: { type: 'ack', host: 'api', version: 1 },
+  leave: { type: 'leave', outcome: 'exited', reason: 'why', exitCode: 1 },
+  status: { type: 'status', id: 1 },
+  events: { type: 'events', id: 1, follow: true },
+  reload: { type: 'reload', id: 1 },
+};
+const location = { host: 'api', epoch: 5, state: 'running', address: '127.64.0.2', ports, nat: NAT } as const;
+const entry: ManifestHost = {
+  ...MANIFEST_DEFAULTS,
+  ...{ name: 'api', aliases: [], address: '100.64.0.2', kind: 'function', environment: {}, remappedFiles: {} },
+};
+const status = { name: 'api', address: '100.64.0.2', state: 'running', epoch: 5, since: 1.5, reason: 'why' } as const;
+const fromSeed: { readonly [T in FromSeed['type']]: Required<Extract<FromSeed, { type: T }>> } = {
+  welcome: {
+    ...{ type: 'welcome', cluster: 'test', cidr: '100.64.0.0/16', host: entry, directory: 'x', directoryDigest: 'y' },
+    self: { name: 'api', address: '100.64.0.2', nodeId: 0, epoch: 5 },
+    ...{ observed: '203.0.113.1', observedPort: 1, dataPort: 2, ports: [10_240, 704] },
+  },
+  refuse: { type: 'refuse', reason: 'why', fenced: true },
+  located: { type: 'located', id: 1, location, realPort: 80 },
+  unreachable: { type: 'unreachable', id: 1, errno: 'ETIMEDOUT', reason: 'why' },
+  location: { type: 'location', version: 1, location },
+  peerMessage: { type: 'peerMessage', from, message },
+  undeliverable: { type: 'undeliverable', to: 'api', id: 1, reason: 'why' },
+  relayReply: { type: 'relayReply', id: 1, token: 'x' },
+  relayed: { type: 'relayed', from, token: 'x', message },
+  suspendReply: { type: 'suspendReply', ok: true, reason: 'why' },
+  stop: { type: 'stop', reason: 'why', fenced: true },
+  secret: { type: 'secret', secret: 'x' },
+  reloaded: { type: 'reloaded', id: 1, keys: ['x'] },
+  statusReply: {
+    ...{ type: 'statusReply', id: 1 },
+    status: {
+      ...{ cluster: 'test', cidr: '100.64.0.0/16', startedAt: 1 },
+      hosts: [{ ...status, allocations: 1, allocateMs: 1.5, ports: [80], waiting: 0 }],
+    },
+  },
+  event: { type: 'event', id: 1, event: { time: 1.5, host: null, event: 'running', detail: {} } },
+  eventsEnd: { type: 'eventsEnd', id: 1 },
+};
+
+/** The message with one more field, in each of its objects in turn. What holds any names (details) or is not checked is left out. */
+function* widened(value: unknown, path = ''): Generator<readonly [where: string, value: unknown]> {
+  if (typeof value !== 'object' || value === null || /(^|\.)(detail|host)$/.test(path)) return;
+  if (!Array.isArray(value)) yield [`${path}${path && '.'}surplus`, { ...value, surplus: 1 }];
+  for (const [name, inner] of Object.entries(value)) {
+    for (const [where, wider] of widened(inner, `${path}${path && '.'}${name}`)) {
+      const copy = Array.isArray(value) ? [...value] : { ...value };
+      (copy as Record<string, unknown>)[name] = wider;
+      yield [where, copy];
+    }
+  }
+}
+
+const onWire = <T>(value: T): T => JSON.parse(JSON.stringify(value));
+
+describe.each([
+  ['to the seed', Object.values(toSeed), checkFrame],
+  ['from the seed', Object.values(fromSeed), checkFromSeed],
+] as const)(
+  'frames %s',
+  (_which, frames, check: (frame: Typed) => { readonly frame: Typed } | { readonly problem: string }) => {
+    test.each(frames.map((frame) => [frame.type, frame] as const))("'%s' goes through whole", (_type, frame) => {
+      expect(check(onWire(frame))).toEqual({ frame: onWire(frame) });
+    });
+
+    test.each(
+      frames.flatMap((frame) =>
+        [...widened(frame)].map(([where, wider]) => [frame.type, where, wider as Typed] as const),
+      ),
+    )("'%s' with an unknown field at %s is refused by its name", (type, where, wider) => {
+      expect(check(wider)).toEqual({ problem: `a '${type}' frame: ${where}: this field is unknown` });
+    });
+  },
+);
+
+test.each(Object.values(purposes).map((purpose) => [purpose.for, purpose] as const))(
+  'a message between members for a %s: nothing in it is dropped, and nothing unknown gets through',
+  (_for, purpose) => {
+    for (const sample of [...Object.values(messages), { ...messages.punch, purpose }, { ...messages.relay, purpose }]) {
+      expect(checkMessage(onWire(sample))).toEqual(sample);
+      for (const [, wider] of widened(sample)) expect(checkMessage(wider)).toBeUndefined();
+    }
+  },
+);

@@ -1,0 +1,44 @@
+/** What comes into a host function: every field is known and is what it should be, or the invocation fails by its name. */
+import { rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Invocation } from '../../../src/contract/platform/invocation';
+
+const runDir = join(tmpdir(), `imaginary-handler-${process.pid}`);
+process.env.IMAGINARY_DIR = runDir;
+// As it loads, it takes what the variable says.
+const { handler } =
+  require('../../../src/runtime/lambda/handler') as typeof import('../../../src/runtime/lambda/handler');
+afterAll(() => rmSync(runDir, { recursive: true, force: true }));
+
+const whole: Required<Invocation> = {
+  ...{ version: 1, cluster: 'test', host: 'api', epoch: 5, oldest: 5, action: 'run' },
+  ...{ seed: '127.0.0.1:1', secret: 'of nobody' },
+};
+const call = (event: unknown) => handler(event, { getRemainingTimeInMillis: () => 1_000 });
+
+test('one that is right is done', async () => {
+  const { host, epoch } = whole;
+  expect(await call({ ...whole, action: 'release' })).toEqual({ host, epoch, outcome: 'released' });
+});
+
+test.each(Object.keys(whole))("without '%s' or with another kind of value in it", async (field) => {
+  const { [field as keyof Invocation]: _, ...rest } = whole;
+  const problem = new RegExp(`'${field}' is .+; allowed: `);
+  if (field !== 'oldest') await expect(call(rest)).rejects.toThrow(problem);
+  await expect(call({ ...rest, [field]: {} })).rejects.toThrow(problem);
+});
+
+test.each([
+  ['a field more', { ...whole, surplus: 1 }, "the field 'surplus' is unknown"],
+  ['a field with the name of a method', { ...whole, valueOf: 1 }, "the field 'valueOf' is unknown"],
+  ['no object', 'run', 'it is not an object'],
+  ['no event', null, 'it is not an object'],
+])('%s', async (_what, event, problem) => {
+  await expect(call(event)).rejects.toThrow(problem);
+});
+
+test('a secret that is none is not shown', async () => {
+  const error = await call({ ...whole, secret: ['hidden'] }).catch((thrown: Error) => thrown);
+  expect(String(error)).not.toContain('hidden');
+});

@@ -1,0 +1,146 @@
+/**
+ * Two members of a cluster in one process, each with a real connector, that agree on connections and make them over this machine's
+ * loopback interface: as two that are behind one address. What the seed does for them, passing messages on, is done here.
+ */
+import { setMaxListeners } from 'node:events';
+import { readdirSync, readlinkSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
+import { parseAddress } from '../../../src/contract/manifest/address';
+import type { MemberMessage, NatReport, Sender } from '../../../src/contract/peer/peer-messages';
+import { loadNative } from '../../../src/native/addon/load';
+import { type Connector, openConnector } from '../../../src/runtime/transport/connector';
+import { createPuncher, type Other, type Puncher } from '../../../src/runtime/transport/punched/punch';
+import { createPunchPorts, type PunchPorts } from '../../../src/runtime/transport/punched/punch-ports';
+import { type HandedPurpose, type Punch, respond } from '../../../src/runtime/transport/punched/respond';
+
+export const native = loadNative();
+
+export interface TestMember {
+  readonly sender: Sender;
+  /** As the other one sees it. */
+  readonly other: Other;
+  nat: NatReport;
+  readonly connector: Connector;
+  readonly punchPorts: PunchPorts;
+  readonly puncher: Puncher;
+  /** Messages that it got. */
+  readonly got: MemberMessage[];
+  /** What becomes of a message on its way to it; default: it arrives. */
+  receive: (message: MemberMessage, reply: (message: MemberMessage) => void) => void;
+  /** The peers of the pool's connections that were lost. */
+  readonly lost: number[];
+  onEdge: (from: Sender, key: string, descriptor: number) => void;
+}
+
+export interface Pair {
+  readonly web: TestMember;
+  readonly api: TestMember;
+  close(): void;
+}
+
+/** @param number of the test file: tests that run at the same time use different addresses */
+export function twoMembers(number: number): Pair {
+  const closing = new AbortController();
+  setMaxListeners(0, closing.signal);
+  const address = `127.65.${number}.1`;
+  const make = (name: string, index: number, peer: () => TestMember): TestMember => {
+    const virtual = `100.64.0.${index}`;
+    const nat: NatReport = {
+      kind: 'none',
+      reflexiveAddress: address,
+      localAddress: address,
+      ports: [20_000 + 1_000 * index, 500],
+    };
+    const lost: number[] = [];
+    const connector = openConnector({
+      native,
+      aliasBase: parseAddress(`127.66.${number}.0`)!,
+      onUsed: () => undefined,
+      onLost: (peer) => void lost.push(peer),
+      onSilent: () => undefined,
+      onSignallingEnded: () => undefined,
+      onMissed: () => undefined,
+      onRefused: () => undefined,
+    });
+    const punchPorts = createPunchPorts(() => {
+      throw new Error('no port of this member is to be probed');
+    });
+    const sender: Sender = { member: index, name, address: virtual, epoch: 7, addresses: [address] };
+    const send = (message: MemberMessage) => {
+      const to = peer();
+      queueMicrotask(() =>
+        to.receive(message, (answer) => queueMicrotask(() => member.puncher.answered(to.sender.name, answer))),
+      );
+    };
+    const member: TestMember = {
+      sender,
+      nat,
+      get other() {
+        return { host: name, address: parseAddress(virtual)!, epoch: 7, nat: member.nat };
+      },
+      connector,
+      punchPorts,
+      puncher: createPuncher({
+        punchPorts,
+        send: (_to, message) => send(message),
+        natReport: async () => member.nat,
+      }),
+      got: [],
+      lost,
+      onEdge: () => undefined,
+      receive: (message, reply) => {
+        member.got.push(message);
+        if (message.type !== 'punch') return;
+        const { signal } = closing;
+        const options = {
+          connector,
+          punchPorts,
+          signal,
+          natReport: async () => member.nat,
+          onHanded: (from: Sender, purpose: HandedPurpose, descriptor: number) =>
+            member.onEdge(from, purpose.key, descriptor),
+        };
+        void respond(options, peer().sender, message as Punch, reply);
+      },
+    };
+    return member;
+  };
+  const web: TestMember = make('web', 1, () => api);
+  const api: TestMember = make('api', 2, () => web);
+  return {
+    web,
+    api,
+    close: () => {
+      closing.abort();
+      web.connector.close();
+      api.connector.close();
+    },
+  };
+}
+
+/** Sockets that this process has open, each by its own name. */
+export function openSockets(): Set<string> {
+  const sockets = new Set<string>();
+  for (const fd of readdirSync('/proc/self/fd')) {
+    try {
+      const name = readlinkSync(`/proc/self/fd/${fd}`);
+      if (name.startsWith('socket:')) sockets.add(name);
+    } catch {
+      // closed meanwhile
+    }
+  }
+  return sockets;
+}
+
+/** Sockets of this process that were not there then. What else is open comes and goes with the test runner. */
+export const socketsSince = (then: ReadonlySet<string>): number =>
+  [...openSockets()].filter((socket) => !then.has(socket)).length;
+
+/** Waits until it holds, ten seconds at most. */
+export async function until(holds: () => boolean): Promise<void> {
+  const limit = performance.now() + 10_000;
+  while (!holds()) {
+    if (performance.now() > limit) throw new Error(`not within 10 s: ${holds}`);
+    await setImmediate();
+  }
+}

@@ -1,0 +1,82 @@
+/** A connection that is punched for one guest: no guest gets a byte of it before the other side has proved itself. */
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Server, Socket } from 'node:net';
+import { constants } from 'node:os';
+import { parseAddress } from '../../../src/contract/manifest/address';
+import type { Opening } from '../../../src/runtime/transport/connector';
+import { OpeningError } from '../../../src/runtime/transport/connector';
+import { type Pair, twoMembers } from './members';
+
+const never = new AbortController().signal;
+let server: Server;
+let pair: Pair;
+let signals: number;
+
+beforeEach(async () => {
+  signals = 0;
+  server = createServer((socket) => {
+    signals += 1;
+    socket.on('error', () => undefined);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  pair = twoMembers(7);
+  const { port } = server.address() as AddressInfo;
+  pair.api.connector.listeners(Uint32Array.of(80, parseAddress('127.0.0.1')!, port));
+});
+afterEach(() => {
+  pair.close();
+  server.close();
+});
+
+/** `forge`: what this side says, or expects, instead of what was agreed on. Resolves with its descriptor. */
+const connect = (forge: Pick<Opening, 'send' | 'expect'> = {}) =>
+  pair.web.puncher.punch(
+    pair.api.other,
+    1,
+    { for: 'connection', port: 80, sourcePort: 4_711 },
+    ({ base, ports, to }, ending) =>
+      pair.web.connector.open({ ...base, ...forge, purpose: 'hand', localPort: ports[0], remotePort: to[0] }, ending),
+    never,
+  );
+
+/** Resolves when the other side has ended it. */
+const ended = (descriptor: number) =>
+  new Promise<void>((done) => {
+    const socket = new Socket({ fd: descriptor });
+    socket.on('error', () => undefined).resume();
+    socket.once('close', () => done());
+  });
+
+test('both prove themselves: the guest that listens is signalled', async () => {
+  const signalled = once(server, 'connection');
+  const socket = new Socket({ fd: await connect() });
+  await signalled;
+  socket.destroy();
+});
+
+test('a stranger listens: the guest that connects gets nothing', async () => {
+  const error = await connect({ expect: Buffer.from('a wrong password') }).catch((thrown: Error) => thrown);
+  expect(error).toEqual(new OpeningError(constants.errno.EBADMSG));
+});
+
+test('a stranger connects: the guest that listens is not signalled', async () => {
+  await ended(await connect({ send: Buffer.from('a wrong password') }));
+  expect(signals).toBe(0);
+});
+
+test.each(['127.65.7.1', '127.65.7.2'])('it is agreed on wherever the other side is (%s)', async (address) => {
+  pair.api.nat = { ...pair.api.nat, reflexiveAddress: address, localAddress: address };
+  pair.api.receive = (message) => void pair.api.got.push(message);
+  const purpose = { for: 'connection', port: 80, sourcePort: 4_711 } as const;
+  const { send, expect: hears } = await pair.web.puncher.punch(
+    pair.api.other,
+    1,
+    purpose,
+    async ({ base }) => base,
+    never,
+  );
+  const proof = Buffer.concat([send!, hears!]);
+  expect([send, hears]).toMatchObject([{ length: 16 }, { length: 16 }]);
+  expect(pair.api.got).toMatchObject([{ purpose: { proof: proof.toString('base64') } }]);
+});

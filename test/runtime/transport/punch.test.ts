@@ -1,0 +1,159 @@
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:os';
+import type { NatReport, Purpose } from '../../../src/contract/peer/peer-messages';
+import { OpeningError } from '../../../src/runtime/transport/connector';
+import { PunchError } from '../../../src/runtime/transport/punched/punch';
+import { pairsOf } from '../../../src/runtime/transport/punched/punched';
+import { openSockets, type Pair, socketsSince, twoMembers, until } from './members';
+
+const never = new AbortController().signal;
+let pair: Pair;
+/** Before each test both connectors have their thread, so that what is counted is connections. */
+let before: ReadonlySet<string>;
+beforeEach(async () => {
+  pair = twoMembers(1);
+  await pool(1);
+  pair.web.connector.drop(0);
+  pair.api.connector.drop(0);
+  before = openSockets();
+});
+afterEach(() => pair.close());
+
+/** Ready connections from web to api: how many it becomes. `forge`: what web expects of the first one. */
+function pool(count: number, { forge, signal = never }: { forge?: Buffer; signal?: AbortSignal } = {}) {
+  const secrets = randomBytes(32 * count);
+  const purpose: Purpose = { for: 'pool', secrets: secrets.toString('base64') };
+  const { connector, puncher } = pair.web;
+  return puncher.punch(
+    pair.api.other,
+    count,
+    purpose,
+    ({ base, ports, to }, ending) => {
+      forge?.copy(secrets, 16);
+      return connector.fill({ ...base, purpose: 'poolOut', ttl: 60_000 }, pairsOf(ports, to), secrets, ending);
+    },
+    signal,
+  );
+}
+
+const behind = (nat: NatReport['kind'], address: string): Partial<NatReport> => ({
+  kind: nat,
+  reflexiveAddress: address,
+});
+
+test('so many as were asked for; each is closed by a drop, and nothing is left', async () => {
+  expect(await pool(8)).toBe(8);
+  await until(() => socketsSince(before) === 16);
+  pair.web.connector.drop(0);
+  pair.api.connector.drop(0);
+  await until(() => socketsSince(before) === 0);
+});
+
+test('a pair of ports is not used again soon', async () => {
+  const used = new Set<string>();
+  for (let i = 0; i < 20; i++) await pool(32);
+  const punches = pair.api.got.filter((message) => message.type === 'punch');
+  for (const punch of punches) for (const [i, from] of punch.from.entries()) used.add(`${from} ${punch.to![i]}`);
+  expect(used.size).toBe(20 * 32 + 1);
+});
+
+test('who says another secret than was agreed on is not kept ready', async () => {
+  expect(await pool(2, { forge: Buffer.from('a wrong password') })).toBe(1);
+  pair.web.connector.drop(0);
+  pair.api.connector.drop(0);
+  await until(() => socketsSince(before) === 0);
+});
+
+test('given up: at once, and nothing is left', async () => {
+  const giving = new AbortController();
+  pair.api.receive = () => giving.abort();
+  await expect(pool(16, { signal: giving.signal })).rejects.toEqual(new OpeningError(0));
+  await until(() => socketsSince(before) === 0);
+});
+
+test('no answer from one that knows its ports: a time-out', async () => {
+  pair.api.receive = () => undefined;
+  expect(await pool(2)).toBe(0);
+  await until(() => socketsSince(before) === 0);
+});
+
+test('no answer from one that has to say its ports: a time-out', async () => {
+  Object.assign(pair.api.nat, behind('endpoint-independent', '198.51.100.9'));
+  pair.api.receive = () => undefined;
+  await expect(pool(1)).rejects.toThrow(new PunchError('the other side: it did not answer'));
+  await until(() => socketsSince(before) === 0);
+});
+
+test('not delivered: at once', async () => {
+  pair.api.receive = (message) => {
+    if (message.type === 'punch') pair.web.puncher.undeliverable(message.id, 'api does not run');
+  };
+  await expect(pool(4)).rejects.toThrow(new PunchError('the other side: api does not run'));
+  await until(() => socketsSince(before) === 0);
+});
+
+test.each<[string, Partial<NatReport>, Partial<NatReport>, string]>([
+  [
+    'ours',
+    behind('symmetric', '198.51.100.8'),
+    {},
+    'on this side: its NAT maps ports differently for every destination',
+  ],
+  ['ours', behind('unknown', '198.51.100.8'), {}, 'on this side: its NAT could not be found out'],
+  ['theirs', {}, behind('symmetric', '198.51.100.9'), 'its NAT maps ports differently for every destination'],
+])('a NAT that cannot be punched through (%s)', async (_whose, mine, theirs, message) => {
+  Object.assign(pair.web.nat, mine);
+  Object.assign(pair.api.nat, theirs);
+  await expect(pool(1)).rejects.toThrow(new PunchError(message));
+});
+
+test.each(['web', 'api'] as const)(
+  'a port that is taken when %s probes it: with another one it may work',
+  async (side) => {
+    pair[side].punchPorts.open = () => Promise.reject(Object.assign(new Error('connect'), { code: 'EADDRNOTAVAIL' }));
+    const failure = await pool(1).catch((error: Error) => error);
+    expect(failure).toBeInstanceOf(PunchError);
+    expect(failure).toMatchObject({ busy: true });
+  },
+);
+
+test('behind one address, the kind of NAT does not matter', async () => {
+  pair.web.nat = { ...pair.web.nat, kind: 'symmetric' };
+  pair.api.nat = { ...pair.api.nat, kind: 'unknown' };
+  expect(await pool(1)).toBe(1);
+});
+
+describe('what is asked of this side is checked', () => {
+  const ask = async (change: object) => {
+    const address = pair.web.nat.reflexiveAddress;
+    const purpose: Purpose = { for: 'connection', port: 80, sourcePort: 4_711 };
+    const message = { type: 'punch', id: 3, near: true, address, from: [21_001], to: [22_001], purpose, ...change };
+    return new Promise((answered) => pair.api.receive(message as never, answered));
+  };
+  const secrets = Buffer.alloc(32).toString('base64');
+
+  test.each([
+    ['more ports than connections', { from: [21_001, 21_002], to: [22_001, 22_002] }, '2 ports are not for this'],
+    [
+      'another number of secrets',
+      { from: [21_001, 21_002], to: [22_001, 22_002], purpose: { for: 'pool', secrets } },
+      '2 ports are not for this',
+    ],
+    ['a port that is not its own', { to: [80] }, 'these are not its ports'],
+    ['a port after its last', { to: [22_500] }, 'these are not its ports'],
+    ['fewer ports than connections', { to: [] }, 'these are not its ports'],
+  ])('%s', async (_name, change, reason) => {
+    expect(await ask(change)).toEqual({ type: 'unpunchable', id: 3, reason });
+    await until(() => socketsSince(before) === 0);
+  });
+
+  test('ports that it cannot name by itself', async () => {
+    pair.api.nat = { ...pair.api.nat, kind: 'endpoint-independent' };
+    expect(await ask({ near: undefined })).toEqual({ type: 'unpunchable', id: 3, reason: 'these are not its ports' });
+  });
+});
+
+test('without a signalling channel none is called for over it', async () => {
+  const call = pair.web.connector.call(pair.api.other.address, 1, 0, never);
+  await expect(call).rejects.toMatchObject({ code: 'NOT_OPENED', errno: constants.errno.ENOTCONN });
+});
