@@ -1,12 +1,12 @@
-/* bare-chain server ADDRESS PORT | bare-chain client ADDRESS PORT pooled|open
- *
- * The steps that a guest's new connection takes, and nothing else: what they cost on this machine at the least. A guest asks its
- * supervisor for a descriptor (a datagram on a Unix socket, answered over a socket pair); that one says so to the other
- * supervisor, on a connection that is ready (`pooled`) or over a standing one after which both connect (`open`); that one makes
- * a signal connection to its guest's listener, whose accept asks for the descriptor as well. No secret, check or copy of an
- * option, nothing is made again while it is measured, and nothing is shared but by these two guests.
- *
- * The client answers path-client's `connect COUNT`. A supervisor and its guest are two processes. */
+/*
+ * bare-chain server ADDRESS PORT | bare-chain client ADDRESS PORT pooled|open  The steps that a guest's new connection
+ * takes, and nothing else: what they cost on this machine at the least. A guest asks its supervisor for a descriptor (a
+ * datagram on a Unix socket, answered over a socket pair); that one says so to the other supervisor, on a connection
+ * that is ready (`pooled`) or over a standing one after which both connect (`open`); that one makes a signal connection
+ * to its guest's listener, whose accept asks for the descriptor as well. No secret, check or copy of an option, nothing
+ * is made again while it is measured, and nothing is shared but by these two guests.  The client answers path-client's
+ * `connect COUNT`. A supervisor and its guest are two processes.
+ */
 #define _GNU_SOURCE
 #include "stats.h"
 #include <arpa/inet.h>
@@ -193,7 +193,8 @@ static void signal_guest(int connection) {
   struct sockaddr_in from = inet("127.0.0.2", 0), to = inet("127.0.0.1", guest_port);
   socklen_t size = sizeof from;
   int fd = tcp(SOCK_NONBLOCK);
-  if (bind(fd, (struct sockaddr *)&from, sizeof from) || getsockname(fd, (struct sockaddr *)&from, &size)) fatal("signal");
+  if (bind(fd, (struct sockaddr *)&from, sizeof from) || getsockname(fd, (struct sockaddr *)&from, &size))
+    fatal("signal");
   __atomic_store_n(&signalled[ntohs(from.sin_port)], connection, __ATOMIC_RELEASE);
   if (connect(fd, (struct sockaddr *)&to, sizeof to) && errno != EINPROGRESS) fatal("signal");
   if (old[next]) setsockopt(old[next], SOL_SOCKET, SO_LINGER, &now, sizeof now), close(old[next]);
@@ -233,7 +234,8 @@ static void server(const char *ip, uint16_t port) {
         watch(set, open_to(peer, call.to, call.from), EPOLLOUT);
       } else {
         bool opened = events[i].events & EPOLLOUT;
-        bool good = opened ? !(events[i].events & (EPOLLERR | EPOLLHUP)) : recv(fd, &call, sizeof call, MSG_DONTWAIT) == sizeof call;
+        bool good = opened ? !(events[i].events & (EPOLLERR | EPOLLHUP))
+                           : recv(fd, &call, sizeof call, MSG_DONTWAIT) == sizeof call;
         epoll_ctl(set, EPOLL_CTL_DEL, fd, 0);
         if (opened) fcntl(fd, F_SETFL, O_RDWR);
         if (good)

@@ -1,10 +1,12 @@
-/* path-client NAME PORT: measures connections to a path-server, as its standard input says, one line for each measurement:
+/* path-client NAME PORT: measures connections to a path-server, as its standard input says, one line for each
+ * measurement:
  *
  *   connect COUNT HOW        times from connect() to the first byte; HOW: `blocking` or `nonblocking`
  *   ping COUNT ROUNDS SIZE   on one connection: mean time of so many exchanges of SIZE bytes
  *   rate SECONDS THREADS     connections per second: connect, first byte, close
  *
- * Each is answered by a line of JSON: {"samples": [microseconds, or per second], "failed": N, "error": "why, of the last one"}.
+ * Each is answered by a line of JSON: {"samples": [microseconds, or per second], "failed": N, "error": "why, of the
+ * last one"}.
  * The name is resolved once. */
 #include "stats.h"
 #include <errno.h>
@@ -153,10 +155,14 @@ int main(int argc, char **argv) {
   size_t count, rounds, size;
   double seconds;
   while (fgets(line, sizeof line, stdin)) {
-    if (sscanf(line, "connect %zu %31s", &count, how) == 2) measure_connect(count, !strcmp(how, "nonblocking"));
-    else if (sscanf(line, "ping %zu %zu %zu", &count, &rounds, &size) == 3) measure_ping(count, rounds, size);
-    else if (sscanf(line, "rate %lf %zu", &seconds, &count) == 2) measure_rate(seconds, count);
-    else return fprintf(stderr, "path-client: what is '%s'?\n", line), 2;
+    if (sscanf(line, "connect %zu %31s", &count, how) == 2)
+      measure_connect(count, !strcmp(how, "nonblocking"));
+    else if (sscanf(line, "ping %zu %zu %zu", &count, &rounds, &size) == 3)
+      measure_ping(count, rounds, size);
+    else if (sscanf(line, "rate %lf %zu", &seconds, &count) == 2)
+      measure_rate(seconds, count);
+    else
+      return fprintf(stderr, "path-client: what is '%s'?\n", line), 2;
   }
   return 0;
 }

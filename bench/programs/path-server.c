@@ -1,5 +1,7 @@
-/* path-server ADDRESS PORT: sends one byte on each connection and echoes what comes until its end. A thread for each of at most
- * eight connections at a time. */
+/*
+ * path-server ADDRESS PORT: sends one byte on each connection and echoes what comes until its end. A thread for each of
+ * at most eight connections at a time.
+ */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <pthread.h>

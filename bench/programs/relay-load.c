@@ -1,9 +1,10 @@
 /*
  * relay-load plain PORT TARGET COUNT MEGABYTES   through splice-relay at PORT; what it connects to is here, at TARGET
- * relay-load relay PORT COUNT MEGABYTES          through a data port, with the pairs of tokens on standard input (HEX HEX)
+ * relay-load relay PORT COUNT MEGABYTES          through a data port, with the pairs of tokens on standard input (HEX
+ * HEX)
  *
- * COUNT times: makes one connection with two sides, sends MEGABYTES from the one to the other (0: one byte there and one back),
- * ends it. Prints statistics of the times that it took.
+ * COUNT times: makes one connection with two sides, sends MEGABYTES from the one to the other (0: one byte there and
+ * one back), ends it. Prints statistics of the times that it took.
  */
 #define _GNU_SOURCE
 #include "stats.h"
@@ -25,9 +26,8 @@ static void fail(const char *what) {
 }
 
 static struct sockaddr_in at(const char *port) {
-  return (struct sockaddr_in){.sin_family = AF_INET,
-                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-                              .sin_port = htons((unsigned short)atoi(port))};
+  return (struct sockaddr_in){
+      .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((unsigned short)atoi(port))};
 }
 
 static int dial(const struct sockaddr_in *to) {

@@ -1,4 +1,6 @@
-/* splice-relay PORT TARGET: the plainest relay there is: a thread for each direction of each connection, and splice(2). */
+/*
+ * splice-relay PORT TARGET: the plainest relay there is: a thread for each direction of each connection, and splice(2).
+ */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -51,9 +53,8 @@ static void *serve(void *data) {
 }
 
 static struct sockaddr_in at(const char *port) {
-  return (struct sockaddr_in){.sin_family = AF_INET,
-                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-                              .sin_port = htons((unsigned short)atoi(port))};
+  return (struct sockaddr_in){
+      .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((unsigned short)atoi(port))};
 }
 
 int main(int argc, char **argv) {

@@ -1,4 +1,7 @@
-/* What goes wrong between two connectors, without Node.js, under sanitizers: silence, strangers, listeners that are full. */
+/*
+ * What goes wrong between two connectors, without Node.js, under sanitizers: silence, strangers, listeners that are
+ * full.
+ */
 #define _GNU_SOURCE
 #include "members.h"
 
@@ -29,7 +32,10 @@ static int made_ready(void) {
   return fd;
 }
 
-/* As behind a NAT that has forgotten the connection: what comes is dropped before TCP sees it, and acknowledged by nobody. */
+/*
+ * As behind a NAT that has forgotten the connection: what comes is dropped before TCP sees it, and acknowledged by
+ * nobody.
+ */
 static void deafen(int fd, bool deaf) {
   struct sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
   struct sock_fprog program = {.len = 1, .filter = &drop};
@@ -158,12 +164,14 @@ static void strangers(void) {
   int before = descriptors();
 
   puts("who is not agreed on does not get in, by address or by port; who is gets in afterwards");
-  struct im_opening in = at_port(opening_to(&caller, IM_POOL_IN, WEB, "secret of api", "secret of web"), API_AT, 21001, true);
+  struct im_opening in = at_port(opening_to(&caller, IM_POOL_IN, WEB, "secret of api", "secret of web"), API_AT, 21001,
+                                 true);
   CHECK(connector_open(api.connector, &in) == 0);
   was_shut_out(from_to(WEB_AT, 22002, &meeting));
   was_shut_out(from_to(HERE, 22001, &meeting));
   CHECK(is_quiet(&api));
-  struct im_opening out = at_port(opening_to(&meeting, IM_POOL_OUT, API, "secret of web", "secret of api"), WEB_AT, 22001, false);
+  struct im_opening out = at_port(opening_to(&meeting, IM_POOL_OUT, API, "secret of web", "secret of api"), WEB_AT,
+                                  22001, false);
   CHECK(connector_open(web.connector, &out) == 0);
   expect(&api, IM_EVENT_OPENED, in.id);
   expect(&web, IM_EVENT_OPENED, out.id);
@@ -180,7 +188,8 @@ static void strangers(void) {
   CHECK(connector_open(api.connector, &in) == 0);
   int forger = from_to(WEB_AT, 22001, &second);
   CHECK(send(forger, "tucket", 6, MSG_NOSIGNAL) == 6);
-  CHECK(expect(&api, IM_EVENT_FAILED, in.id).detail == EBADMSG && ending(forger) == ECONNRESET && connector_arriving(api.connector) == 0);
+  CHECK(expect(&api, IM_EVENT_FAILED, in.id).detail == EBADMSG && ending(forger) == ECONNRESET &&
+        connector_arriving(api.connector) == 0);
 
   puts("who says nothing, and nobody at all: it ends in time");
   in = at_port(in, API_AT, 21003, true);

@@ -1,6 +1,6 @@
 /*
- * What other members may have here: a share each of this process' descriptors, whatever they ask for, and nothing of what this
- * side asks for itself. And what happens when no descriptor is left.
+ * What other members may have here: a share each of this process' descriptors, whatever they ask for, and nothing of
+ * what this side asks for itself. And what happens when no descriptor is left.
  */
 #define _GNU_SOURCE
 #include "members.h"
@@ -69,18 +69,22 @@ static bool is_taken(void) {
   return recv(client, &byte, 1, MSG_DONTWAIT) == 0 || errno != EAGAIN;
 }
 
-static bool has_missed_one(const struct im_connector *connector) { return (connector->all && connector->all->again) || is_taken(); }
+static bool has_missed_one(const struct im_connector *connector) {
+  return (connector->all && connector->all->again) || is_taken();
+}
 
 static void quiet(void) {
   while (!is_quiet(&api)) next(&api);
 }
 
 static void shares(void) {
-  static const enum im_purpose asked[] = {IM_POOL_IN, IM_DELIVER, IM_SIGNALLING_IN}, own[] = {IM_POOL_OUT, IM_HAND, IM_SIGNALLING_OUT};
+  static const enum im_purpose asked[] = {IM_POOL_IN, IM_DELIVER, IM_SIGNALLING_IN},
+                               own[] = {IM_POOL_OUT, IM_HAND, IM_SIGNALLING_OUT};
   struct im_pair pairs[64] = {{0}};
   for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
     uint32_t part = asked[i] == IM_POOL_IN ? 3 : 2, first = SHARE / part, second = (SHARE - first) / part;
-    printf("purpose %d: a part of what others may have for the first, of the rest for the next, ours as always\n", asked[i]);
+    printf("purpose %d: a part of what others may have for the first, of the rest for the next, ours as always\n",
+           asked[i]);
     CHECK(taken(asked[i], WEB, SHARE) == first);
     /* Its guests have room beside what stands ready. */
     CHECK(begun(IM_DELIVER, WEB) == (asked[i] == IM_POOL_IN ? 0 : EDQUOT));

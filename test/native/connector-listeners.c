@@ -1,6 +1,6 @@
 /*
- * A guest with two listeners. The kernel may send signals to both of them from one port, as it tells connections apart by where
- * they go, too: here from the only one that it has. Each listener gets what was meant for it.
+ * A guest with two listeners. The kernel may send signals to both of them from one port, as it tells connections apart
+ * by where they go, too: here from the only one that it has. Each listener gets what was meant for it.
  */
 #define _GNU_SOURCE
 #include "members.h"
@@ -81,7 +81,8 @@ int main(void) {
     puts("ok");
     return 0;
   }
-  int one = listen_at(ALIAS_BASE | (API & 0xffff), 16, &first), other = listen_at(ALIAS_BASE | (API & 0xffff), 16, &second);
+  int one = listen_at(ALIAS_BASE | (API & 0xffff), 16, &first),
+      other = listen_at(ALIAS_BASE | (API & 0xffff), 16, &second);
   one_port_only();
   int before = descriptors();
   start(&web);

@@ -1,6 +1,6 @@
 /*
- * Many batches of connections for the pool, given up, dropped and stopped while they are being begun, and shims that ask for them
- * all the while; without Node.js, under sanitizers.
+ * Many batches of connections for the pool, given up, dropped and stopped while they are being begun, and shims that
+ * ask for them all the while; without Node.js, under sanitizers.
  */
 #define _GNU_SOURCE
 #include "members.h"
@@ -100,7 +100,8 @@ static void fill(uint32_t id, uint32_t peer, int good) {
 static int waiting_or_coming(void) {
   int count = 0;
   pthread_mutex_lock(&web.connector->lock);
-  for (const struct im_pool *pool = web.connector->pools; pool; pool = pool->next) count += (int)(pool->coming + pool->waiting);
+  for (const struct im_pool *pool = web.connector->pools; pool; pool = pool->next)
+    count += (int)(pool->coming + pool->waiting);
   CHECK(!web.connector->batches && !web.connector->beginning);
   pthread_mutex_unlock(&web.connector->lock);
   return count;
@@ -157,13 +158,14 @@ static void told_once_each(void) {
 
 static void many_at_once(void) {
   pthread_t shims[SHIMS], nuisance;
-  puts("many batches at once, good, bad and mixed, given up and dropped half begun, while shims ask: each is told of once");
+  puts("many batches at once, good, bad and mixed, given up and dropped half begun, while shims ask: each is told of "
+       "once");
   for (int i = 0; i < SHIMS; i++) pthread_create(&shims[i], NULL, be_shim, &web);
   pthread_create(&nuisance, NULL, be_nuisance, NULL);
   for (uint32_t id = 1; id <= BATCHES; id++) {
     bool to_third = id % 8 == 5; /* another peer, for which nobody asks */
     fill(id, to_third ? API + 1 : API, id % 4 == 3 ? 0 : EACH / 2 * (int)(1 + id % 2));
-    if (id % 6 == 0) (void)connector_cancel(web.connector, id); /* of some, none is begun yet */
+    if (id % 6 == 0) (void)connector_cancel(web.connector, id);      /* of some, none is begun yet */
     if (id % 10 == 7) (void)connector_cancel(web.connector, id - 1); /* of some, all are */
     if (id % 48 == 0) connector_drop(web.connector, API);
     if (id % 64 == 0) connector_drop(web.connector, 0);
@@ -196,7 +198,8 @@ static void given_up(void) {
   fill(3, API, 0);
   fill(4, API, EACH);
   wait_told(4);
-  CHECK(good_of[3] == 0 && good_of[4] == EACH && connector_ready(web.connector, API) == EACH && waiting_or_coming() == 0);
+  CHECK(good_of[3] == 0 && good_of[4] == EACH && connector_ready(web.connector, API) == EACH &&
+        waiting_or_coming() == 0);
   for (int id = 1; id <= 4; id++) CHECK(told_of[id] == 1);
   forget_told();
 }

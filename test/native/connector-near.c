@@ -1,6 +1,6 @@
 /*
- * Two members behind one address: one waits at a port that the other one connects to. Several may wait at one port, and one that is
- * not waited for yet tries again.
+ * Two members behind one address: one waits at a port that the other one connects to. Several may wait at one port, and
+ * one that is not waited for yet tries again.
  */
 #define _GNU_SOURCE
 #include "members.h"
@@ -74,7 +74,8 @@ int main(void) {
   int before = descriptors();
   start(&web);
   start(&api);
-  struct im_listener listens = {.port = 80, .real = ntohl(address.sin_addr.s_addr), .real_port = ntohs(address.sin_port)};
+  struct im_listener listens = {
+      .port = 80, .real = ntohl(address.sin_addr.s_addr), .real_port = ntohs(address.sin_port)};
   connector_listeners(api.connector, &listens, 1);
 
   puts("three wait at one port, and each gets its own");

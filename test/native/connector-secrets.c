@@ -1,6 +1,7 @@
 /*
- * Every secret that a connector compares, however it is cut into segments: each cut with each byte wrong, and byte by byte. The other
- * side is a plain socket, and waits for the connector to take each segment before it sends the next one.
+ * Every secret that a connector compares, however it is cut into segments: each cut with each byte wrong, and byte by
+ * byte. The other side is a plain socket, and waits for the connector to take each segment before it sends the next
+ * one.
  */
 #define _GNU_SOURCE
 #include "connector/siphash.h"

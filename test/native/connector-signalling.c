@@ -1,6 +1,6 @@
 /*
- * Wires, under sanitizers: what two connectors say to each other passes through this program's hands, and what they open meets at a
- * plain forwarder that joins every two connections.
+ * Wires, under sanitizers: what two connectors say to each other passes through this program's hands, and what they
+ * open meets at a plain forwarder that joins every two connections.
  */
 #define _GNU_SOURCE
 #include "members.h"
@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define OURS 0x7f000501u   /* 127.0.5.1 */
+#define OURS 0x7f000501u /* 127.0.5.1 */
 #define THEIRS 0x7f000502u
 #define FRAME 24
 #define LONG 60000 /* milliseconds */
@@ -27,7 +27,7 @@ static int from_web, from_api;
 static uint16_t called_at;
 
 static struct im_opening channel(enum im_purpose purpose, uint32_t peer, const struct sockaddr_in *to, const char *says,
-                              const char *hears) {
+                                 const char *hears) {
   struct im_opening what = opening_to(to, purpose, peer, says, hears);
   what.id = ++last_id;
   what.own_first = purpose == IM_SIGNALLING_OUT ? ntohs(meeting_at.sin_port) : called_at;
@@ -37,7 +37,8 @@ static struct im_opening channel(enum im_purpose purpose, uint32_t peer, const s
 }
 
 /* Calls go from OURS to the meeting and from THEIRS to the meeting: that is where each believes the other one to be. */
-static int signalling_end(struct member *member, enum im_purpose purpose, uint32_t peer, const char *says, const char *hears) {
+static int signalling_end(struct member *member, enum im_purpose purpose, uint32_t peer, const char *says,
+                          const char *hears) {
   struct sockaddr_in at;
   int listener = listen_at(HERE, 1, &at);
   struct im_opening what = channel(purpose, peer, &at, says, hears);
@@ -97,7 +98,10 @@ static void hears_not_yet(int waits) {
   CHECK(recv(waits, &reply, sizeof reply, 0) == sizeof reply && reply.status == EAGAIN);
 }
 
-/* A guest of web's with that request is connected, says something, and is heard. `first`: of this signalling channel, which is told. */
+/*
+ * A guest of web's with that request is connected, says something, and is heard. `first`: of this signalling channel,
+ * which is told.
+ */
 static void connects(struct im_request request, uint16_t expected, bool first) {
   uint8_t frame[FRAME];
   int ends[2];
@@ -147,11 +151,13 @@ static void pooled(void) {
   int ends[2];
   uint16_t port = 0, seen = 0;
   char byte;
-  puts("made ready over the channel: the other side proves itself with what nobody has sent, and so does this one when it is used");
+  puts("made ready over the channel: the other side proves itself with what nobody has sent, and so does this one when "
+       "it is used");
   called_at = ntohs(meeting_at.sin_port);
   CHECK(connector_call(web.connector, ++last_id, API, 1, 0) == ENOTCONN);
   connect_both();
-  CHECK(connector_call(web.connector, ++last_id, API, 0, 0) == EINVAL && connector_call(web.connector, last_id, API, 65, 0) == EINVAL);
+  CHECK(connector_call(web.connector, ++last_id, API, 0, 0) == EINVAL &&
+        connector_call(web.connector, last_id, API, 65, 0) == EINVAL);
   CHECK(connector_call(web.connector, ++last_id, API, 1, 0) == 0);
   pass_on(from_web, from_api, frame);
   join(ends);
@@ -265,7 +271,8 @@ static void busy(void) {
 }
 
 static void nobody_comes(void) {
-  puts("who is called does not come: a guest that would not wait hears of it, it is given back in time, and the channel not believed");
+  puts("who is called does not come: a guest that would not wait hears of it, it is given back in time, and the "
+       "channel not believed");
   connect_both();
   web.connector->soon = 1;
   int waits = begin(&web, connect_request(82, 0, IM_FLAG_READY));
@@ -307,7 +314,10 @@ static void ends(void) {
   close(from_api);
 }
 
-/* `close_by`: who calls sends its SYN after the call (0), or before it; then a guest that would not wait is kept waiting. */
+/*
+ * `close_by`: who calls sends its SYN after the call (0), or before it; then a guest that would not wait is kept
+ * waiting.
+ */
 static void everything(uint32_t close_by) {
   struct sockaddr_in at;
   guest = listen_at(ALIAS_BASE | (API & 0xffff), 16, &at);
@@ -334,7 +344,8 @@ int main(void) {
   int nobody = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   socklen_t size = sizeof nobody_at;
   nobody_at = connector_address(HERE, 0);
-  CHECK(bind(nobody, (struct sockaddr *)&nobody_at, size) == 0 && getsockname(nobody, (struct sockaddr *)&nobody_at, &size) == 0);
+  CHECK(bind(nobody, (struct sockaddr *)&nobody_at, size) == 0 &&
+        getsockname(nobody, (struct sockaddr *)&nobody_at, &size) == 0);
   puts("where the other side is far");
   everything(0);
   puts("where it is close");

@@ -1,6 +1,7 @@
 /*
- * The connector without Node.js, under sanitizers: two of them, as two members in one process, that meet at a plain forwarder.
- * (Simultaneous open needs NATs in between, and is tested there: here a SYN that comes too early is answered with a reset.)
+ * The connector without Node.js, under sanitizers: two of them, as two members in one process, that meet at a plain
+ * forwarder. (Simultaneous open needs NATs in between, and is tested there: here a SYN that comes too early is answered
+ * with a reset.)
  */
 #define _GNU_SOURCE
 #include "members.h"
@@ -107,7 +108,8 @@ int main(void) {
   expect(&web, IM_EVENT_OPENED, slow.id);
   expect(&web, IM_EVENT_USED, API);
   client = finish(waits, &port);
-  CHECK(client >= 0 && port == 4712 && connector_arriving(web.connector) == 0 && connector_ready(web.connector, API) == 0);
+  CHECK(client >= 0 && port == 4712 && connector_arriving(web.connector) == 0 &&
+        connector_ready(web.connector, API) == 0);
   server = accept_handoff(&api, guest, &seen);
   CHECK(server >= 0 && seen == 4712);
   close(client);

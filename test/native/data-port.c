@@ -3,7 +3,8 @@
  *
  *   data-port MOST_PAIRS HEADER_LIMIT PAIR_LIMIT PROBE_LIMIT
  *
- * Writes its port, then one JSON line for each event and each answer. Input: `expect HEX HEX ID`; its end closes the port.
+ * Writes its port, then one JSON line for each event and each answer. Input: `expect HEX HEX ID`; its end closes the
+ * port.
  */
 #define _GNU_SOURCE
 #include "relay/relay.h"
@@ -17,17 +18,15 @@
 static void on_event(void *context, const struct relay_event *event) {
   (void)context;
   switch (event->kind) {
-    case RELAY_PAIRED: printf("{\"type\":\"paired\",\"id\":%u}\n", event->id); break;
-    case RELAY_ENDED:
-      printf("{\"type\":\"ended\",\"id\":%u,\"bytes\":[%llu,%llu],\"error\":%d}\n", event->id,
-             (unsigned long long)event->bytes[0], (unsigned long long)event->bytes[1], event->error);
-      break;
-    case RELAY_UNUSED:
-      printf("{\"type\":\"unused\",\"id\":%u,\"arrived\":%d}\n", event->id, event->arrived);
-      break;
-    case RELAY_REJECTED:
-      printf("{\"type\":\"rejected\",\"count\":%u,\"reason\":\"%s\"}\n", event->count, event->reason);
-      break;
+  case RELAY_PAIRED: printf("{\"type\":\"paired\",\"id\":%u}\n", event->id); break;
+  case RELAY_ENDED:
+    printf("{\"type\":\"ended\",\"id\":%u,\"bytes\":[%llu,%llu],\"error\":%d}\n", event->id,
+           (unsigned long long)event->bytes[0], (unsigned long long)event->bytes[1], event->error);
+    break;
+  case RELAY_UNUSED: printf("{\"type\":\"unused\",\"id\":%u,\"arrived\":%d}\n", event->id, event->arrived); break;
+  case RELAY_REJECTED:
+    printf("{\"type\":\"rejected\",\"count\":%u,\"reason\":\"%s\"}\n", event->count, event->reason);
+    break;
   }
   fflush(stdout);
 }

@@ -119,7 +119,8 @@ int finish(int end, uint16_t *port) {
     char space[CMSG_SPACE(sizeof(int))];
   } control;
   struct iovec part = {&reply, sizeof reply};
-  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  struct msghdr message = {
+      .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
   CHECK(recvmsg(end, &message, 0) == sizeof reply && reply.magic == IM_REPLY_MAGIC);
   close(end);
   if (reply.status) return -reply.status;

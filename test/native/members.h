@@ -1,6 +1,6 @@
 /*
- * For tests of the connector without Node.js: members in one process, what their connectors tell, and what shims and guests do. One
- * member, `WEB`, asks for connections to another one, `API`.
+ * For tests of the connector without Node.js: members in one process, what their connectors tell, and what shims and
+ * guests do. One member, `WEB`, asks for connections to another one, `API`.
  */
 #ifndef IMAGINARY_TEST_MEMBERS_H
 #define IMAGINARY_TEST_MEMBERS_H

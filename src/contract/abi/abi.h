@@ -7,7 +7,8 @@
  *   table      written by the supervisor, mapped read-only by every guest (names, locations, ports)
  *   sockets    created zeroed by the supervisor, mapped read-write by every guest; its content is the shim's own
  *   shim.sock  Unix datagram socket of the supervisor
- *   files      remapped files, read by every guest when it starts: IM_FILES_MAGIC, then pairs `path`, `where it really is`,
+ *   files      remapped files, read by every guest when it starts: IM_FILES_MAGIC, then pairs `path`, `where it
+ *              really is`,
  *              each text ended by a NUL; absolute paths without `.`, `..` and double slashes
  */
 #ifndef IMAGINARY_ABI_H
@@ -35,13 +36,13 @@
 struct im_table_header { /* 128 bytes */
   uint32_t magic;
   uint32_t version;
-  uint32_t seq;          /* seqlock: odd while the supervisor writes hosts' locations or ports */
+  uint32_t seq; /* seqlock: odd while the supervisor writes hosts' locations or ports */
   uint32_t file_size;
   uint32_t cidr_base;
   uint32_t cidr_prefix;
   uint32_t self;         /* virtual address of this host */
-  uint32_t alias_base;    /* network `flat`: real address of a host = alias_base | (virtual & 0xffff); 0: not flat */
-  uint32_t alias_loop;    /* network `flat`: what stands for 127.0.0.1 = alias_loop | (self & 0xffff); 0: not flat */
+  uint32_t alias_base;   /* network `flat`: real address of a host = alias_base | (virtual & 0xffff); 0: not flat */
+  uint32_t alias_loop;   /* network `flat`: what stands for 127.0.0.1 = alias_loop | (self & 0xffff); 0: not flat */
   uint32_t hosts_offset; /* im_host[hosts_count], sorted by virtual address */
   uint32_t hosts_count;
   uint32_t names_offset; /* im_name[names_capacity], open addressing, linear probing, capacity a power of two */
@@ -51,24 +52,26 @@ struct im_table_header { /* 128 bytes */
   uint32_t ports_capacity;
   uint32_t strings_offset; /* NUL-terminated, lower case; offset 0 is the empty string */
   uint32_t strings_size;
-  uint32_t hostname;     /* string offset: this host's name */
-  uint32_t handoff;      /* not 0: hosts do not reach each other; what comes from another host's loopback alias is a signal connection */
-  uint32_t started;      /* CLOCK_MONOTONIC when this life of the host began, in 1/100 s modulo 2^32; 0: not known */
+  uint32_t hostname; /* string offset: this host's name */
+  uint32_t handoff;  /* not 0: hosts do not reach each other; what comes from another host's loopback alias is a signal
+                        connection */
+  uint32_t started;  /* CLOCK_MONOTONIC when this life of the host began, in 1/100 s modulo 2^32; 0: not known */
   uint32_t reserved[11];
 };
 
-struct im_host { /* 32 bytes */
+struct im_host {    /* 32 bytes */
   uint32_t address; /* virtual */
   uint32_t name;    /* string offset: canonical name */
   uint32_t node_id;
-  uint32_t state;   /* IM_LOCATE, IM_DIRECT or IM_HANDOFF */
-  uint32_t real;    /* real address when IM_DIRECT */
+  uint32_t state; /* IM_LOCATE, IM_DIRECT or IM_HANDOFF */
+  uint32_t real;  /* real address when IM_DIRECT */
   uint32_t reserved;
   uint64_t epoch;
 };
-#define IM_LOCATE 0u    /* location unknown, not running or suspended: ask the supervisor */
+#define IM_LOCATE 0u /* location unknown, not running or suspended: ask the supervisor */
 #define IM_DIRECT 1u /* running and directly reachable on the ports listed; other ports: ask */
-#define IM_HANDOFF 2u /* running, and the supervisor has connections to the ports listed (IM_FLAG_LISTED); other ports: ask */
+#define IM_HANDOFF \
+  2u /* running, and the supervisor has connections to the ports listed (IM_FLAG_LISTED); other ports: ask */
 
 struct im_name { /* 16 bytes; hash 0 and name 0: empty slot */
   uint32_t hash; /* FNV-1a 32 of the lower-case name */
@@ -77,30 +80,32 @@ struct im_name { /* 16 bytes; hash 0 and name 0: empty slot */
   uint32_t reserved;
 };
 
-struct im_port { /* 16 bytes: a listening port of a host (of this one too) */
-  uint32_t address; /* virtual address of the host; or, of this host, the address of 127.0.0.0/8 that it is bound at (alias.h) */
+struct im_port {    /* 16 bytes: a listening port of a host (of this one too) */
+  uint32_t address; /* virtual address of the host; or, of this host, the address of 127.0.0.0/8 that it is bound at
+                       (alias.h) */
   uint16_t port;    /* as the guest knows it */
   uint16_t real_port;
-  uint32_t real;    /* real address to connect to */
-  uint32_t scope;   /* IM_SCOPE_* */
+  uint32_t real;  /* real address to connect to */
+  uint32_t scope; /* IM_SCOPE_* */
 };
-#define IM_SCOPE_ANY 0u      /* listens on the wildcard address */
-#define IM_SCOPE_HOST 1u     /* listens on the host's virtual address only */
-#define IM_SCOPE_LOOPBACK 2u /* listens on loopback only: not for other hosts */
+#define IM_SCOPE_ANY 0u       /* listens on the wildcard address */
+#define IM_SCOPE_HOST 1u      /* listens on the host's virtual address only */
+#define IM_SCOPE_LOOPBACK 2u  /* listens on loopback only: not for other hosts */
 #define IM_SCOPE_LOOPBACK6 3u /* listens for IPv6 only: for connects to ::1, and not for other hosts */
-#define IM_REAL_LOOPBACK6 1u /* `real` with IM_SCOPE_LOOPBACK6: ::1, by its last 32 bits */
-#define IM_SCOPE_DATAGRAM 4u /* added to one of the above: a UDP port, told when it is bound. Absent: TCP */
+#define IM_REAL_LOOPBACK6 1u  /* `real` with IM_SCOPE_LOOPBACK6: ::1, by its last 32 bits */
+#define IM_SCOPE_DATAGRAM 4u  /* added to one of the above: a UDP port, told when it is bound. Absent: TCP */
 
 /*
- * Real ports for the ports below 1024, which no guest may bind on Lambda. Above the usual ephemeral range, and always the
- * same, so that a second bind of the port fails or shares as the kernel has it, and that a datagram finds a port that is
- * not listed.
+ * Real ports for the ports below 1024, which no guest may bind on Lambda. Above the usual ephemeral range, and always
+ * the same, so that a second bind of the port fails or shares as the kernel has it, and that a datagram finds a port
+ * that is not listed.
  */
 #define IM_LOW_PORTS 64512u
 
 /*
- * Where guests find the host's resolver: the nameserver of their resolv.conf, an address that nobody else uses. The supervisor opens
- * it at the first IM_OP_CONNECT for it; the table lists its real ports then, TCP and UDP, with this address as their host.
+ * Where guests find the host's resolver: the nameserver of their resolv.conf, an address that nobody else uses. The
+ * supervisor opens it at the first IM_OP_CONNECT for it; the table lists its real ports then, TCP and UDP, with this
+ * address as their host.
  */
 #define IM_RESOLVER 0x7f003535u /* 127.0.53.53 */
 #define IM_RESOLVER_PORT 53u
@@ -116,30 +121,36 @@ struct im_request { /* 64 bytes; IM_OP_LOG: text follows, IM_OP_DATAGRAM: what i
   uint16_t op;
   uint32_t pid;
   uint32_t flags;
-  uint64_t cookie;    /* SO_COOKIE of the guest's socket */
-  uint32_t address;   /* CONNECT, DATAGRAM: virtual address of the destination. LISTEN: as im_port. ACCEPT: of the other side */
-  uint16_t port;      /* CONNECT, DATAGRAM: destination port. LISTEN: port as the guest knows it. ACCEPT: the signal's */
+  uint64_t cookie;  /* SO_COOKIE of the guest's socket */
+  uint32_t address; /* CONNECT, DATAGRAM: virtual address of the destination. LISTEN: as im_port. ACCEPT: of the other
+                       side */
+  uint16_t port;    /* CONNECT, DATAGRAM: destination port. LISTEN: port as the guest knows it. ACCEPT: the signal's */
   /*
-   * LISTEN: the port that is really bound. CONNECT: the port that the guest has bound; 0: none. ACCEPT: the signal went there.
-   * DATAGRAM: the real port of the socket
+   * LISTEN: the port that is really bound. CONNECT: the port that the guest has bound; 0: none. ACCEPT: the signal went
+   * there. DATAGRAM: the real port of the socket
    */
   uint16_t real_port;
-  uint32_t real;      /* LISTEN: the address that is really bound. DATAGRAM: the source address; 0: any */
-  uint32_t scope;     /* LISTEN: IM_SCOPE_*. DATAGRAM: TTL and, 8 bits up, TOS */
-  uint64_t epoch;     /* STALE: the epoch the shim connected to */
+  uint32_t real;  /* LISTEN: the address that is really bound. DATAGRAM: the source address; 0: any */
+  uint32_t scope; /* LISTEN: IM_SCOPE_*. DATAGRAM: TTL and, 8 bits up, TOS */
+  uint64_t epoch; /* STALE: the epoch the shim connected to */
   uint32_t reserved[4];
 };
 #define IM_OP_CONNECT 1 /* reply when the destination listens: status 0 and where to connect, or an errno */
 #define IM_OP_LISTEN 2  /* reply when the table lists the port */
 #define IM_OP_STALE 3   /* no reply: a direct connect to `address`:`port` failed, or its location changed meanwhile */
 #define IM_OP_LOG 4     /* no reply: a line for the host's log */
-/* No reply: to be sent from the guest's own socket, which comes along in place of the reply's, when its destination is up. */
+/*
+ * No reply: to be sent from the guest's own socket, which comes along in place of the reply's, when its destination is
+ * up.
+ */
 #define IM_OP_DATAGRAM 5
 /* A signal connection was accepted: reply with the connection that it stands for, or an errno when that is gone. */
 #define IM_OP_ACCEPT 6
 #define IM_FLAG_NONBLOCK 1u /* CONNECT: no thread of the guest waits */
 #define IM_FLAG_LISTED 2u   /* CONNECT: the table lists the port, and its host is IM_HANDOFF */
-/* CONNECT: where no connection stands already, nor will in some 2 ms, EAGAIN comes as a first reply; the reply follows. */
+/*
+ * CONNECT: where no connection stands already, nor will in some 2 ms, EAGAIN comes as a first reply; the reply follows.
+ */
 #define IM_FLAG_READY 4u
 
 struct im_reply { /* 32 bytes */
@@ -152,7 +163,9 @@ struct im_reply { /* 32 bytes */
   uint32_t reserved[2];
 };
 #define IM_TRANSPORT_DIRECT 1
-/* Ancillary data of the reply: the connection itself. `real_port`: the guest's port in it (ACCEPT: the other side's). */
+/*
+ * Ancillary data of the reply: the connection itself. `real_port`: the guest's port in it (ACCEPT: the other side's).
+ */
 #define IM_TRANSPORT_HANDOFF 2
 
 _Static_assert(sizeof(struct im_table_header) == 128, "table header");

@@ -6,8 +6,7 @@
 
 NAPI_MODULE_INIT() {
   bool ok = im_export(env, exports, "openShimSocket", im_open_shim_socket) &&
-            im_export(env, exports, "reply", im_reply) &&
-            im_export(env, exports, "sendDatagram", im_send_datagram) &&
+            im_export(env, exports, "reply", im_reply) && im_export(env, exports, "sendDatagram", im_send_datagram) &&
             im_export(env, exports, "closeDescriptor", im_close_descriptor) &&
             im_export(env, exports, "lockFile", im_lock_file) && im_export(env, exports, "mapFile", im_map_file) &&
             im_export(env, exports, "pipe", im_pipe) && im_export(env, exports, "spawn", im_spawn) &&

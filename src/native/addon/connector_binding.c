@@ -103,8 +103,8 @@ static bool bytes(napi_env env, napi_value object, const char *name, uint8_t *to
   size_t length = 0;
   bool given = false;
   *size = 0;
-  if (napi_get_named_property(env, object, name, &value) != napi_ok || napi_is_typedarray(env, value, &given) != napi_ok ||
-      !given)
+  if (napi_get_named_property(env, object, name, &value) != napi_ok ||
+      napi_is_typedarray(env, value, &given) != napi_ok || !given)
     return true;
   if (napi_get_typedarray_info(env, value, &type, &length, &data, NULL, NULL) != napi_ok || type != napi_uint8_array ||
       length > IM_SECRET_MOST)
@@ -118,7 +118,8 @@ static bool bytes(napi_env env, napi_value object, const char *name, uint8_t *to
 static bool read_opening(napi_env env, napi_value what, struct im_opening *opening) {
   napi_value epoch;
   int64_t number64 = 0;
-  *opening = (struct im_opening){.id = number(env, what, "id"), .purpose = (enum im_purpose)number(env, what, "purpose")};
+  *opening = (struct im_opening){.id = number(env, what, "id"),
+                                 .purpose = (enum im_purpose)number(env, what, "purpose")};
   opening->listens = flag(env, what, "listens");
   opening->peer = number(env, what, "peer");
   if (napi_get_named_property(env, what, "epoch", &epoch) == napi_ok) napi_get_value_int64(env, epoch, &number64);
@@ -143,7 +144,9 @@ static bool read_opening(napi_env env, napi_value what, struct im_opening *openi
       bytes(env, what, "expect", opening->expect, &opening->expect_size) &&
       (!channel || (opening->send_size == SIPHASH_KEY && opening->expect_size == SIPHASH_KEY)))
     return true;
-  napi_throw_type_error(env, "ERR_INVALID_ARG_VALUE", "open: no such purpose, more than 36 bytes to be said first, or a channel without ports and keys of 16 bytes");
+  napi_throw_type_error(
+      env, "ERR_INVALID_ARG_VALUE",
+      "open: no such purpose, more than 36 bytes to be said first, or a channel without ports and keys of 16 bytes");
   return false;
 }
 
@@ -175,7 +178,8 @@ static napi_value fill(napi_env env, napi_callback_info info) {
     size_t count = ports_count / 2;
     if (!read_opening(env, arguments[0], &opening)) return NULL;
     if (!given || count == 0 || ports_count % 2 || size != count * 2 * IM_PAIR_SECRET) {
-      napi_throw_type_error(env, "ERR_INVALID_ARG_VALUE", "fill: two ports and 32 bytes of secrets for each connection");
+      napi_throw_type_error(env, "ERR_INVALID_ARG_VALUE",
+                            "fill: two ports and 32 bytes of secrets for each connection");
       return NULL;
     }
     const uint16_t *ports = ports_data;
@@ -237,7 +241,8 @@ static napi_value listeners(napi_env env, napi_callback_info info) {
   const uint32_t *rows = data;
   struct im_listener *list = length ? calloc(length / 3, sizeof *list) : NULL;
   for (size_t i = 0; list && i < length / 3; i++)
-    list[i] = (struct im_listener){.port = (uint16_t)rows[3 * i], .real = rows[3 * i + 1], .real_port = (uint16_t)rows[3 * i + 2]};
+    list[i] = (struct im_listener){
+        .port = (uint16_t)rows[3 * i], .real = rows[3 * i + 1], .real_port = (uint16_t)rows[3 * i + 2]};
   connector_listeners(connector, list, list ? length / 3 : 0);
   free(list);
   return im_undefined(env);
@@ -285,8 +290,8 @@ napi_value im_open_connector(napi_env env, napi_callback_info info) {
   struct holder *holder = calloc(1, sizeof *holder), **place = calloc(1, sizeof *place);
   bool ok = holder && place && napi_get_value_uint32(env, arguments[0], &alias_base) == napi_ok &&
             napi_create_object(env, &object) == napi_ok && im_export(env, object, "open", open_connection) &&
-            im_export(env, object, "fill", fill) &&
-            im_export(env, object, "call", call) && im_export(env, object, "cancel", cancel) && im_export(env, object, "drop", drop) &&
+            im_export(env, object, "fill", fill) && im_export(env, object, "call", call) &&
+            im_export(env, object, "cancel", cancel) && im_export(env, object, "drop", drop) &&
             im_export(env, object, "listeners", listeners) && im_export(env, object, "arriving", arriving) &&
             im_export(env, object, "ready", ready) && im_export(env, object, "close", close_connector) &&
             napi_create_string_utf8(env, "imaginary:connector", NAPI_AUTO_LENGTH, &name) == napi_ok &&

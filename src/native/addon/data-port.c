@@ -1,4 +1,6 @@
-/* openDataPort: relay/ for JavaScript. Events cross over through a thread-safe function, one at a time, in their order. */
+/*
+ * openDataPort: relay/ for JavaScript. Events cross over through a thread-safe function, one at a time, in their order.
+ */
 #define _GNU_SOURCE
 #include "relay/relay.h"
 #include "util.h"
@@ -42,7 +44,8 @@ static bool set_bytes(napi_env env, napi_value object, const uint64_t bytes[2]) 
   napi_value both = NULL, number = NULL;
   bool ok = napi_create_array_with_length(env, 2, &both) == napi_ok;
   for (uint32_t i = 0; ok && i < 2; i++) {
-    ok = napi_create_double(env, (double)bytes[i], &number) == napi_ok && napi_set_element(env, both, i, number) == napi_ok;
+    ok = napi_create_double(env, (double)bytes[i], &number) == napi_ok &&
+         napi_set_element(env, both, i, number) == napi_ok;
   }
   return ok && napi_set_named_property(env, object, "bytes", both) == napi_ok;
 }
@@ -59,7 +62,8 @@ static bool describe(napi_env env, napi_value object, const struct relay_event *
   if (!set_number(env, object, "id", event->id)) return false;
   if (event->kind == RELAY_UNUSED) return set_number(env, object, "arrived", event->arrived);
   if (event->kind == RELAY_PAIRED) return true;
-  return set_bytes(env, object, event->bytes) && (!event->error || set_text(env, object, "error", strerror(event->error)));
+  return set_bytes(env, object, event->bytes) &&
+         (!event->error || set_text(env, object, "error", strerror(event->error)));
 }
 
 /* On the relay's thread. */
@@ -71,7 +75,9 @@ static void on_relay_event(void *context, const struct relay_event *event) {
   if (napi_call_threadsafe_function(port->deliver, copy, napi_tsfn_nonblocking) != napi_ok) free(copy);
 }
 
-/* On the JavaScript thread. `env` is NULL when the function is torn down with events still queued, after its finalizer. */
+/*
+ * On the JavaScript thread. `env` is NULL when the function is torn down with events still queued, after its finalizer.
+ */
 static void on_deliver(napi_env env, napi_value callback, void *context, void *data) {
   struct data_port *port = context;
   struct relay_event *event = data;
@@ -188,7 +194,8 @@ napi_value im_open_data_port(napi_env env, napi_callback_info info) {
       napi_create_threadsafe_function(env, arguments[2], NULL, name, 0, 1, NULL, on_finalize, port, on_deliver,
                                       &port->deliver) != napi_ok) {
     free(port);
-    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "openDataPort(address, port, onEvent): onEvent must be a function");
+    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE",
+                          "openDataPort(address, port, onEvent): onEvent must be a function");
     return NULL;
   }
   /* Hooks run in reverse order: ours, added after the function's own, ends the thread before the function goes. */

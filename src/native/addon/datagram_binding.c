@@ -10,12 +10,15 @@ napi_value im_send_datagram(napi_env env, napi_callback_info info) {
   napi_typedarray_type type;
   size_t length = 0;
   void *bytes = NULL;
-  if (!im_arguments(env, info, arguments, 7, "sendDatagram(fd, data, address, port, source, sourcePort, marks)")) return NULL;
+  if (!im_arguments(env, info, arguments, 7, "sendDatagram(fd, data, address, port, source, sourcePort, marks)"))
+    return NULL;
   if (!im_fd_argument(env, arguments[0], &fd)) return NULL;
-  bool ok = napi_get_typedarray_info(env, arguments[1], &type, &length, &bytes, NULL, NULL) == napi_ok && type == napi_uint8_array;
+  bool ok = napi_get_typedarray_info(env, arguments[1], &type, &length, &bytes, NULL, NULL) == napi_ok &&
+            type == napi_uint8_array;
   for (int i = 0; ok && i < 5; i++) ok = napi_get_value_uint32(env, arguments[i + 2], &numbers[i]) == napi_ok;
   if (!ok) {
-    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "sendDatagram(fd, data: Uint8Array, address, port, source, sourcePort, marks: numbers)");
+    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE",
+                          "sendDatagram(fd, data: Uint8Array, address, port, source, sourcePort, marks: numbers)");
     return NULL;
   }
   struct held held = {.real = numbers[0],

@@ -1,6 +1,7 @@
 /*
- * tcpSockets: the TCP sockets of this network namespace with the bytes that each has moved, from the kernel's sock_diag. Any user
- * may ask. /proc/net/tcp has no such counters, and reading it takes the longer the more sockets are in TIME_WAIT.
+ * tcpSockets: the TCP sockets of this network namespace with the bytes that each has moved, from the kernel's
+ * sock_diag. Any user may ask. /proc/net/tcp has no such counters, and reading it takes the longer the more sockets are
+ * in TIME_WAIT.
  */
 #define _GNU_SOURCE
 #include "util.h"
@@ -80,7 +81,9 @@ static int dump(int fd, unsigned char family, uint32_t states, struct rows *rows
     struct nlmsghdr header;
     struct inet_diag_req_v2 body;
   } request = {
-      .header = {.nlmsg_len = sizeof request, .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
+      .header = {.nlmsg_len = sizeof request,
+                 .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+                 .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
       .body = {.sdiag_family = family,
                .sdiag_protocol = IPPROTO_TCP,
                .idiag_ext = 1 << (INET_DIAG_INFO - 1),

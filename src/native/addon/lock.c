@@ -7,7 +7,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* 0: locked. Above 0: the process that has it. Below: an errno, negated (EAGAIN: a process of another pid namespace has it). */
+/*
+ * 0: locked. Above 0: the process that has it. Below: an errno, negated (EAGAIN: a process of another pid namespace has
+ * it).
+ */
 static int try_lock(int fd) {
   for (;;) {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -42,8 +45,9 @@ napi_value im_lock_file(napi_env env, napi_callback_info info) {
     return NULL;
   }
   if (napi_create_array_with_length(env, 2, &result) == napi_ok &&
-      napi_create_int32(env, holder ? -1 : fd, &number) == napi_ok && napi_set_element(env, result, 0, number) == napi_ok &&
-      napi_create_int32(env, holder, &number) == napi_ok && napi_set_element(env, result, 1, number) == napi_ok)
+      napi_create_int32(env, holder ? -1 : fd, &number) == napi_ok &&
+      napi_set_element(env, result, 0, number) == napi_ok && napi_create_int32(env, holder, &number) == napi_ok &&
+      napi_set_element(env, result, 1, number) == napi_ok)
     return result;
   if (!holder) close(fd);
   return NULL;

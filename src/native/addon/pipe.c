@@ -1,4 +1,6 @@
-/* pipe: real pipes for guests' output. Node.js gives children sockets, and a guest cannot open /dev/stdout on a socket. */
+/*
+ * pipe: real pipes for guests' output. Node.js gives children sockets, and a guest cannot open /dev/stdout on a socket.
+ */
 #define _GNU_SOURCE
 #include "util.h"
 

@@ -2,9 +2,9 @@
  * openShimSocket, reply, closeDescriptor.
  *
  * One thread per socket blocks in poll(socket, eventfd). It hands each datagram to the JavaScript thread through a
- * thread-safe function. Backlog: when JavaScript falls behind by MAX_PENDING datagrams the thread stops reading, so that the
- * kernel's own queue blocks the senders. The thread is always joined before what it uses is freed. What a connector can answer
- * never gets to JavaScript.
+ * thread-safe function. Backlog: when JavaScript falls behind by MAX_PENDING datagrams the thread stops reading, so
+ * that the kernel's own queue blocks the senders. The thread is always joined before what it uses is freed. What a
+ * connector can answer never gets to JavaScript.
  */
 #define _GNU_SOURCE
 #include "contract/abi/abi.h"
@@ -155,7 +155,8 @@ static void *read_loop(void *data) {
   unsigned char *buffer = malloc(MAX_MESSAGE);
   while (buffer && !atomic_load(&socket->stopping)) {
     bool full = atomic_load(&socket->pending) >= MAX_PENDING;
-    struct pollfd polled[2] = {{.fd = socket->wake, .events = POLLIN}, {.fd = full ? -1 : socket->fd, .events = POLLIN}};
+    struct pollfd polled[2] = {{.fd = socket->wake, .events = POLLIN},
+                               {.fd = full ? -1 : socket->fd, .events = POLLIN}};
     if (poll(polled, 2, -1) < 0) continue; /* all signals are blocked: only ENOMEM can come here */
     if (polled[0].revents) {
       uint64_t count;
@@ -175,8 +176,10 @@ static void *read_loop(void *data) {
   return NULL;
 }
 
-/* On the JavaScript thread. `env` is NULL when the function is torn down with messages still queued: after its finalizer,
- * which frees the socket. */
+/*
+ * On the JavaScript thread. `env` is NULL when the function is torn down with messages still queued: after its
+ * finalizer, which frees the socket.
+ */
 static void on_deliver(napi_env env, napi_value callback, void *context, void *data) {
   struct shim_socket *socket = context;
   struct message *message = data;
@@ -362,7 +365,8 @@ napi_value im_open_shim_socket(napi_env env, napi_callback_info info) {
   }
   *holder = socket;
   if (napi_create_object(env, &object) != napi_ok || !method(env, object, "close", close_socket) ||
-      !method(env, object, "unref", unref_socket) || napi_wrap(env, object, holder, free_holder, NULL, NULL) != napi_ok ||
+      !method(env, object, "unref", unref_socket) ||
+      napi_wrap(env, object, holder, free_holder, NULL, NULL) != napi_ok ||
       napi_create_string_utf8(env, "imaginary:shim", NAPI_AUTO_LENGTH, &name) != napi_ok ||
       napi_create_threadsafe_function(env, arguments[1], NULL, name, 0, 1, NULL, on_finalize, socket, on_deliver,
                                       &socket->deliver) != napi_ok) {
@@ -403,8 +407,10 @@ napi_value im_reply(napi_env env, napi_callback_info info) {
   if (!im_arguments(env, info, arguments, 3, "reply(fd, message, descriptors)")) return NULL;
   if (!im_fd_argument(env, arguments[0], &fd)) return NULL;
   if (napi_get_typedarray_info(env, arguments[1], &type, &length, &bytes, NULL, NULL) != napi_ok ||
-      type != napi_uint8_array || napi_get_array_length(env, arguments[2], &count) != napi_ok || count > MAX_DESCRIPTORS) {
-    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "reply(fd, message: Uint8Array, descriptors: at most 16 numbers)");
+      type != napi_uint8_array || napi_get_array_length(env, arguments[2], &count) != napi_ok ||
+      count > MAX_DESCRIPTORS) {
+    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE",
+                          "reply(fd, message: Uint8Array, descriptors: at most 16 numbers)");
     return NULL;
   }
   for (uint32_t i = 0; i < count; i++) {

@@ -1,6 +1,6 @@
 /*
- * spawn: starts a guest. Node's own spawn forks its whole address space and waits for the child's exec, which is most of
- * what starting a small guest costs; this one shares memory with the child until the exec (vfork).
+ * spawn: starts a guest. Node's own spawn forks its whole address space and waits for the child's exec, which is most
+ * of what starting a small guest costs; this one shares memory with the child until the exec (vfork).
  */
 #define _GNU_SOURCE
 #include "util.h"
@@ -139,8 +139,10 @@ static void tell(napi_env env, napi_value on_exit, void *context, void *data) {
   napi_value arguments[2], receiver;
   if (!env || napi_get_null(env, &arguments[0]) != napi_ok || napi_get_null(env, &arguments[1]) != napi_ok) return;
   int status = watch->status;
-  if (WIFSIGNALED(status)) napi_create_int32(env, WTERMSIG(status), &arguments[1]);
-  else napi_create_int32(env, WEXITSTATUS(status), &arguments[0]);
+  if (WIFSIGNALED(status))
+    napi_create_int32(env, WTERMSIG(status), &arguments[1]);
+  else
+    napi_create_int32(env, WEXITSTATUS(status), &arguments[0]);
   if (napi_get_undefined(env, &receiver) == napi_ok) {
     napi_call_function(env, receiver, on_exit, 2, arguments, NULL);
   }

@@ -7,30 +7,30 @@
 
 static const char *errno_name(int error) {
   switch (error) { /* strerrorname_np() is newer than the oldest libc we load in */
-    case EACCES: return "EACCES";
-    case EADDRINUSE: return "EADDRINUSE";
-    case EADDRNOTAVAIL: return "EADDRNOTAVAIL";
-    case EAGAIN: return "EAGAIN";
-    case EBADF: return "EBADF";
-    case EEXIST: return "EEXIST";
-    case EFBIG: return "EFBIG";
-    case EINVAL: return "EINVAL";
-    case EIO: return "EIO";
-    case EISDIR: return "EISDIR";
-    case ELOOP: return "ELOOP";
-    case EMFILE: return "EMFILE";
-    case ENAMETOOLONG: return "ENAMETOOLONG";
-    case ENFILE: return "ENFILE";
-    case ENOBUFS: return "ENOBUFS";
-    case ENODEV: return "ENODEV";
-    case ENOENT: return "ENOENT";
-    case ENOMEM: return "ENOMEM";
-    case ENOSPC: return "ENOSPC";
-    case ENOTDIR: return "ENOTDIR";
-    case ENXIO: return "ENXIO";
-    case EPERM: return "EPERM";
-    case EROFS: return "EROFS";
-    default: return "EUNKNOWN";
+  case EACCES: return "EACCES";
+  case EADDRINUSE: return "EADDRINUSE";
+  case EADDRNOTAVAIL: return "EADDRNOTAVAIL";
+  case EAGAIN: return "EAGAIN";
+  case EBADF: return "EBADF";
+  case EEXIST: return "EEXIST";
+  case EFBIG: return "EFBIG";
+  case EINVAL: return "EINVAL";
+  case EIO: return "EIO";
+  case EISDIR: return "EISDIR";
+  case ELOOP: return "ELOOP";
+  case EMFILE: return "EMFILE";
+  case ENAMETOOLONG: return "ENAMETOOLONG";
+  case ENFILE: return "ENFILE";
+  case ENOBUFS: return "ENOBUFS";
+  case ENODEV: return "ENODEV";
+  case ENOENT: return "ENOENT";
+  case ENOMEM: return "ENOMEM";
+  case ENOSPC: return "ENOSPC";
+  case ENOTDIR: return "ENOTDIR";
+  case ENXIO: return "ENXIO";
+  case EPERM: return "EPERM";
+  case EROFS: return "EROFS";
+  default: return "EUNKNOWN";
   }
 }
 

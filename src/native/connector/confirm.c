@@ -10,17 +10,17 @@
 #include <unistd.h>
 
 /*
- * A guest has it already, and with it our header, which saves it a round trip. But a NAT in between may have forgotten the
- * connection since it was made: then whatever is sent vanishes, for as long as the kernel tries (some 15 minutes), where a
- * connect would have failed or worked. So a descriptor is kept here until the header is acknowledged: as short as that,
- * because a guest that closes its own closes the connection only with ours.
+ * A guest has it already, and with it our header, which saves it a round trip. But a NAT in between may have forgotten
+ * the connection since it was made: then whatever is sent vanishes, for as long as the kernel tries (some 15 minutes),
+ * where a connect would have failed or worked. So a descriptor is kept here until the header is acknowledged: as short
+ * as that, because a guest that closes its own closes the connection only with ours.
  */
 #define CLOSED 7 /* of include/net/tcp_states.h */
 #define FIRST_PAUSE 1
 #define LONGEST_PAUSE 64
 /*
- * Looks, which together take some 1.5 s: two retransmissions of a header that was lost. They are counted, not measured: a machine
- * that has stood still for a while has not heard the other side either.
+ * Looks, which together take some 1.5 s: two retransmissions of a header that was lost. They are counted, not measured:
+ * a machine that has stood still for a while has not heard the other side either.
  */
 #define MOST_LOOKS 28
 
@@ -60,7 +60,8 @@ void confirm_start(struct im_connector *connector, struct im_connection *connect
 bool confirm_check(struct im_connector *connector, struct im_connection *connection) {
   int64_t now = connector_now(), pause = FIRST_PAUSE << (connection->tries < 6 ? connection->tries : 6);
   uint64_t bytes = 0;
-  if (!acknowledged(connection->fd, &bytes) || bytes >= connection->confirmed) return done(connector, connection), false;
+  if (!acknowledged(connection->fd, &bytes) || bytes >= connection->confirmed)
+    return done(connector, connection), false;
   if (now < connection->again) return false;
   if (++connection->tries < MOST_LOOKS) {
     connection->again = now + (pause < LONGEST_PAUSE ? pause : LONGEST_PAUSE);

@@ -14,8 +14,9 @@ static const struct im_listener *listener_of(const struct im_connector *connecto
 }
 
 /*
- * Boxer's signal connection: from the loopback alias of the host that the connection is from, to the guest's real listener. The kernel
- * queues it and wakes whoever waits, as it would for the real one; the shim's accept then asks for that.
+ * Boxer's signal connection: from the loopback alias of the host that the connection is from, to the guest's real
+ * listener. The kernel queues it and wakes whoever waits, as it would for the real one; the shim's accept then asks for
+ * that.
  */
 static int signal_listener(struct im_connection *connection, uint32_t alias, const struct im_listener *listener) {
   struct sockaddr_in from = connector_address(alias, 0), to = connector_address(listener->real, listener->real_port);
@@ -34,12 +35,13 @@ static int signal_listener(struct im_connection *connection, uint32_t alias, con
 }
 
 /*
- * One byte, which nobody reads: the kernel sends it again until the connection is in the listener's queue. Without it, one that
- * was made by SYN cookies while that was full, or to a listener that waits for data, would never get there.
+ * One byte, which nobody reads: the kernel sends it again until the connection is in the listener's queue. Without it,
+ * one that was made by SYN cookies while that was full, or to a listener that waits for data, would never get there.
  */
 void deliver_push(struct im_connector *connector, struct im_connection *connection) {
   bool sent = send(connection->signal, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1;
-  if (!connector_watch_signal(connector, connection, sent ? EPOLLRDHUP : EPOLLRDHUP | EPOLLOUT)) connector_close(connector, connection);
+  if (!connector_watch_signal(connector, connection, sent ? EPOLLRDHUP : EPOLLRDHUP | EPOLLOUT))
+    connector_close(connector, connection);
 }
 
 void deliver_start(struct im_connector *connector, struct im_connection *connection) {
@@ -74,7 +76,8 @@ void deliver_again(struct im_connector *connector, struct im_connection *connect
   deliver_start(connector, connection);
 }
 
-struct im_connection *deliver_take(struct im_connector *connector, uint32_t peer, uint16_t signal_port, uint16_t signalled_port) {
+struct im_connection *deliver_take(struct im_connector *connector, uint32_t peer, uint16_t signal_port,
+                                   uint16_t signalled_port) {
   struct im_connection *connection = connector->signalled[signal_port % IM_BUCKETS];
   while (connection && (connection->signal_port != signal_port || connection->signalled_port != signalled_port ||
                         ((connection->what.peer ^ peer) & 0xffff)))

@@ -8,9 +8,9 @@
 #include <string.h>
 
 /*
- * Many connections for the pool, agreed on at once: JavaScript hears of them once, when the last one is ready or has failed. They
- * are begun by a thread that stands back after each for whoever waits for its processor: it costs the kernel a SYN's way through
- * the network, and a guest that is being connected meanwhile must not wait for all of them.
+ * Many connections for the pool, agreed on at once: JavaScript hears of them once, when the last one is ready or has
+ * failed. They are begun by a thread that stands back after each for whoever waits for its processor: it costs the
+ * kernel a SYN's way through the network, and a guest that is being connected meanwhile must not wait for all of them.
  */
 
 struct im_batch {
@@ -26,7 +26,8 @@ static void settle(struct im_connector *connector, struct im_batch *batch, uint3
   batch->left -= count;
   if (batch->left || batch->begun < batch->count) return;
   if (batch->what.id) connector->tell(connector->context, IM_EVENT_FILLED, batch->what.id, (int32_t)batch->good);
-  if (connector->beginning == batch) connector->beginning = NULL; /* its last one was faster than the thread that began it */
+  if (connector->beginning == batch)
+    connector->beginning = NULL; /* its last one was faster than the thread that began it */
   free(batch);
 }
 
@@ -95,7 +96,8 @@ static int start(struct im_connector *connector) {
   return error;
 }
 
-int fill_begin(struct im_connector *connector, const struct im_opening *what, const struct im_pair *pairs, size_t count) {
+int fill_begin(struct im_connector *connector, const struct im_opening *what, const struct im_pair *pairs,
+               size_t count) {
   if (!share_allows(connector, what, (uint32_t)count)) return EDQUOT;
   struct im_batch *batch = malloc(sizeof *batch + count * sizeof *pairs);
   if (!batch) return ENOMEM;
@@ -111,7 +113,8 @@ int fill_begin(struct im_connector *connector, const struct im_opening *what, co
   return 0;
 }
 
-int connector_fill(struct im_connector *connector, const struct im_opening *what, const struct im_pair *pairs, size_t count) {
+int connector_fill(struct im_connector *connector, const struct im_opening *what, const struct im_pair *pairs,
+                   size_t count) {
   pthread_mutex_lock(&connector->lock);
   int error = fill_begin(connector, what, pairs, count);
   pthread_mutex_unlock(&connector->lock);

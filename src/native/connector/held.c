@@ -86,8 +86,8 @@ static bool send_from(int fd, int family, const void *bytes, size_t size, const 
 }
 
 /*
- * A socket at the port that the guest's had. It is connected to nobody, so that the kernel gives the answers to the guest's;
- * for the bind alone the two share the port.
+ * A socket at the port that the guest's had. It is connected to nobody, so that the kernel gives the answers to the
+ * guest's; for the bind alone the two share the port.
  */
 static int stand_in(int fd, uint32_t source, uint16_t port) {
   int on = 1, shared = option(fd, SO_REUSEADDR), protocol = option(fd, SO_PROTOCOL);

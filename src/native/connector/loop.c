@@ -129,14 +129,14 @@ static int keep_time(struct im_connector *connector) {
     }
     if (connection->stage == IM_WAITING && connection->again <= now && now < connection->deadline)
       open_start(connector, connection, open_connect(connection));
-    else if (connection->stage == IM_LISTENING && connection->again && connection->again <= now && now < connection->deadline) {
+    else if (connection->stage == IM_LISTENING && connection->again && connection->again <= now &&
+             now < connection->deadline) {
       connection->again = 0;
       if (connection->fd >= 0) open_accept(connector, connection);
       after = connector->all; /* others may have been closed, too */
     } else if (connection->stage == IM_GIVEN) {
       if (connection->again <= now && confirm_check(connector, connection)) after = connector->all;
-    }
-    else if (connection->deadline <= now && connection->stage != IM_SIGNALLED) {
+    } else if (connection->deadline <= now && connection->stage != IM_SIGNALLED) {
       if (connection->stage < IM_READY)
         connector_fail(connector, connection, ETIMEDOUT);
       else
@@ -153,7 +153,8 @@ static int keep_time(struct im_connector *connector) {
   return pause;
 }
 
-static void on_event(struct im_connector *connector, struct im_connection *connection, bool of_signal, uint32_t events) {
+static void on_event(struct im_connector *connector, struct im_connection *connection, bool of_signal,
+                     uint32_t events) {
   if (connection->fd < 0) return; /* closed earlier in this round */
   if (of_signal) {
     /* The listener was closed with the connection in its queue: as natively, that resets it. */
@@ -166,28 +167,15 @@ static void on_event(struct im_connector *connector, struct im_connection *conne
   case IM_CONNECTING:
     if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) open_event(connector, connection);
     break;
-  case IM_LISTENING:
-    open_accept(connector, connection);
-    break;
-  case IM_HELLO:
-    open_event(connector, connection);
-    break;
-  case IM_HEADER:
-    pool_header_event(connector, connection);
-    break;
-  case IM_READY:
-    pool_check(connector, connection);
-    break;
-  case IM_GIVEN:
-    confirm_check(connector, connection);
-    break;
-  case IM_SIGNALLING:
-    signalling_event(connector, connection);
-    break;
+  case IM_LISTENING: open_accept(connector, connection); break;
+  case IM_HELLO: open_event(connector, connection); break;
+  case IM_HEADER: pool_header_event(connector, connection); break;
+  case IM_READY: pool_check(connector, connection); break;
+  case IM_GIVEN: confirm_check(connector, connection); break;
+  case IM_SIGNALLING: signalling_event(connector, connection); break;
   case IM_WAITING:
   case IM_HELD:
-  case IM_SIGNALLED:
-    break;
+  case IM_SIGNALLED: break;
   }
 }
 
@@ -260,7 +248,8 @@ void connector_hurry(struct im_connector *connector, int64_t moment) {
   connector->sleeps_until = moment; /* it has been woken once: that is enough */
 }
 
-struct im_connector *connector_create(uint32_t alias_base, void (*tell)(void *, enum im_event, uint32_t, int32_t), void *context) {
+struct im_connector *connector_create(uint32_t alias_base, void (*tell)(void *, enum im_event, uint32_t, int32_t),
+                                      void *context) {
   struct im_connector *connector = calloc(1, sizeof *connector);
   if (!connector) return NULL;
   pthread_mutex_init(&connector->lock, NULL);
@@ -310,7 +299,9 @@ void connector_stop(struct im_connector *connector) {
   pthread_mutex_unlock(&connector->lock);
 }
 
-int connector_open(struct im_connector *connector, const struct im_opening *what) { return connector_begin(connector, what, NULL); }
+int connector_open(struct im_connector *connector, const struct im_opening *what) {
+  return connector_begin(connector, what, NULL);
+}
 
 void connector_add(struct im_connector *connector, struct im_connection *connection) {
   connection->deadline = connector_now() + connection->what.timeout;
@@ -375,7 +366,9 @@ void connector_drop(struct im_connector *connector, uint32_t peer) {
     after = connection->next;
     bool kept = connection->what.purpose == IM_POOL_OUT || connection->what.purpose == IM_POOL_IN;
     bool channel = connection->stage == IM_SIGNALLING;
-    if ((peer && connection->what.peer != peer) || !(kept || channel) || (connection->stage >= IM_SIGNALLED && !channel)) continue;
+    if ((peer && connection->what.peer != peer) || !(kept || channel) ||
+        (connection->stage >= IM_SIGNALLED && !channel))
+      continue;
     /* What has been sent already is delivered. */
     if (connection->stage == IM_HEADER) pool_header_event(connector, connection);
     if (connection->fd >= 0 && connection->stage != IM_SIGNALLED) connector_close(connector, connection);

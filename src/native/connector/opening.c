@@ -13,9 +13,9 @@
 #define ACCEPT_PAUSE 20
 
 /*
- * After an answer that says no: the other side (or its NAT) is not there yet. Two SYNs only meet if each side's is under way for
- * a good part of the time, and on a path that answers it is so for no longer than a round trip. So three of four tries follow
- * at once; the pause after the fourth (milliseconds) grows slowly.
+ * After an answer that says no: the other side (or its NAT) is not there yet. Two SYNs only meet if each side's is
+ * under way for a good part of the time, and on a path that answers it is so for no longer than a round trip. So three
+ * of four tries follow at once; the pause after the fourth (milliseconds) grows slowly.
  */
 static int64_t pause_after(unsigned tries) { return tries % 4 ? 0 : 1 + tries / 64; }
 
@@ -43,8 +43,9 @@ static void refused(struct im_connector *connector, struct im_connection *connec
 }
 
 /*
- * A guest's socket may be of either family, and the kernel turns an IPv6 one with mapped addresses into an IPv4 one, not the other
- * way round. So they are IPv6 ones here, where the kernel has it: where it has not, no guest has one either.
+ * A guest's socket may be of either family, and the kernel turns an IPv6 one with mapped addresses into an IPv4 one,
+ * not the other way round. So they are IPv6 ones here, where the kernel has it: where it has not, no guest has one
+ * either.
  */
 static struct {
   pthread_once_t once;
@@ -93,8 +94,8 @@ static int connect_to(int fd, const struct im_opening *what) {
 }
 
 /*
- * From the chosen port, which other connections of ours may use too: they differ in where they go. Both sides connect: the
- * kernel makes one connection of two SYNs that cross, and of one SYN that meets a socket which has sent its own.
+ * From the chosen port, which other connections of ours may use too: they differ in where they go. Both sides connect:
+ * the kernel makes one connection of two SYNs that cross, and of one SYN that meets a socket which has sent its own.
  */
 static int make_socket(const struct im_opening *what) {
   int on = 1, fd = family_socket();
@@ -128,7 +129,8 @@ int open_connect(struct im_connection *connection) {
 }
 
 /* Another one that waits at the same port, with the listener of all of them or (`with` false) without. */
-static struct im_connection *fellow(const struct im_connector *connector, const struct im_connection *connection, bool with) {
+static struct im_connection *fellow(const struct im_connector *connector, const struct im_connection *connection,
+                                    bool with) {
   const struct im_opening *what = &connection->what;
   for (struct im_connection *other = connector->all; other; other = other->next)
     if (other != connection && other->stage == IM_LISTENING && other->what.local_port == what->local_port &&
@@ -138,7 +140,9 @@ static struct im_connection *fellow(const struct im_connector *connector, const 
 }
 
 bool open_bequeath(struct im_connector *connector, struct im_connection *connection) {
-  struct im_connection *heir = connection->stage == IM_LISTENING && connection->fd >= 0 ? fellow(connector, connection, false) : NULL;
+  struct im_connection *heir = connection->stage == IM_LISTENING && connection->fd >= 0
+                                   ? fellow(connector, connection, false)
+                                   : NULL;
   if (!heir) return false;
   connector_unwatch(connector, connection);
   heir->fd = connection->fd;
@@ -161,8 +165,8 @@ void open_start(struct im_connector *connector, struct im_connection *connection
 }
 
 /*
- * So that one that a NAT has forgotten is found out: within seconds when it is quiet, at once when something is sent that is not
- * heard. A guest that gets it later has options of its own.
+ * So that one that a NAT has forgotten is found out: within seconds when it is quiet, at once when something is sent
+ * that is not heard. A guest that gets it later has options of its own.
  */
 static void keep_alive(int fd, bool ours) {
   int on = 1, idle = 5, interval = 2, count = 2, unheard = 1500;
@@ -178,13 +182,15 @@ static void give(struct im_connector *connector, struct im_connection *connectio
   uint16_t port = what->source_port ? what->source_port : what->local_port;
   int fd = connection->fd, off = 0;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &off, sizeof off); /* as a new socket has it: nothing of ours is under way */
-  signalling_answered(connector, connection); /* however it ends: `reply_to` is closed then */
+  signalling_answered(connector, connection);                 /* however it ends: `reply_to` is closed then */
   if (!shim_give(what->reply_to, fd, port, what->epoch)) return connector_close(connector, connection);
   connector_let_go(connector, connection);
   close(fd);
 }
 
-/* Told last: the descriptor is JavaScript's from then on, which may have closed it before this thread gets any further. */
+/*
+ * Told last: the descriptor is JavaScript's from then on, which may have closed it before this thread gets any further.
+ */
 static void hand(struct im_connector *connector, struct im_connection *connection) {
   uint32_t id = connection->what.id;
   int fd = connection->fd, four = AF_INET;
@@ -216,24 +222,17 @@ static void opened(struct im_connector *connector, struct im_connection *connect
     connection->got = 0;
     pool_header_event(connector, connection);
     break;
-  case IM_GIVE:
-    give(connector, connection);
-    break;
-  case IM_DELIVER:
-    deliver_start(connector, connection);
-    break;
-  case IM_HAND:
-    break;
+  case IM_GIVE: give(connector, connection); break;
+  case IM_DELIVER: deliver_start(connector, connection); break;
+  case IM_HAND: break;
   case IM_SIGNALLING_OUT:
-  case IM_SIGNALLING_IN:
-    signalling_start(connector, connection);
-    break;
+  case IM_SIGNALLING_IN: signalling_start(connector, connection); break;
   }
 }
 
 /*
- * Not one byte more than was announced: what follows is the guest's. A secret may come in any number of segments, so it is
- * collected in the connection and compared once it is whole.
+ * Not one byte more than was announced: what follows is the guest's. A secret may come in any number of segments, so it
+ * is collected in the connection and compared once it is whole.
  */
 static int read_expected(struct im_connection *connection) {
   const struct im_opening *what = &connection->what;
@@ -263,7 +262,8 @@ static int hello(struct im_connection *connection) {
 static struct im_connection *expected(const struct im_connector *connector, const struct im_connection *listener,
                                       const union address *from) {
   uint32_t ip = from->four.sin_addr.s_addr;
-  if (from->any.sa_family == AF_INET6) memcpy(&ip, &from->six.sin6_addr.s6_addr[12], sizeof ip); /* mapped: so is the listener's */
+  if (from->any.sa_family == AF_INET6)
+    memcpy(&ip, &from->six.sin6_addr.s6_addr[12], sizeof ip); /* mapped: so is the listener's */
   for (struct im_connection *other = connector->all; other; other = other->next)
     if (other->stage == IM_LISTENING && other->what.local_port == listener->what.local_port &&
         other->what.local == listener->what.local && htonl(other->what.remote) == ip &&
@@ -273,8 +273,8 @@ static struct im_connection *expected(const struct im_connector *connector, cons
 }
 
 /*
- * After an accept that failed, whether the next one may be there already. What is missing now, a descriptor or memory, is not
- * told when it is there again: the connection that waits in the queue would be told of only once.
+ * After an accept that failed, whether the next one may be there already. What is missing now, a descriptor or memory,
+ * is not told when it is there again: the connection that waits in the queue would be told of only once.
  */
 static bool may_accept(struct im_connection *listener) {
   if (errno == EINTR || errno == ECONNABORTED) return true;
@@ -283,15 +283,16 @@ static bool may_accept(struct im_connection *listener) {
 }
 
 /*
- * Where no NAT is in between, a SYN that comes before its time is answered with a reset, and two sides that try in turn would
- * never meet: one of them waits. Several may wait for different ones at one port, with one listener.
+ * Where no NAT is in between, a SYN that comes before its time is answered with a reset, and two sides that try in turn
+ * would never meet: one of them waits. Several may wait for different ones at one port, with one listener.
  */
 void open_accept(struct im_connector *connector, struct im_connection *connection) {
   const struct linger now = {.l_onoff = 1, .l_linger = 0};
   union address from;
   socklen_t size = sizeof from;
   int fd;
-  while ((fd = accept4(connection->fd, &from.any, &size, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0 || may_accept(connection)) {
+  while ((fd = accept4(connection->fd, &from.any, &size, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0 ||
+         may_accept(connection)) {
     if (fd < 0) continue;
     struct im_connection *met = expected(connector, connection, &from);
     if (!met) { /* not here, or not yet: it tries again */

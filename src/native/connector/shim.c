@@ -50,7 +50,8 @@ bool shim_connect(struct im_connector *connector, const struct im_request *reque
   struct im_connection *connection = pool_take(connector, request->address, request->port, request->real_port);
   if (!connection) return false;
   uint16_t source = request->real_port ? request->real_port : connection->what.local_port;
-  if (shim_give(reply_to, connection->fd, source, connection->what.epoch)) return confirm_start(connector, connection), true;
+  if (shim_give(reply_to, connection->fd, source, connection->what.epoch))
+    return confirm_start(connector, connection), true;
   const struct linger now = {.l_onoff = 1, .l_linger = 0};
   setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now); /* nobody has it */
   connector_close(connector, connection);
@@ -86,7 +87,8 @@ static bool accepted(struct im_connector *connector, const struct im_request *re
   return true;
 }
 
-bool connector_answer(struct im_connector *connector, struct im_request *request, int reply_to, const struct im_requester *requester) {
+bool connector_answer(struct im_connector *connector, struct im_request *request, int reply_to,
+                      const struct im_requester *requester) {
   bool answered = false;
   bool listed = request->op == IM_OP_CONNECT && request->flags & IM_FLAG_LISTED;
   if (reply_to < 0 || (!listed && request->op != IM_OP_ACCEPT)) return false;

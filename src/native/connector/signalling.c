@@ -14,9 +14,10 @@
 #include <unistd.h>
 
 /*
- * A guest that finds nothing in the pool is connected by two SYNs that cross; the other side is told of it here, from connector to
- * connector, as JavaScript and TLS at both ends would cost more than the way. What is said is short, is seen by everybody in the SYNs
- * that follow, and has to be believed: it is in clear, with a tag that only the two of them can make.
+ * A guest that finds nothing in the pool is connected by two SYNs that cross; the other side is told of it here, from
+ * connector to connector, as JavaScript and TLS at both ends would cost more than the way. What is said is short, is
+ * seen by everybody in the SYNs that follow, and has to be believed: it is in clear, with a tag that only the two of
+ * them can make.
  */
 enum kind { CALL = 1, BUSY = 2, FILL = 3 };
 #define MOST_AT_ONCE 64
@@ -43,19 +44,20 @@ struct im_signalling {
   uint64_t sent, heard; /* frames */
   struct frame part;
   size_t got;
-  uint16_t to, left; /* the next of the other side's ports; see `pairedSequence` in src/runtime/transport/punched/ports.ts */
-  uint32_t distance; /* of a round trip, as it was last; microseconds */
-  int64_t missed; /* when IM_EVENT_MISSED was told last */
+  uint16_t to,
+      left; /* the next of the other side's ports; see `pairedSequence` in src/runtime/transport/punched/ports.ts */
+  uint32_t distance;                   /* of a round trip, as it was last; microseconds */
+  int64_t missed;                      /* when IM_EVENT_MISSED was told last */
   struct im_pair called[MOST_AT_ONCE]; /* for the pool: begun together */
   size_t called_count;
 };
 
 #define MISSED_PAUSE 10 /* milliseconds: it wakes JavaScript, beside a guest that is being connected */
-#define TIMEOUT 2000 /* milliseconds: as `PUNCH_LIMIT` in src/runtime/transport/punched/punch.ts */
+#define TIMEOUT 2000    /* milliseconds: as `PUNCH_LIMIT` in src/runtime/transport/punched/punch.ts */
 /*
- * Nanoseconds by which our SYN follows the call, where the way is longer than that: it then finds the other side's NAT open, as that
- * one's has left, and the connection stands a round trip earlier than when it has to wait for the other SYN. Where the other side is
- * close, ours goes first, to open our own NAT for its.
+ * Nanoseconds by which our SYN follows the call, where the way is longer than that: it then finds the other side's NAT
+ * open, as that one's has left, and the connection stands a round trip earlier than when it has to wait for the other
+ * SYN. Where the other side is close, ours goes first, to open our own NAT for its.
  */
 #define HOLD 100000
 
@@ -81,7 +83,8 @@ static bool say(struct im_signalling *channel, struct frame *frames, size_t coun
 
 static struct im_signalling *signalling_to(const struct im_connector *connector, uint32_t peer) {
   struct im_signalling *channel = connector->channels;
-  while (channel && (channel->connection->what.peer != peer || channel->connection->what.purpose != IM_SIGNALLING_OUT)) channel = channel->next;
+  while (channel && (channel->connection->what.peer != peer || channel->connection->what.purpose != IM_SIGNALLING_OUT))
+    channel = channel->next;
   return channel;
 }
 
@@ -183,8 +186,8 @@ static struct im_opening opening_over(const struct im_opening *terms, enum im_pu
                              .reply_to = -1};
 }
 
-bool signalling_call(struct im_connector *connector, const struct im_request *request, int reply_to, const struct im_requester *requester,
-               bool ready) {
+bool signalling_call(struct im_connector *connector, const struct im_request *request, int reply_to,
+                     const struct im_requester *requester, bool ready) {
   struct im_signalling *channel = signalling_to(connector, request->address);
   struct im_connection *connection = channel ? calloc(1, sizeof *connection) : NULL;
   struct im_call *asked = connection ? malloc(sizeof *asked) : NULL;
@@ -224,7 +227,9 @@ bool signalling_call(struct im_connector *connector, const struct im_request *re
   return true;
 }
 
-/* A pooled connection's two secrets are nobody else's, as the signalling channel's keys and the call's number are not. */
+/*
+ * A pooled connection's two secrets are nobody else's, as the signalling channel's keys and the call's number are not.
+ */
 static struct im_pair pair_of(const struct im_opening *terms, uint32_t call, uint16_t own, uint16_t other) {
   struct im_pair pair = {.local_port = own, .remote_port = other};
   uint8_t bytes[sizeof call + 1];
@@ -353,7 +358,8 @@ static bool hear(struct im_connector *connector, struct im_signalling *channel) 
   uint8_t tag[sizeof frame->tag];
   make_tag(terms->expect, channel->heard++, frame, tag);
   if (!secret_is(frame->tag, tag, sizeof tag)) return false;
-  if (terms->purpose == IM_SIGNALLING_OUT && frame->kind == BUSY) return busy(connector, terms->peer, frame->call), true;
+  if (terms->purpose == IM_SIGNALLING_OUT && frame->kind == BUSY)
+    return busy(connector, terms->peer, frame->call), true;
   if (terms->purpose != IM_SIGNALLING_IN || !is_ours(terms, frame->to)) return false;
   if (frame->kind == CALL) return called(connector, channel, frame), true;
   if (frame->kind != FILL) return false;
@@ -366,7 +372,8 @@ void signalling_event(struct im_connector *connector, struct im_connection *conn
   struct im_signalling *channel = connector->channels;
   while (channel && channel->connection != connection) channel = channel->next;
   while (channel) {
-    ssize_t got = recv(connection->fd, (uint8_t *)&channel->part + channel->got, sizeof channel->part - channel->got, MSG_DONTWAIT);
+    ssize_t got = recv(connection->fd, (uint8_t *)&channel->part + channel->got, sizeof channel->part - channel->got,
+                       MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return begin_called(connector, channel);
     if (got <= 0) break;
     channel->got += (size_t)got;

@@ -7,11 +7,14 @@
 #include <unistd.h>
 
 /*
- * The pool is empty and connections for it are being made: one of those comes sooner, and costs less, than another one that is
- * agreed on for this guest alone. First come, first served; nobody waits for one that is not on its way.
+ * The pool is empty and connections for it are being made: one of those comes sooner, and costs less, than another one
+ * that is agreed on for this guest alone. First come, first served; nobody waits for one that is not on its way.
  */
 
-/* Milliseconds; then it is looked for another way. More than a round trip anywhere, less than a SYN that was lost costs. */
+/*
+ * Milliseconds; then it is looked for another way. More than a round trip anywhere, less than a SYN that was lost
+ * costs.
+ */
 #define LIMIT 500
 
 struct im_waiter {

@@ -1,7 +1,7 @@
 /*
- * Holds packets back. What is routed in the namespace, wherever it comes from, is sent to a TUN link, waits here, is written
- * back to the same link and then routed to where it goes. Packets stay as large as senders' offloading made them (virtio-net
- * headers), so that one copy moves up to 64 KB.
+ * Holds packets back. What is routed in the namespace, wherever it comes from, is sent to a TUN link, waits here, is
+ * written back to the same link and then routed to where it goes. Packets stay as large as senders' offloading made
+ * them (virtio-net headers), so that one copy moves up to 64 KB.
  */
 #define _GNU_SOURCE
 #include "netns.h"
@@ -66,9 +66,7 @@ static bool empty = true;
 /* `tail` itself always has room to the end. */
 static bool has_room(void) { return empty || head < tail || head - tail >= sizeof(struct waiting) + LARGEST; }
 
-static size_t next_start(size_t at) {
-  return QUEUE_SIZE - at >= sizeof(struct waiting) + LARGEST ? at : 0;
-}
+static size_t next_start(size_t at) { return QUEUE_SIZE - at >= sizeof(struct waiting) + LARGEST ? at : 0; }
 
 /* Takes one from the link. What finds no room is lost, as on any full link. */
 static bool take(void) {

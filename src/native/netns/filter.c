@@ -30,8 +30,10 @@ _Noreturn static void become_nft(const struct space *space, int input, int outpu
   static const char *const places[] = {"/usr/sbin/nft", "/sbin/nft", "/usr/local/sbin/nft", "/usr/bin/nft"};
   for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) execl(places[i], "nft", "-f", "-", (char *)NULL);
   execlp("nft", "nft", "-f", "-", (char *)NULL);
-  if (errno == ENOENT) dprintf(2, "the program nft is not installed (Debian: package nftables)");
-  else dprintf(2, "nft: %s", strerror(errno));
+  if (errno == ENOENT)
+    dprintf(2, "the program nft is not installed (Debian: package nftables)");
+  else
+    dprintf(2, "nft: %s", strerror(errno));
   _exit(127);
 }
 
@@ -53,7 +55,8 @@ bool start_filter(const struct space *space, const char *text, struct filter *fi
 bool finish_filter(struct filter *filter) {
   char text[MESSAGE_SIZE];
   size_t length = 0;
-  for (ssize_t n; length < sizeof text - 1 && (n = read(filter->output, text + length, sizeof text - 1 - length)) > 0;) {
+  for (ssize_t n;
+       length < sizeof text - 1 && (n = read(filter->output, text + length, sizeof text - 1 - length)) > 0;) {
     length += (size_t)n;
   }
   text[length] = '\0';

@@ -23,8 +23,10 @@ static struct pending {
 } pending[MAX_FILTERS];
 
 static void answer(const char *id, bool ok) {
-  if (ok) answer_done(answers, id);
-  else answer_failed(answers, id);
+  if (ok)
+    answer_done(answers, id);
+  else
+    answer_failed(answers, id);
 }
 
 static void finish(struct pending *one) {
@@ -55,8 +57,10 @@ static void hand_socket(const char *id, bool ok, int fd) {
 
 static void make(const char *id, const char *number) {
   char path[64];
-  if (make_space(number, path, sizeof path)) answer_path(answers, id, path);
-  else answer(id, false);
+  if (make_space(number, path, sizeof path))
+    answer_path(answers, id, path);
+  else
+    answer(id, false);
 }
 
 /* `words` are what follows the verb, the first of them a space; NULL where there are none. */
@@ -87,7 +91,7 @@ static int words_needed(const char *verb) {
   static const struct {
     const char *verb;
     int words;
-  } known[] = {{"link", 4},   {"address", 3}, {"no-address", 3}, {"route", 3}, {"no-route", 3},
+  } known[] = {{"link", 4},    {"address", 3}, {"no-address", 3}, {"route", 3}, {"no-route", 3},
                {"forward", 2}, {"delay", 2},   {"listen", 3},     {"dial", 3}};
   for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
     if (strcmp(known[i].verb, verb) == 0) return known[i].words;

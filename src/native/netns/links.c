@@ -46,7 +46,9 @@ static void put(struct request *request, int type, const void *data, size_t size
 }
 
 static void put_number(struct request *request, int type, uint32_t value) { put(request, type, &value, sizeof value); }
-static void put_text(struct request *request, int type, const char *text) { put(request, type, text, strlen(text) + 1); }
+static void put_text(struct request *request, int type, const char *text) {
+  put(request, type, text, strlen(text) + 1);
+}
 
 static struct rtattr *open_nest(struct request *request, int type) {
   struct rtattr *nest = end_of(request);

@@ -21,8 +21,8 @@ static bool join(const char *path, int kind) {
 }
 
 /*
- * The command does not outlive the process that asked for it: its network would not either. It is killed, not asked to end: it would
- * take the folder along that names what it has started (src/local/sandbox/leftovers.ts).
+ * The command does not outlive the process that asked for it: its network would not either. It is killed, not asked to
+ * end: it would take the folder along that names what it has started (src/local/sandbox/leftovers.ts).
  */
 static int enter(const char *net, const char *user, char **command) {
   bool own = strcmp(user, "-") == 0;
@@ -37,8 +37,8 @@ static int enter(const char *net, const char *user, char **command) {
 }
 
 /*
- * A command that a root user runs may rename the machine: with a NAME it gets one of its own to rename, or is not run. What is
- * killed without a chance to end its command does not leave it behind.
+ * A command that a root user runs may rename the machine: with a NAME it gets one of its own to rename, or is not run.
+ * What is killed without a chance to end its command does not leave it behind.
  */
 static int be_client(const char *name, char **command) {
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
@@ -63,7 +63,8 @@ int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_DFL);
     return be_client(argv[2], argv + 3);
   }
-  if (argc == 7 && strcmp(argv[1], "hold") == 0 && strcmp(argv[2], "--control") == 0 && strcmp(argv[4], "--answers") == 0) {
+  if (argc == 7 && strcmp(argv[1], "hold") == 0 && strcmp(argv[2], "--control") == 0 &&
+      strcmp(argv[4], "--answers") == 0) {
     return hold(atoi(argv[3]), atoi(argv[5]));
   }
   fprintf(stderr, "usage: network hold --control FD --answers FD NAME\n       network enter NET USER COMMAND…\n"

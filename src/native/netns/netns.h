@@ -1,6 +1,8 @@
 /*
- * The network program of the local platform: makes and holds network namespaces, and lets programs into them. Linux only,
- * static, no library. It knows links, addresses and sockets; which of them there are is the platform's business (src/local/network).
+ * The network program of the local platform: makes and holds network namespaces, and lets programs into them. Linux
+ * only,
+ * static, no library. It knows links, addresses and sockets; which of them there are is the platform's business
+ * (src/local/network).
  *
  *   main.c    the command line
  *   hold.c    the platform's commands
@@ -11,14 +13,17 @@
  *   answer.c  what is said to the platform
  *
  *   network hold --control FD --answers FD NAME
- *       The end of the control descriptor is the platform's end: this process ends, and with it every namespace that nobody is
+ *       The end of the control descriptor is the platform's end: this process ends, and with it every namespace that
+ *       nobody is
  *       in any more. NAME tells platforms apart, for who looks at the processes of the machine.
  *   network enter NET USER COMMAND…
  *       Becomes COMMAND inside: paths of a network namespace and of its user namespace (`-`: our own).
  *   network client NAME COMMAND…
- *       Becomes COMMAND, which is killed when its parent ends, in a UTS namespace of its own with that host name (`-`: in ours).
+ *       Becomes COMMAND, which is killed when its parent ends, in a UTS namespace of its own with that host name
+ *       (`-`: in ours).
  *
- * Commands, one line each, begin with a number that the answer bears. Namespaces (SPACE) have numbers that the platform chooses.
+ * Commands, one line each, begin with a number that the answer bears. Namespaces (SPACE) have numbers that the
+ * platform chooses.
  *   space SPACE                              a new one; the answer has its path in `path`
  *   close SPACE                              lets go of it
  *   link SPACE NAME SPACE NAME               a pair of links, both up
@@ -60,7 +65,9 @@ bool become_holder(bool *user);
 struct space *find_space(const char *number);
 bool make_space(const char *number, char *path, size_t size);
 void close_space(struct space *space);
-/* Runs it on a thread that is in the namespace: the process itself stays where it is, and may not be allowed to return. */
+/*
+ * Runs it on a thread that is in the namespace: the process itself stays where it is, and may not be allowed to return.
+ */
 bool inside(const struct space *space, bool (*run)(void *), void *argument);
 bool listen_inside(const struct space *space, const char *address, const char *port, int *fd);
 bool dial_inside(const struct space *space, const char *address, const char *port, int *fd);

@@ -17,8 +17,7 @@
 
 void arrivals_reject(struct relay *relay, struct connection *connection, const char *reason) {
   relay->rejected++;
-  relay->last_rejected =
-      (struct relay_event){.kind = RELAY_REJECTED, .address = connection->address, .reason = reason};
+  relay->last_rejected = (struct relay_event){.kind = RELAY_REJECTED, .address = connection->address, .reason = reason};
   queue_drop(relay, connection);
 }
 
@@ -97,8 +96,10 @@ void arrivals_read(struct relay *relay, struct connection *connection, int64_t n
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == EAGAIN) return;
     if (got <= 0) { /* one that comes and goes (a port scan, a health check) is not worth an event */
-      if (connection->got > 0) arrivals_reject(relay, connection, "left without saying what it wants");
-      else queue_drop(relay, connection);
+      if (connection->got > 0)
+        arrivals_reject(relay, connection, "left without saying what it wants");
+      else
+        queue_drop(relay, connection);
       return;
     }
     connection->got += (size_t)got;
@@ -129,7 +130,8 @@ static void accept_one(struct relay *relay, int fd, const struct sockaddr_in *fr
   connection->address = ntohl(from->sin_addr.s_addr);
   connection->port = ntohs(from->sin_port);
   /* Whoever means it says what it wants at once: a flood of others costs them their time, not the rest their place. */
-  if (relay->fresh.count >= MOST_FRESH) arrivals_reject(relay, relay->fresh.first, "too many that have not said what they want");
+  if (relay->fresh.count >= MOST_FRESH)
+    arrivals_reject(relay, relay->fresh.first, "too many that have not said what they want");
   queue_add(&relay->fresh, connection, now + relay->options.header_limit);
   arrivals_read(relay, connection, now);
 }

@@ -20,22 +20,22 @@ void relay_tell(struct relay *relay, const struct relay_event *event) {
 static void on_event(struct relay *relay, struct connection *connection, uint32_t events, int64_t now) {
   bool gone = events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
   switch (connection->state) {
-    case FRESH: arrivals_read(relay, connection, now); return;
-    case PROBED:
-      if (gone) { /* it has what it came for */
-        struct linger none = {.l_onoff = 0};
-        setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
-        queue_drop(relay, connection);
-      }
-      return;
-    case WAITING:
-      if (gone) arrivals_leave(relay, connection);
-      return;
-    case RELAYED:
-      if (events & EPOLLERR) connection->relayed->troubled = true;
-      pairs_add(relay, connection->relayed);
-      return;
-    case DEAD: return;
+  case FRESH: arrivals_read(relay, connection, now); return;
+  case PROBED:
+    if (gone) { /* it has what it came for */
+      struct linger none = {.l_onoff = 0};
+      setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+      queue_drop(relay, connection);
+    }
+    return;
+  case WAITING:
+    if (gone) arrivals_leave(relay, connection);
+    return;
+  case RELAYED:
+    if (events & EPOLLERR) connection->relayed->troubled = true;
+    pairs_add(relay, connection->relayed);
+    return;
+  case DEAD: return;
   }
 }
 

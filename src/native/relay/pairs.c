@@ -41,16 +41,20 @@ void pairs_add(struct relay *relay, struct relayed *relayed) {
   if (relayed->queued) return;
   relayed->queued = true;
   relayed->next_queued = NULL;
-  if (relay->last_queued) relay->last_queued->next_queued = relayed;
-  else relay->first_queued = relayed;
+  if (relay->last_queued)
+    relay->last_queued->next_queued = relayed;
+  else
+    relay->first_queued = relayed;
   relay->last_queued = relayed;
 }
 
 static void end_pair(struct relay *relay, struct relayed *relayed, int error) {
   pair_close(&relayed->pair, &relay->pipes, error == 0);
   for (int i = 0; i < 2; i++) queue_bury(relay, relayed->sides[i]);
-  if (relayed->earlier) relayed->earlier->later = relayed->later;
-  else relay->relayed = relayed->later;
+  if (relayed->earlier)
+    relayed->earlier->later = relayed->later;
+  else
+    relay->relayed = relayed->later;
   if (relayed->later) relayed->later->earlier = relayed->earlier;
   atomic_fetch_sub(&relay->pairs, 1);
   struct relay_event event = {.kind = RELAY_ENDED,

@@ -7,17 +7,23 @@ void queue_add(struct queue *queue, struct connection *connection, int64_t deadl
   connection->deadline = deadline;
   connection->earlier = queue->last;
   connection->later = NULL;
-  if (queue->last) queue->last->later = connection;
-  else queue->first = connection;
+  if (queue->last)
+    queue->last->later = connection;
+  else
+    queue->first = connection;
   queue->last = connection;
   queue->count++;
 }
 
 void queue_remove(struct queue *queue, struct connection *connection) {
-  if (connection->earlier) connection->earlier->later = connection->later;
-  else queue->first = connection->later;
-  if (connection->later) connection->later->earlier = connection->earlier;
-  else queue->last = connection->earlier;
+  if (connection->earlier)
+    connection->earlier->later = connection->later;
+  else
+    queue->first = connection->later;
+  if (connection->later)
+    connection->later->earlier = connection->earlier;
+  else
+    queue->last = connection->earlier;
   connection->earlier = connection->later = NULL;
   queue->count--;
 }

@@ -16,8 +16,10 @@
 /* Of what was taken from the one side, so much waits unsent at the other: the rest waits where it came from. */
 #define UNSENT (256 * 1024)
 
-/* Accepted sockets inherit these. A reset is what a relay's end is to both sides, also when the process is killed: an end in good
- * order would pass for the other side's. */
+/*
+ * Accepted sockets inherit these. A reset is what a relay's end is to both sides, also when the process is killed: an
+ * end in good order would pass for the other side's.
+ */
 static bool set_options(int fd) {
   int one = 1, idle = KEEP_ALIVE, probes = KEEP_ALIVE_PROBES, unsent = UNSENT;
   struct linger reset = {.l_onoff = 1, .l_linger = 0};
@@ -97,12 +99,15 @@ int relay_open(const struct relay_options *options, struct relay **result, uint1
     *syscall = "pthread_create";
     error = start_thread(relay);
   }
-  if (error != 0) free_relay(relay);
-  else *result = relay;
+  if (error != 0)
+    free_relay(relay);
+  else
+    *result = relay;
   return error;
 }
 
-bool relay_expect(struct relay *relay, const unsigned char a[TOKEN_BYTES], const unsigned char b[TOKEN_BYTES], uint32_t id) {
+bool relay_expect(struct relay *relay, const unsigned char a[TOKEN_BYTES], const unsigned char b[TOKEN_BYTES],
+                  uint32_t id) {
   if (tokens_count(&relay->tokens, NULL) + atomic_load(&relay->pairs) >= relay->options.most_pairs) return false;
   bool first = false;
   if (!tokens_expect(&relay->tokens, a, b, id, relay_now() + relay->options.pair_limit, &first)) return false;

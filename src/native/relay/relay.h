@@ -1,9 +1,10 @@
 /*
- * The seed's data port: tells whoever asks under which address and port it is seen, and makes one connection out of two whose
- * tokens belong together. One thread, no Node.js in here; policy (who gets tokens) is the caller's.
+ * The seed's data port: tells whoever asks under which address and port it is seen, and makes one connection out of two
+ * whose tokens belong together. One thread, no Node.js in here; policy (who gets tokens) is the caller's.
  *
- * A client speaks first: `IMP1` to be told its address (4 bytes) and port (2 bytes, both big-endian), or `IMR1` and a token.
- * When both sides of a pair of tokens are there, each gets the byte 1; from then on their bytes are each other's.
+ * A client speaks first: `IMP1` to be told its address (4 bytes) and port (2 bytes, both big-endian), or `IMR1` and a
+ * token. When both sides of a pair of tokens are there, each gets the byte 1; from then on their bytes are each
+ * other's.
  */
 #ifndef IMAGINARY_NATIVE_RELAY_H
 #define IMAGINARY_NATIVE_RELAY_H
@@ -19,7 +20,8 @@ struct relay_event {
     RELAY_PAIRED,   /* both sides are there */
     RELAY_ENDED,    /* a pair has ended: `bytes` that went each way; `error`: 0 or why it was broken off, an errno */
     RELAY_UNUSED,   /* a pair of tokens expired, or one side came and left: `arrived` sides had come */
-    RELAY_REJECTED, /* `count` connections since the last such event, the last one from `address`, because of `reason` */
+    RELAY_REJECTED, /* `count` connections since the last such event, the last one from `address`, because of `reason`
+                     */
   } kind;
   uint32_t id;
   uint64_t bytes[2];
@@ -44,8 +46,11 @@ struct relay_options {
 /* Listens, and starts the thread. Returns 0 or an errno; *syscall: of what. *port: what is really listened on. */
 int relay_open(const struct relay_options *options, struct relay **relay, uint16_t *port, const char **syscall);
 
-/* Any thread. The connection to the side with token `a` and that with token `b` will be one. False: the relay is full. */
-bool relay_expect(struct relay *relay, const unsigned char a[TOKEN_BYTES], const unsigned char b[TOKEN_BYTES], uint32_t id);
+/*
+ * Any thread. The connection to the side with token `a` and that with token `b` will be one. False: the relay is full.
+ */
+bool relay_expect(struct relay *relay, const unsigned char a[TOKEN_BYTES], const unsigned char b[TOKEN_BYTES],
+                  uint32_t id);
 
 /* Resets all connections, ends the thread. No event comes after it. */
 void relay_close(struct relay *relay);

@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PIPE_BYTES 65536 /* what a new pipe holds */
+#define PIPE_BYTES 65536        /* what a new pipe holds */
 #define SHARE (16 * PIPE_BYTES) /* of one turn, for each direction */
 
 static bool take_pipe(struct pipes *pipes, int ends[2]) {
@@ -58,7 +58,9 @@ static enum progress flow_move(struct flow *flow, int from, int to, struct pipes
     bool moved = false;
     if (!flow->eof && flow->held < PIPE_BYTES) {
       if (flow->pipe[0] < 0 && !take_pipe(pipes, flow->pipe)) break;
-      /* EAGAIN may also mean that the pipe has no slot left, with fewer bytes in it: then what it holds goes on first. */
+      /*
+       * EAGAIN may also mean that the pipe has no slot left, with fewer bytes in it: then what it holds goes on first.
+       */
       ssize_t got = splice_some(from, flow->pipe[1], PIPE_BYTES - flow->held);
       if (got < 0 && errno != EAGAIN) break;
       if (got == 0) flow->eof = true;

@@ -1,6 +1,6 @@
 /*
- * Two TCP sockets made one connection: what comes from either goes to the other, in the kernel (splice(2)). No thread, no
- * event loop: see pairs.c.
+ * Two TCP sockets made one connection: what comes from either goes to the other, in the kernel (splice(2)). No thread,
+ * no event loop: see pairs.c.
  */
 #ifndef IMAGINARY_NATIVE_SPLICE_H
 #define IMAGINARY_NATIVE_SPLICE_H
@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 /*
- * Pipes that hold nothing. A direction has one only while it holds bytes: an idle connection needs no pipe, and the kernel's
- * allowance of pipe memory for a user (pipe-user-pages-soft) is spent on those that have something to hold.
+ * Pipes that hold nothing. A direction has one only while it holds bytes: an idle connection needs no pipe, and the
+ * kernel's allowance of pipe memory for a user (pipe-user-pages-soft) is spent on those that have something to hold.
  */
 #define SPARE_PIPES 64
 struct pipes {
@@ -37,10 +37,10 @@ struct pair {
 };
 
 enum progress {
-  PAIR_WAITS, /* for an event of one of its sockets */
+  PAIR_WAITS,   /* for an event of one of its sockets */
   PAIR_GOES_ON, /* it has moved its share for now: call again after the others had their turn */
-  PAIR_ENDED, /* both directions have ended in good order */
-  PAIR_BROKEN, /* an error of a socket: *error */
+  PAIR_ENDED,   /* both directions have ended in good order */
+  PAIR_BROKEN,  /* an error of a socket: *error */
 };
 
 void pair_init(struct pair *pair, int a, int b);

@@ -30,10 +30,14 @@ static void unlink_expectation(struct tokens *tokens, struct expectation *expect
     while (*at != token) at = &(*at)->next;
     *at = token->next;
   }
-  if (expectation->earlier) expectation->earlier->later = expectation->later;
-  else tokens->first = expectation->later;
-  if (expectation->later) expectation->later->earlier = expectation->earlier;
-  else tokens->last = expectation->earlier;
+  if (expectation->earlier)
+    expectation->earlier->later = expectation->later;
+  else
+    tokens->first = expectation->later;
+  if (expectation->later)
+    expectation->later->earlier = expectation->earlier;
+  else
+    tokens->last = expectation->earlier;
   tokens->count--;
 }
 
@@ -67,8 +71,10 @@ bool tokens_expect(struct tokens *tokens, const unsigned char *a, const unsigned
     add(tokens, &expectation->tokens[0]);
     add(tokens, &expectation->tokens[1]);
     expectation->earlier = tokens->last;
-    if (tokens->last) tokens->last->later = expectation;
-    else tokens->first = expectation;
+    if (tokens->last)
+      tokens->last->later = expectation;
+    else
+      tokens->first = expectation;
     tokens->last = expectation;
     tokens->count++;
   }

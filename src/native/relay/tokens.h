@@ -1,6 +1,6 @@
 /*
- * The tokens that a data port waits for, in pairs: one for either side of a connection, each good for one use. Filled on one
- * thread, used up on another.
+ * The tokens that a data port waits for, in pairs: one for either side of a connection, each good for one use. Filled
+ * on one thread, used up on another.
  */
 #ifndef IMAGINARY_NATIVE_TOKENS_H
 #define IMAGINARY_NATIVE_TOKENS_H

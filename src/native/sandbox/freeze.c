@@ -72,7 +72,9 @@ static long now_ms(void) {
   return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Waits until `file` of a cgroup says `wanted`. Version 2 raises POLLPRI on a change, version 1 has to be asked again. */
+/*
+ * Waits until `file` of a cgroup says `wanted`. Version 2 raises POLLPRI on a change, version 1 has to be asked again.
+ */
 static bool wait_for(const char *cgroup, const char *file, const char *wanted, bool events) {
   int fd = open_in(cgroup, file, O_RDONLY);
   if (fd < 0) return fail(errno, "%s/%s", cgroup, file);
@@ -104,23 +106,16 @@ static bool set(const char *cgroup, const char *file, const char *value) {
 
 bool freeze(enum freezer freezer, const char *cgroup, pid_t root) {
   switch (freezer) {
-    case FREEZER_V1:
-      return set(cgroup, "freezer.state", "FROZEN") && wait_for(cgroup, "freezer.state", "FROZEN", false);
-    case FREEZER_V2:
-      return set(cgroup, "cgroup.freeze", "1") && wait_for(cgroup, "cgroup.events", "frozen 1", true);
-    default:
-      return stop_tree(root, root != getpid());
+  case FREEZER_V1: return set(cgroup, "freezer.state", "FROZEN") && wait_for(cgroup, "freezer.state", "FROZEN", false);
+  case FREEZER_V2: return set(cgroup, "cgroup.freeze", "1") && wait_for(cgroup, "cgroup.events", "frozen 1", true);
+  default: return stop_tree(root, root != getpid());
   }
 }
 
 bool thaw(enum freezer freezer, const char *cgroup, pid_t root) {
   switch (freezer) {
-    case FREEZER_V1:
-      return set(cgroup, "freezer.state", "THAWED") && wait_for(cgroup, "freezer.state", "THAWED", false);
-    case FREEZER_V2:
-      return set(cgroup, "cgroup.freeze", "0") && wait_for(cgroup, "cgroup.events", "frozen 0", true);
-    default:
-      continue_tree(root, root != getpid());
-      return true;
+  case FREEZER_V1: return set(cgroup, "freezer.state", "THAWED") && wait_for(cgroup, "freezer.state", "THAWED", false);
+  case FREEZER_V2: return set(cgroup, "cgroup.freeze", "0") && wait_for(cgroup, "cgroup.events", "frozen 0", true);
+  default: continue_tree(root, root != getpid()); return true;
   }
 }

@@ -39,8 +39,8 @@ static void close_on_exec(void) {
 }
 
 /*
- * Becomes the command. A session of its own, so that a signal to "my process group" stays inside. What a machine without any
- * privilege refuses (it may refuse even to refuse more) is told, and done without.
+ * Becomes the command. A session of its own, so that a signal to "my process group" stays inside. What a machine
+ * without any privilege refuses (it may refuse even to refuse more) is told, and done without.
  */
 _Noreturn static void run_command(const struct options *options, enum mode mode, int error) {
   sigset_t none;
@@ -60,7 +60,9 @@ _Noreturn static void run_command(const struct options *options, enum mode mode,
   give_up(error);
 }
 
-/* Pid 1: hands signals on to the command, reaps, and ends with the command, and all processes of the namespace with it. */
+/*
+ * Pid 1: hands signals on to the command, reaps, and ends with the command, and all processes of the namespace with it.
+ */
 _Noreturn static void serve(pid_t command, int status) {
   sigset_t awaited;
   sigemptyset(&awaited);

@@ -20,9 +20,7 @@ struct watched {
 };
 
 /* What is frozen or killed as a whole: in mode bare everything below us, else the namespace's pid 1 and below. */
-static pid_t root_of(const struct watched *watched) {
-  return watched->mode == MODE_BARE ? getpid() : watched->child;
-}
+static pid_t root_of(const struct watched *watched) { return watched->mode == MODE_BARE ? getpid() : watched->child; }
 
 /* Signal first, thaw second: nothing runs a further instruction of its own. */
 static void kill_all(struct watched *watched) {

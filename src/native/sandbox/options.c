@@ -74,9 +74,9 @@ static int values_of(const char *name) {
   static const struct {
     const char *name;
     int values;
-  } known[] = {{"--mode", 1},    {"--tmp", 1},    {"--chdir", 1},      {"--dir", 1},     {"--uid", 1},     {"--gid", 1},
-               {"--control", 1}, {"--cgroup", 1}, {"--cgroup-set", 2}, {"--freezer", 2}, {"--bind-ro", 2}, {"--symlink", 2},
-               {"--network", 1}, {"--users", 1}};
+  } known[] = {{"--mode", 1},    {"--tmp", 1},     {"--chdir", 1},   {"--dir", 1},        {"--uid", 1},
+               {"--gid", 1},     {"--control", 1}, {"--cgroup", 1},  {"--cgroup-set", 2}, {"--freezer", 2},
+               {"--bind-ro", 2}, {"--symlink", 2}, {"--network", 1}, {"--users", 1}};
   for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
     if (strcmp(name, known[i].name) == 0) return known[i].values;
   }

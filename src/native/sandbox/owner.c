@@ -18,12 +18,15 @@
 
 #define MAX_OWNERS 4096
 
-/* Of the socket at that end of a TCP connection; 0: there is none. Asks for one socket, however many the machine has. */
+/*
+ * Of the socket at that end of a TCP connection; 0: there is none. Asks for one socket, however many the machine has.
+ */
 static unsigned inode_of(const struct sockaddr_in *from, const struct sockaddr_in *to) {
   struct {
     struct nlmsghdr header;
     struct inet_diag_req_v2 body;
-  } request = {.header = {.nlmsg_len = sizeof request, .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST}};
+  } request = {
+      .header = {.nlmsg_len = sizeof request, .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST}};
   request.body.sdiag_family = AF_INET;
   request.body.sdiag_protocol = IPPROTO_TCP;
   request.body.idiag_states = -1u;

@@ -55,7 +55,9 @@ static void append_string(char *line, size_t size, size_t *length, const char *t
   append(line, size, length, "\"");
 }
 
-/* Small enough for the socket's buffer: a platform that does not read must not hold us up, nor must one that is gone. */
+/*
+ * Small enough for the socket's buffer: a platform that does not read must not hold us up, nor must one that is gone.
+ */
 static void send_line(int fd, const char *line, size_t length) {
   if (fd < 0) return;
   ssize_t written = write(fd, line, length);

@@ -102,7 +102,9 @@ static bool add_system(void) {
   return true;
 }
 
-/* /var is the sandbox's own, for Lambda's folders in it; the machine's other folders of it (lib, cache, …) are bound. */
+/*
+ * /var is the sandbox's own, for Lambda's folders in it; the machine's other folders of it (lib, cache, …) are bound.
+ */
 static bool add_var(void) {
   static const char *const own[] = {".", "..", "task", "runtime", "lang", "run", "lock", "tmp"};
   DIR *var = opendir(OLD "/var");
@@ -135,7 +137,10 @@ static bool add_devices(void) {
   return true;
 }
 
-/* A copy of a file of /etc with one line more, so that the sandbox's user has a name. Without it much software stumbles. */
+/*
+ * A copy of a file of /etc with one line more, so that the sandbox's user has a name. Without it much software
+ * stumbles.
+ */
 static void add_line(const char *file, const char *line, const char *mark) {
   char old[PATH_MAX], copy[PATH_MAX], to[PATH_MAX];
   snprintf(old, sizeof old, OLD "/etc/%s", file);
@@ -166,7 +171,9 @@ static void add_user(const struct options *options) {
   add_line("group", line, mark);
 }
 
-/* Before Linux 5.12: one by one. A remount must keep the flags that a mount has, or it is refused in a user namespace. */
+/*
+ * Before Linux 5.12: one by one. A remount must keep the flags that a mount has, or it is refused in a user namespace.
+ */
 static bool make_each_read_only(void) {
   FILE *mounts = fopen(OLD "/proc/self/mounts", "re");
   char *line = NULL, *path;
@@ -176,7 +183,8 @@ static bool make_each_read_only(void) {
     strtok(line, " ");
     path = strtok(NULL, " ");
     struct statvfs is;
-    if (!path || (strcmp(path, NEW) != 0 && strncmp(path, NEW "/", sizeof NEW) != 0) || statvfs(path, &is) != 0) continue;
+    if (!path || (strcmp(path, NEW) != 0 && strncmp(path, NEW "/", sizeof NEW) != 0) || statvfs(path, &is) != 0)
+      continue;
     unsigned long keep = 0;
     if (is.f_flag & ST_NODEV) keep |= MS_NODEV;
     if (is.f_flag & ST_NOEXEC) keep |= MS_NOEXEC;
@@ -233,7 +241,8 @@ static bool add_entries(const struct options *options, char *const *sources) {
 static bool make_real(const struct options *options, char **sources, char **tmp) {
   for (int i = 0; i < options->entry_count; i++) {
     const struct entry *entry = &options->entries[i];
-    if (entry->kind == ENTRY_BIND && !(sources[i] = realpath(entry->source, NULL))) return fail(errno, "%s", entry->source);
+    if (entry->kind == ENTRY_BIND && !(sources[i] = realpath(entry->source, NULL)))
+      return fail(errno, "%s", entry->source);
   }
   return !options->tmp || (*tmp = realpath(options->tmp, NULL)) || fail(errno, "%s", options->tmp);
 }

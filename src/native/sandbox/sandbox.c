@@ -98,7 +98,8 @@ static bool start(const struct options *options, enum mode mode, struct missing 
 }
 
 /* The first mode that works. Why a better one did not matters in mode bare only: those with namespaces are equal. */
-static bool start_best(const struct options *options, enum mode *mode, struct missing *missing, struct started *started) {
+static bool start_best(const struct options *options, enum mode *mode, struct missing *missing,
+                       struct started *started) {
   static const enum mode order[] = {MODE_ROOT, MODE_USER, MODE_BARE};
   static const char *const names[] = {"", "namespaces as root", "namespaces of a user", "bare"};
   if (options->mode != MODE_AUTO) return start(options, *mode = options->mode, missing, started);

@@ -1,5 +1,6 @@
 /*
- * The sandbox launcher: runs one command the way Lambda would, as far as the machine allows. Linux only, static, no library.
+ * The sandbox launcher: runs one command the way Lambda would, as far as the machine allows. Linux only, static, no
+ * library.
  *
  *   main.c     from the command line to an end: tries the modes, watches over the sandbox
  *   options.c  the command line
@@ -16,7 +17,8 @@
  * Modes: `root` (namespaces, as root), `user` (the same inside a user namespace), `bare` (neither is possible).
  *
  * The control descriptor is a stream socket to the platform. Its end is the platform's end: everything is killed.
- *   commands  `freeze`, `thaw`, `kill`, `owns ADDRESS PORT ADDRESS PORT`, one per line. The last asks whether a process of the
+ *   commands  `freeze`, `thaw`, `kill`, `owns ADDRESS PORT ADDRESS PORT`, one per line. The last asks whether a
+ *             process of the
  *             sandbox has the socket at the first end of that TCP connection
  *   events    one JSON object per line:
  *             {"event":"started","mode":…,"pid":…,"isolation":{…},"missing":[…]}
@@ -54,7 +56,7 @@ struct setting {
 
 struct options {
   enum mode mode;
-  bool probe; /* set everything up, run nothing */
+  bool probe;     /* set everything up, run nothing */
   bool unlimited; /* mode bare: only look after it; no limits, nothing refused */
   int control;
   uid_t uid;
@@ -99,8 +101,8 @@ bool set_limits(enum mode mode);
 bool refuse_calls(void);
 
 /*
- * init.c: what the first process inside does; never returns. `go` gives a byte when it may start, `error` takes lines, until
- * the command runs: `M` and what is missing, `E` and why it failed. `status` takes an int as of waitpid.
+ * init.c: what the first process inside does; never returns. `go` gives a byte when it may start, `error` takes lines,
+ * until the command runs: `M` and what is missing, `E` and why it failed. `status` takes an int as of waitpid.
  */
 _Noreturn void run_inside(const struct options *options, enum mode mode, int go, int error, int status);
 
@@ -121,8 +123,8 @@ void continue_tree(pid_t root, bool self);
 void kill_children(void);
 
 /*
- * owner.c: `ends` is what follows `owns`. The processes are those of the cgroup; NULL: those below `root` (without it, unless
- * `self`).
+ * owner.c: `ends` is what follows `owns`. The processes are those of the cgroup; NULL: those below `root` (without it,
+ * unless `self`).
  */
 bool owns_connection(const char *ends, const char *cgroup, pid_t root, bool self);
 

@@ -117,7 +117,8 @@ static void knock(int fd, int closed_port) {
   struct im_addr there;
   int family = AF_INET;
   socklen_t size = sizeof address, family_size = sizeof family;
-  if (libc_getsockname(closed_port, (struct sockaddr *)&address, &size) != 0 || !addr_read(&address, size, &there)) return;
+  if (libc_getsockname(closed_port, (struct sockaddr *)&address, &size) != 0 || !addr_read(&address, size, &there))
+    return;
   libc_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &family_size);
   there.form = addr_plain_form(family);
   size = addr_write(&there, &address);
@@ -242,7 +243,8 @@ static int objection(int fd, const struct im_addr *to, socklen_t size) {
   if (family == AF_INET && to->form != IM_FORM_V4) return EAFNOSUPPORT;
   if (family == AF_INET6 && to->form == IM_FORM_V4) return size < IPV6_SHORTEST ? EINVAL : EAFNOSUPPORT;
   length = sizeof only;
-  if (family == AF_INET6 && libc_getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &length) == 0 && only) return ENETUNREACH;
+  if (family == AF_INET6 && libc_getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &length) == 0 && only)
+    return ENETUNREACH;
   /* A connection that has ended looks like none by its state, and is told by a connect to nothing. */
   struct sockaddr_storage odd = {.ss_family = AF_UNIX};
   return libc_connect(fd, (struct sockaddr *)&odd, sizeof odd) != 0 && errno == EISCONN ? EISCONN : 0;
@@ -258,7 +260,8 @@ static int ask(int fd, const struct sockaddr *address, socklen_t size, const str
   if (status < 0) return -1;
   if (!(status & O_NONBLOCK)) return ask_and_wait(fd, to, epoch, listed);
   int reply = -1;
-  if (listed && handoff_connect(fd, to, &reply)) return failed(EINPROGRESS); /* connected, and as writable as the kernel's would be */
+  if (listed && handoff_connect(fd, to, &reply))
+    return failed(EINPROGRESS); /* connected, and as writable as the kernel's would be */
   int result = leave_pending(fd, to, epoch, listed, reply, EINPROGRESS);
   /* A socket that the guest has is one that it can connect: rather late than not at all. */
   return result != 0 && errno == ENOBUFS && room_is_open() ? ask_and_wait(fd, to, epoch, listed) : result;
@@ -355,8 +358,8 @@ static int with_room(int fd, const struct sockaddr *address, socklen_t size, con
 }
 
 /*
- * TCP_FASTOPEN_CONNECT would let the kernel answer before it knows whether the place is right. An option that is not known, or that
- * the socket's state forbids, is none that is set.
+ * TCP_FASTOPEN_CONNECT would let the kernel answer before it knows whether the place is right. An option that is not
+ * known, or that the socket's state forbids, is none that is set.
  */
 static void connect_at_once(int fd) {
   int off = 0;

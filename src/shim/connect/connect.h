@@ -12,8 +12,8 @@ int connect_socket(int fd, const struct sockaddr *to, socklen_t size);
 void connect_bind_source(int fd, const struct im_addr *to, uint32_t source);
 
 /*
- * A message with MSG_FASTOPEN to an address of the cluster: a connect, then a send, as the kernel does without a cookie of
- * the server's. False: fd is no TCP socket, and for any other the flag means nothing.
+ * A message with MSG_FASTOPEN to an address of the cluster: a connect, then a send, as the kernel does without a cookie
+ * of the server's. False: fd is no TCP socket, and for any other the flag means nothing.
  */
 bool connect_fast_open(int fd, const struct msghdr *message, int flags, ssize_t *sent);
 
@@ -34,15 +34,15 @@ enum im_connection connect_state(int fd);
 void connect_reset(int fd);
 
 /*
- * Gives fd a pending error, by a connect to a `closed port`: a port that is bound and does not listen, so that nobody else has
- * it and the kernel resets who knocks. The kernel knows the error as ECONNREFUSED, the guest reads `error`.
+ * Gives fd a pending error, by a connect to a `closed port`: a port that is bound and does not listen, so that nobody
+ * else has it and the kernel resets who knocks. The kernel knows the error as ECONNREFUSED, the guest reads `error`.
  */
 void connect_refuse(int fd, int error, int closed_port);
 int connect_closed_port(void);
 
 /*
- * Makes fd, when it is not connected, a pending connect of the kernel's own, to a `silence`: a port that answers nobody.
- * What ends it then ends it as the kernel does.
+ * Makes fd, when it is not connected, a pending connect of the kernel's own, to a `silence`: a port that answers
+ * nobody. What ends it then ends it as the kernel does.
  */
 void connect_unanswered(int fd, int black_hole);
 int connect_black_hole(void);

@@ -70,8 +70,8 @@ static int call(const struct im_request *request, bool wait, long milliseconds, 
 
 bool handoff_connect(int fd, const struct im_addr *to, int *reply) {
   struct im_reply answer;
-  struct im_request request =
-      request_connect(sockets_cookie(fd), to, 0, IM_FLAG_NONBLOCK | IM_FLAG_LISTED | IM_FLAG_READY);
+  struct im_request request = request_connect(sockets_cookie(fd), to, 0,
+                                              IM_FLAG_NONBLOCK | IM_FLAG_LISTED | IM_FLAG_READY);
   request.real_port = handoff_bound_port(fd);
   int saved = errno, passed = -1, result = call(&request, false, READY_MS, &answer, &passed, reply);
   bool dead = result == 0 && passed >= 0 && !handoff_stands(passed);
@@ -114,7 +114,10 @@ bool handoff_accept(int listener, int accepted, uint16_t real_port, const struct
   if (reply >= 0) libc_close(reply);
   int fresh = result < 0 ? result : answer.status ? -answer.status : passed;
   if (fresh < 0) {
-    /* The signal's: unread, it would be the guest's to read, or make a reset of what is to end here. It follows the signal. */
+    /*
+     * The signal's: unread, it would be the guest's to read, or make a reset of what is to end here. It follows the
+     * signal.
+     */
     char byte;
     struct pollfd follows = {.fd = accepted, .events = POLLIN};
     (void)poll(&follows, 1, BYTE_MS);

@@ -1,6 +1,6 @@
 /*
- * Connections that the supervisor has made, where hosts do not reach each other: the guest's socket is replaced by one of
- * them, and what its accept takes from the kernel is exchanged for one.
+ * Connections that the supervisor has made, where hosts do not reach each other: the guest's socket is replaced by one
+ * of them, and what its accept takes from the kernel is exchanged for one.
  */
 #ifndef IMAGINARY_HANDOFF_H
 #define IMAGINARY_HANDOFF_H
@@ -9,22 +9,25 @@
 
 #include <stdbool.h>
 
-/* `fresh` is to stand for the guest's socket `like`, connected to `to` from `port`: options, and what is shown of it. */
+/*
+ * `fresh` is to stand for the guest's socket `like`, connected to `to` from `port`: options, and what is shown of it.
+ */
 void handoff_prepare(int like, int fresh, const struct im_addr *to, uint16_t port);
 
 /* A pooled one may have ended since it was made: that is no result of a connect, and another one is to be asked for. */
 bool handoff_stands(int fresh);
 
 /*
- * Puts it in the place of a guest's socket whose connect has waited for it, as connected as such a one is: another connect
- * says EISCONN. Closes `fresh`. 0, or -1 with errno; ECONNRESET: `fresh` does not stand, and
- * nothing has changed.
+ * Puts it in the place of a guest's socket whose connect has waited for it, as connected as such a one is: another
+ * connect says EISCONN. Closes `fresh`. 0, or -1 with errno; ECONNRESET: `fresh` does not stand, and nothing has
+ * changed.
  */
 int handoff_adopt(int fd, int fresh, const struct im_addr *to, uint16_t port);
 
 /*
- * A connect that does not block to a port that the table lists as IM_HANDOFF, with a connection that stands already; another
- * connect says so. False: there is none, and nothing has changed; the answer comes at `reply`, unless that is negative.
+ * A connect that does not block to a port that the table lists as IM_HANDOFF, with a connection that stands already;
+ * another connect says so. False: there is none, and nothing has changed; the answer comes at `reply`, unless that is
+ * negative.
  */
 bool handoff_connect(int fd, const struct im_addr *to, int *reply);
 
@@ -38,9 +41,10 @@ bool handoff_is_four(int fd);
 bool handoff_is_signal(const struct im_addr *real, struct im_addr *from);
 
 /*
- * A listener's accept has returned the signal connection `accepted`, to its real port: the connection that it stands for takes
- * its number. `flags`: of accept4. `from` gets the other side's port. When that connection is gone, `accepted` stays as one that ended
- * before it was accepted. False with errno: there are not enough descriptors; `accepted` is closed, and signalled again.
+ * A listener's accept has returned the signal connection `accepted`, to its real port: the connection that it stands
+ * for takes its number. `flags`: of accept4. `from` gets the other side's port. When that connection is gone,
+ * `accepted` stays as one that ended before it was accepted. False with errno: there are not enough descriptors;
+ * `accepted` is closed, and signalled again.
  */
 bool handoff_accept(int listener, int accepted, uint16_t real_port, const struct im_addr *local, struct im_addr *from,
                     int flags);

@@ -20,7 +20,7 @@
  * questions are sent from, the closed port at which connects fail and the silence in which they are given up.
  */
 static struct im_private_fd set = {-1, 0}, wake_in = {-1, 0}, wake_out = {-1, 0}, line = {-1, 0}, closed_port = {-1, 0},
-                      black_hole = {-1, 0};
+                            black_hole = {-1, 0};
 static unsigned generation;
 
 /* An event may come after its time (another process can keep a description open), so it carries the use's id too. */
@@ -106,13 +106,15 @@ static bool open_all(void) {
   if (!private_fd_move(epoll_create1(EPOLL_CLOEXEC), &set) || !private_fd_move(connect_closed_port(), &closed_port) ||
       socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
     return false;
-  (void)private_fd_move(connect_black_hole(), &black_hole); /* without it a pending connect is only not given up so well */
+  (void)private_fd_move(connect_black_hole(),
+                        &black_hole); /* without it a pending connect is only not given up so well */
   bool kept = private_fd_move(pair[0], &wake_in);
   kept = private_fd_move(pair[1], &wake_out) && kept;
   if (!kept || libc_epoll_ctl(set.fd, EPOLL_CTL_ADD, wake_in.fd, &event) != 0) return false;
   event.events = 0;
   int questions = request_line();
-  return questions < 0 || (private_fd_move(questions, &line) && libc_epoll_ctl(set.fd, EPOLL_CTL_ADD, line.fd, &event) == 0);
+  return questions < 0 ||
+         (private_fd_move(questions, &line) && libc_epoll_ctl(set.fd, EPOLL_CTL_ADD, line.fd, &event) == 0);
 }
 
 bool helper_start(void) {

@@ -22,8 +22,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct im_pending *inbox, *active, *unused;
 static bool running;
 static pid_t process; /* whose threads these are; a child made by vfork has none */
-static bool staying; /* the helper is not to end: it could not be started again */
-static pid_t owner; /* a vfork child shares this memory but not these descriptors */
+static bool staying;  /* the helper is not to end: it could not be started again */
+static pid_t owner;   /* a vfork child shares this memory but not these descriptors */
 
 static void lock_enter(sigset_t *signals) {
   sigset_t all;
@@ -65,7 +65,9 @@ static void release(struct im_pending *pending) {
   unused = pending;
 }
 
-static bool stands_at(const struct im_pending *pending, int fd) { return fd >= 0 && private_fd_inode(fd) == pending->inode; }
+static bool stands_at(const struct im_pending *pending, int fd) {
+  return fd >= 0 && private_fd_inode(fd) == pending->inode;
+}
 
 /* By its placeholder: the guest may have made duplicates. */
 static struct im_pending *find(int fd) {
@@ -160,7 +162,8 @@ static bool ask(struct im_pending *pending) {
 static int begin(struct im_pending *pending, int fd) {
   int end = -1, status = fcntl(fd, F_GETFL), flags = fcntl(fd, F_GETFD);
   if (status < 0 || flags < 0 || !private_fd_copy(fd, &pending->real) || !placeholder_make(&end, &pending->waker) ||
-      (!running && !(running = helper_start())) || (room_is_open() && !room_left(fd)) || !watches_mark(fd, true) || !ask(pending)) {
+      (!running && !(running = helper_start())) || (room_is_open() && !room_left(fd)) || !watches_mark(fd, true) ||
+      !ask(pending)) {
     discard(pending, end);
     watches_mark(fd, false);
     return errno == EBADF ? EBADF : ENOBUFS;
@@ -293,9 +296,7 @@ struct im_pending *pending_take(void) {
   return pending;
 }
 
-struct im_pending *pending_first(void) {
-  return active;
-}
+struct im_pending *pending_first(void) { return active; }
 
 /* The socket takes over what the guest set at the placeholder meanwhile. */
 static void put_back(struct im_pending *pending, int fd) {

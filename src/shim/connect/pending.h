@@ -61,8 +61,8 @@ struct im_pending {
   struct im_addr to;
   uint64_t epoch; /* of the location that did not work, for the next question */
   bool listed;    /* IM_FLAG_LISTED */
-  bool shared; /* with a child: it goes on when the guest has closed it here */
-  bool copied; /* there are duplicates of the placeholder */
+  bool shared;    /* with a child: it goes on when the guest has closed it here */
+  bool copied;    /* there are duplicates of the placeholder */
   int asked;
   int step; /* RETIRED: how far */
   int64_t retired;

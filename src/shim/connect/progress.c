@@ -136,12 +136,8 @@ static void go(struct im_pending *pending, const struct im_reply *reply) {
     pending->stage = IM_STAGE_CONNECTING;
     if (!helper_watch(&pending->real, EPOLLOUT, pending, IM_ON_REAL)) finish(pending, false);
     return;
-  case IM_CONNECTED:
-    finish(pending, true);
-    return;
-  case IM_FAILED:
-    retry_or_fail(pending);
-    return;
+  case IM_CONNECTED: finish(pending, true); return;
+  case IM_FAILED: retry_or_fail(pending); return;
   }
 }
 

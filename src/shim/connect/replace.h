@@ -1,7 +1,7 @@
 /*
- * Gives a descriptor another socket of the same kind: a connection that the supervisor has made (handoff.c); or, since a
- * socket that was bound to the wildcard stands at a loopback alias of this host and is refused by the kernel if it then connects out
- * of the cluster, a socket bound as the guest said.
+ * Gives a descriptor another socket of the same kind: a connection that the supervisor has made (handoff.c); or, since
+ * a socket that was bound to the wildcard stands at a loopback alias of this host and is refused by the kernel if it
+ * then connects out of the cluster, a socket bound as the guest said.
  */
 #ifndef IMAGINARY_REPLACE_H
 #define IMAGINARY_REPLACE_H
@@ -12,7 +12,10 @@
 void replace_note(int level, int name);
 /* What a guest may have set at `from` before it was connected. */
 void replace_options(int from, int to);
-/* A connection arrives as an IPv6 socket with mapped addresses where the kernel has IPv6; a guest's own may be an IPv4 one. */
+/*
+ * A connection arrives as an IPv6 socket with mapped addresses where the kernel has IPv6; a guest's own may be an IPv4
+ * one.
+ */
 void replace_family(int like, int fresh);
 
 /* Of F_SETOWN and F_SETSIG: a connection that was accepted has none of the listener's. */
@@ -20,7 +23,10 @@ void replace_owner(int from, int to);
 
 void replace_option(int from, int to, int level, int name);
 
-/* Puts `fresh` at fd, with fd's flags and epoll registrations. False with errno: nothing has changed. Does not close `fresh`. */
+/*
+ * Puts `fresh` at fd, with fd's flags and epoll registrations. False with errno: nothing has changed. Does not close
+ * `fresh`.
+ */
 bool replace_with(int fd, int fresh);
 
 /* True: fd is a new socket now, bound to the wildcard. False with errno as it was: nothing has changed. */

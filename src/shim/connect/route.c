@@ -25,8 +25,8 @@ static bool loopback6(const struct im_addr *to, struct im_route *route) {
 }
 
 /*
- * A listener at the wildcard has all addresses of the loopback network, unless another one is bound at that very address. Where
- * the network is this host's alone, the kernel knows those.
+ * A listener at the wildcard has all addresses of the loopback network, unless another one is bound at that very
+ * address. Where the network is this host's alone, the kernel knows those.
  */
 bool route_other_loopback(const struct im_addr *to, unsigned scopes, struct im_route *route) {
   struct im_port port;

@@ -76,7 +76,8 @@ void watches_note(int set, int op, int fd, const struct epoll_event *event) {
   errno = saved;
 }
 
-/* One pass for both: takes fd out where it is shown, or puts it in where it is hidden. True: there was something to do.
+/*
+ * One pass for both: takes fd out where it is shown, or puts it in where it is hidden. True: there was something to do.
  */
 static bool each(int fd, bool hide) {
   struct entry *entry = entry_of(fd, false);

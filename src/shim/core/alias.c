@@ -20,7 +20,8 @@ bool alias_is_extra(uint32_t ip) {
   const struct im_cluster *cluster = table_cluster();
   uint32_t network = ip & 0xffff0000u, host = ip & 0xffffffu;
   if (!host || host == 0xffffffu) return false; /* the network's own, and everybody's */
-  return alias_shared() && addr_is_other_loopback(ip) && network != cluster->alias_base && network != cluster->alias_loop;
+  return alias_shared() && addr_is_other_loopback(ip) && network != cluster->alias_base &&
+         network != cluster->alias_loop;
 }
 
 bool alias_extra_of(const struct im_addr *real, unsigned scopes, struct im_addr *shown) {

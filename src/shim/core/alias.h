@@ -22,15 +22,18 @@ uint32_t alias_loop(void);
 bool alias_shared(void);
 
 /*
- * Whether that is 127.0.0.2 or the like on a loopback interface that is shared: a host has its own, so that what its guests bind
- * there stands at `alias_loop`, at another port, and the table lists it with the address that they know.
+ * Whether that is 127.0.0.2 or the like on a loopback interface that is shared: a host has its own, so that what its
+ * guests bind there stands at `alias_loop`, at another port, and the table lists it with the address that they know.
  */
 bool alias_is_extra(uint32_t ip);
 
 /* What a guest has bound at such an address with one of the scopes, by where it really is. False: nothing. */
 bool alias_extra_of(const struct im_addr *real, unsigned scopes, struct im_addr *shown);
 
-/* The virtual address (or 127.0.0.1) behind a real one; false: no loopback alias of this cluster, or not our own loopback. */
+/*
+ * The virtual address (or 127.0.0.1) behind a real one; false: no loopback alias of this cluster, or not our own
+ * loopback.
+ */
 bool alias_virtual(uint32_t real, uint32_t *address);
 
 #endif

@@ -33,13 +33,11 @@ struct gaicb;
   X(int, setsockopt, (int fd, int level, int option, const void *value, socklen_t size), \
     (fd, level, option, value, size), -1) \
   X(ssize_t, send, (int fd, const void *data, size_t size, int flags), (fd, data, size, flags), -1) \
-  X(ssize_t, sendto, \
-    (int fd, const void *data, size_t size, int flags, const struct sockaddr *to, socklen_t to_size), \
+  X(ssize_t, sendto, (int fd, const void *data, size_t size, int flags, const struct sockaddr *to, socklen_t to_size), \
     (fd, data, size, flags, to, to_size), -1) \
   X(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags), -1) \
   X(int, sendmmsg, (int fd, struct mmsghdr *messages, unsigned count, int flags), (fd, messages, count, flags), -1) \
-  X(ssize_t, recvfrom, \
-    (int fd, void *data, size_t size, int flags, struct sockaddr *from, socklen_t *from_size), \
+  X(ssize_t, recvfrom, (int fd, void *data, size_t size, int flags, struct sockaddr *from, socklen_t *from_size), \
     (fd, data, size, flags, from, from_size), -1) \
   X(ssize_t, __recvfrom_chk, \
     (int fd, void *data, size_t size, size_t room, int flags, struct sockaddr *from, socklen_t *from_size), \
@@ -75,7 +73,7 @@ struct gaicb;
      struct hostent **result, int *error), \
     (address, length, family, entry, buffer, size, result, error), -1) \
   X(int, gethostname, (char *name, size_t size), (name, size), -1) \
-  X(int, uname, (struct utsname *name), (name), -1) \
+  X(int, uname, (struct utsname * name), (name), -1) \
   X(int, sethostname, (const char *name, size_t size), (name, size), -1) \
   X(int, setdomainname, (const char *name, size_t size), (name, size), -1) \
   X(int, execve, (const char *path, char *const argv[], char *const envp[]), (path, argv, envp), -1) \
@@ -84,11 +82,11 @@ struct gaicb;
   X(int, execveat, (int dir, const char *path, char *const argv[], char *const envp[], int flags), \
     (dir, path, argv, envp, flags), -1) \
   X(int, posix_spawn, \
-    (pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes, \
+    (pid_t * pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes, \
      char *const argv[], char *const envp[]), \
     (pid, path, actions, attributes, argv, envp), ENOSYS) \
   X(int, posix_spawnp, \
-    (pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes, \
+    (pid_t * pid, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes, \
      char *const argv[], char *const envp[]), \
     (pid, file, actions, attributes, argv, envp), ENOSYS) \
   X(int, getrlimit, (int resource, struct rlimit *limit), (resource, limit), -1) \
@@ -99,8 +97,8 @@ struct gaicb;
     (pid, resource, limit, before), -1) \
   X(int, prlimit64, (pid_t pid, int resource, const struct rlimit *limit, struct rlimit *before), \
     (pid, resource, limit, before), -1) \
-  X(int, prctl, (int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d), (option, a, b, c, d), \
-    -1)
+  X(int, prctl, (int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d), \
+    (option, a, b, c, d), -1)
 
 #define IM_DECLARE(type, name, parameters, arguments, missing) type libc_##name parameters;
 IM_LIBC_FUNCTIONS(IM_DECLARE)

@@ -74,7 +74,8 @@
   X(int, fchmodat, (int dir, const char *path, mode_t mode, int flags), (dir, path, mode, flags), -1) \
   X(int, chown, (const char *path, uid_t user, gid_t group), (path, user, group), -1) \
   X(int, lchown, (const char *path, uid_t user, gid_t group), (path, user, group), -1) \
-  X(int, fchownat, (int dir, const char *path, uid_t user, gid_t group, int flags), (dir, path, user, group, flags), -1) \
+  X(int, fchownat, (int dir, const char *path, uid_t user, gid_t group, int flags), (dir, path, user, group, flags), \
+    -1) \
   X(int, utime, (const char *path, const void *times), (path, times), -1) \
   X(int, utimes, (const char *path, const void *times), (path, times), -1) \
   X(int, utimensat, (int dir, const char *path, const void *times, int flags), (dir, path, times, flags), -1) \
@@ -83,12 +84,13 @@
   X(int, renameat2, (int dir, const char *path, int to_dir, const char *to, unsigned flags), \
     (dir, path, to_dir, to, flags), -1) \
   X(int, link, (const char *path, const char *to), (path, to), -1) \
-  X(int, linkat, (int dir, const char *path, int to_dir, const char *to, int flags), (dir, path, to_dir, to, flags), -1) \
+  X(int, linkat, (int dir, const char *path, int to_dir, const char *to, int flags), (dir, path, to_dir, to, flags), \
+    -1) \
   X(int, symlink, (const char *text, const char *path), (text, path), -1) \
   X(int, symlinkat, (const char *text, int dir, const char *path), (text, dir, path), -1) \
   X(int, inotify_add_watch, (int fd, const char *path, uint32_t mask), (fd, path, mask), -1) \
   X(long, syscall, (long number, long a, long b, long c, long d, long e, long f), (number, a, b, c, d, e, f), -1) \
-  X(int, getifaddrs, (struct ifaddrs **list), (list), -1) \
+  X(int, getifaddrs, (struct ifaddrs * *list), (list), -1) \
   X(int, ioctl, (int fd, unsigned long request, void *argument), (fd, request, argument), -1)
 
 #define IM_DECLARE(type, name, parameters, arguments, missing) type libc_##name parameters;

@@ -62,7 +62,10 @@ static bool page_readable(uintptr_t at) {
   return there;
 }
 
-/* The kernel sets no bit of the word there, and wakes nobody: none waits at `nobody`, and the comparison is a second one. */
+/*
+ * The kernel sets no bit of the word there, and wakes nobody: none waits at `nobody`, and the comparison is a second
+ * one.
+ */
 static bool page_writable(uintptr_t at) {
   static uint32_t nobody;
   int saved = errno;

@@ -1,7 +1,8 @@
 /*
- * Pointers that a guest gives: the shim reads behind them before the kernel has, and one that leads nowhere must not end the
- * guest where the kernel says EFAULT. What is close above the caller on its stack, or part of the program itself, is taken to be
- * there. For the rest the kernel is asked, once per page, as the guest may unmap a page at any time. errno is kept.
+ * Pointers that a guest gives: the shim reads behind them before the kernel has, and one that leads nowhere must not
+ * end the guest where the kernel says EFAULT. What is close above the caller on its stack, or part of the program
+ * itself, is taken to be there. For the rest the kernel is asked, once per page, as the guest may unmap a page at any
+ * time. errno is kept.
  */
 #ifndef IMAGINARY_POINTER_H
 #define IMAGINARY_POINTER_H

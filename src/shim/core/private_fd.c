@@ -36,7 +36,9 @@ bool private_fd_move(int fd, struct im_private_fd *kept) {
   return done;
 }
 
-bool private_fd_valid(const struct im_private_fd *kept) { return kept->fd >= 0 && private_fd_inode(kept->fd) == kept->inode; }
+bool private_fd_valid(const struct im_private_fd *kept) {
+  return kept->fd >= 0 && private_fd_inode(kept->fd) == kept->inode;
+}
 
 void private_fd_close(struct im_private_fd *kept) {
   if (private_fd_valid(kept)) libc_close(kept->fd);

@@ -17,12 +17,8 @@
 #define MOST_ERRNO 4095
 
 struct im_request request_connect(uint64_t cookie, const struct im_addr *to, uint64_t epoch, uint32_t flags) {
-  return (struct im_request){.op = IM_OP_CONNECT,
-                             .flags = flags,
-                             .cookie = cookie,
-                             .address = to->ip,
-                             .port = to->port,
-                             .epoch = epoch};
+  return (struct im_request){
+      .op = IM_OP_CONNECT, .flags = flags, .cookie = cookie, .address = to->ip, .port = to->port, .epoch = epoch};
 }
 
 /* The socket's path, by way of a descriptor of its folder when it is too long for a socket address. */
@@ -82,15 +78,16 @@ int request_send_with(int line, const struct im_request *request, const struct i
   struct msghdr all = {.msg_iov = text};
   all.msg_iovlen = 1 + (unsigned)count;
   if (pass >= 0) {
-    control.header =
-        (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof pass), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    control.header = (struct cmsghdr){
+        .cmsg_len = CMSG_LEN(sizeof pass), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
     memcpy(CMSG_DATA(&control.header), &pass, sizeof pass);
     all.msg_control = &control;
     all.msg_controllen = sizeof control.space;
   }
   int fd = line >= 0 ? line : line_with_room(), result = 0;
   if (fd < 0) return -errno;
-  while (libc_sendmsg(fd, &all, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT)) < 0 && (result = -errno) == -EINTR) result = 0;
+  while (libc_sendmsg(fd, &all, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT)) < 0 && (result = -errno) == -EINTR)
+    result = 0;
   if (line < 0) libc_close(fd);
   return result;
 }
@@ -127,14 +124,16 @@ static int receive(int fd, struct im_reply *reply, int *passed, int flags) {
   struct msghdr message = {.msg_iov = &part, .msg_control = control.space};
   message.msg_iovlen = 1;
   message.msg_controllen = sizeof control.space;
-  ssize_t size = libc_recvmsg(fd, &message, flags | MSG_CMSG_CLOEXEC | MSG_TRUNC); /* the datagram's size, also where it is larger */
+  ssize_t size = libc_recvmsg(fd, &message,
+                              flags | MSG_CMSG_CLOEXEC | MSG_TRUNC); /* the datagram's size, also where it is larger */
   if (size < 0) return errno == EINTR || errno == EAGAIN ? -errno : -EPIPE;
   struct cmsghdr *first = CMSG_FIRSTHDR(&message);
   int came = -1;
   if (first && first->cmsg_level == SOL_SOCKET && first->cmsg_type == SCM_RIGHTS &&
       first->cmsg_len == CMSG_LEN(sizeof came))
     memcpy(&came, CMSG_DATA(first), sizeof came);
-  bool good = size == sizeof *reply && reply->magic == IM_REPLY_MAGIC && reply->status >= 0 && reply->status <= MOST_ERRNO;
+  bool good = size == sizeof *reply && reply->magic == IM_REPLY_MAGIC && reply->status >= 0 &&
+              reply->status <= MOST_ERRNO;
   bool expected = good && !reply->status && reply->transport == IM_TRANSPORT_HANDOFF;
   if (expected && came < 0 && message.msg_flags & MSG_CTRUNC) return -EMFILE;
   if (expected && (came < 0 || !passed)) good = false; /* nothing came, or no room for it */

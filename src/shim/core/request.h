@@ -39,15 +39,15 @@ int request_line(void);
 
 /*
  * Waits for the reply: 0, -EINTR, -ETIMEDOUT after `milliseconds`, or -EPIPE when the supervisor went away or answered
- * something else. Does not close `fd`. `passed`: a descriptor that came along (IM_TRANSPORT_HANDOFF), or -1; NULL: one that
- * comes is closed. A wait without limit is restarted after a signal as SA_RESTART says.
+ * something else. Does not close `fd`. `passed`: a descriptor that came along (IM_TRANSPORT_HANDOFF), or -1; NULL: one
+ * that comes is closed. A wait without limit is restarted after a signal as SA_RESTART says.
  */
 int request_wait(int fd, struct im_reply *reply, int *passed, long milliseconds);
 
 /*
- * Asks, then waits as `request_wait` does. `reply`: the end on which more may come, for the caller to close, or -1. The socket to ask
- * by is closed last: while a descriptor is on its way in one, the kernel takes the end of any Unix socket for an occasion to look
- * for garbage.
+ * Asks, then waits as `request_wait` does. `reply`: the end on which more may come, for the caller to close, or -1. The
+ * socket to ask by is closed last: while a descriptor is on its way in one, the kernel takes the end of any Unix socket
+ * for an occasion to look for garbage.
  */
 int request_call(const struct im_request *request, bool wait, long milliseconds, struct im_reply *answer, int *passed,
                  int *reply);

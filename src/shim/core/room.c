@@ -44,7 +44,8 @@ static bool set(rlim_t soft, rlim_t hard) {
 
 void room_start_of_process(void) {
   struct rlimit now;
-  if (get(&now) && now.rlim_max > 4 * ROOM && now.rlim_cur > now.rlim_max - ROOM) set(now.rlim_max - ROOM, now.rlim_max);
+  if (get(&now) && now.rlim_max > 4 * ROOM && now.rlim_cur > now.rlim_max - ROOM)
+    set(now.rlim_max - ROOM, now.rlim_max);
 }
 
 bool room_wanted(int error) { return error == EMFILE || error == ENOBUFS; }

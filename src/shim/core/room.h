@@ -1,6 +1,6 @@
 /*
- * Descriptors that the shim needs for a moment, when the guest has used up its limit. The kernel's soft limit stays below its
- * hard one, and is raised for that moment.
+ * Descriptors that the shim needs for a moment, when the guest has used up its limit. The kernel's soft limit stays
+ * below its hard one, and is raised for that moment.
  */
 #ifndef IMAGINARY_ROOM_H
 #define IMAGINARY_ROOM_H
@@ -27,8 +27,8 @@ void room_after_fork(void);
 bool room_wanted(int error);
 
 /*
- * The guest's limits of RLIMIT_NOFILE: `set` gives the kernel a greater hard limit than the guest's where it has one, and a lower
- * soft limit where it has none. `shown` puts into what the kernel has said what the guest has set.
+ * The guest's limits of RLIMIT_NOFILE: `set` gives the kernel a greater hard limit than the guest's where it has one,
+ * and a lower soft limit where it has none. `shown` puts into what the kernel has said what the guest has set.
  */
 int room_set(const struct rlimit *limit);
 void room_shown(struct rlimit *limit);

@@ -10,10 +10,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define IM_HAS_LOCAL 1u /* bound by the guest to `local` */
-#define IM_HAS_PEER 2u  /* connected by the guest to `peer` */
-#define IM_HAS_ERROR 4u /* the pending ECONNREFUSED really is `error` */
-#define IM_ONLY_V6 8u   /* bound at the real ::1: for IPv6 only */
+#define IM_HAS_LOCAL 1u   /* bound by the guest to `local` */
+#define IM_HAS_PEER 2u    /* connected by the guest to `peer` */
+#define IM_HAS_ERROR 4u   /* the pending ECONNREFUSED really is `error` */
+#define IM_ONLY_V6 8u     /* bound at the real ::1: for IPv6 only */
 #define IM_IS_HANDOFF 16u /* a connection that the supervisor has made: the kernel's addresses are not the guest's */
 
 struct im_socket {
@@ -31,7 +31,10 @@ uint64_t sockets_cookie(int fd);
 /* A datagram from or to another host: the supervisor looks at the count. */
 void sockets_traffic(void);
 
-/* Whether a guest of this host has ever set an option that few set (replace.c); true as well where that cannot be known. */
+/*
+ * Whether a guest of this host has ever set an option that few set (replace.c); true as well where that cannot be
+ * known.
+ */
 bool sockets_rare(void);
 void sockets_note_rare(void);
 

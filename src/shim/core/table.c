@@ -18,13 +18,15 @@
 #include <unistd.h>
 
 /*
- * A writer holds the seqlock for microseconds, if it is not preempted meanwhile: then for as long as a busy machine lets
- * it wait. After so many looks, of which all but the first SPINS take a tenth of a millisecond, it is taken for dead.
+ * A writer holds the seqlock for microseconds, if it is not preempted meanwhile: then for as long as a busy machine
+ * lets it wait. After so many looks, of which all but the first SPINS take a tenth of a millisecond, it is taken for
+ * dead.
  */
 #define SPINS 2000
 #define LOOKS (SPINS + 1000)
 
-/* Everything that a reader computes with is copied here when it is validated: the mapping may be written at any time.
+/*
+ * Everything that a reader computes with is copied here when it is validated: the mapping may be written at any time.
  */
 static struct {
   const uint32_t *seq, *ports_count;
@@ -225,7 +227,9 @@ static uint32_t lower_bound(uint32_t count, uint32_t address, uint16_t port) {
   return low;
 }
 
-static bool has_scope(const struct im_port *port, unsigned scopes) { return port->scope < 8 && scopes >> port->scope & 1; }
+static bool has_scope(const struct im_port *port, unsigned scopes) {
+  return port->scope < 8 && scopes >> port->scope & 1;
+}
 
 bool table_find_port(uint32_t address, uint16_t port, unsigned scopes, struct im_port *found) {
   uint32_t seq;
@@ -244,7 +248,8 @@ bool table_find_port(uint32_t address, uint16_t port, unsigned scopes, struct im
 }
 
 /* Of the addresses from `first` to `last`. */
-static bool find_real_port(uint32_t first, uint32_t last, uint32_t real, uint16_t real_port, unsigned scopes, struct im_port *found) {
+static bool find_real_port(uint32_t first, uint32_t last, uint32_t real, uint16_t real_port, unsigned scopes,
+                           struct im_port *found) {
   uint32_t seq;
   int looks = 0;
   while (read_begin(&seq, &looks)) {

@@ -17,8 +17,8 @@ struct im_cluster {
 };
 
 /*
- * A host of the cluster; `name` stays valid as long as the process lives, and ends somewhere. What it says may change when
- * somebody writes over the table: whoever copies it takes the length once.
+ * A host of the cluster; `name` stays valid as long as the process lives, and ends somewhere. What it says may change
+ * when somebody writes over the table: whoever copies it takes the length once.
  */
 struct im_location {
   uint32_t address;

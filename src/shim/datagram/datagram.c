@@ -42,9 +42,13 @@ static struct im_route own_route(const struct im_addr *to) {
   struct im_port listed;
   struct im_route route = {.kind = IM_ROUTE_LOCAL, .real_port = hidden_port(to->port)};
   route.real = loop || !alias_flat() ? alias_loop() : alias_host();
-  /* From loopback to loopback the kernel's own choice of a source is right, unless what is there has another loopback alias. */
+  /*
+   * From loopback to loopback the kernel's own choice of a source is right, unless what is there has another loopback
+   * alias.
+   */
   route.source = loop ? 0 : alias_host();
-  if (table_find_port(table_cluster()->self, to->port, IM_DATAGRAM(loop ? IM_SCOPES_LOCAL : IM_SCOPES_REMOTE), &listed)) {
+  if (table_find_port(table_cluster()->self, to->port, IM_DATAGRAM(loop ? IM_SCOPES_LOCAL : IM_SCOPES_REMOTE),
+                      &listed)) {
     if (listed.real) route.real = listed.real;
     route.real_port = listed.real_port;
     if (loop && alias_flat()) route.source = alias_loop();
@@ -86,12 +90,16 @@ static bool bound_to_loop(int fd) {
          at.ip == alias_loop();
 }
 
-/* Whether the guest knows this IPv6 socket to be at, or connected to, ::1: then what comes from loopback comes from there. */
+/*
+ * Whether the guest knows this IPv6 socket to be at, or connected to, ::1: then what comes from loopback comes from
+ * there.
+ */
 static bool speaks_loop6(int fd) {
   struct im_addr peer;
   struct im_socket socket;
   if (datagram_peer(fd, &peer) && peer.form == IM_FORM_V6_LOOP) return true;
-  return sockets_get(sockets_cookie(fd), &socket) && socket.flags & IM_HAS_LOCAL && socket.local.form == IM_FORM_V6_LOOP;
+  return sockets_get(sockets_cookie(fd), &socket) && socket.flags & IM_HAS_LOCAL &&
+         socket.local.form == IM_FORM_V6_LOOP;
 }
 
 bool datagram_shown(int fd, const struct im_addr *real, struct im_addr *shown) {
@@ -160,7 +168,8 @@ static bool is_v6_only(int fd) {
 /* Whether a port of ours, or what a guest has bound at 127.0.0.2 or the like, had to move to that real one. */
 static bool moved_there(uint32_t real, uint16_t real_port, uint16_t port) {
   struct im_port listed;
-  if (table_find_real_port(table_cluster()->self, real, real_port, IM_SCOPES_DATAGRAM, &listed) && listed.port != port) return true;
+  if (table_find_real_port(table_cluster()->self, real, real_port, IM_SCOPES_DATAGRAM, &listed) && listed.port != port)
+    return true;
   return table_find_extra(real, real_port, IM_SCOPES_DATAGRAM, &listed);
 }
 
@@ -202,8 +211,8 @@ int datagram_bind(int fd, const struct sockaddr *address, socklen_t size, const 
 /* ---- connect ---- */
 
 /*
- * By descriptor, for this process: whom it was connected to and where that was, so that send() need not ask the kernel. An
- * entry may be old (the number was closed and used again): what depends on it is checked by cookie first.
+ * By descriptor, for this process: whom it was connected to and where that was, so that send() need not ask the kernel.
+ * An entry may be old (the number was closed and used again): what depends on it is checked by cookie first.
  */
 #define DESCRIPTORS 16384
 static struct {

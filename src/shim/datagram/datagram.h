@@ -1,6 +1,6 @@
 /*
- * UDP sockets: where their datagrams go and come from. A kernel UDP socket of the guest's own carries them; only addresses
- * are exchanged, and a datagram for a host that is not up is given to the supervisor (datagram_send.c).
+ * UDP sockets: where their datagrams go and come from. A kernel UDP socket of the guest's own carries them; only
+ * addresses are exchanged, and a datagram for a host that is not up is given to the supervisor (datagram_send.c).
  */
 #ifndef IMAGINARY_DATAGRAM_H
 #define IMAGINARY_DATAGRAM_H
@@ -14,8 +14,8 @@
 bool datagram_is(int fd);
 
 /*
- * Where a datagram goes. As route_find, except that a port that is not listed is no reason to ask when its host is up: the
- * kernel refuses it there. ASK: `real` is where it will be, as far as that is known (network `flat`).
+ * Where a datagram goes. As route_find, except that a port that is not listed is no reason to ask when its host is up:
+ * the kernel refuses it there. ASK: `real` is where it will be, as far as that is known (network `flat`).
  */
 struct im_route datagram_route(const struct im_addr *to);
 
@@ -38,8 +38,8 @@ bool datagram_connected(int fd, const struct im_addr *peer);
 void datagram_follow(int fd, const struct im_addr *peer, const struct im_route *route);
 
 /*
- * The control message at `at` in a message's control data, and where the next one is; NULL at the end, and where the kernel
- * finds no whole one either. CMSG_NXTHDR trusts the lengths, which are a guest's.
+ * The control message at `at` in a message's control data, and where the next one is; NULL at the end, and where the
+ * kernel finds no whole one either. CMSG_NXTHDR trusts the lengths, which are a guest's.
  */
 static inline struct cmsghdr *datagram_control(const struct msghdr *message, size_t *at) {
   size_t size = message->msg_control ? message->msg_controllen : 0;

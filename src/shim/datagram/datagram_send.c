@@ -28,8 +28,8 @@
 static bool may_wait(int fd, int flags) { return !(flags & MSG_DONTWAIT) && !(fcntl(fd, F_GETFL) & O_NONBLOCK); }
 
 /*
- * What the kernel says of the socket (EPIPE, or the error of an earlier datagram) before it looks for the data, which are
- * nowhere. The socket has a port then, as after any sending.
+ * What the kernel says of the socket (EPIPE, or the error of an earlier datagram) before it looks for the data, which
+ * are nowhere. The socket has a port then, as after any sending.
  */
 static int objection(int fd, const struct im_addr *to, const struct im_route *route, bool named) {
   struct sockaddr_storage there;
@@ -57,7 +57,9 @@ static int ip_option(int fd, int name) {
   return libc_getsockopt(fd, IPPROTO_IP, name, &value, &size) == 0 ? value & 0xff : 0;
 }
 
-/* How this datagram is to be sent, by its socket as it is now and its control data: the socket may change before it is. */
+/*
+ * How this datagram is to be sent, by its socket as it is now and its control data: the socket may change before it is.
+ */
 static void note_manner(int fd, const struct msghdr *message, struct im_request *request) {
   int ttl = ip_option(fd, IP_TTL), tos = ip_option(fd, IP_TOS), value;
   size_t at = 0;
@@ -77,10 +79,12 @@ static void note_manner(int fd, const struct msghdr *message, struct im_request 
 }
 
 /*
- * Gives the datagram to the supervisor, which sends it from this very socket when the host is up, as a kernel holds packets
- * while it looks for a neighbour. Its queue may be full: then a blocking sender waits, and another one's datagram is lost.
+ * Gives the datagram to the supervisor, which sends it from this very socket when the host is up, as a kernel holds
+ * packets while it looks for a neighbour. Its queue may be full: then a blocking sender waits, and another one's
+ * datagram is lost.
  */
-static ssize_t hold(int fd, const struct im_addr *to, const struct im_route *route, const struct msghdr *message, int flags) {
+static ssize_t hold(int fd, const struct im_addr *to, const struct im_route *route, const struct msghdr *message,
+                    int flags) {
   struct im_page found = {0};
   size_t size = 0, count = message->msg_iovlen;
   bool few = count <= IM_REQUEST_PARTS;
@@ -193,7 +197,8 @@ static uint32_t own_source(int fd, const struct im_route *route) {
   return there ? 0 : route->source;
 }
 
-static ssize_t send_at(int fd, const struct msghdr *guests, int flags, const struct im_addr *to, struct im_route *route) {
+static ssize_t send_at(int fd, const struct msghdr *guests, int flags, const struct im_addr *to,
+                       struct im_route *route) {
   struct rewritten space;
   struct msghdr message = *guests;
   struct im_addr there = {route->real, route->real_port, to->form == IM_FORM_V4 ? IM_FORM_V4 : IM_FORM_MAPPED};
@@ -208,7 +213,10 @@ static ssize_t send_at(int fd, const struct msghdr *guests, int flags, const str
   return libc_sendmsg(fd, &message, flags);
 }
 
-/* A socket that is bound to our loopback alias has no way out, natively it has: with a source of the kernel's choice it does. */
+/*
+ * A socket that is bound to our loopback alias has no way out, natively it has: with a source of the kernel's choice it
+ * does.
+ */
 static ssize_t send_outside(int fd, const struct msghdr *guests, int flags) {
   ssize_t result = libc_sendmsg(fd, guests, flags);
   struct sockaddr_storage address;
@@ -224,7 +232,8 @@ static ssize_t send_outside(int fd, const struct msghdr *guests, int flags) {
   union {
     struct cmsghdr header;
     char bytes[CMSG_SPACE(sizeof(struct in_pktinfo))];
-  } control = {.header = {.cmsg_len = CMSG_LEN(sizeof(struct in_pktinfo)), .cmsg_level = IPPROTO_IP, .cmsg_type = IP_PKTINFO}};
+  } control = {
+      .header = {.cmsg_len = CMSG_LEN(sizeof(struct in_pktinfo)), .cmsg_level = IPPROTO_IP, .cmsg_type = IP_PKTINFO}};
   struct msghdr message = *guests;
   message.msg_control = &control;
   message.msg_controllen = sizeof control;
@@ -232,8 +241,8 @@ static ssize_t send_outside(int fd, const struct msghdr *guests, int flags) {
 }
 
 /*
- * Before a connected socket sends: whether its peer is not up, so that the supervisor must send. `held` is the result then.
- * All sockets that no process of ours connected to the cluster come out of here at once.
+ * Before a connected socket sends: whether its peer is not up, so that the supervisor must send. `held` is the result
+ * then. All sockets that no process of ours connected to the cluster come out of here at once.
  */
 static bool hold_connected(int fd, const struct msghdr *message, int flags, ssize_t *held) {
   struct im_addr peer;
@@ -258,8 +267,8 @@ ssize_t datagram_send(int fd, const void *data, size_t size, int flags) {
 }
 
 /*
- * To ask the kernel for a socket's type costs a fifth of a datagram, so it is asked only where a raw socket can be: in a process
- * with CAP_NET_RAW, which no guest on Lambda has.
+ * To ask the kernel for a socket's type costs a fifth of a datagram, so it is asked only where a raw socket can be: in
+ * a process with CAP_NET_RAW, which no guest on Lambda has.
  */
 static bool is_raw(int fd) {
   static _Atomic int may; /* 0: not known; 1: no; 2: yes */
@@ -282,7 +291,8 @@ static ssize_t send_named(int fd, const struct msghdr *message, int flags) {
   ssize_t held;
   if (!addr_read(message->msg_name, message->msg_namelen, &to)) return libc_sendmsg(fd, message, flags);
   struct im_route route = datagram_route(&to);
-  if (flags & MSG_FASTOPEN && route.kind != IM_ROUTE_NATIVE && connect_fast_open(fd, message, flags, &held)) return held;
+  if (flags & MSG_FASTOPEN && route.kind != IM_ROUTE_NATIVE && connect_fast_open(fd, message, flags, &held))
+    return held;
   /* Raw sockets name no port, mostly. */
   if (!to.port || is_raw(fd)) return libc_sendmsg(fd, message, flags);
   if (route.kind == IM_ROUTE_NATIVE) return send_outside(fd, message, flags);
@@ -299,7 +309,8 @@ static ssize_t send_named(int fd, const struct msghdr *message, int flags) {
 ssize_t datagram_sendmsg(int fd, const struct msghdr *message, int flags) {
   struct im_page found = {0};
   ssize_t held;
-  if (!im_active() || !message || !pointer_readable(message, sizeof *message, &found)) return libc_sendmsg(fd, message, flags);
+  if (!im_active() || !message || !pointer_readable(message, sizeof *message, &found))
+    return libc_sendmsg(fd, message, flags);
   if (!message->msg_name || !message->msg_namelen) {
     bool holds = hold_connected(fd, message, flags, &held);
     return holds ? held : libc_sendmsg(fd, message, flags);
@@ -308,9 +319,11 @@ ssize_t datagram_sendmsg(int fd, const struct msghdr *message, int flags) {
   return send_named(fd, message, flags);
 }
 
-ssize_t datagram_sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to, socklen_t to_size) {
+ssize_t datagram_sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to,
+                        socklen_t to_size) {
   struct iovec part = {(void *)(uintptr_t)data, size};
-  struct msghdr message = {.msg_name = (void *)(uintptr_t)to, .msg_namelen = to_size, .msg_iov = &part, .msg_iovlen = 1};
+  struct msghdr message = {
+      .msg_name = (void *)(uintptr_t)to, .msg_namelen = to_size, .msg_iov = &part, .msg_iovlen = 1};
   struct im_addr read;
   ssize_t held;
   if (!to) return hold_connected(fd, &message, flags, &held) ? held : libc_sendto(fd, data, size, flags, to, to_size);
@@ -324,8 +337,8 @@ ssize_t datagram_sendto(int fd, const void *data, size_t size, int flags, const 
 static bool concerns_us(int fd, const struct msghdr *message) {
   struct im_addr to;
   if (!message->msg_name || !message->msg_namelen) return datagram_peer(fd, &to);
-  return addr_given(message->msg_name, message->msg_namelen) && addr_read(message->msg_name, message->msg_namelen, &to) &&
-         datagram_route(&to).kind != IM_ROUTE_NATIVE;
+  return addr_given(message->msg_name, message->msg_namelen) &&
+         addr_read(message->msg_name, message->msg_namelen, &to) && datagram_route(&to).kind != IM_ROUTE_NATIVE;
 }
 
 /* One by one where an address is ours: each may go another way. */
@@ -333,7 +346,8 @@ int datagram_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flag
   bool ours = false;
   struct im_page found = {0};
   if (im_active())
-    for (unsigned i = 0; i < count && i < 1024 && !ours && pointer_readable(&messages[i], sizeof *messages, &found); i++)
+    for (unsigned i = 0; i < count && i < 1024 && !ours && pointer_readable(&messages[i], sizeof *messages, &found);
+         i++)
       ours = concerns_us(fd, &messages[i].msg_hdr);
   if (!ours) return libc_sendmmsg(fd, messages, count, flags);
   for (unsigned i = 0; i < count && i < 1024; i++) {

@@ -23,7 +23,7 @@
 static struct {
   struct im_file entries[IM_FILES_MOST];
   unsigned count;
-  size_t longest; /* of what paths are replaced by */
+  size_t longest;    /* of what paths are replaced by */
   uint64_t names[8]; /* a set of hashes: the last names of all entries' paths */
 } files;
 
@@ -122,7 +122,10 @@ size_t files_room(const char *path) {
 
 /* ---- where a path is ---- */
 
-/* Appends the names of `path` to the absolute path in `whole`; `.` and `..` are resolved by name. There is room for a slash. */
+/*
+ * Appends the names of `path` to the absolute path in `whole`; `.` and `..` are resolved by name. There is room for a
+ * slash.
+ */
 static bool append_names(char *whole, size_t size, size_t *length, const char *path) {
   while (*path) {
     size_t name = strcspn(path, "/");
@@ -170,13 +173,18 @@ static const struct im_file *entry_of(const char *whole, size_t length) {
   return best;
 }
 
-/* False: the room is too small, or the path leads nowhere. What the path is remapped to is written before the rest of it. */
-static bool find_in(char *room, size_t size, int dir, const char *path, const char **result, const struct im_file **entry) {
+/*
+ * False: the room is too small, or the path leads nowhere. What the path is remapped to is written before the rest of
+ * it.
+ */
+static bool find_in(char *room, size_t size, int dir, const char *path, const char **result,
+                    const struct im_file **entry) {
   if (size <= files.longest) return false;
   char *whole = room + files.longest;
   size_t length = 0;
   size -= files.longest;
-  if ((path[0] != '/' && !start_of(dir, whole, size, &length)) || !append_names(whole, size, &length, path)) return false;
+  if ((path[0] != '/' && !start_of(dir, whole, size, &length)) || !append_names(whole, size, &length, path))
+    return false;
   const struct im_file *found = entry_of(whole, length);
   if (entry) *entry = found;
   if (!found) return true;
@@ -200,7 +208,10 @@ const char *files_find(int dir, const char *path, char *room, size_t size, struc
   return result;
 }
 
-/* The real path `text`, beneath what `entry` stands for, as the guest knows it, in place; false: it is elsewhere, or too long. */
+/*
+ * The real path `text`, beneath what `entry` stands for, as the guest knows it, in place; false: it is elsewhere, or
+ * too long.
+ */
 static bool show(const struct im_file *entry, char *text, char *base) {
   if (!libc_realpath(entry->to, base)) return false;
   size_t length = strlen(base), whole = strlen(text);

@@ -15,7 +15,9 @@ struct im_file {
 /* Reads DIRECTORY/files. Missing or damaged: nothing is remapped. */
 void files_open(const char *directory);
 
-/* Bytes of stack that a path may take, which may be that of a small signal stack. A longer one gets pages of its own. */
+/*
+ * Bytes of stack that a path may take, which may be that of a small signal stack. A longer one gets pages of its own.
+ */
 #define IM_FILES_STACK 1024
 
 struct im_pages {
@@ -29,8 +31,8 @@ void files_drop(const struct im_pages *pages);
 size_t files_room(const char *path);
 
 /*
- * Where the path (from directory `dir`, when relative) is: in `room`, in `pages` when that is too small, or the path itself.
- * `entry`, if not NULL: what it is remapped by.
+ * Where the path (from directory `dir`, when relative) is: in `room`, in `pages` when that is too small, or the path
+ * itself. `entry`, if not NULL: what it is remapped by.
  */
 const char *files_find(int dir, const char *path, char *room, size_t size, struct im_pages *pages,
                        const struct im_file **entry);

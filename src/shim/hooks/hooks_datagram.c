@@ -30,8 +30,7 @@ HOOK(ssize_t, __recvfrom_chk,
 
 HOOK(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags)) { return datagram_recvmsg(fd, message, flags); }
 
-HOOK(int, recvmmsg,
-     (int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout)) {
+HOOK(int, recvmmsg, (int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout)) {
   return datagram_recvmmsg(fd, messages, count, flags, timeout);
 }
 

@@ -1,8 +1,8 @@
 /*
- * dlopen and dlmopen without RTLD_DEEPBIND, by which a plugin would find libc in front of the shim; and with the shim in libc's
- * place: what is looked up there (ctypes, Fiddle, JNA) is found in the shim, or else in libc, which the shim needs. glibc searches
- * the RUNPATH of whoever calls, and knows the caller by the return address, so that the real function is jumped to and not called.
- * musl has no such flag.
+ * dlopen and dlmopen without RTLD_DEEPBIND, by which a plugin would find libc in front of the shim; and with the shim
+ * in libc's place: what is looked up there (ctypes, Fiddle, JNA) is found in the shim, or else in libc, which the shim
+ * needs. glibc searches the RUNPATH of whoever calls, and knows the caller by the return address, so that the real
+ * function is jumped to and not called. musl has no such flag.
  */
 #include "hook.h"
 #include "core/init.h"
@@ -37,7 +37,8 @@ static void replace_libc(const char **file) {
   Dl_info self;
   if (!*file || !im_active()) return;
   const char *folder = strrchr(*file, '/');
-  if (strcmp(folder ? folder + 1 : *file, LIBC_SO) == 0 && dladdr((void *)(uintptr_t)&replace_libc, &self)) *file = self.dli_fname;
+  if (strcmp(folder ? folder + 1 : *file, LIBC_SO) == 0 && dladdr((void *)(uintptr_t)&replace_libc, &self))
+    *file = self.dli_fname;
 }
 
 /* `file`: the caller's argument, where the code below has put it. */

@@ -76,7 +76,7 @@ HOOK(int, execle, (const char *path, const char *first, ...)) {
 }
 
 HOOK(int, posix_spawn,
-     (pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
+     (pid_t * pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
       char *const argv[], char *const envp[])) {
   IM_FILE(real, AT_FDCWD, path)
   IM_ENVIRONMENT(complete, envp, program_library(real))
@@ -84,7 +84,7 @@ HOOK(int, posix_spawn,
 }
 
 HOOK(int, posix_spawnp,
-     (pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
+     (pid_t * pid, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
       char *const argv[], char *const envp[])) {
   IM_FILE(real, AT_FDCWD, named(file))
   if (real) file = real;

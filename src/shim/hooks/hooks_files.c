@@ -37,7 +37,8 @@ ON(FILE *, freopen64, (const char *path, const char *mode, FILE *file), real, mo
 ON(DIR *, opendir, (const char *path), real)
 ON(int, scandir, (const char *path, void *list, void *filter, void *order), real, list, filter, order)
 ON(int, scandir64, (const char *path, void *list, void *filter, void *order), real, list, filter, order)
-ON_AT(int, scandirat, (int dir, const char *path, void *list, void *filter, void *order), dir, real, list, filter, order)
+ON_AT(int, scandirat, (int dir, const char *path, void *list, void *filter, void *order), dir, real, list, filter,
+      order)
 ON(int, chdir, (const char *path), real)
 ON(int, inotify_add_watch, (int fd, const char *path, uint32_t mask), fd, real, mask)
 

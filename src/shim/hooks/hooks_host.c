@@ -9,9 +9,11 @@ HOOK(int, __gethostname_chk, (char *name, size_t size, size_t real)) {
   return hostname_get(name, size);
 }
 
-HOOK(int, uname, (struct utsname *name)) { return hostname_uname(name); }
+HOOK(int, uname, (struct utsname * name)) { return hostname_uname(name); }
 
-HOOK(int, sethostname, (const char *name, size_t size)) { return hostname_may_set() ? libc_sethostname(name, size) : -1; }
+HOOK(int, sethostname, (const char *name, size_t size)) {
+  return hostname_may_set() ? libc_sethostname(name, size) : -1;
+}
 
 HOOK(int, setdomainname, (const char *name, size_t size)) {
   return hostname_may_set() ? libc_setdomainname(name, size) : -1;

@@ -6,10 +6,10 @@
 #include <stdint.h>
 #include <sys/ioctl.h>
 
-HOOK(int, getifaddrs, (struct ifaddrs **list)) { return im_active() ? interfaces_list(list) : libc_getifaddrs(list); }
+HOOK(int, getifaddrs, (struct ifaddrs * *list)) { return im_active() ? interfaces_list(list) : libc_getifaddrs(list); }
 
 /* Every list of an active process is ours: nothing else gives one out. */
-HOOK(void, freeifaddrs, (struct ifaddrs *list)) {
+HOOK(void, freeifaddrs, (struct ifaddrs * list)) {
   if (im_active())
     interfaces_free(list);
   else

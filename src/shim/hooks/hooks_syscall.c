@@ -1,6 +1,6 @@
 /*
- * syscall(): the calls on paths and on sockets' addresses that programs make by number (libuv's statx and sendmmsg, jemalloc,
- * sandboxes), and io_uring, which is declined (hooks_uring.c). The rest is passed on.
+ * syscall(): the calls on paths and on sockets' addresses that programs make by number (libuv's statx and sendmmsg,
+ * jemalloc, sandboxes), and io_uring, which is declined (hooks_uring.c). The rest is passed on.
  */
 #include "connect/connect.h"
 #include "datagram/datagram.h"
@@ -67,9 +67,7 @@ static bool on_socket(long number, const long a[6], long *result) {
   case SYS_accept4: *result = view_accept(fd, at(a[1]), at(a[2]), (int)a[3], libc_accept4); break;
   case SYS_getsockname: *result = view_local(fd, at(a[1]), at(a[2])); break;
   case SYS_getpeername: *result = view_peer(fd, at(a[1]), at(a[2])); break;
-  case SYS_sendto:
-    *result = datagram_sendto(fd, at(a[1]), (size_t)a[2], (int)a[3], at(a[4]), (socklen_t)a[5]);
-    break;
+  case SYS_sendto: *result = datagram_sendto(fd, at(a[1]), (size_t)a[2], (int)a[3], at(a[4]), (socklen_t)a[5]); break;
   case SYS_sendmsg: *result = datagram_sendmsg(fd, at(a[1]), (int)a[2]); break;
   case SYS_sendmmsg: *result = datagram_sendmmsg(fd, at(a[1]), (unsigned)a[2], (int)a[3]); break;
   case SYS_recvfrom: *result = datagram_recvfrom(fd, at(a[1]), (size_t)a[2], (int)a[3], at(a[4]), at(a[5])); break;

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TICKS 100u             /* in a second, of what is shown to users (USER_HZ) */
+#define TICKS 100u              /* in a second, of what is shown to users (USER_HZ) */
 #define TIME_WAIT (60u * TICKS) /* TCP_TIMEWAIT_LEN */
 #define TIME_WAIT_TIMER 3u
 
@@ -34,7 +34,9 @@ static const char *next_line(struct lines *lines) {
     memmove(lines->bytes, lines->bytes + lines->at, lines->size - lines->at);
     lines->size -= lines->at;
     lines->at = 0;
-    ssize_t got = lines->size < sizeof lines->bytes ? read(lines->fd, lines->bytes + lines->size, sizeof lines->bytes - lines->size) : 0;
+    ssize_t got = lines->size < sizeof lines->bytes
+                      ? read(lines->fd, lines->bytes + lines->size, sizeof lines->bytes - lines->size)
+                      : 0;
     if (got <= 0) return 0;
     lines->size += (size_t)got;
   }
@@ -49,7 +51,8 @@ static void look_at(const char *line, const char *place, uint32_t lived, struct 
   const char *local = strchr(line, ':');
   if (!local || strncmp(local + 2, place, strlen(place)) != 0) return;
   /* After the local address: the other one, the state, the queues, and the timer with what is left of it. */
-  bool waits = sscanf(local + 2 + strlen(place), " %*s %*x %*x:%*x %x:%x", &timer, &left) == 2 && timer == TIME_WAIT_TIMER;
+  bool waits = sscanf(local + 2 + strlen(place), " %*s %*x %*x:%*x %x:%x", &timer, &left) == 2 &&
+               timer == TIME_WAIT_TIMER;
   if (waits && left <= TIME_WAIT && TIME_WAIT - left > lived)
     found->past++;
   else

@@ -42,7 +42,9 @@ static bool read_for(int fd, const struct sockaddr *address, socklen_t size, str
   if (addr_read(address, size, to)) return family == (to->form == IM_FORM_V4 ? AF_INET : AF_INET6);
   /* The kernel takes the IPv4 wildcard without a family too. */
   struct sockaddr_in in;
-  if (family != AF_INET || size < sizeof in || size > sizeof(struct sockaddr_storage) || !addr_is_nowhere(address, size)) return false;
+  if (family != AF_INET || size < sizeof in || size > sizeof(struct sockaddr_storage) ||
+      !addr_is_nowhere(address, size))
+    return false;
   memcpy(&in, address, sizeof in);
   *to = (struct im_addr){0, ntohs(in.sin_port), IM_FORM_V4};
   return in.sin_addr.s_addr == 0;
@@ -58,7 +60,8 @@ static bool is_loopback(const struct im_addr *address) { return address->ip == I
 
 /* Whether an address that a guest binds is one of those that we stand for. */
 static bool is_own(const struct im_addr *address) {
-  return address->ip == 0 || is_loopback(address) || address->ip == table_cluster()->self || alias_is_extra(address->ip);
+  return address->ip == 0 || is_loopback(address) || address->ip == table_cluster()->self ||
+         alias_is_extra(address->ip);
 }
 
 static int bind_at(int fd, uint8_t form, uint32_t ip, uint16_t port) {
@@ -68,12 +71,17 @@ static int bind_at(int fd, uint8_t form, uint32_t ip, uint16_t port) {
   return libc_bind(fd, (struct sockaddr *)&address, size);
 }
 
-/* Whether a real port is taken by what need not be there: another port of ours that had to move, or an earlier life of this host. */
+/*
+ * Whether a real port is taken by what need not be there: another port of ours that had to move, or an earlier life of
+ * this host.
+ */
 static bool taken_by_the_way(uint32_t real, uint16_t real_port, uint16_t port) {
   struct im_port listed;
-  if (table_find_real_port(table_cluster()->self, real, real_port, IM_SCOPES_STREAM, &listed)) return listed.port != port;
+  if (table_find_real_port(table_cluster()->self, real, real_port, IM_SCOPES_STREAM, &listed))
+    return listed.port != port;
   if (!alias_shared()) return false;
-  return table_find_extra(real, real_port, IM_SCOPES_STREAM, &listed) || leftover_only(real, real_port, table_cluster()->started);
+  return table_find_extra(real, real_port, IM_SCOPES_STREAM, &listed) ||
+         leftover_only(real, real_port, table_cluster()->started);
 }
 
 /* Binds at a real address, to the port itself where that is allowed and free of our own mappings. */
@@ -83,7 +91,8 @@ static int bind_port(int fd, uint8_t form, uint32_t real, const struct im_addr *
   uint16_t port = to->port && to->port < 1024 ? LOW_PORTS + to->port : to->port;
   unsigned scopes = is_loopback(to) || alias ? 1u << IM_SCOPE_LOOPBACK : IM_SCOPES_REMOTE;
   if (alias) port = 0;
-  if (to->port && table_find_port(alias ? to->ip : table_cluster()->self, to->port, scopes, &listed) && listed.real == real)
+  if (to->port && table_find_port(alias ? to->ip : table_cluster()->self, to->port, scopes, &listed) &&
+      listed.real == real)
     port = listed.real_port;
   int result = bind_at(fd, form, real, port);
   if (result != 0 && errno == EADDRINUSE && port && !alias && taken_by_the_way(real, port, to->port))
@@ -124,7 +133,10 @@ int listen_bind(int fd, const struct sockaddr *address, socklen_t size) {
     return datagrams ? datagram_bind(fd, address, size, &to) : libc_bind(fd, address, size);
   }
   uint8_t form = to.form == IM_FORM_V4 ? IM_FORM_V4 : IM_FORM_MAPPED, flags = 0;
-  /* Of the kernel's choice: no other host can mean it, and it may be a client's source. `move_alias` follows if it listens. */
+  /*
+   * Of the kernel's choice: no other host can mean it, and it may be a client's source. `move_alias` follows if it
+   * listens.
+   */
   if (alias_is_extra(to.ip) && !to.port) return libc_bind(fd, address, size);
   uint32_t real = is_loopback(&to) || alias_is_extra(to.ip) ? alias_loop() : alias_host();
   if (form == IM_FORM_MAPPED && is_v6_only(fd)) {
@@ -157,7 +169,10 @@ static void bind_unbound(int fd) {
   (void)listen_bind(fd, (struct sockaddr *)&address, size);
 }
 
-/* A port of the kernel's choice at 127.0.0.2 or the like is the machine's: what listens there listens at our own loopback loopback alias. */
+/*
+ * A port of the kernel's choice at 127.0.0.2 or the like is the machine's: what listens there listens at our own
+ * loopback loopback alias.
+ */
 static void move_alias(int fd) {
   struct sockaddr_storage address;
   struct im_addr at;

@@ -17,7 +17,8 @@ typedef int (*name_call)(int, struct sockaddr *, socklen_t *);
 /* A connection that the supervisor has made: what is shown is what was agreed. */
 static bool handoff_shown(int fd, bool peer, struct im_addr *shown) {
   struct im_socket socket;
-  if (!table_cluster()->handoff || !sockets_get(sockets_cookie(fd), &socket) || !(socket.flags & IM_IS_HANDOFF)) return false;
+  if (!table_cluster()->handoff || !sockets_get(sockets_cookie(fd), &socket) || !(socket.flags & IM_IS_HANDOFF))
+    return false;
   *shown = peer ? socket.peer : socket.local;
   return true;
 }
@@ -26,7 +27,8 @@ static bool handoff_shown(int fd, bool peer, struct im_addr *shown) {
 static uint16_t port_of(uint32_t address, uint32_t real, uint16_t real_port) {
   struct im_port listed;
   uint32_t host = address == IM_LOOPBACK ? table_cluster()->self : address;
-  return table_find_real_port(host, real, real_port, IM_SCOPES_STREAM | IM_SCOPES_DATAGRAM, &listed) ? listed.port : real_port;
+  return table_find_real_port(host, real, real_port, IM_SCOPES_STREAM | IM_SCOPES_DATAGRAM, &listed) ? listed.port
+                                                                                                     : real_port;
 }
 
 /* Whether the other end of a connection is our own loopback loopback alias: then this end is loopback too. */
@@ -79,8 +81,8 @@ static bool local_shown(int fd, const struct im_addr *real, struct im_addr *show
   }
   if (!by_arithmetic(fd, real, libc_getpeername, shown)) return false;
   if (socket.flags & IM_HAS_PEER && socket.peer.form >= IM_FORM_V6_ANY) shown->form = IM_FORM_V6_LOOP;
-  if (table_find_real_port(table_cluster()->self, real->ip, real->port, IM_SCOPES_STREAM, &listed) && listed.scope == IM_SCOPE_ANY &&
-      listening(fd))
+  if (table_find_real_port(table_cluster()->self, real->ip, real->port, IM_SCOPES_STREAM, &listed) &&
+      listed.scope == IM_SCOPE_ANY && listening(fd))
     *shown = (struct im_addr){0, listed.port, real->form == IM_FORM_V4 ? IM_FORM_V4 : IM_FORM_V6_ANY};
   return true;
 }
@@ -100,8 +102,8 @@ static bool peer_shown(int fd, const struct im_addr *real, struct im_addr *shown
 }
 
 /*
- * The real name, in the guest's buffer of `room` bytes too: the kernel writes there first, so that it judges the pointers, and
- * what it can write, so can we. What the buffer cuts off is asked for again.
+ * The real name, in the guest's buffer of `room` bytes too: the kernel writes there first, so that it judges the
+ * pointers, and what it can write, so can we. What the buffer cuts off is asked for again.
  */
 static bool give_real(int fd, struct sockaddr *name, socklen_t *size, name_call call, socklen_t *room,
                       struct sockaddr_storage *address) {
@@ -166,8 +168,8 @@ static bool accepted_shown(int listener, int fd, const struct im_addr *real, int
 }
 
 /*
- * Where the connection comes from: what the kernel has written into the guest's buffer, or, where that is too small for it, what
- * it says when asked. False with errno, and the connection closed: it has ended by then.
+ * Where the connection comes from: what the kernel has written into the guest's buffer, or, where that is too small for
+ * it, what it says when asked. False with errno, and the connection closed: it has ended by then.
  */
 static bool accepted_peer(int fd, const struct sockaddr *from, socklen_t size, socklen_t room,
                           struct sockaddr_storage *address, socklen_t *full) {
@@ -190,7 +192,8 @@ int view_accept(int fd, struct sockaddr *from, socklen_t *size, int flags,
   struct im_page found = {0};
   if (!im_active() || (!from && !table_cluster()->handoff)) return call(fd, from, size, flags);
   if (from && pointer_readable(size, sizeof *size, &found)) room = *size;
-  int accepted = from ? call(fd, from, size, flags) : call(fd, (struct sockaddr *)&address, &full, flags), saved = errno;
+  int accepted = from ? call(fd, from, size, flags) : call(fd, (struct sockaddr *)&address, &full, flags),
+      saved = errno;
   if (accepted < 0) return accepted;
   if (from && !accepted_peer(accepted, from, *size, room, &address, &full)) return -1;
   if (addr_read(&address, full, &real)) {

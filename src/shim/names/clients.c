@@ -7,7 +7,10 @@
 
 #define PREFIX "client-"
 
-/* The first and the last of them, as src/contract/manifest/address.ts has it: 1/16 of the block, 4 at least and 256 at most. */
+/*
+ * The first and the last of them, as src/contract/manifest/address.ts has it: 1/16 of the block, 4 at least and 256 at
+ * most.
+ */
 static void range(uint32_t *first, uint32_t *last) {
   const struct im_cluster *cluster = table_cluster();
   uint32_t broadcast = cluster->base | ~cluster->mask, count = (~cluster->mask >> 4) + 1;

@@ -1,4 +1,7 @@
-/* Clients of the cluster: the table lists none but itself, and their names follow from their addresses (seed/clients.ts). */
+/*
+ * Clients of the cluster: the table lists none but itself, and their names follow from their addresses
+ * (seed/clients.ts).
+ */
 #ifndef IMAGINARY_CLIENTS_H
 #define IMAGINARY_CLIENTS_H
 

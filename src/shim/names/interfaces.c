@@ -150,8 +150,8 @@ static int configuration(struct ifconf *all) {
 
 /* What a guest sees of an interface is not the machine's, so it may not change the machine's. */
 static bool is_setter(uint32_t request) {
-  return request == SIOCSIFADDR || request == SIOCSIFNETMASK || request == SIOCSIFBRDADDR || request == SIOCSIFDSTADDR ||
-         request == SIOCSIFFLAGS;
+  return request == SIOCSIFADDR || request == SIOCSIFNETMASK || request == SIOCSIFBRDADDR ||
+         request == SIOCSIFDSTADDR || request == SIOCSIFFLAGS;
 }
 
 int interfaces_ioctl(int fd, unsigned long request, void *argument) {

@@ -52,7 +52,8 @@ static enum whose by_address(uint32_t address, struct named *found) {
 
 /*
  * glibc frees ai_canonname by itself, so it must be allocated. musl names every address, asked or not, keeps the name
- * in the block of the addresses and never frees it alone, so it may point into the table, which stays mapped. A client's name is not there, and stays what musl wrote, the address.
+ * in the block of the addresses and never frees it alone, so it may point into the table, which stays mapped. A
+ * client's name is not there, and stays what musl wrote, the address.
  */
 static void set_canonical_name(struct addrinfo *list, const struct named *found, int flags) {
   const char *name = found->location.name;
@@ -192,7 +193,8 @@ int names_by_address_r(const void *address, socklen_t length, int family, struct
 #ifdef __GLIBC__
 /*
  * What the table answers is answered at once, and libc is asked for the rest: it skips entries that are NULL, and gives
- * notice, as asked for, when all are done, also when none are left. gai_error and gai_suspend read what is written here.
+ * notice, as asked for, when all are done, also when none are left. gai_error and gai_suspend read what is written
+ * here.
  */
 int names_getaddrinfo_a(int mode, struct gaicb *list[], int count, struct sigevent *event) {
   struct named found;

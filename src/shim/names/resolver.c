@@ -9,7 +9,10 @@
 
 bool resolver_is(const struct im_addr *to) { return to->ip == IM_RESOLVER && to->port == IM_RESOLVER_PORT; }
 
-/* Returns when the table lists the ports. A supervisor that is gone leaves what natively is a port where nobody listens. */
+/*
+ * Returns when the table lists the ports. A supervisor that is gone leaves what natively is a port where nobody
+ * listens.
+ */
 static void open_it(const struct im_addr *to) {
   struct im_request request = request_connect(0, to, 0, false);
   struct im_reply answer;

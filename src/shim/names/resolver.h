@@ -11,8 +11,8 @@
 bool resolver_is(const struct im_addr *to);
 
 /*
- * Where it is; `scopes`: of its port, TCP or UDP. The first question of a host's guests waits until the supervisor has opened it:
- * milliseconds, on the same machine.
+ * Where it is; `scopes`: of its port, TCP or UDP. The first question of a host's guests waits until the supervisor has
+ * opened it: milliseconds, on the same machine.
  */
 struct im_route resolver_route(const struct im_addr *to, unsigned scopes);
 

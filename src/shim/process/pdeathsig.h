@@ -1,6 +1,6 @@
 /*
- * prctl(PR_SET_PDEATHSIG), which Lambda refuses, and without which PostgreSQL ends at once: a thread waits for the parent's
- * end and sends the signal. Lost at exec, unlike the kernel's.
+ * prctl(PR_SET_PDEATHSIG), which Lambda refuses, and without which PostgreSQL ends at once: a thread waits for the
+ * parent's end and sends the signal. Lost at exec, unlike the kernel's.
  */
 #ifndef IMAGINARY_PDEATHSIG_H
 #define IMAGINARY_PDEATHSIG_H

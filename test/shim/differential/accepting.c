@@ -128,7 +128,8 @@ static void passed_over_a_socket(void) {
   } control = {.header = {.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
   memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
   struct iovec text = {"x", 1};
-  struct msghdr all = {.msg_iov = &text, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.space};
+  struct msghdr all = {
+      .msg_iov = &text, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.space};
   ask_for_connections(port + 1, 1);
   NEED(sendmsg(pair[0], &all, 0) == 1);
   close(fd);
@@ -144,7 +145,8 @@ static void inherited_over_exec(void) {
   ask_for_connections(port + 1, 1);
   pid_t child = fork();
   if (child == 0) {
-    execl(program_path, program_path, "accepts at 50", native ? "native" : "shim", self_text, peer_text, port_text, NULL);
+    execl(program_path, program_path, "accepts at 50", native ? "native" : "shim", self_text, peer_text, port_text,
+          NULL);
     _exit(9);
   }
   close(fd);
@@ -324,7 +326,7 @@ static const struct one cases[] = {
     {"ended before it is accepted", ended_before_accept},
     {"reset before it is accepted", reset_before_accept},
     {"closed while connections of others wait", closed_on_the_peer},
-  {"accepts at 50", accepts_at_50}, /* what `inherited over exec` starts; not a case of its own */
+    {"accepts at 50", accepts_at_50}, /* what `inherited over exec` starts; not a case of its own */
 };
 
 MAIN(cases)

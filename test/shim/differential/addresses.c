@@ -75,7 +75,8 @@ static void both_ends_agree(void) {
 }
 
 static void over_v6_loopback(void) {
-  struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)(port + 1)), .sin6_addr = in6addr_loopback};
+  struct sockaddr_in6 to = {
+      .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)(port + 1)), .sin6_addr = in6addr_loopback};
   int listener = tcp6(0), client = tcp6(0);
   struct sockaddr_storage from = {0};
   socklen_t size = sizeof from;

@@ -1,11 +1,13 @@
 /*
  * For the programs that run natively and under the shim and must say the same. Addresses and ports are printed by what
- * they stand for (SELF, PEER, LOOP, P+1), errors by name, events by name; nothing that may differ between two native runs.
+ * they stand for (SELF, PEER, LOOP, P+1), errors by name, events by name; nothing that may differ between two native
+ * runs.
  *
- *   PROGRAM CASE MODE SELF PEER PORT    one case; MODE native or shim; the server listens at PEER:PORT, PORT+1 to PORT+11 are free
+ *   PROGRAM CASE MODE SELF PEER PORT    one case; MODE native or shim; the server listens at PEER:PORT, PORT+1 to
+ * PORT+11 are free
  *
- * Lines that start with `!` ask the driver for something (`!hold`: the server's port is left unanswered; `!go`: answered
- * again; `!refuse`: refused; `!expire`: timed out) and wait for a line on standard input.
+ * Lines that start with `!` ask the driver for something (`!hold`: the server's port is left unanswered; `!go`:
+ * answered again; `!refuse`: refused; `!expire`: timed out) and wait for a line on standard input.
  */
 #ifndef IMAGINARY_DIFFERENTIAL_H
 #define IMAGINARY_DIFFERENTIAL_H
@@ -61,12 +63,13 @@ static inline const char *error_name(int error) {
   static char number[16];
   switch (error) {
 #define E(name) \
-  case name: \
-    return #name;
+  case name: return #name;
+    /* clang-format off */
     E(EINTR) E(EBADF) E(EAGAIN) E(ENOMEM) E(EACCES) E(EFAULT) E(EEXIST) E(EINVAL) E(EMFILE) E(EPIPE) E(ENOSYS) E(EPERM)
     E(ENOTSOCK) E(EDESTADDRREQ) E(EPROTOTYPE) E(ENOPROTOOPT) E(EOPNOTSUPP) E(EAFNOSUPPORT) E(EADDRINUSE) E(ENOENT)
     E(EADDRNOTAVAIL) E(ENETUNREACH) E(ECONNABORTED) E(ECONNRESET) E(ENOBUFS) E(EISCONN) E(ENOTCONN) E(ETIMEDOUT)
     E(ECONNREFUSED) E(EHOSTUNREACH) E(EALREADY) E(EINPROGRESS) E(ENOTTY) E(ENOEXEC) E(ESPIPE)
+    /* clang-format on */
 #undef E
   }
   if (!error) return "0";
@@ -125,7 +128,8 @@ static inline const char *port_name(int number, char text[16]) {
  */
 static inline const char *ip_name(struct in_addr ip, struct in_addr other) {
   struct in_addr loop = {htonl(INADDR_LOOPBACK)};
-  if (native && ip.s_addr == loop.s_addr && (other.s_addr == self_ip.s_addr || other.s_addr == peer_ip.s_addr)) ip = self_ip;
+  if (native && ip.s_addr == loop.s_addr && (other.s_addr == self_ip.s_addr || other.s_addr == peer_ip.s_addr))
+    ip = self_ip;
   if (ip.s_addr == self_ip.s_addr) return "SELF";
   if (ip.s_addr == peer_ip.s_addr) return "PEER";
   if (ip.s_addr == loop.s_addr) return "LOOP";
@@ -136,7 +140,8 @@ static inline struct in_addr v4_of(const struct sockaddr_storage *address) {
   struct in_addr ip = {0};
   const struct sockaddr_in6 *six = (const void *)address;
   if (address->ss_family == AF_INET) return ((const struct sockaddr_in *)(const void *)address)->sin_addr;
-  if (address->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&six->sin6_addr)) memcpy(&ip, &six->sin6_addr.s6_addr[12], 4);
+  if (address->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&six->sin6_addr))
+    memcpy(&ip, &six->sin6_addr.s6_addr[12], 4);
   return ip;
 }
 
@@ -211,7 +216,9 @@ static inline int tcp6(int flags) {
 }
 
 static inline int raw_connect(int fd, struct sockaddr_in to) { return connect(fd, (struct sockaddr *)&to, sizeof to); }
-static inline int raw_connect6(int fd, struct sockaddr_in6 to) { return connect(fd, (struct sockaddr *)&to, sizeof to); }
+static inline int raw_connect6(int fd, struct sockaddr_in6 to) {
+  return connect(fd, (struct sockaddr *)&to, sizeof to);
+}
 static inline int raw_bind(int fd, struct sockaddr_in to) { return bind(fd, (struct sockaddr *)&to, sizeof to); }
 static inline int raw_bind6(int fd, struct sockaddr_in6 to) { return bind(fd, (struct sockaddr *)&to, sizeof to); }
 
@@ -245,14 +252,28 @@ static const struct option {
   int level, option, value; /* `value`: one that is not the default */
 } all_options[] = {
 #define O(level, option, value) {#option, level, option, value}
-    O(SOL_SOCKET, SO_REUSEADDR, 1),        O(SOL_SOCKET, SO_KEEPALIVE, 1),      O(SOL_SOCKET, SO_BROADCAST, 1),
-    O(SOL_SOCKET, SO_OOBINLINE, 1),        O(SOL_SOCKET, SO_PRIORITY, 5),       O(SOL_SOCKET, SO_RCVLOWAT, 2),
-    O(SOL_SOCKET, SO_TIMESTAMP, 1),        O(SOL_SOCKET, SO_REUSEPORT, 1),      O(SOL_SOCKET, SO_MAX_PACING_RATE, 1 << 30),
-    O(IPPROTO_TCP, TCP_NODELAY, 1),        O(IPPROTO_TCP, TCP_CORK, 1),         O(IPPROTO_TCP, TCP_KEEPIDLE, 77),
-    O(IPPROTO_TCP, TCP_KEEPINTVL, 11),     O(IPPROTO_TCP, TCP_KEEPCNT, 4),      O(IPPROTO_TCP, TCP_SYNCNT, 3),
-    O(IPPROTO_TCP, TCP_LINGER2, 30),       O(IPPROTO_TCP, TCP_USER_TIMEOUT, 30000),
-    O(IPPROTO_TCP, TCP_NOTSENT_LOWAT, 99), O(IPPROTO_TCP, TCP_DEFER_ACCEPT, 0),
-    O(IPPROTO_IP, IP_TOS, 16),             O(IPPROTO_IP, IP_TTL, 33),           O(IPPROTO_IP, IP_MTU_DISCOVER, 0),
+    O(SOL_SOCKET, SO_REUSEADDR, 1),
+    O(SOL_SOCKET, SO_KEEPALIVE, 1),
+    O(SOL_SOCKET, SO_BROADCAST, 1),
+    O(SOL_SOCKET, SO_OOBINLINE, 1),
+    O(SOL_SOCKET, SO_PRIORITY, 5),
+    O(SOL_SOCKET, SO_RCVLOWAT, 2),
+    O(SOL_SOCKET, SO_TIMESTAMP, 1),
+    O(SOL_SOCKET, SO_REUSEPORT, 1),
+    O(SOL_SOCKET, SO_MAX_PACING_RATE, 1 << 30),
+    O(IPPROTO_TCP, TCP_NODELAY, 1),
+    O(IPPROTO_TCP, TCP_CORK, 1),
+    O(IPPROTO_TCP, TCP_KEEPIDLE, 77),
+    O(IPPROTO_TCP, TCP_KEEPINTVL, 11),
+    O(IPPROTO_TCP, TCP_KEEPCNT, 4),
+    O(IPPROTO_TCP, TCP_SYNCNT, 3),
+    O(IPPROTO_TCP, TCP_LINGER2, 30),
+    O(IPPROTO_TCP, TCP_USER_TIMEOUT, 30000),
+    O(IPPROTO_TCP, TCP_NOTSENT_LOWAT, 99),
+    O(IPPROTO_TCP, TCP_DEFER_ACCEPT, 0),
+    O(IPPROTO_IP, IP_TOS, 16),
+    O(IPPROTO_IP, IP_TTL, 33),
+    O(IPPROTO_IP, IP_MTU_DISCOVER, 0),
 #undef O
 };
 #define ALL_OPTIONS (sizeof all_options / sizeof *all_options)
@@ -291,7 +312,8 @@ static inline const char *events_name(unsigned events, char text[64]) {
   static const struct {
     unsigned bit;
     const char *name;
-  } names[] = {{POLLIN, " IN"}, {POLLOUT, " OUT"}, {POLLERR, " ERR"}, {POLLHUP, " HUP"}, {POLLRDHUP, " RDHUP"}, {POLLNVAL, " NVAL"}, {POLLPRI, " PRI"}};
+  } names[] = {{POLLIN, " IN"},       {POLLOUT, " OUT"},   {POLLERR, " ERR"}, {POLLHUP, " HUP"},
+               {POLLRDHUP, " RDHUP"}, {POLLNVAL, " NVAL"}, {POLLPRI, " PRI"}};
   text[0] = 0;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if (events & names[i].bit) strcat(text, names[i].name);

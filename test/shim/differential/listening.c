@@ -39,7 +39,8 @@ static void loopback_and_virtual(void) {
 #define THIRD_LOOP ((struct in_addr){htonl(0x7f000101)})
 
 static void at_another_loopback(void) {
-  int fd = listens(at(OTHER_LOOP, port + 1), 16, 0), same = listens(at(THIRD_LOOP, port + 1), 16, 0), client = tcp(0), other = tcp(0), third = tcp(0);
+  int fd = listens(at(OTHER_LOOP, port + 1), 16, 0), same = listens(at(THIRD_LOOP, port + 1), 16, 0), client = tcp(0),
+      other = tcp(0), third = tcp(0);
   local(fd);
   connects(client, at(OTHER_LOOP, port + 1));
   remote(client);

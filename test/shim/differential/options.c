@@ -6,12 +6,16 @@
 static const struct {
   int level, last;
   const char *name;
-} levels[] = {{SOL_SOCKET, 90, "SOL_SOCKET"}, {IPPROTO_IP, 60, "IPPROTO_IP"}, {IPPROTO_TCP, 50, "IPPROTO_TCP"}, {IPPROTO_IPV6, 85, "IPPROTO_IPV6"}};
+} levels[] = {{SOL_SOCKET, 90, "SOL_SOCKET"},
+              {IPPROTO_IP, 60, "IPPROTO_IP"},
+              {IPPROTO_TCP, 50, "IPPROTO_TCP"},
+              {IPPROTO_IPV6, 85, "IPPROTO_IPV6"}};
 
 /* What tells of a path, a moment or a process; what ends a connection or makes none; what needs more than a number. */
 static bool left_out(int level, int option, bool passive) {
   /* They are about a path of one hop: replace.c */
-  if ((level == SOL_SOCKET && (option == SO_DONTROUTE || option == 62 /* SO_BINDTOIFINDEX */)) || (level == IPPROTO_IP && (option == IP_MINTTL || option == IP_OPTIONS)) ||
+  if ((level == SOL_SOCKET && (option == SO_DONTROUTE || option == 62 /* SO_BINDTOIFINDEX */)) ||
+      (level == IPPROTO_IP && (option == IP_MINTTL || option == IP_OPTIONS)) ||
       (level == IPPROTO_IPV6 && option == IPV6_MINHOPCOUNT))
     return true;
   switch (level) {
@@ -21,11 +25,18 @@ static bool left_out(int level, int option, bool passive) {
            option == SO_SNDBUFFORCE || option == SO_RCVBUFFORCE || option == 71 /* a kernel object */ ||
            (passive && option == 44 /* it stays */);
   case IPPROTO_TCP:
-    /* MAXSEG, INFO, QUICKACK, REPAIR and what belongs to it, CC_INFO, FASTOPEN_CONNECT, ZEROCOPY_RECEIVE, TIMESTAMP, SAVED_SYN, FASTOPEN */
-    return option == 2 || option == 11 || option == 12 || (option >= 19 && option <= 22) || option == 23 || option == 24 || option == 26 ||
-           option == 28 || option == 29 || option == 30 || option == 33 || option == 34 || option == 35 || (passive && option == TCP_DEFER_ACCEPT);
-  case IPPROTO_IP: return option == IP_MTU || option == IP_PKTOPTIONS || option == IP_BIND_ADDRESS_NO_PORT || option == 52 /* the port */;
-  default: return option == IPV6_MTU || option == IPV6_ADDRFORM || option == IPV6_V6ONLY || option == 59 /* PKTOPTIONS */;
+    /*
+     * MAXSEG, INFO, QUICKACK, REPAIR and what belongs to it, CC_INFO, FASTOPEN_CONNECT, ZEROCOPY_RECEIVE, TIMESTAMP,
+     * SAVED_SYN, FASTOPEN
+     */
+    return option == 2 || option == 11 || option == 12 || (option >= 19 && option <= 22) || option == 23 ||
+           option == 24 || option == 26 || option == 28 || option == 29 || option == 30 || option == 33 ||
+           option == 34 || option == 35 || (passive && option == TCP_DEFER_ACCEPT);
+  case IPPROTO_IP:
+    return option == IP_MTU || option == IP_PKTOPTIONS || option == IP_BIND_ADDRESS_NO_PORT ||
+           option == 52 /* the port */;
+  default:
+    return option == IPV6_MTU || option == IPV6_ADDRFORM || option == IPV6_V6ONLY || option == 59 /* PKTOPTIONS */;
   }
 }
 
@@ -36,7 +47,8 @@ static void tell(const char *when, int fd, const char *level_name, int level, in
   socklen_t size = sizeof value;
   int got = getsockopt(fd, level, option, value, &size) == 0 ? 0 : errno;
   if (got) size = 0;
-  say("%s %s %d: %s, %s %u %x %x %x %x", when, level_name, option, error_name(set), error_name(got), size, value[0], value[1], value[2], value[3]);
+  say("%s %s %d: %s, %s %u %x %x %x %x", when, level_name, option, error_name(set), error_name(got), size, value[0],
+      value[1], value[2], value[3]);
 }
 
 static int sets(int fd, int level, int option) {
@@ -103,7 +115,8 @@ static void owner_stays(void) {
   NEED(fcntl(fd, F_SETFL, O_ASYNC) == 0);
   result("connect", raw_connect(fd, SERVER));
   NEED(fcntl(fd, F_GETOWN_EX, &now) == 0);
-  say("owner %d %d signal %d async %d", now.type, now.pid == getpid(), fcntl(fd, F_GETSIG) == SIGUSR1, !!(fcntl(fd, F_GETFL) & O_ASYNC));
+  say("owner %d %d signal %d async %d", now.type, now.pid == getpid(), fcntl(fd, F_GETSIG) == SIGUSR1,
+      !!(fcntl(fd, F_GETFL) & O_ASYNC));
 }
 
 static void filter_stays(void) {

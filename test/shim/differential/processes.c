@@ -135,8 +135,8 @@ static void shell(void) {
   fflush(stdout);
   char command[1024];
   arguments("connects");
-  snprintf(command, sizeof command, "env -i '%s' connects %s %s %s %s", program_path, native ? "native" : "shim", self_text,
-           peer_text, port_text);
+  snprintf(command, sizeof command, "env -i '%s' connects %s %s %s %s", program_path, native ? "native" : "shim",
+           self_text, peer_text, port_text);
   int status = system(command);
   say("exit %d", WEXITSTATUS(status));
 }
@@ -316,8 +316,8 @@ static const struct one cases[] = {
     {"another directory", changes_directory},
     {"a listener in a child", listens_in_a_child},
     {"numbers of descriptors", descriptors},
-  {"connects", connects_here}, /* what they start; not cases of their own */
-  {"uses 50", uses_50},
+    {"connects", connects_here}, /* what they start; not cases of their own */
+    {"uses 50", uses_50},
 };
 
 MAIN(cases)

@@ -1,10 +1,13 @@
 /*
  * server ADDRESS SOURCE PORT: the other host of the differential tests. Answers each line with the same line, except
- *   C ADDRESS PORT N     makes N connections there, one after the other, and keeps them; answers with the errno of the first
+ *   C ADDRESS PORT N     makes N connections there, one after the other, and keeps them; answers with the errno of
+ *                        the first
  *                        that failed, else 0
  *   E | R | L            ends the last of them | resets it | reads from it: answers `end`, `data` or an errno
- * SOURCE is what its connections come from (0.0.0.0: whatever the system chooses). Commands on standard input, answered by
- * a line: `hold` leaves connects unanswered (as by a host that is not up), `go` answers them again, `refuse` stops listening.
+ * SOURCE is what its connections come from (0.0.0.0: whatever the system chooses). Commands on standard input,
+ * answered by
+ * a line: `hold` leaves connects unanswered (as by a host that is not up), `go` answers them again, `refuse` stops
+ * listening.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,7 +27,8 @@ static const char *source;
 static int listener;
 
 static struct sockaddr_in at(const char *ip, int port) {
-  return (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = inet_addr(ip)};
+  return (struct sockaddr_in){
+      .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = inet_addr(ip)};
 }
 
 /* Answers with the one that was made last, or -1. */

@@ -27,7 +27,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   union {
     struct cmsghdr header;
     char bytes[CMSG_SPACE(sizeof fds)];
-  } control = {.header = {.cmsg_len = CMSG_LEN(count * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+  } control = {
+      .header = {.cmsg_len = CMSG_LEN(count * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
   memcpy(CMSG_DATA(&control.header), fds, count * sizeof(int));
   struct iovec part = {(void *)(uintptr_t)input.at, input.left};
   struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};

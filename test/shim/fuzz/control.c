@@ -1,6 +1,6 @@
 /*
- * Control data of datagrams: what guests send along, and what they receive into. Input: u32 flat address of this host, u32 source
- * of the route, u8 size of the address, the address, then the control data.
+ * Control data of datagrams: what guests send along, and what they receive into. Input: u32 flat address of this host,
+ * u32 source of the route, u8 size of the address, the address, then the control data.
  */
 #include "core/table.c"
 /* Each has a `show` or `shown` of its own. */

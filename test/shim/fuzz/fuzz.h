@@ -1,8 +1,9 @@
 /*
- * For the fuzz targets. Each includes the source files whose inner functions it calls and is linked with the shim's other
- * ones, except the hooks and init.c: what those say about the process is said here.
+ * For the fuzz targets. Each includes the source files whose inner functions it calls and is linked with the shim's
+ * other ones, except the hooks and init.c: what those say about the process is said here.
  *
- * A target reads what it needs from the front of the input; the rest is the message itself, in memory of exactly its size.
+ * A target reads what it needs from the front of the input; the rest is the message itself, in memory of exactly its
+ * size.
  */
 #ifndef IMAGINARY_FUZZ_H
 #define IMAGINARY_FUZZ_H

@@ -1,6 +1,6 @@
 /*
- * The sockets file, that every guest of the host may write. Input: steps of u8 kind, u8 cookie, then for kind 0 the 32 bytes
- * of a slot at u8 of the cookie's set, for 1 what is put; other kinds get.
+ * The sockets file, that every guest of the host may write. Input: steps of u8 kind, u8 cookie, then for kind 0 the 32
+ * bytes of a slot at u8 of the cookie's set, for 1 what is put; other kinds get.
  */
 #include "core/sockets.c"
 #include "core/addr.h"

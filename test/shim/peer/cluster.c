@@ -137,7 +137,8 @@ static void publish(struct cluster *cluster, struct host *self) {
     for (unsigned p = 0; p < host->ports_count; p++) {
       struct port *port = &host->ports[p];
       if (port->scope % IM_SCOPE_DATAGRAM >= IM_SCOPE_LOOPBACK && host != self) continue;
-      file->ports[count++] = (struct im_port){port->address ? port->address : host->address, port->port, port->real_port, port->real, port->scope};
+      file->ports[count++] = (struct im_port){port->address ? port->address : host->address, port->port,
+                                              port->real_port, port->real, port->scope};
     }
     file->hosts[i].epoch = host->epoch;
     file->hosts[i].real = cluster->alias_base | (host->address & 0xffff);

@@ -19,8 +19,8 @@ struct host {
   const char *name;
   uint32_t address;
   uint64_t epoch;
-  bool manual; /* `up` was set by a command; else a host that listens is */
-  bool up;     /* in the tables: direct, or handoff */
+  bool manual;  /* `up` was set by a command; else a host that listens is */
+  bool up;      /* in the tables: direct, or handoff */
   int error;    /* answer connects with this errno */
   bool ready;   /* handoff: connections to it stand ready */
   bool dead;    /* handoff: connections to it that stood ready have ended */

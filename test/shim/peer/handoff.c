@@ -59,7 +59,8 @@ static uint16_t make_pair(int ends[2]) {
   socklen_t size = sizeof at;
   int on = 1;
   ends[0] = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (ends[0] < 0 || (connect(ends[0], (struct sockaddr *)&meeting_at, sizeof meeting_at) != 0 && errno != EINPROGRESS) ||
+  if (ends[0] < 0 ||
+      (connect(ends[0], (struct sockaddr *)&meeting_at, sizeof meeting_at) != 0 && errno != EINPROGRESS) ||
       (ends[1] = accept4(meeting, 0, 0, SOCK_CLOEXEC | SOCK_NONBLOCK)) < 0 ||
       getsockname(ends[0], (struct sockaddr *)&at, &size) != 0)
     die("pair");
@@ -125,8 +126,8 @@ void handoff_connect(struct host *from, struct host *to, const struct im_request
     close(ends[1]);
     return;
   }
-  struct im_opening what = {.purpose = IM_DELIVER, .peer = from->address, .epoch = from->epoch,
-                            .port = request->port, .source_port = port};
+  struct im_opening what = {
+      .purpose = IM_DELIVER, .peer = from->address, .epoch = from->epoch, .port = request->port, .source_port = port};
   pthread_mutex_lock(&to->connector->lock);
   deliver_start(to->connector, add(to->connector, ends[1], &what));
   pthread_mutex_unlock(&to->connector->lock);

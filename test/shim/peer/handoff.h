@@ -1,6 +1,7 @@
 /*
- * Connections as supervisors carry them (src/native/connector): each host of the peer's cluster has a connector, and the two
- * ends of a connection are a pair that the peer makes, because connectors meet through networks that are not here.
+ * Connections as supervisors carry them (src/native/connector): each host of the peer's cluster has a connector, and
+ * the two ends of a connection are a pair that the peer makes, because connectors meet through networks that are not
+ * here.
  */
 #ifndef IMAGINARY_TEST_HANDOFF_H
 #define IMAGINARY_TEST_HANDOFF_H

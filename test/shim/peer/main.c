@@ -4,7 +4,8 @@
  *
  *   peer ROOT FLAT [handoff] NAME=ADDRESS...
  *
- * Run directories are ROOT/NAME; real addresses 127.FLAT.c.d, 127.(FLAT+1).c.d. `handoff`: hosts do not reach each other.
+ * Run directories are ROOT/NAME; real addresses 127.FLAT.c.d, 127.(FLAT+1).c.d. `handoff`: hosts do not reach each
+ * other.
  *
  * Commands on standard input, one line each, answered by one line on standard output:
  *   ask NAME | direct NAME | auto NAME   what the tables say about where NAME is (direct: or handoff)
@@ -127,7 +128,7 @@ static void try_all(void) {
 static void list_port(struct host *host, struct port port) {
   unsigned i = 0;
   while (i < host->ports_count && (host->ports[i].port != port.port || host->ports[i].real != port.real ||
-                                  host->ports[i].scope != port.scope || host->ports[i].address != port.address))
+                                   host->ports[i].scope != port.scope || host->ports[i].address != port.address))
     i++;
   if (i == MAX_PORTS) return;
   host->ports[i] = port;

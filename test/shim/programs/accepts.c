@@ -1,8 +1,8 @@
 /*
- * accepts ADDRESS PORT: a port that is accepted from in every way at once: by threads that block, by forked workers that block, and
- * by an edge-triggered epoll loop on a second listener (SO_REUSEPORT). Clients (swarm.c) say who they are, which must be
- * what accept, getpeername and getsockname show. A line on standard input ends it; it tells how many each way has accepted,
- * and no descriptor may be left.
+ * accepts ADDRESS PORT: a port that is accepted from in every way at once: by threads that block, by forked workers
+ * that block, and by an edge-triggered epoll loop on a second listener (SO_REUSEPORT). Clients (swarm.c) say who they
+ * are, which must be what accept, getpeername and getsockname show. A line on standard input ends it; it tells how many
+ * each way has accepted, and no descriptor may be left.
  */
 #include "case.h"
 

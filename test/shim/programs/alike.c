@@ -45,7 +45,8 @@ static void families(void) {
 
 /* A listener and a port at the wildcard are reached through all of the loopback network. */
 static void loopback(void) {
-  static const char *const ips[] = {"127.0.0.1", "127.0.0.2", "127.0.0.10", "127.0.1.1", "127.5.5.5", "127.255.255.254"};
+  static const char *const ips[] = {"127.0.0.1", "127.0.0.2", "127.0.0.10",
+                                    "127.0.1.1", "127.5.5.5", "127.255.255.254"};
   for (unsigned i = 0; i < sizeof ips / sizeof *ips; i++)
     for (int mapped = 0; mapped < 2; mapped++) {
       struct sockaddr_in6 to = {.sin6_family = AF_INET6}, any = {.sin6_family = AF_INET6};
@@ -67,7 +68,8 @@ static void loopback(void) {
       told("connect", connect(client, mapped ? (struct sockaddr *)&to : (struct sockaddr *)&target, size));
       if (!mapped) {
         struct sockaddr_in from = {0}, peer = name_of(client, getpeername);
-        printf("peer %s\n", same(peer, target) ? show(&(struct sockaddr_in){.sin_addr = peer.sin_addr}, text) : "another");
+        printf("peer %s\n",
+               same(peer, target) ? show(&(struct sockaddr_in){.sin_addr = peer.sin_addr}, text) : "another");
         length = sizeof from;
         int got = accept(listener, (struct sockaddr *)&from, &length);
         printf("from %s\n", show(&(struct sockaddr_in){.sin_addr = from.sin_addr}, text));
@@ -114,13 +116,14 @@ static void answers(void) {
       CHECK(sendto(server, "answer", 6, 0, (struct sockaddr *)&from, size) == 6);
       wait_for(client, POLLIN);
       CHECK(recvfrom(client, data, sizeof data, 0, (struct sockaddr *)&from, &size) == 6 && same(from, to));
-      printf("%s %d: from %s\n", bound[at_loop], connected, show(&(struct sockaddr_in){.sin_addr = from.sin_addr}, text));
+      printf("%s %d: from %s\n", bound[at_loop], connected,
+             show(&(struct sockaddr_in){.sin_addr = from.sin_addr}, text));
     }
 }
 
 /*
- * Needs CAP_NET_RAW; what the machine refuses natively is refused here too. `port`: raw sockets make nothing of it, and a program
- * may name one all the same.
+ * Needs CAP_NET_RAW; what the machine refuses natively is refused here too. `port`: raw sockets make nothing of it, and
+ * a program may name one all the same.
  */
 static void raw_to(int port) {
   struct sockaddr_in to = at("127.0.0.1", port), from = {0};
@@ -151,7 +154,8 @@ static void raw_to(int port) {
     printf("from %s to %d.%d.%d.%d\n", show(&from, text), packet[16], packet[17], packet[18], packet[19]);
   }
   /* IPv6 takes a port for a protocol, and allows its own alone. */
-  struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port ? IPPROTO_ICMPV6 : 0), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+  struct sockaddr_in6 six = {
+      .sin6_family = AF_INET6, .sin6_port = htons(port ? IPPROTO_ICMPV6 : 0), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
   int fd6 = socket(AF_INET6, SOCK_RAW, IPPROTO_ICMPV6);
   told("socket", fd6);
   if (fd6 >= 0) told("sendto", sendto(fd6, "\x80\0\0\0\0\0\0\0", 8, 0, (struct sockaddr *)&six, sizeof six));
@@ -185,6 +189,7 @@ static int caller(void) {
   return listener;
 }
 
+/* clang-format off */
 #define CALLS \
   X(connect(stream, (void *)bad, 16)) X(bind(stream, (void *)bad, 16)) X(sendto(datagram, "x", 1, 0, (void *)bad, 16)) \
   X(connect(datagram, (void *)bad, 16)) X(bind(datagram, (void *)bad, 28)) \
@@ -214,6 +219,7 @@ static int caller(void) {
   X(accept4(caller(), (void *)&here, (void *)bad, 0)) \
   X(ioctl(stream, SIOCGIFCONF, bad)) X(ioctl(stream, SIOCGIFADDR, bad)) X(ioctl(stream, SIOCGIFFLAGS, bad)) \
   X(ioctl(stream, SIOCGIFCONF, &(struct ifconf){.ifc_len = 400, .ifc_buf = bad ? bad : (char *)8}))
+/* clang-format on */
 
 static void one_call(int number) {
   struct stat status;
@@ -267,7 +273,8 @@ int main(int argc, char **argv) {
   static const struct {
     const char *name;
     void (*run)(void);
-  } sections[] = {{"families", families}, {"loopback", loopback}, {"answers", answers}, {"raw", raw}, {"raw-with-port", raw_with_port}, {"pointers", pointers}};
+  } sections[] = {{"families", families}, {"loopback", loopback},           {"answers", answers},
+                  {"raw", raw},           {"raw-with-port", raw_with_port}, {"pointers", pointers}};
   for (unsigned i = 0; argc == 2 && i < sizeof sections / sizeof *sections; i++)
     if (!strcmp(argv[1], sections[i].name)) sections[i].run();
   say("end");

@@ -1,4 +1,5 @@
-/* blocking HOST PORT ERRNO: a blocking connect, and what the socket says afterwards; errno is left alone when it works.
+/*
+ * blocking HOST PORT ERRNO: a blocking connect, and what the socket says afterwards; errno is left alone when it works.
  */
 #include "case.h"
 

@@ -74,9 +74,13 @@ static inline int bind_to(int fd, struct sockaddr_in to) { return bind(fd, (stru
 static inline long past_shim(long number, long first, long second, long third) {
 #ifdef __x86_64__
   long result;
-  __asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(first), "S"(second), "d"(third) : "rcx", "r11", "memory");
+  __asm__ volatile("syscall"
+                   : "=a"(result)
+                   : "a"(number), "D"(first), "S"(second), "d"(third)
+                   : "rcx", "r11", "memory");
 #else
-  register long call __asm__("x8") = number, result __asm__("x0") = first, two __asm__("x1") = second, three __asm__("x2") = third;
+  register long call __asm__("x8") = number, result __asm__("x0") = first, two __asm__("x1") = second,
+                     three __asm__("x2") = third;
   __asm__ volatile("svc 0" : "+r"(result) : "r"(call), "r"(two), "r"(three) : "memory");
 #endif
   return result;

@@ -1,5 +1,7 @@
-/* close_pending HOST PORT: a guest that gives up a pending connect and reuses the descriptor's number for something
- * else. */
+/*
+ * close_pending HOST PORT: a guest that gives up a pending connect and reuses the descriptor's number for something
+ * else.
+ */
 #include "case.h"
 #include <sys/syscall.h>
 

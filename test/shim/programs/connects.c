@@ -1,7 +1,8 @@
 /*
- * connects DIRECT PORT ASKED PORT COUNT: about COUNT connects of every kind by four threads: blocking, non-blocking, watched by
- * epoll, duplicated, refused, by children; now and then one that waits for the supervisor, or is closed while it waits.
- * A tenth of them first; then nothing may be more than it was before: descriptors, threads, allocated and mapped memory.
+ * connects DIRECT PORT ASKED PORT COUNT: about COUNT connects of every kind by four threads: blocking, non-blocking,
+ * watched by epoll, duplicated, refused, by children; now and then one that waits for the supervisor, or is closed
+ * while it waits. A tenth of them first; then nothing may be more than it was before: descriptors, threads, allocated
+ * and mapped memory.
  */
 #include "case.h"
 #include <malloc.h>
@@ -11,8 +12,9 @@
 
 #define THREADS 4
 /*
- * libc keeps some ended threads' stacks, and a few hundred bytes for each (ten more of them were seen), and how many of the
- * helper's threads it happens to have depends on how they came after each other. Far less than a byte for each connect.
+ * libc keeps some ended threads' stacks, and a few hundred bytes for each (ten more of them were seen), and how many of
+ * the helper's threads it happens to have depends on how they came after each other. Far less than a byte for each
+ * connect.
  */
 #define FEW_THREADS 8192
 #define FEW_STACKS_KB 1024
@@ -125,7 +127,8 @@ static struct use use_now(void) {
   CHECK(file && fscanf(file, "%ld %ld", &mapped, &resident) == 2);
   fclose(file);
 #pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* its successor is younger than the libc that this is built for */
+#pragma GCC diagnostic ignored \
+    "-Wdeprecated-declarations" /* its successor is younger than the libc that this is built for */
   use.allocated = mallinfo().uordblks;
 #pragma GCC diagnostic pop
   use.mapped_kb = mapped * (sysconf(_SC_PAGESIZE) / 1024);
@@ -133,7 +136,10 @@ static struct use use_now(void) {
   return use;
 }
 
-/* No slot of the file that all guests share was left half-written: 32 bytes each, the first word odd while it is written. */
+/*
+ * No slot of the file that all guests share was left half-written: 32 bytes each, the first word odd while it is
+ * written.
+ */
 static void check_sockets_file(void) {
   char path[4096];
   snprintf(path, sizeof path, "%s/" IM_SOCKETS_FILE, getenv(IM_ENV_DIR));

@@ -1,7 +1,7 @@
 /*
  * corrupt TABLE SEED COUNT: damages copies of a table in COUNT ways and does everything that reads it in each, in a
- * child of its own; every tenth is written over at random while the child reads. Whatever the table says, no child may die,
- * or take longer than a minute. `corrupt - TIMES` is the child.
+ * child of its own; every tenth is written over at random while the child reads. Whatever the table says, no child may
+ * die, or take longer than a minute. `corrupt - TIMES` is the child.
  */
 #include "case.h"
 #include <resolv.h>

@@ -50,7 +50,8 @@ int main(int argc, char **argv) {
   MEASURE("open", 2000, close(open("/dev/null", O_RDONLY)));
   MEASURE("open below /etc", 2000, close(open("/etc/passwd", O_RDONLY)));
   MEASURE("stat", 2000, stat("/usr/lib/os-release", &status));
-  MEASURE("stat of nothing", 2000, stat("/usr/local/lib/python3.11/dist-packages/some/package/of/many/parts/__init__.py", &status));
+  MEASURE("stat of nothing", 2000,
+          stat("/usr/local/lib/python3.11/dist-packages/some/package/of/many/parts/__init__.py", &status));
   MEASURE("access relative", 2000, access("some/where/below", F_OK));
   MEASURE("ioctl", 2000, ioctl(pair[0], FIONREAD, &status));
   MEASURE("syscall", 2000, syscall(SYS_getppid));

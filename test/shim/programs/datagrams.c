@@ -1,7 +1,7 @@
 /*
- * datagrams OWN [HOST PORT]: UDP sockets of the host itself; OWN is its own virtual address (or, natively, any own address).
- * With HOST, which is not up and has an echo server at PORT when it is: says `pending` and goes on when it answers.
- * datagrams serve PORT: that server.
+ * datagrams OWN [HOST PORT]: UDP sockets of the host itself; OWN is its own virtual address (or, natively, any own
+ * address). With HOST, which is not up and has an echo server at PORT when it is: says `pending` and goes on when it
+ * answers. datagrams serve PORT: that server.
  */
 #include <sys/file.h>
 #include "case.h"
@@ -25,7 +25,8 @@ static int bound(const char *ip, int port) {
 static void put(int fd, const char *text, struct sockaddr_in to) {
   char name[64];
   errno = 7;
-  CHECK(sendto(fd, text, strlen(text), 0, (struct sockaddr *)&to, sizeof to) == (ssize_t)strlen(text), "to %s", show(&to, name));
+  CHECK(sendto(fd, text, strlen(text), 0, (struct sockaddr *)&to, sizeof to) == (ssize_t)strlen(text), "to %s",
+        show(&to, name));
   CHECK(errno == 7);
 }
 
@@ -102,8 +103,10 @@ static void many_at_once(const char *own) {
   for (int i = 0; i < 2; i++) {
     out[i] = (struct iovec){text[i], strlen(text[i])};
     in[i] = (struct iovec){data[i], sizeof data[i]};
-    sent[i].msg_hdr = (struct msghdr){.msg_name = &to[i], .msg_namelen = sizeof to[i], .msg_iov = &out[i], .msg_iovlen = 1};
-    got[i].msg_hdr = (struct msghdr){.msg_name = &from[i], .msg_namelen = sizeof from[i], .msg_iov = &in[i], .msg_iovlen = 1};
+    sent[i].msg_hdr = (struct msghdr){
+        .msg_name = &to[i], .msg_namelen = sizeof to[i], .msg_iov = &out[i], .msg_iovlen = 1};
+    got[i].msg_hdr = (struct msghdr){
+        .msg_name = &from[i], .msg_namelen = sizeof from[i], .msg_iov = &in[i], .msg_iovlen = 1};
   }
   CHECK(sendmmsg(client, sent, 2, 0) == 2 && sent[1].msg_len == 6);
   CHECK(recvmmsg(server, got, 2, 0, 0) == 2 && !strcmp(data[0], "first") && !strcmp(data[1], "second"));
@@ -113,7 +116,8 @@ static void many_at_once(const char *own) {
   struct sockaddr_in seen = {0};
   socklen_t size = 4;
   put(client, "longer than it", to[0]);
-  CHECK(recvfrom(server, data[0], 4, MSG_PEEK | MSG_TRUNC, (struct sockaddr *)&seen, &size) == 14 && size == sizeof seen);
+  CHECK(recvfrom(server, data[0], 4, MSG_PEEK | MSG_TRUNC, (struct sockaddr *)&seen, &size) == 14 &&
+        size == sizeof seen);
   CHECK(seen.sin_port && !seen.sin_addr.s_addr);
   CHECK(recvfrom(server, data[0], 4, 0, 0, 0) == 4);
   CHECK(sendto(client, "", 0, 0, (struct sockaddr *)&to[0], sizeof to[0]) == 0 && recv(server, data[0], 4, 0) == 0);
@@ -126,8 +130,12 @@ static void many_at_once(const char *own) {
   } control;
   CHECK(setsockopt(server, IPPROTO_IP, IP_PKTINFO, &on, sizeof on) == 0);
   put(client, "x", to[0]);
-  struct msghdr message = {.msg_name = &seen, .msg_namelen = sizeof seen, .msg_iov = in, .msg_iovlen = 1,
-                           .msg_control = &control, .msg_controllen = sizeof control};
+  struct msghdr message = {.msg_name = &seen,
+                           .msg_namelen = sizeof seen,
+                           .msg_iov = in,
+                           .msg_iovlen = 1,
+                           .msg_control = &control,
+                           .msg_controllen = sizeof control};
   CHECK(recvmsg(server, &message, 0) == 1);
   struct cmsghdr *info = CMSG_FIRSTHDR(&message);
   CHECK(info && info->cmsg_type == IP_PKTINFO);
@@ -237,7 +245,10 @@ static void wait_for_host(const char *host, int port) {
   CHECK(same(get(plain, "direct"), to));
 }
 
-/* One at a time on this machine: natively, and in the world, the ports are the same for all of them. Held until the end. */
+/*
+ * One at a time on this machine: natively, and in the world, the ports are the same for all of them. Held until the
+ * end.
+ */
 static void alone(void) {
   int lock = open("/tmp/imaginary-datagrams.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   CHECK(lock >= 0 && flock(lock, LOCK_EX) == 0);

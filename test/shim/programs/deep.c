@@ -1,6 +1,7 @@
 /*
- * deep HOST PORT PLUGIN: loads PLUGIN with RTLD_DEEPBIND in both ways, and has it connect to an echo server; then libc, and does so
- * itself. PLUGIN's name has no folder: it is found where the program's RUNPATH says. Compiled with PLUGIN defined, this file is the plugin.
+ * deep HOST PORT PLUGIN: loads PLUGIN with RTLD_DEEPBIND in both ways, and has it connect to an echo server; then libc,
+ * and does so itself. PLUGIN's name has no folder: it is found where the program's RUNPATH says. Compiled with PLUGIN
+ * defined, this file is the plugin.
  */
 #include "case.h"
 

@@ -20,8 +20,7 @@ static ssize_t by_sendmsg(int fd, const char *text, size_t size, int flags, stru
 
 static ssize_t by_sendmmsg(int fd, const char *text, size_t size, int flags, struct sockaddr_in *to) {
   struct iovec part = {(void *)(uintptr_t)text, size};
-  struct mmsghdr message = {
-      .msg_hdr = {.msg_name = to, .msg_namelen = sizeof *to, .msg_iov = &part, .msg_iovlen = 1}};
+  struct mmsghdr message = {.msg_hdr = {.msg_name = to, .msg_namelen = sizeof *to, .msg_iov = &part, .msg_iovlen = 1}};
   int sent = sendmmsg(fd, &message, 1, flags);
   return sent == 1 ? (ssize_t)message.msg_len : sent;
 }

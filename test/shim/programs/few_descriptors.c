@@ -1,6 +1,6 @@
 /*
- * few_descriptors HOST PORT WAY [inherited]: opens sockets until there are no more, then connects each to an echo server. WAY: block,
- * poll (all at once, without blocking), or turn (one after the other, without blocking).
+ * few_descriptors HOST PORT WAY [inherited]: opens sockets until there are no more, then connects each to an echo
+ * server. WAY: block, poll (all at once, without blocking), or turn (one after the other, without blocking).
  */
 #include "case.h"
 
@@ -12,7 +12,8 @@
 static void limits_are(rlim_t soft, rlim_t hard) {
   struct rlimit now, also;
   CHECK(getrlimit(RLIMIT_NOFILE, &now) == 0 && prlimit(0, RLIMIT_NOFILE, 0, &also) == 0);
-  CHECK(now.rlim_cur == soft && now.rlim_max == hard, "%lu %lu", (unsigned long)now.rlim_cur, (unsigned long)now.rlim_max);
+  CHECK(now.rlim_cur == soft && now.rlim_max == hard, "%lu %lu", (unsigned long)now.rlim_cur,
+        (unsigned long)now.rlim_max);
   CHECK(also.rlim_cur == soft && also.rlim_max == hard);
   CHECK(getdtablesize() == (int)soft && sysconf(_SC_OPEN_MAX) == (long)soft);
 }

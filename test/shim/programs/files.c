@@ -1,6 +1,7 @@
 /*
- * files: every call that takes a path, on remapped ones. `files FOLDER [alone]`: /no/such/place is FOLDER, /etc/hostname is FOLDER/name.
- * FOLDER has: name ("imagined\n"), sub/inner, link -> name, run (a script that exits with 7).
+ * files: every call that takes a path, on remapped ones. `files FOLDER [alone]`: /no/such/place is FOLDER,
+ * /etc/hostname is FOLDER/name. FOLDER has: name ("imagined\n"), sub/inner, link -> name, run (a script that exits with
+ * 7).
  */
 #include "case.h"
 #include <limits.h>
@@ -27,8 +28,8 @@ static void is_name(int fd) {
 
 static void opens(void) {
   static const char *const spellings[] = {
-      "/etc/hostname", "//etc/hostname", "/etc//hostname", "/etc/./hostname", "/usr/../etc/hostname", "/etc/../../etc/hostname",
-      PLACE "/name", PLACE "//name", PLACE "/sub/../name", PLACE "/link"};
+      "/etc/hostname",           "//etc/hostname", "/etc//hostname", "/etc/./hostname",    "/usr/../etc/hostname",
+      "/etc/../../etc/hostname", PLACE "/name",    PLACE "//name",   PLACE "/sub/../name", PLACE "/link"};
   for (size_t i = 0; i < sizeof spellings / sizeof *spellings; i++) {
     is_name(open(spellings[i], O_RDONLY));
     is_name(openat(AT_FDCWD, spellings[i], O_RDONLY));
@@ -114,7 +115,8 @@ static void changes(void) {
   CHECK(access(in_folder("new"), F_OK) == 0);
   CHECK(truncate(PLACE "/new", 2) == 0 && stat(in_folder("new"), &status) == 0 && status.st_size == 2);
   CHECK(chmod(PLACE "/new", 0600) == 0 && chown(PLACE "/new", getuid(), getgid()) == 0);
-  CHECK(utime(PLACE "/new", &(struct utimbuf){1, 2}) == 0 && stat(in_folder("new"), &status) == 0 && status.st_mtime == 2);
+  CHECK(utime(PLACE "/new", &(struct utimbuf){1, 2}) == 0 && stat(in_folder("new"), &status) == 0 &&
+        status.st_mtime == 2);
   CHECK(link(PLACE "/new", PLACE "/second") == 0 && unlink(PLACE "/second") == 0);
   CHECK(rename(PLACE "/new", PLACE "/sub/moved") == 0 && access(in_folder("sub/moved"), F_OK) == 0);
   CHECK(symlink("nowhere", PLACE "/other") == 0 && lstat(in_folder("other"), &status) == 0);

@@ -1,6 +1,6 @@
 /*
- * fork_pending HOST PORT [apart]: a process that forks, forks with vfork and spawns while a connect of its own is pending.
- * `apart`: the supervisor makes the connection, and the child does not get it.
+ * fork_pending HOST PORT [apart]: a process that forks, forks with vfork and spawns while a connect of its own is
+ * pending. `apart`: the supervisor makes the connection, and the child does not get it.
  */
 #include "case.h"
 #include <spawn.h>

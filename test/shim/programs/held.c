@@ -1,6 +1,7 @@
 /*
  * held serve PORT: answers one datagram for every line that it is given, and says what came.
- * held ACTION IP PORT: sends a datagram there, does something to the socket, says so, and, after a line, what it has received.
+ * held ACTION IP PORT: sends a datagram there, does something to the socket, says so, and, after a line, what it has
+ * received.
  */
 #include "case.h"
 
@@ -37,13 +38,18 @@ static void serve(int port) {
     struct sockaddr_in from;
     char data[16] = {0}, control[256];
     struct iovec part = {data, sizeof data - 1};
-    struct msghdr message = {.msg_name = &from, .msg_namelen = sizeof from, .msg_iov = &part, .msg_iovlen = 1,
-                             .msg_control = control, .msg_controllen = sizeof control};
+    struct msghdr message = {.msg_name = &from,
+                             .msg_namelen = sizeof from,
+                             .msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof control};
     wait_line();
     wait_for(fd, POLLIN);
     CHECK(recvmsg(fd, &message, 0) >= 0);
     CHECK(sendto(fd, "answer", 6, 0, (struct sockaddr *)&from, sizeof from) == 6);
-    printf("%d got %s, ttl %d, tos %d\n", ntohs(from.sin_port), data, number_of(&message, IP_TTL), number_of(&message, IP_TOS));
+    printf("%d got %s, ttl %d, tos %d\n", ntohs(from.sin_port), data, number_of(&message, IP_TTL),
+           number_of(&message, IP_TOS));
     fflush(stdout);
   }
 }
@@ -54,11 +60,16 @@ static void send_with_control(int fd, struct sockaddr_in to) {
     char bytes[2 * CMSG_SPACE(sizeof(int))];
   } control = {.bytes = {0}};
   struct iovec part = {"held", 4};
-  struct msghdr message = {.msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &part, .msg_iovlen = 1,
-                           .msg_control = control.bytes, .msg_controllen = sizeof control};
+  struct msghdr message = {.msg_name = &to,
+                           .msg_namelen = sizeof to,
+                           .msg_iov = &part,
+                           .msg_iovlen = 1,
+                           .msg_control = control.bytes,
+                           .msg_controllen = sizeof control};
   struct cmsghdr *c = CMSG_FIRSTHDR(&message);
   for (int i = 0; i < 2; i++, c = CMSG_NXTHDR(&message, c)) {
-    *c = (struct cmsghdr){.cmsg_level = IPPROTO_IP, .cmsg_type = i ? IP_TOS : IP_TTL, .cmsg_len = CMSG_LEN(sizeof(int))};
+    *c = (struct cmsghdr){
+        .cmsg_level = IPPROTO_IP, .cmsg_type = i ? IP_TOS : IP_TTL, .cmsg_len = CMSG_LEN(sizeof(int))};
     memcpy(CMSG_DATA(c), &(int){i ? 0x10 : 11}, sizeof(int));
   }
   told("sendmsg", sendmsg(fd, &message, 0));

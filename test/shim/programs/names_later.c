@@ -66,8 +66,7 @@ static void notice(union sigval value) {
 
 static void with_notice(bool only_ours) {
   struct sigevent none = {.sigev_notify = SIGEV_NONE};
-  struct sigevent thread = {
-      .sigev_notify = SIGEV_THREAD, .sigev_notify_function = notice, .sigev_value.sival_int = 7};
+  struct sigevent thread = {.sigev_notify = SIGEV_THREAD, .sigev_notify_function = notice, .sigev_value.sival_int = 7};
   struct sigevent by_signal = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1, .sigev_value.sival_int = 8};
   prepare(only_ours);
   CHECK(look_up(GAI_NOWAIT, list, COUNT, &none) == 0);

@@ -36,7 +36,8 @@ static void below(void) {
 }
 
 static void clients(void) {
-  const char *texts[][2] = {{"100.64.255.0", "client-0"}, {"100.64.255.9", "client-9"}, {"100.64.255.254", "client-254"}};
+  const char *texts[][2] = {
+      {"100.64.255.0", "client-0"}, {"100.64.255.9", "client-9"}, {"100.64.255.254", "client-254"}};
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
     char host[256], text[64];
     struct sockaddr_in name = at(texts[i][0], 80);

@@ -1,6 +1,7 @@
 /*
  * no_threads HOST PORT: a program that forbids itself to start threads, as haproxy does, connects without blocking.
- * The limit binds neither root nor who may change resources: a program of root gives both up, but for the effective user.
+ * The limit binds neither root nor who may change resources: a program of root gives both up, but for the effective
+ * user.
  */
 #include "case.h"
 

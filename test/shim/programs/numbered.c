@@ -31,7 +31,8 @@ static void datagrams(const char *own) {
   int server = socket(AF_INET, SOCK_DGRAM, 0), client = socket(AF_INET, SOCK_DGRAM, 0);
   CHECK(syscall(SYS_bind, server, &where, sizeof where) == 0);
   struct iovec part = {"abc", 3}, room = {text, sizeof text};
-  struct mmsghdr out = {.msg_hdr = {.msg_name = &where, .msg_namelen = sizeof where, .msg_iov = &part, .msg_iovlen = 1}};
+  struct mmsghdr out = {
+      .msg_hdr = {.msg_name = &where, .msg_namelen = sizeof where, .msg_iov = &part, .msg_iovlen = 1}};
   struct mmsghdr in = {.msg_hdr = {.msg_name = &from, .msg_namelen = sizeof from, .msg_iov = &room, .msg_iovlen = 1}};
   CHECK(syscall(SYS_sendmmsg, client, &out, 1, 0) == 1 && out.msg_len == 3);
   wait_for(server, POLLIN);

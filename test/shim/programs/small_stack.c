@@ -1,7 +1,7 @@
 /*
  * small_stack: every call that takes a path, and those on sockets, in a signal's handler on a stack of 8,192 bytes.
- * `small_stack FOLDER`: /etc/hostname is FOLDER/name, /no/such/place is FOLDER, which has sub/ and run; `api` is a host, and
- * nobody listens there.
+ * `small_stack FOLDER`: /etc/hostname is FOLDER/name, /no/such/place is FOLDER, which has sub/ and run; `api` is a
+ * host, and nobody listens there.
  */
 #include "case.h"
 #include <limits.h>
@@ -27,6 +27,7 @@ static struct msghdr message;
 static struct iovec part = {"x", 1};
 
 /* Each result is one that the call natively has: only the stack is looked at here. */
+/* clang-format off */
 #define CALLS \
   X(close(open(path, O_RDONLY))) X(close(open64(path, O_RDONLY))) X(close(openat(AT_FDCWD, path, O_RDONLY))) \
   X(close(openat64(AT_FDCWD, path, O_RDONLY))) X(close(creat(path, 0600))) X(chdir(path)) X(access(path, R_OK)) \
@@ -52,6 +53,7 @@ static struct iovec part = {"x", 1};
   X((int)send(datagram, "x", 1, 0)) X((size = sizeof from, (int)recvfrom(datagram, text, 9, MSG_DONTWAIT, (void *)&from, &size))) \
   X((int)recvmsg(datagram, &message, MSG_DONTWAIT)) X(shutdown(stream, SHUT_RDWR)) X(gethostname(text, sizeof text)) \
   X(close(dup2(stream, datagram)))
+/* clang-format on */
 
 static int at_call;
 
@@ -102,7 +104,8 @@ int main(int count, char **args) {
   message = (struct msghdr){.msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &part, .msg_iovlen = 1};
   memset(long_path, '/', sizeof long_path);
   memcpy(long_path + sizeof long_path - sizeof "etc/hostname", "etc/hostname", sizeof "etc/hostname");
-  const char *const paths[] = {"/etc/hostname", long_path, "etc/hostname", "../../../../../../../../../../../../etc/hostname"};
+  const char *const paths[] = {"/etc/hostname", long_path, "etc/hostname",
+                               "../../../../../../../../../../../../etc/hostname"};
   for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
     CHECK(chdir("/") == 0);
     if (i == 3) { /* from a directory whose own path is long */

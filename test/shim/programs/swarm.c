@@ -1,6 +1,6 @@
 /*
- * swarm HOST PORT THREADS COUNT: each thread connects COUNT times, alternately with and without blocking, and tells accepts.c
- * who it is, as getsockname says.
+ * swarm HOST PORT THREADS COUNT: each thread connects COUNT times, alternately with and without blocking, and tells
+ * accepts.c who it is, as getsockname says.
  */
 #include "case.h"
 

@@ -1,7 +1,7 @@
 /*
- * visible FOLDER OWN: what a guest can tell, as docs/transparency.md says. Prints `case: result`, to be compared with what the same
- * says natively. OWN is its own virtual address (natively any own one). As a guest, /no/such/place and /etc/imagined are FOLDER, and
- * /etc/passwd is FOLDER/passwd.
+ * visible FOLDER OWN: what a guest can tell, as docs/transparency.md says. Prints `case: result`, to be compared with
+ * what the same says natively. OWN is its own virtual address (natively any own one). As a guest, /no/such/place and
+ * /etc/imagined are FOLDER, and /etc/passwd is FOLDER/passwd.
  */
 #include "case.h"
 #include <glob.h>
@@ -83,7 +83,8 @@ static void sixes(void) {
   CHECK(recvfrom(server, &byte, 1, 0, (struct sockaddr *)&from, &size) == 1);
   result("a datagram by ::1 comes from", inet_ntop(AF_INET6, &from.sin6_addr, text, sizeof text));
   any.sin6_port = loop.sin6_port = htons(6704);
-  CHECK(setsockopt(only, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == 0 && bind(only, (struct sockaddr *)&any, sizeof any) == 0);
+  CHECK(setsockopt(only, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == 0 &&
+        bind(only, (struct sockaddr *)&any, sizeof any) == 0);
   CHECK(setsockopt(only, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0);
   CHECK(sendto(client, "x", 1, 0, (struct sockaddr *)&loop, sizeof loop) == 1);
   answer("a UDP port for IPv6 only is reached", recv(only, &byte, 1, 0) == 1);
@@ -101,8 +102,12 @@ static void much_control(const char *own) {
   } control = {0};
   struct sockaddr_in to = at(own, 6705);
   struct iovec part = {"x", 1};
-  struct msghdr message = {.msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &part, .msg_iovlen = 1,
-                           .msg_control = &control, .msg_controllen = sizeof control};
+  struct msghdr message = {.msg_name = &to,
+                           .msg_namelen = sizeof to,
+                           .msg_iov = &part,
+                           .msg_iovlen = 1,
+                           .msg_control = &control,
+                           .msg_controllen = sizeof control};
   for (int i = 0, ttl = 9; i < TIMES; i++) {
     struct cmsghdr one = {.cmsg_len = CMSG_LEN(sizeof ttl), .cmsg_level = IPPROTO_IP, .cmsg_type = IP_TTL};
     memcpy(control.bytes + i * CMSG_SPACE(sizeof ttl), &one, sizeof one);
