@@ -25,8 +25,8 @@ async function waiting(port: string, errno: string): Promise<Result> {
 }
 
 test.each([
-  ['peer-silent', blocking],
-  ['peer-silent', waiting],
+  ['silent', blocking],
+  ['silent', waiting],
   ['garbage', blocking],
   ['garbage', waiting],
 ])('a supervisor that is %s', async (trouble, run) => {
