@@ -140,8 +140,8 @@ const SPEC: TableSpec = {
   aliases: 230,
 };
 
-function table(flat: number | undefined): Buffer {
-  const layout = layoutTable({ ...SPEC, aliases: flat, portsCapacity: 8 });
+function table(handoff: boolean): Buffer {
+  const layout = layoutTable({ ...SPEC, handoff, portsCapacity: 8 });
   const memory = new ArrayBuffer(layout.size);
   const at = (text: string) => parseAddress(text)!;
   const listener = (address: string, scope: 'any' | 'host' | 'loopback6', protocol?: 'udp') =>
@@ -168,12 +168,12 @@ function tableSeeds(): Buffer[] {
   // The writer's number, odd; and into the text of the names.
   written.writeUInt32LE(8, 1);
   written.writeUInt32LE(3, 5);
-  const whole = table(230);
+  const whole = table(false);
   written.writeUInt32LE(whole.length - 4, 9);
   written.writeUInt32LE(0x61616161, 13);
   return [
     Buffer.concat([Buffer.alloc(1), whole]),
-    Buffer.concat([Buffer.alloc(1), table(undefined)]),
+    Buffer.concat([Buffer.alloc(1), table(true)]),
     Buffer.concat([written, whole]),
   ];
 }

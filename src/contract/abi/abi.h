@@ -41,8 +41,8 @@ struct im_table_header { /* 128 bytes */
   uint32_t cidr_base;
   uint32_t cidr_prefix;
   uint32_t self;         /* virtual address of this host */
-  uint32_t alias_base;   /* network `flat`: real address of a host = alias_base | (virtual & 0xffff); 0: not flat */
-  uint32_t alias_loop;   /* network `flat`: what stands for 127.0.0.1 = alias_loop | (self & 0xffff); 0: not flat */
+  uint32_t alias_base;   /* never 0: loopback alias of a host = alias_base | (virtual & 0xffff) */
+  uint32_t alias_loop;   /* never 0: what stands for 127.0.0.1 here = alias_loop | (self & 0xffff) */
   uint32_t hosts_offset; /* im_host[hosts_count], sorted by virtual address */
   uint32_t hosts_count;
   uint32_t names_offset; /* im_name[names_capacity], open addressing, linear probing, capacity a power of two */

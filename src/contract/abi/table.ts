@@ -63,7 +63,7 @@ export interface TableSpec {
   /** The host name that guests see is the kernel's, not this host's. */
   readonly kernelName?: boolean;
   /** The number of the loopback aliases. */
-  readonly aliases?: number;
+  readonly aliases: number;
   /** Hosts do not reach each other: their supervisors make the connections. */
   readonly handoff?: boolean;
   /** Room for listening ports, own ones included. Those that do not fit are not lost: guests ask for them. */
@@ -260,8 +260,8 @@ export function writeTable(memory: ArrayBuffer, layout: TableLayout): TableWrite
   put(HEADER.cidr_base, cidr.base);
   put(HEADER.cidr_prefix, cidr.prefix);
   put(HEADER.self, self);
-  put(HEADER.alias_base, spec.aliases === undefined ? 0 : aliasAddress(spec.aliases, 0));
-  put(HEADER.alias_loop, spec.aliases === undefined ? 0 : aliasAddress(spec.aliases + 1, 0));
+  put(HEADER.alias_base, aliasAddress(spec.aliases, 0));
+  put(HEADER.alias_loop, aliasAddress(spec.aliases + 1, 0));
   put(HEADER.hosts_offset, offsets.hosts);
   put(HEADER.hosts_count, layout.hosts.length);
   put(HEADER.names_offset, offsets.names);

@@ -29,8 +29,6 @@
 /* The kernel takes an IPv6 address without its scope too. */
 #define IPV6_SHORTEST offsetof(struct sockaddr_in6, sin6_scope_id)
 
-uint32_t connect_source(void) { return alias_host(); }
-
 bool connect_worth_locating(int error) {
   return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH || error == ETIMEDOUT;
 }
@@ -95,7 +93,7 @@ int connect_real(int fd, const struct im_addr *to, uint32_t real, uint16_t real_
   struct sockaddr_storage address;
   struct im_addr there = real_address(to, real, real_port);
   if (source) connect_bind_source(fd, to, source);
-  if (!alias_flat() || real_port != to->port || to->form >= IM_FORM_V6_ANY || addr_is_other_loopback(to->ip))
+  if (real_port != to->port || to->form >= IM_FORM_V6_ANY || addr_is_other_loopback(to->ip))
     connect_remember_peer(fd, to);
   socklen_t size = addr_write(&there, &address);
   return libc_connect(fd, (struct sockaddr *)&address, size);
@@ -209,7 +207,7 @@ static int ask_and_wait(int fd, const struct im_addr *to, uint64_t epoch, bool l
       listed = false; /* not from the pool again: a new one */
       continue;
     }
-    if (connect_real(fd, to, answer.real, answer.real_port, connect_source()) == 0) return 0;
+    if (connect_real(fd, to, answer.real, answer.real_port, alias_host()) == 0) return 0;
     if (!connect_worth_locating(errno) || asked == ASKS) return -1;
     epoch = answer.epoch;
   }

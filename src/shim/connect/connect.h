@@ -23,9 +23,6 @@ void connect_remember_peer(int fd, const struct im_addr *to);
 /* libc's connect to where `to` really is, and remembers `to` where arithmetic could not tell it. */
 int connect_real(int fd, const struct im_addr *to, uint32_t real, uint16_t real_port, uint32_t source);
 
-/* The source address for connections to other hosts; 0: as the kernel likes. */
-uint32_t connect_source(void);
-
 /* How far a connecting socket is, without taking its pending error. */
 enum im_connection { IM_CONNECTING, IM_CONNECTED, IM_FAILED };
 enum im_connection connect_state(int fd);

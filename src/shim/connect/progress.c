@@ -4,6 +4,7 @@
 #include "connect.h"
 #include "helper.h"
 #include "placeholder.h"
+#include "core/alias.h"
 #include "core/request.h"
 #include "core/room.h"
 #include "core/sockets.h"
@@ -123,7 +124,7 @@ static void take_over(struct im_pending *pending, const struct im_reply *reply, 
 static void go(struct im_pending *pending, const struct im_reply *reply) {
   pending->epoch = reply->epoch;
   pending->listed = false;
-  if (connect_real(pending->real.fd, &pending->to, reply->real, reply->real_port, connect_source()) != 0 &&
+  if (connect_real(pending->real.fd, &pending->to, reply->real, reply->real_port, alias_host()) != 0 &&
       errno != EINPROGRESS && errno != EALREADY) {
     if (connect_worth_locating(errno))
       retry_or_fail(pending);

@@ -1,6 +1,5 @@
 #include "replace.h"
 
-#include "core/alias.h"
 #include "core/sockets.h"
 #include "watches.h"
 
@@ -274,7 +273,7 @@ bool replace_bound(int fd) {
   struct im_socket socket_info;
   int saved = errno;
   bool done = false;
-  if (!alias_flat() || !sockets_get(sockets_cookie(fd), &socket_info) || !(socket_info.flags & IM_HAS_LOCAL) ||
+  if (!sockets_get(sockets_cookie(fd), &socket_info) || !(socket_info.flags & IM_HAS_LOCAL) ||
       socket_info.local.ip != 0) {
     errno = saved;
     return false;

@@ -5,9 +5,9 @@
 #include "core/table.h"
 
 /* The host itself: never a matter for the supervisor. What is not listed is refused by the kernel. */
-static struct im_route own_port(const struct im_addr *to, unsigned scopes, uint32_t real, uint32_t source) {
+static struct im_route own_port(const struct im_addr *to, unsigned scopes, uint32_t alias) {
   struct im_port port;
-  struct im_route route = {.kind = IM_ROUTE_LOCAL, .real = real, .real_port = to->port, .source = source};
+  struct im_route route = {.kind = IM_ROUTE_LOCAL, .real = alias, .real_port = to->port, .source = alias};
   if (table_find_port(table_cluster()->self, to->port, scopes, &port)) {
     if (port.real) route.real = port.real;
     route.real_port = port.real_port;
@@ -33,10 +33,8 @@ bool route_other_loopback(const struct im_addr *to, unsigned scopes, struct im_r
   if (!addr_is_other_loopback(to->ip)) return false;
   bool found = alias_is_extra(to->ip) && table_find_port(to->ip, to->port, scopes << IM_SCOPE_LOOPBACK, &port);
   if (!found && !table_find_port(table_cluster()->self, to->port, scopes, &port)) return false;
-  *route = (struct im_route){.kind = IM_ROUTE_LOCAL,
-                             .real = alias_flat() ? port.real : to->ip,
-                             .real_port = port.real_port,
-                             .source = alias_flat() ? alias_loop() : 0};
+  *route = (struct im_route){
+      .kind = IM_ROUTE_LOCAL, .real = port.real, .real_port = port.real_port, .source = alias_loop()};
   return true;
 }
 
@@ -45,12 +43,10 @@ struct im_route route_find(const struct im_addr *to) {
   bool wildcard = to->ip == 0;
   struct im_route own;
   if (loopback6(to, &own) || route_other_loopback(to, 1u << IM_SCOPE_ANY, &own)) return own;
-  if (to->ip == IM_LOOPBACK || wildcard)
-    return own_port(to, IM_SCOPES_LOCAL, alias_loop(), alias_flat() ? alias_loop() : 0);
+  if (to->ip == IM_LOOPBACK || wildcard) return own_port(to, IM_SCOPES_LOCAL, alias_loop());
   if (!table_is_virtual(to->ip))
     return resolver_is(to) ? resolver_route(to, IM_SCOPES_STREAM) : (struct im_route){.kind = IM_ROUTE_NATIVE};
-  if (to->ip == self)
-    return own_port(to, IM_SCOPES_REMOTE, alias_flat() ? alias_host() : IM_LOOPBACK, alias_flat() ? alias_host() : 0);
+  if (to->ip == self) return own_port(to, IM_SCOPES_REMOTE, alias_host());
   struct im_route route = {.kind = IM_ROUTE_LOCATE, .source = alias_host()};
   struct im_location location;
   struct im_port port;

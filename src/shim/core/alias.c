@@ -2,19 +2,16 @@
 
 #include "table.h"
 
-bool alias_flat(void) { return table_cluster()->alias_base != 0; }
+uint32_t alias_of(uint32_t address) { return table_cluster()->alias_base | (address & 0xffff); }
 
-uint32_t alias_host(void) {
-  const struct im_cluster *cluster = table_cluster();
-  return cluster->alias_base ? cluster->alias_base | (cluster->self & 0xffff) : 0;
-}
+uint32_t alias_host(void) { return alias_of(table_cluster()->self); }
 
 uint32_t alias_loop(void) {
   const struct im_cluster *cluster = table_cluster();
-  return cluster->alias_base ? cluster->alias_loop | (cluster->self & 0xffff) : IM_LOOPBACK;
+  return cluster->alias_loop | (cluster->self & 0xffff);
 }
 
-bool alias_shared(void) { return alias_flat() && !table_cluster()->handoff; }
+bool alias_shared(void) { return !table_cluster()->handoff; }
 
 bool alias_is_extra(uint32_t ip) {
   const struct im_cluster *cluster = table_cluster();
@@ -33,7 +30,6 @@ bool alias_extra_of(const struct im_addr *real, unsigned scopes, struct im_addr 
 
 bool alias_virtual(uint32_t real, uint32_t *address) {
   const struct im_cluster *cluster = table_cluster();
-  if (!cluster->alias_base) return false;
   if (real == alias_loop()) {
     *address = IM_LOOPBACK;
     return true;

@@ -1,6 +1,6 @@
 /*
- * Network `flat`: the two real addresses of this host, and real ↔ virtual by arithmetic. In other networks the host
- * has no loopback alias: the wildcard stands for it, and loopback is loopback.
+ * Loopback aliases: the real address of every host, the second one of this host, and real ↔ virtual by arithmetic. On
+ * network `flat` all hosts share one loopback interface; elsewhere a host has its own, and its aliases for itself.
  */
 #ifndef IMAGINARY_ALIAS_H
 #define IMAGINARY_ALIAS_H
@@ -10,15 +10,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-bool alias_flat(void);
+/* The loopback alias of the host with this virtual address. */
+uint32_t alias_of(uint32_t address);
 
-/* What a guest's wildcard or virtual address is bound to. */
+/* The alias of this host: a guest's wildcard or virtual address is bound to it. */
 uint32_t alias_host(void);
 
-/* What stands for the guest's 127.0.0.1. */
+/* The alias that stands for the guest's 127.0.0.1. */
 uint32_t alias_loop(void);
 
-/* Other hosts and the machine itself are on the same loopback interface (network `flat`). */
+/* Network `flat`: other hosts and the machine itself are on the same loopback interface. */
 bool alias_shared(void);
 
 /*

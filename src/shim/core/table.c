@@ -54,6 +54,7 @@ static bool usable(const void *map, size_t size) {
   if (header.strings_offset > size || header.strings_size > size - header.strings_offset) return false;
   if (header.hosts_offset % 8 || !header.strings_size || header.hostname >= header.strings_size) return false;
   if (header.names_capacity & (header.names_capacity - 1)) return false;
+  if (!header.alias_base || !header.alias_loop) return false;
   const char *bytes = map;
   const char *strings = bytes + header.strings_offset;
   if (strings[header.strings_size - 1] != 0) return false;
@@ -195,15 +196,6 @@ bool table_find_address(uint32_t address, struct im_location *location) {
       low = middle + 1;
     else
       high = middle;
-  }
-  return false;
-}
-
-bool table_find_real(uint32_t real, struct im_location *location) {
-  for (uint32_t i = 0; i < table.hosts_count; i++) {
-    if (__atomic_load_n(&table.hosts[i].real, __ATOMIC_RELAXED) != real) continue;
-    read_host(i, location);
-    if (location->state == IM_DIRECT && location->real == real) return true;
   }
   return false;
 }

@@ -53,7 +53,4 @@ bool table_find_real_port(uint32_t address, uint32_t real, uint16_t real_port, u
 /* The same among what this host's guests have bound at 127.0.0.2 and the like, which `found` has as its address. */
 bool table_find_extra(uint32_t real, uint16_t real_port, unsigned scopes, struct im_port *found);
 
-/* The address of the host whose real address this is (linear; for networks without arithmetic). */
-bool table_find_real(uint32_t real, struct im_location *location);
-
 #endif

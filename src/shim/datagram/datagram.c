@@ -30,18 +30,13 @@ bool datagram_is(int fd) {
 static uint16_t hidden_port(uint16_t port) { return port && port < 1024 ? (uint16_t)(IM_LOW_PORTS + port) : port; }
 static uint16_t plain_port(uint16_t real) { return real > IM_LOW_PORTS ? (uint16_t)(real - IM_LOW_PORTS) : real; }
 
-/* In network `flat`, where a host is whenever it is. */
-static uint32_t alias_of(uint32_t address) {
-  return alias_flat() ? table_cluster()->alias_base | (address & 0xffff) : 0;
-}
-
 static bool is_loop(const struct im_addr *to) { return to->ip == IM_LOOPBACK || to->ip == 0; }
 
 static struct im_route own_route(const struct im_addr *to) {
   bool loop = is_loop(to);
   struct im_port listed;
   struct im_route route = {.kind = IM_ROUTE_LOCAL, .real_port = hidden_port(to->port)};
-  route.real = loop || !alias_flat() ? alias_loop() : alias_host();
+  route.real = loop ? alias_loop() : alias_host();
   /*
    * From loopback to loopback the kernel's own choice of a source is right, unless what is there has another loopback
    * alias.
@@ -51,9 +46,8 @@ static struct im_route own_route(const struct im_addr *to) {
                       &listed)) {
     if (listed.real) route.real = listed.real;
     route.real_port = listed.real_port;
-    if (loop && alias_flat()) route.source = alias_loop();
-  } else if (!alias_flat())
-    route.real_port = to->port;
+    if (loop) route.source = alias_loop();
+  }
   return route;
 }
 
@@ -77,7 +71,7 @@ struct im_route datagram_route(const struct im_addr *to) {
       if (listed.real) route.real = listed.real;
       route.real_port = listed.real_port;
     }
-  } else if (alias_flat() && (!known || recent_peer_known(to->ip, to->port)))
+  } else if (!known || recent_peer_known(to->ip, to->port))
     route.kind = IM_ROUTE_DIRECT; /* a client, which nobody allocates; or an answer */
   return route;
 }
@@ -264,11 +258,7 @@ static int connect_at(int fd, const struct im_addr *to, const struct im_route *r
 int datagram_connect(int fd, const struct im_addr *to) {
   int saved = errno;
   struct im_route route = datagram_route(to);
-  uint32_t source = is_loop(to) && alias_flat() ? alias_loop() : route.source;
-  if (!route.real) {
-    errno = ENETUNREACH;
-    return -1;
-  }
+  uint32_t source = is_loop(to) ? alias_loop() : route.source;
   take_source(fd, to, source);
   if (connect_at(fd, to, &route) != 0) return -1;
   connect_remember_peer(fd, to);
@@ -288,7 +278,7 @@ bool datagram_connected(int fd, const struct im_addr *peer) {
 
 void datagram_follow(int fd, const struct im_addr *peer, const struct im_route *route) {
   uint64_t real = packed(route->real, route->real_port, peer->form);
-  if (!route->real || atomic_load_explicit(&connected[fd].real, memory_order_relaxed) == real) return;
+  if (atomic_load_explicit(&connected[fd].real, memory_order_relaxed) == real) return;
   if (!datagram_connected(fd, peer)) return;
   connect_at(fd, peer, route);
   atomic_store_explicit(&connected[fd].real, real, memory_order_relaxed);

@@ -167,8 +167,8 @@ static bool set_source(struct msghdr *message, const struct im_route *route, str
     memcpy(&chosen, CMSG_DATA(c), sizeof chosen);
     uint32_t ip = ntohl(chosen.ipi_spec_dst.s_addr);
     if (ip == 0 && route->source) chosen.ipi_spec_dst = source.ipi_spec_dst;
-    if (ip == IM_LOOPBACK && alias_flat()) chosen.ipi_spec_dst.s_addr = htonl(alias_loop());
-    if (ip == table_cluster()->self && alias_flat()) chosen.ipi_spec_dst.s_addr = htonl(alias_host());
+    if (ip == IM_LOOPBACK) chosen.ipi_spec_dst.s_addr = htonl(alias_loop());
+    if (ip == table_cluster()->self) chosen.ipi_spec_dst.s_addr = htonl(alias_host());
     memcpy(CMSG_DATA(c), &chosen, sizeof chosen);
     return true;
   }
@@ -181,14 +181,14 @@ static bool set_source(struct msghdr *message, const struct im_route *route, str
 }
 
 /*
- * The source of a datagram to the host's own loopback. A socket without an address needs that of network `flat`, as a
+ * The source of a datagram to the host's own loopback. A socket without an address needs the loopback alias, as a
  * connected one takes answers from there only; one that is bound keeps its own, where its clients have connected to.
  */
 static uint32_t own_source(int fd, const struct im_route *route) {
   struct sockaddr_storage address;
   struct im_addr at;
   socklen_t size = sizeof address;
-  bool to_loop = route->kind == IM_ROUTE_LOCAL && alias_flat() && route->real == alias_loop();
+  bool to_loop = route->kind == IM_ROUTE_LOCAL && route->real == alias_loop();
   /* On a loopback interface of our own, a socket at 127.0.0.2 or the like is there. */
   if (!to_loop || (route->source && alias_shared())) return route->source;
   bool known = libc_getsockname(fd, (struct sockaddr *)&address, &size) == 0 && addr_read(&address, size, &at);
@@ -223,7 +223,7 @@ static ssize_t send_outside(int fd, const struct msghdr *guests, int flags) {
   struct im_addr at;
   struct im_socket socket;
   socklen_t size = sizeof address;
-  if (result >= 0 || errno != EINVAL || !alias_flat() || guests->msg_control || !guests->msg_name) return result;
+  if (result >= 0 || errno != EINVAL || guests->msg_control || !guests->msg_name) return result;
   bool ours = libc_getsockname(fd, (struct sockaddr *)&address, &size) == 0 && addr_read(&address, size, &at) &&
               at.ip == alias_host() && sockets_get(sockets_cookie(fd), &socket) && socket.flags & IM_HAS_LOCAL &&
               !socket.local.ip;

@@ -146,7 +146,7 @@ int listen_bind(int fd, const struct sockaddr *address, socklen_t size) {
     result = bind_loopback6(fd, &to);
   } else {
     result = bind_port(fd, form, real, &to);
-    if (result != 0 && errno == EADDRINUSE && to.form == IM_FORM_V6_LOOP && alias_flat()) {
+    if (result != 0 && errno == EADDRINUSE && to.form == IM_FORM_V6_LOOP) {
       /* [::1]:port next to 127.0.0.1:port is no conflict natively. */
       flags = IM_ONLY_V6;
       result = bind_loopback6(fd, &to);
@@ -164,7 +164,7 @@ static void bind_unbound(int fd) {
   struct sockaddr_storage address;
   struct im_addr at;
   socklen_t size = sizeof address;
-  if (!alias_flat() || libc_getsockname(fd, (struct sockaddr *)&address, &size) != 0) return;
+  if (libc_getsockname(fd, (struct sockaddr *)&address, &size) != 0) return;
   if (!addr_read(&address, size, &at) || at.port || at.ip || !is_stream(fd)) return;
   (void)listen_bind(fd, (struct sockaddr *)&address, size);
 }
@@ -198,7 +198,7 @@ static void announce(int fd) {
   uint64_t cookie = sockets_cookie(fd);
   bool known = sockets_get(cookie, &socket) && socket.flags & IM_HAS_LOCAL;
   bool only_v6 = known && socket.flags & IM_ONLY_V6, alias = known && alias_is_extra(socket.local.ip);
-  if (!only_v6 && alias_flat() && at.ip != alias_host() && at.ip != alias_loop()) return;
+  if (!only_v6 && at.ip != alias_host() && at.ip != alias_loop()) return;
   struct im_request request = {.op = IM_OP_LISTEN,
                                .cookie = cookie,
                                .address = alias ? socket.local.ip : table_cluster()->self,

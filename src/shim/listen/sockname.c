@@ -65,7 +65,7 @@ static bool local_shown(int fd, const struct im_addr *real, struct im_addr *show
   struct im_port listed;
   uint32_t address;
   bool alias = alias_virtual(real->ip, &address);
-  if (alias_flat() && !alias && real->form != IM_FORM_V6_LOOP) return handoff_shown(fd, false, shown);
+  if (!alias && real->form != IM_FORM_V6_LOOP) return handoff_shown(fd, false, shown);
   if (sockets_get(sockets_cookie(fd), &socket) && socket.flags & IM_HAS_LOCAL) {
     *shown = socket.local;
     /* A socket that was bound to the wildcard shows, when connected, the address it is connected from. */
@@ -73,13 +73,11 @@ static bool local_shown(int fd, const struct im_addr *real, struct im_addr *show
     struct sockaddr_storage other;
     socklen_t size = sizeof other;
     if (libc_getpeername(fd, (struct sockaddr *)&other, &size) != 0) return true;
-    if (by_arithmetic(fd, real, libc_getpeername, shown))
-      shown->port = socket.local.port;
-    else
-      *shown = *real;
+    by_arithmetic(fd, real, libc_getpeername, shown);
+    shown->port = socket.local.port;
     return true;
   }
-  if (!by_arithmetic(fd, real, libc_getpeername, shown)) return false;
+  by_arithmetic(fd, real, libc_getpeername, shown);
   if (socket.flags & IM_HAS_PEER && socket.peer.form >= IM_FORM_V6_ANY) shown->form = IM_FORM_V6_LOOP;
   if (table_find_real_port(table_cluster()->self, real->ip, real->port, IM_SCOPES_STREAM, &listed) &&
       listed.scope == IM_SCOPE_ANY && listening(fd))
@@ -91,7 +89,7 @@ static bool peer_shown(int fd, const struct im_addr *real, struct im_addr *shown
   struct im_socket socket;
   uint32_t address;
   bool ours = real->form == IM_FORM_V6_LOOP || real->ip == IM_RESOLVER || alias_virtual(real->ip, &address);
-  if (alias_flat() && !ours) return handoff_shown(fd, true, shown);
+  if (!ours) return handoff_shown(fd, true, shown);
   if (!sockets_get(sockets_cookie(fd), &socket) || !(socket.flags & IM_HAS_PEER))
     return by_arithmetic(fd, real, libc_getsockname, shown);
   *shown = socket.peer;

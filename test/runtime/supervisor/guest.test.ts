@@ -1,6 +1,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { SANDBOX_ALIASES } from '../../../src/contract/abi/table';
 import { loadNative } from '../../../src/native/addon/load';
 import { type Guest, startGuest } from '../../../src/runtime/supervisor/guest/guest';
 import { ProgramError } from '../../../src/runtime/supervisor/guest/program';
@@ -18,7 +19,10 @@ beforeEach(() => {
   const directory = openRunDir(runDir, loadNative());
   const self = { name: 'web', address: '100.64.0.9', nodeId: 0 };
   const entry = { ...self, aliases: [] };
-  openLocations({ cluster: 'test', cidr: '100.64.0.0/16', self, directory: [entry] }, directory.mapTable);
+  openLocations(
+    { cluster: 'test', cidr: '100.64.0.0/16', self, directory: [entry], aliases: SANDBOX_ALIASES },
+    directory.mapTable,
+  );
   lines = [];
   watchers = new Set();
   guests = [];

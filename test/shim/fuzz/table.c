@@ -39,7 +39,6 @@ static void ask_everything(void) {
     if (table_is_virtual(addresses[i]) && table_find_address(addresses[i], &location) &&
         names_getnameinfo((struct sockaddr *)&to, sizeof to, host, sizeof host, 0, 0, 0) == 0)
       read_text(host);
-    table_find_real(addresses[i], &location);
     for (uint8_t form = 0; form < 4; form++) {
       struct im_route route = route_find(&(struct im_addr){addresses[i], 80, form});
       route_holds(&(struct im_addr){addresses[i], 80, form}, &route);
