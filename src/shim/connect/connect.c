@@ -5,12 +5,14 @@
 #include "core/alias.h"
 #include "helper.h"
 #include "core/init.h"
+#include "core/kernel.h"
 #include "pending.h"
 #include "replace.h"
 #include "core/request.h"
 #include "core/room.h"
 #include "route.h"
 #include "core/sockets.h"
+#include "tcp.h"
 #include "watches.h"
 
 #include <errno.h>
@@ -28,136 +30,6 @@
 
 /* The kernel takes an IPv6 address without its scope too. */
 #define IPV6_SHORTEST offsetof(struct sockaddr_in6, sin6_scope_id)
-
-bool connect_worth_locating(int error) {
-  return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH || error == ETIMEDOUT;
-}
-
-/* As the guest's own socket would be refused by a kernel that has the address: by protocol, not by family. */
-static bool is_tcp(int fd) {
-  int protocol = 0;
-  socklen_t size = sizeof protocol;
-  return libc_getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 &&
-         (protocol == IPPROTO_TCP || protocol == 262 /* IPPROTO_MPTCP: not in every header */);
-}
-
-static int tcp_state(int fd) {
-  uint8_t state = TCP_CLOSE;
-  socklen_t size = sizeof state;
-  return libc_getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &size) == 0 ? state : TCP_CLOSE;
-}
-
-enum im_connection connect_state(int fd) {
-  int state = tcp_state(fd);
-  if (state == TCP_SYN_SENT || state == TCP_SYN_RECV) return IM_CONNECTING;
-  return state == TCP_CLOSE ? IM_FAILED : IM_CONNECTED;
-}
-
-static int take_error(int fd) {
-  int error = 0;
-  socklen_t size = sizeof error;
-  return libc_getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : 0;
-}
-
-void connect_reset(int fd) {
-  struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
-  take_error(fd);
-  libc_connect(fd, &nowhere, sizeof nowhere);
-}
-
-static struct im_addr real_address(const struct im_addr *to, uint32_t real, uint16_t real_port) {
-  if (real == IM_REAL_LOOPBACK6) return (struct im_addr){IM_LOOPBACK, real_port, IM_FORM_V6_LOOP};
-  return (struct im_addr){real, real_port, to->form == IM_FORM_V4 ? IM_FORM_V4 : IM_FORM_MAPPED};
-}
-
-/* Fails where the guest has bound the socket itself, and that is right. */
-void connect_bind_source(int fd, const struct im_addr *to, uint32_t source) {
-  struct sockaddr_storage address;
-  struct im_addr from = real_address(to, source, 0);
-  int on = 1;
-  libc_setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
-  socklen_t size = addr_write(&from, &address);
-  libc_bind(fd, (struct sockaddr *)&address, size);
-}
-
-void connect_remember_peer(int fd, const struct im_addr *to) {
-  struct im_socket socket = {0};
-  uint64_t cookie = sockets_cookie(fd);
-  sockets_get(cookie, &socket);
-  socket.flags = (uint8_t)((socket.flags | IM_HAS_PEER) & ~IM_HAS_ERROR);
-  socket.peer = *to;
-  sockets_put(cookie, &socket);
-}
-
-int connect_real(int fd, const struct im_addr *to, uint32_t real, uint16_t real_port, uint32_t source) {
-  struct sockaddr_storage address;
-  struct im_addr there = real_address(to, real, real_port);
-  if (source) connect_bind_source(fd, to, source);
-  if (real_port != to->port || to->form >= IM_FORM_V6_ANY || addr_is_other_loopback(to->ip))
-    connect_remember_peer(fd, to);
-  socklen_t size = addr_write(&there, &address);
-  return libc_connect(fd, (struct sockaddr *)&address, size);
-}
-
-int connect_closed_port(void) {
-  struct sockaddr_storage address;
-  struct im_addr loop = {.ip = IM_LOOPBACK, .form = IM_FORM_V4};
-  socklen_t size = addr_write(&loop, &address);
-  int closed_port = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (closed_port < 0 || libc_bind(closed_port, (struct sockaddr *)&address, size) == 0) return closed_port;
-  libc_close(closed_port);
-  return -1;
-}
-
-/* Knocks at a closed port or at silence, with an address that fits the socket. */
-static void knock(int fd, int closed_port) {
-  struct sockaddr_storage address;
-  struct im_addr there;
-  int family = AF_INET;
-  socklen_t size = sizeof address, family_size = sizeof family;
-  if (libc_getsockname(closed_port, (struct sockaddr *)&address, &size) != 0 || !addr_read(&address, size, &there))
-    return;
-  libc_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &family_size);
-  there.form = addr_plain_form(family);
-  size = addr_write(&there, &address);
-  libc_connect(fd, (struct sockaddr *)&address, size);
-}
-
-/* Its queue is full, with a connection that nobody will take: what knocks then is dropped, not refused. */
-int connect_black_hole(void) {
-  int black_hole = connect_closed_port(), caller = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  bool listens = black_hole >= 0 && caller >= 0 && libc_listen(black_hole, 0) == 0;
-  if (listens) knock(caller, black_hole);
-  if (caller >= 0) libc_close(caller);
-  if (listens || black_hole < 0) return black_hole;
-  libc_close(black_hole);
-  return -1;
-}
-
-void connect_unanswered(int fd, int black_hole) {
-  int saved = errno, status = fcntl(fd, F_GETFL);
-  if (black_hole >= 0 && status >= 0 && connect_state(fd) == IM_FAILED) {
-    if (!(status & O_NONBLOCK)) fcntl(fd, F_SETFL, status | O_NONBLOCK);
-    knock(fd, black_hole);
-    if (!(status & O_NONBLOCK)) fcntl(fd, F_SETFL, status);
-  }
-  errno = saved;
-}
-
-void connect_refuse(int fd, int error, int closed_port) {
-  struct im_socket socket = {0};
-  if (error != ECONNREFUSED) {
-    uint64_t cookie = sockets_cookie(fd);
-    sockets_get(cookie, &socket);
-    socket.flags |= IM_HAS_ERROR;
-    socket.error = (uint16_t)error;
-    sockets_put(cookie, &socket);
-  }
-  connect_reset(fd);
-  knock(fd, closed_port);
-}
-
-/* ---- the guest's call ---- */
 
 static long send_timeout(int fd) {
   struct timeval time = {0};
@@ -207,8 +79,8 @@ static int ask_and_wait(int fd, const struct im_addr *to, uint64_t epoch, bool l
       listed = false; /* not from the pool again: a new one */
       continue;
     }
-    if (connect_real(fd, to, answer.real, answer.real_port, alias_host()) == 0) return 0;
-    if (!connect_worth_locating(errno) || asked == ASKS) return -1;
+    if (tcp_connect(fd, to, answer.real, answer.real_port, alias_host()) == 0) return 0;
+    if (!tcp_worth_locating(errno) || asked == ASKS) return -1;
     epoch = answer.epoch;
   }
 }
@@ -219,30 +91,20 @@ static int ask_and_wait(int fd, const struct im_addr *to, uint64_t epoch, bool l
  */
 static int error_left(int fd) {
   struct im_socket socket;
-  int error = take_error(fd);
+  int error = tcp_take_error(fd);
   if (error == ECONNRESET) return 0;
   if (error == ECONNREFUSED && sockets_get(sockets_cookie(fd), &socket) && socket.flags & IM_HAS_ERROR)
     error = socket.error;
-  if (error) connect_reset(fd);
+  if (error) tcp_reset(fd);
   return error;
-}
-
-static bool is_ipv6(int fd) {
-  int family = AF_INET;
-  socklen_t size = sizeof family;
-  return libc_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) == 0 && family == AF_INET6;
 }
 
 /* What the kernel says of the socket and the address before it does anything; 0: nothing. */
 static int objection(int fd, const struct im_addr *to, socklen_t size) {
-  int family = AF_INET, only = 0;
-  socklen_t length = sizeof family;
-  libc_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &length);
+  int family = kernel_family(fd);
   if (family == AF_INET && to->form != IM_FORM_V4) return EAFNOSUPPORT;
   if (family == AF_INET6 && to->form == IM_FORM_V4) return size < IPV6_SHORTEST ? EINVAL : EAFNOSUPPORT;
-  length = sizeof only;
-  if (family == AF_INET6 && libc_getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &length) == 0 && only)
-    return ENETUNREACH;
+  if (family == AF_INET6 && kernel_is_v6_only(fd)) return ENETUNREACH;
   /* A connection that has ended looks like none by its state, and is told by a connect to nothing. */
   struct sockaddr_storage odd = {.ss_family = AF_UNIX};
   return libc_connect(fd, (struct sockaddr *)&odd, sizeof odd) != 0 && errno == EISCONN ? EISCONN : 0;
@@ -250,7 +112,7 @@ static int objection(int fd, const struct im_addr *to, socklen_t size) {
 
 static int ask(int fd, const struct sockaddr *address, socklen_t size, const struct im_addr *to, uint64_t epoch,
                bool listed) {
-  if (tcp_state(fd) != TCP_CLOSE) return libc_connect(fd, address, size); /* EISCONN, EALREADY and the like */
+  if (!tcp_is_closed(fd)) return libc_connect(fd, address, size); /* EISCONN, EALREADY and the like */
   int error = error_left(fd);
   if (!error) error = objection(fd, to, size);
   if (error) return failed(error);
@@ -268,11 +130,11 @@ static int ask(int fd, const struct sockaddr *address, socklen_t size, const str
 /* After a direct connect: whether it failed in a way that may only mean that the location was old. */
 static bool went_wrong(int fd, const struct im_addr *to, const struct im_route *route, int result) {
   int error = result == 0 ? 0 : errno;
-  if (error == EINPROGRESS && connect_state(fd) == IM_FAILED) error = take_error(fd);
+  if (error == EINPROGRESS && tcp_is_closed(fd)) error = tcp_take_error(fd);
   /* Without blocking, an error at once is the result of an earlier call: the guest is to see it. */
-  else if (connect_worth_locating(error) && fcntl(fd, F_GETFL) & O_NONBLOCK)
+  else if (tcp_worth_locating(error) && fcntl(fd, F_GETFL) & O_NONBLOCK)
     return false;
-  if (connect_worth_locating(error)) return true;
+  if (tcp_worth_locating(error)) return true;
   if ((result == 0 || error == EINPROGRESS) && !route_holds(to, route)) {
     struct im_request stale = request_connect(sockets_cookie(fd), to, route->epoch, 0);
     stale.op = IM_OP_STALE;
@@ -286,10 +148,10 @@ static int direct(int fd, const struct sockaddr *address, socklen_t size, const 
                   const struct im_route *route) {
   /* A failure of the first try is not for those who already wait for events of fd. */
   bool hidden = watches_hide(fd);
-  int result = connect_real(fd, to, route->real, route->real_port, route->source);
+  int result = tcp_connect(fd, to, route->real, route->real_port, route->source);
   int error = result ? errno : 0;
   if (went_wrong(fd, to, route, result)) {
-    connect_reset(fd);
+    tcp_reset(fd);
     result = ask(fd, address, size, to, route->epoch, false);
     error = result ? errno : 0;
   }
@@ -302,7 +164,7 @@ static int direct(int fd, const struct sockaddr *address, socklen_t size, const 
 static int outside(int fd, const struct sockaddr *address, socklen_t size) {
   int result = libc_connect(fd, address, size);
   if (result == 0 || errno != EINVAL) return result;
-  bool replaced = is_tcp(fd) && replace_bound(fd);
+  bool replaced = kernel_is_tcp(fd) && replace_bound(fd);
   errno = EINVAL;
   return replaced ? libc_connect(fd, address, size) : -1;
 }
@@ -332,14 +194,14 @@ static int while_pending(int fd, const struct sockaddr *address, socklen_t size,
   if (status & O_NONBLOCK) return failed(EALREADY);
   int ready = poll(&wanted, 1, limit == IM_FOREVER || limit > INT32_MAX ? -1 : (int)limit);
   if (ready < 0) return -1;
-  return ready == 0 || !is_tcp(fd) ? failed(EALREADY) : ask(fd, address, size, to, 0, false);
+  return ready == 0 || !kernel_is_tcp(fd) ? failed(EALREADY) : ask(fd, address, size, to, 0, false);
 }
 
 static int by_route(int fd, const struct sockaddr *address, socklen_t size, const struct im_addr *to,
                     const struct im_route *route) {
   if (route->kind == IM_ROUTE_LOCATE) return ask(fd, address, size, to, 0, route->listed);
   if (route->kind == IM_ROUTE_DIRECT) return direct(fd, address, size, to, route);
-  return connect_real(fd, to, route->real, route->real_port, route->source);
+  return tcp_connect(fd, to, route->real, route->real_port, route->source);
 }
 
 /* What room there is, other threads may have: it is theirs for a moment. */
@@ -373,7 +235,7 @@ int connect_socket(int fd, const struct sockaddr *address, socklen_t size) {
   bool read = addr_read(address, size, &to), nowhere = !read && addr_is_nowhere(address, size);
   if (pending_enter(fd, &real, &guard)) {
     if (nowhere) {
-      connect_unanswered(real, helper_black_hole());
+      tcp_unanswered(real, helper_black_hole());
       pending_give_back(fd);
     }
     long limit = nowhere ? 0 : send_timeout(real);
@@ -388,14 +250,15 @@ int connect_socket(int fd, const struct sockaddr *address, socklen_t size) {
     errno = saved;
     return datagrams ? datagram_connect(fd, &to) : outside(fd, address, size);
   }
-  if (!is_tcp(fd)) {
+  if (!kernel_is_tcp(fd)) {
     bool datagrams = datagram_is(fd);
     errno = saved;
     if (datagrams) return datagram_connect(fd, &to);
     return libc_connect(fd, address, size);
   }
   /* Long enough for an IPv6 socket, which is told that it is of the wrong family. */
-  if (to.form == IM_FORM_V4 && size >= IPV6_SHORTEST && is_ipv6(fd)) return libc_connect(fd, address, size);
+  if (to.form == IM_FORM_V4 && size >= IPV6_SHORTEST && kernel_family(fd) == AF_INET6)
+    return libc_connect(fd, address, size);
   connect_at_once(fd);
   result = by_route(fd, address, size, &to, &route);
   if (result != 0 && room_wanted(errno)) result = with_room(fd, address, size, &to, &route);
@@ -415,7 +278,7 @@ static bool is_pending(int fd) {
 
 bool connect_fast_open(int fd, const struct msghdr *message, int flags, ssize_t *sent) {
   int saved = errno, status = 0;
-  bool stream = is_pending(fd) || is_tcp(fd);
+  bool stream = is_pending(fd) || kernel_is_tcp(fd);
   errno = saved;
   if (!stream) return false;
   /* The flag of one call; the placeholder takes it from the descriptor, and gives it back to the socket. */

@@ -1,8 +1,9 @@
 #include "handoff.h"
 
-#include "connect.h"
+#include "tcp.h"
 #include "core/alias.h"
 #include "replace.h"
+#include "core/kernel.h"
 #include "core/request.h"
 #include "core/room.h"
 #include "core/sockets.h"
@@ -31,7 +32,7 @@ uint16_t handoff_bound_port(int fd) {
 }
 
 void handoff_prepare(int like, int fresh, const struct im_addr *to, uint16_t port) {
-  struct im_addr local = {table_cluster()->self, port, to->form == IM_FORM_V4 ? IM_FORM_V4 : IM_FORM_MAPPED};
+  struct im_addr local = {table_cluster()->self, port, addr_plain(to->form)};
   replace_family(like, fresh);
   remember(fresh, &local, to, handoff_bound_port(like) ? IM_HAS_LOCAL : 0);
   replace_options(like, fresh);
@@ -48,13 +49,11 @@ static int put(int fd, int fresh, const struct im_addr *to, uint16_t port) {
   return result;
 }
 
-bool handoff_stands(int fresh) { return connect_state(fresh) == IM_CONNECTED; }
+bool handoff_stands(int fresh) { return tcp_state(fresh) == IM_CONNECTED; }
 
 int handoff_adopt(int fd, int fresh, const struct im_addr *to, uint16_t port) {
-  struct sockaddr_storage address;
-  socklen_t size = addr_write(to, &address);
   /* The supervisor's connect did not block, so for the kernel its result is still to be fetched. */
-  if (libc_connect(fresh, (struct sockaddr *)&address, size) == 0 || errno == EISCONN) return put(fd, fresh, to, port);
+  if (kernel_connect(fresh, to) == 0 || errno == EISCONN) return put(fd, fresh, to, port);
   libc_close(fresh);
   errno = ECONNRESET;
   return -1;

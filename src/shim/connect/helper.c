@@ -1,6 +1,6 @@
 #include "helper.h"
 
-#include "connect.h"
+#include "tcp.h"
 #include "progress.h"
 #include "core/request.h"
 
@@ -103,11 +103,10 @@ static void *run(void *argument) {
 static bool open_all(void) {
   int pair[2];
   struct epoll_event event = {.events = EPOLLIN};
-  if (!private_fd_move(epoll_create1(EPOLL_CLOEXEC), &set) || !private_fd_move(connect_closed_port(), &closed_port) ||
+  if (!private_fd_move(epoll_create1(EPOLL_CLOEXEC), &set) || !private_fd_move(tcp_closed_port(), &closed_port) ||
       socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
     return false;
-  (void)private_fd_move(connect_black_hole(),
-                        &black_hole); /* without it a pending connect is only not given up so well */
+  (void)private_fd_move(tcp_black_hole(), &black_hole); /* without it a pending connect is only not given up so well */
   bool kept = private_fd_move(pair[0], &wake_in);
   kept = private_fd_move(pair[1], &wake_out) && kept;
   if (!kept || libc_epoll_ctl(set.fd, EPOLL_CTL_ADD, wake_in.fd, &event) != 0) return false;

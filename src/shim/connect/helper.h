@@ -31,10 +31,10 @@ void helper_unwatch(const struct im_private_fd *kept);
 /* The socket that questions are sent from; -1: the supervisor was not there when the helper started. */
 int helper_line(void);
 
-/* What connects are refused at (see connect_refuse). */
+/* What connects are refused at (see tcp_refuse). */
 int helper_closed_port(void);
 
-/* What connects wait at that are given up (see connect_unanswered). */
+/* What connects wait at that are given up (see tcp_unanswered). */
 int helper_black_hole(void);
 
 #endif

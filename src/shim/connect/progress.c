@@ -1,7 +1,7 @@
 #include "progress.h"
 
 #include "handoff.h"
-#include "connect.h"
+#include "tcp.h"
 #include "helper.h"
 #include "placeholder.h"
 #include "core/alias.h"
@@ -43,7 +43,7 @@ static void finish(struct im_pending *pending, bool connected) {
 }
 
 static void fail(struct im_pending *pending, int error) {
-  if (private_fd_valid(&pending->real)) connect_refuse(pending->real.fd, error, helper_closed_port());
+  if (private_fd_valid(&pending->real)) tcp_refuse(pending->real.fd, error, helper_closed_port());
   finish(pending, false);
 }
 
@@ -84,7 +84,7 @@ static void retry_or_fail(struct im_pending *pending) {
     return;
   }
   helper_unwatch(&pending->real);
-  connect_reset(pending->real.fd);
+  tcp_reset(pending->real.fd);
   room_open();
   bool kept = request_pair(ends) == 0;
   if (kept) {
@@ -124,15 +124,15 @@ static void take_over(struct im_pending *pending, const struct im_reply *reply, 
 static void go(struct im_pending *pending, const struct im_reply *reply) {
   pending->epoch = reply->epoch;
   pending->listed = false;
-  if (connect_real(pending->real.fd, &pending->to, reply->real, reply->real_port, alias_host()) != 0 &&
+  if (tcp_connect(pending->real.fd, &pending->to, reply->real, reply->real_port, alias_host()) != 0 &&
       errno != EINPROGRESS && errno != EALREADY) {
-    if (connect_worth_locating(errno))
+    if (tcp_worth_locating(errno))
       retry_or_fail(pending);
     else
       fail(pending, errno);
     return;
   }
-  switch (connect_state(pending->real.fd)) {
+  switch (tcp_state(pending->real.fd)) {
   case IM_CONNECTING:
     pending->stage = IM_STAGE_CONNECTING;
     if (!helper_watch(&pending->real, EPOLLOUT, pending, IM_ON_REAL)) finish(pending, false);
@@ -177,7 +177,7 @@ static void on_real(struct im_pending *pending) {
     pending->stage = IM_STAGE_DEAD;
     return;
   }
-  enum im_connection state = connect_state(pending->real.fd);
+  enum im_connection state = tcp_state(pending->real.fd);
   if (state == IM_CONNECTED) finish(pending, true);
   if (state == IM_FAILED) retry_or_fail(pending);
 }

@@ -1,5 +1,6 @@
 #include "replace.h"
 
+#include "core/kernel.h"
 #include "core/sockets.h"
 #include "watches.h"
 
@@ -215,9 +216,7 @@ static void replace_filter(int from, int to) {
 
 void replace_options(int from, int to) {
   const struct value *defaults = untouched();
-  int family = AF_INET6;
-  socklen_t length = sizeof family;
-  libc_getsockopt(from, SOL_SOCKET, SO_DOMAIN, &family, &length);
+  int family = kernel_int(from, SOL_SOCKET, SO_DOMAIN, AF_INET6);
   size_t count = sockets_rare() ? OPTIONS : COUNT(common);
   for (size_t i = 0; i < count; i++) {
     const struct option *option = option_at(i);
@@ -233,9 +232,7 @@ void replace_options(int from, int to) {
 
 void replace_family(int like, int fresh) {
   const int four = AF_INET;
-  int family = AF_INET6;
-  socklen_t size = sizeof family;
-  if (libc_getsockopt(like, SOL_SOCKET, SO_DOMAIN, &family, &size) == 0 && family == AF_INET)
+  if (kernel_int(like, SOL_SOCKET, SO_DOMAIN, AF_INET6) == AF_INET)
     libc_setsockopt(fresh, IPPROTO_IPV6, IPV6_ADDRFORM, &four, sizeof four);
 }
 
@@ -247,13 +244,10 @@ void replace_owner(int from, int to) {
 }
 
 static bool bind_any(int fd, const struct im_addr *local) {
-  struct sockaddr_storage address;
   struct im_addr any = {0, local->port, local->form};
-  socklen_t size = addr_write(&any, &address);
-  if (libc_bind(fd, (struct sockaddr *)&address, size) == 0) return true;
+  if (kernel_bind(fd, &any) == 0) return true;
   any.port = 0;
-  size = addr_write(&any, &address);
-  return libc_bind(fd, (struct sockaddr *)&address, size) == 0;
+  return kernel_bind(fd, &any) == 0;
 }
 
 bool replace_with(int fd, int fresh) {
@@ -278,20 +272,16 @@ bool replace_bound(int fd) {
     errno = saved;
     return false;
   }
-  int family = socket_info.local.form == IM_FORM_V4 ? AF_INET : AF_INET6;
-  int fresh = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int fresh = socket(addr_family(socket_info.local.form), SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fresh >= 0) {
     /* The old one still holds the port, at another address. Its own settings are copied when that is done. */
-    int reuse = 1, kept = 0, shared = 0;
-    socklen_t size = sizeof kept;
-    libc_getsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &kept, &size);
+    int reuse = 1, kept = kernel_int(fd, SOL_SOCKET, SO_REUSEADDR, 0);
     libc_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof reuse);
     libc_setsockopt(fresh, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof reuse);
     bool bound = bind_any(fresh, &socket_info.local);
     libc_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &kept, sizeof kept);
     libc_setsockopt(fresh, SOL_SOCKET, SO_REUSEADDR, &kept, sizeof kept);
-    if (libc_getsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &shared, &size) == 0)
-      libc_setsockopt(fresh, SOL_SOCKET, SO_REUSEPORT, &shared, sizeof shared);
+    replace_option(fd, fresh, SOL_SOCKET, SO_REUSEPORT);
     replace_options(fd, fresh);
     replace_owner(fd, fresh);
     done = bound && replace_with(fd, fresh);

@@ -52,7 +52,14 @@ bool addr_is_nowhere(const void *address, socklen_t size) {
 
 bool addr_is_other_loopback(uint32_t ip) { return ip >> 24 == 127 && ip != IM_LOOPBACK && ip != IM_RESOLVER; }
 
-uint8_t addr_plain_form(int family) { return family == AF_INET6 ? IM_FORM_MAPPED : IM_FORM_V4; }
+uint8_t addr_plain(uint8_t form) { return form == IM_FORM_V4 ? IM_FORM_V4 : IM_FORM_MAPPED; }
+
+int addr_family(uint8_t form) { return form == IM_FORM_V4 ? AF_INET : AF_INET6; }
+
+struct im_addr addr_real(const struct im_addr *to, uint32_t real, uint16_t real_port) {
+  if (real == IM_REAL_LOOPBACK6) return (struct im_addr){IM_LOOPBACK, real_port, IM_FORM_V6_LOOP};
+  return (struct im_addr){real, real_port, addr_plain(to->form)};
+}
 
 socklen_t addr_write(const struct im_addr *from, struct sockaddr_storage *to) {
   if (from->form == IM_FORM_V4) {

@@ -27,11 +27,15 @@ bool addr_read(const void *address, socklen_t size, struct im_addr *read);
 /* AF_UNSPEC, by which a connect is taken back. */
 bool addr_is_nowhere(const void *address, socklen_t size);
 
-/* The form in which an address of this socket family is shown or used: V4 or MAPPED. */
 /* 127.0.0.2 and the like: of the loopback network, but neither 127.0.0.1 nor the resolver's address. */
 bool addr_is_other_loopback(uint32_t ip);
 
-uint8_t addr_plain_form(int family);
+/* The form of an address with an IPv4 address, and the family, of a socket that takes addresses of this form. */
+uint8_t addr_plain(uint8_t form);
+int addr_family(uint8_t form);
+
+/* Where `to` really is, in the form of `to`: V4 or MAPPED, and ::1 when `real` is IM_REAL_LOOPBACK6. */
+struct im_addr addr_real(const struct im_addr *to, uint32_t real, uint16_t real_port);
 
 /* Writes it as its form says; the result's size. */
 socklen_t addr_write(const struct im_addr *from, struct sockaddr_storage *to);

@@ -21,6 +21,16 @@ bool alias_is_extra(uint32_t ip) {
          network != cluster->alias_loop;
 }
 
+bool alias_is_loop(uint32_t ip) { return ip == IM_LOOPBACK || alias_is_extra(ip); }
+
+uint32_t alias_bound(uint32_t ip) { return alias_is_loop(ip) ? alias_loop() : alias_host(); }
+
+unsigned alias_scopes(uint32_t ip) { return alias_is_loop(ip) ? 1u << IM_SCOPE_LOOPBACK : IM_SCOPES_REMOTE; }
+
+uint16_t alias_hidden_port(uint16_t port) { return port && port < 1024 ? (uint16_t)(IM_LOW_PORTS + port) : port; }
+
+uint16_t alias_plain_port(uint16_t real) { return real > IM_LOW_PORTS ? (uint16_t)(real - IM_LOW_PORTS) : real; }
+
 bool alias_extra_of(const struct im_addr *real, unsigned scopes, struct im_addr *shown) {
   struct im_port listed;
   if (real->ip != alias_loop() || !table_find_extra(real->ip, real->port, scopes, &listed)) return false;

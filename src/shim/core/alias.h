@@ -28,6 +28,18 @@ bool alias_shared(void);
  */
 bool alias_is_extra(uint32_t ip);
 
+/*
+ * Of an address that a guest binds, one of the host's own (0, the virtual one, loopback): whether it is loopback, where
+ * it really is, and with which scopes a port there would be taken.
+ */
+bool alias_is_loop(uint32_t ip);
+uint32_t alias_bound(uint32_t ip);
+unsigned alias_scopes(uint32_t ip);
+
+/* The real port of one that is not listed, and back: guests' ports below 1024 are moved up. */
+uint16_t alias_hidden_port(uint16_t port);
+uint16_t alias_plain_port(uint16_t real_port);
+
 /* What a guest has bound at such an address with one of the scopes, by where it really is. False: nothing. */
 bool alias_extra_of(const struct im_addr *real, unsigned scopes, struct im_addr *shown);
 

@@ -1,8 +1,10 @@
 #include "request.h"
 
+#include "alias.h"
 #include "init.h"
 #include "libc_files.h"
 #include "room.h"
+#include "table.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +17,8 @@
 
 /* As the kernel has it. */
 #define MOST_ERRNO 4095
+
+#define CONFIRM_MS 5000
 
 struct im_request request_connect(uint64_t cookie, const struct im_addr *to, uint64_t epoch, uint32_t flags) {
   return (struct im_request){
@@ -100,7 +104,8 @@ void request_tell(const struct im_request *request) {
 
 int request_pair(int ends[2]) { return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0 ? 0 : -errno; }
 
-int request_ask(const struct im_request *request, bool wait) {
+/* The descriptor on which the reply will come, or a negative errno: there is no supervisor, or no descriptor left. */
+static int ask(const struct im_request *request) {
   int ends[2], result = request_pair(ends);
   if (result == -EMFILE) {
     room_open();
@@ -108,7 +113,7 @@ int request_ask(const struct im_request *request, bool wait) {
     room_close();
   }
   if (result != 0) return result;
-  result = request_send(-1, request, ends[1], wait);
+  result = request_send(-1, request, ends[1], true);
   libc_close(ends[1]);
   if (result == 0) return ends[0];
   libc_close(ends[0]);
@@ -158,6 +163,24 @@ int request_take(int fd, struct im_reply *reply, int *passed) { return receive(f
 void request_lost(void) {
   static bool said;
   im_complain(&said, "imaginary: this host's supervisor does not answer; other hosts are unreachable\n");
+}
+
+void request_confirm(const struct im_request *request) {
+  struct im_reply answer;
+  int reply = ask(request);
+  if (reply < 0 || request_wait(reply, &answer, 0, CONFIRM_MS) == -EPIPE) request_lost();
+  if (reply >= 0) libc_close(reply);
+}
+
+void request_listen(uint64_t cookie, const struct im_addr *guest, const struct im_addr *real, uint32_t scope) {
+  struct im_request request = {.op = IM_OP_LISTEN,
+                               .cookie = cookie,
+                               .address = alias_is_extra(guest->ip) ? guest->ip : table_cluster()->self,
+                               .port = guest->port,
+                               .real_port = real->port,
+                               .real = real->ip,
+                               .scope = scope};
+  request_confirm(&request);
 }
 
 int request_call(const struct im_request *request, bool wait, long milliseconds, struct im_reply *answer, int *passed,

@@ -12,13 +12,13 @@ struct im_request request_connect(uint64_t cookie, const struct im_addr *to, uin
 /* Sends without expecting a reply; a supervisor that is gone is no error. */
 void request_tell(const struct im_request *request);
 
-/*
- * Sends and returns the descriptor on which the reply will come, or a negative errno: there is nobody to ask, or no
- * descriptor left to do it with. While the supervisor's queue is full it waits, or says -EAGAIN.
- */
-int request_ask(const struct im_request *request, bool wait);
+/* Sends, and returns when the supervisor has done it: in 5 s, or never where it is gone. */
+void request_confirm(const struct im_request *request);
 
-/* The two halves of it: ends[0] is for the reply, ends[1] is passed along. 0 or a negative errno. */
+/* As request_confirm: `guest` is bound, and really at `real`. Then the table lists it with that scope. */
+void request_listen(uint64_t cookie, const struct im_addr *guest, const struct im_addr *real, uint32_t scope);
+
+/* A socket pair: ends[0] is for the reply, ends[1] is passed along. 0 or a negative errno. */
 int request_pair(int ends[2]);
 
 /*

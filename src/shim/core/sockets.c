@@ -130,3 +130,21 @@ void sockets_put(uint64_t cookie, const struct im_socket *socket) {
   struct slot *slot = empty ? empty : oldest;
   for (unsigned way = 0; !write_slot(slot, cookie, socket) && way < WAYS; way++) slot = &set[way];
 }
+
+void sockets_note_peer(int fd, const struct im_addr *peer) {
+  struct im_socket socket = {0};
+  uint64_t cookie = sockets_cookie(fd);
+  sockets_get(cookie, &socket);
+  socket.flags = (uint8_t)((socket.flags | IM_HAS_PEER) & ~IM_HAS_ERROR);
+  socket.peer = *peer;
+  sockets_put(cookie, &socket);
+}
+
+void sockets_note_error(int fd, int error) {
+  struct im_socket socket = {0};
+  uint64_t cookie = sockets_cookie(fd);
+  sockets_get(cookie, &socket);
+  socket.flags |= IM_HAS_ERROR;
+  socket.error = (uint16_t)error;
+  sockets_put(cookie, &socket);
+}

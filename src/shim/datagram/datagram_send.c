@@ -5,6 +5,7 @@
 #include "core/alias.h"
 #include "recent_peers.h"
 #include "core/init.h"
+#include "core/kernel.h"
 #include "core/pointer.h"
 #include "core/request.h"
 #include "core/sockets.h"
@@ -33,7 +34,7 @@ static bool may_wait(int fd, int flags) { return !(flags & MSG_DONTWAIT) && !(fc
  */
 static int objection(int fd, const struct im_addr *to, const struct im_route *route, bool named) {
   struct sockaddr_storage there;
-  struct im_addr real = {route->real, 9, addr_plain_form(to->form == IM_FORM_V4 ? AF_INET : AF_INET6)};
+  struct im_addr real = {route->real, 9, addr_plain(to->form)};
   struct iovec nowhere = {(void *)(uintptr_t)1, 1};
   struct msghdr message = {.msg_iov = &nowhere, .msg_iovlen = 1};
   if (named) {
@@ -44,24 +45,12 @@ static int objection(int fd, const struct im_addr *to, const struct im_route *ro
   return errno == EPIPE || errno == ECONNREFUSED ? errno : 0;
 }
 
-static uint16_t port_of(int fd) {
-  struct sockaddr_storage address;
-  struct im_addr at;
-  socklen_t size = sizeof address;
-  return libc_getsockname(fd, (struct sockaddr *)&address, &size) == 0 && addr_read(&address, size, &at) ? at.port : 0;
-}
-
-static int ip_option(int fd, int name) {
-  int value = 0;
-  socklen_t size = sizeof value;
-  return libc_getsockopt(fd, IPPROTO_IP, name, &value, &size) == 0 ? value & 0xff : 0;
-}
-
 /*
  * How this datagram is to be sent, by its socket as it is now and its control data: the socket may change before it is.
  */
 static void note_manner(int fd, const struct msghdr *message, struct im_request *request) {
-  int ttl = ip_option(fd, IP_TTL), tos = ip_option(fd, IP_TOS), value;
+  int ttl = kernel_int(fd, IPPROTO_IP, IP_TTL, 0) & 0xff, tos = kernel_int(fd, IPPROTO_IP, IP_TOS, 0) & 0xff, value;
+  struct im_addr local;
   size_t at = 0;
   for (struct cmsghdr *c; (c = datagram_control(message, &at));) {
     if (c->cmsg_level != IPPROTO_IP) continue;
@@ -75,7 +64,7 @@ static void note_manner(int fd, const struct msghdr *message, struct im_request 
     if (ntohl(chosen.ipi_spec_dst.s_addr) == IM_LOOPBACK) request->real = alias_loop();
   }
   request->scope = (uint32_t)(ttl | tos << 8);
-  request->real_port = port_of(fd);
+  request->real_port = kernel_local(fd, &local) ? local.port : 0;
 }
 
 /*
@@ -185,13 +174,11 @@ static bool set_source(struct msghdr *message, const struct im_route *route, str
  * connected one takes answers from there only; one that is bound keeps its own, where its clients have connected to.
  */
 static uint32_t own_source(int fd, const struct im_route *route) {
-  struct sockaddr_storage address;
   struct im_addr at;
-  socklen_t size = sizeof address;
   bool to_loop = route->kind == IM_ROUTE_LOCAL && route->real == alias_loop();
   /* On a loopback interface of our own, a socket at 127.0.0.2 or the like is there. */
   if (!to_loop || (route->source && alias_shared())) return route->source;
-  bool known = libc_getsockname(fd, (struct sockaddr *)&address, &size) == 0 && addr_read(&address, size, &at);
+  bool known = kernel_local(fd, &at);
   if (!route->source) return known && at.ip == 0 ? alias_loop() : 0;
   bool there = known && addr_is_other_loopback(at.ip) && at.ip != alias_loop() && at.ip != alias_host();
   return there ? 0 : route->source;
@@ -201,7 +188,7 @@ static ssize_t send_at(int fd, const struct msghdr *guests, int flags, const str
                        struct im_route *route) {
   struct rewritten space;
   struct msghdr message = *guests;
-  struct im_addr there = {route->real, route->real_port, to->form == IM_FORM_V4 ? IM_FORM_V4 : IM_FORM_MAPPED};
+  struct im_addr there = addr_real(to, route->real, route->real_port);
   message.msg_namelen = addr_write(&there, &space.to);
   message.msg_name = &space.to;
   route->source = own_source(fd, route);
@@ -219,14 +206,11 @@ static ssize_t send_at(int fd, const struct msghdr *guests, int flags, const str
  */
 static ssize_t send_outside(int fd, const struct msghdr *guests, int flags) {
   ssize_t result = libc_sendmsg(fd, guests, flags);
-  struct sockaddr_storage address;
   struct im_addr at;
   struct im_socket socket;
-  socklen_t size = sizeof address;
   if (result >= 0 || errno != EINVAL || guests->msg_control || !guests->msg_name) return result;
-  bool ours = libc_getsockname(fd, (struct sockaddr *)&address, &size) == 0 && addr_read(&address, size, &at) &&
-              at.ip == alias_host() && sockets_get(sockets_cookie(fd), &socket) && socket.flags & IM_HAS_LOCAL &&
-              !socket.local.ip;
+  bool ours = kernel_local(fd, &at) && at.ip == alias_host() && sockets_get(sockets_cookie(fd), &socket) &&
+              socket.flags & IM_HAS_LOCAL && !socket.local.ip;
   errno = EINVAL;
   if (!ours) return result;
   union {

@@ -1,4 +1,5 @@
 #include "connect/connect.h"
+#include "connect/tcp.h"
 #include "connect/helper.h"
 #include "hook.h"
 #include "listen/listen.h"
@@ -29,7 +30,7 @@ HOOK(int, shutdown, (int fd, int how)) {
   struct im_guard guard;
   int real;
   if (how >= SHUT_RD && how <= SHUT_RDWR && pending_enter(fd, &real, &guard)) {
-    connect_unanswered(real, helper_black_hole());
+    tcp_unanswered(real, helper_black_hole());
     pending_give_back(fd);
     pending_leave(&guard);
   }

@@ -4,6 +4,7 @@
 #include "connect/handoff.h"
 #include "core/alias.h"
 #include "core/init.h"
+#include "core/kernel.h"
 #include "connect/pending.h"
 #include "core/pointer.h"
 #include "core/sockets.h"
@@ -13,6 +14,7 @@
 #include <string.h>
 
 typedef int (*name_call)(int, struct sockaddr *, socklen_t *);
+typedef bool (*end_call)(int, struct im_addr *);
 
 /* A connection that the supervisor has made: what is shown is what was agreed. */
 static bool handoff_shown(int fd, bool peer, struct im_addr *shown) {
@@ -31,17 +33,14 @@ static uint16_t port_of(uint32_t address, uint32_t real, uint16_t real_port) {
                                                                                                      : real_port;
 }
 
-/* Whether the other end of a connection is our own loopback loopback alias: then this end is loopback too. */
-static bool other_is_loop(int fd, name_call other) {
-  struct sockaddr_storage address;
+/* Whether the other end of a connection is our own loopback alias: then this end is loopback too. */
+static bool other_is_loop(int fd, end_call other) {
   struct im_addr there;
-  socklen_t size = sizeof address;
-  return other(fd, (struct sockaddr *)&address, &size) == 0 && addr_read(&address, size, &there) &&
-         there.ip == alias_loop();
+  return other(fd, &there) && there.ip == alias_loop();
 }
 
 /* Real to virtual without memory. False: what the kernel says is what the guest sees. */
-static bool by_arithmetic(int fd, const struct im_addr *real, name_call other, struct im_addr *shown) {
+static bool by_arithmetic(int fd, const struct im_addr *real, end_call other, struct im_addr *shown) {
   uint32_t address;
   if (real->form == IM_FORM_V6_LOOP) {
     *shown = (struct im_addr){IM_LOOPBACK, port_of(IM_LOOPBACK, IM_REAL_LOOPBACK6, real->port), real->form};
@@ -54,15 +53,12 @@ static bool by_arithmetic(int fd, const struct im_addr *real, name_call other, s
   return true;
 }
 
-static int listening(int fd) {
-  int accepts = 0;
-  socklen_t size = sizeof accepts;
-  return libc_getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &size) == 0 && accepts;
-}
+static bool listening(int fd) { return kernel_int(fd, SOL_SOCKET, SO_ACCEPTCONN, 0); }
 
 static bool local_shown(int fd, const struct im_addr *real, struct im_addr *shown) {
   struct im_socket socket = {0};
   struct im_port listed;
+  struct im_addr peer;
   uint32_t address;
   bool alias = alias_virtual(real->ip, &address);
   if (!alias && real->form != IM_FORM_V6_LOOP) return handoff_shown(fd, false, shown);
@@ -70,14 +66,12 @@ static bool local_shown(int fd, const struct im_addr *real, struct im_addr *show
     *shown = socket.local;
     /* A socket that was bound to the wildcard shows, when connected, the address it is connected from. */
     if (shown->ip || listening(fd)) return true;
-    struct sockaddr_storage other;
-    socklen_t size = sizeof other;
-    if (libc_getpeername(fd, (struct sockaddr *)&other, &size) != 0) return true;
-    by_arithmetic(fd, real, libc_getpeername, shown);
+    if (!kernel_peer(fd, &peer)) return true;
+    by_arithmetic(fd, real, kernel_peer, shown);
     shown->port = socket.local.port;
     return true;
   }
-  by_arithmetic(fd, real, libc_getpeername, shown);
+  by_arithmetic(fd, real, kernel_peer, shown);
   if (socket.flags & IM_HAS_PEER && socket.peer.form >= IM_FORM_V6_ANY) shown->form = IM_FORM_V6_LOOP;
   if (table_find_real_port(table_cluster()->self, real->ip, real->port, IM_SCOPES_STREAM, &listed) &&
       listed.scope == IM_SCOPE_ANY && listening(fd))
@@ -91,7 +85,7 @@ static bool peer_shown(int fd, const struct im_addr *real, struct im_addr *shown
   bool ours = real->form == IM_FORM_V6_LOOP || real->ip == IM_RESOLVER || alias_virtual(real->ip, &address);
   if (!ours) return handoff_shown(fd, true, shown);
   if (!sockets_get(sockets_cookie(fd), &socket) || !(socket.flags & IM_HAS_PEER))
-    return by_arithmetic(fd, real, libc_getsockname, shown);
+    return by_arithmetic(fd, real, kernel_local, shown);
   *shown = socket.peer;
   /* A connect to the wildcard goes to loopback, and says so. */
   if (!shown->ip) shown->ip = IM_LOOPBACK;
@@ -153,14 +147,12 @@ int view_peer(int fd, struct sockaddr *name, socklen_t *size) {
 
 /* What the guest is to see of a connection that it has accepted. False with errno: it has accepted none. */
 static bool accepted_shown(int listener, int fd, const struct im_addr *real, int flags, struct im_addr *shown) {
-  struct sockaddr_storage address;
   struct im_addr bound = {0}, local = {0};
-  socklen_t size = sizeof address;
   if (!handoff_is_signal(real, shown)) {
-    if (!by_arithmetic(fd, real, libc_getsockname, shown)) *shown = *real;
+    if (!by_arithmetic(fd, real, kernel_local, shown)) *shown = *real;
     return true;
   }
-  if (libc_getsockname(fd, (struct sockaddr *)&address, &size) == 0) addr_read(&address, size, &bound);
+  kernel_local(fd, &bound);
   if (!local_shown(fd, &bound, &local)) local = bound;
   return handoff_accept(listener, fd, bound.port, &local, shown, flags);
 }

@@ -5,8 +5,6 @@
 
 #include <errno.h>
 
-#define OPEN_MS 5000
-
 bool resolver_is(const struct im_addr *to) { return to->ip == IM_RESOLVER && to->port == IM_RESOLVER_PORT; }
 
 /*
@@ -15,10 +13,7 @@ bool resolver_is(const struct im_addr *to) { return to->ip == IM_RESOLVER && to-
  */
 static void open_it(const struct im_addr *to) {
   struct im_request request = request_connect(0, to, 0, false);
-  struct im_reply answer;
-  int reply = request_ask(&request, true);
-  if (reply < 0 || request_wait(reply, &answer, 0, OPEN_MS) == -EPIPE) request_lost();
-  if (reply >= 0) libc_close(reply);
+  request_confirm(&request);
 }
 
 struct im_route resolver_route(const struct im_addr *to, unsigned scopes) {
