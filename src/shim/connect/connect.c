@@ -4,7 +4,7 @@
 #include "datagram/datagram.h"
 #include "core/alias.h"
 #include "helper.h"
-#include "core/init.h"
+#include "core/shim.h"
 #include "core/kernel.h"
 #include "pending.h"
 #include "replace.h"
@@ -230,7 +230,7 @@ int connect_socket(int fd, const struct sockaddr *address, socklen_t size) {
   struct im_addr to = {0};
   struct im_guard guard;
   int saved = errno, real, result;
-  if (!im_active() || !addr_given(address, size)) return libc_connect(fd, address, size);
+  if (!shim_active() || !addr_given(address, size)) return libc_connect(fd, address, size);
   datagram_release(fd);
   bool read = addr_read(address, size, &to), nowhere = !read && addr_is_nowhere(address, size);
   if (pending_enter(fd, &real, &guard)) {

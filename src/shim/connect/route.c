@@ -38,14 +38,20 @@ bool route_other_loopback(const struct im_addr *to, unsigned scopes, struct im_r
   return true;
 }
 
+struct im_route route_outside(const struct im_addr *to, unsigned scopes) {
+  struct im_route route = {.kind = IM_ROUTE_NATIVE};
+  if (resolver_is(to))
+    route = (struct im_route){.kind = IM_ROUTE_LOCAL, .real = to->ip, .real_port = resolver_port(to, scopes)};
+  return route;
+}
+
 struct im_route route_find(const struct im_addr *to) {
   uint32_t self = table_cluster()->self;
   bool wildcard = to->ip == 0;
   struct im_route own;
   if (loopback6(to, &own) || route_other_loopback(to, 1u << IM_SCOPE_ANY, &own)) return own;
   if (to->ip == IM_LOOPBACK || wildcard) return own_port(to, IM_SCOPES_LOCAL, alias_loop());
-  if (!table_is_virtual(to->ip))
-    return resolver_is(to) ? resolver_route(to, IM_SCOPES_STREAM) : (struct im_route){.kind = IM_ROUTE_NATIVE};
+  if (!table_is_virtual(to->ip)) return route_outside(to, IM_SCOPES_STREAM);
   if (to->ip == self) return own_port(to, IM_SCOPES_REMOTE, alias_host());
   struct im_route route = {.kind = IM_ROUTE_LOCATE, .source = alias_host()};
   struct im_location location;

@@ -19,6 +19,9 @@ struct im_route {
 /* Whether `to` is 127.0.0.2 or the like and the host has a port at the wildcard there: of one of the scopes. */
 bool route_other_loopback(const struct im_addr *to, unsigned scopes, struct im_route *route);
 
+/* Outside of the cluster: the host's resolver, of whose port `scopes` are, or the kernel's own matter. */
+struct im_route route_outside(const struct im_addr *to, unsigned scopes);
+
 struct im_route route_find(const struct im_addr *to);
 
 /* Whether the location that a DIRECT route was made from still holds. */

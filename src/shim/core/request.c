@@ -1,8 +1,9 @@
 #include "request.h"
 
 #include "alias.h"
-#include "init.h"
+#include "complain.h"
 #include "libc_files.h"
+#include "paths.h"
 #include "room.h"
 #include "table.h"
 
@@ -27,7 +28,7 @@ struct im_request request_connect(uint64_t cookie, const struct im_addr *to, uin
 
 /* The socket's path, by way of a descriptor of its folder when it is too long for a socket address. */
 static bool supervisor_address(struct sockaddr_un *to, int *folder) {
-  const char *directory = im_directory();
+  const char *directory = paths_directory();
   *to = (struct sockaddr_un){.sun_family = AF_UNIX};
   *folder = -1;
   if (strlen(directory) <= 90) {
@@ -162,7 +163,7 @@ int request_take(int fd, struct im_reply *reply, int *passed) { return receive(f
 
 void request_lost(void) {
   static bool said;
-  im_complain(&said, "imaginary: this host's supervisor does not answer; other hosts are unreachable\n");
+  complain_once(&said, "imaginary: this host's supervisor does not answer; other hosts are unreachable\n");
 }
 
 void request_confirm(const struct im_request *request) {

@@ -50,8 +50,7 @@ struct im_route datagram_route(const struct im_addr *to) {
   struct im_route own;
   if (is_loop(to)) return own_route(to);
   if (route_other_loopback(to, IM_DATAGRAM(1u << IM_SCOPE_ANY), &own)) return own;
-  if (!table_is_virtual(to->ip))
-    return resolver_is(to) ? resolver_route(to, IM_SCOPES_DATAGRAM) : (struct im_route){.kind = IM_ROUTE_NATIVE};
+  if (!table_is_virtual(to->ip)) return route_outside(to, IM_SCOPES_DATAGRAM);
   if (to->ip == table_cluster()->self) return own_route(to);
   struct im_route route = {.kind = IM_ROUTE_LOCATE,
                            .real = alias_of(to->ip),

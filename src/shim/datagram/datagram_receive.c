@@ -2,7 +2,7 @@
 #include "datagram.h"
 
 #include "core/alias.h"
-#include "core/init.h"
+#include "core/shim.h"
 #include "core/pointer.h"
 #include "core/table.h"
 
@@ -36,7 +36,7 @@ static void show_name(int fd, void *name, socklen_t room, socklen_t *full) {
 
 ssize_t datagram_recvfrom(int fd, void *data, size_t size, int flags, struct sockaddr *from, socklen_t *from_size) {
   struct im_page found = {0};
-  if (!from || !im_active() || !pointer_readable(from_size, sizeof *from_size, &found))
+  if (!from || !shim_active() || !pointer_readable(from_size, sizeof *from_size, &found))
     return libc_recvfrom(fd, data, size, flags, from, from_size);
   /* The kernel writes there first: what it can write, so can we. */
   socklen_t room = *from_size;
@@ -69,7 +69,7 @@ static void show(int fd, struct msghdr *message, socklen_t room) {
 
 ssize_t datagram_recvmsg(int fd, struct msghdr *message, int flags) {
   struct im_page found = {0};
-  if (!im_active() || !pointer_readable(message, sizeof *message, &found)) return libc_recvmsg(fd, message, flags);
+  if (!shim_active() || !pointer_readable(message, sizeof *message, &found)) return libc_recvmsg(fd, message, flags);
   socklen_t room = message->msg_namelen;
   ssize_t result = libc_recvmsg(fd, message, flags);
   if (result < 0) return result;
@@ -82,7 +82,7 @@ ssize_t datagram_recvmsg(int fd, struct msghdr *message, int flags) {
 int datagram_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout) {
   uint8_t rooms[MOST_MESSAGES]; /* no address that concerns us is longer */
   struct im_page found = {0};
-  if (!im_active()) return libc_recvmmsg(fd, messages, count, flags, timeout);
+  if (!shim_active()) return libc_recvmmsg(fd, messages, count, flags, timeout);
   if (count > MOST_MESSAGES) count = MOST_MESSAGES;
   for (unsigned i = 0; i < count && pointer_readable(&messages[i], sizeof *messages, &found); i++)
     rooms[i] = (uint8_t)(messages[i].msg_hdr.msg_namelen < UINT8_MAX ? messages[i].msg_hdr.msg_namelen : UINT8_MAX);

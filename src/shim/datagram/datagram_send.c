@@ -4,7 +4,7 @@
 #include "connect/connect.h"
 #include "core/alias.h"
 #include "recent_peers.h"
-#include "core/init.h"
+#include "core/shim.h"
 #include "core/kernel.h"
 #include "core/pointer.h"
 #include "core/request.h"
@@ -230,7 +230,7 @@ static ssize_t send_outside(int fd, const struct msghdr *guests, int flags) {
  */
 static bool hold_connected(int fd, const struct msghdr *message, int flags, ssize_t *held) {
   struct im_addr peer;
-  if (!datagram_peer(fd, &peer) || !im_active()) return false;
+  if (!datagram_peer(fd, &peer) || !shim_active()) return false;
   int saved = errno;
   struct im_route route = datagram_route(&peer);
   bool holds = route.kind == IM_ROUTE_LOCATE && datagram_connected(fd, &peer);
@@ -293,7 +293,7 @@ static ssize_t send_named(int fd, const struct msghdr *message, int flags) {
 ssize_t datagram_sendmsg(int fd, const struct msghdr *message, int flags) {
   struct im_page found = {0};
   ssize_t held;
-  if (!im_active() || !message || !pointer_readable(message, sizeof *message, &found))
+  if (!shim_active() || !message || !pointer_readable(message, sizeof *message, &found))
     return libc_sendmsg(fd, message, flags);
   if (!message->msg_name || !message->msg_namelen) {
     bool holds = hold_connected(fd, message, flags, &held);
@@ -311,7 +311,7 @@ ssize_t datagram_sendto(int fd, const void *data, size_t size, int flags, const 
   struct im_addr read;
   ssize_t held;
   if (!to) return hold_connected(fd, &message, flags, &held) ? held : libc_sendto(fd, data, size, flags, to, to_size);
-  if (!im_active() || !addr_given(to, to_size) || !addr_read(to, to_size, &read))
+  if (!shim_active() || !addr_given(to, to_size) || !addr_read(to, to_size, &read))
     return libc_sendto(fd, data, size, flags, to, to_size);
   if (datagram_route(&read).kind != IM_ROUTE_NATIVE) return send_named(fd, &message, flags);
   ssize_t result = libc_sendto(fd, data, size, flags, to, to_size);
@@ -329,7 +329,7 @@ static bool concerns_us(int fd, const struct msghdr *message) {
 int datagram_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags) {
   bool ours = false;
   struct im_page found = {0};
-  if (im_active())
+  if (shim_active())
     for (unsigned i = 0; i < count && i < 1024 && !ours && pointer_readable(&messages[i], sizeof *messages, &found);
          i++)
       ours = concerns_us(fd, &messages[i].msg_hdr);

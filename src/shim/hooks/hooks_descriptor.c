@@ -1,6 +1,6 @@
 /* A descriptor that is watched, closed or replaced while a placeholder stands at it. */
 #include "hook.h"
-#include "core/init.h"
+#include "core/shim.h"
 #include "connect/pending.h"
 #include "connect/watches.h"
 
@@ -10,7 +10,7 @@ HOOK(int, epoll_ctl, (int set, int op, int fd, struct epoll_event *event)) {
   /* While a placeholder stands at fd, the call and the note of it must not be torn apart by the swap. */
   bool pending = pending_enter(fd, &real, &guard);
   int result = libc_epoll_ctl(set, op, fd, event);
-  if (result == 0 && im_active()) watches_note(set, op, fd, event);
+  if (result == 0 && shim_active()) watches_note(set, op, fd, event);
   if (pending) pending_leave(&guard);
   return result;
 }

@@ -5,7 +5,7 @@
  * function is jumped to and not called. musl has no such flag.
  */
 #include "hook.h"
-#include "core/init.h"
+#include "core/shim.h"
 
 #include <dlfcn.h>
 #include <stdatomic.h>
@@ -30,12 +30,12 @@ static struct target target(_Atomic(void *) *found, const char *name, bool strip
     if (!function) function = (void *)(uintptr_t)&none;
     atomic_store_explicit(found, function, memory_order_relaxed);
   }
-  return (struct target){function, strips && im_active() ? ~(unsigned long)RTLD_DEEPBIND : ~0ul};
+  return (struct target){function, strips && shim_active() ? ~(unsigned long)RTLD_DEEPBIND : ~0ul};
 }
 
 static void replace_libc(const char **file) {
   Dl_info self;
-  if (!*file || !im_active()) return;
+  if (!*file || !shim_active()) return;
   const char *folder = strrchr(*file, '/');
   if (strcmp(folder ? folder + 1 : *file, LIBC_SO) == 0 && dladdr((void *)(uintptr_t)&replace_libc, &self))
     *file = self.dli_fname;

@@ -1,16 +1,18 @@
 #include "hook.h"
-#include "core/init.h"
+#include "core/shim.h"
 #include "names/interfaces.h"
 #include "core/libc_files.h"
 
 #include <stdint.h>
 #include <sys/ioctl.h>
 
-HOOK(int, getifaddrs, (struct ifaddrs * *list)) { return im_active() ? interfaces_list(list) : libc_getifaddrs(list); }
+HOOK(int, getifaddrs, (struct ifaddrs * *list)) {
+  return shim_active() ? interfaces_list(list) : libc_getifaddrs(list);
+}
 
 /* Every list of an active process is ours: nothing else gives one out. */
 HOOK(void, freeifaddrs, (struct ifaddrs * list)) {
-  if (im_active())
+  if (shim_active())
     interfaces_free(list);
   else
     libc_freeifaddrs(list);
@@ -28,7 +30,7 @@ HOOK(int, ioctl, (int fd, unsigned long request, void *argument)) {
   case SIOCSIFNETMASK:
   case SIOCSIFBRDADDR:
   case SIOCSIFDSTADDR:
-  case SIOCSIFFLAGS: return im_active() ? interfaces_ioctl(fd, request, argument) : libc_ioctl(fd, request, argument);
+  case SIOCSIFFLAGS: return shim_active() ? interfaces_ioctl(fd, request, argument) : libc_ioctl(fd, request, argument);
   default: return libc_ioctl(fd, request, argument);
   }
 }

@@ -1,5 +1,5 @@
 #include "hook.h"
-#include "core/init.h"
+#include "core/shim.h"
 #include "process/pdeathsig.h"
 #include "connect/pending.h"
 #include "core/room.h"
@@ -13,7 +13,7 @@
  * the helper is started while it still can be. On 64-bit machines both forms of each call are the same.
  */
 static void before_limit(int resource, const void *limit) {
-  if (resource == RLIMIT_NPROC && limit && im_active()) pending_stay();
+  if (resource == RLIMIT_NPROC && limit && shim_active()) pending_stay();
 }
 
 static __attribute__((noinline)) int descriptors(const struct rlimit *limit, struct rlimit *before) {
@@ -28,14 +28,14 @@ static __attribute__((noinline)) int descriptors(const struct rlimit *limit, str
 /* AddressSanitizer sets other limits before it is ready for anything that has variables in memory. */
 static int limits(pid_t pid, int resource, const struct rlimit *limit, struct rlimit *before) {
   bool concerns = resource == RLIMIT_NPROC || resource == RLIMIT_NOFILE;
-  if (!concerns || (pid != 0 && pid != getpid()) || !im_active()) return libc_prlimit(pid, resource, limit, before);
+  if (!concerns || (pid != 0 && pid != getpid()) || !shim_active()) return libc_prlimit(pid, resource, limit, before);
   before_limit(resource, limit);
   return resource == RLIMIT_NOFILE ? descriptors(limit, before) : libc_prlimit(pid, resource, limit, before);
 }
 
 HOOK(int, getrlimit, (int resource, struct rlimit *limit)) {
   int result = libc_getrlimit(resource, limit);
-  if (result == 0 && resource == RLIMIT_NOFILE && im_active()) room_shown(limit);
+  if (result == 0 && resource == RLIMIT_NOFILE && shim_active()) room_shown(limit);
   return result;
 }
 
@@ -55,11 +55,11 @@ HOOK(int, prlimit64, (pid_t pid, int resource, const struct rlimit *limit, struc
 
 HOOK(int, prctl, (int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)) {
   int saved = errno, result = libc_prctl(option, a, b, c, d);
-  if (option == PR_SET_PDEATHSIG && result != 0 && errno == EPERM && im_active()) {
+  if (option == PR_SET_PDEATHSIG && result != 0 && errno == EPERM && shim_active()) {
     errno = saved;
     return pdeathsig_set(a);
   }
-  if (option == PR_GET_PDEATHSIG && result == 0 && im_active() && pdeathsig_get()) *(int *)a = pdeathsig_get();
+  if (option == PR_GET_PDEATHSIG && result == 0 && shim_active() && pdeathsig_get()) *(int *)a = pdeathsig_get();
   return result;
 }
 

@@ -3,7 +3,7 @@
 #include "core/addr.h"
 #include "datagram/datagram.h"
 #include "core/alias.h"
-#include "core/init.h"
+#include "core/shim.h"
 #include "core/kernel.h"
 #include "own_port.h"
 #include "connect/replace.h"
@@ -47,7 +47,7 @@ static void remember(int fd, const struct im_addr *to, uint8_t flags) {
 int listen_bind(int fd, const struct sockaddr *address, socklen_t size) {
   struct im_addr to;
   int saved = errno, result;
-  bool ours = im_active() && addr_given(address, size) && read_for(fd, address, size, &to) && is_own(&to);
+  bool ours = shim_active() && addr_given(address, size) && read_for(fd, address, size, &to) && is_own(&to);
   errno = saved;
   if (!ours) return libc_bind(fd, address, size);
   if (!is_stream(fd)) {
@@ -124,7 +124,7 @@ static void announce(int fd) {
 }
 
 int listen_start(int fd, int backlog) {
-  if (!im_active()) return libc_listen(fd, backlog);
+  if (!shim_active()) return libc_listen(fd, backlog);
   int saved = errno;
   bind_unbound(fd);
   move_extra(fd);

@@ -3,7 +3,7 @@
 #include "core/addr.h"
 #include "connect/handoff.h"
 #include "core/alias.h"
-#include "core/init.h"
+#include "core/shim.h"
 #include "core/kernel.h"
 #include "connect/pending.h"
 #include "core/pointer.h"
@@ -128,7 +128,7 @@ static int shown_name(int fd, struct sockaddr *name, socklen_t *size, name_call 
 int view_local(int fd, struct sockaddr *name, socklen_t *size) {
   struct im_guard guard;
   int real;
-  if (!im_active()) return libc_getsockname(fd, name, size);
+  if (!shim_active()) return libc_getsockname(fd, name, size);
   if (!pending_enter(fd, &real, &guard)) return shown_name(fd, name, size, libc_getsockname, local_shown);
   int result = shown_name(real, name, size, libc_getsockname, local_shown);
   pending_leave(&guard);
@@ -138,7 +138,7 @@ int view_local(int fd, struct sockaddr *name, socklen_t *size) {
 int view_peer(int fd, struct sockaddr *name, socklen_t *size) {
   struct im_guard guard;
   int real;
-  if (!im_active()) return libc_getpeername(fd, name, size);
+  if (!shim_active()) return libc_getpeername(fd, name, size);
   if (!pending_enter(fd, &real, &guard)) return shown_name(fd, name, size, libc_getpeername, peer_shown);
   pending_leave(&guard);
   errno = ENOTCONN;
@@ -180,7 +180,7 @@ int view_accept(int fd, struct sockaddr *from, socklen_t *size, int flags,
   struct im_addr real, shown = {0};
   socklen_t full = sizeof address, room = 0;
   struct im_page found = {0};
-  if (!im_active() || (!from && !table_cluster()->handoff)) return call(fd, from, size, flags);
+  if (!shim_active() || (!from && !table_cluster()->handoff)) return call(fd, from, size, flags);
   if (from && pointer_readable(size, sizeof *size, &found)) room = *size;
   int accepted = from ? call(fd, from, size, flags) : call(fd, (struct sockaddr *)&address, &full, flags),
       saved = errno;
@@ -203,7 +203,7 @@ void view_error(int fd, int level, int option, void *value, const socklen_t *siz
   int error = 0, saved = errno;
   if (level != SOL_SOCKET || option != SO_ERROR || *size != sizeof error) return;
   memcpy(&error, value, sizeof error);
-  if (error != ECONNREFUSED || !im_active()) return;
+  if (error != ECONNREFUSED || !shim_active()) return;
   uint64_t cookie = sockets_cookie(fd);
   if (sockets_get(cookie, &socket) && socket.flags & IM_HAS_ERROR) {
     error = socket.error;
@@ -216,7 +216,7 @@ void view_error(int fd, int level, int option, void *value, const socklen_t *siz
 
 void view_domain(int fd, int level, int option, void *value, const socklen_t *size) {
   int family = 0, saved = errno;
-  if (level != SOL_SOCKET || option != SO_DOMAIN || *size != sizeof family || !im_active()) return;
+  if (level != SOL_SOCKET || option != SO_DOMAIN || *size != sizeof family || !shim_active()) return;
   memcpy(&family, value, sizeof family);
   if (family == AF_INET6 && handoff_is_four(fd)) family = AF_INET;
   memcpy(value, &family, sizeof family);

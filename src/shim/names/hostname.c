@@ -1,13 +1,13 @@
 #include "hostname.h"
 
-#include "core/init.h"
+#include "core/shim.h"
 #include "core/table.h"
 
 #include <errno.h>
 #include <string.h>
 
 int hostname_get(char *name, size_t size) {
-  if (!im_active() || !*table_cluster()->hostname) return libc_gethostname(name, size);
+  if (!shim_active() || !*table_cluster()->hostname) return libc_gethostname(name, size);
   const char *own = table_cluster()->hostname;
   size_t length = strlen(own) + 1;
   memcpy(name, own, length < size ? length : size);
@@ -20,14 +20,14 @@ int hostname_get(char *name, size_t size) {
 }
 
 bool hostname_may_set(void) {
-  if (!im_active() || !*table_cluster()->hostname) return true;
+  if (!shim_active() || !*table_cluster()->hostname) return true;
   errno = EPERM;
   return false;
 }
 
 int hostname_uname(struct utsname *name) {
   int result = libc_uname(name);
-  if (result == 0 && im_active() && *table_cluster()->hostname) {
+  if (result == 0 && shim_active() && *table_cluster()->hostname) {
     memset(name->nodename, 0, sizeof name->nodename);
     strncpy(name->nodename, table_cluster()->hostname, sizeof name->nodename - 1);
   }

@@ -3,7 +3,7 @@
 #include "core/addr.h"
 #include "clients.h"
 #include "hostent.h"
-#include "core/init.h"
+#include "core/shim.h"
 #include "core/table.h"
 
 #include <arpa/inet.h>
@@ -39,7 +39,7 @@ static bool is_below(const char *name) {
 }
 
 static enum whose by_name(const char *name, struct named *found) {
-  if (!name || !im_active()) return OTHERS;
+  if (!name || !shim_active()) return OTHERS;
   if (in_cluster(name, found)) return OURS;
   return is_below(name) ? NOBODYS : OTHERS;
 }
@@ -96,7 +96,7 @@ int names_getnameinfo(const struct sockaddr *address, socklen_t size, char *host
                       socklen_t service_size, int flags) {
   struct im_addr at;
   struct named found;
-  bool asked = host && host_size && !(flags & NI_NUMERICHOST) && im_active() && addr_given(address, size) &&
+  bool asked = host && host_size && !(flags & NI_NUMERICHOST) && shim_active() && addr_given(address, size) &&
                addr_read(address, size, &at);
   enum whose whose = asked ? by_address(at.ip, &found) : OTHERS;
   if (whose == NOBODYS && flags & NI_NAMEREQD) return EAI_NONAME;
@@ -119,7 +119,7 @@ static enum whose at_address(const void *address, socklen_t size, int family, st
   const unsigned char *bytes = address;
   static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
   uint32_t ip;
-  if (!im_active() || !address) return OTHERS;
+  if (!shim_active() || !address) return OTHERS;
   if (family == AF_INET6 && size == 16 && !memcmp(bytes, mapped, sizeof mapped))
     bytes += 12;
   else if (family != AF_INET || size != 4)

@@ -16,18 +16,16 @@ static void open_it(const struct im_addr *to) {
   request_confirm(&request);
 }
 
-struct im_route resolver_route(const struct im_addr *to, unsigned scopes) {
+uint16_t resolver_port(const struct im_addr *to, unsigned scopes) {
   int saved = errno;
   struct im_port listed;
-  struct im_route route = {.kind = IM_ROUTE_LOCAL, .real = to->ip, .real_port = to->port};
   bool found = table_find_port(IM_RESOLVER, to->port, scopes, &listed);
   if (!found) {
     open_it(to);
     found = table_find_port(IM_RESOLVER, to->port, scopes, &listed);
   }
-  if (found) route.real_port = listed.real_port;
   errno = saved;
-  return route;
+  return found ? listed.real_port : to->port;
 }
 
 bool resolver_shown(const struct im_addr *real, struct im_addr *shown) {

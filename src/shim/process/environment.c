@@ -1,7 +1,7 @@
 #include "environment.h"
 
 #include "contract/abi/abi.h"
-#include "core/init.h"
+#include "core/paths.h"
 #include "core/pointer.h"
 
 #include <stdbool.h>
@@ -33,7 +33,7 @@ static bool lists(const char *preload, const char *library) {
 /* Whether the name is one of our own files, of whichever build: only the one that fits may be preloaded. */
 static bool is_shim(const char *part, size_t length) {
   static const char *const builds[] = {"/shim-glibc.so", "/shim-musl.so"};
-  const char *library = im_library(), *slash = strrchr(library, '/');
+  const char *library = paths_library(), *slash = strrchr(library, '/');
   size_t folder = slash ? (size_t)(slash - library) : 0;
   for (int i = 0; i < 2; i++)
     if (length == folder + strlen(builds[i]) && !memcmp(part, library, folder) &&
@@ -47,7 +47,7 @@ struct im_room environment_room(char *const envp[], const char *library) {
   const char *preload = 0;
   bool directory = false;
   size_t count = 0;
-  if (!im_active() || !*library) return room;
+  if (!shim_active() || !*library) return room;
   struct im_page array = {0}, text = {0};
   for (; envp; count++) {
     /* What leads nowhere is for the kernel to refuse. */
@@ -61,7 +61,7 @@ struct im_room environment_room(char *const envp[], const char *library) {
   if (count > MOST_ENTRIES || (directory && preload && lists(preload, library))) return room;
   room.entries = count + 3;
   room.text = sizeof PRELOAD + strlen(library) + 1 + (preload ? strlen(preload) : 0) + sizeof DIRECTORY +
-              strlen(im_directory());
+              strlen(paths_directory());
   return room;
 }
 
@@ -102,7 +102,7 @@ void environment_fill(char *const envp[], const char *library, char **entries, c
   text = append_preload(text, preload, library);
   if (!directory) {
     entries[count++] = ++text;
-    append(append(text, DIRECTORY, strlen(DIRECTORY)), im_directory(), strlen(im_directory()));
+    append(append(text, DIRECTORY, strlen(DIRECTORY)), paths_directory(), strlen(paths_directory()));
   }
   entries[count] = 0;
 }

@@ -5,7 +5,7 @@
 #ifndef IMAGINARY_ENVIRONMENT_H
 #define IMAGINARY_ENVIRONMENT_H
 
-#include "core/init.h"
+#include "core/shim.h"
 
 #include <stddef.h>
 
@@ -21,7 +21,7 @@ void environment_fill(char *const envp[], const char *library, char **entries, c
 
 /* The environment to start with, in scope until the end of the function it is used in. */
 #define IM_ENVIRONMENT(name, envp, needed) \
-  const char *name##_library = im_active() ? (needed) : ""; \
+  const char *name##_library = shim_active() ? (needed) : ""; \
   struct im_room name##_room = environment_room(envp, name##_library); \
   char *name##_entries[name##_room.entries + 1]; \
   char name##_text[name##_room.text + 1]; \

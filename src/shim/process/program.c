@@ -1,6 +1,6 @@
 #include "program.h"
 
-#include "core/init.h"
+#include "core/paths.h"
 #include "core/libc.h"
 #include "core/libc_files.h"
 
@@ -79,7 +79,7 @@ static bool interpreter_of(int fd, char *path, size_t size) {
 
 const char *program_library_of(int fd) {
   char text[256];
-  const char *choice = im_library();
+  const char *choice = paths_library();
   int saved = errno, at = fd;
   if (!other[0]) return choice;
   for (int scripts = 0; at >= 0 && scripts < MOST_SCRIPTS; scripts++) {
@@ -100,7 +100,7 @@ const char *program_library_of(int fd) {
 
 const char *program_library_at(int directory, const char *path) {
   int saved = errno, fd = other[0] && path ? open_program(directory, path) : -1;
-  const char *choice = fd >= 0 ? program_library_of(fd) : im_library();
+  const char *choice = fd >= 0 ? program_library_of(fd) : paths_library();
   if (fd >= 0) libc_close(fd);
   errno = saved;
   return choice;
@@ -126,6 +126,6 @@ const char *program_library_found(const char *file) {
       if (there) return program_library(path);
     }
     folders += folder;
-    if (!*folders) return im_library();
+    if (!*folders) return paths_library();
   }
 }

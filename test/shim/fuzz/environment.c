@@ -16,13 +16,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   char **envp = malloc((length + 2) * sizeof *envp);
   for (size_t at = 0; at < length; at += strlen(texts + at) + 1) envp[count++] = texts + at;
   envp[count] = 0;
-  struct im_room room = environment_room(envp, im_library());
+  struct im_room room = environment_room(envp, paths_library());
   if (room.entries) {
     char **entries = malloc(room.entries * sizeof *entries), *text = malloc(room.text);
-    environment_fill(envp, im_library(), entries, text);
+    environment_fill(envp, paths_library(), entries, text);
     HOLDS(has(entries, "LD_PRELOAD=") && has(entries, "IMAGINARY_DIR="));
     /* What is complete stays as it is. */
-    struct im_room again = environment_room(entries, im_library());
+    struct im_room again = environment_room(entries, paths_library());
     HOLDS(!again.entries || count > 16384 - 3);
     free(text);
     free(entries);

@@ -1,6 +1,6 @@
 /*
  * For the fuzz targets. Each includes the source files whose inner functions it calls and is linked with the shim's
- * other ones, except the hooks and init.c: what those say about the process is said here.
+ * other ones, except the hooks and core/{shim,paths,complain}.c: what those say about the process is said here.
  *
  * A target reads what it needs from the front of the input; the rest is the message itself, in memory of exactly its
  * size.
@@ -8,7 +8,9 @@
 #ifndef IMAGINARY_FUZZ_H
 #define IMAGINARY_FUZZ_H
 
-#include "core/init.h"
+#include "core/complain.h"
+#include "core/paths.h"
+#include "core/shim.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -16,10 +18,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-bool im_active(void) { return true; }
-const char *im_directory(void) { return "/run/imaginary"; }
-const char *im_library(void) { return "/opt/imaginary/shim-glibc.so"; }
-void im_complain(bool *said, const char *text) { (void)said, (void)text; }
+bool shim_active(void) { return true; }
+const char *paths_directory(void) { return "/run/imaginary"; }
+const char *paths_library(void) { return "/opt/imaginary/shim-glibc.so"; }
+void complain_once(bool *said, const char *text) { (void)said, (void)text; }
 
 /* What must hold whatever the input is. */
 #define HOLDS(condition) \

@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   int fd = memfd_create("program", MFD_CLOEXEC);
   HOLDS(fd >= 0 && write(fd, data, size) == (ssize_t)size);
   const char *library = program_library_of(fd);
-  HOLDS(library == other || library == im_library());
+  HOLDS(library == other || library == paths_library());
   close(fd);
   return 0;
 }
