@@ -53,9 +53,17 @@ const SHARED = [...COMMON, '-shared', '-fPIC', '-fvisibility=hidden'];
 export const INCLUDE_NATIVE = ['-I', 'src/native', '-I', 'src'];
 export const INCLUDE_SHIM = ['-I', 'src/shim', '-I', 'src'];
 const SHIM = [...SHARED, ...INCLUDE_SHIM, '-D_GNU_SOURCE'];
-export const SHIM_FOLDERS = ['hooks', 'core', 'connect', 'listen', 'datagram', 'names', 'files', 'process'].map(
-  (folder) => `src/shim/${folder}`,
-);
+export const SHIM_FOLDERS = [
+  'hooks',
+  'core',
+  'connect',
+  'connect/waiting',
+  'listen',
+  'datagram',
+  'names',
+  'files',
+  'process',
+].map((folder) => `src/shim/${folder}`);
 
 export const NATIVE_OUTPUTS: readonly NativeOutput[] = [
   {

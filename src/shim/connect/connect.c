@@ -3,10 +3,9 @@
 #include "handoff.h"
 #include "datagram/datagram.h"
 #include "core/alias.h"
-#include "helper.h"
 #include "core/shim.h"
 #include "core/kernel.h"
-#include "pending.h"
+#include "waiting/waiting.h"
 #include "replace.h"
 #include "core/request.h"
 #include "core/room.h"
@@ -45,7 +44,7 @@ static int failed(int error) {
 
 /* The call ends before the connect does, as it would for a connect of the kernel's. */
 static int leave_pending(int fd, const struct im_addr *to, uint64_t epoch, bool listed, int reply, int error) {
-  int result = pending_start(fd, to, epoch, listed, reply);
+  int result = waiting_start(fd, to, epoch, listed, reply);
   return failed(result ? result : error);
 }
 
@@ -233,13 +232,12 @@ int connect_socket(int fd, const struct sockaddr *address, socklen_t size) {
   if (!shim_active() || !addr_given(address, size)) return libc_connect(fd, address, size);
   datagram_release(fd);
   bool read = addr_read(address, size, &to), nowhere = !read && addr_is_nowhere(address, size);
-  if (pending_enter(fd, &real, &guard)) {
+  if (waiting_enter(fd, &real, &guard)) {
     if (nowhere) {
-      tcp_unanswered(real, helper_black_hole());
-      pending_give_back(fd);
+      waiting_give_up(fd);
     }
     long limit = nowhere ? 0 : send_timeout(real);
-    pending_leave(&guard);
+    waiting_leave(&guard);
     if (!nowhere) return while_pending(fd, address, size, &to, limit);
   }
   if (nowhere) return disconnect(fd, address, size);
@@ -271,8 +269,8 @@ int connect_socket(int fd, const struct sockaddr *address, socklen_t size) {
 static bool is_pending(int fd) {
   struct im_guard guard;
   int real;
-  bool pending = pending_enter(fd, &real, &guard);
-  if (pending) pending_leave(&guard);
+  bool pending = waiting_enter(fd, &real, &guard);
+  if (pending) waiting_leave(&guard);
   return pending;
 }
 

@@ -1,7 +1,7 @@
 #include "shim.h"
 
 #include "complain.h"
-#include "connect/pending.h"
+#include "connect/waiting/waiting.h"
 #include "files/files.h"
 #include "libc.h"
 #include "paths.h"
@@ -38,7 +38,7 @@ static bool start(void) {
   files_open(directory);
   program_start(paths_library());
   room_start_of_process();
-  pending_start_of_process();
+  waiting_start_of_process();
   pdeathsig_start_of_process();
   return true;
 }

@@ -1,7 +1,7 @@
 #include "hook.h"
 #include "core/shim.h"
 #include "process/pdeathsig.h"
-#include "connect/pending.h"
+#include "connect/waiting/waiting.h"
 #include "core/room.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
  * the helper is started while it still can be. On 64-bit machines both forms of each call are the same.
  */
 static void before_limit(int resource, const void *limit) {
-  if (resource == RLIMIT_NPROC && limit && shim_active()) pending_stay();
+  if (resource == RLIMIT_NPROC && limit && shim_active()) waiting_stay();
 }
 
 static __attribute__((noinline)) int descriptors(const struct rlimit *limit, struct rlimit *before) {

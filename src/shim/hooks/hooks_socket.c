@@ -1,9 +1,7 @@
 #include "connect/connect.h"
-#include "connect/tcp.h"
-#include "connect/helper.h"
 #include "hook.h"
 #include "listen/listen.h"
-#include "connect/pending.h"
+#include "connect/waiting/waiting.h"
 #include "connect/replace.h"
 #include "listen/sockname.h"
 
@@ -29,10 +27,9 @@ HOOK(int, accept4, (int fd, struct sockaddr *from, socklen_t *size, int flags)) 
 HOOK(int, shutdown, (int fd, int how)) {
   struct im_guard guard;
   int real;
-  if (how >= SHUT_RD && how <= SHUT_RDWR && pending_enter(fd, &real, &guard)) {
-    tcp_unanswered(real, helper_black_hole());
-    pending_give_back(fd);
-    pending_leave(&guard);
+  if (how >= SHUT_RD && how <= SHUT_RDWR && waiting_enter(fd, &real, &guard)) {
+    waiting_give_up(fd);
+    waiting_leave(&guard);
   }
   return libc_shutdown(fd, how);
 }
@@ -44,9 +41,9 @@ HOOK(int, getpeername, (int fd, struct sockaddr *name, socklen_t *size)) { retur
 HOOK(int, getsockopt, (int fd, int level, int option, void *value, socklen_t *size)) {
   struct im_guard guard;
   int real, result;
-  if (pending_enter(fd, &real, &guard)) {
+  if (waiting_enter(fd, &real, &guard)) {
     result = libc_getsockopt(real, level, option, value, size);
-    pending_leave(&guard);
+    waiting_leave(&guard);
   } else {
     result = libc_getsockopt(fd, level, option, value, size);
     if (result == 0) view_error(fd, level, option, value, size);
@@ -59,9 +56,9 @@ HOOK(int, setsockopt, (int fd, int level, int option, const void *value, socklen
   struct im_guard guard;
   int real;
   replace_note(level, option);
-  if (!pending_enter(fd, &real, &guard)) return libc_setsockopt(fd, level, option, value, size);
+  if (!waiting_enter(fd, &real, &guard)) return libc_setsockopt(fd, level, option, value, size);
   int result = libc_setsockopt(real, level, option, value, size);
-  pending_leave(&guard);
+  waiting_leave(&guard);
   return result;
 }
 

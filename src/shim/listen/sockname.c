@@ -5,7 +5,7 @@
 #include "core/alias.h"
 #include "core/shim.h"
 #include "core/kernel.h"
-#include "connect/pending.h"
+#include "connect/waiting/waiting.h"
 #include "core/pointer.h"
 #include "core/sockets.h"
 #include "core/table.h"
@@ -129,9 +129,9 @@ int view_local(int fd, struct sockaddr *name, socklen_t *size) {
   struct im_guard guard;
   int real;
   if (!shim_active()) return libc_getsockname(fd, name, size);
-  if (!pending_enter(fd, &real, &guard)) return shown_name(fd, name, size, libc_getsockname, local_shown);
+  if (!waiting_enter(fd, &real, &guard)) return shown_name(fd, name, size, libc_getsockname, local_shown);
   int result = shown_name(real, name, size, libc_getsockname, local_shown);
-  pending_leave(&guard);
+  waiting_leave(&guard);
   return result;
 }
 
@@ -139,8 +139,8 @@ int view_peer(int fd, struct sockaddr *name, socklen_t *size) {
   struct im_guard guard;
   int real;
   if (!shim_active()) return libc_getpeername(fd, name, size);
-  if (!pending_enter(fd, &real, &guard)) return shown_name(fd, name, size, libc_getpeername, peer_shown);
-  pending_leave(&guard);
+  if (!waiting_enter(fd, &real, &guard)) return shown_name(fd, name, size, libc_getpeername, peer_shown);
+  waiting_leave(&guard);
   errno = ENOTCONN;
   return -1;
 }

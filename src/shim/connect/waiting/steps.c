@@ -1,9 +1,10 @@
-#include "progress.h"
+#include "steps.h"
 
-#include "handoff.h"
-#include "tcp.h"
-#include "helper.h"
+#include "connect/handoff.h"
+#include "connect/tcp.h"
+#include "poller.h"
 #include "placeholder.h"
+#include "swap.h"
 #include "core/alias.h"
 #include "core/request.h"
 #include "core/room.h"
@@ -17,6 +18,32 @@
 /* A guest's connect that failed at a stale place is asked for once more, with the epoch that did not work. */
 #define ASKS 2
 
+static struct im_request request_of(const struct im_pending *pending) {
+  int fd = pending->real.fd;
+  uint32_t flags = IM_FLAG_NONBLOCK | (pending->listed ? IM_FLAG_LISTED : 0);
+  struct im_request request = request_connect(sockets_cookie(fd), &pending->to, pending->epoch, flags);
+  request.real_port = handoff_bound_port(fd);
+  return request;
+}
+
+/*
+ * What is open for a moment has a low number, and a guest that closes all descriptors in that moment and opens others
+ * would see one of them closed.
+ */
+bool steps_ask(struct im_pending *pending) {
+  int ends[2];
+  if (pending->reply.fd >= 0) return true; /* under way already */
+  if (request_pair(ends) != 0) return false;
+  struct im_request request = request_of(pending);
+  if (!private_fd_move(ends[0], &pending->reply)) {
+    libc_close(ends[1]);
+    return false;
+  }
+  if (request_send(-1, &request, ends[1], false) != 0) return private_fd_move(ends[1], &pending->unsent);
+  libc_close(ends[1]);
+  return true;
+}
+
 static int64_t now(void) {
   struct timespec time;
   clock_gettime(CLOCK_MONOTONIC, &time);
@@ -24,15 +51,15 @@ static int64_t now(void) {
 }
 
 static void end_reply(struct im_pending *pending) {
-  helper_unwatch(&pending->reply);
+  poller_unwatch(&pending->reply);
   private_fd_close(&pending->reply);
 }
 
 static void finish(struct im_pending *pending, bool connected) {
-  helper_unwatch(&pending->real);
+  poller_unwatch(&pending->real);
   end_reply(pending);
   private_fd_close(&pending->unsent);
-  if (!pending_swap(pending) || !connected) {
+  if (!swap_back(pending) || !connected) {
     /* Hanging up is how a failed connect looks, and how one looks that nobody waits for. */
     pending->stage = IM_STAGE_DEAD;
     return;
@@ -43,18 +70,18 @@ static void finish(struct im_pending *pending, bool connected) {
 }
 
 static void fail(struct im_pending *pending, int error) {
-  if (private_fd_valid(&pending->real)) tcp_refuse(pending->real.fd, error, helper_closed_port());
+  if (private_fd_valid(&pending->real)) tcp_refuse(pending->real.fd, error, poller_closed_port());
   finish(pending, false);
 }
 
-bool progress_send(struct im_pending *pending) {
+bool steps_send(struct im_pending *pending) {
   if (pending->stage == IM_STAGE_ASKED && private_fd_valid(&pending->unsent)) {
-    struct im_request request = pending_request(pending);
-    int line = helper_line(), result = line < 0 ? -ENOENT : request_send(line, &request, pending->unsent.fd, false);
+    struct im_request request = request_of(pending);
+    int line = poller_line(), result = line < 0 ? -ENOENT : request_send(line, &request, pending->unsent.fd, false);
     if (result == -EAGAIN) return false;
     if (result != 0) {
       /* Else the guest has closed what is ours, at this very moment. */
-      if (helper_alive() && private_fd_valid(&pending->unsent)) request_lost();
+      if (poller_alive() && private_fd_valid(&pending->unsent)) request_lost();
       fail(pending, EHOSTUNREACH);
     }
   }
@@ -65,12 +92,12 @@ bool progress_send(struct im_pending *pending) {
 static void await(struct im_pending *pending) {
   pending->asked++;
   pending->stage = IM_STAGE_ASKED;
-  if (!helper_watch(&pending->reply, EPOLLIN, pending, IM_ON_REPLY)) fail(pending, ENOBUFS);
+  if (!poller_watch(&pending->reply, EPOLLIN, pending, IM_ON_REPLY)) fail(pending, ENOBUFS);
 }
 
-void progress_begin(struct im_pending *pending) {
+void steps_begin(struct im_pending *pending) {
   if (pending->stage == IM_STAGE_DEAD) return;
-  if (helper_watch(&pending->waker, 0, pending, IM_ON_WAKER))
+  if (poller_watch(&pending->waker, 0, pending, IM_ON_WAKER))
     await(pending);
   else
     pending->stage = IM_STAGE_DEAD;
@@ -83,7 +110,7 @@ static void retry_or_fail(struct im_pending *pending) {
     finish(pending, false);
     return;
   }
-  helper_unwatch(&pending->real);
+  poller_unwatch(&pending->real);
   tcp_reset(pending->real.fd);
   room_open();
   bool kept = request_pair(ends) == 0;
@@ -135,7 +162,7 @@ static void go(struct im_pending *pending, const struct im_reply *reply) {
   switch (tcp_state(pending->real.fd)) {
   case IM_CONNECTING:
     pending->stage = IM_STAGE_CONNECTING;
-    if (!helper_watch(&pending->real, EPOLLOUT, pending, IM_ON_REAL)) finish(pending, false);
+    if (!poller_watch(&pending->real, EPOLLOUT, pending, IM_ON_REAL)) finish(pending, false);
     return;
   case IM_CONNECTED: finish(pending, true); return;
   case IM_FAILED: retry_or_fail(pending); return;
@@ -182,11 +209,11 @@ static void on_real(struct im_pending *pending) {
   if (state == IM_FAILED) retry_or_fail(pending);
 }
 
-void progress_event(struct im_pending *pending, unsigned which) {
+void steps_event(struct im_pending *pending, unsigned which) {
   enum im_stage stage = pending->stage;
   if (stage == IM_STAGE_DEAD) return;
   if (which == IM_ON_WAKER && pending->shared && stage != IM_STAGE_RETIRED)
-    helper_unwatch(&pending->waker);
+    poller_unwatch(&pending->waker);
   else if (which == IM_ON_WAKER)
     pending->stage = IM_STAGE_DEAD; /* nobody has the placeholder any more */
   else if (which == IM_ON_REPLY && stage == IM_STAGE_ASKED)
@@ -199,13 +226,13 @@ void progress_event(struct im_pending *pending, unsigned which) {
  * The placeholder is replaced and drained, yet somebody still has it: a call that waits for input only (poked), or a
  * duplicate that the guest made (swapped too), or another process (nothing of ours).
  */
-int progress_retire(struct im_pending *pending) {
+int steps_retire(struct im_pending *pending) {
   static const int steps[] = {5, 50, 1000};
   if (pending->stage != IM_STAGE_RETIRED) return -1;
   if (placeholder_gone(&pending->waker)) pending->stage = IM_STAGE_DEAD;
   if (pending->stage == IM_STAGE_DEAD || now() - pending->retired < steps[pending->step]) return steps[0];
   if (pending->step == 0) placeholder_poke(&pending->waker);
-  if (pending->step == 1) pending_swap_copies(pending);
+  if (pending->step == 1) swap_back_copies(pending);
   if (pending->step++ == 2) pending->stage = IM_STAGE_DEAD;
   return steps[0];
 }
