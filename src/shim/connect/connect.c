@@ -42,23 +42,31 @@ static int failed(int error) {
   return -1;
 }
 
+/* A guest's connect of a TCP socket to an address of the cluster. */
+struct call {
+  int fd;
+  const struct sockaddr *address; /* as the guest gave it */
+  socklen_t size;
+  struct im_addr to; /* the same */
+  struct im_route route;
+};
+
 /* The call ends before the connect does, as it would for a connect of the kernel's. */
-static int leave_pending(int fd, const struct im_addr *to, uint64_t epoch, bool listed, int reply, int error) {
-  int result = waiting_start(fd, to, epoch, listed, reply);
+static int leave_pending(const struct call *call, uint64_t epoch, bool listed, int reply, int error) {
+  int result = waiting_start(call->fd, &call->to, epoch, listed, reply);
   return failed(result ? result : error);
 }
 
-/* Blocks until the supervisor knows where `to` is, then connects; or until it has made the connection. */
-static int ask_and_wait(int fd, const struct im_addr *to, uint64_t epoch, bool listed) {
-  uint64_t cookie = sockets_cookie(fd);
+/* Blocks until the supervisor knows where the host is, then connects; or until it has made the connection. */
+static int ask_and_wait(const struct call *call, uint64_t epoch, bool listed) {
+  int fd = call->fd;
+  struct im_request request = request_connect(fd, &call->to, epoch, listed ? IM_FLAG_LISTED : 0);
   for (int asked = 1;; asked++) {
-    struct im_request request = request_connect(cookie, to, epoch, listed ? IM_FLAG_LISTED : 0);
-    request.real_port = handoff_bound_port(fd);
     struct im_reply answer;
     int passed = -1, reply, result = request_call(&request, true, send_timeout(fd), &answer, &passed, &reply);
     if (result == -EMFILE || result == -ENFILE) return failed(-result);
     if (result == -EINTR || result == -ETIMEDOUT) {
-      leave_pending(fd, to, epoch, listed, reply, result == -EINTR ? EINTR : EINPROGRESS);
+      leave_pending(call, request.epoch, request.flags & IM_FLAG_LISTED, reply, result == -EINTR ? EINTR : EINPROGRESS);
       return failed(room_is_open() && errno == ENOBUFS ? ETIMEDOUT : errno);
     }
     if (reply >= 0) libc_close(reply);
@@ -67,20 +75,20 @@ static int ask_and_wait(int fd, const struct im_addr *to, uint64_t epoch, bool l
       return failed(EHOSTUNREACH);
     }
     if (answer.status) return failed(answer.status);
-    if (sockets_cookie(fd) != cookie) { /* closed by another thread */
+    if (sockets_cookie(fd) != request.cookie) { /* closed by another thread */
       if (passed >= 0) libc_close(passed);
       return failed(EBADF);
     }
     if (passed >= 0) {
-      if (handoff_adopt(fd, passed, to, answer.real_port) == 0) return 0;
+      if (handoff_adopt(fd, passed, &call->to, answer.real_port) == 0) return 0;
       if (errno != ECONNRESET) return -1;
       if (asked == ASKS) return failed(EHOSTUNREACH);
-      listed = false; /* not from the pool again: a new one */
+      request.flags = 0; /* not from the pool again: a new one */
       continue;
     }
-    if (tcp_connect(fd, to, answer.real, answer.real_port, alias_host()) == 0) return 0;
+    if (tcp_connect(fd, &call->to, answer.real, answer.real_port, alias_host()) == 0) return 0;
     if (!tcp_worth_locating(errno) || asked == ASKS) return -1;
-    epoch = answer.epoch;
+    request.epoch = answer.epoch;
   }
 }
 
@@ -99,43 +107,43 @@ static int error_left(int fd) {
 }
 
 /* What the kernel says of the socket and the address before it does anything; 0: nothing. */
-static int objection(int fd, const struct im_addr *to, socklen_t size) {
-  int family = kernel_family(fd);
-  if (family == AF_INET && to->form != IM_FORM_V4) return EAFNOSUPPORT;
-  if (family == AF_INET6 && to->form == IM_FORM_V4) return size < IPV6_SHORTEST ? EINVAL : EAFNOSUPPORT;
+static int objection(const struct call *call) {
+  int fd = call->fd, family = kernel_family(fd);
+  if (family == AF_INET && call->to.form != IM_FORM_V4) return EAFNOSUPPORT;
+  if (family == AF_INET6 && call->to.form == IM_FORM_V4) return call->size < IPV6_SHORTEST ? EINVAL : EAFNOSUPPORT;
   if (family == AF_INET6 && kernel_is_v6_only(fd)) return ENETUNREACH;
   /* A connection that has ended looks like none by its state, and is told by a connect to nothing. */
   struct sockaddr_storage odd = {.ss_family = AF_UNIX};
   return libc_connect(fd, (struct sockaddr *)&odd, sizeof odd) != 0 && errno == EISCONN ? EISCONN : 0;
 }
 
-static int ask(int fd, const struct sockaddr *address, socklen_t size, const struct im_addr *to, uint64_t epoch,
-               bool listed) {
-  if (!tcp_is_closed(fd)) return libc_connect(fd, address, size); /* EISCONN, EALREADY and the like */
+static int ask(const struct call *call, uint64_t epoch, bool listed) {
+  int fd = call->fd;
+  if (!tcp_is_closed(fd)) return libc_connect(fd, call->address, call->size); /* EISCONN, EALREADY and the like */
   int error = error_left(fd);
-  if (!error) error = objection(fd, to, size);
+  if (!error) error = objection(call);
   if (error) return failed(error);
   int status = fcntl(fd, F_GETFL);
   if (status < 0) return -1;
-  if (!(status & O_NONBLOCK)) return ask_and_wait(fd, to, epoch, listed);
+  if (!(status & O_NONBLOCK)) return ask_and_wait(call, epoch, listed);
   int reply = -1;
-  if (listed && handoff_connect(fd, to, &reply))
+  if (listed && handoff_connect(fd, &call->to, &reply))
     return failed(EINPROGRESS); /* connected, and as writable as the kernel's would be */
-  int result = leave_pending(fd, to, epoch, listed, reply, EINPROGRESS);
+  int result = leave_pending(call, epoch, listed, reply, EINPROGRESS);
   /* A socket that the guest has is one that it can connect: rather late than not at all. */
-  return result != 0 && errno == ENOBUFS && room_is_open() ? ask_and_wait(fd, to, epoch, listed) : result;
+  return result != 0 && errno == ENOBUFS && room_is_open() ? ask_and_wait(call, epoch, listed) : result;
 }
 
 /* After a direct connect: whether it failed in a way that may only mean that the location was old. */
-static bool went_wrong(int fd, const struct im_addr *to, const struct im_route *route, int result) {
-  int error = result == 0 ? 0 : errno;
+static bool went_wrong(const struct call *call, int result) {
+  int fd = call->fd, error = result == 0 ? 0 : errno;
   if (error == EINPROGRESS && tcp_is_closed(fd)) error = tcp_take_error(fd);
   /* Without blocking, an error at once is the result of an earlier call: the guest is to see it. */
   else if (tcp_worth_locating(error) && fcntl(fd, F_GETFL) & O_NONBLOCK)
     return false;
   if (tcp_worth_locating(error)) return true;
-  if ((result == 0 || error == EINPROGRESS) && !route_holds(to, route)) {
-    struct im_request stale = request_connect(sockets_cookie(fd), to, route->epoch, 0);
+  if ((result == 0 || error == EINPROGRESS) && !route_holds(&call->to, &call->route)) {
+    struct im_request stale = request_connect(fd, &call->to, call->route.epoch, 0);
     stale.op = IM_OP_STALE;
     request_tell(&stale);
   }
@@ -143,18 +151,18 @@ static bool went_wrong(int fd, const struct im_addr *to, const struct im_route *
 }
 
 /* Straight to where the table says; when that was wrong, as if it had said nothing. */
-static int direct(int fd, const struct sockaddr *address, socklen_t size, const struct im_addr *to,
-                  const struct im_route *route) {
+static int direct(const struct call *call) {
+  const struct im_route *route = &call->route;
   /* A failure of the first try is not for those who already wait for events of fd. */
-  bool hidden = watches_hide(fd);
-  int result = tcp_connect(fd, to, route->real, route->real_port, route->source);
+  bool hidden = watches_hide(call->fd);
+  int result = tcp_connect(call->fd, &call->to, route->real, route->real_port, route->source);
   int error = result ? errno : 0;
-  if (went_wrong(fd, to, route, result)) {
-    tcp_reset(fd);
-    result = ask(fd, address, size, to, route->epoch, false);
+  if (went_wrong(call, result)) {
+    tcp_reset(call->fd);
+    result = ask(call, route->epoch, false);
     error = result ? errno : 0;
   }
-  if (hidden) watches_show(fd);
+  if (hidden) watches_show(call->fd);
   if (result) errno = error;
   return result;
 }
@@ -187,30 +195,30 @@ static int disconnect(int fd, const struct sockaddr *address, socklen_t size) {
 }
 
 /* The connect before this one is not over. Without O_NONBLOCK the kernel waits for it and tells how it ended. */
-static int while_pending(int fd, const struct sockaddr *address, socklen_t size, const struct im_addr *to, long limit) {
+static int while_pending(const struct call *call, long limit) {
+  int fd = call->fd;
   struct pollfd wanted = {.fd = fd, .events = POLLOUT};
   int status = fcntl(fd, F_GETFL);
   if (status & O_NONBLOCK) return failed(EALREADY);
   int ready = poll(&wanted, 1, limit == IM_FOREVER || limit > INT32_MAX ? -1 : (int)limit);
   if (ready < 0) return -1;
-  return ready == 0 || !kernel_is_tcp(fd) ? failed(EALREADY) : ask(fd, address, size, to, 0, false);
+  return ready == 0 || !kernel_is_tcp(fd) ? failed(EALREADY) : ask(call, 0, false);
 }
 
-static int by_route(int fd, const struct sockaddr *address, socklen_t size, const struct im_addr *to,
-                    const struct im_route *route) {
-  if (route->kind == IM_ROUTE_LOCATE) return ask(fd, address, size, to, 0, route->listed);
-  if (route->kind == IM_ROUTE_DIRECT) return direct(fd, address, size, to, route);
-  return tcp_connect(fd, to, route->real, route->real_port, route->source);
+static int by_route(const struct call *call) {
+  const struct im_route *route = &call->route;
+  if (route->kind == IM_ROUTE_LOCATE) return ask(call, 0, route->listed);
+  if (route->kind == IM_ROUTE_DIRECT) return direct(call);
+  return tcp_connect(call->fd, &call->to, route->real, route->real_port, route->source);
 }
 
 /* What room there is, other threads may have: it is theirs for a moment. */
-static int with_room(int fd, const struct sockaddr *address, socklen_t size, const struct im_addr *to,
-                     const struct im_route *route) {
+static int with_room(const struct call *call) {
   room_open();
-  int result = by_route(fd, address, size, to, route);
+  int result = by_route(call);
   for (int waited = 0; result != 0 && room_wanted(errno) && waited < ROOM_MS; waited += ROOM_STEP_MS) {
     (void)poll(0, 0, ROOM_STEP_MS);
-    result = by_route(fd, address, size, to, route);
+    result = by_route(call);
   }
   room_close();
   return result;
@@ -225,41 +233,45 @@ static void connect_at_once(int fd) {
   if (sockets_rare()) libc_setsockopt(fd, IPPROTO_TCP, 30 /* not in every header */, &off, sizeof off);
 }
 
-int connect_socket(int fd, const struct sockaddr *address, socklen_t size) {
-  struct im_addr to = {0};
+/* True: a connect before this one is not over, and this one has ended with `result`. */
+static bool is_second(const struct call *call, bool nowhere, int *result) {
   struct im_guard guard;
-  int saved = errno, real, result;
+  int real;
+  if (!waiting_enter(call->fd, &real, &guard)) return false;
+  if (nowhere) waiting_give_up(call->fd);
+  long limit = nowhere ? 0 : send_timeout(real);
+  waiting_leave(&guard);
+  if (!nowhere) *result = while_pending(call, limit);
+  return !nowhere;
+}
+
+int connect_socket(int fd, const struct sockaddr *address, socklen_t size) {
+  struct call call = {.fd = fd, .address = address, .size = size};
+  struct im_addr *to = &call.to;
+  int saved = errno, result;
   if (!shim_active() || !addr_given(address, size)) return libc_connect(fd, address, size);
   datagram_release(fd);
-  bool read = addr_read(address, size, &to), nowhere = !read && addr_is_nowhere(address, size);
-  if (waiting_enter(fd, &real, &guard)) {
-    if (nowhere) {
-      waiting_give_up(fd);
-    }
-    long limit = nowhere ? 0 : send_timeout(real);
-    waiting_leave(&guard);
-    if (!nowhere) return while_pending(fd, address, size, &to, limit);
-  }
+  bool read = addr_read(address, size, to), nowhere = !read && addr_is_nowhere(address, size);
+  if (is_second(&call, nowhere, &result)) return result;
   if (nowhere) return disconnect(fd, address, size);
   if (!read) return libc_connect(fd, address, size);
-  struct im_route route = route_find(&to);
-  if (route.kind == IM_ROUTE_NATIVE) {
-    bool datagrams = addr_is_other_loopback(to.ip) && datagram_route(&to).kind != IM_ROUTE_NATIVE && datagram_is(fd);
+  call.route = route_find(to);
+  if (call.route.kind == IM_ROUTE_NATIVE) {
+    bool datagrams = addr_is_other_loopback(to->ip) && datagram_route(to).kind != IM_ROUTE_NATIVE && datagram_is(fd);
     errno = saved;
-    return datagrams ? datagram_connect(fd, &to) : outside(fd, address, size);
+    return datagrams ? datagram_connect(fd, to) : outside(fd, address, size);
   }
   if (!kernel_is_tcp(fd)) {
     bool datagrams = datagram_is(fd);
     errno = saved;
-    if (datagrams) return datagram_connect(fd, &to);
-    return libc_connect(fd, address, size);
+    return datagrams ? datagram_connect(fd, to) : libc_connect(fd, address, size);
   }
   /* Long enough for an IPv6 socket, which is told that it is of the wrong family. */
-  if (to.form == IM_FORM_V4 && size >= IPV6_SHORTEST && kernel_family(fd) == AF_INET6)
+  if (to->form == IM_FORM_V4 && size >= IPV6_SHORTEST && kernel_family(fd) == AF_INET6)
     return libc_connect(fd, address, size);
   connect_at_once(fd);
-  result = by_route(fd, address, size, &to, &route);
-  if (result != 0 && room_wanted(errno)) result = with_room(fd, address, size, &to, &route);
+  result = by_route(&call);
+  if (result != 0 && room_wanted(errno)) result = with_room(&call);
   if (result == 0) errno = saved;
   return result;
 }

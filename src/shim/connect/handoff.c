@@ -26,15 +26,10 @@ static void remember(int fd, const struct im_addr *local, const struct im_addr *
   sockets_put(sockets_cookie(fd), &socket);
 }
 
-uint16_t handoff_bound_port(int fd) {
-  struct im_socket socket;
-  return sockets_get(sockets_cookie(fd), &socket) && socket.flags & IM_HAS_LOCAL ? socket.local.port : 0;
-}
-
 void handoff_prepare(int like, int fresh, const struct im_addr *to, uint16_t port) {
   struct im_addr local = {table_cluster()->self, port, addr_plain(to->form)};
   replace_family(like, fresh);
-  remember(fresh, &local, to, handoff_bound_port(like) ? IM_HAS_LOCAL : 0);
+  remember(fresh, &local, to, sockets_bound_port(sockets_cookie(like)) ? IM_HAS_LOCAL : 0);
   replace_options(like, fresh);
   replace_owner(like, fresh);
   /* Natively nothing that is accepted has it from its listener. */
@@ -69,9 +64,7 @@ static int call(const struct im_request *request, bool wait, long milliseconds, 
 
 bool handoff_connect(int fd, const struct im_addr *to, int *reply) {
   struct im_reply answer;
-  struct im_request request = request_connect(sockets_cookie(fd), to, 0,
-                                              IM_FLAG_NONBLOCK | IM_FLAG_LISTED | IM_FLAG_READY);
-  request.real_port = handoff_bound_port(fd);
+  struct im_request request = request_connect(fd, to, 0, IM_FLAG_NONBLOCK | IM_FLAG_LISTED | IM_FLAG_READY);
   int saved = errno, passed = -1, result = call(&request, false, READY_MS, &answer, &passed, reply);
   bool dead = result == 0 && passed >= 0 && !handoff_stands(passed);
   if (dead) libc_close(passed);

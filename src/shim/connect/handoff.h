@@ -31,9 +31,6 @@ int handoff_adopt(int fd, int fresh, const struct im_addr *to, uint16_t port);
  */
 bool handoff_connect(int fd, const struct im_addr *to, int *reply);
 
-/* The port that the guest has bound its socket to; 0: none. */
-uint16_t handoff_bound_port(int fd);
-
 /* Whether it was made for a guest's IPv4 socket, whatever its own family. */
 bool handoff_is_four(int fd);
 

@@ -5,6 +5,7 @@
 #include "libc_files.h"
 #include "paths.h"
 #include "room.h"
+#include "sockets.h"
 #include "table.h"
 
 #include <errno.h>
@@ -21,9 +22,15 @@
 
 #define CONFIRM_MS 5000
 
-struct im_request request_connect(uint64_t cookie, const struct im_addr *to, uint64_t epoch, uint32_t flags) {
-  return (struct im_request){
-      .op = IM_OP_CONNECT, .flags = flags, .cookie = cookie, .address = to->ip, .port = to->port, .epoch = epoch};
+struct im_request request_connect(int fd, const struct im_addr *to, uint64_t epoch, uint32_t flags) {
+  uint64_t cookie = sockets_cookie(fd);
+  return (struct im_request){.op = IM_OP_CONNECT,
+                             .flags = flags,
+                             .cookie = cookie,
+                             .address = to->ip,
+                             .port = to->port,
+                             .real_port = sockets_bound_port(cookie),
+                             .epoch = epoch};
 }
 
 /* The socket's path, by way of a descriptor of its folder when it is too long for a socket address. */

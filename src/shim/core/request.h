@@ -7,7 +7,8 @@
 
 #include <stdbool.h>
 
-struct im_request request_connect(uint64_t cookie, const struct im_addr *to, uint64_t epoch, uint32_t flags);
+/* Of a socket of the guest's; fd -1: of none. */
+struct im_request request_connect(int fd, const struct im_addr *to, uint64_t epoch, uint32_t flags);
 
 /* Sends without expecting a reply; a supervisor that is gone is no error. */
 void request_tell(const struct im_request *request);

@@ -131,6 +131,11 @@ void sockets_put(uint64_t cookie, const struct im_socket *socket) {
   for (unsigned way = 0; !write_slot(slot, cookie, socket) && way < WAYS; way++) slot = &set[way];
 }
 
+uint16_t sockets_bound_port(uint64_t cookie) {
+  struct im_socket socket;
+  return sockets_get(cookie, &socket) && socket.flags & IM_HAS_LOCAL ? socket.local.port : 0;
+}
+
 void sockets_note_peer(int fd, const struct im_addr *peer) {
   struct im_socket socket = {0};
   uint64_t cookie = sockets_cookie(fd);

@@ -41,6 +41,9 @@ void sockets_note_rare(void);
 bool sockets_get(uint64_t cookie, struct im_socket *socket);
 void sockets_put(uint64_t cookie, const struct im_socket *socket);
 
+/* The port that the guest has bound its socket to; 0: none. */
+uint16_t sockets_bound_port(uint64_t cookie);
+
 /* Of fd: what getpeername is to show, and what SO_ERROR is to say of its pending ECONNREFUSED. */
 void sockets_note_peer(int fd, const struct im_addr *peer);
 void sockets_note_error(int fd, int error);

@@ -12,7 +12,7 @@ bool resolver_is(const struct im_addr *to) { return to->ip == IM_RESOLVER && to-
  * listens.
  */
 static void open_it(const struct im_addr *to) {
-  struct im_request request = request_connect(0, to, 0, false);
+  struct im_request request = request_connect(-1, to, 0, 0);
   request_confirm(&request);
 }
 

@@ -19,11 +19,8 @@
 #define ASKS 2
 
 static struct im_request request_of(const struct im_pending *pending) {
-  int fd = pending->real.fd;
   uint32_t flags = IM_FLAG_NONBLOCK | (pending->listed ? IM_FLAG_LISTED : 0);
-  struct im_request request = request_connect(sockets_cookie(fd), &pending->to, pending->epoch, flags);
-  request.real_port = handoff_bound_port(fd);
-  return request;
+  return request_connect(pending->real.fd, &pending->to, pending->epoch, flags);
 }
 
 /*
