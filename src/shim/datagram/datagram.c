@@ -65,7 +65,7 @@ struct im_route datagram_route(const struct im_addr *to) {
       if (listed.real) route.real = listed.real;
       route.real_port = listed.real_port;
     }
-  } else if (!known || recent_peer_known(to->ip, to->port))
+  } else if (!known || recent_peers_known(to->ip, to->port))
     route.kind = IM_ROUTE_DIRECT; /* a client, which nobody allocates; or an answer */
   return route;
 }
@@ -98,9 +98,9 @@ bool datagram_shown(int fd, const struct im_addr *real, struct im_addr *shown) {
   if (!found && alias_extra_of(real, IM_SCOPES_DATAGRAM, shown)) return true;
   if (real->ip == alias_host()) {
     /* One port of ours has both addresses: it is known by the one that it was written to. */
-    if (recent_peer_known(IM_LOOPBACK, shown->port) || bound_to_loop(fd)) shown->ip = IM_LOOPBACK;
+    if (recent_peers_known(IM_LOOPBACK, shown->port) || bound_to_loop(fd)) shown->ip = IM_LOOPBACK;
   } else if (address != IM_LOOPBACK) {
-    recent_peer_note(address, shown->port);
+    recent_peers_note(address, shown->port);
     sockets_traffic();
   }
   if (shown->ip == IM_LOOPBACK && shown->form == IM_FORM_MAPPED && speaks_loop6(fd)) shown->form = IM_FORM_V6_LOOP;

@@ -120,9 +120,9 @@ static void note_own(const struct im_addr *to, const struct im_route *route) {
   if (route->kind != IM_ROUTE_LOCAL) return sockets_traffic();
   if (route->real != alias_host()) return;
   if (to->ip == table_cluster()->self)
-    recent_peer_forget(IM_LOOPBACK, to->port);
+    recent_peers_forget(IM_LOOPBACK, to->port);
   else
-    recent_peer_note(IM_LOOPBACK, to->port);
+    recent_peers_note(IM_LOOPBACK, to->port);
 }
 
 struct rewritten {

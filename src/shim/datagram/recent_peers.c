@@ -19,17 +19,17 @@ static uint16_t second(void) {
   return (uint16_t)now.tv_sec;
 }
 
-void recent_peer_note(uint32_t address, uint16_t port) {
+void recent_peers_note(uint32_t address, uint16_t port) {
   uint64_t key = key_of(address, port);
   atomic_store_explicit(entry_of(key), key | second(), memory_order_relaxed);
 }
 
-void recent_peer_forget(uint32_t address, uint16_t port) {
+void recent_peers_forget(uint32_t address, uint16_t port) {
   uint64_t key = key_of(address, port), there = atomic_load_explicit(entry_of(key), memory_order_relaxed);
   if ((there & ~0xffffull) == key) atomic_store_explicit(entry_of(key), 0, memory_order_relaxed);
 }
 
-bool recent_peer_known(uint32_t address, uint16_t port) {
+bool recent_peers_known(uint32_t address, uint16_t port) {
   uint64_t key = key_of(address, port), there = atomic_load_explicit(entry_of(key), memory_order_relaxed);
   return (there & ~0xffffull) == key && (uint16_t)(second() - (uint16_t)there) <= LATELY;
 }

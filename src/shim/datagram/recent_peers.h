@@ -8,8 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-void recent_peer_note(uint32_t address, uint16_t port);
-void recent_peer_forget(uint32_t address, uint16_t port);
-bool recent_peer_known(uint32_t address, uint16_t port);
+void recent_peers_note(uint32_t address, uint16_t port);
+void recent_peers_forget(uint32_t address, uint16_t port);
+bool recent_peers_known(uint32_t address, uint16_t port);
 
 #endif

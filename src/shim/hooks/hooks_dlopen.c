@@ -42,14 +42,14 @@ static void replace_libc(const char **file) {
 }
 
 /* `file`: the caller's argument, where the code below has put it. */
-__attribute__((used, visibility("hidden"))) struct target im_dlopen(const char **file) {
+__attribute__((used, visibility("hidden"))) struct target hooks_dlopen(const char **file) {
   static _Atomic(void *) found;
   replace_libc(file);
   return target(&found, "dlopen", true);
 }
 
 /* Another namespace has another libc, and no shim. */
-__attribute__((used, visibility("hidden"))) struct target im_dlmopen(Lmid_t space, const char **file) {
+__attribute__((used, visibility("hidden"))) struct target hooks_dlmopen(Lmid_t space, const char **file) {
   static _Atomic(void *) found;
   if (space == LM_ID_BASE) replace_libc(file);
   return target(&found, "dlmopen", space == LM_ID_BASE);
@@ -64,7 +64,7 @@ __asm__(".text\n"
         "  push %rsi\n"
         "  sub $8, %rsp\n"
         "  lea 16(%rsp), %rdi\n"
-        "  call im_dlopen\n"
+        "  call hooks_dlopen\n"
         "  add $8, %rsp\n"
         "  pop %rsi\n"
         "  pop %rdi\n"
@@ -78,7 +78,7 @@ __asm__(".text\n"
         "  push %rsi\n"
         "  push %rdx\n"
         "  lea 8(%rsp), %rsi\n"
-        "  call im_dlmopen\n"
+        "  call hooks_dlmopen\n"
         "  mov %rdx, %rcx\n"
         "  pop %rdx\n"
         "  pop %rsi\n"
@@ -95,7 +95,7 @@ __asm__(".text\n"
         "  stp x29, x30, [sp, #-32]!\n"
         "  stp x0, x1, [sp, #16]\n"
         "  add x0, sp, #16\n"
-        "  bl im_dlopen\n"
+        "  bl hooks_dlopen\n"
         "  mov x16, x0\n"
         "  mov x17, x1\n"
         "  ldp x0, x1, [sp, #16]\n"
@@ -111,7 +111,7 @@ __asm__(".text\n"
         "  stp x0, x1, [sp, #16]\n"
         "  str x2, [sp, #32]\n"
         "  add x1, sp, #24\n"
-        "  bl im_dlmopen\n"
+        "  bl hooks_dlmopen\n"
         "  mov x16, x0\n"
         "  mov x17, x1\n"
         "  ldr x2, [sp, #32]\n"

@@ -17,11 +17,11 @@ static int plain_accept(int fd, struct sockaddr *from, socklen_t *size, int flag
 }
 
 HOOK(int, accept, (int fd, struct sockaddr *from, socklen_t *size)) {
-  return view_accept(fd, from, size, 0, plain_accept);
+  return sockname_accept(fd, from, size, 0, plain_accept);
 }
 
 HOOK(int, accept4, (int fd, struct sockaddr *from, socklen_t *size, int flags)) {
-  return view_accept(fd, from, size, flags, libc_accept4);
+  return sockname_accept(fd, from, size, flags, libc_accept4);
 }
 
 HOOK(int, shutdown, (int fd, int how)) {
@@ -34,9 +34,9 @@ HOOK(int, shutdown, (int fd, int how)) {
   return libc_shutdown(fd, how);
 }
 
-HOOK(int, getsockname, (int fd, struct sockaddr *name, socklen_t *size)) { return view_local(fd, name, size); }
+HOOK(int, getsockname, (int fd, struct sockaddr *name, socklen_t *size)) { return sockname_local(fd, name, size); }
 
-HOOK(int, getpeername, (int fd, struct sockaddr *name, socklen_t *size)) { return view_peer(fd, name, size); }
+HOOK(int, getpeername, (int fd, struct sockaddr *name, socklen_t *size)) { return sockname_peer(fd, name, size); }
 
 HOOK(int, getsockopt, (int fd, int level, int option, void *value, socklen_t *size)) {
   struct im_guard guard;
@@ -46,8 +46,8 @@ HOOK(int, getsockopt, (int fd, int level, int option, void *value, socklen_t *si
     waiting_leave(&guard);
   } else {
     result = libc_getsockopt(fd, level, option, value, size);
-    if (result == 0) view_error(fd, level, option, value, size);
-    if (result == 0) view_domain(fd, level, option, value, size);
+    if (result == 0) sockname_error(fd, level, option, value, size);
+    if (result == 0) sockname_domain(fd, level, option, value, size);
   }
   return result;
 }

@@ -64,9 +64,9 @@ static bool on_socket(long number, const long a[6], long *result) {
   case SYS_connect: *result = connect_socket(fd, at(a[1]), (socklen_t)a[2]); break;
   case SYS_bind: *result = listen_bind(fd, at(a[1]), (socklen_t)a[2]); break;
   case SYS_listen: *result = listen_start(fd, (int)a[1]); break;
-  case SYS_accept4: *result = view_accept(fd, at(a[1]), at(a[2]), (int)a[3], libc_accept4); break;
-  case SYS_getsockname: *result = view_local(fd, at(a[1]), at(a[2])); break;
-  case SYS_getpeername: *result = view_peer(fd, at(a[1]), at(a[2])); break;
+  case SYS_accept4: *result = sockname_accept(fd, at(a[1]), at(a[2]), (int)a[3], libc_accept4); break;
+  case SYS_getsockname: *result = sockname_local(fd, at(a[1]), at(a[2])); break;
+  case SYS_getpeername: *result = sockname_peer(fd, at(a[1]), at(a[2])); break;
   case SYS_sendto: *result = datagram_sendto(fd, at(a[1]), (size_t)a[2], (int)a[3], at(a[4]), (socklen_t)a[5]); break;
   case SYS_sendmsg: *result = datagram_sendmsg(fd, at(a[1]), (int)a[2]); break;
   case SYS_sendmmsg: *result = datagram_sendmmsg(fd, at(a[1]), (unsigned)a[2], (int)a[3]); break;

@@ -125,7 +125,7 @@ static int shown_name(int fd, struct sockaddr *name, socklen_t *size, name_call 
   return 0;
 }
 
-int view_local(int fd, struct sockaddr *name, socklen_t *size) {
+int sockname_local(int fd, struct sockaddr *name, socklen_t *size) {
   struct im_guard guard;
   int real;
   if (!shim_active()) return libc_getsockname(fd, name, size);
@@ -135,7 +135,7 @@ int view_local(int fd, struct sockaddr *name, socklen_t *size) {
   return result;
 }
 
-int view_peer(int fd, struct sockaddr *name, socklen_t *size) {
+int sockname_peer(int fd, struct sockaddr *name, socklen_t *size) {
   struct im_guard guard;
   int real;
   if (!shim_active()) return libc_getpeername(fd, name, size);
@@ -174,8 +174,8 @@ static bool accepted_peer(int fd, const struct sockaddr *from, socklen_t size, s
   return false;
 }
 
-int view_accept(int fd, struct sockaddr *from, socklen_t *size, int flags,
-                int (*call)(int, struct sockaddr *, socklen_t *, int)) {
+int sockname_accept(int fd, struct sockaddr *from, socklen_t *size, int flags,
+                    int (*call)(int, struct sockaddr *, socklen_t *, int)) {
   struct sockaddr_storage address;
   struct im_addr real, shown = {0};
   socklen_t full = sizeof address, room = 0;
@@ -198,7 +198,7 @@ int view_accept(int fd, struct sockaddr *from, socklen_t *size, int flags,
   return accepted;
 }
 
-void view_error(int fd, int level, int option, void *value, const socklen_t *size) {
+void sockname_error(int fd, int level, int option, void *value, const socklen_t *size) {
   struct im_socket socket;
   int error = 0, saved = errno;
   if (level != SOL_SOCKET || option != SO_ERROR || *size != sizeof error) return;
@@ -214,7 +214,7 @@ void view_error(int fd, int level, int option, void *value, const socklen_t *siz
   errno = saved;
 }
 
-void view_domain(int fd, int level, int option, void *value, const socklen_t *size) {
+void sockname_domain(int fd, int level, int option, void *value, const socklen_t *size) {
   int family = 0, saved = errno;
   if (level != SOL_SOCKET || option != SO_DOMAIN || *size != sizeof family || !shim_active()) return;
   memcpy(&family, value, sizeof family);

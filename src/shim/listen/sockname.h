@@ -4,17 +4,17 @@
 
 #include "core/libc.h"
 
-int view_local(int fd, struct sockaddr *name, socklen_t *size);
-int view_peer(int fd, struct sockaddr *name, socklen_t *size);
+int sockname_local(int fd, struct sockaddr *name, socklen_t *size);
+int sockname_peer(int fd, struct sockaddr *name, socklen_t *size);
 
 /* accept and accept4; `call` is the libc call with its flags bound. */
-int view_accept(int fd, struct sockaddr *from, socklen_t *size, int flags,
-                int (*call)(int, struct sockaddr *, socklen_t *, int));
+int sockname_accept(int fd, struct sockaddr *from, socklen_t *size, int flags,
+                    int (*call)(int, struct sockaddr *, socklen_t *, int));
 
 /* SO_ERROR as the guest is to read it, from what the kernel said. */
-void view_error(int fd, int level, int option, void *value, const socklen_t *size);
+void sockname_error(int fd, int level, int option, void *value, const socklen_t *size);
 
 /* SO_DOMAIN too: a handed-off connection whose other side had ended it already keeps the family that it came with. */
-void view_domain(int fd, int level, int option, void *value, const socklen_t *size);
+void sockname_domain(int fd, int level, int option, void *value, const socklen_t *size);
 
 #endif

@@ -20,7 +20,7 @@ static void range(uint32_t *first, uint32_t *last) {
   *last = broadcast - 1;
 }
 
-bool client_at(uint32_t address, struct im_location *location, char text[IM_CLIENT_NAME]) {
+bool clients_at(uint32_t address, struct im_location *location, char text[IM_CLIENT_NAME]) {
   struct im_location host;
   uint32_t first, last;
   range(&first, &last);
@@ -36,10 +36,10 @@ bool client_at(uint32_t address, struct im_location *location, char text[IM_CLIE
   return true;
 }
 
-bool client_named(const char *name, struct im_location *location, char text[IM_CLIENT_NAME]) {
+bool clients_named(const char *name, struct im_location *location, char text[IM_CLIENT_NAME]) {
   uint32_t first, last;
   if (strncasecmp(name, PREFIX, sizeof PREFIX - 1)) return false;
   range(&first, &last);
   unsigned long number = strtoul(name + sizeof PREFIX - 1, 0, 10);
-  return number <= last - first && client_at(first + (uint32_t)number, location, text) && !strcasecmp(name, text);
+  return number <= last - first && clients_at(first + (uint32_t)number, location, text) && !strcasecmp(name, text);
 }

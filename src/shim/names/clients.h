@@ -10,7 +10,7 @@
 #define IM_CLIENT_NAME 64
 
 /* The place of the client with this address or name, which is written to `text`. False: there is none. */
-bool client_at(uint32_t address, struct im_location *location, char text[IM_CLIENT_NAME]);
-bool client_named(const char *name, struct im_location *location, char text[IM_CLIENT_NAME]);
+bool clients_at(uint32_t address, struct im_location *location, char text[IM_CLIENT_NAME]);
+bool clients_named(const char *name, struct im_location *location, char text[IM_CLIENT_NAME]);
 
 #endif

@@ -27,7 +27,7 @@ struct named {
 enum whose { OTHERS, OURS, NOBODYS };
 
 static bool in_cluster(const char *name, struct named *found) {
-  return table_find_name(name, &found->location) || client_named(name, &found->location, found->client);
+  return table_find_name(name, &found->location) || clients_named(name, &found->location, found->client);
 }
 
 /* A name below one of the cluster's can only be the cluster's, and there are none. A number is part of an address. */
@@ -46,7 +46,7 @@ static enum whose by_name(const char *name, struct named *found) {
 
 static enum whose by_address(uint32_t address, struct named *found) {
   if (!table_is_virtual(address)) return OTHERS;
-  bool ours = table_find_address(address, &found->location) || client_at(address, &found->location, found->client);
+  bool ours = table_find_address(address, &found->location) || clients_at(address, &found->location, found->client);
   return ours ? OURS : NOBODYS;
 }
 
