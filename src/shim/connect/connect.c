@@ -37,11 +37,6 @@ static long send_timeout(int fd) {
   return time.tv_sec || time.tv_usec ? time.tv_sec * 1000L + (time.tv_usec + 999) / 1000 : IM_FOREVER;
 }
 
-static int failed(int error) {
-  errno = error;
-  return -1;
-}
-
 /* A guest's connect of a TCP socket to an address of the cluster. */
 struct call {
   int fd;
@@ -54,7 +49,7 @@ struct call {
 /* The call ends before the connect does, as it would for a connect of the kernel's. */
 static int leave_pending(const struct call *call, uint64_t epoch, bool listed, int reply, int error) {
   int result = waiting_start(call->fd, &call->to, epoch, listed, reply);
-  return failed(result ? result : error);
+  return libc_fail(result ? result : error);
 }
 
 /* Blocks until the supervisor knows where the host is, then connects; or until it has made the connection. */
@@ -64,25 +59,25 @@ static int ask_and_wait(const struct call *call, uint64_t epoch, bool listed) {
   for (int asked = 1;; asked++) {
     struct im_reply answer;
     int passed = -1, reply, result = request_call(&request, true, send_timeout(fd), &answer, &passed, &reply);
-    if (result == -EMFILE || result == -ENFILE) return failed(-result);
+    if (result == -EMFILE || result == -ENFILE) return libc_fail(-result);
     if (result == -EINTR || result == -ETIMEDOUT) {
       leave_pending(call, request.epoch, request.flags & IM_FLAG_LISTED, reply, result == -EINTR ? EINTR : EINPROGRESS);
-      return failed(room_is_open() && errno == ENOBUFS ? ETIMEDOUT : errno);
+      return libc_fail(room_is_open() && errno == ENOBUFS ? ETIMEDOUT : errno);
     }
     if (reply >= 0) libc_close(reply);
     if (result != 0) {
       request_lost();
-      return failed(EHOSTUNREACH);
+      return libc_fail(EHOSTUNREACH);
     }
-    if (answer.status) return failed(answer.status);
+    if (answer.status) return libc_fail(answer.status);
     if (sockets_cookie(fd) != request.cookie) { /* closed by another thread */
       if (passed >= 0) libc_close(passed);
-      return failed(EBADF);
+      return libc_fail(EBADF);
     }
     if (passed >= 0) {
       if (handoff_adopt(fd, passed, &call->to, answer.real_port) == 0) return 0;
       if (errno != ECONNRESET) return -1;
-      if (asked == ASKS) return failed(EHOSTUNREACH);
+      if (asked == ASKS) return libc_fail(EHOSTUNREACH);
       request.flags = 0; /* not from the pool again: a new one */
       continue;
     }
@@ -100,8 +95,7 @@ static int error_left(int fd) {
   struct im_socket socket;
   int error = tcp_take_error(fd);
   if (error == ECONNRESET) return 0;
-  if (error == ECONNREFUSED && sockets_get(sockets_cookie(fd), &socket) && socket.flags & IM_HAS_ERROR)
-    error = socket.error;
+  if (error == ECONNREFUSED && sockets_has(fd, IM_HAS_ERROR, &socket)) error = socket.error;
   if (error) tcp_reset(fd);
   return error;
 }
@@ -122,13 +116,13 @@ static int ask(const struct call *call, uint64_t epoch, bool listed) {
   if (!tcp_is_closed(fd)) return libc_connect(fd, call->address, call->size); /* EISCONN, EALREADY and the like */
   int error = error_left(fd);
   if (!error) error = objection(call);
-  if (error) return failed(error);
+  if (error) return libc_fail(error);
   int status = fcntl(fd, F_GETFL);
   if (status < 0) return -1;
   if (!(status & O_NONBLOCK)) return ask_and_wait(call, epoch, listed);
   int reply = -1;
   if (listed && handoff_connect(fd, &call->to, &reply))
-    return failed(EINPROGRESS); /* connected, and as writable as the kernel's would be */
+    return libc_fail(EINPROGRESS); /* connected, and as writable as the kernel's would be */
   int result = leave_pending(call, epoch, listed, reply, EINPROGRESS);
   /* A socket that the guest has is one that it can connect: rather late than not at all. */
   return result != 0 && errno == ENOBUFS && room_is_open() ? ask_and_wait(call, epoch, listed) : result;
@@ -199,10 +193,10 @@ static int while_pending(const struct call *call, long limit) {
   int fd = call->fd;
   struct pollfd wanted = {.fd = fd, .events = POLLOUT};
   int status = fcntl(fd, F_GETFL);
-  if (status & O_NONBLOCK) return failed(EALREADY);
+  if (status & O_NONBLOCK) return libc_fail(EALREADY);
   int ready = poll(&wanted, 1, limit == IM_FOREVER || limit > INT32_MAX ? -1 : (int)limit);
   if (ready < 0) return -1;
-  return ready == 0 || !kernel_is_tcp(fd) ? failed(EALREADY) : ask(call, 0, false);
+  return ready == 0 || !kernel_is_tcp(fd) ? libc_fail(EALREADY) : ask(call, 0, false);
 }
 
 static int by_route(const struct call *call) {

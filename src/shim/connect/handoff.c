@@ -50,8 +50,7 @@ int handoff_adopt(int fd, int fresh, const struct im_addr *to, uint16_t port) {
   /* The supervisor's connect did not block, so for the kernel its result is still to be fetched. */
   if (kernel_connect(fresh, to) == 0 || errno == EISCONN) return put(fd, fresh, to, port);
   libc_close(fresh);
-  errno = ECONNRESET;
-  return -1;
+  return libc_fail(ECONNRESET);
 }
 
 /* Not interrupted by signals: it takes no time worth it. */
@@ -80,8 +79,7 @@ bool handoff_connect(int fd, const struct im_addr *to, int *reply) {
 
 bool handoff_is_four(int fd) {
   struct im_socket socket;
-  return table_cluster()->handoff && sockets_get(sockets_cookie(fd), &socket) && socket.flags & IM_IS_HANDOFF &&
-         socket.peer.form == IM_FORM_V4;
+  return table_cluster()->handoff && sockets_has(fd, IM_IS_HANDOFF, &socket) && socket.peer.form == IM_FORM_V4;
 }
 
 bool handoff_is_signal(const struct im_addr *real, struct im_addr *from) {

@@ -267,8 +267,7 @@ bool replace_bound(int fd) {
   struct im_socket socket_info;
   int saved = errno;
   bool done = false;
-  if (!sockets_get(sockets_cookie(fd), &socket_info) || !(socket_info.flags & IM_HAS_LOCAL) ||
-      socket_info.local.ip != 0) {
+  if (!sockets_has(fd, IM_HAS_LOCAL, &socket_info) || socket_info.local.ip != 0) {
     errno = saved;
     return false;
   }

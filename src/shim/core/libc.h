@@ -5,6 +5,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include <errno.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
@@ -14,6 +15,12 @@
 #include <sys/socket.h>
 #include <sys/utsname.h>
 #include <time.h>
+
+/* What a call that fails returns, with errno. */
+static inline int libc_fail(int error) {
+  errno = error;
+  return -1;
+}
 
 /* glibc's alone; musl's headers have no such structure. */
 struct gaicb;

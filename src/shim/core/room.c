@@ -115,8 +115,7 @@ int room_set(const struct rlimit *limit) {
   int result = -1;
   /* A hard limit was given up for good, but for those who may raise it. */
   if (guests_hard && limit->rlim_max > guests_hard && geteuid() != 0) {
-    errno = limit->rlim_cur > limit->rlim_max ? EINVAL : EPERM;
-    return -1;
+    return libc_fail(limit->rlim_cur > limit->rlim_max ? EINVAL : EPERM);
   }
   enter(&signals);
   bool plain = limit->rlim_cur > limit->rlim_max || !get(&now);

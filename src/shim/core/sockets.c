@@ -131,6 +131,10 @@ void sockets_put(uint64_t cookie, const struct im_socket *socket) {
   for (unsigned way = 0; !write_slot(slot, cookie, socket) && way < WAYS; way++) slot = &set[way];
 }
 
+bool sockets_has(int fd, uint8_t flags, struct im_socket *socket) {
+  return sockets_get(sockets_cookie(fd), socket) && (socket->flags & flags) == flags;
+}
+
 uint16_t sockets_bound_port(uint64_t cookie) {
   struct im_socket socket;
   return sockets_get(cookie, &socket) && socket.flags & IM_HAS_LOCAL ? socket.local.port : 0;

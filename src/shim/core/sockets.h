@@ -38,6 +38,9 @@ void sockets_traffic(void);
 bool sockets_rare(void);
 void sockets_note_rare(void);
 
+/* Of fd, where all of these flags are set. */
+bool sockets_has(int fd, uint8_t flags, struct im_socket *socket);
+
 bool sockets_get(uint64_t cookie, struct im_socket *socket);
 void sockets_put(uint64_t cookie, const struct im_socket *socket);
 

@@ -83,8 +83,7 @@ static bool speaks_loop6(int fd) {
   struct im_addr peer;
   struct im_socket socket;
   if (datagram_peer(fd, &peer) && peer.form == IM_FORM_V6_LOOP) return true;
-  return sockets_get(sockets_cookie(fd), &socket) && socket.flags & IM_HAS_LOCAL &&
-         socket.local.form == IM_FORM_V6_LOOP;
+  return sockets_has(fd, IM_HAS_LOCAL, &socket) && socket.local.form == IM_FORM_V6_LOOP;
 }
 
 bool datagram_shown(int fd, const struct im_addr *real, struct im_addr *shown) {
@@ -193,8 +192,8 @@ int datagram_connect(int fd, const struct im_addr *to) {
 
 bool datagram_connected(int fd, const struct im_addr *peer) {
   struct im_socket socket;
-  if (sockets_get(sockets_cookie(fd), &socket) && socket.flags & IM_HAS_PEER && socket.peer.ip == peer->ip &&
-      socket.peer.port == peer->port && datagram_is(fd))
+  if (sockets_has(fd, IM_HAS_PEER, &socket) && socket.peer.ip == peer->ip && socket.peer.port == peer->port &&
+      datagram_is(fd))
     return true;
   atomic_store_explicit(&connected[fd].peer, 0, memory_order_relaxed);
   return false;

@@ -78,35 +78,25 @@ static ssize_t hold(int fd, const struct im_addr *to, const struct im_route *rou
   size_t size = 0, count = message->msg_iovlen;
   bool few = count <= IM_REQUEST_PARTS;
   if ((few && !pointer_readable(message->msg_iov, count * sizeof *message->msg_iov, &found)) ||
-      !pointer_readable(message->msg_control, message->msg_controllen, &found)) {
-    errno = EFAULT;
-    return -1;
-  }
+      !pointer_readable(message->msg_control, message->msg_controllen, &found))
+    return libc_fail(EFAULT);
   for (size_t i = 0; few && i < count; i++) {
     size += message->msg_iov[i].iov_len;
     if (message->msg_iov[i].iov_len > LARGEST || size > LARGEST) break;
   }
-  if (size > LARGEST || !few) {
-    errno = EMSGSIZE;
-    return -1;
-  }
+  if (size > LARGEST || !few) return libc_fail(EMSGSIZE);
   int saved = errno, error = objection(fd, to, route, message->msg_name);
   if (error) {
-    errno = error;
-    return -1;
+    return libc_fail(error);
   }
   struct im_request request = {.op = IM_OP_DATAGRAM, .address = to->ip, .port = to->port, .real = route->source};
   request.cookie = sockets_cookie(fd);
   note_manner(fd, message, &request);
   int result = request_send_with(-1, &request, message->msg_iov, count, fd, may_wait(fd, flags));
-  if (result == -EFAULT) { /* the guest's data is nowhere */
-    errno = EFAULT;
-    return -1;
-  }
+  if (result == -EFAULT) return libc_fail(EFAULT); /* the guest's data is nowhere */
   if (result != 0 && result != -EAGAIN) {
     request_lost();
-    errno = EHOSTUNREACH;
-    return -1;
+    return libc_fail(EHOSTUNREACH);
   }
   sockets_traffic();
   errno = saved;
@@ -192,10 +182,7 @@ static ssize_t send_at(int fd, const struct msghdr *guests, int flags, const str
   message.msg_namelen = addr_write(&there, &space.to);
   message.msg_name = &space.to;
   route->source = own_source(fd, route);
-  if (!set_source(&message, route, &space)) {
-    errno = ENOBUFS;
-    return -1;
-  }
+  if (!set_source(&message, route, &space)) return libc_fail(ENOBUFS);
   note_own(to, route);
   return libc_sendmsg(fd, &message, flags);
 }
@@ -209,8 +196,8 @@ static ssize_t send_outside(int fd, const struct msghdr *guests, int flags) {
   struct im_addr at;
   struct im_socket socket;
   if (result >= 0 || errno != EINVAL || guests->msg_control || !guests->msg_name) return result;
-  bool ours = kernel_local(fd, &at) && at.ip == alias_host() && sockets_get(sockets_cookie(fd), &socket) &&
-              socket.flags & IM_HAS_LOCAL && !socket.local.ip;
+  bool ours = kernel_local(fd, &at) && at.ip == alias_host() && sockets_has(fd, IM_HAS_LOCAL, &socket) &&
+              !socket.local.ip;
   errno = EINVAL;
   if (!ours) return result;
   union {

@@ -86,6 +86,5 @@ HOOK(long, syscall, (long number, long a, long b, long c, long d, long e, long f
   int kind = kind_of(number);
   if (kind == NONE) return libc_syscall(number, a, b, c, d, e, f);
   if (kind != DECLINED) return on_path(kind, number, a, b, c, d, e, f);
-  errno = ENOSYS;
-  return -1;
+  return libc_fail(ENOSYS);
 }

@@ -19,8 +19,7 @@ typedef bool (*end_call)(int, struct im_addr *);
 /* A connection that the supervisor has made: what is shown is what was agreed. */
 static bool handoff_shown(int fd, bool peer, struct im_addr *shown) {
   struct im_socket socket;
-  if (!table_cluster()->handoff || !sockets_get(sockets_cookie(fd), &socket) || !(socket.flags & IM_IS_HANDOFF))
-    return false;
+  if (!table_cluster()->handoff || !sockets_has(fd, IM_IS_HANDOFF, &socket)) return false;
   *shown = peer ? socket.peer : socket.local;
   return true;
 }
@@ -84,8 +83,7 @@ static bool peer_shown(int fd, const struct im_addr *real, struct im_addr *shown
   uint32_t address;
   bool ours = real->form == IM_FORM_V6_LOOP || real->ip == IM_RESOLVER || alias_virtual(real->ip, &address);
   if (!ours) return handoff_shown(fd, true, shown);
-  if (!sockets_get(sockets_cookie(fd), &socket) || !(socket.flags & IM_HAS_PEER))
-    return by_arithmetic(fd, real, kernel_local, shown);
+  if (!sockets_has(fd, IM_HAS_PEER, &socket)) return by_arithmetic(fd, real, kernel_local, shown);
   *shown = socket.peer;
   /* A connect to the wildcard goes to loopback, and says so. */
   if (!shown->ip) shown->ip = IM_LOOPBACK;
@@ -141,8 +139,7 @@ int sockname_peer(int fd, struct sockaddr *name, socklen_t *size) {
   if (!shim_active()) return libc_getpeername(fd, name, size);
   if (!waiting_enter(fd, &real, &guard)) return shown_name(fd, name, size, libc_getpeername, peer_shown);
   waiting_leave(&guard);
-  errno = ENOTCONN;
-  return -1;
+  return libc_fail(ENOTCONN);
 }
 
 /* What the guest is to see of a connection that it has accepted. False with errno: it has accepted none. */

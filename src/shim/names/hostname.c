@@ -15,8 +15,7 @@ int hostname_get(char *name, size_t size) {
     name[length - 1] = 0;
     return 0;
   }
-  errno = ENAMETOOLONG;
-  return -1;
+  return libc_fail(ENAMETOOLONG);
 }
 
 bool hostname_may_set(void) {

@@ -116,8 +116,7 @@ int interfaces_list(struct ifaddrs **list) {
   }
   libc_freeifaddrs(real);
   if (rows) return 0;
-  errno = ENOMEM;
-  return -1;
+  return libc_fail(ENOMEM);
 }
 
 void interfaces_free(struct ifaddrs *list) { free(list); }
@@ -142,7 +141,7 @@ static int configuration(struct ifconf *all) {
   internet(&rows[1].ifr_addr, table_cluster()->self);
   size_t room = all->ifc_req && all->ifc_len > 0 ? (size_t)all->ifc_len / sizeof rows[0] : 0;
   if (!all->ifc_req || room > 2) room = 2;
-  if (all->ifc_req && !pointer_writable(all->ifc_req, room * sizeof rows[0])) return errno = EFAULT, -1;
+  if (all->ifc_req && !pointer_writable(all->ifc_req, room * sizeof rows[0])) return libc_fail(EFAULT);
   if (all->ifc_req) memcpy(all->ifc_req, rows, room * sizeof rows[0]);
   all->ifc_len = (int)(room * sizeof rows[0]);
   return 0;
@@ -159,7 +158,7 @@ int interfaces_ioctl(int fd, unsigned long request, void *argument) {
   size_t size = (uint32_t)request == SIOCGIFCONF ? sizeof(struct ifconf) : sizeof *one;
   if (!pointer_writable(argument, size)) return libc_ioctl(fd, request, argument);
   if ((uint32_t)request == SIOCGIFCONF) return configuration(argument);
-  if (is_setter((uint32_t)request)) return errno = EPERM, -1;
+  if (is_setter((uint32_t)request)) return libc_fail(EPERM);
   if (!strncmp(one->ifr_name, LOOPBACK, IFNAMSIZ)) return libc_ioctl(fd, request, argument);
   struct nic nic = nic_now();
   bool ours = !strncmp(one->ifr_name, nic.name, IFNAMSIZ);

@@ -76,10 +76,7 @@ static bool watch(void) {
 }
 
 int pdeathsig_set(unsigned long signal) {
-  if (signal >= NSIG) {
-    errno = EINVAL;
-    return -1;
-  }
+  if (signal >= NSIG) return libc_fail(EINVAL);
   int saved = errno;
   if (getpid() == process) {
     if (!signal || atomic_exchange(&watching, true) || watch()) {
@@ -89,8 +86,7 @@ int pdeathsig_set(unsigned long signal) {
     }
     atomic_store(&watching, false);
   }
-  errno = EPERM;
-  return -1;
+  return libc_fail(EPERM);
 }
 
 int pdeathsig_get(void) { return getpid() == process ? atomic_load(&wanted) : 0; }

@@ -1,15 +1,7 @@
 /*
  * Connects that wait while the guest does something else. The guest's own socket is kept aside, a placeholder stands at
  * its descriptor; when the socket is connected or refused it is put back (the swap), then the waiters are woken.
- *
- * This header is all that the rest of the shim sees. Behind it, each file knows those below it only:
- *   waiting.c      the guest's side: its calls on such a descriptor, and its forks
- *   helper.c       the thread that waits in the guest's place
- *   steps.c        the steps of one connect: asked, answered, connecting, put back, retired
- *   poller.c       the descriptors of that thread: its epoll set, and what wakes it
- *   swap.c         the placeholder comes, and the socket back
- *   pending.c      one such connect, the lists of all, their lock
- *   placeholder.c  the pair of sockets of which one end stands in for the guest's
+ * README.md has the map; this header is all that the rest of the shim sees.
  */
 #ifndef IMAGINARY_WAITING_H
 #define IMAGINARY_WAITING_H
