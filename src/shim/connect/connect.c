@@ -88,8 +88,8 @@ static int ask_and_wait(const struct call *call, uint64_t epoch, bool listed) {
 }
 
 /*
- * The errno of an earlier connect that ended while nobody looked is what the next call reports. ECONNRESET is left by
- * the guest's own ending of a connection (shutdown, AF_UNSPEC), and not told then.
+ * The next call reports the errno of an earlier connect that ended unseen. ECONNRESET is left by the guest's own ending
+ * of a connection (shutdown, AF_UNSPEC), and then not reported.
  */
 static int error_left(int fd) {
   struct im_socket socket;
@@ -100,13 +100,13 @@ static int error_left(int fd) {
   return error;
 }
 
-/* What the kernel says of the socket and the address before it does anything; 0: nothing. */
+/* The kernel's objection to the socket or the address, before it does anything; 0: none. */
 static int objection(const struct call *call) {
   int fd = call->fd, family = kernel_family(fd);
   if (family == AF_INET && call->to.form != IM_FORM_V4) return EAFNOSUPPORT;
   if (family == AF_INET6 && call->to.form == IM_FORM_V4) return call->size < IPV6_SHORTEST ? EINVAL : EAFNOSUPPORT;
   if (family == AF_INET6 && kernel_is_v6_only(fd)) return ENETUNREACH;
-  /* A connection that has ended looks like none by its state, and is told by a connect to nothing. */
+  /* A connection that has ended looks like none by its state; a connect to nothing makes the difference. */
   struct sockaddr_storage odd = {.ss_family = AF_UNIX};
   return libc_connect(fd, (struct sockaddr *)&odd, sizeof odd) != 0 && errno == EISCONN ? EISCONN : 0;
 }
@@ -124,7 +124,7 @@ static int ask(const struct call *call, uint64_t epoch, bool listed) {
   if (listed && handoff_connect(fd, &call->to, &reply))
     return libc_fail(EINPROGRESS); /* connected, and as writable as the kernel's would be */
   int result = leave_pending(call, epoch, listed, reply, EINPROGRESS);
-  /* A socket that the guest has is one that it can connect: rather late than not at all. */
+  /* What socket the guest has, it can connect: rather late than not at all. */
   return result != 0 && errno == ENOBUFS && room_is_open() ? ask_and_wait(call, epoch, listed) : result;
 }
 
@@ -144,10 +144,10 @@ static bool went_wrong(const struct call *call, int result) {
   return false;
 }
 
-/* Straight to where the table says; when that was wrong, as if it had said nothing. */
+/* Straight to the location of the table; when that was wrong, as if the table had none. */
 static int direct(const struct call *call) {
   const struct im_route *route = &call->route;
-  /* A failure of the first try is not for those who already wait for events of fd. */
+  /* A failure of the first try is not for epoll sets that already watch fd. */
   bool hidden = watches_hide(call->fd);
   int result = tcp_connect(call->fd, &call->to, route->real, route->real_port, route->source);
   int error = result ? errno : 0;
@@ -188,7 +188,7 @@ static int disconnect(int fd, const struct sockaddr *address, socklen_t size) {
   return result;
 }
 
-/* The connect before this one is not over. Without O_NONBLOCK the kernel waits for it and tells how it ended. */
+/* The connect before this one is not over. Without O_NONBLOCK the kernel waits for its end and reports that. */
 static int while_pending(const struct call *call, long limit) {
   int fd = call->fd;
   struct pollfd wanted = {.fd = fd, .events = POLLOUT};
@@ -206,7 +206,7 @@ static int by_route(const struct call *call) {
   return tcp_connect(call->fd, &call->to, route->real, route->real_port, route->source);
 }
 
-/* What room there is, other threads may have: it is theirs for a moment. */
+/* Other threads may have what room there is, for a moment. */
 static int with_room(const struct call *call) {
   room_open();
   int result = by_route(call);
@@ -219,8 +219,8 @@ static int with_room(const struct call *call) {
 }
 
 /*
- * TCP_FASTOPEN_CONNECT would let the kernel answer before it knows whether the place is right. An option that is not
- * known, or that the socket's state forbids, is none that is set.
+ * TCP_FASTOPEN_CONNECT would let the kernel answer before it knows whether the location is right. An option that is not
+ * known, or that the socket's state forbids, is not set.
  */
 static void connect_at_once(int fd) {
   int off = 0;
@@ -260,7 +260,7 @@ int connect_socket(int fd, const struct sockaddr *address, socklen_t size) {
     errno = saved;
     return datagrams ? datagram_connect(fd, to) : libc_connect(fd, address, size);
   }
-  /* Long enough for an IPv6 socket, which is told that it is of the wrong family. */
+  /* Long enough for an IPv6 socket: the kernel refuses its family. */
   if (to->form == IM_FORM_V4 && size >= IPV6_SHORTEST && kernel_family(fd) == AF_INET6)
     return libc_connect(fd, address, size);
   connect_at_once(fd);

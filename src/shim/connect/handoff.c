@@ -16,7 +16,7 @@
 #include <poll.h>
 #include <stdbool.h>
 
-/* No thread of the supervisor's waits for anything before it answers these; yet a machine may be busy. */
+/* The supervisor answers these at once; yet a machine may be busy. */
 #define ACCEPT_MS 5000
 #define BYTE_MS 1000
 #define READY_MS 50 /* then the guest goes on, as if none were ready */
@@ -53,7 +53,7 @@ int handoff_adopt(int fd, int fresh, const struct im_addr *to, uint16_t port) {
   return libc_fail(ECONNRESET);
 }
 
-/* Not interrupted by signals: it takes no time worth it. */
+/* Not interrupted by signals: the call is short. */
 static int call(const struct im_request *request, bool wait, long milliseconds, struct im_reply *answer, int *passed,
                 int *reply) {
   int result = request_call(request, wait, milliseconds, answer, passed, reply);
@@ -104,10 +104,7 @@ bool handoff_accept(int listener, int accepted, uint16_t real_port, const struct
   if (reply >= 0) libc_close(reply);
   int fresh = result < 0 ? result : answer.status ? -answer.status : passed;
   if (fresh < 0) {
-    /*
-     * The signal's: unread, it would be the guest's to read, or make a reset of what is to end here. It follows the
-     * signal.
-     */
+    /* The byte that follows the signal: unread, the guest would read it, or the end here would become a reset. */
     char byte;
     struct pollfd follows = {.fd = accepted, .events = POLLIN};
     (void)poll(&follows, 1, BYTE_MS);

@@ -14,19 +14,21 @@
  */
 void handoff_prepare(int like, int fresh, const struct im_addr *to, uint16_t port);
 
-/* A pooled one may have ended since it was made: that is no result of a connect, and another one is to be asked for. */
+/*
+ * Whether the connection stands. A pooled one may have ended since it was made: that is no result of a connect, and
+ * another one is to be requested.
+ */
 bool handoff_stands(int fresh);
 
 /*
- * Puts it in the place of a guest's socket whose connect has waited for it, as connected as such a one is: another
- * connect says EISCONN. Closes `fresh`. 0, or -1 with errno; ECONNRESET: `fresh` does not stand, and nothing has
- * changed.
+ * Replaces a guest's socket whose connect has waited, by a socket as connected: another connect fails with EISCONN.
+ * Closes `fresh`. 0, or -1 with errno; ECONNRESET: `fresh` does not stand, and nothing has changed.
  */
 int handoff_adopt(int fd, int fresh, const struct im_addr *to, uint16_t port);
 
 /*
- * A connect that does not block to a port that the table lists as IM_HANDOFF, with a connection that stands already;
- * another connect says so. False: there is none, and nothing has changed; the answer comes at `reply`, unless that is
+ * A connect without blocking, to a port that the table lists as IM_HANDOFF, by a connection that stands already;
+ * another connect reports it. False: none stands, and nothing has changed; the answer comes at `reply`, unless that is
  * negative.
  */
 bool handoff_connect(int fd, const struct im_addr *to, int *reply);
@@ -38,10 +40,10 @@ bool handoff_is_four(int fd);
 bool handoff_is_signal(const struct im_addr *real, struct im_addr *from);
 
 /*
- * A listener's accept has returned the signal connection `accepted`, to its real port: the connection that it stands
- * for takes its number. `flags`: of accept4. `from` gets the other side's port. When that connection is gone,
- * `accepted` stays as one that ended before it was accepted. False with errno: there are not enough descriptors;
- * `accepted` is closed, and signalled again.
+ * A listener's accept has returned the signal connection `accepted`, to its real port: the connection that is signalled
+ * takes its number. `flags`: of accept4. `from` gets the other side's port. When that connection is gone, `accepted`
+ * stays, as a connection that ended before the accept. False with errno: there are not enough descriptors; `accepted`
+ * is closed, and signalled again.
  */
 bool handoff_accept(int listener, int accepted, uint16_t real_port, const struct im_addr *local, struct im_addr *from,
                     int flags);

@@ -167,14 +167,14 @@ static struct value value_of(int fd, const struct option *option) {
   return value;
 }
 
-/* What a socket has that nobody has touched. Taken once; while that is being done, or was given up by a fork: NULL. */
+/* The options of a new socket. Read once; NULL while that is being done, or was given up by a fork. */
 static const struct value *untouched(void) {
   static struct value values[OPTIONS];
   static _Atomic int stage; /* 0: not taken, 1: being taken, 2: there */
   int expected = 0, fd;
   if (stage == 2) return values;
   if (!atomic_compare_exchange_strong(&stage, &expected, 1)) return 0;
-  /* It has the options of IPv4 too, as they are. */
+  /* Such a socket has the options of IPv4 too, as they are. */
   fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) {
@@ -256,7 +256,7 @@ bool replace_with(int fd, int fresh) {
   fcntl(fresh, F_SETFL, status & ~O_ASYNC);
   watches_hide(fd);
   bool done = libc_dup3(fresh, fd, flags & FD_CLOEXEC ? O_CLOEXEC : 0) >= 0;
-  if (status & O_ASYNC) fcntl(fd, F_SETFL, status); /* with the number that its signals tell */
+  if (status & O_ASYNC) fcntl(fd, F_SETFL, status); /* with the number that its signals carry */
   int saved = errno;
   watches_show(fd);
   errno = saved;

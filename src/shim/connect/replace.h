@@ -1,7 +1,7 @@
 /*
- * Gives a descriptor another socket of the same kind: a connection that the supervisor has made (handoff.c); or, since
- * a socket that was bound to the wildcard stands at a loopback alias of this host and is refused by the kernel if it
- * then connects out of the cluster, a socket bound as the guest said.
+ * Gives a descriptor another socket of the same kind: a connection that the supervisor has made (handoff.c), or a
+ * socket bound as the guest has bound it. The latter, since the wildcard is bound at a loopback alias of this host,
+ * from where the kernel refuses connects out of the cluster.
  */
 #ifndef IMAGINARY_REPLACE_H
 #define IMAGINARY_REPLACE_H

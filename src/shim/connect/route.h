@@ -11,9 +11,9 @@ struct im_route {
   enum { IM_ROUTE_NATIVE, IM_ROUTE_LOCAL, IM_ROUTE_DIRECT, IM_ROUTE_LOCATE } kind;
   uint32_t real; /* LOCAL, DIRECT: connect there; IM_REAL_LOOPBACK6: to ::1 */
   uint16_t real_port;
-  uint32_t source; /* bind to this first, so that the other side knows who it is; 0: do not */
+  uint32_t source; /* bind to this first, so that the other side knows this host; 0: do not */
   uint64_t epoch;  /* of the location that was used */
-  bool listed;     /* ASK: the supervisor may have a connection to it ready */
+  bool listed;     /* LOCATE: the supervisor may have a connection to it ready */
 };
 
 /* Whether `to` is 127.0.0.2 or the like and the host has a port at the wildcard there: of one of the scopes. */

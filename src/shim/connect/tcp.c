@@ -57,7 +57,7 @@ static void connect_to(int fd, int port) {
   kernel_connect(fd, &there);
 }
 
-/* Its queue is full, with a connection that nobody will take: the next connect is dropped, not refused. */
+/* Its queue is full, with a connection that is never accepted: the next connect is dropped, not refused. */
 int tcp_black_hole(void) {
   int black_hole = tcp_closed_port(), caller = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   bool listens = black_hole >= 0 && caller >= 0 && libc_listen(black_hole, 0) == 0;

@@ -27,15 +27,16 @@ int tcp_connect(int fd, const struct im_addr *to, uint32_t real, uint16_t real_p
 bool tcp_worth_locating(int error);
 
 /*
- * Gives fd a pending error, by a connect to a `closed port`: a port that is bound and does not listen, so that nobody
- * else has it and the kernel resets what connects. The kernel knows the error as ECONNREFUSED, the guest reads `error`.
+ * Gives fd a pending error, by a connect to a `closed port`: a port that is bound and does not listen, so that no other
+ * socket has it and the kernel resets what connects. The kernel knows the error as ECONNREFUSED, the guest reads
+ * `error`.
  */
 void tcp_refuse(int fd, int error, int closed_port);
 int tcp_closed_port(void);
 
 /*
- * Makes fd, when it is not connected, a pending connect of the kernel's own, to a `black hole`: a port that answers
- * nobody. What ends the connect then ends it as the kernel does.
+ * Makes fd, when it is not connected, a pending connect of the kernel's own, to a `black hole`: a port that never
+ * answers. The connect then ends as the kernel's do.
  */
 void tcp_unanswered(int fd, int black_hole);
 int tcp_black_hole(void);

@@ -45,7 +45,7 @@ static struct watch *find(struct entry *entry, int set) {
   return 0;
 }
 
-/* A free place, or the oldest: most likely left of a descriptor that had the same number. */
+/* A free watch, or the oldest: most likely left of a descriptor that had the same number. */
 static struct watch *claim(struct entry *entry) {
   struct watch *oldest = &entry->watches[0];
   for (int i = 0; i < SETS; i++) {

@@ -1,4 +1,4 @@
-/* Socket addresses that stand for IPv4, in one shape. Also the arithmetic of the loopback aliases of network `flat`. */
+/* Socket addresses that stand for IPv4, in one shape. */
 #ifndef IMAGINARY_ADDR_H
 #define IMAGINARY_ADDR_H
 
@@ -18,7 +18,7 @@ struct im_addr {
   uint8_t form;
 };
 
-/* Whether an address that a guest gives can be read as far as it says. False: the kernel is to refuse it. */
+/* Whether all of an address that a guest gives can be read. False: the kernel is to refuse the call. */
 bool addr_given(const void *address, socklen_t size);
 
 /* False: another family, a real IPv6 address, or too short. */
@@ -37,10 +37,10 @@ int addr_family(uint8_t form);
 /* Where `to` really is, in the form of `to`: V4 or MAPPED, and ::1 when `real` is IM_REAL_LOOPBACK6. */
 struct im_addr addr_real(const struct im_addr *to, uint32_t real, uint16_t real_port);
 
-/* Writes it as its form says; the result's size. */
+/* Writes the address in its form, and returns the size of that. */
 socklen_t addr_write(const struct im_addr *from, struct sockaddr_storage *to);
 
-/* Gives an address to the guest as the kernel does: cut to the guest's buffer, with the full size told. */
+/* Gives an address to the guest as the kernel does: cut to the guest's buffer, with the full size beside it. */
 void addr_give(const struct sockaddr_storage *from, socklen_t size, struct sockaddr *to, socklen_t *to_size);
 
 #endif

@@ -16,7 +16,7 @@ bool alias_shared(void) { return !table_cluster()->handoff; }
 bool alias_is_extra(uint32_t ip) {
   const struct im_cluster *cluster = table_cluster();
   uint32_t network = ip & 0xffff0000u, host = ip & 0xffffffu;
-  if (!host || host == 0xffffffu) return false; /* the network's own, and everybody's */
+  if (!host || host == 0xffffffu) return false; /* the network's own address, and its broadcast address */
   return alias_shared() && addr_is_other_loopback(ip) && network != cluster->alias_base &&
          network != cluster->alias_loop;
 }

@@ -40,7 +40,7 @@ unsigned alias_scopes(uint32_t ip);
 uint16_t alias_hidden_port(uint16_t port);
 uint16_t alias_plain_port(uint16_t real_port);
 
-/* What a guest has bound at such an address with one of the scopes, by where it really is. False: nothing. */
+/* The port that a guest has bound at such an address with one of the scopes, by its real address. False: none. */
 bool alias_extra_of(const struct im_addr *real, unsigned scopes, struct im_addr *shown);
 
 /*

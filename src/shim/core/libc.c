@@ -26,7 +26,7 @@
 IM_LIBC_FUNCTIONS(IM_DEFINE)
 IM_LIBC_FILE_FUNCTIONS(IM_DEFINE)
 
-/* The one that returns nothing. */
+/* The function that returns nothing. */
 void libc_freeifaddrs(struct ifaddrs *list) {
   union {
     void *pointer;

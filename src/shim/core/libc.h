@@ -112,7 +112,7 @@ IM_LIBC_FUNCTIONS(IM_DECLARE)
 #undef IM_DECLARE
 
 #ifdef __GLIBC__
-/* What pthread_atfork is made of; itself it is not in every libpthread.so of glibc. */
+/* pthread_atfork calls this; itself it is not in every libpthread.so of glibc. */
 extern int __register_atfork(void (*)(void), void (*)(void), void (*)(void), void *);
 #define IM_ATFORK(before, parent, child) __register_atfork(before, parent, child, 0)
 #else

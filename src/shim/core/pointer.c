@@ -15,7 +15,7 @@
 /* So far above a frame there is stack: the frames of the callers, or what a thread keeps above them. */
 #define NEAR ((uintptr_t)65536)
 
-/* What the program itself was loaded to, with its literals; more parts than these are asked about as the rest is. */
+/* Where the program itself was loaded, with its literals. About more parts than these the kernel is asked. */
 #define PARTS 8
 static struct {
   uintptr_t start;
@@ -63,7 +63,7 @@ static bool page_readable(uintptr_t at) {
 }
 
 /*
- * The kernel sets no bit of the word there, and wakes nobody: none waits at `nobody`, and the comparison is a second
+ * The kernel sets no bit of the word there, and wakes no thread: none waits at `nobody`, and the comparison is a second
  * one.
  */
 static bool page_writable(uintptr_t at) {

@@ -24,7 +24,7 @@ bool pointer_readable(const void *at, size_t size, struct im_page *found);
 /* A string, up to its NUL. */
 bool pointer_text(const char *at, struct im_page *found);
 
-/* What is there is left as it is. */
+/* Changes nothing there. */
 bool pointer_writable(void *at, size_t size);
 
 #endif

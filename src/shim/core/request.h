@@ -39,16 +39,16 @@ int request_line(void);
 #define IM_FOREVER (-1L)
 
 /*
- * Waits for the reply: 0, -EINTR, -ETIMEDOUT after `milliseconds`, or -EPIPE when the supervisor went away or answered
- * something else. Does not close `fd`. `passed`: a descriptor that came along (IM_TRANSPORT_HANDOFF), or -1; NULL: one
- * that comes is closed. A wait without limit is restarted after a signal as SA_RESTART says.
+ * Waits for the reply: 0, -EINTR, -ETIMEDOUT after `milliseconds`, or -EPIPE when the supervisor is gone or the answer
+ * is none. Caller owns `fd`, and `passed`: the descriptor that came along (IM_TRANSPORT_HANDOFF), or -1. NULL: a
+ * descriptor that comes is closed. A signal with SA_RESTART restarts a wait without limit.
  */
 int request_wait(int fd, struct im_reply *reply, int *passed, long milliseconds);
 
 /*
- * Asks, then waits as `request_wait` does. `reply`: the end on which more may come, for the caller to close, or -1. The
- * socket to ask by is closed last: while a descriptor is on its way in one, the kernel takes the end of any Unix socket
- * for an occasion to look for garbage.
+ * Sends the request, then waits as `request_wait` does. `reply`: the end on which more may come, or -1; Caller owns.
+ * The socket that sends is closed last: while a descriptor is on its way in a Unix socket, the kernel takes the end of
+ * any other one for an occasion to look for garbage.
  */
 int request_call(const struct im_request *request, bool wait, long milliseconds, struct im_reply *answer, int *passed,
                  int *reply);
@@ -56,7 +56,7 @@ int request_call(const struct im_request *request, bool wait, long milliseconds,
 /* Takes a reply that is there: as request_wait, and -EAGAIN when there is none yet. */
 int request_take(int fd, struct im_reply *reply, int *passed);
 
-/* Says once per process that the supervisor does not answer. */
+/* Complains once per process that the supervisor does not answer. */
 void request_lost(void);
 
 #endif

@@ -98,7 +98,7 @@ void room_after_fork(void) {
   if (users) restore();
 }
 
-/* What the kernel gets for it. */
+/* The limit that the kernel gets for the guest's. */
 static struct rlimit widened(const struct rlimit *limit, rlim_t hard) {
   struct rlimit wide = *limit;
   if (limit->rlim_max < hard) {
@@ -113,7 +113,7 @@ int room_set(const struct rlimit *limit) {
   struct rlimit now, wide;
   sigset_t signals;
   int result = -1;
-  /* A hard limit was given up for good, but for those who may raise it. */
+  /* A hard limit was given up for good, unless the process may raise it. */
   if (guests_hard && limit->rlim_max > guests_hard && geteuid() != 0) {
     return libc_fail(limit->rlim_cur > limit->rlim_max ? EINVAL : EPERM);
   }

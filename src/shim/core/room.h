@@ -23,12 +23,12 @@ bool room_left(int fd);
 /* In the child of a fork: as if no thread had opened it. */
 void room_after_fork(void);
 
-/* Whether errno says that there was none. */
+/* Whether the errno is that of a call without room. */
 bool room_wanted(int error);
 
 /*
  * The guest's limits of RLIMIT_NOFILE: `set` gives the kernel a greater hard limit than the guest's where it has one,
- * and a lower soft limit where it has none. `shown` puts into what the kernel has said what the guest has set.
+ * and a lower soft limit where it has none. `shown` makes the guest's limits of the kernel's.
  */
 int room_set(const struct rlimit *limit);
 void room_shown(struct rlimit *limit);

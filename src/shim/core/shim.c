@@ -44,7 +44,7 @@ static bool start(void) {
 }
 
 __attribute__((constructor)) static void load(void) {
-  /* Said once is enough: the programs that this one starts do not try again. */
+  /* One complaint is enough: the programs that this one starts do not try again. */
   if (!shim_active() && unusable) unsetenv(IM_ENV_DIR);
 }
 

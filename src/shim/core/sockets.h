@@ -1,6 +1,6 @@
 /*
- * What guests asked for, by SO_COOKIE, where the kernel's own answer would differ: a cache in a file that all guests
- * of the host map. Lock-free; old entries make room for new ones, and every reader has an answer without it.
+ * What guests have set, by SO_COOKIE, where the kernel's own answer would differ: a cache in a file that all guests of
+ * the host map. Lock-free, any thread. Old entries make room for new ones; every reader has an answer without an entry.
  */
 #ifndef IMAGINARY_SOCKETS_H
 #define IMAGINARY_SOCKETS_H
@@ -47,7 +47,7 @@ void sockets_put(uint64_t cookie, const struct im_socket *socket);
 /* The port that the guest has bound its socket to; 0: none. */
 uint16_t sockets_bound_port(uint64_t cookie);
 
-/* Of fd: what getpeername is to show, and what SO_ERROR is to say of its pending ECONNREFUSED. */
+/* Of fd: what getpeername is to show, and what SO_ERROR is to show for its pending ECONNREFUSED. */
 void sockets_note_peer(int fd, const struct im_addr *peer);
 void sockets_note_error(int fd, int error);
 

@@ -111,7 +111,7 @@ const struct im_cluster *table_cluster(void) { return &table.cluster; }
 
 bool table_is_virtual(uint32_t address) { return (address & table.cluster.mask) == table.cluster.base; }
 
-/* The odd number that a writer left when it died: nobody waits for it again. */
+/* The odd number that a writer left when it died: no reader waits for it again. */
 static _Atomic uint32_t abandoned;
 
 static void pause_reading(int looks) {
@@ -144,7 +144,7 @@ static bool read_ended(uint32_t seq, int *looks) {
 
 static const char *string_at(uint32_t offset) { return offset < table.strings_size ? table.strings + offset : ""; }
 
-/* Copies host `index` as it was at one moment. A torn read that does not end is a host that must be asked for. */
+/* Copies host `index` as it was at one moment. When every read is torn, the host's location counts as unknown. */
 static void read_host(uint32_t index, struct im_location *location) {
   struct im_host host;
   uint32_t seq;

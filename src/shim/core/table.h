@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-/* What the table says about itself; fixed for the life of the process. */
+/* The table's header; fixed for the life of the process. */
 struct im_cluster {
   uint32_t base, mask;
   uint32_t self;
@@ -17,8 +17,8 @@ struct im_cluster {
 };
 
 /*
- * A host of the cluster; `name` stays valid as long as the process lives, and ends somewhere. What it says may change
- * when somebody writes over the table: whoever copies it takes the length once.
+ * A host of the cluster. `name` stays valid as long as the process lives, and ends somewhere. Its text may change when
+ * the table is written over: a copy takes the length once.
  */
 struct im_location {
   uint32_t address;

@@ -66,7 +66,7 @@ struct im_route datagram_route(const struct im_addr *to) {
       route.real_port = listed.real_port;
     }
   } else if (!known || recent_peers_known(to->ip, to->port))
-    route.kind = IM_ROUTE_DIRECT; /* a client, which nobody allocates; or an answer */
+    route.kind = IM_ROUTE_DIRECT; /* a client, which is never allocated; or an answer */
   return route;
 }
 
@@ -123,7 +123,7 @@ int datagram_bind(int fd, const struct sockaddr *address, socklen_t size, const 
   if (!to->port) socket.local.port = at.port;
   uint64_t cookie = sockets_cookie(fd);
   sockets_put(cookie, &socket);
-  /* One that the kernel chose can be told to others by this guest only, and is where it seems to be. */
+  /* A port that the kernel chose is known to others by this guest only, and is where it seems to be. */
   if (known && !only_v6 && (to->port || alias_is_extra(to->ip))) {
     uint32_t scope = alias_is_loop(to->ip) ? IM_SCOPE_LOOPBACK : to->ip ? IM_SCOPE_HOST : IM_SCOPE_ANY;
     request_listen(cookie, &socket.local, &at, scope | IM_SCOPE_DATAGRAM);
@@ -135,12 +135,12 @@ int datagram_bind(int fd, const struct sockaddr *address, socklen_t size, const 
 /* ---- connect ---- */
 
 /*
- * By descriptor, for this process: whom it was connected to and where that was, so that send() need not ask the kernel.
- * An entry may be old (the number was closed and used again): what depends on it is checked by cookie first.
+ * By descriptor, for this process: its virtual and its real peer, so that send() needs no call to the kernel. An entry
+ * may be old (the number was closed and used again): it is checked by cookie before use.
  */
 #define DESCRIPTORS 16384
 static struct {
-  _Atomic uint64_t peer, real; /* ip << 32 | port << 16 | form + 1; 0: nobody */
+  _Atomic uint64_t peer, real; /* ip << 32 | port << 16 | form + 1; 0: none */
 } connected[DESCRIPTORS];
 
 static uint64_t packed(uint32_t ip, uint16_t port, uint8_t form) {

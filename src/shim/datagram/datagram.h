@@ -14,8 +14,8 @@
 bool datagram_is(int fd);
 
 /*
- * Where a datagram goes. As route_find, except that a port that is not listed is no reason to ask when its host is up:
- * the kernel refuses it there. ASK: `real` is where it will be, as far as that is known (network `flat`).
+ * Where a datagram goes. As route_find, except that a port that is not listed needs no location when its host is up:
+ * the kernel refuses it there. LOCATE: `real` is the host's alias, where it will be on network `flat`.
  */
 struct im_route datagram_route(const struct im_addr *to);
 
@@ -28,7 +28,7 @@ int datagram_connect(int fd, const struct im_addr *to);
 /* Before another connect of fd: if it was connected to a host of the cluster, its source address is freed again. */
 void datagram_release(int fd);
 
-/* Whom fd was connected to by this process: false for all other sockets, at the price of one load. */
+/* The peer that this process has connected fd to: false for all other sockets, at the price of one load. */
 bool datagram_peer(int fd, struct im_addr *peer);
 
 /* Whether that still is so: the number may have been used again. Forgets it if not. */

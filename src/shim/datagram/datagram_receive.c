@@ -14,7 +14,7 @@
 /* The kernel takes no more of one call. */
 #define MOST_MESSAGES 1024
 
-/* What the kernel has written into a guest's buffer of `room` bytes; false: it is cut, so that it tells too little. */
+/* The kernel's address in a guest's buffer of `room` bytes; false: it is cut, so that it has too little. */
 static bool read_given(const void *name, socklen_t room, socklen_t full, struct im_addr *real) {
   /* The address of IPv4 ends before padding. */
   struct sockaddr_storage whole = {0};

@@ -29,8 +29,8 @@
 static bool may_wait(int fd, int flags) { return !(flags & MSG_DONTWAIT) && !(fcntl(fd, F_GETFL) & O_NONBLOCK); }
 
 /*
- * What the kernel says of the socket (EPIPE, or the error of an earlier datagram) before it looks for the data, which
- * are nowhere. The socket has a port then, as after any sending.
+ * The kernel's objection to the socket (EPIPE, or the error of an earlier datagram), before it looks for the data,
+ * which are nowhere. The socket has a port then, as after any sending.
  */
 static int objection(int fd, const struct im_addr *to, const struct im_route *route, bool named) {
   struct sockaddr_storage there;
@@ -238,8 +238,8 @@ ssize_t datagram_send(int fd, const void *data, size_t size, int flags) {
 }
 
 /*
- * To ask the kernel for a socket's type costs a fifth of a datagram, so it is asked only where a raw socket can be: in
- * a process with CAP_NET_RAW, which no guest on Lambda has.
+ * To read a socket's type costs a fifth of a datagram, so it is read only where a raw socket can be: in a process with
+ * CAP_NET_RAW, which no guest on Lambda has.
  */
 static bool is_raw(int fd) {
   static _Atomic int may; /* 0: not known; 1: no; 2: yes */
@@ -323,7 +323,7 @@ int datagram_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flag
   if (!ours) return libc_sendmmsg(fd, messages, count, flags);
   for (unsigned i = 0; i < count && i < 1024; i++) {
     ssize_t size = datagram_sendmsg(fd, &messages[i].msg_hdr, flags);
-    /* The kernel has sent it too by the time that it tells how much. */
+    /* The kernel too has sent the datagram before it writes the length. */
     if (size >= 0 && !pointer_writable(&messages[i].msg_len, sizeof messages[i].msg_len)) {
       errno = EFAULT;
       size = -1;

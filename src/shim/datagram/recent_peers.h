@@ -1,6 +1,7 @@
 /*
- * Who sent datagrams to this process of late, and to whom of its own host it sent some by way of loopback. An answer
- * goes back to where the question came from, whether or not the table knows that host. A cache: an entry may be lost.
+ * Recent peers: senders of datagrams to this process, and receivers on its own host by way of loopback. An answer goes
+ * back to where the question came from, whether or not the table knows that host. A cache: an entry may be lost. Any
+ * thread.
  */
 #ifndef IMAGINARY_RECENT_PEERS_H
 #define IMAGINARY_RECENT_PEERS_H

@@ -46,7 +46,7 @@ static void add(const char *from, size_t from_length, const char *to, size_t to_
   files.entries[files.count++] = (struct im_file){from, to, from_length, to_length};
 }
 
-/* A copy of its own, so that nobody can change or cut it under this process. */
+/* A copy of its own, which no other process can change or cut. */
 static char *read_whole(const char *path, size_t *size) {
   struct stat status;
   char *text = 0;

@@ -21,7 +21,9 @@ HOOK(ssize_t, recvfrom, (int fd, void *data, size_t size, int flags, struct sock
   return datagram_recvfrom(fd, data, size, flags, from, from_size);
 }
 
-/* What programs call that are compiled with _FORTIFY_SOURCE. Only libc knows how to end one that reads too much. */
+/*
+ * Programs that are compiled with _FORTIFY_SOURCE call this. Only libc knows how to end a program that reads too much.
+ */
 HOOK(ssize_t, __recvfrom_chk,
      (int fd, void *data, size_t size, size_t room, int flags, struct sockaddr *from, socklen_t *from_size)) {
   if (size > room) return libc___recvfrom_chk(fd, data, size, room, flags, from, from_size);

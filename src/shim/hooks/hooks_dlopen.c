@@ -1,8 +1,8 @@
 /*
  * dlopen and dlmopen without RTLD_DEEPBIND, by which a plugin would find libc in front of the shim; and with the shim
- * in libc's place: what is looked up there (ctypes, Fiddle, JNA) is found in the shim, or else in libc, which the shim
- * needs. glibc searches the RUNPATH of whoever calls, and knows the caller by the return address, so that the real
- * function is jumped to and not called. musl has no such flag.
+ * in place of libc: a look-up there (ctypes, Fiddle, JNA) finds the shim, or else libc, which the shim needs. glibc
+ * searches the caller's RUNPATH, and knows the caller by the return address, so that the real function is jumped to and
+ * not called. musl has no such flag.
  */
 #include "hook.h"
 #include "core/shim.h"

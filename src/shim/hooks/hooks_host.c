@@ -3,7 +3,7 @@
 
 HOOK(int, gethostname, (char *name, size_t size)) { return hostname_get(name, size); }
 
-/* What gethostname becomes in programs built with _FORTIFY_SOURCE. The compiler knew `real`, so it is the bound. */
+/* gethostname becomes this in programs built with _FORTIFY_SOURCE. The compiler knew `real`, which is the bound. */
 HOOK(int, __gethostname_chk, (char *name, size_t size, size_t real)) {
   if (size > real) __builtin_trap();
   return hostname_get(name, size);

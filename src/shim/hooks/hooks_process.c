@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 /*
- * A guest may forbid itself to start threads (haproxy allows itself no process more, and threads count as such); then
- * the helper is started while it still can be. On 64-bit machines both forms of each call are the same.
+ * A guest may forbid itself to start threads (haproxy allows itself no process more, and threads count as processes):
+ * the helper is started before. On 64-bit machines both forms of each call are the same.
  */
 static void before_limit(int resource, const void *limit) {
   if (resource == RLIMIT_NPROC && limit && shim_active()) waiting_stay();

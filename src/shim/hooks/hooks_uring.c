@@ -1,7 +1,7 @@
 /*
- * io_uring connects, accepts and opens behind everybody's back: under the shim a kernel has none, and runtimes fall
- * back to what they do on older ones. liburing makes its system calls inline, so it is told at its own doors; each says
- * an errno, negative.
+ * io_uring connects, accepts and opens without libc: under the shim a kernel has no io_uring, and runtimes fall back to
+ * what they do on older kernels. liburing makes its system calls inline, so its own functions decline: each returns a
+ * negative errno.
  */
 #include "hook.h"
 

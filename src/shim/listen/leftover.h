@@ -1,6 +1,6 @@
 /*
- * Network `flat`: the machine's kernel remembers connections of a host's earlier life for a minute (TIME_WAIT), at the
- * addresses that the host has again in its next one. A sandbox of its own would know nothing of them.
+ * Network `flat`: the machine's kernel remembers connections of a host's earlier epoch for a minute (TIME_WAIT), at the
+ * addresses that the host has again in its next epoch. A sandbox of its own would know nothing of them.
  */
 #ifndef IMAGINARY_LEFTOVER_H
 #define IMAGINARY_LEFTOVER_H

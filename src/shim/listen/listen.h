@@ -1,4 +1,4 @@
-/* bind() and listen(): where a guest's listener really is, and the word about it to the supervisor. */
+/* bind() and listen(): where a guest's listener really is, and the report of it to the supervisor. */
 #ifndef IMAGINARY_LISTEN_H
 #define IMAGINARY_LISTEN_H
 

@@ -8,8 +8,8 @@
 #include <errno.h>
 
 /*
- * Whether a real port is taken by what need not be there: another port of ours that had to move, what a guest has bound
- * at 127.0.0.2 or the like, or an earlier life of this host.
+ * Whether a real port is taken by what need not be there: another port of ours that had to move, a guest's port at
+ * 127.0.0.2 or the like, or an earlier epoch of this host.
  */
 static bool taken_by_the_way(uint32_t real, uint16_t real_port, uint16_t port, bool datagrams) {
   unsigned scopes = datagrams ? IM_SCOPES_DATAGRAM : IM_SCOPES_STREAM;

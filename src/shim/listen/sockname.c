@@ -16,7 +16,7 @@
 typedef int (*name_call)(int, struct sockaddr *, socklen_t *);
 typedef bool (*end_call)(int, struct im_addr *);
 
-/* A connection that the supervisor has made: what is shown is what was agreed. */
+/* A connection that the supervisor has made shows the addresses that were agreed. */
 static bool handoff_shown(int fd, bool peer, struct im_addr *shown) {
   struct im_socket socket;
   if (!table_cluster()->handoff || !sockets_has(fd, IM_IS_HANDOFF, &socket)) return false;
@@ -38,7 +38,7 @@ static bool other_is_loop(int fd, end_call other) {
   return other(fd, &there) && there.ip == alias_loop();
 }
 
-/* Real to virtual without memory. False: what the kernel says is what the guest sees. */
+/* Real to virtual without memory. False: the guest sees the kernel's address. */
 static bool by_arithmetic(int fd, const struct im_addr *real, end_call other, struct im_addr *shown) {
   uint32_t address;
   if (real->form == IM_FORM_V6_LOOP) {
@@ -85,7 +85,7 @@ static bool peer_shown(int fd, const struct im_addr *real, struct im_addr *shown
   if (!ours) return handoff_shown(fd, true, shown);
   if (!sockets_has(fd, IM_HAS_PEER, &socket)) return by_arithmetic(fd, real, kernel_local, shown);
   *shown = socket.peer;
-  /* A connect to the wildcard goes to loopback, and says so. */
+  /* A connect to the wildcard goes to loopback, and shows it. */
   if (!shown->ip) shown->ip = IM_LOOPBACK;
   if (shown->form == IM_FORM_V6_ANY) shown->form = IM_FORM_V6_LOOP;
   return true;
@@ -93,7 +93,7 @@ static bool peer_shown(int fd, const struct im_addr *real, struct im_addr *shown
 
 /*
  * The real name, in the guest's buffer of `room` bytes too: the kernel writes there first, so that it judges the
- * pointers, and what it can write, so can we. What the buffer cuts off is asked for again.
+ * pointers, and what it can write, so can we. When the buffer cuts the name off, it is read again.
  */
 static bool give_real(int fd, struct sockaddr *name, socklen_t *size, name_call call, socklen_t *room,
                       struct sockaddr_storage *address) {
@@ -142,7 +142,7 @@ int sockname_peer(int fd, struct sockaddr *name, socklen_t *size) {
   return libc_fail(ENOTCONN);
 }
 
-/* What the guest is to see of a connection that it has accepted. False with errno: it has accepted none. */
+/* The address that the guest sees of a connection that it has accepted. False with errno: it has accepted none. */
 static bool accepted_shown(int listener, int fd, const struct im_addr *real, int flags, struct im_addr *shown) {
   struct im_addr bound = {0}, local = {0};
   if (!handoff_is_signal(real, shown)) {
@@ -155,8 +155,8 @@ static bool accepted_shown(int listener, int fd, const struct im_addr *real, int
 }
 
 /*
- * Where the connection comes from: what the kernel has written into the guest's buffer, or, where that is too small for
- * it, what it says when asked. False with errno, and the connection closed: it has ended by then.
+ * Where the connection comes from: the kernel's address in the guest's buffer, or, where that is too small, by
+ * getpeername. False with errno, and the connection closed: the connection has ended by then.
  */
 static bool accepted_peer(int fd, const struct sockaddr *from, socklen_t size, socklen_t room,
                           struct sockaddr_storage *address, socklen_t *full) {

@@ -11,7 +11,7 @@ int sockname_peer(int fd, struct sockaddr *name, socklen_t *size);
 int sockname_accept(int fd, struct sockaddr *from, socklen_t *size, int flags,
                     int (*call)(int, struct sockaddr *, socklen_t *, int));
 
-/* SO_ERROR as the guest is to read it, from what the kernel said. */
+/* SO_ERROR as the guest is to read it, in place of the kernel's value. */
 void sockname_error(int fd, int level, int option, void *value, const socklen_t *size);
 
 /* SO_DOMAIN too: a handed-off connection whose other side had ended it already keeps the family that it came with. */

@@ -9,7 +9,9 @@
 
 #define IM_CLIENT_NAME 64
 
-/* The place of the client with this address or name, which is written to `text`. False: there is none. */
+/*
+ * The location of the client with this address or name. The name is written to `text`. False: there is no such client.
+ */
 bool clients_at(uint32_t address, struct im_location *location, char text[IM_CLIENT_NAME]);
 bool clients_named(const char *name, struct im_location *location, char text[IM_CLIENT_NAME]);
 

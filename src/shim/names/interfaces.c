@@ -173,7 +173,7 @@ int interfaces_ioctl(int fd, unsigned long request, void *argument) {
   default: return libc_ioctl(fd, request, argument);
   }
   if (!ours) {
-    /* Another interface has no address; one that is not there stays so. */
+    /* Another interface has no address; an interface that is not there stays so. */
     int result = libc_ioctl(fd, request, argument);
     if (result == 0) errno = EADDRNOTAVAIL;
     return -1;

@@ -1,6 +1,6 @@
 /*
- * Network interfaces as a guest sees them: `lo`, and one with the host's virtual address and the cluster's netmask.
- * That one has the name and the hardware address of a real one, where there is one.
+ * Network interfaces as a guest sees them: `lo`, and one with the host's virtual address and the cluster's netmask. The
+ * second has the name and the hardware address of a real interface, where there is one.
  */
 #ifndef IMAGINARY_INTERFACES_H
 #define IMAGINARY_INTERFACES_H

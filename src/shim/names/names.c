@@ -11,14 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What libc says of a name of /etc/hosts that has addresses of the other family only. */
+/* libc's error for a name of /etc/hosts that has addresses of the other family only. */
 #ifdef __GLIBC__
 #define NO_SUCH_FAMILY EAI_NONAME
 #else
 #define NO_SUCH_FAMILY EAI_NODATA
 #endif
 
-/* Whom a name or an address is of. A place's name is in the table, or here. */
+/* The host or client that a name or an address is of. A host's name is in the table, a client's here. */
 struct named {
   struct im_location location;
   char client[IM_CLIENT_NAME];
@@ -76,7 +76,7 @@ int names_getaddrinfo(const char *name, const char *service, const struct addrin
   if (hints) numeric = *hints;
   enum whose whose = numeric.ai_flags & AI_NUMERICHOST ? OTHERS : by_name(name, &found);
   if (whose == OTHERS) return libc_getaddrinfo(name, service, hints, result);
-  /* Every host has an address, and none has one of IPv6. What is wrong besides is said first, as libc does it. */
+  /* Every host has an address, and none has one of IPv6. What is wrong besides is reported first, as libc does it. */
   bool no_family = numeric.ai_family == AF_INET6 && !(numeric.ai_flags & AI_V4MAPPED);
   if (no_family) numeric.ai_family = AF_INET;
   uint32_t address = htonl(found.location.address);

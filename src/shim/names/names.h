@@ -13,7 +13,7 @@ int names_getnameinfo(const struct sockaddr *address, socklen_t size, char *host
 int names_getaddrinfo_a(int mode, struct gaicb *list[], int count, struct sigevent *event);
 #endif
 
-/* The result, or NULL with h_errno, as gethostbyname2 has it; `*ours` says whether it is not libc's to answer. */
+/* The result, or NULL with h_errno, as gethostbyname2 has it. `*ours`: the answer is not libc's. */
 struct hostent *names_by_name(const char *name, int family, int *ours);
 struct hostent *names_by_address(const void *address, socklen_t size, int family, int *ours);
 

@@ -7,10 +7,7 @@
 
 bool resolver_is(const struct im_addr *to) { return to->ip == IM_RESOLVER && to->port == IM_RESOLVER_PORT; }
 
-/*
- * Returns when the table lists the ports. A supervisor that is gone leaves what natively is a port where nobody
- * listens.
- */
+/* Returns when the table lists the ports. Without a supervisor the port is as natively a port without a listener. */
 static void open_it(const struct im_addr *to) {
   struct im_request request = request_connect(-1, to, 0, 0);
   request_confirm(&request);

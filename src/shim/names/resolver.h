@@ -1,4 +1,4 @@
-/* The way to the host's resolver (abi.h, IM_RESOLVER): for guests that ask DNS by themselves. */
+/* The way to the host's resolver (abi.h, IM_RESOLVER), for guests that speak DNS by themselves. */
 #ifndef IMAGINARY_RESOLVER_H
 #define IMAGINARY_RESOLVER_H
 

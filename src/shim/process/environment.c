@@ -30,7 +30,7 @@ static bool lists(const char *preload, const char *library) {
   return false;
 }
 
-/* Whether the name is one of our own files, of whichever build: only the one that fits may be preloaded. */
+/* Whether the name is one of our own files, of either build: only the build that fits may be preloaded. */
 static bool is_shim(const char *part, size_t length) {
   static const char *const builds[] = {"/shim-glibc.so", "/shim-musl.so"};
   const char *library = paths_library(), *slash = strrchr(library, '/');

@@ -19,7 +19,7 @@
 #endif
 
 static _Atomic int wanted;
-static _Atomic int watched = -1; /* the descriptor that tells of the parent's end */
+static _Atomic int watched = -1; /* the descriptor that is readable at the parent's end */
 static atomic_bool watching;
 static pid_t process; /* a vfork child shares all this, and can have no thread of its own */
 

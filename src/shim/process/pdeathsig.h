@@ -7,10 +7,10 @@
 
 void pdeathsig_start_of_process(void);
 
-/* As PR_SET_PDEATHSIG: 0, or -1 with errno; EPERM, as the sandbox said, where nothing can be done about it. */
+/* As PR_SET_PDEATHSIG: 0, or -1 with errno. EPERM: the sandbox refuses it, and the shim cannot do it either. */
 int pdeathsig_set(unsigned long signal);
 
-/* The signal that pdeathsig_set was told; 0: none. */
+/* The signal that pdeathsig_set was given; 0: none. */
 int pdeathsig_get(void);
 
 #endif

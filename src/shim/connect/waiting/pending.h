@@ -57,7 +57,7 @@ bool pending_none(void);
 /* Takes one out of its list, to give up all of them. Caller owns. */
 struct im_pending *pending_pop(void);
 
-/* That whose placeholder, or a duplicate of it, stands at fd. NULL: none. */
+/* The connect whose placeholder, or a duplicate of it, stands at fd. NULL: none. */
 struct im_pending *pending_at(int fd);
 bool pending_stands_at(const struct im_pending *pending, int fd);
 

@@ -10,13 +10,13 @@
 /* Makes the pair: `end` is for the guest (a low number, to be moved by dup3 and closed), `waker` the other side. */
 bool placeholder_make(int *end, struct im_private_fd *waker);
 
-/* Wakes who waits for the placeholder to become writable. */
+/* Wakes calls that wait for the placeholder to become writable. */
 void placeholder_drain(const struct im_private_fd *waker);
 
-/* Wakes who waits for it to become readable only. */
+/* Wakes calls that wait for the placeholder to become readable only. */
 void placeholder_poke(const struct im_private_fd *waker);
 
-/* Whether nobody has the placeholder any more, not even a waiting call. */
+/* Whether no process has the placeholder any more, and no waiting call. */
 bool placeholder_gone(const struct im_private_fd *waker);
 
 #endif

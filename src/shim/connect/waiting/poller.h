@@ -1,6 +1,7 @@
 /*
- * The descriptors of the helper: its epoll set, what wakes it, the socket that questions are sent from, the ports that
- * connects are refused and given up at. All are opened in the guest's call that starts the helper. Lock held.
+ * The descriptors of the helper: its epoll set, the pair that wakes it, the socket that requests are sent from, the
+ * ports that connects are refused and given up at. All are opened in the guest's call that starts the helper. Lock
+ * held.
  */
 #ifndef IMAGINARY_POLLER_H
 #define IMAGINARY_POLLER_H

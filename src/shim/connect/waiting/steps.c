@@ -15,7 +15,7 @@
 #include <sys/epoll.h>
 #include <time.h>
 
-/* A guest's connect that failed at a stale place is asked for once more, with the epoch that did not work. */
+/* A connect that failed at a stale location is requested once more, with the epoch that did not work. */
 #define ASKS 2
 
 static struct im_request request_of(const struct im_pending *pending) {
@@ -24,8 +24,8 @@ static struct im_request request_of(const struct im_pending *pending) {
 }
 
 /*
- * What is open for a moment has a low number, and a guest that closes all descriptors in that moment and opens others
- * would see one of them closed.
+ * In the guest's own call: a descriptor that is open for a moment has a low number, and a guest that closes all
+ * descriptors in that moment and opens others would see one of them closed.
  */
 bool steps_ask(struct im_pending *pending) {
   int ends[2];
@@ -57,7 +57,7 @@ static void finish(struct im_pending *pending, bool connected) {
   end_reply(pending);
   private_fd_close(&pending->unsent);
   if (!swap_back(pending) || !connected) {
-    /* Hanging up is how a failed connect looks, and how one looks that nobody waits for. */
+    /* A failed connect looks hung up, and so does a connect without a waiter. */
     pending->stage = IM_STAGE_DEAD;
     return;
   }
@@ -77,7 +77,7 @@ bool steps_send(struct im_pending *pending) {
     int line = poller_line(), result = line < 0 ? -ENOENT : request_send(line, &request, pending->unsent.fd, false);
     if (result == -EAGAIN) return false;
     if (result != 0) {
-      /* Else the guest has closed what is ours, at this very moment. */
+      /* Else the guest has closed our descriptor, at this very moment. */
       if (poller_alive() && private_fd_valid(&pending->unsent)) request_lost();
       fail(pending, EHOSTUNREACH);
     }
@@ -166,7 +166,7 @@ static void go(struct im_pending *pending, const struct im_reply *reply) {
   }
 }
 
-/* A descriptor that comes and finds no room is lost, so that there is some before; and none when the guest goes on. */
+/* A descriptor that comes and finds no room is lost: there is room before, and none when the guest goes on. */
 static int receive(const struct im_pending *pending, struct im_reply *reply, struct im_private_fd *fresh) {
   int passed = -1;
   room_open();
@@ -212,7 +212,7 @@ void steps_event(struct im_pending *pending, unsigned which) {
   if (which == IM_ON_WAKER && pending->shared && stage != IM_STAGE_RETIRED)
     poller_unwatch(&pending->waker);
   else if (which == IM_ON_WAKER)
-    pending->stage = IM_STAGE_DEAD; /* nobody has the placeholder any more */
+    pending->stage = IM_STAGE_DEAD; /* no process has the placeholder any more */
   else if (which == IM_ON_REPLY && stage == IM_STAGE_ASKED)
     on_reply(pending);
   else if (which == IM_ON_REAL && stage == IM_STAGE_CONNECTING)
@@ -220,8 +220,8 @@ void steps_event(struct im_pending *pending, unsigned which) {
 }
 
 /*
- * The placeholder is replaced and drained, yet somebody still has it: a call that waits for input only (poked), or a
- * duplicate that the guest made (swapped too), or another process (nothing of ours).
+ * The placeholder is replaced and drained, yet still open: in a call that waits for input only (poked), as a duplicate
+ * that the guest made (swapped too), or in another process (nothing of ours).
  */
 int steps_retire(struct im_pending *pending) {
   static const int steps[] = {5, 50, 1000};

@@ -13,7 +13,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-static pid_t process; /* whose threads these are; a child made by vfork has none */
+static pid_t process; /* the process of these threads; a child made by vfork has none */
 static pid_t owner;   /* a vfork child shares this memory but not these descriptors */
 
 /* ---- fork ---- */

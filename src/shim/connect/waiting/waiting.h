@@ -15,8 +15,8 @@
 void waiting_start_of_process(void);
 
 /*
- * Puts a placeholder at fd and has `to` asked for; `reply`, when not -1, is a request that is already under way (it is
- * taken over). `listed`: see IM_FLAG_LISTED. 0, or an errno with nothing changed but `reply` closed.
+ * Puts a placeholder at fd and has `to` located. `reply`, when not -1: the end of a request that is already under way;
+ * the callee owns it. `listed`: see IM_FLAG_LISTED. 0, or an errno with nothing changed but `reply` closed.
  */
 int waiting_start(int fd, const struct im_addr *to, uint64_t epoch, bool listed, int reply);
 
