@@ -97,12 +97,8 @@ struct gaicb;
      char *const argv[], char *const envp[]), \
     (pid, file, actions, attributes, argv, envp), ENOSYS) \
   X(int, getrlimit, (int resource, struct rlimit *limit), (resource, limit), -1) \
-  X(int, getrlimit64, (int resource, struct rlimit *limit), (resource, limit), -1) \
   X(int, setrlimit, (int resource, const struct rlimit *limit), (resource, limit), -1) \
-  X(int, setrlimit64, (int resource, const struct rlimit *limit), (resource, limit), -1) \
   X(int, prlimit, (pid_t pid, int resource, const struct rlimit *limit, struct rlimit *before), \
-    (pid, resource, limit, before), -1) \
-  X(int, prlimit64, (pid_t pid, int resource, const struct rlimit *limit, struct rlimit *before), \
     (pid, resource, limit, before), -1) \
   X(int, prctl, (int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d), \
     (option, a, b, c, d), -1)

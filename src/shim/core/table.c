@@ -223,44 +223,35 @@ static bool has_scope(const struct im_port *port, unsigned scopes) {
   return port->scope < 8 && scopes >> port->scope & 1;
 }
 
-bool table_find_port(uint32_t address, uint16_t port, unsigned scopes, struct im_port *found) {
+/*
+ * Of the addresses from `first` to `last`: by `port` as its guest knows it, or, when `real` is not 0, by its real
+ * address and port.
+ */
+static bool find_port(uint32_t first, uint32_t last, uint32_t real, uint16_t port, unsigned scopes,
+                      struct im_port *found) {
   uint32_t seq;
   int looks = 0;
   while (read_begin(&seq, &looks)) {
     bool hit = false;
     uint32_t count = ports_count();
-    for (uint32_t i = lower_bound(count, address, port); i < count && !hit; i++) {
+    for (uint32_t i = lower_bound(count, first, real ? 0 : port); i < count && !hit; i++) {
       memcpy(found, &table.ports[i], sizeof *found);
-      if (found->address != address || found->port != port) break;
-      hit = has_scope(found, scopes);
+      if (found->address > last || (!real && found->port != port)) break;
+      hit = (!real || (found->real == real && found->real_port == port)) && has_scope(found, scopes);
     }
     if (read_ended(seq, &looks)) return hit;
   }
   return false;
 }
 
-/* Of the addresses from `first` to `last`. */
-static bool find_real_port(uint32_t first, uint32_t last, uint32_t real, uint16_t real_port, unsigned scopes,
-                           struct im_port *found) {
-  uint32_t seq;
-  int looks = 0;
-  while (read_begin(&seq, &looks)) {
-    bool hit = false;
-    uint32_t count = ports_count();
-    for (uint32_t i = lower_bound(count, first, 0); i < count && !hit; i++) {
-      memcpy(found, &table.ports[i], sizeof *found);
-      if (found->address > last) break;
-      hit = found->real == real && found->real_port == real_port && has_scope(found, scopes);
-    }
-    if (read_ended(seq, &looks)) return hit;
-  }
-  return false;
+bool table_find_port(uint32_t address, uint16_t port, unsigned scopes, struct im_port *found) {
+  return find_port(address, address, 0, port, scopes, found);
 }
 
 bool table_find_real_port(uint32_t address, uint32_t real, uint16_t real_port, unsigned scopes, struct im_port *found) {
-  return find_real_port(address, address, real, real_port, scopes, found);
+  return real && find_port(address, address, real, real_port, scopes, found);
 }
 
 bool table_find_extra(uint32_t real, uint16_t real_port, unsigned scopes, struct im_port *found) {
-  return find_real_port(IM_LOOPBACK + 1, 0x7fffffffu, real, real_port, scopes, found) && found->address != IM_RESOLVER;
+  return find_port(IM_LOOPBACK + 1, 0x7fffffffu, real, real_port, scopes, found) && found->address != IM_RESOLVER;
 }

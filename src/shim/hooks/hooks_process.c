@@ -39,17 +39,9 @@ HOOK(int, getrlimit, (int resource, struct rlimit *limit)) {
   return result;
 }
 
-HOOK(int, getrlimit64, (int resource, struct rlimit *limit)) { return hook_getrlimit(resource, limit); }
-
 HOOK(int, setrlimit, (int resource, const struct rlimit *limit)) { return limits(0, resource, limit, 0); }
 
-HOOK(int, setrlimit64, (int resource, const struct rlimit *limit)) { return limits(0, resource, limit, 0); }
-
 HOOK(int, prlimit, (pid_t pid, int resource, const struct rlimit *limit, struct rlimit *before)) {
-  return limits(pid, resource, limit, before);
-}
-
-HOOK(int, prlimit64, (pid_t pid, int resource, const struct rlimit *limit, struct rlimit *before)) {
   return limits(pid, resource, limit, before);
 }
 
@@ -64,3 +56,6 @@ HOOK(int, prctl, (int option, unsigned long a, unsigned long b, unsigned long c,
 }
 
 HOOK_ALIAS(getrlimit, __getrlimit)
+HOOK_ALIAS(getrlimit, getrlimit64)
+HOOK_ALIAS(setrlimit, setrlimit64)
+HOOK_ALIAS(prlimit, prlimit64)
