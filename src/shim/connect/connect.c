@@ -173,7 +173,8 @@ static int outside(int fd, const struct sockaddr *address, socklen_t size) {
 /* A connect that is taken back (AF_UNSPEC): by the kernel, which then leaves the socket as it does. */
 static int disconnect(int fd, const struct sockaddr *address, socklen_t size) {
   struct im_socket socket;
-  int result = libc_connect(fd, address, size), saved = errno;
+  int result = libc_connect(fd, address, size);
+  IM_KEEP_ERRNO;
   uint64_t cookie = result == 0 ? sockets_cookie(fd) : 0;
   if (cookie && sockets_get(cookie, &socket) && socket.flags & (IM_HAS_PEER | IM_HAS_ERROR)) {
     socket.flags &= (uint8_t)~(IM_HAS_PEER | IM_HAS_ERROR);
@@ -184,7 +185,6 @@ static int disconnect(int fd, const struct sockaddr *address, socklen_t size) {
     }
     sockets_put(cookie, &socket);
   }
-  errno = saved;
   return result;
 }
 
@@ -252,14 +252,9 @@ int connect_socket(int fd, const struct sockaddr *address, socklen_t size) {
   call.route = route_find(to);
   if (call.route.kind == IM_ROUTE_NATIVE) {
     bool datagrams = addr_is_other_loopback(to->ip) && datagram_route(to).kind != IM_ROUTE_NATIVE && datagram_is(fd);
-    errno = saved;
     return datagrams ? datagram_connect(fd, to) : outside(fd, address, size);
   }
-  if (!kernel_is_tcp(fd)) {
-    bool datagrams = datagram_is(fd);
-    errno = saved;
-    return datagrams ? datagram_connect(fd, to) : libc_connect(fd, address, size);
-  }
+  if (!kernel_is_tcp(fd)) return datagram_is(fd) ? datagram_connect(fd, to) : libc_connect(fd, address, size);
   /* Long enough for an IPv6 socket: the kernel refuses its family. */
   if (to->form == IM_FORM_V4 && size >= IPV6_SHORTEST && kernel_family(fd) == AF_INET6)
     return libc_connect(fd, address, size);
@@ -281,10 +276,8 @@ static bool is_pending(int fd) {
 }
 
 bool connect_fast_open(int fd, const struct msghdr *message, int flags, ssize_t *sent) {
-  int saved = errno, status = 0;
-  bool stream = is_pending(fd) || kernel_is_tcp(fd);
-  errno = saved;
-  if (!stream) return false;
+  int status = 0;
+  if (!is_pending(fd) && !kernel_is_tcp(fd)) return false;
   /* The flag of one call; the placeholder takes it from the descriptor, and gives it back to the socket. */
   bool once = flags & MSG_DONTWAIT && (status = fcntl(fd, F_GETFL)) >= 0 && !(status & O_NONBLOCK);
   if (once) fcntl(fd, F_SETFL, status | O_NONBLOCK);

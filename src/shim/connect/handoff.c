@@ -38,9 +38,9 @@ void handoff_prepare(int like, int fresh, const struct im_addr *to, uint16_t por
 
 static int put(int fd, int fresh, const struct im_addr *to, uint16_t port) {
   handoff_prepare(fd, fresh, to, port);
-  int result = replace_with(fd, fresh) ? 0 : -1, saved = errno;
+  int result = replace_with(fd, fresh) ? 0 : -1;
+  IM_KEEP_ERRNO;
   libc_close(fresh);
-  errno = saved;
   return result;
 }
 
@@ -64,7 +64,8 @@ static int call(const struct im_request *request, bool wait, long milliseconds, 
 bool handoff_connect(int fd, const struct im_addr *to, int *reply) {
   struct im_reply answer;
   struct im_request request = request_connect(fd, to, 0, IM_FLAG_NONBLOCK | IM_FLAG_LISTED | IM_FLAG_READY);
-  int saved = errno, passed = -1, result = call(&request, false, READY_MS, &answer, &passed, reply);
+  IM_KEEP_ERRNO;
+  int passed = -1, result = call(&request, false, READY_MS, &answer, &passed, reply);
   bool dead = result == 0 && passed >= 0 && !handoff_stands(passed);
   if (dead) libc_close(passed);
   bool done = result == 0 && passed >= 0 && !dead && put(fd, passed, to, answer.real_port) == 0;
@@ -73,7 +74,6 @@ bool handoff_connect(int fd, const struct im_addr *to, int *reply) {
     libc_close(*reply);
     *reply = -1;
   }
-  errno = saved;
   return done;
 }
 

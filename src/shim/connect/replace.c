@@ -257,20 +257,16 @@ bool replace_with(int fd, int fresh) {
   watches_hide(fd);
   bool done = libc_dup3(fresh, fd, flags & FD_CLOEXEC ? O_CLOEXEC : 0) >= 0;
   if (status & O_ASYNC) fcntl(fd, F_SETFL, status); /* with the number that its signals carry */
-  int saved = errno;
+  IM_KEEP_ERRNO;
   watches_show(fd);
-  errno = saved;
   return done;
 }
 
 bool replace_bound(int fd) {
   struct im_socket socket_info;
-  int saved = errno;
+  IM_KEEP_ERRNO;
   bool done = false;
-  if (!sockets_has(fd, IM_HAS_LOCAL, &socket_info) || socket_info.local.ip != 0) {
-    errno = saved;
-    return false;
-  }
+  if (!sockets_has(fd, IM_HAS_LOCAL, &socket_info) || socket_info.local.ip != 0) return false;
   int fresh = socket(addr_family(socket_info.local.form), SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fresh >= 0) {
     /* The old one still holds the port, at another address. Its own settings are copied when that is done. */
@@ -286,6 +282,5 @@ bool replace_bound(int fd) {
     done = bound && replace_with(fd, fresh);
     libc_close(fresh);
   }
-  errno = saved;
   return done;
 }

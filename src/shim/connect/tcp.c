@@ -69,13 +69,13 @@ int tcp_black_hole(void) {
 }
 
 void tcp_unanswered(int fd, int black_hole) {
-  int saved = errno, status = fcntl(fd, F_GETFL);
+  IM_KEEP_ERRNO;
+  int status = fcntl(fd, F_GETFL);
   if (black_hole >= 0 && status >= 0 && tcp_is_closed(fd)) {
     if (!(status & O_NONBLOCK)) fcntl(fd, F_SETFL, status | O_NONBLOCK);
     connect_to(fd, black_hole);
     if (!(status & O_NONBLOCK)) fcntl(fd, F_SETFL, status);
   }
-  errno = saved;
 }
 
 void tcp_refuse(int fd, int error, int closed_port) {

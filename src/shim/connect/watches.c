@@ -60,7 +60,7 @@ static struct watch *claim(struct entry *entry) {
 
 /* To ask the kernel whether fd is a socket that may still be connected would cost more than to remember it. */
 void watches_note(int set, int op, int fd, const struct epoll_event *event) {
-  int saved = errno;
+  IM_KEEP_ERRNO;
   struct entry *entry = entry_of(fd, op != EPOLL_CTL_DEL);
   struct watch *watch = entry && atomic_load_explicit(&entry->clock, memory_order_relaxed) ? find(entry, set) : 0;
   if (op == EPOLL_CTL_DEL) {
@@ -73,7 +73,6 @@ void watches_note(int set, int op, int fd, const struct epoll_event *event) {
     atomic_store_explicit(&watch->data, event->data.u64, memory_order_relaxed);
     atomic_store_explicit(&watch->set, set + 1, memory_order_release);
   }
-  errno = saved;
 }
 
 /*

@@ -7,6 +7,7 @@
 #endif
 
 int kernel_int(int fd, int level, int name, int otherwise) {
+  IM_KEEP_ERRNO;
   int value = otherwise;
   socklen_t size = sizeof value;
   return libc_getsockopt(fd, level, name, &value, &size) == 0 ? value : otherwise;
@@ -22,12 +23,14 @@ bool kernel_is_tcp(int fd) {
 }
 
 bool kernel_local(int fd, struct im_addr *at) {
+  IM_KEEP_ERRNO;
   struct sockaddr_storage address;
   socklen_t size = sizeof address;
   return libc_getsockname(fd, (struct sockaddr *)&address, &size) == 0 && addr_read(&address, size, at);
 }
 
 bool kernel_peer(int fd, struct im_addr *at) {
+  IM_KEEP_ERRNO;
   struct sockaddr_storage address;
   socklen_t size = sizeof address;
   return libc_getpeername(fd, (struct sockaddr *)&address, &size) == 0 && addr_read(&address, size, at);

@@ -1,4 +1,5 @@
-/* The kernel's calls on a socket, with addresses in the shim's shape. errno is the kernel's. */
+/* The kernel's calls on a socket, with addresses in the shim's shape. Reads keep errno; of the rest it is the kernel's.
+ */
 #ifndef IMAGINARY_KERNEL_H
 #define IMAGINARY_KERNEL_H
 

@@ -22,6 +22,10 @@ static inline int libc_fail(int error) {
   return -1;
 }
 
+/* Until the end of the scope: then errno is again what it is now. */
+static inline void libc_restore(const int *kept) { errno = *kept; }
+#define IM_KEEP_ERRNO __attribute__((cleanup(libc_restore), unused)) const int kept_errno = errno
+
 /* glibc's alone; musl's headers have no such structure. */
 struct gaicb;
 

@@ -56,10 +56,8 @@ static bool is_near(uintptr_t at, size_t size) {
 /* The kernel copies the set, and then refuses what is to be done with it. */
 static bool page_readable(uintptr_t at) {
   uintptr_t set = at & ~(uintptr_t)7;
-  int saved = errno;
-  bool there = libc_syscall(SYS_rt_sigprocmask, -1, (long)set, 0, 8, 0, 0) != 0 && errno != EFAULT;
-  errno = saved;
-  return there;
+  IM_KEEP_ERRNO;
+  return libc_syscall(SYS_rt_sigprocmask, -1, (long)set, 0, 8, 0, 0) != 0 && errno != EFAULT;
 }
 
 /*
@@ -68,12 +66,10 @@ static bool page_readable(uintptr_t at) {
  */
 static bool page_writable(uintptr_t at) {
   static uint32_t nobody;
-  int saved = errno;
+  IM_KEEP_ERRNO;
   long word = (long)(at & ~(uintptr_t)3), none = (long)(uintptr_t)&nobody;
   int operation = FUTEX_OP(FUTEX_OP_OR, 0, FUTEX_OP_CMP_LT, -2048);
-  bool there = libc_syscall(SYS_futex, none, FUTEX_WAKE_OP | FUTEX_PRIVATE_FLAG, 0, 0, word, operation) >= 0;
-  errno = saved;
-  return there;
+  return libc_syscall(SYS_futex, none, FUTEX_WAKE_OP | FUTEX_PRIVATE_FLAG, 0, 0, word, operation) >= 0;
 }
 
 static bool all_pages(uintptr_t at, size_t size, bool (*there)(uintptr_t), struct im_page *found) {

@@ -30,9 +30,8 @@ bool private_fd_copy(int fd, struct im_private_fd *kept) {
 bool private_fd_move(int fd, struct im_private_fd *kept) {
   if (fd < 0) return false;
   bool done = private_fd_copy(fd, kept);
-  int saved = errno;
+  IM_KEEP_ERRNO;
   libc_close(fd);
-  errno = saved;
   return done;
 }
 

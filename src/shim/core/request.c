@@ -105,9 +105,8 @@ int request_send_with(int line, const struct im_request *request, const struct i
 }
 
 void request_tell(const struct im_request *request) {
-  int saved = errno;
+  IM_KEEP_ERRNO;
   (void)request_send(-1, request, -1, false);
-  errno = saved;
 }
 
 int request_pair(int ends[2]) { return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0 ? 0 : -errno; }
@@ -199,9 +198,8 @@ int request_call(const struct im_request *request, bool wait, long milliseconds,
     libc_close(ends[1]); /* so that its end is seen */
   }
   if (result == 0) result = request_wait(ends[0], answer, passed, milliseconds);
-  int saved = errno;
+  IM_KEEP_ERRNO;
   if (line >= 0) libc_close(line);
   *reply = ends[0];
-  errno = saved;
   return result;
 }

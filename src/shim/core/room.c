@@ -52,7 +52,7 @@ bool room_wanted(int error) { return error == EMFILE || error == ENOBUFS; }
 
 void room_open(void) {
   sigset_t signals;
-  int saved = errno;
+  IM_KEEP_ERRNO;
   enter(&signals);
   if (users++ == 0) {
     raised = 0;
@@ -60,7 +60,6 @@ void room_open(void) {
       raised = before.rlim_max;
   }
   leave(&signals);
-  errno = saved;
 }
 
 /* Not where the guest has set another limit meanwhile. */
@@ -83,14 +82,13 @@ bool room_is_open(void) { return users > 0; }
 
 void room_close(void) {
   sigset_t signals;
-  int saved = errno;
+  IM_KEEP_ERRNO;
   enter(&signals);
   if (users == 1)
     restore();
   else if (users)
     users--;
   leave(&signals);
-  errno = saved;
 }
 
 void room_after_fork(void) {

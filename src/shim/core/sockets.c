@@ -61,6 +61,7 @@ void sockets_note_rare(void) {
 }
 
 uint64_t sockets_cookie(int fd) {
+  IM_KEEP_ERRNO;
   uint64_t cookie = 0;
   socklen_t size = sizeof cookie;
   return libc_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;

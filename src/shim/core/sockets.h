@@ -25,7 +25,7 @@ struct im_socket {
 /* Maps DIRECTORY/sockets, or memory of this process and its children when the file cannot be used. */
 void sockets_open(const char *directory);
 
-/* SO_COOKIE; 0 when fd is no socket. */
+/* SO_COOKIE; 0 when fd is no socket. Keeps errno. */
 uint64_t sockets_cookie(int fd);
 
 /* A datagram from or to another host: the supervisor looks at the count. */

@@ -116,12 +116,11 @@ static _Atomic uint32_t abandoned;
 
 static void pause_reading(int looks) {
   struct timespec nap = {.tv_nsec = 100000};
-  int saved = errno;
+  IM_KEEP_ERRNO;
   if (looks >= SPINS)
     nanosleep(&nap, 0);
   else if (looks % 64 == 63)
     sched_yield();
-  errno = saved;
 }
 
 /* An even number to compare with later, or false when the writer does not come to an end. */

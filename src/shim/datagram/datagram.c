@@ -112,7 +112,6 @@ bool datagram_shown(int fd, const struct im_addr *real, struct im_addr *shown) {
 int datagram_bind(int fd, const struct sockaddr *address, socklen_t size, const struct im_addr *to) {
   int saved = errno;
   bool only_v6 = to->form != IM_FORM_V4 && kernel_is_v6_only(fd);
-  errno = saved;
   if ((!to->ip && !to->port) || (only_v6 && to->form == IM_FORM_MAPPED)) return libc_bind(fd, address, size);
   /* The cluster speaks IPv4 only: a port for IPv6 only is granted, somewhere where it disturbs no other host. */
   int result = only_v6 ? kernel_bind(fd, &(struct im_addr){.form = IM_FORM_V6_LOOP}) : own_port_bind(fd, to, true);
@@ -210,12 +209,11 @@ void datagram_follow(int fd, const struct im_addr *peer, const struct im_route *
 void datagram_release(int fd) {
   struct im_addr peer, at;
   if (!datagram_peer(fd, &peer)) return;
-  int saved = errno;
+  IM_KEEP_ERRNO;
   atomic_store_explicit(&connected[fd].peer, 0, memory_order_relaxed);
   if (datagram_is(fd)) {
     kernel_disconnect(fd);
     if (kernel_local(fd, &at) && at.port == 0 && at.ip != 0)
       kernel_bind(fd, &(struct im_addr){.form = peer.form == IM_FORM_V4 ? IM_FORM_V4 : IM_FORM_V6_ANY});
   }
-  errno = saved;
 }

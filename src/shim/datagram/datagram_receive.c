@@ -42,9 +42,8 @@ ssize_t datagram_recvfrom(int fd, void *data, size_t size, int flags, struct soc
   socklen_t room = *from_size;
   ssize_t result = libc_recvfrom(fd, data, size, flags, from, from_size);
   if (result < 0) return result;
-  int saved = errno;
+  IM_KEEP_ERRNO;
   show_name(fd, from, room, from_size);
-  errno = saved;
   return result;
 }
 
@@ -73,9 +72,8 @@ ssize_t datagram_recvmsg(int fd, struct msghdr *message, int flags) {
   socklen_t room = message->msg_namelen;
   ssize_t result = libc_recvmsg(fd, message, flags);
   if (result < 0) return result;
-  int saved = errno;
+  IM_KEEP_ERRNO;
   show(fd, message, room);
-  errno = saved;
   return result;
 }
 
@@ -88,8 +86,7 @@ int datagram_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flag
     rooms[i] = (uint8_t)(messages[i].msg_hdr.msg_namelen < UINT8_MAX ? messages[i].msg_hdr.msg_namelen : UINT8_MAX);
   int result = libc_recvmmsg(fd, messages, count, flags, timeout);
   if (result <= 0) return result;
-  int saved = errno;
+  IM_KEEP_ERRNO;
   for (int i = 0; i < result; i++) show(fd, &messages[i].msg_hdr, rooms[i]);
-  errno = saved;
   return result;
 }

@@ -244,16 +244,14 @@ ssize_t datagram_send(int fd, const void *data, size_t size, int flags) {
 static bool is_raw(int fd) {
   static _Atomic int may; /* 0: not known; 1: no; 2: yes */
   if (may == 1) return false;
-  int saved = errno;
+  IM_KEEP_ERRNO;
   if (!may) {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
     bool known = syscall(SYS_capget, &header, data) == 0;
     may = !known || data[0].effective & 1u << CAP_NET_RAW ? 2 : 1;
   }
-  bool raw = may == 2 && !datagram_is(fd);
-  errno = saved;
-  return raw;
+  return may == 2 && !datagram_is(fd);
 }
 
 /* The name in `message` can be read. */
@@ -267,13 +265,8 @@ static ssize_t send_named(int fd, const struct msghdr *message, int flags) {
   /* Raw sockets name no port, mostly. */
   if (!to.port || is_raw(fd)) return libc_sendmsg(fd, message, flags);
   if (route.kind == IM_ROUTE_NATIVE) return send_outside(fd, message, flags);
-  if (route.kind == IM_ROUTE_LOCATE) {
-    int saved = errno;
-    bool datagrams = datagram_is(fd);
-    errno = saved;
-    if (!datagrams) return libc_sendmsg(fd, message, flags);
-    return hold(fd, &to, &route, message, flags);
-  }
+  if (route.kind == IM_ROUTE_LOCATE)
+    return datagram_is(fd) ? hold(fd, &to, &route, message, flags) : libc_sendmsg(fd, message, flags);
   return send_at(fd, message, flags, &to, &route);
 }
 

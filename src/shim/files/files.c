@@ -93,10 +93,8 @@ static bool take_pages(struct im_pages *pages, size_t size) {
 }
 
 void files_drop(const struct im_pages *pages) {
-  if (!pages->start) return;
-  int saved = errno;
-  munmap(pages->start, pages->size);
-  errno = saved;
+  IM_KEEP_ERRNO;
+  if (pages->start) munmap(pages->start, pages->size);
 }
 
 /* Of a directory that a relative path starts from; few have a longer name. */
@@ -199,12 +197,11 @@ static bool find_in(char *room, size_t size, int dir, const char *path, const ch
 
 const char *files_find(int dir, const char *path, char *room, size_t size, struct im_pages *pages,
                        const struct im_file **entry) {
+  IM_KEEP_ERRNO;
   const char *result = path;
-  int saved = errno;
   if (entry) *entry = 0;
   if (!find_in(room, size, dir, path, &result, entry) && take_pages(pages, files.longest + PATH_MAX + 1))
     find_in(pages->start, pages->size, dir, path, &result, entry);
-  errno = saved;
   return result;
 }
 

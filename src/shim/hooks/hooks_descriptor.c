@@ -37,25 +37,20 @@ static int copied(int from, int to) {
 
 HOOK(int, dup, (int fd)) { return copied(fd, libc_dup(fd)); }
 
-HOOK(int, dup2, (int from, int to)) {
+/* `flags`: of dup3; NULL: dup2. */
+static int duplicated(int from, int to, const int *flags) {
   struct im_guard guard;
   int real;
-  if (from == to || !waiting_enter(to, &real, &guard)) return copied(from, libc_dup2(from, to));
-  int result = libc_dup2(from, to);
-  if (result >= 0) waiting_forget(to);
-  waiting_leave(&guard);
+  bool pending = from != to && waiting_enter(to, &real, &guard);
+  int result = flags ? libc_dup3(from, to, *flags) : libc_dup2(from, to);
+  if (pending && result >= 0) waiting_forget(to);
+  if (pending) waiting_leave(&guard);
   return copied(from, result);
 }
 
-HOOK(int, dup3, (int from, int to, int flags)) {
-  struct im_guard guard;
-  int real;
-  if (from == to || !waiting_enter(to, &real, &guard)) return copied(from, libc_dup3(from, to, flags));
-  int result = libc_dup3(from, to, flags);
-  if (result >= 0) waiting_forget(to);
-  waiting_leave(&guard);
-  return copied(from, result);
-}
+HOOK(int, dup2, (int from, int to)) { return duplicated(from, to, 0); }
+
+HOOK(int, dup3, (int from, int to, int flags)) { return duplicated(from, to, &flags); }
 
 HOOK_ALIAS(close, __close)
 HOOK_ALIAS(dup2, __dup2)

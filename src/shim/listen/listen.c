@@ -48,13 +48,8 @@ int listen_bind(int fd, const struct sockaddr *address, socklen_t size) {
   struct im_addr to;
   int saved = errno, result;
   bool ours = shim_active() && addr_given(address, size) && read_for(fd, address, size, &to) && is_own(&to);
-  errno = saved;
   if (!ours) return libc_bind(fd, address, size);
-  if (!is_stream(fd)) {
-    bool datagrams = datagram_is(fd);
-    errno = saved;
-    return datagrams ? datagram_bind(fd, address, size, &to) : libc_bind(fd, address, size);
-  }
+  if (!is_stream(fd)) return datagram_is(fd) ? datagram_bind(fd, address, size, &to) : libc_bind(fd, address, size);
   /*
    * Of the kernel's choice: no other host can mean it, and it may be a client's source. `move_extra` follows if it
    * listens.

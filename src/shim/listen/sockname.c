@@ -197,7 +197,8 @@ int sockname_accept(int fd, struct sockaddr *from, socklen_t *size, int flags,
 
 void sockname_error(int fd, int level, int option, void *value, const socklen_t *size) {
   struct im_socket socket;
-  int error = 0, saved = errno;
+  int error = 0;
+  IM_KEEP_ERRNO;
   if (level != SOL_SOCKET || option != SO_ERROR || *size != sizeof error) return;
   memcpy(&error, value, sizeof error);
   if (error != ECONNREFUSED || !shim_active()) return;
@@ -208,14 +209,13 @@ void sockname_error(int fd, int level, int option, void *value, const socklen_t 
     socket.flags &= (uint8_t)~IM_HAS_ERROR;
     sockets_put(cookie, &socket);
   }
-  errno = saved;
 }
 
 void sockname_domain(int fd, int level, int option, void *value, const socklen_t *size) {
-  int family = 0, saved = errno;
+  int family = 0;
+  IM_KEEP_ERRNO;
   if (level != SOL_SOCKET || option != SO_DOMAIN || *size != sizeof family || !shim_active()) return;
   memcpy(&family, value, sizeof family);
   if (family == AF_INET6 && handoff_is_four(fd)) family = AF_INET;
   memcpy(value, &family, sizeof family);
-  errno = saved;
 }

@@ -123,11 +123,10 @@ void interfaces_free(struct ifaddrs *list) { free(list); }
 
 static struct nic nic_now(void) {
   struct ifaddrs *real = 0;
-  int saved = errno;
+  IM_KEEP_ERRNO;
   if (libc_getifaddrs(&real) != 0) real = 0;
   struct nic nic = nic_of(real);
   if (real) libc_freeifaddrs(real);
-  errno = saved;
   return nic;
 }
 

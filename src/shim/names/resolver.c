@@ -14,14 +14,13 @@ static void open_it(const struct im_addr *to) {
 }
 
 uint16_t resolver_port(const struct im_addr *to, unsigned scopes) {
-  int saved = errno;
+  IM_KEEP_ERRNO;
   struct im_port listed;
   bool found = table_find_port(IM_RESOLVER, to->port, scopes, &listed);
   if (!found) {
     open_it(to);
     found = table_find_port(IM_RESOLVER, to->port, scopes, &listed);
   }
-  errno = saved;
   return found ? listed.real_port : to->port;
 }
 

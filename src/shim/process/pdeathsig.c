@@ -93,12 +93,12 @@ int pdeathsig_get(void) { return getpid() == process ? atomic_load(&wanted) : 0;
 
 /* As the kernel does, a child starts without. */
 static void after_fork_in_child(void) {
-  int saved = errno, fd = atomic_exchange(&watched, -1);
+  IM_KEEP_ERRNO;
+  int fd = atomic_exchange(&watched, -1);
   if (fd >= 0 && is_parent_descriptor(fd)) libc_close(fd);
   atomic_store(&watching, false);
   atomic_store(&wanted, 0);
   process = getpid();
-  errno = saved;
 }
 
 void pdeathsig_start_of_process(void) {

@@ -80,7 +80,8 @@ static bool interpreter_of(int fd, char *path, size_t size) {
 const char *program_library_of(int fd) {
   char text[256];
   const char *choice = paths_library();
-  int saved = errno, at = fd;
+  IM_KEEP_ERRNO;
+  int at = fd;
   if (!other[0]) return choice;
   for (int scripts = 0; at >= 0 && scripts < MOST_SCRIPTS; scripts++) {
     if (loader_of(at, text, sizeof text)) {
@@ -94,15 +95,14 @@ const char *program_library_of(int fd) {
     at = open_program(AT_FDCWD, text);
   }
   if (at >= 0 && at != fd) libc_close(at);
-  errno = saved;
   return choice;
 }
 
 const char *program_library_at(int directory, const char *path) {
-  int saved = errno, fd = other[0] && path ? open_program(directory, path) : -1;
+  IM_KEEP_ERRNO;
+  int fd = other[0] && path ? open_program(directory, path) : -1;
   const char *choice = fd >= 0 ? program_library_of(fd) : paths_library();
   if (fd >= 0) libc_close(fd);
-  errno = saved;
   return choice;
 }
 

@@ -57,12 +57,10 @@ void waiting_start_of_process(void) {
 
 /* ---- the guest's calls ---- */
 
-/* Keeps errno. */
 static void discard(struct im_pending *pending, int end) {
-  int saved = errno;
+  IM_KEEP_ERRNO;
   if (end >= 0) libc_close(end);
   pending_release(pending);
-  errno = saved;
 }
 
 static int begin(struct im_pending *pending, int fd) {
@@ -81,7 +79,8 @@ static int begin(struct im_pending *pending, int fd) {
 
 int waiting_start(int fd, const struct im_addr *to, uint64_t epoch, bool listed, int reply) {
   sigset_t signals;
-  int saved = errno, result = ENOBUFS;
+  IM_KEEP_ERRNO;
+  int result = ENOBUFS;
   pending_lock(&signals);
   if (owner != getpid()) owner = getpid();
   helper_check();
@@ -97,25 +96,23 @@ int waiting_start(int fd, const struct im_addr *to, uint64_t epoch, bool listed,
   } else if (reply >= 0)
     libc_close(reply);
   pending_unlock(&signals);
-  errno = saved;
   return result;
 }
 
 void waiting_stay(void) {
   sigset_t signals;
-  int saved = errno;
+  IM_KEEP_ERRNO;
   if (getpid() != process) return;
   pending_lock(&signals);
   if (owner != process) owner = process;
   helper_check();
   helper_stay();
   pending_unlock(&signals);
-  errno = saved;
 }
 
 bool waiting_enter(int fd, int *real, struct im_guard *guard) {
   if (__builtin_expect(!watches_marked(fd), 1)) return false;
-  int saved = errno;
+  IM_KEEP_ERRNO;
   struct im_pending *pending = 0;
   if (getpid() == owner) {
     pending_lock(&guard->signals);
@@ -127,14 +124,12 @@ bool waiting_enter(int fd, int *real, struct im_guard *guard) {
       pending_unlock(&guard->signals);
     }
   }
-  errno = saved;
   return pending != 0;
 }
 
 void waiting_leave(const struct im_guard *guard) {
-  int saved = errno;
+  IM_KEEP_ERRNO;
   pending_unlock(&guard->signals);
-  errno = saved;
 }
 
 void waiting_forget(int fd) {
