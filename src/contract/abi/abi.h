@@ -1,6 +1,6 @@
 /*
  * What the shim and the supervisor share: the run directory, the table file, the request and reply datagrams.
- * Mirrored by src/runtime/protocol/{table,shim}.ts; a unit test compares the two.
+ * Mirrored by table.ts and shim.ts beside this file; test/contract/abi compares them.
  *
  * All integers are in the machine's byte order; addresses and ports too (not network order).
  * The run directory is named by the environment variable IMAGINARY_DIR:
@@ -93,7 +93,7 @@ struct im_port {    /* 16 bytes: a listening port of a host (of this one too) */
 #define IM_SCOPE_LOOPBACK 2u  /* listens on loopback only: not for other hosts */
 #define IM_SCOPE_LOOPBACK6 3u /* listens for IPv6 only: for connects to ::1, and not for other hosts */
 #define IM_REAL_LOOPBACK6 1u  /* `real` with IM_SCOPE_LOOPBACK6: ::1, by its last 32 bits */
-#define IM_SCOPE_DATAGRAM 4u  /* added to one of the above: a UDP port, told when it is bound. Absent: TCP */
+#define IM_SCOPE_DATAGRAM 4u  /* added to one of the above: a UDP port, reported when it is bound. Absent: TCP */
 
 /*
  * Real ports for the ports below 1024, which no guest may bind on Lambda. Above the usual ephemeral range, and always
