@@ -6,7 +6,7 @@
  * among each other on every architecture.
  */
 
-import type { DirectoryEntry } from '../control/frames';
+import type { DirectoryEntry } from '../control/packed-directory';
 import { parseAddress, parseCidr } from '../manifest/address';
 import { isAlias, type Protocol, SCOPE_DATAGRAM, SCOPES, type Scope } from './shim';
 

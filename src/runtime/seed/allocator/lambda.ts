@@ -1,7 +1,7 @@
 import { Agent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import * as v from 'valibot';
-import { count, name, problemOf } from '../../../contract/control/fields';
+import { count, name, problemOf } from '../../../contract/fields';
 import type { Same } from '../../../contract/manifest/same';
 import type { Invocation, InvocationResult } from '../../../contract/platform/invocation';
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { encodeFrame, frameEncoder } from '../../../contract/control/frame-codec';
-import type { DirectoryEntry, FromSeed } from '../../../contract/control/frames';
-import { packDirectory } from '../../../contract/control/packed-directory';
+import type { FromSeed } from '../../../contract/control/from-seed';
+import { type DirectoryEntry, packDirectory } from '../../../contract/control/packed-directory';
 import { MANIFEST_DEFAULTS, type Manifest, type ManifestHost } from '../../../contract/manifest';
 
 type Welcome = Extract<FromSeed, { type: 'welcome' }>;
