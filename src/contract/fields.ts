@@ -11,6 +11,12 @@ export const address = v.pipe(v.string(), v.ipv4());
 /** First and count. */
 export const portRange = v.tuple([port, port]);
 
+/**
+ * How an epoch ended. `suspended`: idle; guests are kept for a later resume. `exited`: the guest ended by itself. `released`: guests
+ * were stopped on request. `fenced`: a newer epoch exists. `renew`: the function's time is nearly up; invoke again at once.
+ */
+export const outcome = v.picklist(['suspended', 'exited', 'released', 'fenced', 'renew']);
+
 /** A frame as its schema describes it, or the first field that does not fit and why, for people. */
 export function checkedBy<S extends v.GenericSchema>(
   schema: S,

@@ -3,7 +3,7 @@
  * so every bound here is one that the seed relies on.
  */
 import * as v from 'valibot';
-import { address, checkedBy, count, type Immutable, name, port } from '../fields';
+import { address, checkedBy, count, type Immutable, name, outcome, port } from '../fields';
 import { natReport, peerMessage, recipient } from '../peer/peer-messages';
 import type { AnyFrame } from './frame-codec';
 import { portMapping } from './location';
@@ -104,7 +104,7 @@ const toSeed = v.variant('type', [
   /** The host leaves for good or until the next invocation; the connection is closed next. */
   v.strictObject({
     type: v.literal('leave'),
-    outcome: v.picklist(['suspended', 'exited', 'released', 'fenced', 'renew']),
+    outcome,
     reason: v.optional(line),
     exitCode: v.optional(v.nullable(v.number())),
   }),

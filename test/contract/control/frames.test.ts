@@ -4,8 +4,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkFromSeed, type FromSeed } from '../../../src/contract/control/from-seed';
 import { checkFrame, type ToSeed } from '../../../src/contract/control/to-seed';
-import { MANIFEST_DEFAULTS, type ManifestHost } from '../../../src/contract/manifest';
+import type { ManifestHost } from '../../../src/contract/manifest';
 import { checkMessage, type MemberMessage, type Purpose } from '../../../src/contract/peer/peer-messages';
+import { ENTRY_DEFAULTS } from '../../support/defaults';
 
 type Typed = { readonly type: string };
 
@@ -61,10 +62,7 @@ const toSeed: { readonly [T in ToSeed['type']]: Required<Extract<ToSeed, { type:
   reload: { type: 'reload', id: 1 },
 };
 const location = { host: 'api', epoch: 5, state: 'running', address: '127.64.0.2', ports, nat: NAT } as const;
-const entry: ManifestHost = {
-  ...MANIFEST_DEFAULTS,
-  ...{ name: 'api', aliases: [], address: '100.64.0.2', kind: 'function', environment: {}, remappedFiles: {} },
-};
+const entry: ManifestHost = { ...ENTRY_DEFAULTS, name: 'api', address: '100.64.0.2' };
 const status = { name: 'api', address: '100.64.0.2', state: 'running', epoch: 5, since: 1.5, reason: 'why' } as const;
 const fromSeed: { readonly [T in FromSeed['type']]: Required<Extract<FromSeed, { type: T }>> } = {
   welcome: {
