@@ -15,7 +15,7 @@ import {
 function docsOf(file: string): Record<string, string> {
   const text = readFileSync(join(__dirname, '../../src/constructs', file), 'utf8');
   return Object.fromEntries(
-    [...text.matchAll(/\/\*\*((?:(?!\*\/)[^])*)\*\/\s*readonly (\w+)\??:/g)].map(([, doc, name]) => [
+    [...text.matchAll(/\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*readonly (\w+)\??:/g)].map(([, doc, name]) => [
       name,
       doc.replace(/\s*\n\s*\*?\s*/g, ' ').trim(),
     ]),
