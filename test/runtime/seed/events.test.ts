@@ -8,7 +8,9 @@ import { eventLog } from '../../../src/runtime/seed/operators/events';
 import { bootCluster, type Cluster } from './cluster';
 
 const folder = join(__dirname, '../../../src/runtime/seed');
-const sources = readdirSync(folder).map((name) => readFileSync(join(folder, name), 'utf8'));
+const sources = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.ts'))
+  .map((name) => readFileSync(join(folder, name), 'utf8'));
 /** Every event that the seed's own code makes. */
 const own = [
   ...new Set(
