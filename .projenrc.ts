@@ -207,6 +207,9 @@ const bundle = project.addTask('bundle', {
 bundle.exec('tsx scripts/bundle.ts --strict', { receiveArgs: true });
 project.postCompileTask.spawn(bundle);
 
+const abi = project.addTask('abi', { description: 'Write the TypeScript view of the C headers in src/contract/abi' });
+abi.exec('tsx scripts/abi.ts');
+
 // --- documentation ---------------------------------------------------------------------------------------------------
 const snippets = project.addTask('snippets', { description: 'Compile the code in README.md and in doc comments' });
 snippets.exec('jsii-rosetta extract --strict --output .jsii.tabl.json .');

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { deflateRawSync } from 'node:zlib';
-import type { ClusterEvent } from '../../src/contract/control/frames';
+import type { ClusterEvent } from '../../src/contract/control/from-seed';
 import { bootCold } from '../lib/cold';
 import { build, inCluster } from '../lib/programs';
 import { absoluteRow, median, type Row, ratioRow, type Suite } from '../lib/rows';

@@ -5,7 +5,7 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
-import { formatAddress, MANIFEST_DEFAULTS, type ManifestHost, MOST_TIMEOUT, MOST_WAIT } from '../contract/manifest';
+import { formatAddress, HOST_DEFAULTS, HOST_LIMITS, type ManifestHost } from '../contract/manifest';
 import { type HostOptions, ReleasePolicy } from './host-options';
 import type { ImaginaryCluster } from './imaginary-cluster';
 import { acknowledge } from './private/acknowledge';
@@ -208,21 +208,23 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
   }
 
   private checkedHost(props: HostOptions): Omit<ManifestHost, 'address' | 'environment'> {
-    const D = MANIFEST_DEFAULTS;
     check.checkCommand(this, props.command);
-    const workingDirectory = props.workingDirectory ?? D.workingDirectory;
+    const workingDirectory = props.workingDirectory ?? HOST_DEFAULTS.workingDirectory;
     check.requireKnown(this, 'workingDirectory', workingDirectory, 'give it as a literal string');
     if (!workingDirectory.startsWith('/')) {
-      check.refuse(this, `workingDirectory is '${workingDirectory}'; allowed: an absolute path, like '/var/task'`);
+      check.refuse(
+        this,
+        `workingDirectory is '${workingDirectory}'; allowed: an absolute path, like '${HOST_DEFAULTS.workingDirectory}'`,
+      );
     }
     const remappedFiles = { ...props.remappedFiles };
     check.checkRemappedFiles(this, remappedFiles);
-    const memorySize = props.memorySize ?? D.memorySize;
-    check.checkWhole(this, 'memorySize', memorySize, 128, 10_240, 'MB');
-    const ms = (prop: keyof HostOptions & keyof typeof D, low: number, high: number) =>
-      props[prop] === undefined
-        ? (D[prop] as number)
-        : check.milliseconds(this, prop, props[prop] as NonNullable<HostOptions['timeout']>, low, high);
+    const { memorySize } = HOST_LIMITS;
+    const ms = (prop: Exclude<keyof typeof HOST_LIMITS, 'memorySize'>) => {
+      const limit = HOST_LIMITS[prop];
+      const value = props[prop];
+      return value === undefined ? limit.default : check.milliseconds(this, prop, value, limit);
+    };
     return {
       name: this.hostName,
       aliases: this.aliases,
@@ -231,12 +233,12 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
       command: [...props.command],
       workingDirectory,
       remappedFiles,
-      memorySize,
-      timeout: ms('timeout', 1_000, MOST_TIMEOUT),
-      idleTimeout: ms('idleTimeout', 100, MOST_WAIT),
-      releaseTimeout: ms('releaseTimeout', 100, MOST_WAIT),
-      allocationTimeout: ms('allocationTimeout', 100, 900_000),
-      settleTime: ms('settleTime', 0, 900_000),
+      memorySize: check.checkWhole(this, 'memorySize', props.memorySize ?? memorySize.default, memorySize),
+      timeout: ms('timeout'),
+      idleTimeout: ms('idleTimeout'),
+      releaseTimeout: ms('releaseTimeout'),
+      allocationTimeout: ms('allocationTimeout'),
+      settleTime: ms('settleTime'),
       release: props.releasePolicy ?? ReleasePolicy.NO_CONNECTIONS,
     };
   }

@@ -8,17 +8,20 @@ import type { Construct } from 'constructs';
 import {
   type AddressRequest,
   assignAddresses,
+  CIDR,
+  CIDR_RULE,
   type Cidr,
+  CLUSTER_LIMITS,
+  CLUSTER_NAME_LENGTH,
   CLUSTER_NAME_PATTERN,
   CLUSTER_NAME_RULE,
   dataPortOf,
   hostRange,
-  LIMIT_DEFAULTS,
-  MANIFEST_DEFAULTS,
   type ManifestLimits,
-  MOST_LIMIT,
   parseCidr,
+  parseClusterCidr,
   parseManifest,
+  SEED_PORT,
 } from '../contract/manifest';
 import { HostFunction } from './host-function';
 import type { HostGroupOptions, HostOptions } from './host-options';
@@ -165,7 +168,7 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
     attrs: ImaginaryClusterAttributes,
   ): IImaginaryCluster {
     checkShape(scope, ` of '${id}'`, attrs, ATTRIBUTES);
-    const port = attrs.seedPort ?? MANIFEST_DEFAULTS.seedPort;
+    const port = attrs.seedPort ?? SEED_PORT.default;
     class Import extends ImaginaryClusterBase {
       public readonly clusterName = attrs.clusterName;
       public readonly clusterKey = attrs.clusterKey;
@@ -209,7 +212,7 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
     if (!CLUSTER_NAME_PATTERN.test(this.clusterName)) {
       check.refuse(this, `clusterName is '${this.clusterName}'; allowed: ${CLUSTER_NAME_RULE}`);
     }
-    this.cidr = props.cidr ?? MANIFEST_DEFAULTS.cidr;
+    this.cidr = props.cidr ?? CIDR.default;
     this.block = this.checkedBlock();
     this.logRetention = props.logRetention ?? logs.RetentionDays.ONE_MONTH;
     this.reserveConcurrency = props.reserveConcurrency ?? false;
@@ -266,7 +269,8 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
     checkShape(this, ` of the hosts '${prefix}'`, options, HOST_GROUP);
     const { count, address, ...each } = options;
     const { first, last } = hostRange(this.block);
-    check.checkWhole(this, `count of '${prefix}'`, count, 1, last - first + 1, `hosts in ${this.cidr}`);
+    const range = { low: 1, high: last - first + 1, unit: `hosts in ${this.cidr}` };
+    check.checkWhole(this, `count of '${prefix}'`, count, range);
     const pinned = address === undefined ? undefined : check.pinnedAddress(this, this.block, address, count);
     const names = Array.from({ length: count }, (_, i) => `${prefix}-${i}`);
     for (const name of names) this.grouped.add(name);
@@ -356,26 +360,19 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
     if (taken) {
       check.refuse(
         this,
-        `cidr is '${this.cidr}', which is in ${taken[1]}, ${taken[0]}; choose another, like '100.64.0.0/16'`,
+        `cidr is '${this.cidr}', which is in ${taken[1]}, ${taken[0]}; choose another, like '${CIDR.default}'`,
       );
     }
-    if (block && block.prefix >= 16 && block.prefix <= 28) return block;
-    return check.refuse(
-      this,
-      `cidr is '${this.cidr}'; allowed: an IPv4 block from /16 to /28 with no host bits set, like '100.64.0.0/16'`,
-    );
+    return parseClusterCidr(this.cidr) ?? check.refuse(this, `cidr is '${this.cidr}'; allowed: ${CIDR_RULE}`);
   }
 
   private checkedLimits(props: ImaginaryClusterProps): ManifestLimits {
-    const limit = (name: keyof ManifestLimits, unit: string) => {
-      const value = props[name] ?? LIMIT_DEFAULTS[name];
-      check.checkWhole(this, name, value, 1, MOST_LIMIT, unit);
-      return value;
-    };
+    const limit = (name: keyof ManifestLimits) =>
+      check.checkWhole(this, name, props[name] ?? CLUSTER_LIMITS[name].default, CLUSTER_LIMITS[name]);
     return {
-      maxAllocationsPerMinute: limit('maxAllocationsPerMinute', 'hosts a minute'),
-      maxAllocationsPerMinutePerMember: limit('maxAllocationsPerMinutePerMember', 'hosts a minute'),
-      maxRunningHosts: limit('maxRunningHosts', 'hosts'),
+      maxAllocationsPerMinute: limit('maxAllocationsPerMinute'),
+      maxAllocationsPerMinutePerMember: limit('maxAllocationsPerMinutePerMember'),
+      maxRunningHosts: limit('maxRunningHosts'),
     };
   }
 
@@ -405,9 +402,9 @@ const overlap = (a: Cidr, b: Cidr) => a.base < b.base + b.size && b.base < a.bas
 
 const UNIQUE_NAMES = 'choose another: every host name and alias is unique in a cluster';
 
-/** At most 32 characters; a longer name keeps its start and gets a hash, so that it stays unique. */
+/** A longer name keeps its start and gets a hash, so that it stays unique. */
 function shortName(name: string): string {
-  if (name.length <= 32) return name;
+  if (name.length <= CLUSTER_NAME_LENGTH) return name;
   const hash = createHash('sha256').update(name).digest('hex').slice(0, 8);
-  return `${name.slice(0, 23)}-${hash}`;
+  return `${name.slice(0, CLUSTER_NAME_LENGTH - 1 - hash.length)}-${hash}`;
 }

@@ -4,7 +4,7 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import * as s3_assets from 'aws-cdk-lib/aws-s3-assets';
 import { Construct } from 'constructs';
-import { dataPortOf, MANIFEST_DEFAULTS } from '../contract/manifest';
+import { dataPortOf, SEED_PORT } from '../contract/manifest';
 import type { ImaginaryCluster } from './imaginary-cluster';
 import { acknowledge } from './private/acknowledge';
 import * as check from './private/checks';
@@ -112,8 +112,9 @@ export class SeedNode extends Construct implements iam.IGrantable, ec2.IConnecta
     super(scope, id);
     checkShape(this, '', props, SEED_NODE);
     const { cluster } = props;
-    this.port = props.seedPort ?? MANIFEST_DEFAULTS.seedPort;
-    check.checkWhole(this, 'seedPort', this.port, 1, 65_534, 'the port range');
+    // The data port is the next one.
+    const limit = { ...SEED_PORT, high: SEED_PORT.high - 1 };
+    this.port = check.checkWhole(this, 'seedPort', props.seedPort ?? SEED_PORT.default, limit);
     this.dataPort = dataPortOf(this.port);
     if (!props.vpc && props.vpcSubnets) {
       check.refuse(this, `vpcSubnets is set without 'vpc'; pass the VPC that the subnets belong to as well`);

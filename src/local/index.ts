@@ -8,24 +8,21 @@
  * Other processes find a running one by `readPlatform(stateDir)`. Synthesis of a CDK app is the caller's.
  */
 
+export type { NatInfo, NetworkInfo, PlatformInfo } from '../contract/platform/platform-info';
 export { LocalError } from './errors';
 export { readAssembly, readManifest } from './import/assembly';
 export { DEFAULT_NETWORK, type NetworkChoice } from './network';
 export { commandAsClient, commandInside, faultsOf, type Lent, takePlace } from './network/control-socket';
 export type { Faults } from './network/faults';
 export type { Whereabouts } from './network/internet';
-export type { FlatInfo, NatInfo, NetworkInfo } from './network/network';
 export { shortTmp } from './paths';
 export { addKey, keepNewestKey } from './platform/key-file';
 export { startPlatform } from './platform/platform';
 export { isPlatformRunning, readPlatform } from './platform/platform-file';
 export { cleanLeftovers, makeClientFolder } from './sandbox/leftovers';
 export type {
-  Isolation,
-  LambdaEndpoint,
   LocalApplication,
   LocalFunction,
   Platform,
-  PlatformInfo,
   PlatformOptions,
 } from './types';

@@ -1,6 +1,6 @@
 import type { Manifest } from '../contract/manifest';
+import type { PlatformInfo } from '../contract/platform/platform-info';
 import type { NetworkChoice } from './network';
-import type { NetworkInfo } from './network/network';
 
 /** A Lambda function as the local platform runs it. */
 export interface LocalFunction {
@@ -30,55 +30,6 @@ export interface LocalApplication {
   readonly source: string;
   readonly manifest: Manifest;
   readonly functions: readonly LocalFunction[];
-}
-
-/** What this machine allows, and so what holds in each sandbox. */
-export interface Isolation {
-  /** The file system is read-only except `/tmp`, which is the sandbox's own. */
-  readonly filesystem: boolean;
-  /** The handler and the guests run as uid 993. */
-  readonly uid: boolean;
-  /** A sandbox sees its own processes only, and no process of it outlives it. */
-  readonly pids: boolean;
-  /** There is no `/dev/shm`, as on Lambda. */
-  readonly devShm: boolean;
-  /** How sandboxes stand still between invocations. */
-  readonly freeze: 'cgroup' | 'sigstop';
-  /** The function's memory is a limit. */
-  readonly memory: boolean;
-  /** What does not hold, in words, each with its reason. */
-  readonly missing: readonly string[];
-}
-
-/** `platform.json`: everything that others need to work with a running platform. Mode 0600: it holds credentials. */
-export interface PlatformInfo {
-  readonly version: 1;
-  readonly pid: number;
-  /** Tells the process `pid` from a later one of the same number. */
-  readonly processStart: string;
-  /** Unix time, milliseconds. */
-  readonly startedAt: number;
-  readonly cluster: string;
-  readonly cidr: string;
-  readonly network: NetworkInfo;
-  /** `address:port` of the seed's control network. */
-  readonly seed: string;
-  readonly lambda: LambdaEndpoint;
-  readonly keyFile: string;
-  readonly manifestFile: string;
-  /** Holds `<host>.log` for each host (`<function>.log` for a function of no host) and `seed.log`. */
-  readonly logDir: string;
-  readonly isolation: Isolation;
-  /** It had to end by itself. Unix time, milliseconds, and why. */
-  readonly ended?: { readonly time: number; readonly reason: string };
-}
-
-/** Where and as whom to call the Invoke API. */
-export interface LambdaEndpoint {
-  readonly url: string;
-  readonly region: string;
-  readonly accessKeyId: string;
-  readonly secretAccessKey: string;
 }
 
 export interface PlatformOptions {

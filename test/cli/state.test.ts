@@ -2,6 +2,7 @@ import { mkdirSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findHost, runningCluster, stateDirectory } from '../../src/cli/target/state';
 import { parseManifest } from '../../src/contract/manifest';
+import { PLATFORM_INFO } from '../support/platform-info';
 import { temporaryFolder } from './run';
 
 test('the nearest .imaginary from here upwards, unless one is given', () => {
@@ -22,7 +23,7 @@ test('the nearest .imaginary from here upwards, unless one is given', () => {
 test('a platform that ended without down is told from one that never was', () => {
   const state = temporaryFolder();
   expect(() => runningCluster(state)).toThrow(/no cluster is running/);
-  writeFileSync(join(state, 'platform.json'), JSON.stringify({ version: 1, pid: 2 ** 22 + 1, processStart: 'x' }));
+  writeFileSync(join(state, 'platform.json'), JSON.stringify({ ...PLATFORM_INFO, ended: undefined }));
   expect(() => runningCluster(state)).toThrow(/not running: its platform did not boot, or ended by itself/);
 });
 

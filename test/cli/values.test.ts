@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { buildProgram } from '../../src/cli/program';
 import { processStart } from '../../src/local/platform/platform-file';
+import { PLATFORM_INFO } from '../support/platform-info';
 import { imaginary, temporaryFolder } from './run';
 
 jest.setTimeout(180_000);
@@ -54,11 +55,8 @@ beforeAll(() => {
   writeFileSync(join(folder, 'cdk.out', 'manifest.json'), JSON.stringify({ artifacts: { s: stack } }));
   // A platform that runs: this process.
   const info = {
-    version: 1,
-    pid: process.pid,
-    processStart: processStart(process.pid),
-    cluster: 'shop',
-    network: { kind: 'flat', number: 1 },
+    ...PLATFORM_INFO,
+    ...{ pid: process.pid, processStart: processStart(process.pid), ended: undefined },
     manifestFile: join(running, 'manifest.json'),
   };
   writeFileSync(join(running, 'platform.json'), JSON.stringify(info));

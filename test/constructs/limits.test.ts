@@ -1,9 +1,10 @@
 /** What a cluster may cost: each prop's default, its way into the manifest, and what is refused. */
 import { Lazy } from 'aws-cdk-lib';
-import { LIMIT_DEFAULTS, type ManifestLimits, MOST_LIMIT } from '../../src/contract/manifest';
+import { CLUSTER_LIMITS, type ManifestLimits } from '../../src/contract/manifest';
+import { LIMIT_DEFAULTS } from '../support/defaults';
 import { HOST, manifestOf, newCluster } from './support';
 
-const names = Object.keys(LIMIT_DEFAULTS) as Array<keyof ManifestLimits>;
+const names = Object.keys(CLUSTER_LIMITS) as Array<keyof ManifestLimits>;
 const limitsOf = (props: Partial<ManifestLimits>) => {
   const { stack, cluster } = newCluster(props);
   cluster.addHost('api', HOST);
@@ -19,13 +20,13 @@ test('defaults', () => {
 });
 
 test.each(names)('%s: the least and the most', (name) => {
-  for (const value of [1, MOST_LIMIT])
+  for (const value of [1, CLUSTER_LIMITS[name].high])
     expect(limitsOf({ [name]: value })).toEqual({ ...LIMIT_DEFAULTS, [name]: value });
 });
 
 test.each(names)('%s: what it cannot be', (name) => {
   const what = name === 'maxRunningHosts' ? 'hosts' : 'hosts a minute';
-  for (const value of [0, -1, 1.5, MOST_LIMIT + 1, Number.NaN, Number.POSITIVE_INFINITY]) {
+  for (const value of [0, -1, 1.5, CLUSTER_LIMITS[name].high + 1, Number.NaN, Number.POSITIVE_INFINITY]) {
     expect(() => newCluster({ [name]: value })).toThrow(
       `Shop/Cluster: ${name} is ${value}; allowed: a whole number of ${what} from 1 to 100000`,
     );

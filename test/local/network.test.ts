@@ -3,11 +3,12 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import type { NatInfo } from '../../src/contract/platform/platform-info';
 import { openNetwork } from '../../src/local/network';
 import { commandInside, faultsOf } from '../../src/local/network/control-socket';
 import type { NatSlot } from '../../src/local/network/internet';
 import { describeNat, parseNats } from '../../src/local/network/nat';
-import type { NatInfo, Network } from '../../src/local/network/network';
+import type { Network } from '../../src/local/network/network';
 import { eventually } from './boot';
 import { holdersOf } from './processes';
 

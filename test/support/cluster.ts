@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { ClusterEvent, ClusterStatus } from '../../src/contract/control/frames';
+import type { ClusterEvent, ClusterStatus } from '../../src/contract/control/from-seed';
 import { assignAddresses, formatAddress, type ManifestHost, parseCidr } from '../../src/contract/manifest';
 
 const CLI = resolve(__dirname, '../../assets/cli/imaginary.js');

@@ -1,4 +1,4 @@
-import type { ClusterEvent } from '../../contract/control/frames';
+import type { ClusterEvent } from '../../contract/control/from-seed';
 import type { CommonOptions } from '../options';
 import { outputTo } from '../output/output';
 import { clock, columnsOf, fold, isoMicro, type Paint, painter } from '../output/terminal';

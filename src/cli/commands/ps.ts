@@ -1,4 +1,4 @@
-import type { ClusterStatus } from '../../contract/control/frames';
+import type { ClusterStatus } from '../../contract/control/from-seed';
 import type { HostState } from '../../contract/control/location';
 import type { CommonOptions } from '../options';
 import { outputTo } from '../output/output';

@@ -1,6 +1,6 @@
 /** What the CLI asks the seed of a running cluster, with errors that tell the next step. */
 
-import type { ClusterEvent, ClusterStatus } from '../../contract/control/frames';
+import type { ClusterEvent, ClusterStatus } from '../../contract/control/from-seed';
 import { OPERATOR_IDENTITY } from '../../contract/control/psk';
 import { ControlError, fetchStatus, readEvents, reloadKeys as reload } from '../../runtime/control/index';
 import { CliError } from '../output/errors';

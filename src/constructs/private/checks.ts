@@ -4,12 +4,14 @@ import { type Runtime, RuntimeFamily } from 'aws-cdk-lib/aws-lambda';
 import type { Construct } from 'constructs';
 import {
   type Cidr,
+  FUNCTION_NAME_LENGTH,
   formatAddress,
   HOST_NAME_PATTERN,
   HOST_NAME_RULE,
   hostRange,
   isInside,
   isRemappedPath,
+  type Limit,
   MOST_REMAPPED_FILES,
   parseAddress,
   REMAPPED_PATH_RULE,
@@ -44,12 +46,12 @@ export function checkHostName(scope: Construct, prop: string, name: string): voi
 }
 
 export function checkFunctionName(scope: Construct, name: string, cluster: string, host: string): void {
-  if (name.length <= 64) return;
-  const rule = `a function name has at most 64 characters and consists of the cluster's name and the host's`;
+  if (name.length <= FUNCTION_NAME_LENGTH) return;
+  const rule = `a function name has at most ${FUNCTION_NAME_LENGTH} characters and consists of the cluster's name and the host's`;
   refuse(
     scope,
     `the function of host '${host}' would be called '${name}' (${name.length} characters); ${rule}: ` +
-      `shorten the host's name to ${63 - cluster.length} characters, or set a shorter 'clusterName'`,
+      `shorten the host's name to ${FUNCTION_NAME_LENGTH - 1 - cluster.length} characters, or set a shorter 'clusterName'`,
   );
 }
 
@@ -84,21 +86,15 @@ export function checkRemappedFiles(scope: Construct, files: { [path: string]: st
   }
 }
 
-export function checkWhole(
-  scope: Construct,
-  prop: string,
-  value: number,
-  low: number,
-  high: number,
-  unit: string,
-): void {
+export function checkWhole(scope: Construct, prop: string, value: number, limit: Omit<Limit, 'default'>): number {
+  const { low, high, unit } = limit;
   requireKnown(scope, prop, value, 'give it as a literal number');
-  if (Number.isInteger(value) && value >= low && value <= high) return;
-  refuse(scope, `${prop} is ${value}; allowed: a whole number of ${unit} from ${low} to ${high}`);
+  if (Number.isInteger(value) && value >= low && value <= high) return value;
+  return refuse(scope, `${prop} is ${value}; allowed: a whole number of ${unit} from ${low} to ${high}`);
 }
 
 /** Checks a duration and gives it in milliseconds. */
-export function milliseconds(scope: Construct, prop: string, value: Duration, low: number, high: number): number {
+export function milliseconds(scope: Construct, prop: string, value: Duration, { low, high }: Limit): number {
   if (value.isUnresolved()) refuseUnknown(scope, prop, 'give it as a literal duration');
   const ms = value.toMilliseconds({ integral: false });
   // Lambda counts a function's timeout in seconds, the rest is ours and counted in milliseconds.

@@ -4,6 +4,7 @@
  */
 import { Token } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
+import { CIDR, HOST_DEFAULTS } from '../../contract/manifest';
 import type { HostFunctionProps } from '../host-function';
 import type { HostGroupOptions, HostOptions } from '../host-options';
 import type { ImaginaryClusterAttributes, ImaginaryClusterProps } from '../imaginary-cluster';
@@ -61,7 +62,7 @@ export const HOST: Shape<HostOptions> = {
   code: required(having("a lambda.Code, like lambda.Code.fromAsset('hosts/web')", 'bind')),
   command: required(texts("['node', 'server.js']")),
   environment: map("{ REDIS: 'redis:6379' }"),
-  workingDirectory: text('/var/task'),
+  workingDirectory: text(HOST_DEFAULTS.workingDirectory),
   remappedFiles: map("{ '/etc/app': '/var/task/etc/app' }"),
   memorySize: number,
   architecture: having('lambda.Architecture.X86_64 or lambda.Architecture.ARM_64', 'dockerPlatform'),
@@ -107,7 +108,7 @@ export const SEED_NODE: Shape<SeedNodeProps> = { ...SEED, cluster };
 export const CLUSTER: Shape<ImaginaryClusterProps> = {
   ...SEED,
   clusterName: text('shop'),
-  cidr: text('100.64.0.0/16'),
+  cidr: text(CIDR.default),
   clusterKey: key,
   logRetention: retention,
   reserveConcurrency: boolean,

@@ -1,6 +1,6 @@
 /*
  * What the shim and the supervisor share: the run directory, the table file, the request and reply datagrams.
- * Mirrored by table.ts and shim.ts beside this file; test/contract/abi compares them.
+ * `npx projen abi` writes TypeScript's view of it, generated.ts.
  *
  * All integers are in the machine's byte order; addresses and ports too (not network order).
  * The run directory is named by the environment variable IMAGINARY_DIR:

@@ -1,72 +1,59 @@
 /**
- * The datagrams between shim and supervisor: TypeScript's view of src/contract/abi/abi.h (its offsets are compared with the C
- * header by test/contract/abi/abi.test.ts). All integers in the machine's byte order, which on both of Lambda's
- * architectures is little-endian.
+ * The datagrams between shim and supervisor, and the names in the run directory. All integers in the machine's byte order, which on
+ * both of Lambda's architectures is little-endian.
  */
+import { formatAddress } from '../manifest/address';
+import * as abi from './generated';
 
-import { parseAddress } from '../manifest/address';
+/** The variable that tells guests where the run directory is, and names in it. */
+export const RUN_DIR_ENV = abi.IM_ENV_DIR;
+export const TABLE_FILE = abi.IM_TABLE_FILE;
+export const SOCKETS_FILE = abi.IM_SOCKETS_FILE;
+export const SOCKETS_SIZE = abi.IM_SOCKETS_SIZE;
+export const SHIM_SOCKET = abi.IM_SHIM_SOCKET;
+export const FILES_FILE = abi.IM_FILES_FILE;
+export const FILES_MAGIC = abi.IM_FILES_MAGIC;
+export const FILES_MOST = abi.IM_FILES_MOST;
+export const TRAFFIC_OFFSET = abi.IM_TRAFFIC_OFFSET;
+export const LOW_PORTS = abi.IM_LOW_PORTS;
+export const RESOLVER_ADDRESS = formatAddress(abi.IM_RESOLVER);
+export const RESOLVER_PORT = abi.IM_RESOLVER_PORT;
 
-/** Names in the run directory, and the variable that tells guests where it is. */
-export const RUN_DIR_ENV = 'IMAGINARY_DIR';
-export const TABLE_FILE = 'table';
-export const SOCKETS_FILE = 'sockets';
-export const SOCKETS_SIZE = 512 * 1024;
-export const SHIM_SOCKET = 'shim.sock';
-export const FILES_FILE = 'files';
-/** First text of that file; pairs of texts follow, each ended by a NUL: a path, and where it really is. */
-export const FILES_MAGIC = 'imaginary files 1';
-/** The shim reads no more pairs than these. */
-export const FILES_MOST = 128;
-
-/** In the sockets file: a counter of datagrams from and to other hosts, 32 bits. */
-export const TRAFFIC_OFFSET = SOCKETS_SIZE - 64;
-/** Where a port below 1024 really is, unless it is told otherwise. */
-export const LOW_PORTS = 64_512;
-
-/** Where guests find the host's resolver, which the supervisor opens when it is first connected to. */
-export const RESOLVER_ADDRESS = '127.0.53.53';
-export const RESOLVER_PORT = 53;
-
-export const ABI_VERSION = 1;
-export const REQUEST_MAGIC = 0x51524d49;
-export const REPLY_MAGIC = 0x50524d49;
-export const REQUEST_SIZE = 64;
-export const REPLY_SIZE = 32;
-
-export const OP = { connect: 1, listen: 2, stale: 3, log: 4, datagram: 5, accept: 6 } as const;
-export const FLAG_NONBLOCK = 1;
-export const FLAG_LISTED = 2;
-export const FLAG_READY = 4;
-export const TRANSPORT_DIRECT = 1;
-export const TRANSPORT_HANDOFF = 2;
-
-/** Offsets of the structures' fields, in bytes. */
-export const REQUEST = {
-  magic: 0,
-  version: 4,
-  op: 6,
-  pid: 8,
-  flags: 12,
-  cookie: 16,
-  address: 24,
-  port: 28,
-  real_port: 30,
-  real: 32,
-  scope: 36,
-  epoch: 40,
+export const OP = {
+  connect: abi.IM_OP_CONNECT,
+  listen: abi.IM_OP_LISTEN,
+  stale: abi.IM_OP_STALE,
+  log: abi.IM_OP_LOG,
+  datagram: abi.IM_OP_DATAGRAM,
+  accept: abi.IM_OP_ACCEPT,
 } as const;
-export const REPLY = { magic: 0, status: 4, real: 8, real_port: 12, transport: 14, epoch: 16 } as const;
 
-export type Scope = 'any' | 'host' | 'loopback' | 'loopback6';
-/** The place in the array is the number on the signalling channel (IM_SCOPE_*). */
-export const SCOPES: readonly Scope[] = ['any', 'host', 'loopback', 'loopback6'];
+export const REQUEST = abi.im_request;
+export const REPLY = abi.im_reply;
+
+const SCOPE = {
+  any: abi.IM_SCOPE_ANY,
+  host: abi.IM_SCOPE_HOST,
+  loopback: abi.IM_SCOPE_LOOPBACK,
+  loopback6: abi.IM_SCOPE_LOOPBACK6,
+} as const;
+export type Scope = keyof typeof SCOPE;
 /** What stands for ::1 in `real` of a listener with scope `loopback6`. */
-export const REAL_LOOPBACK6 = 1;
-
-/** Added to a scope's number: a UDP port (IM_SCOPE_DATAGRAM). */
-export const SCOPE_DATAGRAM = 4;
+export const REAL_LOOPBACK6 = abi.IM_REAL_LOOPBACK6;
 /** Absent: TCP. */
 export type Protocol = 'udp';
+
+export function scopeNumber(scope: Scope, protocol?: Protocol): number {
+  return SCOPE[scope] + (protocol === 'udp' ? abi.IM_SCOPE_DATAGRAM : 0);
+}
+
+/** And back; undefined when there is no such scope. */
+export function scopeOf(number: number): { readonly scope: Scope; readonly protocol?: Protocol } | undefined {
+  if (number >= 2 * abi.IM_SCOPE_DATAGRAM) return undefined;
+  const udp = number >= abi.IM_SCOPE_DATAGRAM;
+  const scope = (Object.keys(SCOPE) as Scope[]).find((name) => SCOPE[name] === number % abi.IM_SCOPE_DATAGRAM);
+  return scope && { scope, ...(udp && { protocol: 'udp' }) };
+}
 
 /** The real port of one that nobody has told about. */
 export function hiddenPort(port: number): number {
@@ -82,7 +69,7 @@ const LOOPBACK = 0x7f000001;
 
 /** Whether that is 127.0.0.2 or the like, at which a guest may listen: neither 127.0.0.1 nor the resolver. */
 export function isAlias(address: number): boolean {
-  return address >>> 24 === 127 && address !== LOOPBACK && address !== parseAddress(RESOLVER_ADDRESS);
+  return address >>> 24 === 127 && address !== LOOPBACK && address !== abi.IM_RESOLVER;
 }
 
 export type ShimRequest =
@@ -151,10 +138,10 @@ export class BadRequestError extends Error {
 
 /** @throws BadRequestError */
 export function decodeRequest(message: Buffer): ShimRequest {
-  if (message.length < REQUEST_SIZE) throw new BadRequestError(`${message.length} bytes`);
-  if (message.readUInt32LE(REQUEST.magic) !== REQUEST_MAGIC) throw new BadRequestError('no magic number');
+  if (message.length < REQUEST.SIZE) throw new BadRequestError(`${message.length} bytes`);
+  if (message.readUInt32LE(REQUEST.magic) !== abi.IM_REQUEST_MAGIC) throw new BadRequestError('no magic number');
   const version = message.readUInt16LE(REQUEST.version);
-  if (version !== ABI_VERSION) throw new BadRequestError(`version ${version}`);
+  if (version !== abi.IM_VERSION) throw new BadRequestError(`version ${version}`);
   const op = message.readUInt16LE(REQUEST.op);
   const pid = message.readUInt32LE(REQUEST.pid);
   const address = message.readUInt32LE(REQUEST.address);
@@ -166,23 +153,22 @@ export function decodeRequest(message: Buffer): ShimRequest {
   switch (op) {
     case OP.connect: {
       const flags = message.readUInt32LE(REQUEST.flags);
-      const nonBlocking = (flags & FLAG_NONBLOCK) !== 0;
+      const nonBlocking = (flags & abi.IM_FLAG_NONBLOCK) !== 0;
       const sourcePort = message.readUInt16LE(REQUEST.real_port);
       return { op: 'connect', pid, nonBlocking, cookie, address, port, sourcePort, epoch };
     }
     case OP.listen: {
       const number = message.readUInt32LE(REQUEST.scope);
-      const scope = SCOPES[number % SCOPE_DATAGRAM];
-      if (!scope || number >= 2 * SCOPE_DATAGRAM) throw new BadRequestError(`scope ${number}`);
+      const listens = scopeOf(number);
+      if (!listens) throw new BadRequestError(`scope ${number}`);
       const real = message.readUInt32LE(REQUEST.real);
-      const protocol = number >= SCOPE_DATAGRAM ? ({ protocol: 'udp' } as const) : {};
       const realPort = message.readUInt16LE(REQUEST.real_port);
       if (port === 0 || realPort === 0) throw new BadRequestError(`a listener at port ${port || realPort}`);
-      const alias = scope === 'loopback' && isAlias(address) ? { address } : {};
-      return { op: 'listen', pid, cookie, port, real, realPort, scope, ...protocol, ...alias };
+      const alias = listens.scope === 'loopback' && isAlias(address) ? { address } : {};
+      return { op: 'listen', pid, cookie, port, real, realPort, ...listens, ...alias };
     }
     case OP.datagram: {
-      const data = message.subarray(REQUEST_SIZE);
+      const data = message.subarray(REQUEST.SIZE);
       const source = message.readUInt32LE(REQUEST.real);
       const sourcePort = message.readUInt16LE(REQUEST.real_port);
       const marks = message.readUInt32LE(REQUEST.scope);
@@ -193,7 +179,7 @@ export function decodeRequest(message: Buffer): ShimRequest {
     case OP.accept:
       return { op: 'accept', pid };
     case OP.log: {
-      const text = message.toString('utf8', REQUEST_SIZE).split('\0', 1)[0];
+      const text = message.toString('utf8', REQUEST.SIZE).split('\0', 1)[0];
       return { op: 'log', pid, text };
     }
     default:
@@ -207,13 +193,13 @@ export type ShimReply =
   | { readonly status: number };
 
 export function encodeReply(reply: ShimReply): Buffer {
-  const message = Buffer.alloc(REPLY_SIZE);
-  message.writeUInt32LE(REPLY_MAGIC, REPLY.magic);
+  const message = Buffer.alloc(REPLY.SIZE);
+  message.writeUInt32LE(abi.IM_REPLY_MAGIC, REPLY.magic);
   message.writeInt32LE(reply.status, REPLY.status);
   if ('real' in reply) {
     message.writeUInt32LE(reply.real, REPLY.real);
     message.writeUInt16LE(reply.realPort, REPLY.real_port);
-    message.writeUInt16LE(TRANSPORT_DIRECT, REPLY.transport);
+    message.writeUInt16LE(abi.IM_TRANSPORT_DIRECT, REPLY.transport);
     message.writeBigUInt64LE(BigInt(reply.epoch), REPLY.epoch);
   }
   return message;

@@ -1,54 +1,23 @@
 /**
- * The table that every guest of a host maps: names, locations, ports. TypeScript's view of src/contract/abi/abi.h (compared with
- * the C header by test/contract/abi/abi.test.ts). Lays out and writes memory that is given to it; no I/O.
+ * The table that every guest of a host maps: names, locations, ports. The layout of
+ * abi.h. Lays out and writes memory that is given to it; no I/O.
  *
  * One writer, many readers, no locks: a seqlock. All words that change are written with `Atomics`, which orders them
  * among each other on every architecture.
  */
 
-import type { DirectoryEntry } from '../control/frames';
+import type { DirectoryEntry } from '../control/packed-directory';
 import { parseAddress, parseCidr } from '../manifest/address';
-import { isAlias, type Protocol, SCOPE_DATAGRAM, SCOPES, type Scope } from './shim';
-
-export const TABLE_MAGIC = 0x42544d49;
-export const TABLE_VERSION = 1;
-export const HOST_STATE = { locate: 0, direct: 1, handoff: 2 } as const;
+import * as abi from './generated';
+import { isAlias, type Protocol, type Scope, scopeNumber, scopeOf } from './shim';
 
 /** Network number of the loopback aliases inside a sandbox that has its loopback interface for itself: below those of network `flat`. */
 export const SANDBOX_ALIASES = 62;
 
-export const HEADER_SIZE = 128;
-export const HOST_SIZE = 32;
-export const NAME_SIZE = 16;
-export const PORT_SIZE = 16;
-
-/** Offsets of the structures' fields, in bytes. */
-export const HEADER = {
-  magic: 0,
-  version: 4,
-  seq: 8,
-  file_size: 12,
-  cidr_base: 16,
-  cidr_prefix: 20,
-  self: 24,
-  alias_base: 28,
-  alias_loop: 32,
-  hosts_offset: 36,
-  hosts_count: 40,
-  names_offset: 44,
-  names_capacity: 48,
-  ports_offset: 52,
-  ports_count: 56,
-  ports_capacity: 60,
-  strings_offset: 64,
-  strings_size: 68,
-  hostname: 72,
-  handoff: 76,
-  started: 80,
-} as const;
-export const HOST = { address: 0, name: 4, node_id: 8, state: 12, real: 16, epoch: 24 } as const;
-export const NAME = { hash: 0, name: 4, host: 8 } as const;
-export const PORT = { address: 0, port: 4, real_port: 6, real: 8, scope: 12 } as const;
+export const HEADER = abi.im_table_header;
+export const HOST = abi.im_host;
+export const NAME = abi.im_name;
+export const PORT = abi.im_port;
 
 /** The loopback alias of a host: its real address in network `flat`, and inside its own sandbox elsewhere. */
 export function aliasAddress(flat: number, virtual: number): number {
@@ -126,10 +95,10 @@ export function layoutTable(spec: TableSpec): TableLayout {
   const hostname = pool.add(spec.kernelName ? '' : spec.self.name.toLowerCase());
   const strings = pool.bytes();
   const portsCapacity = spec.portsCapacity ?? 1024 + 2 * hosts.length;
-  const hostsAt = HEADER_SIZE;
-  const namesAt = hostsAt + hosts.length * HOST_SIZE;
-  const portsAt = namesAt + capacity * NAME_SIZE;
-  const stringsAt = portsAt + portsCapacity * PORT_SIZE;
+  const hostsAt = HEADER.SIZE;
+  const namesAt = hostsAt + hosts.length * HOST.SIZE;
+  const portsAt = namesAt + capacity * NAME.SIZE;
+  const stringsAt = portsAt + portsCapacity * PORT.SIZE;
   return {
     spec,
     size: stringsAt + strings.length,
@@ -200,22 +169,20 @@ export interface TableWriter {
 export function ownPortsOf(table: Buffer): PortRow[] {
   if (!isTable(table)) return [];
   const at = table.readUInt32LE(HEADER.ports_offset);
-  const room = Math.max(0, Math.floor((table.length - at) / PORT_SIZE));
+  const room = Math.max(0, Math.floor((table.length - at) / PORT.SIZE));
   const count = Math.min(table.readUInt32LE(HEADER.ports_count), table.readUInt32LE(HEADER.ports_capacity), room);
   const self = table.readUInt32LE(HEADER.self);
   const rows: PortRow[] = [];
-  for (let row = at; row < at + count * PORT_SIZE; row += PORT_SIZE) {
-    const number = table.readUInt32LE(row + PORT.scope);
-    const scope = SCOPES[number % SCOPE_DATAGRAM];
+  for (let row = at; row < at + count * PORT.SIZE; row += PORT.SIZE) {
+    const listens = scopeOf(table.readUInt32LE(row + PORT.scope));
     const address = table.readUInt32LE(row + PORT.address);
-    if (!(address === self || isAlias(address)) || !scope) continue;
+    if (!(address === self || isAlias(address)) || !listens) continue;
     rows.push({
       address,
       port: table.readUInt16LE(row + PORT.port),
       real: table.readUInt32LE(row + PORT.real),
       realPort: table.readUInt16LE(row + PORT.real_port),
-      scope,
-      ...(number >= SCOPE_DATAGRAM && { protocol: 'udp' }),
+      ...listens,
     });
   }
   return rows;
@@ -232,15 +199,15 @@ export function isTableOf(table: Buffer, layout: TableLayout): boolean {
     bytes.fill(0, HEADER.ports_count, HEADER.ports_count + 4);
     bytes.fill(0, HEADER.started, HEADER.started + 4);
     for (let i = 0; i < layout.hosts.length; i++) {
-      bytes.fill(0, hosts + i * HOST_SIZE + HOST.state, hosts + (i + 1) * HOST_SIZE);
+      bytes.fill(0, hosts + i * HOST.SIZE + HOST.state, hosts + (i + 1) * HOST.SIZE);
     }
-    return bytes.fill(0, ports, ports + layout.portsCapacity * PORT_SIZE);
+    return bytes.fill(0, ports, ports + layout.portsCapacity * PORT.SIZE);
   };
   return plain(Buffer.from(table)).equals(plain(Buffer.from(wanted)));
 }
 
 function isTable(table: Buffer): boolean {
-  return table.length >= HEADER_SIZE && table.readUInt32LE(HEADER.magic) === TABLE_MAGIC;
+  return table.length >= HEADER.SIZE && table.readUInt32LE(HEADER.magic) === abi.IM_TABLE_MAGIC;
 }
 
 /**
@@ -255,7 +222,7 @@ export function writeTable(memory: ArrayBuffer, layout: TableLayout): TableWrite
   };
   const cidr = parseCidr(spec.cidr)!;
   const self = parseAddress(spec.self.address)!;
-  put(HEADER.version, TABLE_VERSION);
+  put(HEADER.version, abi.IM_VERSION);
   put(HEADER.file_size, layout.size);
   put(HEADER.cidr_base, cidr.base);
   put(HEADER.cidr_prefix, cidr.prefix);
@@ -276,20 +243,20 @@ export function writeTable(memory: ArrayBuffer, layout: TableLayout): TableWrite
   const started = HEADER.started >>> 2;
   if (words[started] === 0) words[started] = Number(BigInt.asUintN(32, process.hrtime.bigint() / 10_000_000n)) || 1;
   layout.hosts.forEach((host, i) => {
-    const at = offsets.hosts + i * HOST_SIZE;
+    const at = offsets.hosts + i * HOST.SIZE;
     put(at + HOST.address, host.address);
     put(at + HOST.name, host.name);
     put(at + HOST.node_id, host.nodeId);
   });
   layout.names.forEach((entry, slot) => {
     if (!entry) return;
-    const at = offsets.names + slot * NAME_SIZE;
+    const at = offsets.names + slot * NAME.SIZE;
     put(at + NAME.hash, entry.hash);
     put(at + NAME.name, entry.name);
     put(at + NAME.host, entry.host);
   });
   new Uint8Array(memory).set(layout.strings, offsets.strings);
-  Atomics.store(words, HEADER.magic >>> 2, TABLE_MAGIC);
+  Atomics.store(words, HEADER.magic >>> 2, abi.IM_TABLE_MAGIC);
   return { write: (hosts, ports) => writeStates(words, layout, hosts, ports) };
 }
 
@@ -304,19 +271,19 @@ function writeStates(words: Uint32Array, layout: TableLayout, hosts: Iterable<Ho
   for (const host of hosts) {
     const index = layout.indexOf.get(host.address);
     if (index === undefined) continue;
-    const at = layout.offsets.hosts + index * HOST_SIZE;
+    const at = layout.offsets.hosts + index * HOST.SIZE;
     const epoch = (host.direct ?? host.handoff)?.epoch ?? 0;
-    put(at + HOST.state, host.direct ? HOST_STATE.direct : host.handoff ? HOST_STATE.handoff : HOST_STATE.locate);
+    put(at + HOST.state, host.direct ? abi.IM_DIRECT : host.handoff ? abi.IM_HANDOFF : abi.IM_LOCATE);
     put(at + HOST.real, host.direct?.real ?? 0);
     put(at + HOST.epoch, epoch >>> 0);
     put(at + HOST.epoch + 4, Math.floor(epoch / 2 ** 32));
   }
   rows.forEach((row, i) => {
-    const at = layout.offsets.ports + i * PORT_SIZE;
+    const at = layout.offsets.ports + i * PORT.SIZE;
     put(at + PORT.address, row.address);
     put(at + PORT.port, row.port + row.realPort * 0x10000);
     put(at + PORT.real, row.real);
-    put(at + PORT.scope, SCOPES.indexOf(row.scope) + (row.protocol === 'udp' ? SCOPE_DATAGRAM : 0));
+    put(at + PORT.scope, scopeNumber(row.scope, row.protocol));
   });
   put(HEADER.ports_count, rows.length);
   put(HEADER.seq, writing + 1);

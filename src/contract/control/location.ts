@@ -1,28 +1,32 @@
-import type { NatReport } from '../peer/peer-messages';
+/** Where a host runs now, as the seed knows it and supervisors learn it. */
+import * as v from 'valibot';
+import { address, count, type Immutable, name, port } from '../fields';
+import { natReport } from '../peer/peer-messages';
 
-/** States of a host, as the design's word list has them. */
-export type HostState = 'imagined' | 'allocating' | 'running' | 'suspended' | 'failed';
+export const hostState = v.picklist(['imagined', 'allocating', 'running', 'suspended', 'failed']);
+export type HostState = v.InferOutput<typeof hostState>;
 
-/** Where a listening port of a guest really is. Scope `loopback` is never told to other hosts. */
-export interface PortMapping {
+/** Where a listening port of a guest really is. */
+export const portMapping = v.strictObject({
   /** The port as the guest knows it. */
-  readonly port: number;
+  port,
   /** The port that is really bound. */
-  readonly realPort: number;
-  readonly scope: 'any' | 'host' | 'loopback';
+  realPort: port,
+  /** `loopback` is never sent to other hosts. */
+  scope: v.picklist(['any', 'host', 'loopback']),
   /** Absent: TCP. */
-  readonly protocol?: 'udp';
-}
+  protocol: v.optional(v.literal('udp')),
+});
+export type PortMapping = Immutable<v.InferOutput<typeof portMapping>>;
 
-/** Where a host runs now. */
-export interface Location {
-  readonly host: string;
-  /** The host's incarnation number; only grows. */
-  readonly epoch: number;
-  readonly state: HostState;
+export const location = v.strictObject({
+  host: name,
+  epoch: count,
+  state: hostState,
   /** Real IPv4 address, while running. */
-  readonly address?: string;
-  readonly ports: readonly PortMapping[];
-  /** Where it can be met through its NAT, once it has found that out. */
-  readonly nat?: NatReport;
-}
+  address: v.optional(address),
+  ports: v.array(portMapping),
+  /** Absent: the host has not found out about its NAT yet. */
+  nat: v.optional(natReport),
+});
+export type Location = Immutable<v.InferOutput<typeof location>>;

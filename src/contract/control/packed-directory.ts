@@ -1,9 +1,19 @@
 /**
- * The directory as it goes over the signalling channel. It is the one part of a `welcome` that grows with the cluster, the same for everybody and
- * full of repetition: packed, it has a tenth of its size.
+ * The directory as a `welcome` carries it. It is the one part of that frame that grows with the cluster, the same for every member and
+ * full of repetition: packed, it has a tenth of its size. Its entries are not checked when they are unpacked: the seed has them from
+ * the manifest, and a check would cost the cold start of a host in a large cluster more than all the other ones.
  */
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
-import type { DirectoryEntry } from './frames';
+
+export interface DirectoryEntry {
+  readonly name: string;
+  readonly aliases: readonly string[];
+  readonly address: string;
+  /** The number in the canonical name `node-ID`: the host's place in the manifest. */
+  readonly nodeId: number;
+  /** How long a connect to it waits, in milliseconds. Absent: the manifest's default. */
+  readonly allocationTimeout?: number;
+}
 
 /** Far more than the entries of any cluster. */
 const MAX_BYTES = 64 * 1024 * 1024;

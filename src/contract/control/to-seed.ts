@@ -1,52 +1,86 @@
-import * as v from 'valibot';
-import { memberMessage as message } from '../peer/peer-message';
-import { type Agreed, address, checkedBy, count, name, natReport, port, portMapping, recipient } from './fields';
-import type { AnyFrame } from './frame-codec';
-import { REPORTED_EVENTS, type ToSeed } from './frames';
-
 /**
- * What a frame to the seed must look like. A peer has proved who it is, not that it is sane: a host's supervisor shares
- * its sandbox with its guests.
+ * Frames to the seed. A peer has proved its identity, not that it is sane: the supervisor of a host shares its sandbox with guests,
+ * so every bound here is one that the seed relies on.
  */
+import * as v from 'valibot';
+import { address, checkedBy, count, type Immutable, name, outcome, port } from '../fields';
+import { natReport, peerMessage, recipient } from '../peer/peer-messages';
+import type { AnyFrame } from './frame-codec';
+import { portMapping } from './location';
+
+/** Events that supervisors report. All other events are the seed's own. */
+export const REPORTED_EVENTS = [
+  'guest-started',
+  'guest-adopted',
+  'transport-chosen',
+  'datagrams-lost',
+  'relay-failed',
+  'peer-silent',
+  'not-listening',
+] as const;
+export type ReportedEvent = (typeof REPORTED_EVENTS)[number];
+
 const MOST_OF_LINE = 2_000;
 const line = v.pipe(
   v.string(),
-  // An operator's terminal would do what control characters say.
+  // The terminal of an operator would obey control characters.
   v.transform(
     (text) => text.slice(0, MOST_OF_LINE).replace(/[^\P{Cc}\n\t]/gu, '�') + (text.length > MOST_OF_LINE ? '…' : ''),
   ),
 );
-const mappings = v.pipe(v.array(portMapping), v.maxLength(4_096));
+const portMappings = v.pipe(v.array(portMapping), v.maxLength(4_096));
 
-const schema = v.variant('type', [
+const toSeed = v.variant('type', [
+  /** First frame of a supervisor. Answered by `welcome` or `refuse`. */
   v.strictObject({
     type: v.literal('join'),
+    /** Absent: a client, which gets an address and a name from the seed. */
     host: v.optional(name),
     epoch: v.optional(count),
+    /**
+     * Tells apart sandboxes that are invoked with one epoch: the platform may repeat an invocation, or give a new sandbox. Another
+     * one for each set of guests.
+     */
     life: v.optional(name),
+    /** The host's guests are in the sandbox already. */
     guests: v.optional(v.boolean()),
+    /** A client that acts under the address of `host`; it never becomes its location. */
     asClient: v.optional(v.boolean()),
+    /** Rejoin of a client: the virtual address it had. */
     virtual: v.optional(address),
-    ports: mappings,
+    /** Ports the guests listen on already (rejoin). */
+    ports: portMappings,
+    /** What the supervisor has found out about its NAT already (rejoin). */
     nat: v.optional(natReport),
+    /** The directory the supervisor has already (rejoin): `directoryDigest` of the last `welcome`. */
     directoryDigest: v.optional(name),
   }),
+  /**
+   * A guest wants to connect to `host`:`port`. Answered by `located` or `unreachable` with the same id; `located` also subscribes to
+   * the location.
+   */
   v.strictObject({
     type: v.literal('locate'),
     id: count,
     host: name,
     port,
+    /** The epoch that could not be connected to. */
     staleEpoch: v.optional(count),
+    /** Milliseconds that the guest has waited already, when the frame is sent again after a lost connection. */
     waited: v.optional(count),
+    /** A datagram waits, not a connection: answered when the host is up, whether or not the port is among its ports. */
     protocol: v.optional(v.literal('udp')),
   }),
+  /** No guest waits for this `locate` any longer. */
   v.strictObject({ type: v.literal('cancel'), id: count }),
+  /** All ports the guests listen on now. */
   v.strictObject({
     type: v.literal('ports'),
-    ports: mappings,
+    ports: portMappings,
     settled: v.boolean(),
     settledDatagrams: v.optional(v.boolean()),
   }),
+  /** An event for the operator. */
   v.strictObject({
     type: v.literal('report'),
     event: v.picklist(REPORTED_EVENTS),
@@ -55,28 +89,33 @@ const schema = v.variant('type', [
       v.check((detail) => Object.keys(detail).length <= 16),
     ),
   }),
+  /** The NAT report of the sender. The seed puts in the address that it sees, and the ports that it gave. */
   v.strictObject({ type: v.literal('natReport'), nat: natReport }),
-  v.strictObject({ type: v.literal('peerMessage'), to: recipient, message }),
-  v.strictObject({ type: v.literal('relay'), id: count, to: recipient, message }),
+  /** To be passed on to another member. Answered only when that cannot be done, by `undeliverable`. */
+  v.strictObject({ type: v.literal('peerMessage'), to: recipient, message: peerMessage }),
+  /** Requests a connection through the seed's data port. Answered by `relayReply`; the recipient gets `relayed`. */
+  v.strictObject({ type: v.literal('relay'), id: count, to: recipient, message: peerMessage }),
+  /** The host is idle. Answered by `suspendReply` once no other host believes that this one can be reached. */
   v.strictObject({ type: v.literal('suspend') }),
+  /** Answer to `suspendReply {ok:true}` when a connection came in meanwhile: stay `running`. */
   v.strictObject({ type: v.literal('stay') }),
+  /** This location was taken over into the table (sent for every `location`). */
   v.strictObject({ type: v.literal('ack'), host: name, version: count }),
+  /** The host leaves for good or until the next invocation; the connection is closed next. */
   v.strictObject({
     type: v.literal('leave'),
-    outcome: v.picklist(['suspended', 'exited', 'released', 'fenced', 'renew']),
+    outcome,
     reason: v.optional(line),
     exitCode: v.optional(v.nullable(v.number())),
   }),
+  /** Operator. Answered by `statusReply`. */
   v.strictObject({ type: v.literal('status'), id: count }),
+  /** Operator. Answered by an `event` for each one so far and, with `follow`, for each that comes; else by `eventsEnd` at last. */
   v.strictObject({ type: v.literal('events'), id: count, follow: v.boolean() }),
+  /** Operator: the cluster keys have changed where the seed has them from. Answered by `reloaded`. */
   v.strictObject({ type: v.literal('reload'), id: count }),
 ]);
+export type ToSeed = Immutable<v.InferOutput<typeof toSeed>>;
 
 /** The frame, checked; or what is wrong with it. */
-export function checkFrame(frame: AnyFrame): { readonly frame: ToSeed } | { readonly problem: string } {
-  const checked: { readonly frame: Agreed<typeof schema, ToSeed> } | { readonly problem: string } = checkedBy(
-    schema,
-    frame,
-  );
-  return checked;
-}
+export const checkFrame = (frame: AnyFrame) => checkedBy(toSeed, frame);

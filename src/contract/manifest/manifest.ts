@@ -1,104 +1,144 @@
-/** What keeps a host from being idle besides CPU use: any open connection, or only one that moves bytes. */
-export type ReleaseMode = 'no-connections' | 'no-traffic';
+/** The JSON document that describes a cluster: its schema, and the types that follow from it. All durations are milliseconds. */
+import * as v from 'valibot';
+import type { Immutable } from '../fields';
+import { parseAddress } from './address';
+import * as limits from './limits';
 
-/** One named machine of a cluster. All durations are milliseconds. */
-export interface ManifestHost {
-  /** RFC 1123 label, lower case. */
-  readonly name: string;
-  /** Further names that resolve to this host. */
-  readonly aliases: readonly string[];
-  /** Virtual address inside the cluster's CIDR. A manifest may leave it out: it follows from the name. */
-  readonly address: string;
-  /** `function`: allocated by invoking `functionName`. `instance`: joins by itself. */
-  readonly kind: 'function' | 'instance';
-  /** Lambda function name, 1-64 characters, of kind `function`. A manifest may leave it out: `<cluster>-<host>`. */
-  readonly functionName?: string;
-  /** The guest's command line. Required for kind `function`. */
-  readonly command?: readonly string[];
-  /** The guest's own environment. */
-  readonly environment: Readonly<Record<string, string>>;
-  /** Where the guest starts; the function's code is at `/var/task`. */
-  readonly workingDirectory: string;
-  /**
-   * Paths that are somewhere else in truth, each with everything beneath it: what a guest names, and where that is. Absolute
-   * and without `.` or `..`, at most 64.
-   */
-  readonly remappedFiles: Readonly<Record<string, string>>;
-  /** MB of memory, 128-10240. */
-  readonly memorySize: number;
-  /** Function timeout, 1,000-1,800,000. */
-  readonly timeout: number;
-  /** Idle for this long: suspended. 100 or more. */
-  readonly idleTimeout: number;
-  /** Suspended for this long: released. 100 or more. */
-  readonly releaseTimeout: number;
-  /** A `connect` that caused an allocation fails with ETIMEDOUT after this long, 100-900,000. */
-  readonly allocationTimeout: number;
-  /** A host that listens somewhere refuses other ports once no listener was added for this long. */
-  readonly settleTime: number;
-  readonly release: ReleaseMode;
-}
-
-/** What a cluster may cost: the seed refuses to start hosts beyond it. Each is 1-100,000. */
-export interface ManifestLimits {
-  /** Starts of host functions for asks, allocations and resumptions, in the whole cluster: so many at once, and as many a minute. */
-  readonly maxAllocationsPerMinute: number;
-  /** The same for each member that asks. */
-  readonly maxAllocationsPerMinutePerMember: number;
-  /** Host functions that are allocated or run at one time. */
-  readonly maxRunningHosts: number;
-}
-
-/** The JSON document that describes a cluster. */
-export interface Manifest {
-  readonly version: 1;
-  readonly cluster: {
-    /** 1-32 characters: letters, digits and hyphens; part of function names. */
-    readonly name: string;
-    /** IPv4 block, /16 to /28. */
-    readonly cidr: string;
-    readonly limits: ManifestLimits;
-  };
-  readonly seed: {
-    /** TCP port of the control network. */
-    readonly port: number;
-    /** Port of what needs no key: probes of NATs, and relayed connections, which have tokens. */
-    readonly dataPort: number;
-  };
-  readonly hosts: readonly ManifestHost[];
-}
-
-/** The seed's data port, where a manifest names none. */
-export function dataPortOf(port: number): number {
-  return port < 65_535 ? port + 1 : port - 1;
-}
-
-/** Lambda's longest timeout, in milliseconds. */
-export const MOST_TIMEOUT = 1_800_000;
-
-/** The longest time that a host may be idle or suspended: a year, in milliseconds. */
-export const MOST_WAIT = 365 * 86_400_000;
-
-/** The highest value of each of a cluster's limits. */
-export const MOST_LIMIT = 100_000;
-
-/** Values of a cluster's limits, where a manifest names none: far more than a program needs. */
-export const LIMIT_DEFAULTS: ManifestLimits = {
-  maxAllocationsPerMinute: 2_000,
-  maxAllocationsPerMinutePerMember: 500,
-  maxRunningHosts: 1_000,
+const text = (rule = 'a string') => v.string(rule);
+const matching = (pattern: RegExp, rule: string) => v.pipe(text(rule), v.regex(pattern, rule));
+const whole = ({ low, high }: limits.Limit, what: string) => {
+  const rule = `${what} from ${low} to ${high}`;
+  return v.pipe(v.number(rule), v.integer(rule), v.minValue(low, rule), v.maxValue(high, rule));
 };
+/** A number that is optional: its default stands beside its limits. */
+const limited = (limit: limits.Limit) => v.optional(whole(limit, `a whole number of ${limit.unit}`), limit.default);
 
-/** Values of the optional fields of a manifest, in one place for the constructs and for hand-written manifests. */
-export const MANIFEST_DEFAULTS = {
-  cidr: '100.64.0.0/16',
-  seedPort: 9410,
-  workingDirectory: '/var/task',
-  memorySize: 1769,
-  timeout: 900_000,
-  idleTimeout: 60_000,
-  releaseTimeout: 600_000,
-  allocationTimeout: 30_000,
-  settleTime: 1_000,
-  release: 'no-connections',
-} as const;
+const cString = v.pipe(
+  text(),
+  v.check((s) => !s.includes('\0'), 'a string without NUL characters'),
+);
+const hostName = v.pipe(
+  matching(limits.HOST_NAME_PATTERN, limits.HOST_NAME_RULE),
+  v.check(
+    (s) => !limits.RESERVED_NAME_PATTERN.test(s),
+    "a name that the cluster does not reserve ('node-ID', 'localhost', 'seed')",
+  ),
+);
+const ADDRESS_RULE = "an IPv4 address inside the cluster's cidr";
+const remappedPath = v.pipe(text(limits.REMAPPED_PATH_RULE), v.check(limits.isRemappedPath, limits.REMAPPED_PATH_RULE));
+/** What keeps a host from being idle besides CPU use: any open connection, or only one that moves bytes. */
+const release = v.picklist(['no-connections', 'no-traffic'], "'no-connections' or 'no-traffic'");
+export type ReleaseMode = v.InferOutput<typeof release>;
+
+/** One named machine of a cluster. */
+const hostSchema = v.strictObject({
+  /** RFC 1123 label, lower case. */
+  name: hostName,
+  /** Further names that resolve to this host. */
+  aliases: v.optional(v.array(hostName, 'an array of names'), []),
+  /** Virtual address inside the cluster's CIDR. Absent: it follows from the name. */
+  address: v.optional(
+    v.pipe(
+      text(ADDRESS_RULE),
+      v.check((s) => parseAddress(s) !== undefined, ADDRESS_RULE),
+    ),
+  ),
+  /** `function`: allocated by invoking `functionName`. `instance`: joins by itself. */
+  kind: v.optional(v.picklist(['function', 'instance'], "'function' or 'instance'"), 'function'),
+  /** Lambda function name, of kind `function`. Absent: `<cluster>-<host>`. */
+  functionName: v.optional(matching(limits.FUNCTION_NAME_PATTERN, limits.FUNCTION_NAME_RULE)),
+  /** The guest's command line. Required for kind `function`. */
+  command: v.optional(
+    v.pipe(
+      v.array(cString, 'an array of strings'),
+      v.minLength(1, 'at least the name of a program'),
+      v.check((c) => c[0] !== '', 'a first element that names a program'),
+    ),
+  ),
+  /** The guest's own environment. */
+  environment: v.optional(
+    v.record(matching(/^[^=\0]+$/, "a variable name without '='"), cString, 'names and values, both strings'),
+    {},
+  ),
+  /** Where the guest starts; the function's code is at `/var/task`. */
+  workingDirectory: v.optional(
+    v.pipe(cString, v.startsWith('/', 'an absolute path')),
+    limits.HOST_DEFAULTS.workingDirectory,
+  ),
+  /** Paths that are somewhere else in truth, each with everything beneath it: the path that a guest names, and where that is. */
+  remappedFiles: v.optional(
+    v.pipe(
+      v.record(remappedPath, remappedPath, 'paths and where they are, both strings'),
+      v.check(
+        (files) => Object.keys(files).length <= limits.MOST_REMAPPED_FILES,
+        `at most ${limits.MOST_REMAPPED_FILES} paths`,
+      ),
+      v.check(
+        (files) => Object.entries(files).every(([path, target]) => !limits.isInside(target, path)),
+        'paths that are remapped to places outside of themselves',
+      ),
+    ),
+    {},
+  ),
+  memorySize: limited(limits.HOST_LIMITS.memorySize),
+  /** Function timeout. */
+  timeout: limited(limits.HOST_LIMITS.timeout),
+  /** Idle for this long: suspended. */
+  idleTimeout: limited(limits.HOST_LIMITS.idleTimeout),
+  /** Suspended for this long: released. */
+  releaseTimeout: limited(limits.HOST_LIMITS.releaseTimeout),
+  /** A `connect` that caused an allocation fails with ETIMEDOUT after this long. */
+  allocationTimeout: limited(limits.HOST_LIMITS.allocationTimeout),
+  /** A host that listens somewhere refuses other ports once no listener was added for this long. */
+  settleTime: limited(limits.HOST_LIMITS.settleTime),
+  release: v.optional(release, limits.HOST_DEFAULTS.release),
+});
+
+/** What a cluster may cost: the seed refuses to start hosts beyond it. */
+const limitsSchema = v.strictObject({
+  /**
+   * Starts of host functions for connects, allocations and resumptions, in the whole cluster: this many at once, and this many a
+   * minute.
+   */
+  maxAllocationsPerMinute: limited(limits.CLUSTER_LIMITS.maxAllocationsPerMinute),
+  /** The same for each member that connects. */
+  maxAllocationsPerMinutePerMember: limited(limits.CLUSTER_LIMITS.maxAllocationsPerMinutePerMember),
+  /** Host functions that are allocated or run at one time. */
+  maxRunningHosts: limited(limits.CLUSTER_LIMITS.maxRunningHosts),
+});
+export type ManifestLimits = Immutable<v.InferOutput<typeof limitsSchema>>;
+
+export const manifestSchema = v.strictObject({
+  version: v.literal(1, '1'),
+  cluster: v.strictObject({
+    /** Part of function names. */
+    name: matching(limits.CLUSTER_NAME_PATTERN, limits.CLUSTER_NAME_RULE),
+    /** The block of virtual addresses. */
+    cidr: v.optional(
+      v.pipe(
+        text(limits.CIDR_RULE),
+        v.check((s) => limits.parseClusterCidr(s) !== undefined, limits.CIDR_RULE),
+      ),
+      limits.CIDR.default,
+    ),
+    limits: v.optional(limitsSchema, {}),
+  }),
+  seed: v.optional(
+    v.pipe(
+      v.strictObject({
+        /** TCP port of the control network. */
+        port: v.optional(whole(limits.SEED_PORT, 'a port number'), limits.SEED_PORT.default),
+        /** Port of what needs no key: probes of NATs, and relayed connections, which have tokens. */
+        dataPort: v.optional(whole(limits.SEED_PORT, 'a port number')),
+      }),
+      v.transform(({ port, dataPort }) => ({ port, dataPort: dataPort ?? limits.dataPortOf(port) })),
+    ),
+    {},
+  ),
+  hosts: v.array(hostSchema, 'an array of hosts'),
+});
+
+/** A manifest as it was written, with defaults filled in that do not follow from names. */
+export type GivenManifest = v.InferOutput<typeof manifestSchema>;
+export type ManifestHost = Immutable<v.InferOutput<typeof hostSchema> & { address: string }>;
+export type Manifest = Immutable<Omit<GivenManifest, 'hosts'>> & { readonly hosts: readonly ManifestHost[] };

@@ -1,14 +1,10 @@
 /**
- * How two members of a cluster that cannot reach each other directly meet. Messages go from supervisor to supervisor: through
- * the seed, which vouches for who sent them, or over a direct edge once there is one. Types only.
+ * How two members of a cluster that cannot reach each other directly meet. Peer messages go from supervisor to supervisor: through
+ * the seed, which vouches for the sender, or over a direct edge once there is one. Both the seed that passes a message on and the
+ * member that gets it over an edge check it here.
  */
-
-/**
- * What is between a member and the internet. `none`: it has the address that others see. `preserving`: its ports are seen as
- * they are. `changing`: as others, but the same ones by everybody. `symmetric`: differently by everybody. `unknown`: not
- * found out (yet, or the seed's data port cannot be reached).
- */
-export type NatKind = 'none' | 'port-preserving' | 'endpoint-independent' | 'symmetric' | 'unknown';
+import * as v from 'valibot';
+import { address, count, type Immutable, name, port, portRange } from '../fields';
 
 export interface Endpoint {
   readonly address: string;
@@ -27,72 +23,110 @@ export interface Observation {
 }
 
 /** Where a member can be met. */
-export interface NatReport {
-  readonly kind: NatKind;
+export const natReport = v.strictObject({
+  /**
+   * What is between a member and the internet. `none`: it has the address that others see. `port-preserving`: its ports are seen as
+   * they are. `endpoint-independent`: as others, but the same ones by everybody. `symmetric`: differently by everybody. `unknown`: not
+   * found out (yet, or the seed's data port cannot be reached).
+   */
+  kind: v.picklist(['none', 'port-preserving', 'endpoint-independent', 'symmetric', 'unknown']),
   /** As the seed sees it. */
-  readonly reflexiveAddress: string;
-  /** Its own; the same as `address` without a NAT. Members behind one public address meet there. */
-  readonly localAddress: string;
+  reflexiveAddress: address,
+  /** Its own; the same as `reflexiveAddress` without a NAT. Members behind one public address meet there. */
+  localAddress: address,
   /** The ports it punches from: first and count. Members that share an address have different ones. */
-  readonly ports: readonly [number, number];
-}
+  ports: portRange,
+});
+export type NatReport = Immutable<v.InferOutput<typeof natReport>>;
+export type NatKind = NatReport['kind'];
 
-/** Who a message is from, as the seed knows it. */
-export interface Sender {
-  /** To be answered at. Never used again for another member while the seed runs. */
-  readonly member: number;
-  /** Who it is in events. */
-  readonly name: string;
+/** The member that sent a message, as the seed knows it. */
+export const sender = v.strictObject({
+  /** Where answers go. Never used again for another member while the seed runs. */
+  member: count,
+  /** Its name in events. */
+  name,
   /** Virtual address. */
-  readonly address: string;
+  address,
   /** 0: no host, but a client. */
-  readonly epoch: number;
-  /** Real addresses that it may ask to be met at: of its `reach`, those for others and for who is near. */
-  readonly addresses: readonly string[];
-}
+  epoch: count,
+  /** Real addresses that it may request to be met at: those of its NAT report, the one for others and the one for near members. */
+  addresses: v.array(address),
+});
+export type Sender = Immutable<v.InferOutput<typeof sender>>;
 
-/** Who a message is for: a host as it runs now, or the member that a message came from. */
-export type Recipient = string | number;
+/** Where a message goes: to a host as it runs now, or to the member that a message came from. */
+export const recipient = v.union([name, count]);
+export type Recipient = v.InferOutput<typeof recipient>;
+
+const line = v.pipe(v.string(), v.maxLength(2_000));
+/** Connections that one message may be about. */
+const MOST_AT_ONCE = 64;
+/** Nobody punches from the ports of well-known services, and no NAT maps another port to one of them. */
+const punchPort = v.pipe(port, v.minValue(1_024));
+const punchPorts = v.pipe(v.array(punchPort), v.minLength(1), v.maxLength(MOST_AT_ONCE));
+/** 32 bytes for each connection, in base64. */
+const secrets = v.pipe(
+  v.string(),
+  v.regex(/^[A-Za-z0-9+/]{42,}={0,2}$/),
+  v.maxLength(4 * Math.ceil((MOST_AT_ONCE * 32) / 3)),
+);
+/** 32 bytes, in base64. */
+const key = v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/]{43}=$/));
 
 /** What a connection between two members is for. */
-export type Purpose =
-  /**
-   * One guest's connection to this port of the recipient's, from what is the guest's own port to it. `proof` (base64, 32 bytes), when
-   * it is punched: 16 bytes that the sender says first, and 16 that the recipient says first.
-   */
-  | { readonly for: 'connection'; readonly port: number; readonly sourcePort: number; readonly proof?: string }
+const purpose = v.variant('for', [
+  /** One guest's connection to this port of the recipient, from `sourcePort`, the guest's own port. */
+  v.strictObject({
+    for: v.literal('connection'),
+    port,
+    sourcePort: port,
+    /** When it is punched: 16 bytes that the sender says first, and 16 that the recipient says first. */
+    proof: v.optional(key),
+  }),
   /**
    * To be kept ready. Each side proves itself with its secret: the recipient at once, the sender when it uses the connection.
-   * For each of them 16 bytes of the sender and 16 of the recipient; all of it in base64.
+   * For each connection 16 bytes of the sender and 16 of the recipient.
    */
-  | { readonly for: 'pool'; readonly secrets: string }
+  v.strictObject({ for: v.literal('pool'), secrets }),
   /**
    * For calls of the sender's connector to the recipient's: connections for guests, which both open at once then. Each side has
-   * 16 bytes of the key (base64, 32 bytes) for what it says, the sender the first ones.
+   * 16 bytes of the key for what it says, the sender the first ones.
    */
-  | { readonly for: 'signalling'; readonly key: string }
-  /** A direct edge of the control network: TLS with this key (base64, 32 bytes), of which the sender is the client. */
-  | { readonly for: 'edge'; readonly key: string }
+  v.strictObject({ for: v.literal('signalling'), key }),
+  /** A direct edge of the control network: TLS with this key, of which the sender is the client. */
+  v.strictObject({ for: v.literal('edge'), key }),
   /** For datagrams of guests, in both directions: TLS with this key, as for an edge. */
-  | { readonly for: 'datagrams'; readonly key: string };
+  v.strictObject({ for: v.literal('datagrams'), key }),
+]);
+export type Purpose = Immutable<v.InferOutput<typeof purpose>>;
 
-export type MemberMessage =
+export const peerMessage = v.variant('type', [
   /**
    * Connect from your `to` ports to my `from` ports at once: I do the same the other way round. Without `to`: choose them, and
-   * say so in `punching` first. `near`: we are behind the same address and meet at our own ones; wait for me at yours.
+   * send them in `punching` first.
    */
-  | {
-      readonly type: 'punch';
-      readonly id: number;
-      readonly near?: true;
-      readonly address: string;
-      readonly from: readonly number[];
-      readonly to?: readonly number[];
-      readonly purpose: Purpose;
-    }
+  v.strictObject({
+    type: v.literal('punch'),
+    id: count,
+    /** We are behind the same address and meet at our own ones; wait for me at yours. */
+    near: v.optional(v.literal(true)),
+    address,
+    from: punchPorts,
+    to: v.optional(punchPorts),
+    purpose,
+  }),
   /** Answer to a `punch` without `to`: from these ports (as others see them; when `near`, as they are) I am connecting now. */
-  | { readonly type: 'punching'; readonly id: number; readonly address: string; readonly ports: readonly number[] }
+  v.strictObject({ type: v.literal('punching'), id: count, address, ports: punchPorts }),
   /** Answer to a `punch` that cannot work. `busy`: with other ports it can. */
-  | { readonly type: 'unpunchable'; readonly id: number; readonly reason: string; readonly busy?: boolean }
-  /** Sent along with a relay's token: connect to the relay, and this is what for. `reason`: why not in a better way. */
-  | { readonly type: 'relay'; readonly purpose: Purpose; readonly reason: string };
+  v.strictObject({ type: v.literal('unpunchable'), id: count, reason: line, busy: v.optional(v.boolean()) }),
+  /** Sent along with a relay's token: connect to the relay, for this purpose. `reason`: why not in a better way. */
+  v.strictObject({ type: v.literal('relay'), purpose, reason: line }),
+]);
+export type MemberMessage = Immutable<v.InferOutput<typeof peerMessage>>;
+
+/** The message, checked; undefined when it is none. */
+export function checkMessage(frame: unknown): MemberMessage | undefined {
+  const result = v.safeParse(peerMessage, frame);
+  return result.success ? result.output : undefined;
+}

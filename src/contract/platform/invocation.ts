@@ -1,32 +1,70 @@
 /** What the seed sends when it invokes a host function, and what the function answers. */
+import * as v from 'valibot';
+import { count, type Immutable, name, outcome, problemOf } from '../fields';
 
-export interface Invocation {
-  readonly version: 1;
-  readonly cluster: string;
-  readonly host: string;
+const text = v.string('a string');
+const whole = v.pipe(v.number('a whole number'), v.safeInteger('a whole number'));
+
+const invocation = v.strictObject({
+  version: v.literal(1, '1'),
+  cluster: text,
+  host: text,
   /** The epoch this invocation starts, or resumes when the sandbox holds it suspended. */
-  readonly epoch: number;
+  epoch: whole,
   /** Epochs before this one have ended: guests of theirs that the sandbox still holds are stopped. Absent: none has for certain. */
-  readonly oldest?: number;
+  oldest: v.optional(v.pipe(v.number('a whole number, or nothing'), v.safeInteger('a whole number, or nothing'))),
   /** `run`: start or resume the host. `release`: stop its guests; answers at once with `released`. */
-  readonly action: 'run' | 'release';
+  action: v.picklist(['run', 'release'], "'run' or 'release'"),
   /** `address:port` of the seed's control network. */
-  readonly seed: string;
+  seed: text,
   /** What this host and epoch prove themselves with on the control network: see `joinSecret`. */
-  readonly secret: string;
+  secret: text,
+});
+export type Invocation = Immutable<v.InferOutput<typeof invocation>>;
+
+/** A host's guests share its sandbox, and may have written this. */
+const result = v.strictObject({
+  host: name,
+  epoch: count,
+  outcome,
+  /** With `exited`: the guest's exit code, or null when a signal ended it. */
+  exitCode: v.optional(v.nullable(v.number())),
+  signal: v.optional(v.nullable(name)),
+  /** With `exited`: why, for people, e.g. which file of the command was not found. */
+  reason: v.optional(
+    v.pipe(
+      v.string(),
+      v.transform((line) => line.slice(0, 2_000)),
+    ),
+  ),
+});
+export type InvocationResult = Immutable<v.InferOutput<typeof result>>;
+
+/** The event is not what a seed of this version sends. */
+export class InvocationError extends Error {
+  readonly code = 'BAD_INVOCATION';
+  constructor(problem: string) {
+    super(`the event is not an invocation by a seed: ${problem}`);
+    this.name = 'InvocationError';
+  }
 }
 
-export interface InvocationResult {
-  readonly host: string;
-  readonly epoch: number;
-  /**
-   * `suspended`: idle; guests are kept for a later resume. `exited`: the guest ended by itself. `released`: guests were
-   * stopped on request. `fenced`: a newer epoch exists. `renew`: the function's time is nearly up; invoke again at once.
-   */
-  readonly outcome: 'suspended' | 'exited' | 'released' | 'fenced' | 'renew';
-  /** With `exited`: the guest's exit code, or null when a signal ended it. */
-  readonly exitCode?: number | null;
-  readonly signal?: string | null;
-  /** With `exited`: why, for people, e.g. which file of the command was not found. */
-  readonly reason?: string;
+/** @throws InvocationError */
+export function parseInvocation(event: unknown): Invocation {
+  const checked = v.safeParse(invocation, event);
+  if (checked.success) return checked.output;
+  const issue = checked.issues[0];
+  const field = v.getDotPath(issue) as keyof Invocation | null;
+  if (field === null) throw new InvocationError('it is not an object');
+  if (!Object.hasOwn(invocation.entries, field)) throw new InvocationError(`the field '${field}' is unknown`);
+  const is = field === 'secret' ? typeof issue.input : JSON.stringify(issue.input);
+  // Of a field that is missing the issue does not say what it should be.
+  const schema = invocation.entries[field];
+  const rule = issue.type === 'strict_object' && 'message' in schema ? schema.message : issue.message;
+  throw new InvocationError(`'${field}' is ${is}; allowed: ${rule}`);
+}
+
+export function checkResult(value: unknown): { readonly result: InvocationResult } | { readonly problem: string } {
+  const checked = v.safeParse(result, value);
+  return checked.success ? { result: checked.output } : { problem: problemOf(checked.issues[0], 'result') };
 }

@@ -8,12 +8,12 @@ import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { chmodSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
+import type { NatInfo } from '../../contract/platform/platform-info';
 import { LocalError } from '../errors';
 import { networkFile, shortTmp } from '../paths';
 import type { Faults } from './faults';
 import { type Inside, type Internet, type Whereabouts, whereabouts } from './internet';
 import { CLIENT } from './nat';
-import type { NatInfo } from './network';
 
 type Request =
   | { readonly do: 'place' }

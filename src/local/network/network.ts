@@ -1,5 +1,6 @@
 /** What a network is to the platform, whichever it is. */
 import type { Server, Socket } from 'node:net';
+import type { NetworkInfo } from '../../contract/platform/platform-info';
 
 /** Where a sandbox (or the seed, or a client) is. */
 export interface Slot {
@@ -34,26 +35,4 @@ export interface Network {
   /** Rejects when it is gone before it was closed. Never resolves. */
   readonly broken: Promise<never>;
   close(): Promise<void>;
-}
-
-export type NetworkInfo = FlatInfo | NatInfo;
-
-export interface FlatInfo {
-  readonly kind: 'flat';
-  /** The real address of virtual a.b.c.d is 127.number.c.d. */
-  readonly number: number;
-}
-
-export interface NatInfo {
-  readonly kind: 'nat';
-  /** Public addresses are out of this range. */
-  readonly range: string;
-  /** Kind of each host's NAT, in the words of `--nat`. */
-  readonly nats: Readonly<Record<string, string>>;
-  /** Unix socket that leads to the seed. */
-  readonly operators: string;
-  /** Unix socket where programs of this machine ask for a place, see `control-socket.ts`. */
-  readonly control: string;
-  /** Proves that one may. */
-  readonly token: string;
 }

@@ -1,7 +1,7 @@
 import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { checkPlatformInfo, type PlatformInfo } from '../../contract/platform/platform-info';
 import { LocalError } from '../errors';
-import type { PlatformInfo } from '../types';
 
 const FILE = 'platform.json';
 /** Spaces at its end, for what is to be said when the disk is full. */
@@ -18,8 +18,8 @@ export function readPlatform(stateDir: string): PlatformInfo | undefined {
     throw error;
   }
   try {
-    const info = JSON.parse(text) as PlatformInfo;
-    if (info.version === 1) return info;
+    const info = checkPlatformInfo(JSON.parse(text));
+    if (info) return info;
   } catch {
     // Falls through: written in one step, so this is no half-written file of ours.
   }

@@ -3,11 +3,11 @@
  * so it ends with the platform, however that ends.
  */
 import { closeSync, openSync } from 'node:fs';
+import type { LambdaEndpoint } from '../../contract/platform/platform-info';
 import { LocalError } from '../errors';
 import type { Network } from '../network/network';
 import { seedFile } from '../paths';
 import { type Exit, type Launched, launch } from '../sandbox/launcher';
-import type { LambdaEndpoint } from '../types';
 
 export interface SeedOptions {
   readonly manifestFile: string;

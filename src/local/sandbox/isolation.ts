@@ -1,7 +1,7 @@
 /** Finds out, before anything is booted, how sandboxes are started on this machine and what holds in them. */
 import { readFileSync } from 'node:fs';
+import type { Isolation } from '../../contract/platform/platform-info';
 import type { Network } from '../network/network';
-import type { Isolation } from '../types';
 import { type CgroupBases, cgroupOptions, findCgroups } from './cgroup';
 import { launch, type Mode } from './launcher';
 

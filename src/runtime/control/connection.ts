@@ -1,8 +1,8 @@
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import type { AnyFrame } from '../../contract/control/frame-codec';
-import type { FromSeed, ToSeed } from '../../contract/control/frames';
-import { checkFromSeed } from '../../contract/control/from-seed';
+import { checkFromSeed, type FromSeed } from '../../contract/control/from-seed';
 import { claimOf, parseSecret } from '../../contract/control/psk';
+import type { ToSeed } from '../../contract/control/to-seed';
 import { type Channel, type ChannelEnd, openChannel } from './channel';
 import { pskContext, pskOptions } from './tls-options';
 

@@ -1,4 +1,4 @@
-import type { ClusterEvent, ClusterStatus, FromSeed } from '../../contract/control/frames';
+import type { ClusterEvent, ClusterStatus, FromSeed } from '../../contract/control/from-seed';
 import { type Control, ControlError, openControl, type SeedAccess } from './connection';
 
 interface OperatorOptions extends SeedAccess {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:net';
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import type { AnyFrame } from '../../contract/control/frame-codec';
-import type { FromSeed } from '../../contract/control/frames';
+import type { FromSeed } from '../../contract/control/from-seed';
 import { type Identity, parseIdentity } from '../../contract/control/psk';
 import { type Channel, type ChannelEnd, openChannel } from './channel';
 import { handshakes } from './handshakes';

@@ -1,7 +1,8 @@
 import type { ConnectErrno } from '../../contract/control/errno';
-import type { DirectoryEntry, FromSeed, ReportedEvent, ToSeed } from '../../contract/control/frames';
+import type { FromSeed } from '../../contract/control/from-seed';
 import type { Location } from '../../contract/control/location';
-import { unpackDirectory } from '../../contract/control/packed-directory';
+import { type DirectoryEntry, unpackDirectory } from '../../contract/control/packed-directory';
+import type { ReportedEvent, ToSeed } from '../../contract/control/to-seed';
 import { parseAddress } from '../../contract/manifest/address';
 import type { MemberMessage, NatReport, Observation, Recipient, Sender } from '../../contract/peer/peer-messages';
 import { type Control, ControlError, openControl, type SeedAccess } from './connection';

@@ -7,7 +7,7 @@
  */
 
 import { RUN_DIR_ENV } from '../../contract/abi/shim';
-import type { Invocation, InvocationResult } from '../../contract/platform/invocation';
+import type { InvocationResult, parseInvocation } from '../../contract/platform/invocation';
 import type { Supervisor } from '../supervisor/run/supervisor';
 
 /** What we use of Lambda's context object. */
@@ -15,20 +15,16 @@ export interface LambdaContext {
   getRemainingTimeInMillis(): number;
 }
 
-/** The event is not what a seed of this version sends. */
-export class InvocationError extends Error {
-  readonly code = 'BAD_INVOCATION';
-  constructor(problem: string) {
-    super(`the event is not an invocation by a seed: ${problem}`);
-    this.name = 'InvocationError';
-  }
-}
-
 let supervisor: Supervisor | undefined;
-let loading: Promise<Supervisor> | undefined;
+interface Loaded {
+  readonly supervisor: Supervisor;
+  readonly parseInvocation: typeof parseInvocation;
+}
+let loading: Promise<Loaded> | undefined;
 
-async function start(): Promise<Supervisor> {
+async function start(): Promise<Loaded> {
   const { createSupervisor, toStdout } = await import('../supervisor/index.js');
+  const { parseInvocation } = await import('../../contract/platform/invocation.js');
   const { IMAGINARY_FLAT } = process.env;
   supervisor = createSupervisor({
     runDir: process.env[RUN_DIR_ENV] ?? '/tmp/.imaginary',
@@ -36,16 +32,16 @@ async function start(): Promise<Supervisor> {
     environment: process.env,
     write: toStdout,
   });
-  return supervisor;
+  return { supervisor, parseInvocation };
 }
-function load(): Promise<Supervisor> {
+function load(): Promise<Loaded> {
   loading ??= start();
   return loading;
 }
 setImmediate(
   () =>
     void load().then(
-      (loaded) => loaded.prepare(),
+      (loaded) => loaded.supervisor.prepare(),
       // The invocation fails in the same way, and says so.
       () => undefined,
     ),
@@ -65,35 +61,6 @@ process.on('SIGTERM', () => {
 process.on('exit', () => supervisor?.kill());
 
 export async function handler(event: unknown, context: LambdaContext): Promise<InvocationResult> {
-  const invocation = parseInvocation(event);
-  return (await load()).invoke(invocation, () => context.getRemainingTimeInMillis());
-}
-
-const isText = (value: unknown) => typeof value === 'string';
-/** Every field of an invocation, and what it must be. No schema of a library: that would be loaded before the runtime asks for work. */
-const FIELDS: {
-  readonly [F in keyof Required<Invocation>]: readonly [check: (value: unknown) => boolean, rule: string];
-} = {
-  version: [(value) => value === 1, '1'],
-  cluster: [isText, 'a string'],
-  host: [isText, 'a string'],
-  epoch: [Number.isSafeInteger, 'a whole number'],
-  oldest: [(value) => value === undefined || Number.isSafeInteger(value), 'a whole number, or nothing'],
-  action: [(value) => value === 'run' || value === 'release', "'run' or 'release'"],
-  seed: [isText, 'a string'],
-  secret: [isText, 'a string'],
-};
-
-function parseInvocation(event: unknown): Invocation {
-  if (typeof event !== 'object' || event === null) throw new InvocationError('it is not an object');
-  for (const field of Object.keys(event)) {
-    if (!Object.hasOwn(FIELDS, field)) throw new InvocationError(`the field '${field}' is unknown`);
-  }
-  const fields = event as Record<string, unknown>;
-  for (const [field, [check, rule]] of Object.entries(FIELDS)) {
-    if (check(fields[field])) continue;
-    const is = field === 'secret' ? typeof fields[field] : JSON.stringify(fields[field]);
-    throw new InvocationError(`'${field}' is ${is}; allowed: ${rule}`);
-  }
-  return event as Invocation;
+  const loaded = await load();
+  return loaded.supervisor.invoke(loaded.parseInvocation(event), () => context.getRemainingTimeInMillis());
 }

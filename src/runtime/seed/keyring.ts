@@ -1,4 +1,4 @@
-import type { FromSeed } from '../../contract/control/frames';
+import type { FromSeed } from '../../contract/control/from-seed';
 import { deriveSecret, hostIdentity, type Identity, joinSecret, keyId } from '../../contract/control/psk';
 import type { Channel } from '../control/channel';
 import type { PeerHandlers } from '../control/server';

@@ -1,20 +1,17 @@
 /** The native connector, with promises for its events. What connections are for is its callers' business. */
 import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
+import { im_event, im_purpose } from '../../contract/abi/generated';
 import type { ConnectorOpening, NativeAddon, NativeConnector } from '../../native/addon';
 
-/** Numbers of src/native/connector/connector.h. */
-const PURPOSE = { poolOut: 0, poolIn: 1, give: 2, deliver: 3, hand: 4, signallingOut: 5, signallingIn: 6 } as const;
-const EVENT = {
-  opened: 0,
-  failed: 1,
-  used: 2,
-  lost: 3,
-  refused: 4,
-  silent: 5,
-  filled: 6,
-  signallingEnded: 7,
-  missed: 8,
+const PURPOSE = {
+  poolOut: im_purpose.IM_POOL_OUT,
+  poolIn: im_purpose.IM_POOL_IN,
+  give: im_purpose.IM_GIVE,
+  deliver: im_purpose.IM_DELIVER,
+  hand: im_purpose.IM_HAND,
+  signallingOut: im_purpose.IM_SIGNALLING_OUT,
+  signallingIn: im_purpose.IM_SIGNALLING_IN,
 } as const;
 
 export type Opening = Omit<ConnectorOpening, 'id' | 'purpose'> & { readonly purpose: keyof typeof PURPOSE };
@@ -84,14 +81,14 @@ export function openConnector(options: ConnectorOptions): Connector {
     return waiter;
   };
   const native = options.native.openConnector(options.aliasBase, (event, subject, detail) => {
-    if (event === EVENT.opened || event === EVENT.filled) settle(subject)?.resolve(detail);
-    else if (event === EVENT.failed) settle(subject)?.reject(new OpeningError(detail));
-    else if (event === EVENT.used) options.onUsed(subject);
-    else if (event === EVENT.lost) options.onLost(subject);
-    else if (event === EVENT.refused) options.onRefused(subject, detail);
-    else if (event === EVENT.silent) options.onSilent(subject);
-    else if (event === EVENT.signallingEnded) options.onSignallingEnded(subject);
-    else if (event === EVENT.missed) options.onMissed(subject);
+    if (event === im_event.IM_EVENT_OPENED || event === im_event.IM_EVENT_FILLED) settle(subject)?.resolve(detail);
+    else if (event === im_event.IM_EVENT_FAILED) settle(subject)?.reject(new OpeningError(detail));
+    else if (event === im_event.IM_EVENT_USED) options.onUsed(subject);
+    else if (event === im_event.IM_EVENT_LOST) options.onLost(subject);
+    else if (event === im_event.IM_EVENT_REFUSED) options.onRefused(subject, detail);
+    else if (event === im_event.IM_EVENT_SILENT) options.onSilent(subject);
+    else if (event === im_event.IM_EVENT_SIGNALLING_ENDED) options.onSignallingEnded(subject);
+    else if (event === im_event.IM_EVENT_MISSED) options.onMissed(subject);
   });
 
   /** `begin`: 0, or an errno. */

@@ -1,7 +1,7 @@
 /** How this member's guests are connected to other hosts, and others' guests to this one: the three transports, together. */
 import { setMaxListeners } from 'node:events';
-import type { ReportedEvent } from '../../contract/control/frames';
 import type { Location } from '../../contract/control/location';
+import type { ReportedEvent } from '../../contract/control/to-seed';
 import { formatAddress } from '../../contract/manifest/address';
 import type {
   Endpoint,

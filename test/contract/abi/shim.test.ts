@@ -1,16 +1,9 @@
-import {
-  BadRequestError,
-  decodeRequest,
-  encodeReply,
-  OP,
-  REPLY_MAGIC,
-  REQUEST_MAGIC,
-  REQUEST_SIZE,
-} from '../../../src/contract/abi/shim';
+import { IM_REPLY_MAGIC, IM_REQUEST_MAGIC } from '../../../src/contract/abi/generated';
+import { BadRequestError, decodeRequest, encodeReply, OP, REQUEST } from '../../../src/contract/abi/shim';
 
 function request(op: number, more = 0): Buffer {
-  const message = Buffer.alloc(REQUEST_SIZE + more);
-  message.writeUInt32LE(REQUEST_MAGIC, 0);
+  const message = Buffer.alloc(REQUEST.SIZE + more);
+  message.writeUInt32LE(IM_REQUEST_MAGIC, 0);
   message.writeUInt16LE(1, 4);
   message.writeUInt16LE(op, 6);
   message.writeUInt32LE(4711, 8);
@@ -53,7 +46,7 @@ test('connect, listen, stale and log requests', () => {
   expect(decodeRequest(stale)).toMatchObject({ op: 'stale', epoch: 1_790_000_000_123 });
 
   const log = request(OP.log, 6);
-  log.write('hello\0', REQUEST_SIZE);
+  log.write('hello\0', REQUEST.SIZE);
   expect(decodeRequest(log)).toEqual({ op: 'log', pid: 4711, text: 'hello' });
 });
 
@@ -72,7 +65,7 @@ test('what is not a request is refused', () => {
 
 test('replies', () => {
   const ok = encodeReply({ status: 0, real: 0x7f400101, realPort: 40_001, epoch: 1_790_000_000_123 });
-  expect(ok.readUInt32LE(0)).toBe(REPLY_MAGIC);
+  expect(ok.readUInt32LE(0)).toBe(IM_REPLY_MAGIC);
   expect(ok.readInt32LE(4)).toBe(0);
   expect(ok.readUInt32LE(8)).toBe(0x7f400101);
   expect(ok.readUInt16LE(12)).toBe(40_001);

@@ -1,4 +1,4 @@
-import { HEADER, HOST, HOST_SIZE, NAME, NAME_SIZE, nameHash, PORT, PORT_SIZE } from '../../../src/contract/abi/table';
+import { HEADER, HOST, NAME, nameHash, PORT } from '../../../src/contract/abi/table';
 import { formatAddress } from '../../../src/contract/manifest/address';
 
 /** Reads a table as the shim does: by the offsets in its header alone. */
@@ -15,15 +15,15 @@ export function readTable(memory: ArrayBuffer) {
     resolve(name: string): string | undefined {
       const capacity = u32(HEADER.names_capacity);
       for (let slot = nameHash(name) & (capacity - 1); ; slot = (slot + 1) & (capacity - 1)) {
-        const at = u32(HEADER.names_offset) + slot * NAME_SIZE;
+        const at = u32(HEADER.names_offset) + slot * NAME.SIZE;
         if (u32(at + NAME.hash) === 0 && u32(at + NAME.name) === 0) return undefined;
         if (text(u32(at + NAME.name)) !== name) continue;
-        return formatAddress(u32(u32(HEADER.hosts_offset) + u32(at + NAME.host) * HOST_SIZE + HOST.address));
+        return formatAddress(u32(u32(HEADER.hosts_offset) + u32(at + NAME.host) * HOST.SIZE + HOST.address));
       }
     },
     hosts: () =>
       Array.from({ length: u32(HEADER.hosts_count) }, (_, i) => {
-        const at = u32(HEADER.hosts_offset) + i * HOST_SIZE;
+        const at = u32(HEADER.hosts_offset) + i * HOST.SIZE;
         return {
           address: formatAddress(u32(at + HOST.address)),
           name: text(u32(at + HOST.name)),
@@ -34,7 +34,7 @@ export function readTable(memory: ArrayBuffer) {
       }),
     ports: () =>
       Array.from({ length: u32(HEADER.ports_count) }, (_, i) => {
-        const at = u32(HEADER.ports_offset) + i * PORT_SIZE;
+        const at = u32(HEADER.ports_offset) + i * PORT.SIZE;
         return {
           address: formatAddress(u32(at + PORT.address)),
           port: view.getUint16(at + PORT.port, true),

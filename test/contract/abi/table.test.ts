@@ -1,11 +1,10 @@
+import { IM_DIRECT, IM_LOCATE, IM_TABLE_MAGIC } from '../../../src/contract/abi/generated';
 import {
   aliasAddress,
   HEADER,
-  HOST_STATE,
   isTableOf,
   layoutTable,
   ownPortsOf,
-  TABLE_MAGIC,
   type TableSpec,
   writeTable,
 } from '../../../src/contract/abi/table';
@@ -43,7 +42,7 @@ test('names, aliases, names in the cluster and node-IDs resolve, in lower case',
 
 test('the header says who this host is and which addresses are real', () => {
   const { read, layout } = open();
-  expect(read.u32(HEADER.magic)).toBe(TABLE_MAGIC);
+  expect(read.u32(HEADER.magic)).toBe(IM_TABLE_MAGIC);
   expect(read.u32(HEADER.file_size)).toBe(layout.size);
   expect(formatAddress(read.u32(HEADER.self))).toBe('100.64.9.9');
   expect(formatAddress(read.u32(HEADER.alias_base))).toBe('127.64.0.0');
@@ -79,7 +78,7 @@ test('locations and ports: sorted, whole 64-bit epochs, an even sequence number 
   expect(read.hosts()[1]).toEqual({
     address: '100.64.77.3',
     name: 'redis',
-    state: HOST_STATE.direct,
+    state: IM_DIRECT,
     real: '127.64.77.3',
     epoch,
   });
@@ -89,7 +88,7 @@ test('locations and ports: sorted, whole 64-bit epochs, an even sequence number 
     { address: '100.64.77.3', port: 6379, real: '127.64.77.3', realPort: 6379, scope: 0 },
   ]);
   writer.write([{ address: redis }], []);
-  expect(read.hosts()[1]).toMatchObject({ state: HOST_STATE.locate, real: '0.0.0.0', epoch: 0 });
+  expect(read.hosts()[1]).toMatchObject({ state: IM_LOCATE, real: '0.0.0.0', epoch: 0 });
   expect(read.ports()).toEqual([]);
   expect(read.u32(HEADER.seq)).toBe(4);
 });
@@ -137,7 +136,7 @@ test('a table is taken up again by another writer: the same directory, its own p
   const words = new Uint32Array(memory);
   words[HEADER.seq / 4] = 7; // killed while it wrote
   writeTable(memory, layout).write([redis], []);
-  expect([read.u32(HEADER.seq), read.ports(), read.hosts()[1].state]).toEqual([10, [], HOST_STATE.locate]);
+  expect([read.u32(HEADER.seq), read.ports(), read.hosts()[1].state]).toEqual([10, [], IM_LOCATE]);
 });
 
 test('what is no table has no ports, and stands for no directory', () => {

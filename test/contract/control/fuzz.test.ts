@@ -1,13 +1,7 @@
 /** What the supervisor and the seed read from others, mutated: an answer or an error of ours, never anything else. */
 
-import {
-  BadRequestError,
-  decodeRequest,
-  OP,
-  REQUEST,
-  REQUEST_MAGIC,
-  REQUEST_SIZE,
-} from '../../../src/contract/abi/shim';
+import { IM_REQUEST_MAGIC } from '../../../src/contract/abi/generated';
+import { BadRequestError, decodeRequest, OP, REQUEST } from '../../../src/contract/abi/shim';
 import {
   encodeFrame,
   FrameError,
@@ -45,12 +39,12 @@ function mutate(bytes: Buffer, random: Random): Buffer {
 }
 
 function request(op: number, text = ''): Buffer {
-  const bytes = Buffer.alloc(REQUEST_SIZE + text.length);
-  bytes.writeUInt32LE(REQUEST_MAGIC, REQUEST.magic);
+  const bytes = Buffer.alloc(REQUEST.SIZE + text.length);
+  bytes.writeUInt32LE(IM_REQUEST_MAGIC, REQUEST.magic);
   bytes.writeUInt16LE(1, REQUEST.version);
   bytes.writeUInt16LE(op, REQUEST.op);
   bytes.writeBigUInt64LE(0xffff_ffff_ffff_ffffn, REQUEST.epoch);
-  bytes.write(text, REQUEST_SIZE, 'latin1');
+  bytes.write(text, REQUEST.SIZE, 'latin1');
   return bytes;
 }
 

@@ -1,11 +1,6 @@
 /** A cluster's limits in a manifest: defaults, values, and what is refused. */
-import {
-  LIMIT_DEFAULTS,
-  ManifestError,
-  type ManifestLimits,
-  MOST_LIMIT,
-  parseManifest,
-} from '../../../src/contract/manifest';
+import { CLUSTER_LIMITS, ManifestError, type ManifestLimits, parseManifest } from '../../../src/contract/manifest';
+import { LIMIT_DEFAULTS } from '../../support/defaults';
 
 const parse = (limits?: unknown) =>
   parseManifest({ version: 1, cluster: { name: 'shop', limits }, hosts: [] }).cluster.limits;
@@ -18,7 +13,7 @@ const problems = (limits: unknown) => {
   }
   return [];
 };
-const names = Object.keys(LIMIT_DEFAULTS) as Array<keyof ManifestLimits>;
+const names = Object.keys(CLUSTER_LIMITS) as Array<keyof ManifestLimits>;
 
 test('defaults', () => {
   expect(LIMIT_DEFAULTS).toEqual({
@@ -31,12 +26,13 @@ test('defaults', () => {
 });
 
 test.each(names)('%s: the least, the most, and the others’ defaults', (name) => {
-  for (const value of [1, MOST_LIMIT]) expect(parse({ [name]: value })).toEqual({ ...LIMIT_DEFAULTS, [name]: value });
+  for (const value of [1, CLUSTER_LIMITS[name].high])
+    expect(parse({ [name]: value })).toEqual({ ...LIMIT_DEFAULTS, [name]: value });
 });
 
 test.each(names)('%s: what it cannot be', (name) => {
   const what = name === 'maxRunningHosts' ? 'hosts' : 'hosts a minute';
-  for (const value of [0, -1, 1.5, MOST_LIMIT + 1, '5', true, null, [], {}]) {
+  for (const value of [0, -1, 1.5, CLUSTER_LIMITS[name].high + 1, '5', true, null, [], {}]) {
     expect(problems({ [name]: value })).toEqual([
       `cluster.limits.${name}: is ${JSON.stringify(value)}; allowed: a whole number of ${what} from 1 to 100000`,
     ]);

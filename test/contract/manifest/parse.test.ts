@@ -1,4 +1,5 @@
-import { LIMIT_DEFAULTS, MANIFEST_DEFAULTS, ManifestError, parseManifest } from '../../../src/contract/manifest';
+import { ManifestError, parseManifest } from '../../../src/contract/manifest';
+import { ENTRY_DEFAULTS, LIMIT_DEFAULTS } from '../../support/defaults';
 
 const host = { name: 'api', address: '100.64.1.1', functionName: 'shop-api', command: ['node', 'server.js'] };
 const manifest = { version: 1, cluster: { name: 'shop' }, hosts: [host] };
@@ -17,31 +18,11 @@ function problems(input: unknown): readonly string[] {
 
 test('defaults are filled in, from an object and from text', () => {
   const parsed = parseManifest(manifest);
-  const { workingDirectory, memorySize, timeout, idleTimeout, releaseTimeout, allocationTimeout, settleTime, release } =
-    MANIFEST_DEFAULTS;
   expect(parsed).toEqual({
     version: 1,
     cluster: { name: 'shop', cidr: '100.64.0.0/16', limits: LIMIT_DEFAULTS },
     seed: { port: 9410, dataPort: 9411 },
-    hosts: [
-      {
-        ...host,
-        kind: 'function',
-        aliases: [],
-        environment: {},
-        remappedFiles: {},
-        ...{
-          workingDirectory,
-          memorySize,
-          timeout,
-          idleTimeout,
-          releaseTimeout,
-          allocationTimeout,
-          settleTime,
-          release,
-        },
-      },
-    ],
+    hosts: [{ ...host, ...ENTRY_DEFAULTS }],
   });
   expect(parseManifest(JSON.stringify(manifest))).toEqual(parsed);
   // Read unchanged: what was parsed once is accepted as it is.

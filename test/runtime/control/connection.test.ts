@@ -1,7 +1,7 @@
 import { connect, createServer, type Socket } from 'node:net';
 import { type TLSSocket, connect as tlsConnect } from 'node:tls';
 import { type AnyFrame, encodeFrame } from '../../../src/contract/control/frame-codec';
-import type { FromSeed } from '../../../src/contract/control/frames';
+import type { FromSeed } from '../../../src/contract/control/from-seed';
 import { deriveSecret, type Identity } from '../../../src/contract/control/psk';
 import type { Channel, ChannelEnd } from '../../../src/runtime/control/channel';
 import { MAX_HANDSHAKES } from '../../../src/runtime/control/handshakes';

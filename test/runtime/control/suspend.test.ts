@@ -1,6 +1,6 @@
 /** A seed to which the path is dead, without a sign, at the moment at which a host asks it for leave. */
 import { once } from 'node:events';
-import type { FromSeed } from '../../../src/contract/control/frames';
+import type { FromSeed } from '../../../src/contract/control/from-seed';
 import { packDirectory } from '../../../src/contract/control/packed-directory';
 import { openSession } from '../../../src/runtime/control/index';
 import { listenControl } from '../../../src/runtime/control/server';

@@ -2,7 +2,8 @@
 import { once } from 'node:events';
 import { type TLSSocket, connect as tlsConnect } from 'node:tls';
 import { encodeFrame, frameDecoder } from '../../../src/contract/control/frame-codec';
-import type { FromSeed, ToSeed } from '../../../src/contract/control/frames';
+import type { FromSeed } from '../../../src/contract/control/from-seed';
+import type { ToSeed } from '../../../src/contract/control/to-seed';
 import type { MemberMessage } from '../../../src/contract/peer/peer-messages';
 import { pskOptions } from '../../../src/runtime/control/tls-options';
 import { bootCluster, type Cluster, failure } from './cluster';

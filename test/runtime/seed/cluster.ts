@@ -1,6 +1,6 @@
 /** A seed, a Lambda API and real control sessions, for tests of the seed. Owns all of them. */
 import { setMaxListeners } from 'node:events';
-import type { ClusterEvent } from '../../../src/contract/control/frames';
+import type { ClusterEvent } from '../../../src/contract/control/from-seed';
 import type { Location, PortMapping } from '../../../src/contract/control/location';
 import { deriveSecret, hostIdentity } from '../../../src/contract/control/psk';
 import {

@@ -2,8 +2,7 @@
 import { existsSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { REPORTED_EVENTS } from '../../../src/contract/control/frames';
-import { checkFrame } from '../../../src/contract/control/to-seed';
+import { checkFrame, REPORTED_EVENTS } from '../../../src/contract/control/to-seed';
 import { logWriter } from '../../../src/runtime/seed/log-writer';
 import { eventLog } from '../../../src/runtime/seed/operators/events';
 import { bootCluster, type Cluster } from './cluster';

@@ -8,8 +8,9 @@ import { join, resolve } from 'node:path';
 import { type TLSSocket, connect as tlsConnect } from 'node:tls';
 import { buildSync } from 'esbuild';
 import { encodeFrame, frameDecoder } from '../../../src/contract/control/frame-codec';
-import type { FromSeed, ToSeed } from '../../../src/contract/control/frames';
+import type { FromSeed } from '../../../src/contract/control/from-seed';
 import { deriveSecret, parseClusterKeys } from '../../../src/contract/control/psk';
+import type { ToSeed } from '../../../src/contract/control/to-seed';
 import { fetchStatus, openSession, readEvents, type Session } from '../../../src/runtime/control/index';
 import { pskOptions } from '../../../src/runtime/control/tls-options';
 

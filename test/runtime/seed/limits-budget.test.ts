@@ -1,6 +1,7 @@
 /** The budgets themselves, by a clock of the test's. What they do to askers is in limits.test.ts. */
-import { LIMIT_DEFAULTS, type ManifestLimits } from '../../../src/contract/manifest';
+import type { ManifestLimits } from '../../../src/contract/manifest';
 import { limits } from '../../../src/runtime/seed/allocator/limits';
+import { LIMIT_DEFAULTS } from '../../support/defaults';
 
 let now = 0;
 beforeEach(() => {

@@ -1,8 +1,9 @@
 import { connect as tlsConnect } from 'node:tls';
 import { encodeFrame } from '../../../src/contract/control/frame-codec';
-import type { FromSeed, ToSeed } from '../../../src/contract/control/frames';
+import type { FromSeed } from '../../../src/contract/control/from-seed';
 import { unpackDirectory } from '../../../src/contract/control/packed-directory';
 import { hostIdentity } from '../../../src/contract/control/psk';
+import type { ToSeed } from '../../../src/contract/control/to-seed';
 import { type Control, fetchStatus, openControl, readEvents } from '../../../src/runtime/control/index';
 import { pskOptions } from '../../../src/runtime/control/tls-options';
 import { bootCluster, type Cluster, failure, type Supervisor } from './cluster';

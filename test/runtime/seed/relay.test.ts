@@ -1,7 +1,8 @@
 /** Members find each other through the seed: messages, what they know of their NATs, and connections through its data port. */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import type { FromSeed, ToSeed } from '../../../src/contract/control/frames';
+import type { FromSeed } from '../../../src/contract/control/from-seed';
+import type { ToSeed } from '../../../src/contract/control/to-seed';
 import type { MemberMessage, NatReport, Recipient, Sender } from '../../../src/contract/peer/peer-messages';
 import {
   type Control,

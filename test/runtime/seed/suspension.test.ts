@@ -1,4 +1,4 @@
-import type { FromSeed } from '../../../src/contract/control/frames';
+import type { FromSeed } from '../../../src/contract/control/from-seed';
 import type { Invocation, InvocationResult } from '../../../src/contract/platform/invocation';
 import { openControl } from '../../../src/runtime/control/index';
 import { bootCluster, type Cluster, failure, mapping, type Supervisor } from './cluster';

@@ -6,9 +6,11 @@ import { mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
-import { OP, REQUEST, REQUEST_MAGIC, REQUEST_SIZE } from '../../../src/contract/abi/shim';
-import type { FromSeed, ToSeed } from '../../../src/contract/control/frames';
+import { IM_REQUEST_MAGIC } from '../../../src/contract/abi/generated';
+import { OP, REQUEST } from '../../../src/contract/abi/shim';
+import type { FromSeed } from '../../../src/contract/control/from-seed';
 import { packDirectory } from '../../../src/contract/control/packed-directory';
+import type { ToSeed } from '../../../src/contract/control/to-seed';
 import { parseAddress } from '../../../src/contract/manifest/address';
 import type { MemberMessage } from '../../../src/contract/peer/peer-messages';
 import type { NativeAddon } from '../../../src/native/addon';
@@ -141,9 +143,9 @@ function attack({ transports }: Member, message: MemberMessage): void {
 
 function shimRequest(op: number, random: (limit: number) => number): Buffer {
   const bytes = Buffer.from(
-    Array.from({ length: REQUEST_SIZE + random(3) * 16 }, () => random(256) * (random(2) as 0 | 1)),
+    Array.from({ length: REQUEST.SIZE + random(3) * 16 }, () => random(256) * (random(2) as 0 | 1)),
   );
-  bytes.writeUInt32LE(REQUEST_MAGIC, REQUEST.magic);
+  bytes.writeUInt32LE(IM_REQUEST_MAGIC, REQUEST.magic);
   bytes.writeUInt16LE(1, REQUEST.version);
   bytes.writeUInt16LE(op, REQUEST.op);
   const addresses = [self.address, '100.64.0.6', '100.64.0.77', '1.2.3.4'];

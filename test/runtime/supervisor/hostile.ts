@@ -1,6 +1,7 @@
 /** One good sample of every kind of frame, message and request, and what a liar makes of them. A kind without a sample does not compile. */
-import type { FromSeed, ToSeed } from '../../../src/contract/control/frames';
+import type { FromSeed } from '../../../src/contract/control/from-seed';
 import type { Location } from '../../../src/contract/control/location';
+import type { ToSeed } from '../../../src/contract/control/to-seed';
 import type { MemberMessage, NatReport, Purpose, Sender } from '../../../src/contract/peer/peer-messages';
 
 type Samples<T extends { readonly [name in K]: string }, K extends string> = {

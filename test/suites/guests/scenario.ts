@@ -4,7 +4,7 @@
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ClusterEvent } from '../../../src/contract/control/frames';
+import type { ClusterEvent } from '../../../src/contract/control/from-seed';
 import { prepareCluster, type TestCluster, type TestHost } from '../../support/cluster';
 
 /** Every folder gets it: how a step runs on a host. */

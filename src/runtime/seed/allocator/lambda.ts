@@ -1,9 +1,6 @@
 import { Agent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
-import * as v from 'valibot';
-import { count, name, problemOf } from '../../../contract/control/fields';
-import type { Same } from '../../../contract/manifest/same';
-import type { Invocation, InvocationResult } from '../../../contract/platform/invocation';
+import { checkResult, type Invocation, type InvocationResult } from '../../../contract/platform/invocation';
 
 /** How one invocation ended. */
 export type InvokeOutcome =
@@ -94,34 +91,16 @@ export async function lambdaInvoker(options: LambdaOptions): Promise<Invoke> {
   };
 }
 
-const line = v.pipe(
-  v.string(),
-  v.transform((text) => text.slice(0, 2_000)),
-);
-/** A host's guests share its sandbox, and may have written this. */
-const resultSchema = v.strictObject({
-  host: name,
-  epoch: count,
-  outcome: v.picklist(['suspended', 'exited', 'released', 'fenced', 'renew']),
-  exitCode: v.optional(v.nullable(v.number())),
-  signal: v.optional(v.nullable(name)),
-  reason: v.optional(line),
-});
-
 function resultOf(text: string): InvokeOutcome {
-  let why = 'no JSON';
+  let problem = 'no JSON';
   try {
-    const checked = v.safeParse(resultSchema, JSON.parse(text));
-    if (checked.success) {
-      const result: Same<v.InferOutput<typeof resultSchema>, InvocationResult> extends true ? InvocationResult : never =
-        checked.output;
-      return { kind: 'result', result };
-    }
-    why = problemOf(checked.issues[0], 'result');
+    const checked = checkResult(JSON.parse(text));
+    if ('result' in checked) return { kind: 'result', result: checked.result };
+    problem = checked.problem;
   } catch {
     // It is not JSON.
   }
-  const message = `answered ${text.slice(0, 200)}, which is no result of a host function: ${why}`;
+  const message = `answered ${text.slice(0, 200)}, which is no result of a host function: ${problem}`;
   return { kind: 'function-error', error: 'BadResult', message };
 }
 

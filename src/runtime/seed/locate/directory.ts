@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { encodeFrame, frameEncoder } from '../../../contract/control/frame-codec';
-import type { DirectoryEntry, FromSeed } from '../../../contract/control/frames';
-import { packDirectory } from '../../../contract/control/packed-directory';
-import { MANIFEST_DEFAULTS, type Manifest, type ManifestHost } from '../../../contract/manifest';
+import type { FromSeed } from '../../../contract/control/from-seed';
+import { type DirectoryEntry, packDirectory } from '../../../contract/control/packed-directory';
+import { HOST_LIMITS, type Manifest, type ManifestHost } from '../../../contract/manifest';
 
 type Welcome = Extract<FromSeed, { type: 'welcome' }>;
 
@@ -27,7 +27,7 @@ export function directoryOf(manifest: Manifest): Directory {
   });
   const entries = manifest.hosts.map(({ name, aliases, address, allocationTimeout }, nodeId) => ({
     ...{ name, aliases, address, nodeId },
-    ...(allocationTimeout !== MANIFEST_DEFAULTS.allocationTimeout && { allocationTimeout }),
+    ...(allocationTimeout !== HOST_LIMITS.allocationTimeout.default && { allocationTimeout }),
   }));
   const directoryDigest = createHash('sha256').update(JSON.stringify(entries)).digest('base64');
   const whole = frameEncoder('directory', packDirectory(entries));

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { FromSeed, ReportedEvent, ToSeed } from '../../../contract/control/frames';
+import type { FromSeed } from '../../../contract/control/from-seed';
 import type { PortMapping } from '../../../contract/control/location';
+import type { ReportedEvent, ToSeed } from '../../../contract/control/to-seed';
 import type { NatReport } from '../../../contract/peer/peer-messages';
 import { publish, settledEverywhere } from '../locate/subscriptions';
 import type { Waiters } from '../locate/waiters';

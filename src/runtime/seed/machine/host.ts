@@ -1,5 +1,5 @@
 import type { ConnectErrno } from '../../../contract/control/errno';
-import type { FromSeed } from '../../../contract/control/frames';
+import type { FromSeed } from '../../../contract/control/from-seed';
 import type { HostState, Location, PortMapping } from '../../../contract/control/location';
 import type { ManifestHost } from '../../../contract/manifest';
 import type { NatReport, Sender } from '../../../contract/peer/peer-messages';

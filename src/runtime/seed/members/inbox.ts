@@ -1,5 +1,5 @@
 import { encodeFrame } from '../../../contract/control/frame-codec';
-import type { FromSeed } from '../../../contract/control/frames';
+import type { FromSeed } from '../../../contract/control/from-seed';
 import type { Channel } from '../../control/channel';
 
 type Passed = Extract<FromSeed, { type: 'peerMessage' | 'relayed' }>;

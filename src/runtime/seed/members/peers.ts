@@ -1,8 +1,8 @@
 import { aliasAddress } from '../../../contract/abi/table';
 import type { AnyFrame } from '../../../contract/control/frame-codec';
-import type { FromSeed, ToSeed } from '../../../contract/control/frames';
+import type { FromSeed } from '../../../contract/control/from-seed';
 import type { Identity } from '../../../contract/control/psk';
-import { checkFrame } from '../../../contract/control/to-seed';
+import { checkFrame, type ToSeed } from '../../../contract/control/to-seed';
 import {
   formatAddress,
   inCidr,

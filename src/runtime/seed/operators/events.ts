@@ -1,4 +1,4 @@
-import type { ClusterEvent } from '../../../contract/control/frames';
+import type { ClusterEvent } from '../../../contract/control/from-seed';
 import { allowance } from '../members/allowance';
 
 export type Detail = ClusterEvent['detail'];

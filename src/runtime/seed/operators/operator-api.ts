@@ -1,4 +1,5 @@
-import type { ClusterStatus, FromSeed, ToSeed } from '../../../contract/control/frames';
+import type { ClusterStatus, FromSeed } from '../../../contract/control/from-seed';
+import type { ToSeed } from '../../../contract/control/to-seed';
 import type { Manifest } from '../../../contract/manifest';
 import type { Channel } from '../../control/channel';
 import { epochOf, type Host, sessionOf, visiblePorts } from '../machine/host';
@@ -67,13 +68,18 @@ export function operatorApi(
 
   return {
     serve: (channel, request, closing) => {
-      if (request.type === 'status') channel.send({ type: 'statusReply', id: request.id, status: status() });
-      else if (request.type === 'events') stream(channel, request.id, request.follow, closing).catch(channel.destroy);
-      else {
-        reload().then(
-          (keys) => channel.send({ type: 'reloaded', id: request.id, keys }),
-          (error: Error) => channel.send({ type: 'refuse', reason: error.message }),
-        );
+      switch (request.type) {
+        case 'status':
+          return void channel.send({ type: 'statusReply', id: request.id, status: status() });
+        case 'events':
+          return void stream(channel, request.id, request.follow, closing).catch(channel.destroy);
+        case 'reload':
+          return void reload().then(
+            (keys) => channel.send({ type: 'reloaded', id: request.id, keys }),
+            (error: Error) => channel.send({ type: 'refuse', reason: error.message }),
+          );
+        default:
+          request satisfies never;
       }
     },
   };

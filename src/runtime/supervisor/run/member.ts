@@ -5,7 +5,7 @@
 
 import { aliasAddress, SANDBOX_ALIASES, type TableSpec } from '../../../contract/abi/table';
 import { formatAddress, parseAddress } from '../../../contract/manifest/address';
-import { MANIFEST_DEFAULTS } from '../../../contract/manifest/manifest';
+import { HOST_LIMITS } from '../../../contract/manifest/limits';
 import type { NativeAddon } from '../../../native/addon';
 import { createGuard } from '../../control/guard';
 import type { Session, SessionOptions, Welcome } from '../../control/index';
@@ -150,7 +150,7 @@ export function createMember(options: MemberOptions): Member {
     listeners,
     datagrams,
     connect: transports.connect,
-    limitOf: (host) => limits.get(host) ?? MANIFEST_DEFAULTS.allocationTimeout,
+    limitOf: (host) => limits.get(host) ?? HOST_LIMITS.allocationTimeout.default,
     connector: transports.connector.native,
     resolver,
     asClient: options.asClient,

@@ -3,6 +3,7 @@
  * wait for its answer. Questions outlive the connection to the seed, and the session too: while the host is suspended
  * they wait for the next one.
  */
+import { HOST_LIMITS } from '../../../contract/manifest/limits';
 import { AskError, type Located, type Session } from '../../control/index';
 
 export interface LocatorOptions {
@@ -46,8 +47,8 @@ interface Question {
   attempt?: AbortController;
 }
 
-/** No allocation can take longer than the longest function runs; the seed's own deadlines are much shorter. */
-const LONGEST = 900_000;
+/** The longest time that a host may take to be allocated; the deadlines of the seed are much shorter. */
+const LONGEST = HOST_LIMITS.allocationTimeout.high;
 
 function keyOf({ host, port, protocol }: Pick<Question, 'host' | 'port' | 'protocol'>): string {
   return `${host}:${port}/${protocol ?? 'tcp'}`;

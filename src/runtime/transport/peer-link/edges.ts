@@ -6,8 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { connect as connectTls, TLSSocket } from 'node:tls';
-import { checkMessage } from '../../../contract/peer/peer-message';
-import type { MemberMessage, Sender } from '../../../contract/peer/peer-messages';
+import { checkMessage, type MemberMessage, type Sender } from '../../../contract/peer/peer-messages';
 import { type Channel, openChannel } from '../../control/channel';
 import type { Guard } from '../../control/guard';
 import { pskOptions } from '../../control/tls-options';

@@ -1,33 +1,14 @@
-/** The types of messages and what checks them are one list: in the compiler's eyes, and field by field when they come. */
+/** Every frame and every peer message with all of its fields: it goes through whole, and no other field does. */
 
-import type { Differing } from '../../../src/contract/control/fields';
-import type { FromSeed, ToSeed } from '../../../src/contract/control/frames';
-import { checkFromSeed } from '../../../src/contract/control/from-seed';
-import { checkFrame } from '../../../src/contract/control/to-seed';
-import { MANIFEST_DEFAULTS, type ManifestHost } from '../../../src/contract/manifest';
-import { checkMessage } from '../../../src/contract/peer/peer-message';
-import type { MemberMessage, Purpose } from '../../../src/contract/peer/peer-messages';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { checkFromSeed, type FromSeed } from '../../../src/contract/control/from-seed';
+import { checkFrame, type ToSeed } from '../../../src/contract/control/to-seed';
+import type { ManifestHost } from '../../../src/contract/manifest';
+import { checkMessage, type MemberMessage, type Purpose } from '../../../src/contract/peer/peer-messages';
+import { ENTRY_DEFAULTS } from '../../support/defaults';
 
 type Typed = { readonly type: string };
-type With<U extends Typed, K, F> = U extends { type: K } ? U & F : U;
-/** What the compiler finds when only one of two lists has one more field in the message of type K. */
-type Found<U extends Typed, F> = { [K in U['type']]: Differing<With<U, K, F>, U> };
-type Named<U extends Typed> = { [K in U['type']]: K };
-const compiles = <T extends true>(value: T) => value;
-type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
-
-test('the compiler names every frame that one list has otherwise than the other', () => {
-  // An optional field is the one that assigning would not show.
-  type More = { readonly more?: number };
-  compiles<Equal<Found<ToSeed, More>, Named<ToSeed>>>(true);
-  compiles<Equal<Found<FromSeed, More>, Named<FromSeed>>>(true);
-  compiles<Equal<Found<MemberMessage, More>, Named<MemberMessage>>>(true);
-  compiles<Equal<Differing<Exclude<ToSeed, { type: 'stay' }>, ToSeed>, 'stay'>>(true);
-  compiles<Equal<Differing<FromSeed | { type: 'new' }, FromSeed>, 'new'>>(true);
-  compiles<Equal<Differing<ToSeed, ToSeed>, never>>(true);
-  // @ts-expect-error: the check itself can fail.
-  compiles<Equal<Differing<ToSeed | { type: 'new' }, ToSeed>, never>>(true);
-});
 
 const ports = [{ port: 80, realPort: 40_080, scope: 'any', protocol: 'udp' }] as const;
 const NAT = { kind: 'none', reflexiveAddress: '203.0.113.1', localAddress: '10.0.0.7', ports: [10_240, 704] } as const;
@@ -81,10 +62,7 @@ const toSeed: { readonly [T in ToSeed['type']]: Required<Extract<ToSeed, { type:
   reload: { type: 'reload', id: 1 },
 };
 const location = { host: 'api', epoch: 5, state: 'running', address: '127.64.0.2', ports, nat: NAT } as const;
-const entry: ManifestHost = {
-  ...MANIFEST_DEFAULTS,
-  ...{ name: 'api', aliases: [], address: '100.64.0.2', kind: 'function', environment: {}, remappedFiles: {} },
-};
+const entry: ManifestHost = { ...ENTRY_DEFAULTS, name: 'api', address: '100.64.0.2' };
 const status = { name: 'api', address: '100.64.0.2', state: 'running', epoch: 5, since: 1.5, reason: 'why' } as const;
 const fromSeed: { readonly [T in FromSeed['type']]: Required<Extract<FromSeed, { type: T }>> } = {
   welcome: {
@@ -151,7 +129,7 @@ describe.each([
 );
 
 test.each(Object.values(purposes).map((purpose) => [purpose.for, purpose] as const))(
-  'a message between members for a %s: nothing in it is dropped, and nothing unknown gets through',
+  'a peer message for a %s: nothing in it is dropped, and nothing unknown gets through',
   (_for, purpose) => {
     for (const sample of [...Object.values(messages), { ...messages.punch, purpose }, { ...messages.relay, purpose }]) {
       expect(checkMessage(onWire(sample))).toEqual(sample);
@@ -159,3 +137,12 @@ test.each(Object.values(purposes).map((purpose) => [purpose.for, purpose] as con
     }
   },
 );
+
+test('the README lists every frame with its direction, and no other one', () => {
+  const readme = readFileSync(join(__dirname, '../../../src/contract/control/README.md'), 'utf8');
+  const listed = [...readme.matchAll(/^\| `(\w+)` +\| (to|from) seed/gm)].map(([, type, way]) => `${way} ${type}`);
+  expect(listed).toEqual([
+    ...Object.keys(toSeed).map((type) => `to ${type}`),
+    ...Object.keys(fromSeed).map((type) => `from ${type}`),
+  ]);
+});
