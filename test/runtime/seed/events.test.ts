@@ -5,15 +5,19 @@ import { join } from 'node:path';
 import { REPORTED_EVENTS } from '../../../src/contract/control/frames';
 import { checkFrame } from '../../../src/contract/control/to-seed';
 import { logWriter } from '../../../src/runtime/seed/log-writer';
-import { eventLog } from '../../../src/runtime/seed/operators/events';
+import { EventLog } from '../../../src/runtime/seed/operators/events';
 import { bootCluster, type Cluster } from './cluster';
 
 const folder = join(__dirname, '../../../src/runtime/seed');
-const sources = readdirSync(folder).map((name) => readFileSync(join(folder, name), 'utf8'));
+const sources = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.ts'))
+  .map((name) => readFileSync(join(folder, name), 'utf8'));
 /** Every event that the seed's own code makes. */
 const own = [
   ...new Set(
-    sources.flatMap((text) => [...text.matchAll(/(?:emit|emitSaid|tell)\(\s*[\w.]+,\s*'([a-z-]+)'/g)].map((m) => m[1])),
+    sources.flatMap((text) =>
+      [...text.matchAll(/(?:emit|emitSaid|list)\(\s*(?:[\w.]+,\s*)?'([a-z-]+)'/g)].map((m) => m[1]),
+    ),
   ),
 ];
 
@@ -72,7 +76,7 @@ test('what control characters a report has, no terminal is shown', () => {
 });
 
 describe('the log of events', () => {
-  const all = (log: ReturnType<typeof eventLog>) => {
+  const all = (log: EventLog) => {
     const found: string[] = [];
     for (let next = log.from(0); next; next = log.from(next.index + 1))
       found.push(`${next.event.host} ${next.event.event}`);
@@ -84,7 +88,7 @@ describe('the log of events', () => {
       { most: 100, bytes: 1_000_000 },
       { most: 1_000_000, bytes: 10_000 },
     ]) {
-      const log = eventLog(limits, () => undefined);
+      const log = new EventLog(limits, () => undefined);
       log.emit(null, 'seed-started');
       log.emit('api', 'allocating');
       for (let i = 0; i < 5_000; i++) log.emit('web', `number-${i}`);
@@ -100,7 +104,7 @@ describe('the log of events', () => {
 
   test('takes from a host so many bytes at a time, and says how many events were lost', () => {
     const heard: string[] = [];
-    const log = eventLog({ most: 10_000, bytes: 1_000_000 }, ({ event }) => void heard.push(event));
+    const log = new EventLog({ most: 10_000, bytes: 1_000_000 }, ({ event }) => void heard.push(event));
     for (let i = 0; i < 10_000; i++) log.emitSaid('web', 'transport-chosen', { i });
     expect(heard.length).toBeLessThan(1_000);
     log.emitSaid('api', 'transport-chosen', {});

@@ -1,14 +1,14 @@
 /** The budgets themselves, by a clock of the test's. What they do to askers is in limits.test.ts. */
 import { LIMIT_DEFAULTS, type ManifestLimits } from '../../../src/contract/manifest';
-import { limits } from '../../../src/runtime/seed/allocator/limits';
+import { Limits } from '../../../src/runtime/seed/allocator/limits';
 
 let now = 0;
 beforeEach(() => {
   now = 1_000_000;
 });
-const budget = (some: Partial<ManifestLimits>) => limits({ ...LIMIT_DEFAULTS, ...some }, () => now);
+const budget = (some: Partial<ManifestLimits>) => new Limits({ ...LIMIT_DEFAULTS, ...some }, () => now);
 /** How many of so many starts are allowed. */
-const starts = (of: ReturnType<typeof limits>, asker: string, tries: number, running = 0) =>
+const starts = (of: Limits, asker: string, tries: number, running = 0) =>
   Array.from({ length: tries }, () => of.take(asker, running)).filter((excess) => excess === undefined).length;
 
 test('a member starts its number at once, and others have theirs', () => {

@@ -74,20 +74,20 @@ test.each<[string, object]>([
   await (await cluster.client()).locate('api', 80);
 });
 
-test('the same ask twice is refused', async () => {
+test('the same locate twice is refused', async () => {
   cluster = await bootCluster([{ name: 'api' }]);
   cluster.host('api', () => new Promise(() => undefined));
   const ask = { type: 'locate', id: 1, host: 'api', port: 80 };
-  expect(await refusal('client', { type: 'join', ports: [] }, ask, ask)).toBe('ask 1 is open already');
+  expect(await refusal('client', { type: 'join', ports: [] }, ask, ask)).toBe('locate 1 is open already');
 });
 
-test('a peer with more open asks than any host can have is refused, and the others are served', async () => {
+test('a peer with more open locates than any host can have is refused, and the others are served', async () => {
   cluster = await bootCluster([{ name: 'api' }, { name: 'web' }]);
   cluster.host('api', () => new Promise(() => undefined));
   cluster.host('web', cluster.serves(80));
   const asks = Array.from({ length: 4_097 }, (_, id) => ({ type: 'locate', id, host: 'api', port: 1 + id }));
-  expect(await refusal('client', { type: 'join', ports: [] }, ...asks)).toBe('4096 asks are open already');
-  // Its asks went with it.
+  expect(await refusal('client', { type: 'join', ports: [] }, ...asks)).toBe('4096 locates are open already');
+  // Its locates went with it.
   expect((await fetchStatus(cluster.access('operator'))).hosts[0].waiting).toBe(0);
   await (await cluster.client()).locate('web', 80);
 }, 20_000);

@@ -1,15 +1,23 @@
-/**
- * Whether so much more is allowed now: `burst` at once, and `rate` each second. What is not allowed is not counted.
- */
-export function allowance(burst: number, rate: number): (amount?: number) => boolean {
-  let left = burst;
-  let since = performance.now();
-  return (amount = 1) => {
+/** So much at once, and so much each second. */
+export class Allowance {
+  readonly #burst: number;
+  readonly #rate: number;
+  #left: number;
+  #since = performance.now();
+
+  constructor(burst: number, rate: number) {
+    this.#burst = burst;
+    this.#rate = rate;
+    this.#left = burst;
+  }
+
+  /** Whether this amount is allowed now. If not, nothing is counted. */
+  take(amount = 1): boolean {
     const now = performance.now();
-    left = Math.min(burst, left + ((now - since) * rate) / 1_000);
-    since = now;
-    if (left < amount) return false;
-    left -= amount;
+    this.#left = Math.min(this.#burst, this.#left + ((now - this.#since) * this.#rate) / 1_000);
+    this.#since = now;
+    if (this.#left < amount) return false;
+    this.#left -= amount;
     return true;
-  };
+  }
 }
