@@ -49,7 +49,7 @@ export function onEnded(turn: Turn, { number, epoch, action, repeated, outcome }
 }
 
 function isReleasing({ phase }: Turn, epoch: number): boolean {
-  return phase.state === 'suspended' && phase.epoch === epoch;
+  return phase.state === 'suspended' && phase.releasing && phase.epoch === epoch;
 }
 
 /** What the function returned, where its supervisor's `leave` did not get through. */

@@ -23,9 +23,15 @@ function invoke(turn: Turn, epoch: number, action: Invocation['action']): void {
   turn.do({ type: 'invoke', number, epoch, oldest, action, notBefore: returns ? leftAt + RETURN_LIMIT : 0 });
 }
 
+function mayStart({ phase, entry }: Turn): boolean {
+  if (phase.state === 'imagined') return entry.kind === 'function';
+  return phase.state === 'suspended' && !phase.releasing;
+}
+
 /** imagined → allocating: a new epoch. suspended → allocating: the epoch is resumed. The budget has been charged for it. */
 export function start(turn: Turn, cause: Cause): void {
   const { phase, moment, state } = turn;
+  if (!mayStart(turn)) return;
   const { by, port } = cause;
   const deadline = moment.at + turn.entry.allocationTimeout;
   const common = { state: 'allocating', cause, deadline, session: undefined } as const;
@@ -35,7 +41,7 @@ export function start(turn: Turn, cause: Cause): void {
     turn.set({ lastEpoch: epoch, allocations: state.allocations + 1 });
     turn.emit('allocating', { by, port, epoch });
     invoke(turn, epoch, 'run');
-  } else if (phase.state === 'suspended' && !phase.releasing) {
+  } else if (phase.state === 'suspended') {
     const { epoch, had } = phase;
     turn.enter({ ...common, epoch, resume: true, had });
     turn.emit('resuming', { by, port, epoch });
@@ -45,6 +51,7 @@ export function start(turn: Turn, cause: Cause): void {
 
 /** The member that the start was for has used up its budget, or the cluster has: the member's waits end. */
 export function refuseStart(turn: Turn, { by }: Cause, excess: Excess): void {
+  if (!mayStart(turn)) return;
   const refused = refuseOf(turn, by, 'ENOBUFS', `'${turn.entry.name}' is not started: ${excess.reason}`);
   turn.do({ type: 'limited', by, refused, excess });
   wakeForWaiters(turn);
@@ -58,7 +65,7 @@ export function adopt(turn: Turn, epoch: number, session: EpochSession): void {
     turn.set({ allocations: state.allocations + 1 });
     if (entry.kind === 'function') turn.do({ type: 'returned' });
   }
-  turn.do({ type: 'giveUp' });
+  if (state.invocation) turn.do({ type: 'giveUp' });
   turn.set({ lastEpoch: Math.max(state.lastEpoch, epoch) });
   const cause = { by: entry.name, port: null, since: moment.at };
   const deadline = moment.at + entry.allocationTimeout;
@@ -157,7 +164,7 @@ export function fail(turn: Turn, errno: ConnectErrno, reason: string, detail: De
   const worst = Math.min(LAST_BACK_OFF, FIRST_BACK_OFF * 2 ** state.failures);
   const backOffMs = Math.round(worst * (0.75 + moment.random / 4));
   turn.set({ failures: state.failures + 1, reason });
-  turn.do({ type: 'giveUp' });
+  if (state.invocation) turn.do({ type: 'giveUp' });
   turn.dismiss(reason);
   turn.enter({ state: 'failed', epoch, errno, reason, retryAt: moment.at + backOffMs });
   turn.emit('failed', { epoch, errno, reason, backOffMs, ...detail });

@@ -9,7 +9,7 @@ import { onNatReport, onReport, setPorts } from './ports';
 import type { HostState } from './state';
 import { onAckLimit, onAcks, onStay, onSuspend } from './suspension';
 import { Turn, timersOf } from './turn';
-import { endWaits, serve, startWait, waitIsOver } from './waiters';
+import { endWaits, isWaitTimer, serve, startWait, waitIsOver } from './waiters';
 import { wake, wakeForWaiters } from './wake';
 
 export interface Step {
@@ -87,11 +87,13 @@ function onLocate(turn: Turn, event: Locate): void {
 }
 
 function onTimer(turn: Turn, name: TimerName) {
+  if (isWaitTimer(name)) return waitIsOver(turn, name);
+  if (timersOf(turn.state)[name] === undefined) return;
   switch (name) {
     case 'deadline':
       return onDeadline(turn);
     case 'lost':
-      return turn.session?.lostAt === undefined ? undefined : giveUp(turn);
+      return giveUp(turn);
     case 'expect':
       turn.setSession({ expected: undefined, expectUntil: undefined });
       return serve(turn);
@@ -102,7 +104,7 @@ function onTimer(turn: Turn, name: TimerName) {
     case 'retry':
       return retry(turn);
     default:
-      return waitIsOver(turn, name);
+      return name satisfies never;
   }
 }
 

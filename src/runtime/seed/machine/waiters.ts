@@ -1,13 +1,17 @@
 /** Locates: which member waits for which port, and how each wait ends. */
 import { hiddenPort } from '../../../contract/abi/shim';
 import type { ConnectErrno } from '../../../contract/control/errno';
-import type { WaitTimer } from './effects';
+import type { TimerName, WaitTimer } from './effects';
 import type { Locate } from './events';
 import { type HostState, locationOf, portName, visiblePorts, type Waiter } from './state';
 import type { Turn } from './turn';
 
 export function waitTimer({ member, id }: Pick<Waiter, 'member' | 'id'>): WaitTimer {
   return `wait ${member}/${id}`;
+}
+
+export function isWaitTimer(name: TimerName): name is WaitTimer {
+  return name.startsWith('wait ');
 }
 
 export function startWait(turn: Turn, { member, by, id, port, protocol, waited }: Locate): Waiter {
