@@ -26,7 +26,7 @@ export interface SeedOptions {
   readonly listen: string;
   /** `address:port` of the data port. Default: any free port, where the seed listens. */
   readonly dataListen?: string;
-  /** `address:port` that host functions are told. Default: where it really listens. */
+  /** `address:port` that host functions are invoked with. Default: where it really listens. */
   readonly address?: string;
   /** What invokes host functions. Allocations wait for it; joins do not. */
   readonly invoke: Promise<Invoke>;
@@ -55,7 +55,7 @@ export interface Seed {
   /** Reads the cluster keys again. @returns their ids. @throws what reading them throws; then they stay as they were */
   reload(): Promise<readonly string[]>;
   /**
-   * Ends the seed. Hosts go on running and rejoin the next seed; with `down`, they are told to stop first, and their
+   * Ends the seed. Hosts go on running and rejoin the next seed; with `down`, they are sent `stop` first, and their
    * invocations' ends are waited for, 4 s at most.
    */
   stop(options?: { readonly down?: boolean }): Promise<void>;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { REPORTED_EVENTS } from '../../../src/contract/control/frames';
 import { checkFrame } from '../../../src/contract/control/to-seed';
-import { logWriter } from '../../../src/runtime/seed/log-writer';
+import { LogWriter } from '../../../src/runtime/seed/log-writer';
 import { EventLog } from '../../../src/runtime/seed/operators/events';
 import { bootCluster, type Cluster } from './cluster';
 
@@ -122,7 +122,7 @@ describe('the log file', () => {
 
   test('begins anew when it is long, and the one before is kept', async () => {
     const file = join(dir, 'seed.log');
-    const log = logWriter(openSync(file, 'a'), { longest: 1_000 });
+    const log = new LogWriter(openSync(file, 'a'), { longest: 1_000 });
     for (let i = 0; i < 100; i++) {
       log.write(`{"line":${i},"text":"${'x'.repeat(80)}"}\n`);
       await log.flushed(5_000);
@@ -140,7 +140,7 @@ describe('the log file', () => {
 
   test('what cannot be written fast enough is lost, and said', async () => {
     const file = join(dir, 'seed.log');
-    const log = logWriter(openSync(file, 'a'), { waiting: 1_000 });
+    const log = new LogWriter(openSync(file, 'a'), { waiting: 1_000 });
     for (let i = 0; i < 100; i++) log.write(`{"line":${i},"text":"${'x'.repeat(80)}"}\n`);
     await log.flushed(5_000);
     log.write('{"line":100}\n');
@@ -152,7 +152,7 @@ describe('the log file', () => {
   });
 
   test('a full disk costs lines, and the next is tried', async () => {
-    const log = logWriter(openSync('/dev/full', 'w'));
+    const log = new LogWriter(openSync('/dev/full', 'w'));
     for (let i = 0; i < 3; i++) {
       log.write('{}\n');
       await log.flushed(5_000);

@@ -93,7 +93,7 @@ export class Members implements Connections {
   }
 }
 
-/** Why nobody is to be asked to meet the sender there: it names an address that is not its own, or ports of others beside it. */
+/** Why a message is not passed on: the sender names an address that is not its own, or ports of others beside it. */
 function misplaced({ sender, ports: [first, many], channel }: Peer, message: MemberMessage): string | undefined {
   if (!('address' in message)) return undefined;
   const { address } = message;
