@@ -1,10 +1,10 @@
 import { randomInt } from 'node:crypto';
 import type { FromSeed } from '../../../contract/control/frames';
 import type { MemberMessage, Recipient, Sender } from '../../../contract/peer/peer-messages';
+import { Allowance } from '../allowance';
 import type { Directory } from '../locate/directory';
 import type { Connections, Machine } from '../machine/interpreter';
 import { type MemberId, sessionOf } from '../machine/state';
-import { Allowance } from './allowance';
 import type { Peer } from './peer';
 
 /** Messages that a member may send at once, and each second. */

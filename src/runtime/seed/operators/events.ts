@@ -1,5 +1,5 @@
 import type { ClusterEvent } from '../../../contract/control/frames';
-import { Allowance } from '../members/allowance';
+import { Allowance } from '../allowance';
 
 export type Detail = ClusterEvent['detail'];
 
