@@ -9,7 +9,7 @@ import { onNatReport, onReport, setPorts } from './ports';
 import type { HostState } from './state';
 import { onAckLimit, onAcks, onStay, onSuspend } from './suspension';
 import { Turn, timersOf } from './turn';
-import { endWaits, isWaitTimer, serve, startWait, waitIsOver } from './waiters';
+import { answerOrWait, endWait, isWaitTimer, removeWaits, serve, waitIsOver } from './waiters';
 import { wake, wakeForWaiters } from './wake';
 
 export interface Step {
@@ -30,9 +30,9 @@ function apply(turn: Turn, event: MachineEvent) {
     case 'locate':
       return onLocate(turn, event);
     case 'cancel':
-      return void endWaits(turn, ({ member, id }) => member === event.member && id === event.id);
+      return void endWait(turn, event.member, event.id);
     case 'gone':
-      return void endWaits(turn, ({ member }) => member === event.member);
+      return void removeWaits(turn, ({ member }) => member === event.member);
     case 'wake':
       return wakeForWaiters(turn);
     case 'startGranted':
@@ -78,12 +78,11 @@ function applyOfSession(turn: Turn, event: SessionEvent) {
   }
 }
 
-function onLocate(turn: Turn, event: Locate): void {
-  const waiter = startWait(turn, event);
-  const { by, port, since } = waiter;
-  if (!event.protocol) expectLocated(turn, port, since);
-  serve(turn);
-  if (turn.state.waiters.includes(waiter)) wake(turn, { by, port, since });
+function onLocate(turn: Turn, event: Locate) {
+  const { port, waited, protocol } = event;
+  if (!protocol) expectLocated(turn, port, turn.moment.at - waited);
+  const waiter = answerOrWait(turn, event);
+  if (waiter) wake(turn, waiter);
 }
 
 function onTimer(turn: Turn, name: TimerName) {

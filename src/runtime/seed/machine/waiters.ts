@@ -3,7 +3,7 @@ import { hiddenPort } from '../../../contract/abi/shim';
 import type { ConnectErrno } from '../../../contract/control/errno';
 import type { TimerName, WaitTimer } from './effects';
 import type { Locate } from './events';
-import { type HostState, locationOf, portName, visiblePorts, type Waiter } from './state';
+import { type HostState, locationOf, type MemberId, portName, visiblePorts, type Waiter } from './state';
 import type { Turn } from './turn';
 
 export function waitTimer({ member, id }: Pick<Waiter, 'member' | 'id'>): WaitTimer {
@@ -14,84 +14,115 @@ export function isWaitTimer(name: TimerName): name is WaitTimer {
   return name.startsWith('wait ');
 }
 
-export function startWait(turn: Turn, { member, by, id, port, protocol, waited }: Locate): Waiter {
+/** How a wait ends. */
+type Answer = { readonly realPort: number } | { readonly errno: ConnectErrno; readonly reason: string };
+
+/** Answers the locate at once, where that is possible. @returns the waiter, if it has to wait */
+export function answerOrWait(turn: Turn, locate: Locate): Waiter | undefined {
+  const { member, by, id, port, protocol, waited } = locate;
   const waiter: Waiter = { member, by, id, port, protocol, since: turn.moment.at - waited };
-  turn.set({ waiters: [...turn.state.waiters, waiter] });
+  const answer = answersIn(turn.state)(waiter);
+  if (answer) {
+    give(turn, waiter, answer);
+    return undefined;
+  }
+  turn.set({ waiters: turn.state.waiters.concat(waiter) });
   const delay = Math.max(0, turn.entry.allocationTimeout - waited);
   turn.do({ type: 'startTimer', name: waitTimer(waiter), delay });
   return waiter;
 }
 
-/** Removes the waits of which this is true, without an answer. @returns them */
-export function endWaits(turn: Turn, of: (waiter: Waiter) => boolean): readonly Waiter[] {
+/** Ends one wait without an answer. @returns it, if it waited still */
+export function endWait(turn: Turn, member: MemberId, id: number): Waiter | undefined {
   const { waiters } = turn.state;
-  const ended = waiters.filter(of);
-  if (ended.length === 0) return ended;
-  turn.set({ waiters: waiters.filter((waiter) => !of(waiter)) });
-  for (const waiter of ended) turn.do({ type: 'cancelTimer', name: waitTimer(waiter) });
-  return ended;
+  const index = waiters.findIndex((waiter) => waiter.id === id && waiter.member === member);
+  if (index < 0) return undefined;
+  const others = waiters.slice();
+  others.splice(index, 1);
+  turn.set({ waiters: others });
+  turn.do({ type: 'cancelTimer', name: waitTimer({ member, id }) });
+  return waiters[index];
 }
 
 /** Answers, and refuses, what can be: the host's ports or its phase have changed. */
-export function serve(turn: Turn) {
-  const { state, phase } = turn;
-  if (phase.state === 'failed') return refuseAll(turn, phase.errno, phase.reason);
-  // Without its control connection the host may be anywhere: the locates wait until it is back or given up.
-  if (phase.state !== 'running' || phase.fence || phase.session.peer === undefined) return;
-  if (state.waiters.length === 0) return;
-  const { ports, settled, settledDatagrams, expected } = phase.session;
-  const open = new Map(visiblePorts(ports).map((p) => [portName(p), p.realPort]));
-  /** Undefined: no answer yet. */
-  const answerOf = (waiter: Waiter): number | 'refused' | undefined => {
-    const realPort = open.get(portName(waiter));
-    if (realPort !== undefined) return realPort;
-    // The UDP ports are as they will be, or this one is of the kernel's choice: the kernel there knows whether to refuse.
-    if (waiter.protocol === 'udp') return settled || settledDatagrams ? hiddenPort(waiter.port) : undefined;
-    return settled && !expected?.includes(waiter.port) ? 'refused' : undefined;
-  };
-  const answers = new Map(state.waiters.map((waiter) => [waiter, answerOf(waiter)]));
-  for (const waiter of endWaits(turn, (waiter) => answers.get(waiter) !== undefined)) {
-    const answer = answers.get(waiter)!;
-    if (answer === 'refused') refuse(turn, waiter, 'ECONNREFUSED', notOn(state, waiter.port));
-    else locate(turn, waiter, answer);
-  }
+export function serve(turn: Turn): void {
+  if (turn.state.waiters.length > 0) endWaits(turn, answersIn(turn.state));
 }
 
 /** Ends every wait. */
 export function refuseAll(turn: Turn, errno: ConnectErrno, reason: string): void {
-  for (const waiter of endWaits(turn, () => true)) refuse(turn, waiter, errno, reason);
+  endWaits(turn, () => ({ errno, reason }));
 }
 
 /** Ends the waits of one member, without an event for each. @returns how many those were */
 export function refuseOf(turn: Turn, by: string, errno: ConnectErrno, reason: string): number {
-  const ended = endWaits(turn, (waiter) => waiter.by === by);
-  for (const waiter of ended) answerUnreachable(turn, waiter, errno, reason);
-  return ended.length;
+  const own = removeWaits(turn, (waiter) => waiter.by === by);
+  for (const waiter of own) answerUnreachable(turn, waiter, errno, reason);
+  return own.length;
+}
+
+/** Removes waits without an answer. @returns them */
+export function removeWaits(turn: Turn, which: (waiter: Waiter) => boolean): readonly Waiter[] {
+  const removed: Waiter[] = [];
+  const kept: Waiter[] = [];
+  for (const waiter of turn.state.waiters) (which(waiter) ? removed : kept).push(waiter);
+  if (removed.length > 0) turn.set({ waiters: kept });
+  for (const waiter of removed) turn.do({ type: 'cancelTimer', name: waitTimer(waiter) });
+  return removed;
 }
 
 /** The deadline of one wait. */
 export function waitIsOver(turn: Turn, name: WaitTimer): void {
   const [member, id] = name.slice('wait '.length).split('/').map(Number);
-  for (const waiter of endWaits(turn, (waiter) => waiter.id === id && waiter.member === member)) {
-    const { allocationTimeout } = turn.entry;
-    const what = turn.phase.state === 'running' ? listensOn(turn.state) : `is still ${turn.phase.state}`;
-    const reason = `'${turn.entry.name}' ${what}; waited ${allocationTimeout} ms for port ${waiter.port}`;
-    refuse(turn, waiter, 'ETIMEDOUT', reason);
-  }
+  const waiter = endWait(turn, member, id);
+  if (!waiter) return;
+  const { allocationTimeout } = turn.entry;
+  const what = turn.phase.state === 'running' ? listensOn(turn.state) : `is still ${turn.phase.state}`;
+  const reason = `'${turn.entry.name}' ${what}; waited ${allocationTimeout} ms for port ${waiter.port}`;
+  give(turn, waiter, { errno: 'ETIMEDOUT', reason });
 }
 
-function locate(turn: Turn, { member, by, id, port, since }: Waiter, realPort: number): void {
+function endWaits(turn: Turn, answerTo: (waiter: Waiter) => Answer | undefined) {
+  const answers = new Map<Waiter, Answer>();
+  removeWaits(turn, (waiter) => {
+    const answer = answerTo(waiter);
+    if (answer) answers.set(waiter, answer);
+    return answer !== undefined;
+  });
+  for (const [waiter, answer] of answers) give(turn, waiter, answer);
+}
+
+/** How waits end in this state. Undefined: not yet. */
+function answersIn(state: HostState): (waiter: Waiter) => Answer | undefined {
+  const { phase } = state;
+  if (phase.state === 'failed') return () => phase;
+  // Without its control connection the host may be anywhere: the locates wait until it is back or given up.
+  if (phase.state !== 'running' || phase.fence || phase.session.peer === undefined) return () => undefined;
+  const { ports, settled, settledDatagrams, expected } = phase.session;
+  const open = new Map(visiblePorts(ports).map((p) => [portName(p), p.realPort]));
+  return (waiter) => {
+    const realPort = open.get(portName(waiter));
+    if (realPort !== undefined) return { realPort };
+    // The UDP ports are as they will be, or this one is of the kernel's choice: the kernel there knows whether to refuse.
+    if (waiter.protocol === 'udp')
+      return settled || settledDatagrams ? { realPort: hiddenPort(waiter.port) } : undefined;
+    if (!settled || expected?.includes(waiter.port)) return undefined;
+    return { errno: 'ECONNREFUSED', reason: notOn(state, waiter.port) };
+  };
+}
+
+function give(turn: Turn, waiter: Waiter, answer: Answer) {
+  const { member, by, id, port, since } = waiter;
+  const waitedMs = Math.round(turn.moment.at - since);
+  if ('errno' in answer) {
+    const { errno, reason } = answer;
+    answerUnreachable(turn, waiter, errno, reason);
+    return turn.emit('refused', { from: by, port, errno, reason, waitedMs }, by);
+  }
+  const { realPort } = answer;
   turn.do({ type: 'subscribe', member });
   turn.do({ type: 'answer', member, frame: { type: 'located', id, location: locationOf(turn.state), realPort } });
-  const waitedMs = Math.round(turn.moment.at - since);
   turn.emit('connected', { from: by, port, epoch: turn.epoch, waitedMs }, by);
-}
-
-function refuse(turn: Turn, waiter: Waiter, errno: ConnectErrno, reason: string): void {
-  const { by, port, since } = waiter;
-  answerUnreachable(turn, waiter, errno, reason);
-  const waitedMs = Math.round(turn.moment.at - since);
-  turn.emit('refused', { from: by, port, errno, reason, waitedMs }, by);
 }
 
 function answerUnreachable(turn: Turn, { member, id }: Waiter, errno: ConnectErrno, reason: string): void {

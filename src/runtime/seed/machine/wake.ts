@@ -1,10 +1,11 @@
-import type { Cause, Running } from './state';
+import type { Cause, Running, Waiter } from './state';
 import type { Turn } from './turn';
 import { refuseAll, serve } from './waiters';
 
 /** A member waits for the host: starts it, or ends its suspension, where the host needs that. */
-export function wake(turn: Turn, cause: Cause) {
+export function wake(turn: Turn, { by, port, since }: Waiter) {
   const { phase, entry } = turn;
+  const cause: Cause = { by, port, since };
   switch (phase.state) {
     case 'imagined':
       if (!turn.moment.mayAllocate) return;
@@ -25,7 +26,7 @@ export function wake(turn: Turn, cause: Cause) {
 /** As `wake`, if a member waits: the oldest wait is the cause. If that member's budget is used up, the next may have some left. */
 export function wakeForWaiters(turn: Turn): void {
   const waiter = turn.state.waiters.at(0);
-  if (waiter) wake(turn, { by: waiter.by, port: waiter.port, since: waiter.since });
+  if (waiter) wake(turn, waiter);
 }
 
 /** The suspension is over: the host is running as before. */
