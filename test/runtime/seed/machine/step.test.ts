@@ -1,4 +1,6 @@
 /** The step of a host's machine, by table: every event in every state. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { step } from '../../../../src/runtime/seed/machine/step';
 import { EVENTS, moment, STATES, summary } from './samples';
 
@@ -77,4 +79,12 @@ test('the table has every event and every state', () => {
 test.each(Object.entries(EVENTS))('%s', (name, event) => {
   const cells = Object.values(STATES).map((state) => summary(state, step(state, event, moment(10))));
   expect(cells).toEqual(rows.get(name));
+});
+
+const machine = join(__dirname, '../../../../src/runtime/seed/machine');
+const pure = readdirSync(machine).filter((name) => name.endsWith('.ts') && name !== 'interpreter.ts');
+
+test.each(pure)('%s has no timer, clock, chance or process of its own', (name) => {
+  const source = readFileSync(join(machine, name), 'utf8');
+  expect(source).not.toMatch(/setTimeout\(|setImmediate|setInterval|Date\.|performance\.|Math\.random|process\./);
 });
