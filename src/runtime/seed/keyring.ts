@@ -7,68 +7,70 @@ import type { PeerHandlers } from '../control/server';
  * The cluster's keys: the newest, from which secrets are made, and older ones that are still accepted while a rotation is under
  * way. Connections are remembered with the key that they were proved with.
  */
-export interface Keyring {
+export class Keyring {
+  readonly #cluster: string;
+  readonly #proved = new Map<Channel<FromSeed>, { readonly identity: Identity; readonly key: string }>();
+  #keys = new Map<string, Uint8Array>();
+  #newest = '';
+
+  /** @param keys the newest first */
+  constructor(cluster: string, keys: readonly Uint8Array[]) {
+    this.#cluster = cluster;
+    this.#set(keys);
+  }
+
   /** Of the keys that are accepted, the newest first. */
-  readonly ids: readonly string[];
+  get ids(): readonly string[] {
+    return [...this.#keys.keys()];
+  }
+
   /** A host's secret, made from the newest key. */
-  issue(host: string, epoch: number): string;
+  issue(host: string, epoch: number): string {
+    return joinSecret(this.#keys.get(this.#newest)!, this.#cluster, hostIdentity(host, epoch));
+  }
+
   /** The pre-shared key that an identity has to know; undefined: it names a key that is not accepted. */
-  expect(identity: Identity): Buffer | undefined;
+  expect(identity: Identity): Buffer | undefined {
+    const key = this.#keys.get(identity.key ?? this.#newest);
+    const name = identity.kind === 'host' ? hostIdentity(identity.host, identity.epoch) : identity.kind;
+    return key && deriveSecret(key, this.#cluster, name);
+  }
+
   /** A connection that was proved. */
-  watch(identity: Identity, channel: Channel<FromSeed>, handlers: PeerHandlers): PeerHandlers;
+  watch(identity: Identity, channel: Channel<FromSeed>, handlers: PeerHandlers): PeerHandlers {
+    const key = identity.key ?? this.#newest;
+    this.#proved.set(channel, { identity, key });
+    if (key !== this.#newest) this.#renew(identity, channel);
+    return {
+      onFrame: handlers.onFrame,
+      onClose: (end) => {
+        this.#proved.delete(channel);
+        handlers.onClose(end);
+      },
+    };
+  }
+
   /**
    * Other keys, the newest first. A connected host whose key is accepted still is given a secret made from the newest. A connection
-   * that was proved with a key that is gone is closed: who has a newer secret by then is back at once, others are not let in.
+   * that was proved with a key that is gone is closed: a member that has a newer secret by then is back at once, others are not let in.
    */
-  replace(keys: readonly Uint8Array[]): void;
-}
+  replace(keys: readonly Uint8Array[]): void {
+    const before = this.#newest;
+    this.#set(keys);
+    for (const [channel, { identity, key }] of this.#proved) {
+      if (!this.#keys.has(key)) void channel.end();
+      else if (key !== this.#newest && this.#newest !== before) this.#renew(identity, channel);
+    }
+  }
 
-export function keyring(cluster: string, first: readonly Uint8Array[]): Keyring {
-  let keys = new Map<string, Uint8Array>();
-  let newest = '';
-  const proved = new Map<Channel<FromSeed>, { readonly identity: Identity; readonly key: string }>();
-
-  const issue = (host: string, epoch: number) => joinSecret(keys.get(newest)!, cluster, hostIdentity(host, epoch));
-  const renew = (identity: Identity, channel: Channel<FromSeed>) => {
-    // Others have the cluster key itself. Given to them, a secret would let in who should be kept out by a rotation.
+  #renew(identity: Identity, channel: Channel<FromSeed>): void {
+    // Others have the cluster key itself. Given to them, a secret would let in members that a rotation should keep out.
     if (identity.kind !== 'host') return;
-    channel.send({ type: 'secret', secret: issue(identity.host, identity.epoch) });
-  };
-  const set = (given: readonly Uint8Array[]) => {
-    keys = new Map(given.map((key) => [keyId(key), key]));
-    newest = keyId(given[0]);
-  };
-  set(first);
+    channel.send({ type: 'secret', secret: this.issue(identity.host, identity.epoch) });
+  }
 
-  return {
-    get ids() {
-      return [...keys.keys()];
-    },
-    issue,
-    expect: (identity) => {
-      const key = keys.get(identity.key ?? newest);
-      const name = identity.kind === 'host' ? hostIdentity(identity.host, identity.epoch) : identity.kind;
-      return key && deriveSecret(key, cluster, name);
-    },
-    watch: (identity, channel, handlers) => {
-      const key = identity.key ?? newest;
-      proved.set(channel, { identity, key });
-      if (key !== newest) renew(identity, channel);
-      return {
-        onFrame: handlers.onFrame,
-        onClose: (end) => {
-          proved.delete(channel);
-          handlers.onClose(end);
-        },
-      };
-    },
-    replace: (given) => {
-      const before = newest;
-      set(given);
-      for (const [channel, { identity, key }] of proved) {
-        if (!keys.has(key)) void channel.end();
-        else if (key !== newest && newest !== before) renew(identity, channel);
-      }
-    },
-  };
+  #set(keys: readonly Uint8Array[]): void {
+    this.#keys = new Map(keys.map((key) => [keyId(key), key]));
+    this.#newest = keyId(keys[0]);
+  }
 }

@@ -5,10 +5,10 @@ import type { Log } from '../control/session';
 import { lambdaInvoker } from './allocator/lambda';
 import { FlagError, parseFlags, USAGE } from './flags';
 import { loadClusterKeys } from './key';
-import { logWriter } from './log-writer';
+import { LogWriter } from './log-writer';
 import { startSeed } from './seed';
 
-const lines = logWriter(1);
+const lines = new LogWriter(1);
 /** Log lines: one JSON object each. What a member says in a detail takes no other field's place. */
 const log: Log = (level, message, detail = {}) => {
   const own = { time: new Date().toISOString(), level, message };

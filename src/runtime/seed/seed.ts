@@ -1,24 +1,22 @@
 import type { Manifest } from '../../contract/manifest';
 import { loadNative } from '../../native/addon/load';
-import { listenControl } from '../control/server';
+import { type ControlServer, listenControl } from '../control/server';
 import type { Log } from '../control/session';
 import type { Invoke } from './allocator/lambda';
-import { limits } from './allocator/limits';
-import { keyring } from './keyring';
+import { Limits } from './allocator/limits';
+import { Grace } from './grace';
+import { Keyring } from './keyring';
 import { directoryOf } from './locate/directory';
-import { createWaiters } from './locate/waiters';
-import { createEpochSessions } from './machine/epoch-sessions';
 import { EXPECT_LIMIT } from './machine/expected';
-import { type Host, imaginedHost } from './machine/host';
-import { lifecycle } from './machine/lifecycle';
-import { clientPlaces } from './members/clients';
+import { Machine, type World } from './machine/interpreter';
+import { Clients } from './members/clients';
+import { Connection, type Shared } from './members/connection';
 import { MOST_WAITING } from './members/inbox';
-import { members } from './members/members';
-import { servePeer } from './members/peers';
-import { portRanges } from './members/port-ranges';
-import { eventLog } from './operators/events';
-import { operatorApi } from './operators/operator-api';
-import { openRelay } from './relay/relay';
+import { Members } from './members/members';
+import { PortRanges } from './members/port-ranges';
+import { EventLog } from './operators/events';
+import { OperatorApi } from './operators/operator-api';
+import { Relay } from './relay/relay';
 
 export interface SeedOptions {
   readonly manifest: Manifest;
@@ -28,7 +26,7 @@ export interface SeedOptions {
   readonly listen: string;
   /** `address:port` of the data port. Default: any free port, where the seed listens. */
   readonly dataListen?: string;
-  /** `address:port` that host functions are told. Default: where it really listens. */
+  /** `address:port` that host functions are invoked with. Default: where it really listens. */
   readonly address?: string;
   /** What invokes host functions. Allocations wait for it; joins do not. */
   readonly invoke: Promise<Invoke>;
@@ -57,7 +55,7 @@ export interface Seed {
   /** Reads the cluster keys again. @returns their ids. @throws what reading them throws; then they stay as they were */
   reload(): Promise<readonly string[]>;
   /**
-   * Ends the seed. Hosts go on running and rejoin the next seed; with `down`, they are told to stop first, and their
+   * Ends the seed. Hosts go on running and rejoin the next seed; with `down`, they are sent `stop` first, and their
    * invocations' ends are waited for, 4 s at most.
    */
   stop(options?: { readonly down?: boolean }): Promise<void>;
@@ -67,151 +65,148 @@ const KEPT_EVENTS = { most: 10_000, bytes: 16 * 1024 * 1024 };
 /** Bytes of the seed's own that may wait for a peer that does not read, besides one frame. */
 const MOST_OWN = 1024 * 1024;
 const DOWN_LIMIT = 4_000;
-/** Looks at who is back in one grace time, and grace times at most in which nobody is back. */
-const GRACE_LOOKS = 8;
-const MAX_GRACE = 5;
-/** Milliseconds after the start in which hosts of an earlier seed come back. Later ones were cut off by themselves. */
-const RETURN_LIMIT = 60_000;
+const GRACE = 2_000;
+const LOST_AFTER = 10_000;
 
 /** Starts a seed. @throws the error of listen(2), and what reading the keys throws */
 export async function startSeed(options: SeedOptions): Promise<Seed> {
-  const { manifest, log } = options;
-  const cluster = manifest.cluster.name;
-  const events = eventLog(KEPT_EVENTS, ({ host, event, detail }) =>
-    log(
-      event === 'failed' || event === 'limited' ? 'warn' : 'info',
-      event,
-      host === null ? detail : { ...detail, host },
-    ),
-  );
-  const directory = directoryOf(manifest);
-  const hosts = new Map<string, Host>(manifest.hosts.map((entry, i) => [entry.name, imaginedHost(entry, i)]));
-  const joined = members(directory, hosts);
-  const ring = keyring(cluster, await options.keys());
-  const reload = async () => {
-    const before = ring.ids.join(' ');
-    ring.replace(await options.keys());
-    const accepted = ring.ids.join(' ');
-    if (accepted !== before) events.emit(null, 'keys-changed', { newest: ring.ids[0], accepted });
-    return ring.ids;
-  };
-  let grace: NodeJS.Timeout | undefined;
-  let stopping = false;
-  let address = options.address;
+  const seed = new RunningSeed(options, new Keyring(options.manifest.cluster.name, await options.keys()));
+  await seed.start();
+  return seed;
+}
 
-  const meeting = createWaiters({ events, wake: (host, cause) => cycle.wake(host, cause) });
-  const cycle = lifecycle({
-    cluster,
-    get address() {
-      return address!;
-    },
-    secretOf: ring.issue,
-    invoke: options.invoke,
-    events,
-    waiters: meeting,
-    limits: limits(manifest.cluster.limits, options.clock ?? (() => performance.now())),
-    mayAllocate: () => grace === undefined && !stopping,
-    // The first may be later than the grace time, and is not the last.
-    onReturn: () => performance.now() - startedAt < RETURN_LIMIT && startGrace(),
-  });
-  const graceMs = options.grace ?? 2_000;
-  const startedAt = performance.now();
-  const startGrace = () => {
-    if (graceMs === 0 || grace || stopping) return;
-    // Many take longer than that, and are all in their handshakes before the first has joined. With each that is back it begins anew;
-    // as long as there are handshakes too, but up to a limit: they may be anybody's.
-    let quiet = 0;
-    const look = (before: number, left: number) => {
-      const more = joined.size > before;
-      quiet = more || server.handshaking > 0 ? 0 : quiet + 1;
-      if (quiet < GRACE_LOOKS && left > 0) {
-        grace = setTimeout(look, graceMs / GRACE_LOOKS, joined.size, more ? left : left - 1);
-        return;
-      }
-      grace = undefined;
-      for (const host of hosts.values()) cycle.wakeForWaiters(host);
+class RunningSeed implements Seed {
+  readonly #options: SeedOptions;
+  readonly #events: EventLog;
+  readonly #hosts = new Map<string, Machine>();
+  readonly #members: Members;
+  readonly #keyring: Keyring;
+  readonly #grace: Grace;
+  readonly #relay: Relay;
+  readonly #shared: Shared;
+  #server: ControlServer | undefined;
+  #stopping = false;
+
+  constructor(options: SeedOptions, keyring: Keyring) {
+    const { manifest, log, listen, grace = GRACE, lostAfter = LOST_AFTER, expectLimit = EXPECT_LIMIT } = options;
+    const directory = directoryOf(manifest);
+    this.#options = options;
+    this.#keyring = keyring;
+    this.#events = new EventLog(KEPT_EVENTS, ({ host, event, detail }) => {
+      const level = event === 'failed' || event === 'limited' ? 'warn' : 'info';
+      log(level, event, host === null ? detail : { ...detail, host });
+    });
+    this.#members = new Members(directory, this.#hosts);
+    this.#grace = new Grace({
+      time: grace,
+      joined: () => this.#members.size,
+      handshaking: () => this.#server?.handshaking ?? 0,
+      onEnd: () => {
+        for (const host of this.#hosts.values()) host.handle({ type: 'wake' });
+      },
+    });
+    const world = this.#world();
+    manifest.hosts.forEach((entry, nodeId) => {
+      this.#hosts.set(entry.name, new Machine({ entry, lostAfter, expectLimit }, nodeId, world));
+    });
+    const reload = () => this.reload();
+    this.#relay = new Relay({
+      native: loadNative(),
+      listen: options.dataListen ?? `${listen.slice(0, listen.lastIndexOf(':'))}:0`,
+      members: this.#members,
+      events: this.#events,
+      log,
+    });
+    this.#shared = {
+      manifest,
+      directory,
+      hosts: this.#hosts,
+      flat: options.flat,
+      clients: new Clients(manifest, directory),
+      members: this.#members,
+      portRanges: new PortRanges(log),
+      relay: this.#relay,
+      operator: new OperatorApi(manifest, this.#hosts, this.#events, reload),
+      log,
     };
-    grace = setTimeout(look, graceMs / GRACE_LOOKS, joined.size, MAX_GRACE * GRACE_LOOKS);
-  };
+  }
 
-  const relay = openRelay({
-    native: loadNative(),
-    listen: options.dataListen ?? `${options.listen.slice(0, options.listen.lastIndexOf(':'))}:0`,
-    members: joined,
-    events,
-    log,
-  });
-  const peerOptions = {
-    manifest,
-    directory,
-    hosts,
-    flat: options.flat,
-    clients: clientPlaces(manifest, directory),
-    members: joined,
-    portRangeAt: portRanges(log),
-    relay,
-    lifecycle: cycle,
-    waiters: meeting,
-    sessions: createEpochSessions({
-      lifecycle: cycle,
-      waiters: meeting,
-      events,
-      lostAfter: options.lostAfter ?? 10_000,
-      expectLimit: options.expectLimit ?? EXPECT_LIMIT,
-    }),
-    operator: operatorApi(manifest, hosts, events, reload, Date.now()),
-    log,
-  };
+  get address(): string {
+    return this.#server!.address;
+  }
 
-  const server = await listenControl({
-    listen: options.listen,
-    heartbeat: options.heartbeat,
-    maxQueued: MOST_WAITING + MOST_OWN,
-    secretOf: (identity) => (identity.kind === 'host' && !hosts.has(identity.host) ? undefined : ring.expect(identity)),
-    onPeer: (identity, channel) => ring.watch(identity, channel, servePeer(peerOptions, identity, channel)),
-    onRejected: (peer, reason) => log('warn', `a connection from ${peer} was rejected: ${reason}`, { peer }),
-  }).catch((error) => {
-    relay.close();
-    throw error;
-  });
-  address ??= server.address;
-  events.emit(null, 'seed-started', {
-    address,
-    listen: server.address,
-    dataPort: relay.port,
-    hosts: hosts.size,
-    graceMs,
-  });
-  startGrace();
+  get dataPort(): number {
+    return this.#relay.port;
+  }
 
-  return {
-    address: server.address,
-    dataPort: relay.port,
-    reload,
-    stop: async ({ down = false } = {}) => {
-      stopping = true;
-      clearTimeout(grace);
-      if (down) {
-        for (const { channel } of joined.all()) {
-          channel.send({ type: 'stop', reason: 'the cluster goes down', fenced: false });
-        }
-        const open = [...hosts.values()].flatMap(({ lifeline }) => (lifeline ? [lifeline.ended] : []));
-        let limit: NodeJS.Timeout | undefined;
-        await Promise.race([
-          Promise.all(open),
-          new Promise((resolve) => {
-            limit = setTimeout(resolve, DOWN_LIMIT);
-          }),
-        ]);
-        clearTimeout(limit);
-      }
-      for (const host of hosts.values()) {
-        for (const { peer } of host.waiters) meeting.forget(peer);
-        cycle.close(host);
-      }
-      relay.close();
-      await server.close();
-      for (const host of hosts.values()) cycle.close(host);
-    },
-  };
+  async start(): Promise<void> {
+    const { listen, heartbeat, log, grace: graceMs = GRACE } = this.#options;
+    const ring = this.#keyring;
+    this.#server = await listenControl({
+      listen,
+      heartbeat,
+      maxQueued: MOST_WAITING + MOST_OWN,
+      secretOf: (identity) =>
+        identity.kind === 'host' && !this.#hosts.has(identity.host) ? undefined : ring.expect(identity),
+      onPeer: (identity, channel) => ring.watch(identity, channel, new Connection(this.#shared, identity, channel)),
+      onRejected: (peer, reason) => log('warn', `a connection from ${peer} was rejected: ${reason}`, { peer }),
+    }).catch((error) => {
+      this.#relay.close();
+      throw error;
+    });
+    this.#events.emit(null, 'seed-started', {
+      address: this.#options.address ?? this.address,
+      listen: this.address,
+      dataPort: this.dataPort,
+      hosts: this.#hosts.size,
+      graceMs,
+    });
+    this.#grace.start();
+  }
+
+  async reload(): Promise<readonly string[]> {
+    const ring = this.#keyring;
+    const before = ring.ids.join(' ');
+    ring.replace(await this.#options.keys());
+    const accepted = ring.ids.join(' ');
+    if (accepted !== before) this.#events.emit(null, 'keys-changed', { newest: ring.ids[0], accepted });
+    return ring.ids;
+  }
+
+  async stop({ down = false }: { readonly down?: boolean } = {}): Promise<void> {
+    this.#stopping = true;
+    this.#grace.close();
+    if (down) await this.#takeDown();
+    for (const host of this.#hosts.values()) host.close();
+    this.#relay.close();
+    await this.#server!.close();
+  }
+
+  async #takeDown(): Promise<void> {
+    for (const { channel } of this.#members.all()) {
+      channel.send({ type: 'stop', reason: 'the cluster goes down', fenced: false });
+    }
+    let limit: NodeJS.Timeout | undefined;
+    const timeIsUp = new Promise((resolve) => {
+      limit = setTimeout(resolve, DOWN_LIMIT);
+    });
+    await Promise.race([Promise.all([...this.#hosts.values()].map((host) => host.invocationEnded)), timeIsUp]);
+    clearTimeout(limit);
+  }
+
+  #world(): World {
+    const { manifest, invoke, clock = () => performance.now() } = this.#options;
+    return {
+      cluster: manifest.cluster.name,
+      address: () => this.#options.address ?? this.address,
+      secretOf: (host, epoch) => this.#keyring.issue(host, epoch),
+      invoke,
+      events: this.#events,
+      limits: new Limits(manifest.cluster.limits, clock),
+      connections: this.#members,
+      costly: new Set(),
+      mayAllocate: () => this.#grace.over && !this.#stopping,
+      onReturn: () => this.#grace.start(),
+    };
+  }
 }

@@ -5,12 +5,12 @@ afterEach(() => cluster.close());
 
 const serves = (...ports: number[]) => cluster.serves(...ports);
 
-test('200 concurrent asks of 20 clients invoke a host once, and all are answered', async () => {
+test('200 concurrent locates of 20 clients invoke a host once, and all are answered', async () => {
   cluster = await bootCluster([{ name: 'api' }]);
   cluster.host('api', serves(80));
   const clients = await Promise.all(Array.from({ length: 20 }, () => cluster.client()));
-  const asks = clients.flatMap((client) => Array.from({ length: 10 }, () => client.locate('api', 80)));
-  const answers = await Promise.all(asks);
+  const locates = clients.flatMap((client) => Array.from({ length: 10 }, () => client.locate('api', 80)));
+  const answers = await Promise.all(locates);
   expect(cluster.lambda.requests).toHaveLength(1);
   expect(new Set(answers.map((a) => `${a.location.nat?.reflexiveAddress}:${a.realPort} ${a.location.state}`))).toEqual(
     new Set(['127.0.0.1:40080 running']),
@@ -91,11 +91,11 @@ test('429: tries again until the function is free', async () => {
     body: '{"host":"api","epoch":1}',
   });
   const client = await cluster.client();
-  const ask = client.locate('api', 80);
+  const locate = client.locate('api', 80);
   const throttled = await cluster.event('api', 'throttled');
   expect(throttled.detail.reason).toBe('ReservedFunctionConcurrentInvocationLimitExceeded');
   free();
-  expect((await ask).realPort).toBe(40_080);
+  expect((await locate).realPort).toBe(40_080);
   await busy;
   expect((await cluster.event('api', 'running')).detail.epoch).toBe(throttled.detail.epoch);
 });
@@ -188,7 +188,7 @@ test('ports on loopback are nobody else’s', async () => {
   expect((await failure((await cluster.client()).locate('api', 80))).errno).toBe('ETIMEDOUT');
 });
 
-test('renew: the function is invoked again with the same epoch, and asks wait meanwhile', async () => {
+test('renew: the function is invoked again with the same epoch, and locates wait meanwhile', async () => {
   cluster = await bootCluster([{ name: 'api' }]);
   let renew: () => void = () => undefined;
   const due = new Promise<void>((resolve) => (renew = resolve));

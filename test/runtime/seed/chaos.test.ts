@@ -1,6 +1,6 @@
 /**
  * Everything at once: hosts that exit, crash, renew, suspend, lose their connection; a seed that is restarted; clients that
- * never stop asking. What must hold all the time: every ask ends by its deadline, a host is not in the cluster twice (for longer
+ * never stop locating. What must hold all the time: every locate ends by its deadline, a host is not in the cluster twice (for longer
  * than it takes to tell the older epoch to stop), and the epochs that a client sees only grow. Without reserved
  * concurrency the platform does not help with the second: only the seed's fencing does. Then a seed that has just started knows
  * of no newer epoch than that of who comes first, which may be an epoch that was cut off while the seed before it allocated
@@ -146,16 +146,16 @@ test.each([
       while (performance.now() < end) {
         const name = names[Math.floor(next() * HOSTS)];
         const began = performance.now();
-        const ask = client.locate(name, 80).then(({ location }) => {
+        const locate = client.locate(name, 80).then(({ location }) => {
           const { host, epoch } = location;
           const last = epochs.get(host);
           const comparable = last && (reserved || last.seed === seeds);
           if (comparable && epoch < last.epoch) problems.push(`${host}: epoch ${epoch} after ${last.epoch}`);
           epochs.set(host, { epoch, seed: seeds });
         });
-        const { errno } = await failure(ask);
+        const { errno } = await failure(locate);
         const took = performance.now() - began;
-        if (took > DEADLINE + 1_000) problems.push(`an ask for ${name} took ${Math.round(took)} ms`);
+        if (took > DEADLINE + 1_000) problems.push(`a locate of ${name} took ${Math.round(took)} ms`);
         outcomes.set(errno, (outcomes.get(errno) ?? 0) + 1);
         await sleep(next() * 20);
       }

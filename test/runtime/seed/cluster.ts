@@ -33,7 +33,7 @@ export interface Supervisor {
   /** Ends when the seed says stop; resolves to whether it was fenced. */
   readonly stopped: Promise<boolean>;
   listen(...ports: number[]): void;
-  /** Suspends as a supervisor does: asks, leaves, returns. Undefined: the seed said no. */
+  /** Suspends as a supervisor does: sends `suspend`, leaves, returns. Undefined: the seed said no. */
   suspend(): Promise<InvocationResult | undefined>;
   exit(exitCode: number, reason?: string): Promise<InvocationResult>;
 }
@@ -68,9 +68,9 @@ export function mapping(port: number, scope: PortMapping['scope'] = 'any'): Port
   return { port, realPort: port < 1_024 ? port + 40_000 : port, scope };
 }
 
-/** The errno and reason that an ask fails with. */
-export function failure(ask: Promise<unknown>): Promise<{ errno: string; reason: string }> {
-  return ask.then(
+/** The errno and reason that a locate fails with. */
+export function failure(locate: Promise<unknown>): Promise<{ errno: string; reason: string }> {
+  return locate.then(
     () => ({ errno: 'none', reason: '' }),
     (error) => {
       if (!(error instanceof AskError)) throw error;

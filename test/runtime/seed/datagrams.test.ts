@@ -1,4 +1,4 @@
-/** Asks for UDP ports: answered when the host is up, whoever has the port. */
+/** Locates of UDP ports: answered when the host is up, whoever has the port. */
 import { bootCluster, type Cluster, failure, mapping } from './cluster';
 
 let cluster: Cluster;

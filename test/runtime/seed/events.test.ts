@@ -3,8 +3,8 @@ import { existsSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, s
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { checkFrame, REPORTED_EVENTS } from '../../../src/contract/control/to-seed';
-import { logWriter } from '../../../src/runtime/seed/log-writer';
-import { eventLog } from '../../../src/runtime/seed/operators/events';
+import { LogWriter } from '../../../src/runtime/seed/log-writer';
+import { EventLog } from '../../../src/runtime/seed/operators/events';
 import { bootCluster, type Cluster } from './cluster';
 
 const folder = join(__dirname, '../../../src/runtime/seed');
@@ -14,7 +14,9 @@ const sources = readdirSync(folder, { recursive: true, encoding: 'utf8' })
 /** Every event that the seed's own code makes. */
 const own = [
   ...new Set(
-    sources.flatMap((text) => [...text.matchAll(/(?:emit|emitSaid|tell)\(\s*[\w.]+,\s*'([a-z-]+)'/g)].map((m) => m[1])),
+    sources.flatMap((text) =>
+      [...text.matchAll(/(?:emit|emitSaid|list)\(\s*(?:[\w.]+,\s*)?'([a-z-]+)'/g)].map((m) => m[1]),
+    ),
   ),
 ];
 
@@ -73,7 +75,7 @@ test('what control characters a report has, no terminal is shown', () => {
 });
 
 describe('the log of events', () => {
-  const all = (log: ReturnType<typeof eventLog>) => {
+  const all = (log: EventLog) => {
     const found: string[] = [];
     for (let next = log.from(0); next; next = log.from(next.index + 1))
       found.push(`${next.event.host} ${next.event.event}`);
@@ -85,7 +87,7 @@ describe('the log of events', () => {
       { most: 100, bytes: 1_000_000 },
       { most: 1_000_000, bytes: 10_000 },
     ]) {
-      const log = eventLog(limits, () => undefined);
+      const log = new EventLog(limits, () => undefined);
       log.emit(null, 'seed-started');
       log.emit('api', 'allocating');
       for (let i = 0; i < 5_000; i++) log.emit('web', `number-${i}`);
@@ -101,7 +103,7 @@ describe('the log of events', () => {
 
   test('takes from a host so many bytes at a time, and says how many events were lost', () => {
     const heard: string[] = [];
-    const log = eventLog({ most: 10_000, bytes: 1_000_000 }, ({ event }) => void heard.push(event));
+    const log = new EventLog({ most: 10_000, bytes: 1_000_000 }, ({ event }) => void heard.push(event));
     for (let i = 0; i < 10_000; i++) log.emitSaid('web', 'transport-chosen', { i });
     expect(heard.length).toBeLessThan(1_000);
     log.emitSaid('api', 'transport-chosen', {});
@@ -119,7 +121,7 @@ describe('the log file', () => {
 
   test('begins anew when it is long, and the one before is kept', async () => {
     const file = join(dir, 'seed.log');
-    const log = logWriter(openSync(file, 'a'), { longest: 1_000 });
+    const log = new LogWriter(openSync(file, 'a'), { longest: 1_000 });
     for (let i = 0; i < 100; i++) {
       log.write(`{"line":${i},"text":"${'x'.repeat(80)}"}\n`);
       await log.flushed(5_000);
@@ -137,7 +139,7 @@ describe('the log file', () => {
 
   test('what cannot be written fast enough is lost, and said', async () => {
     const file = join(dir, 'seed.log');
-    const log = logWriter(openSync(file, 'a'), { waiting: 1_000 });
+    const log = new LogWriter(openSync(file, 'a'), { waiting: 1_000 });
     for (let i = 0; i < 100; i++) log.write(`{"line":${i},"text":"${'x'.repeat(80)}"}\n`);
     await log.flushed(5_000);
     log.write('{"line":100}\n');
@@ -149,7 +151,7 @@ describe('the log file', () => {
   });
 
   test('a full disk costs lines, and the next is tried', async () => {
-    const log = logWriter(openSync('/dev/full', 'w'));
+    const log = new LogWriter(openSync('/dev/full', 'w'));
     for (let i = 0; i < 3; i++) {
       log.write('{}\n');
       await log.flushed(5_000);

@@ -52,7 +52,7 @@ test('the port that a host was allocated for is waited for after it has settled;
     ...refused,
     reason: "'api' listens on 9000, not on 7001, and has opened no further port for 1000 ms (settleTime)",
   });
-  // Whoever else asks for the same waits as long.
+  // Another member that locates the same port waits as long.
   const again = client.locate('api', 7000);
   open(host, [9000, 7000], true);
   expect([(await cause).realPort, (await again).realPort]).toEqual([7000, 7000]);
@@ -93,7 +93,7 @@ test('it is refused at the limit, and at once from then on', async () => {
   expect(detail).toMatchObject({ port: 7000, errno: 'ECONNREFUSED' });
 });
 
-test("the asker's own deadline is no longer than before", async () => {
+test("the member's own deadline is no longer than before", async () => {
   cluster = await bootCluster([{ name: 'api', allocationTimeout: 400 }]);
   const { session } = staged();
   const cause = failure((await cluster.client()).locate('api', 7000));
@@ -168,7 +168,7 @@ test('a seed that was restarted knows by how long the clients have waited alread
   expect((await cause).realPort).toBe(7000);
 });
 
-test('asks for ports in any number do not displace the one that the host was allocated for', async () => {
+test('locates of ports in any number do not displace the one that the host was allocated for', async () => {
   cluster = await bootCluster([{ name: 'api' }]);
   const { session } = staged();
   const client = await cluster.client();

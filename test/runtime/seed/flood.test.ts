@@ -155,7 +155,7 @@ test.each<[string, readonly ToSeed[]]>([
   ['ports that change by the thousand', [1, 2].map((n) => ({ type: 'ports', ports: mappings(n), settled: true }))],
   ['ports that come and go', [[], mappings(1).slice(0, 10)].map((ports) => ({ type: 'ports', ports, settled: true }))],
   ['suspensions', [{ type: 'suspend' }, { type: 'stay' }]],
-  ['asks', Array.from({ length: 64 }, (_, id) => ({ type: 'locate', id: id + 1, host: 'honest', port: 80 }))],
+  ['locates', Array.from({ length: 64 }, (_, id) => ({ type: 'locate', id: id + 1, host: 'honest', port: 80 }))],
   [
     'messages',
     [{ type: 'peerMessage', to: 'honest', message: { type: 'unpunchable', id: 1, reason: 'x'.repeat(2_000) } }],
@@ -170,7 +170,7 @@ test.each<[string, readonly ToSeed[]]>([
       ...{ ...access('client'), signal: closing.signal, onLocation: () => undefined, onStop: () => undefined },
       join: () => ({ ports: [] }),
     });
-    const asks = (async () => {
+    const locates = (async () => {
       while (asking) {
         const since = performance.now();
         await client.locate('honest', 80);
@@ -180,7 +180,7 @@ test.each<[string, readonly ToSeed[]]>([
     })();
     await flood(frames);
     asking = false;
-    await asks;
+    await locates;
     expect(resident() - before).toBeLessThan(100 * MB);
     expect(statSync(logFile).size).toBeLessThan(4 * MB);
     // Alone it is some 100 ms; this is for a machine that is busy with other tests.

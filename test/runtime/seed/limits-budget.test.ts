@@ -1,16 +1,16 @@
-/** The budgets themselves, by a clock of the test's. What they do to askers is in limits.test.ts. */
+/** The budgets themselves, by a clock of the test's. What they do to members is in limits.test.ts. */
 import type { ManifestLimits } from '../../../src/contract/manifest';
-import { limits } from '../../../src/runtime/seed/allocator/limits';
+import { Limits } from '../../../src/runtime/seed/allocator/limits';
 import { LIMIT_DEFAULTS } from '../../support/defaults';
 
 let now = 0;
 beforeEach(() => {
   now = 1_000_000;
 });
-const budget = (some: Partial<ManifestLimits>) => limits({ ...LIMIT_DEFAULTS, ...some }, () => now);
+const budget = (some: Partial<ManifestLimits>) => new Limits({ ...LIMIT_DEFAULTS, ...some }, () => now);
 /** How many of so many starts are allowed. */
-const starts = (of: ReturnType<typeof limits>, asker: string, tries: number, running = 0) =>
-  Array.from({ length: tries }, () => of.take(asker, running)).filter((excess) => excess === undefined).length;
+const starts = (of: Limits, member: string, tries: number, running = 0) =>
+  Array.from({ length: tries }, () => of.take(member, running)).filter((excess) => excess === undefined).length;
 
 test('a member starts its number at once, and others have theirs', () => {
   const of = budget({ maxAllocationsPerMinutePerMember: 6 });
@@ -77,7 +77,7 @@ test('what does not start for one limit is not counted by the others', () => {
   expect(starts(of, 'b', 100)).toBe(2);
 });
 
-test('refusals are told once a second for each asker, with all since', () => {
+test('refusals are reported once a second for each member, with all since', () => {
   const of = budget({});
   expect(of.refused('a', 2)).toBe(2);
   for (let i = 0; i < 999; i++, now++) expect(of.refused('a', 1)).toBeUndefined();
@@ -86,7 +86,7 @@ test('refusals are told once a second for each asker, with all since', () => {
   expect(of.refused('a', 1)).toBe(1_000);
 });
 
-test('100,000 askers within an hour leave no trace, and one that has used its budget up has not got it back by that', () => {
+test('100,000 members within an hour leave no trace, and one that has used its budget up has not got it back by that', () => {
   const of = budget({ maxAllocationsPerMinutePerMember: 2, maxAllocationsPerMinute: 100_000 });
   const sizes: number[] = [];
   const set = jest.spyOn(Map.prototype, 'set').mockImplementation(function (this: Map<unknown, unknown>, key, value) {

@@ -1,4 +1,4 @@
-/** What a cluster may cost: askers beyond a limit are refused, and nobody else is. The arithmetic is in limits-budget.test.ts. */
+/** What a cluster may cost: members beyond a limit are refused, and nobody else is. The arithmetic is in limits-budget.test.ts. */
 import type { ManifestLimits } from '../../../src/contract/manifest';
 import { bootCluster, type Cluster, failure } from './cluster';
 
@@ -46,7 +46,7 @@ test('a greedy member is refused, reaches what runs, and another member is serve
   expect(await askAll(greedy, ['h7', 'h4'])).toEqual(['ok', 'ENOBUFS']);
 });
 
-test('the event: one for each asker and second, with all refusals since, and no refusal has one of its own', async () => {
+test('the event: one for each member and second, with all refusals since, and no refusal has one of its own', async () => {
   await boot({ maxAllocationsPerMinutePerMember: 1 });
   const greedy = await cluster.client();
   const modest = await cluster.client();

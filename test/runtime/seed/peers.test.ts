@@ -75,25 +75,25 @@ test.each<[string, object]>([
   await (await cluster.client()).locate('api', 80);
 });
 
-test('the same ask twice is refused', async () => {
+test('the same locate twice is refused', async () => {
   cluster = await bootCluster([{ name: 'api' }]);
   cluster.host('api', () => new Promise(() => undefined));
-  const ask = { type: 'locate', id: 1, host: 'api', port: 80 };
-  expect(await refusal('client', { type: 'join', ports: [] }, ask, ask)).toBe('ask 1 is open already');
+  const locate = { type: 'locate', id: 1, host: 'api', port: 80 };
+  expect(await refusal('client', { type: 'join', ports: [] }, locate, locate)).toBe('locate 1 is open already');
 });
 
-test('a peer with more open asks than any host can have is refused, and the others are served', async () => {
+test('a peer with more open locates than any host can have is refused, and the others are served', async () => {
   cluster = await bootCluster([{ name: 'api' }, { name: 'web' }]);
   cluster.host('api', () => new Promise(() => undefined));
   cluster.host('web', cluster.serves(80));
-  const asks = Array.from({ length: 4_097 }, (_, id) => ({ type: 'locate', id, host: 'api', port: 1 + id }));
-  expect(await refusal('client', { type: 'join', ports: [] }, ...asks)).toBe('4096 asks are open already');
-  // Its asks went with it.
+  const locates = Array.from({ length: 4_097 }, (_, id) => ({ type: 'locate', id, host: 'api', port: 1 + id }));
+  expect(await refusal('client', { type: 'join', ports: [] }, ...locates)).toBe('4096 locates are open already');
+  // Its locates went with it.
   expect((await fetchStatus(cluster.access('operator'))).hosts[0].waiting).toBe(0);
   await (await cluster.client()).locate('web', 80);
 }, 20_000);
 
-test('a supervisor that asks and does not read is cut off; the others are told', async () => {
+test('a supervisor that locates and does not read is cut off; the others are told', async () => {
   cluster = await bootCluster([{ name: 'api' }]);
   let host: Supervisor | undefined;
   cluster.host('api', async (invocation) => {
@@ -177,7 +177,7 @@ test('a host of network flat is where its virtual address says', async () => {
   await host;
 });
 
-test('a client under the name of a host asks like anybody, and never becomes the location', async () => {
+test('a client under the name of a host locates like anybody, and never becomes the location', async () => {
   cluster = await bootCluster([{ name: 'api' }, { name: 'web' }]);
   cluster.host('api', cluster.serves(80));
   const asHost = await cluster.client({ join: () => ({ host: 'web', asClient: true, ports: [] }) });
@@ -270,17 +270,17 @@ test('the log keeps the last 10,000 events, and reading them all is no flood', a
   expect(new Set(kept.slice(7))).toEqual(new Set(['connected']));
 }, 20_000);
 
-test('an ask that nobody waits for any longer is forgotten', async () => {
+test('a locate that nobody waits for any longer is forgotten', async () => {
   cluster = await bootCluster([{ name: 'api' }]);
   cluster.host('api', () => new Promise(() => undefined));
   const client = await cluster.client();
   const giveUp = new AbortController();
-  const ask = failure(client.locate('api', 80, { signal: giveUp.signal }));
+  const locate = failure(client.locate('api', 80, { signal: giveUp.signal }));
   await failure(client.locate('nobody', 1));
   const waiting = async () => (await fetchStatus(cluster.access('operator'))).hosts[0].waiting;
   expect(await waiting()).toBe(1);
   giveUp.abort();
-  expect((await ask).errno).toBe('ETIMEDOUT');
+  expect((await locate).errno).toBe('ETIMEDOUT');
   await failure(client.locate('nobody', 1));
   expect(await waiting()).toBe(0);
 });

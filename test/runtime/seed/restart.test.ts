@@ -19,12 +19,12 @@ test('killed and restarted in the middle of an allocation: one allocation, and t
   });
   const client = await cluster.client();
   const { address } = client.welcome.self;
-  const ask = client.locate('api', 80);
+  const locate = client.locate('api', 80);
   const host = await running;
   await cluster.restartSeed({ grace: 2_000 });
   await cluster.event('api', 'joined', (e) => e.detail.adopted === true);
   host.listen(80);
-  expect((await ask).location.epoch).toBe(host.invocation.epoch);
+  expect((await locate).location.epoch).toBe(host.invocation.epoch);
   expect(cluster.lambda.requests).toHaveLength(1);
   expect(client.welcome.self.address).toBe(address);
 });
@@ -41,12 +41,12 @@ test('killed before the function joins: nothing is allocated in the grace time, 
     return cluster.serves(80)(invocation);
   });
   const client = await cluster.client();
-  const ask = client.locate('api', 80);
+  const locate = client.locate('api', 80);
   await started;
   await cluster.restartSeed({ grace: 1_000 });
   await cluster.event(null, 'seed-started', (e) => e.detail.graceMs === 1_000);
   setTimeout(join, 200);
-  await ask;
+  await locate;
   expect(cluster.lambda.requests).toHaveLength(1);
 });
 
@@ -62,12 +62,12 @@ test('joins after the grace time: the newer epoch was answered with 429, so the 
     return cluster.serves(80)(invocation);
   });
   const client = await cluster.client();
-  const ask = client.locate('api', 80);
+  const locate = client.locate('api', 80);
   await started;
   await cluster.restartSeed({ grace: 50 });
   await cluster.event('api', 'throttled');
   join();
-  const { epoch } = (await ask).location;
+  const { epoch } = (await locate).location;
   const [first, second] = cluster.lambda.requests;
   expect(epoch).toBe(first.invocation.epoch);
   expect(second.throttled).toBe(true);
@@ -94,10 +94,10 @@ test('the first host is back after the grace time: the others have as long again
       { ports: [mapping(80)] },
     );
   await back('api');
-  const ask = client.locate('web', 80);
+  const locate = client.locate('web', 80);
   await client.locate('api', 80);
   await back('web');
-  expect((await ask).location.epoch).toBe(5);
+  expect((await locate).location.epoch).toBe(5);
   expect(cluster.lambda.requests.map(({ invocation }) => invocation.host)).toEqual(['other']);
 });
 
@@ -134,7 +134,7 @@ test('what is asked as soon as the cluster is joined again is sent once', async 
   let onAsked: () => void = () => undefined;
   const asked = new Promise<void>((resolve) => (onAsked = resolve));
   const onWelcome = () => {
-    // The first welcome comes before there is a session to ask with.
+    // The first welcome comes before there is a session to locate through.
     if (!client) return;
     answers.push(client.locate('api', 81));
     onAsked();

@@ -96,13 +96,13 @@ test('a host that others wait for is not suspended', async () => {
   await client.locate('api', 80);
   const waits = failure(client.locate('api', 81));
   const host = await running;
-  // Sent after the ask on another connection: give the ask time to arrive by asking for something on the same one.
+  // Sent after the locate on another connection: give the locate time to arrive by asking for something on the same one.
   await failure(client.locate('nobody', 1));
   expect(await host.session.suspend()).toMatchObject({ ok: false, reason: '1 connections wait for this host' });
   expect((await waits).errno).toBe('ETIMEDOUT');
 });
 
-test('an ask during the fence: the suspension is called off, and the ask is answered', async () => {
+test('a locate during the fence: the suspension is called off, and the locate is answered', async () => {
   cluster = await bootCluster([{ name: 'api' }]);
   const box = sandbox(80);
   cluster.host('api', box.function);
@@ -130,7 +130,7 @@ test('an ask during the fence: the suspension is called off, and the ask is answ
   expect(answer.location.state).toBe('running');
   expect((await reply).ok).toBe(false);
 
-  // And without an ask: it waits for the acknowledgement that never comes, but not for ever.
+  // And without a locate: it waits for the acknowledgement that never comes, but not for ever.
   const began = performance.now();
   expect((await host.session.suspend()).ok).toBe(true);
   expect(performance.now() - began).toBeGreaterThan(480);
@@ -164,7 +164,7 @@ test('a subscriber that disconnects counts as one that acknowledged', async () =
   expect(performance.now() - began).toBeLessThan(400);
 });
 
-test('an ask after the grant waits: `stay` answers it', async () => {
+test('a locate after the grant waits: `stay` answers it', async () => {
   cluster = await bootCluster([{ name: 'api' }]);
   const box = sandbox(80);
   cluster.host('api', box.function);
@@ -174,14 +174,14 @@ test('an ask after the grant waits: `stay` answers it', async () => {
   const host = await running;
   expect((await host.session.suspend()).ok).toBe(true);
   const other = await cluster.client();
-  const ask = other.locate('api', 80);
+  const locate = other.locate('api', 80);
   await failure(other.locate('nobody', 1));
   host.session.stay();
-  expect((await ask).location.state).toBe('running');
+  expect((await locate).location.state).toBe('running');
   expect(client.told.map((l) => l.state)).toEqual(['suspended', 'running']);
 });
 
-test('an ask after the grant waits: `leave` makes it resume the host at once', async () => {
+test('a locate after the grant waits: `leave` makes it resume the host at once', async () => {
   cluster = await bootCluster([{ name: 'api' }]);
   const box = sandbox(80);
   cluster.host('api', box.function);
@@ -190,13 +190,13 @@ test('an ask after the grant waits: `leave` makes it resume the host at once', a
   const first = await client.locate('api', 80);
   const host = await running;
   expect((await host.session.suspend()).ok).toBe(true);
-  const ask = client.locate('api', 80);
+  const locate = client.locate('api', 80);
   await failure(client.locate('nobody', 1));
   await host.session.leave({ outcome: 'suspended' });
   await cluster.event('api', 'resuming');
   // The function has not returned yet: the next invocation comes after that, not on top of it.
   box.finish({ host: 'api', epoch: first.location.epoch, outcome: 'suspended' });
-  expect((await ask).location.epoch).toBe(first.location.epoch);
+  expect((await locate).location.epoch).toBe(first.location.epoch);
   expect(cluster.lambda.requests.map((r) => r.throttled)).toEqual([false, false]);
 });
 
@@ -214,8 +214,8 @@ test('asked for while its guests are being stopped: a new session afterwards', a
   const first = await client.locate('api', 80);
   box.finish(await (await running).suspend());
   await cluster.event('api', 'releasing');
-  const ask = client.locate('api', 80);
+  const locate = client.locate('api', 80);
   await failure(client.locate('nobody', 1));
   release();
-  expect((await ask).location.epoch).toBeGreaterThan(first.location.epoch);
+  expect((await locate).location.epoch).toBeGreaterThan(first.location.epoch);
 });

@@ -10,36 +10,43 @@ export interface ClientLease {
   free(): void;
 }
 
-/** Virtual addresses and names for those that join by no declared name. */
-export interface Clients {
-  /** `wanted`: the address it had before its connection was lost. Undefined: the range is used up. */
-  admit(wanted?: string): ClientLease | undefined;
-}
+/** Virtual addresses and names for clients. */
+export class Clients {
+  readonly #directory: Directory;
+  readonly #first: number;
+  readonly #last: number;
+  readonly #taken = new Set<number>();
+  /** The address after the one given last: a freed address rests as long as possible, so that stale connections to it end. */
+  #next: number;
 
-export function clientPlaces(manifest: Manifest, directory: Directory): Clients {
-  const { first, last } = clientRange(parseCidr(manifest.cluster.cidr)!);
-  const taken = new Set<number>();
-  // The address after the one given last: a freed address rests as long as possible, so that stale connections to it end.
-  let next = first;
-  const pick = (wanted: number | undefined) => {
-    if (wanted !== undefined && wanted >= first && wanted <= last && !taken.has(wanted)) return wanted;
+  constructor(manifest: Manifest, directory: Directory) {
+    const { first, last } = clientRange(parseCidr(manifest.cluster.cidr)!);
+    this.#directory = directory;
+    this.#first = first;
+    this.#last = last;
+    this.#next = first;
+  }
+
+  /** `wanted`: the address it had before its connection was lost. Undefined: the range is used up. */
+  admit(wanted?: string): ClientLease | undefined {
+    const address = this.#pick(wanted === undefined ? undefined : parseAddress(wanted));
+    if (address === undefined) return undefined;
+    this.#taken.add(address);
+    const index = address - this.#first;
+    let name = `client-${index}`;
+    while (this.#directory.find(name)) name = `${name}-x`;
+    const nodeId = this.#directory.entries.length + index;
+    return { name, address: formatAddress(address), nodeId, free: () => this.#taken.delete(address) };
+  }
+
+  #pick(wanted: number | undefined): number | undefined {
+    const [first, last] = [this.#first, this.#last];
+    if (wanted !== undefined && wanted >= first && wanted <= last && !this.#taken.has(wanted)) return wanted;
     for (let i = first; i <= last; i++) {
-      const candidate = next;
-      next = next === last ? first : next + 1;
-      if (!taken.has(candidate)) return candidate;
+      const candidate = this.#next;
+      this.#next = candidate === last ? first : candidate + 1;
+      if (!this.#taken.has(candidate)) return candidate;
     }
     return undefined;
-  };
-  return {
-    admit: (wanted) => {
-      const address = pick(wanted === undefined ? undefined : parseAddress(wanted));
-      if (address === undefined) return undefined;
-      taken.add(address);
-      const index = address - first;
-      let name = `client-${index}`;
-      while (directory.find(name)) name = `${name}-x`;
-      const nodeId = directory.entries.length + index;
-      return { name, address: formatAddress(address), nodeId, free: () => taken.delete(address) };
-    },
-  };
+  }
 }

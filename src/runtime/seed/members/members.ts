@@ -1,70 +1,99 @@
 import { randomInt } from 'node:crypto';
+import type { FromSeed } from '../../../contract/control/from-seed';
 import type { MemberMessage, Recipient, Sender } from '../../../contract/peer/peer-messages';
+import { Allowance } from '../allowance';
 import type { Directory } from '../locate/directory';
-import { type Host, type Peer, sessionOf } from '../machine/host';
-import { allowance } from './allowance';
-
-/**
- * Who has joined, by number, and messages from one to another. The seed vouches for who sent them, not for what they say.
- */
-export interface Members {
-  readonly size: number;
-  all(): Iterable<Peer>;
-  /** A member's number and what others are told of it. */
-  introduce(who: Omit<Sender, 'member'>): Sender;
-  add(peer: Peer): void;
-  remove(peer: Peer): void;
-  /** Passes a message on, or says that it cannot. */
-  pass(from: Peer, to: Recipient, message: MemberMessage): void;
-  /** Who is meant, if it is there and `from` may send it something now; or why not. */
-  find(from: Peer, to: Recipient): Peer | string;
-}
+import type { Connections, Machine } from '../machine/interpreter';
+import { type MemberId, sessionOf } from '../machine/state';
+import type { Peer } from './peer';
 
 /** Messages that a member may send at once, and each second. */
 const BURST = 8_192;
 const RATE = 4_096;
 
-export function members(directory: Directory, hosts: ReadonlyMap<string, Host>): Members {
-  const byNumber = new Map<number, Peer>();
-  const allowances = new WeakMap<Peer, () => boolean>();
-  // A number that an earlier seed gave out names nobody.
-  let next = randomInt(2 ** 47);
+/**
+ * The members that have joined, by number, and messages from one to another. The seed vouches for the sender, not for the message.
+ */
+export class Members implements Connections {
+  readonly #directory: Directory;
+  readonly #hosts: ReadonlyMap<string, Machine>;
+  readonly #byNumber = new Map<MemberId, Peer>();
+  readonly #allowances = new WeakMap<Peer, Allowance>();
+  /** A number that an earlier seed gave out names nobody. */
+  #next = randomInt(2 ** 47);
 
-  const find: Members['find'] = (from, to) => {
-    if (!allowances.get(from)?.()) return `more than ${RATE} messages a second`;
-    if (typeof to === 'number') return byNumber.get(to) ?? `member ${to} is not there any more`;
-    const found = directory.find(to);
-    const host = found && hosts.get(found.host.name);
-    if (!host) return `there is no host '${to}' in the cluster`;
-    const session = sessionOf(host);
-    if (session) return session.peer ?? `the connection to '${to}' is lost`;
-    return `'${to}' is ${host.phase.state}`;
-  };
+  constructor(directory: Directory, hosts: ReadonlyMap<string, Machine>) {
+    this.#directory = directory;
+    this.#hosts = hosts;
+  }
 
-  return {
-    get size() {
-      return byNumber.size;
-    },
-    all: () => byNumber.values(),
-    introduce: (who) => ({ member: next++, ...who }),
-    add: (peer) => {
-      byNumber.set(peer.sender.member, peer);
-      allowances.set(peer, allowance(BURST, RATE));
-    },
-    remove: (peer) => void byNumber.delete(peer.sender.member),
-    pass: (from, to, message) => {
-      const found = misplaced(from, message) ?? find(from, to);
-      const told = { type: 'peerMessage', from: from.sender, message } as const;
-      const reason = typeof found === 'string' ? found : found.inbox.pass(from, told);
-      if (reason === undefined) return;
-      const id = 'id' in message ? message.id : undefined;
-      from.channel.send({ type: 'undeliverable', to, id, reason });
-    },
-    find,
-  };
+  get size(): number {
+    return this.#byNumber.size;
+  }
+
+  all(): Iterable<Peer> {
+    return this.#byNumber.values();
+  }
+
+  /** A member's number, and what others are sent of it. */
+  introduce(who: Omit<Sender, 'member'>): Sender {
+    return { member: this.#next++, ...who };
+  }
+
+  add(peer: Peer): void {
+    this.#byNumber.set(peer.sender.member, peer);
+    this.#allowances.set(peer, new Allowance(BURST, RATE));
+  }
+
+  remove(peer: Peer): void {
+    this.#byNumber.delete(peer.sender.member);
+  }
+
+  /** Passes a message on, or answers that it cannot be. */
+  pass(from: Peer, to: Recipient, message: MemberMessage): void {
+    const found = misplaced(from, message) ?? this.find(from, to);
+    const passed = { type: 'peerMessage', from: from.sender, message } as const;
+    const reason = typeof found === 'string' ? found : found.inbox.pass(from, passed);
+    if (reason === undefined) return;
+    const id = 'id' in message ? message.id : undefined;
+    from.channel.send({ type: 'undeliverable', to, id, reason });
+  }
+
+  /** The recipient, if it is there and `from` may send it something now; or why not. */
+  find(from: Peer, to: Recipient): Peer | string {
+    if (!this.#allowances.get(from)?.take()) return `more than ${RATE} messages a second`;
+    if (typeof to === 'number') return this.#byNumber.get(to) ?? `member ${to} is not there any more`;
+    const found = this.#directory.find(to);
+    const state = found && this.#hosts.get(found.host.name)?.state;
+    if (!state) return `there is no host '${to}' in the cluster`;
+    const session = sessionOf(state);
+    if (!session) return `'${to}' is ${state.phase.state}`;
+    const peer = session.peer === undefined ? undefined : this.#byNumber.get(session.peer);
+    return peer ?? `the connection to '${to}' is lost`;
+  }
+
+  send(member: MemberId, frame: FromSeed): void {
+    this.#byNumber.get(member)?.channel.send(frame);
+  }
+
+  answer(member: MemberId, frame: Extract<FromSeed, { type: 'located' | 'unreachable' }>): void {
+    const peer = this.#byNumber.get(member);
+    peer?.locates.delete(frame.id);
+    peer?.channel.send(frame);
+  }
+
+  dismiss(member: MemberId, reason: string): void {
+    const channel = this.#byNumber.get(member)?.channel;
+    channel?.send({ type: 'stop', reason, fenced: true });
+    void channel?.end();
+  }
+
+  destroy(member: MemberId): void {
+    this.#byNumber.get(member)?.channel.destroy();
+  }
 }
 
-/** Why nobody is to be asked to meet the sender there: it names an address that is not its own, or ports of others beside it. */
+/** Why a message is not passed on: the sender names an address that is not its own, or ports of others beside it. */
 function misplaced({ sender, ports: [first, many], channel }: Peer, message: MemberMessage): string | undefined {
   if (!('address' in message)) return undefined;
   const { address } = message;

@@ -17,22 +17,27 @@ const SLICES = 32;
  * Members that are seen at one public address may be behind one NAT, where two that punch from the same port collide: each
  * gets ports of its own, as far as they go.
  */
-export function portRanges(log: Log): (address: string) => PortRange {
+export class PortRanges {
+  readonly #log: Log;
   /** By address: how many members have each slice. */
-  const taken = new Map<string, number[]>();
-  return (address) => {
-    const slices = taken.get(address) ?? Array<number>(SLICES).fill(0);
-    taken.set(address, slices);
+  readonly #taken = new Map<string, number[]>();
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  take(address: string): PortRange {
+    const slices = this.#taken.get(address) ?? Array<number>(SLICES).fill(0);
+    this.#taken.set(address, slices);
     const least = Math.min(...slices);
     const slice = slices.indexOf(least);
-    if (least > 0) log('warn', `more than ${SLICES} members at ${address}: some of them share ports`, { address });
+    if (least > 0)
+      this.#log('warn', `more than ${SLICES} members at ${address}: some of them share ports`, { address });
     slices[slice] += 1;
-    return {
-      ports: [FIRST + slice * COUNT, COUNT],
-      free: () => {
-        slices[slice] -= 1;
-        if (slices.every((members) => members === 0)) taken.delete(address);
-      },
+    const free = () => {
+      slices[slice] -= 1;
+      if (slices.every((members) => members === 0)) this.#taken.delete(address);
     };
-  };
+    return { ports: [FIRST + slice * COUNT, COUNT], free };
+  }
 }

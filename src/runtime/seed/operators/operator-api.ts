@@ -2,51 +2,76 @@ import type { ClusterStatus, FromSeed } from '../../../contract/control/from-see
 import type { ToSeed } from '../../../contract/control/to-seed';
 import type { Manifest } from '../../../contract/manifest';
 import type { Channel } from '../../control/channel';
-import { epochOf, type Host, sessionOf, visiblePorts } from '../machine/host';
+import type { Machine } from '../machine/interpreter';
+import { epochOf, sessionOf, visiblePorts } from '../machine/state';
 import type { EventLog } from './events';
 
 type Request = Extract<ToSeed, { type: 'status' | 'events' | 'reload' }>;
 
-/** What operators may ask. */
-export interface OperatorApi {
-  serve(channel: Channel<FromSeed>, request: Request, closing: AbortSignal): void;
-}
+/** What operators may request. */
+export class OperatorApi {
+  readonly #manifest: Manifest;
+  readonly #hosts: ReadonlyMap<string, Machine>;
+  readonly #events: EventLog;
+  readonly #reload: () => Promise<readonly string[]>;
+  readonly #startedAt = Date.now();
 
-export function operatorApi(
-  manifest: Manifest,
-  hosts: ReadonlyMap<string, Host>,
-  events: EventLog,
-  /** @returns ids of the keys that are accepted now */
-  reload: () => Promise<readonly string[]>,
-  startedAt: number,
-): OperatorApi {
-  const status = (): ClusterStatus => ({
-    cluster: manifest.cluster.name,
-    cidr: manifest.cluster.cidr,
-    startedAt,
-    hosts: [...hosts.values()].map((host) => ({
-      name: host.entry.name,
-      address: host.entry.address,
-      state: host.phase.state,
-      epoch: epochOf(host),
-      since: host.stateSince,
-      allocations: host.allocations,
-      allocateMs: host.allocateMs,
-      ports: [...new Set(visiblePorts(sessionOf(host)?.ports ?? []).map((p) => p.port))],
-      waiting: host.waiters.size,
-      reason: host.reason,
-    })),
-  });
+  /** @param reload gives the ids of the keys that are accepted now */
+  constructor(
+    manifest: Manifest,
+    hosts: ReadonlyMap<string, Machine>,
+    events: EventLog,
+    reload: () => Promise<readonly string[]>,
+  ) {
+    this.#manifest = manifest;
+    this.#hosts = hosts;
+    this.#events = events;
+    this.#reload = reload;
+  }
+
+  serve(channel: Channel<FromSeed>, request: Request, closing: AbortSignal) {
+    const { type, id } = request;
+    switch (type) {
+      case 'status':
+        return void channel.send({ type: 'statusReply', id, status: this.#status() });
+      case 'events':
+        return void this.#stream(channel, id, request.follow, closing).catch(channel.destroy);
+      case 'reload':
+        return void this.#reload().then(
+          (keys) => channel.send({ type: 'reloaded', id, keys }),
+          (error: Error) => channel.send({ type: 'refuse', reason: error.message }),
+        );
+      default:
+        return request satisfies never;
+    }
+  }
+
+  #status(): ClusterStatus {
+    const { name: cluster, cidr } = this.#manifest.cluster;
+    const hosts = [...this.#hosts.values()].map(({ state, entry }) => ({
+      name: entry.name,
+      address: entry.address,
+      state: state.phase.state,
+      epoch: epochOf(state),
+      since: performance.timeOrigin + state.stateSince,
+      allocations: state.allocations,
+      allocateMs: state.allocateMs,
+      ports: [...new Set(visiblePorts(sessionOf(state)?.ports ?? []).map((p) => p.port))],
+      waiting: state.waiters.length,
+      reason: state.reason,
+    }));
+    return { cluster, cidr, startedAt: this.#startedAt, hosts };
+  }
 
   /** Reads along the log at the pace of the operator: one that is slow misses events, and holds up nobody. */
-  const stream = async (channel: Channel<FromSeed>, id: number, follow: boolean, closing: AbortSignal) => {
+  async #stream(channel: Channel<FromSeed>, id: number, follow: boolean, closing: AbortSignal): Promise<void> {
     let wake: () => void = () => undefined;
-    const stop = events.watch(() => wake());
+    const stop = this.#events.watch(() => wake());
     const onClose = () => wake();
     closing.addEventListener('abort', onClose);
     try {
       for (let next = 0; !closing.aborted; ) {
-        const found = events.from(next);
+        const found = this.#events.from(next);
         if (found) {
           if (!channel.send({ type: 'event', id, event: found.event })) return;
           next = found.index + 1;
@@ -64,23 +89,5 @@ export function operatorApi(
       stop();
       closing.removeEventListener('abort', onClose);
     }
-  };
-
-  return {
-    serve: (channel, request, closing) => {
-      switch (request.type) {
-        case 'status':
-          return void channel.send({ type: 'statusReply', id: request.id, status: status() });
-        case 'events':
-          return void stream(channel, request.id, request.follow, closing).catch(channel.destroy);
-        case 'reload':
-          return void reload().then(
-            (keys) => channel.send({ type: 'reloaded', id: request.id, keys }),
-            (error: Error) => channel.send({ type: 'refuse', reason: error.message }),
-          );
-        default:
-          request satisfies never;
-      }
-    },
-  };
+  }
 }

@@ -101,8 +101,9 @@ export function unmeetable({ localAddress: local }: NatReport): string | undefin
 }
 
 /**
- * In the place of an address at which nobody meets a member, the seed tells others the public one (src/runtime/seed/members/peers.ts). Few NATs
- * lead there from inside. Of a member that has not said anything yet, the seed knows no other address.
+ * In the place of an address at which nobody meets a member, the seed sends others the public one
+ * (src/runtime/seed/members/whereabouts.ts). Few NATs lead there from inside. Of a member that has reported nothing yet, the seed
+ * knows no other address.
  */
 function withheld({ kind: nat, reflexiveAddress: address, localAddress: local }: NatReport): string | undefined {
   if (local !== address || nat === 'none' || nat === 'unknown') return undefined;

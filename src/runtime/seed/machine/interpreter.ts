@@ -1,0 +1,218 @@
+/** Runs the machine of one host: hands it events one by one, and carries its effects out with real timers and invocations. */
+import type { FromSeed } from '../../../contract/control/from-seed';
+import type { Invoke } from '../allocator/lambda';
+import { Lifeline } from '../allocator/lifeline';
+import type { Limits } from '../allocator/limits';
+import { Subscribers } from '../locate/subscribers';
+import type { EventLog } from '../operators/events';
+import type { Effect, TimerName } from './effects';
+import type { MachineEvent } from './events';
+import { costs, type HostState, imaginedHost, locationOf, type MemberId, type Settings } from './state';
+import { step } from './step';
+
+/** The control connections of members. A member that is gone is not an error. */
+export interface Connections {
+  send(member: MemberId, frame: FromSeed): void;
+  /** Sends the answer to a locate, which is not open any more. */
+  answer(member: MemberId, frame: Extract<FromSeed, { type: 'located' | 'unreachable' }>): void;
+  /** Tells a supervisor to stop, and ends the connection. */
+  dismiss(member: MemberId, reason: string): void;
+  destroy(member: MemberId): void;
+}
+
+/** What the machines of a seed share. */
+export interface World {
+  readonly cluster: string;
+  /** `address:port` under which host functions reach the seed. */
+  readonly address: () => string;
+  /** Pre-shared key for a host's epoch, base64. */
+  readonly secretOf: (host: string, epoch: number) => string;
+  readonly invoke: Promise<Invoke>;
+  readonly events: EventLog;
+  readonly limits: Limits;
+  readonly connections: Connections;
+  /** Names of the hosts that cost now. */
+  readonly costly: Set<string>;
+  /** See `Moment.mayAllocate`. */
+  readonly mayAllocate: () => boolean;
+  /** A host function that an earlier seed started has joined this one. */
+  readonly onReturn: () => void;
+}
+
+/** The request outlasts the function: its end is the function's own. */
+const REQUEST_MARGIN = 30_000;
+
+export class Machine {
+  readonly nodeId: number;
+  readonly #world: World;
+  readonly #subscribers: Subscribers;
+  readonly #timers = new Map<TimerName, NodeJS.Timeout>();
+  /** Events that an effect has caused, until all effects before it are carried out. */
+  readonly #events: MachineEvent[] = [];
+  #busy = false;
+  #closed = false;
+  #state: HostState;
+  #invocation: { readonly number: number; readonly lifeline: Lifeline } | undefined;
+
+  constructor(settings: Settings, nodeId: number, world: World) {
+    this.nodeId = nodeId;
+    this.#world = world;
+    this.#state = imaginedHost(settings, performance.now());
+    this.#subscribers = new Subscribers((member, frame) => world.connections.send(member, frame));
+  }
+
+  get state(): HostState {
+    return this.#state;
+  }
+
+  get entry() {
+    return this.#state.settings.entry;
+  }
+
+  /** Resolves when the invocation that is open now has ended. */
+  get invocationEnded(): Promise<void> | undefined {
+    return this.#invocation?.lifeline.ended;
+  }
+
+  handle(event: MachineEvent): void {
+    this.#events.push(event);
+    if (this.#busy) return;
+    this.#busy = true;
+    try {
+      for (let next = this.#events.shift(); next && !this.#closed; next = this.#events.shift()) this.#step(next);
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  /** A subscriber has taken the location of this version over. */
+  acknowledge(member: MemberId, version: number): void {
+    this.#subscribers.acknowledge(member, version, locationOf(this.#state));
+    this.#countAcks();
+  }
+
+  /** A member is gone: it waits for nothing, and can reach nothing, which counts as an acknowledgement. */
+  forget(member: MemberId): void {
+    this.handle({ type: 'gone', member });
+    this.#subscribers.remove(member);
+    this.#countAcks();
+  }
+
+  /** Closes what is open, for good. The host goes on running. */
+  close(): void {
+    this.#closed = true;
+    this.#invocation?.lifeline.abandon();
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    this.#timers.clear();
+  }
+
+  #step(event: MachineEvent): void {
+    const { mayAllocate, costly } = this.#world;
+    const moment = {
+      at: performance.now(),
+      wall: Date.now(),
+      random: Math.random(),
+      mayAllocate: mayAllocate(),
+    };
+    const { state, effects } = step(this.#state, event, moment);
+    this.#state = state;
+    if (costs(state)) costly.add(this.entry.name);
+    else costly.delete(this.entry.name);
+    for (const effect of effects) this.#run(effect);
+  }
+
+  #run(effect: Effect) {
+    const { events, connections, limits, costly, onReturn } = this.#world;
+    const { name } = this.entry;
+    switch (effect.type) {
+      case 'emit':
+        return events.emit(name, effect.event, effect.detail, effect.source);
+      case 'emitSaid':
+        return events.emitSaid(name, effect.event, effect.detail);
+      case 'send':
+        return connections.send(effect.member, effect.frame);
+      case 'answer':
+        return connections.answer(effect.member, effect.frame);
+      case 'dismiss':
+        return connections.dismiss(effect.member, effect.reason);
+      case 'destroy':
+        return connections.destroy(effect.member);
+      case 'subscribe':
+        return this.#subscribers.add(effect.member);
+      case 'publish':
+        return this.#subscribers.publish(effect.location);
+      case 'publishEnd':
+        return this.#subscribers.publishEnd(effect.location);
+      case 'awaitAcks':
+        this.#subscribers.awaitAcks();
+        return this.#countAcks();
+      case 'seekStart': {
+        const { cause } = effect;
+        const excess = limits.take(cause.by, costly.size);
+        return this.handle(excess ? { type: 'startDenied', cause, excess } : { type: 'startGranted', cause });
+      }
+      case 'limited':
+        return this.#reportLimited(effect);
+      case 'invoke':
+        return this.#invoke(effect);
+      case 'giveUp':
+        return this.#invocation?.lifeline.giveUp();
+      case 'returned':
+        return onReturn();
+      case 'startTimer':
+        return this.#startTimer(effect.name, effect.delay);
+      case 'cancelTimer':
+        return this.#cancelTimer(effect.name);
+      default:
+        return effect satisfies never;
+    }
+  }
+
+  #startTimer(name: TimerName, delay: number): void {
+    clearTimeout(this.#timers.get(name));
+    const fire = () => {
+      this.#timers.delete(name);
+      this.handle({ type: 'timer', name });
+    };
+    this.#timers.set(name, setTimeout(fire, delay));
+  }
+
+  #cancelTimer(name: TimerName): void {
+    clearTimeout(this.#timers.get(name));
+    this.#timers.delete(name);
+  }
+
+  #countAcks(): void {
+    const { phase } = this.#state;
+    if (phase.state !== 'running' || phase.fence?.stage !== 'acks') return;
+    this.handle({ type: 'acks', missing: this.#subscribers.missing });
+  }
+
+  #reportLimited({ by, refused, excess }: Extract<Effect, { type: 'limited' }>): void {
+    const { events, limits } = this.#world;
+    const { limit, allowed, reason } = excess;
+    const all = limits.refused(by, refused);
+    if (all !== undefined) events.emit(this.entry.name, 'limited', { by, limit, allowed, refused: all, reason }, by);
+  }
+
+  #invoke({ number, epoch, oldest, action, notBefore }: Extract<Effect, { type: 'invoke' }>): void {
+    const { cluster, address, secretOf, invoke } = this.#world;
+    const { name: host, functionName, timeout } = this.entry;
+    const about = { number, epoch, action };
+    const lifeline = new Lifeline({
+      functionName: functionName!,
+      invocation: { version: 1, cluster, host, epoch, oldest, action, seed: address(), secret: secretOf(host, epoch) },
+      limit: timeout + REQUEST_MARGIN,
+      invoke,
+      previous: this.#invocation?.lifeline,
+      notBefore,
+      onSend: (attempt, again) => this.handle({ type: 'sent', ...about, attempt, again }),
+      onThrottled: (reason, attempt) => this.handle({ type: 'throttled', ...about, attempt, reason }),
+      onEnd: (outcome, repeated) => {
+        if (this.#invocation?.number === number) this.#invocation = undefined;
+        this.handle({ type: 'ended', ...about, repeated, outcome });
+      },
+    });
+    this.#invocation = { number, lifeline };
+  }
+}

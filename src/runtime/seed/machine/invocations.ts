@@ -1,0 +1,90 @@
+/** What the invocation of a host function reports: requests that were sent, 429, and its end. */
+import type { InvocationResult } from '../../../contract/platform/invocation';
+import type { InvokeOutcome } from '../allocator/lambda';
+import type { InvocationEvent } from './events';
+import { exited, fail, released, renew, suspended } from './phases';
+import type { Turn } from './turn';
+
+type Of<T extends InvocationEvent['type']> = Extract<InvocationEvent, { type: T }>;
+
+const RELEASE_ATTEMPTS = 6;
+
+export function onSent(turn: Turn, { number, epoch, action, attempt, again }: Of<'sent'>): void {
+  const { invocation } = turn.state;
+  if (again && invocation?.number === number) turn.set({ invocation: { ...invocation, throttled: false } });
+  turn.emit('invoked', { epoch, action, attempt });
+}
+
+export function onThrottled(turn: Turn, { number, epoch, action, attempt, reason }: Of<'throttled'>): void {
+  const { invocation } = turn.state;
+  if (invocation?.number === number) turn.set({ invocation: { ...invocation, throttled: true } });
+  turn.emit('throttled', { epoch, action, attempt, reason });
+  // What keeps the function busy is not ours. The next epoch fences it out.
+  if (action !== 'release' || attempt < RELEASE_ATTEMPTS || !isReleasing(turn, epoch)) return;
+  turn.do({ type: 'giveUp' });
+  released(turn, { note: `its guests could not be stopped: ${reason}` });
+}
+
+export function onEnded(turn: Turn, { number, epoch, action, repeated, outcome }: Of<'ended'>) {
+  if (turn.state.invocation?.number === number) turn.set({ invocation: undefined });
+  if (action === 'release') {
+    if (isReleasing(turn, epoch)) released(turn, outcome.kind === 'result' ? {} : { note: describe(outcome) });
+    return;
+  }
+  const { phase, session } = turn;
+  // Something newer has begun, or its supervisor has reported the end already.
+  const live = phase.state === 'allocating' || phase.state === 'running';
+  if (!live || phase.epoch !== epoch || turn.state.invocation) return;
+  const fenced = outcome.kind === 'result' && outcome.result.outcome === 'fenced';
+  if (outcome.kind === 'result' && !(fenced && session)) return onResult(turn, outcome.result);
+  const message = outcome.kind === 'result' ? 'it was answered by a second sandbox' : describe(outcome);
+  const doubtful = outcome.kind === 'broken' || (outcome.kind === 'function-error' && repeated);
+  if (fenced || (doubtful && session?.peer !== undefined)) {
+    // Only our request is gone: the host is connected (or will be given up), its `leave` will report the end.
+    return turn.emit('lifeline-lost', { epoch, reason: message });
+  }
+  // A function that has ended takes its epoch with it. Where that is not certain, it may still come back.
+  if (outcome.kind === 'function-error') turn.set({ minEpoch: epoch + 1 });
+  fail(turn, 'EHOSTUNREACH', message, { error: outcome.kind === 'function-error' ? outcome.error : outcome.kind });
+}
+
+function isReleasing({ phase }: Turn, epoch: number): boolean {
+  return phase.state === 'suspended' && phase.releasing && phase.epoch === epoch;
+}
+
+/** What the function returned, where its supervisor's `leave` did not get through. */
+function onResult(turn: Turn, result: InvocationResult) {
+  switch (result.outcome) {
+    case 'suspended':
+      return suspended(turn);
+    case 'exited':
+      return exited(turn, result);
+    case 'released':
+      return released(turn);
+    case 'renew':
+      return renew(turn);
+    case 'fenced':
+      // The platform woke a sandbox that holds older guests, and those of this epoch are elsewhere: none of them is used any more.
+      if (turn.phase.state === 'allocating' && turn.phase.resume) {
+        return released(turn, { note: 'the platform gave another sandbox than the one that was suspended' });
+      }
+      return fail(turn, 'EHOSTUNREACH', 'the sandbox belongs to a newer epoch');
+    default:
+      return result.outcome satisfies never;
+  }
+}
+
+function describe(outcome: Exclude<InvokeOutcome, { kind: 'result' }>): string {
+  switch (outcome.kind) {
+    case 'function-error':
+      return `the host function failed: ${outcome.error}: ${outcome.message}`;
+    case 'throttled':
+      return `the host function could not be started: ${outcome.reason}`;
+    case 'broken':
+      return `the invocation was lost: ${outcome.code}: ${outcome.message}`;
+    case 'denied':
+      return `the invocation was denied: ${outcome.code}: ${outcome.message}`;
+    default:
+      return outcome satisfies never;
+  }
+}

@@ -1,0 +1,131 @@
+/** How a supervisor joins as an epoch, and how it goes. */
+import { isDeepStrictEqual } from 'node:util';
+import type { FromSeed } from '../../../contract/control/from-seed';
+import type { Join, SessionEvent } from './events';
+import { tcpPorts } from './expected';
+import { adopt, exited, fail, released, renew, run, suspended } from './phases';
+import { setPorts } from './ports';
+import { type EpochSession, epochOf, type HostState } from './state';
+import type { Turn } from './turn';
+import { dropFence } from './wake';
+
+type Refusal = Omit<Extract<FromSeed, { type: 'refuse' }>, 'type'>;
+
+/** Whether a supervisor may join as this epoch; if not, why. */
+export function admit(state: HostState, join: Pick<Join, 'epoch' | 'life' | 'guests'>): Refusal | undefined {
+  const { phase, minEpoch, lastEpoch } = state;
+  const { name, kind } = state.settings.entry;
+  const { epoch, life, guests } = join;
+  const known = epochOf(state);
+  const fenced = (how: string): Refusal => ({ reason: `epoch ${epoch} of '${name}' ${how}`, fenced: true });
+  if (epoch < minEpoch) return fenced('has ended');
+  if (phase.state === 'suspended' && phase.releasing && epoch === phase.epoch) return fenced('is being released');
+  if (isAnother(state, epoch, life) && (guests || !mayReplace(state, epoch))) {
+    return fenced('belongs to another sandbox');
+  }
+  if (known === null || epoch === known || phase.state === 'failed') return undefined;
+  if (epoch > known) {
+    // Of an allocation that was given up when an older epoch came back. Those of another seed are greater.
+    if (epoch > lastEpoch || kind === 'instance') return undefined;
+    return fenced(`is not needed: epoch ${known} is back`);
+  }
+  // The newer one has not joined, and is refused if it ever does: the older one that is there need not wait for it.
+  if (phase.state === 'allocating' && !phase.session) return undefined;
+  return { reason: `epoch ${known} of '${name}' is newer than ${epoch}`, fenced: true };
+}
+
+/** After `admit` has allowed it, and the `welcome` was sent. */
+export function onJoin(turn: Turn, join: Join) {
+  const { member, epoch, life, address, ports, nat } = join;
+  const { state, phase, session: before } = turn;
+  const refusal = admit(state, join);
+  if (refusal) return turn.do({ type: 'dismiss', member, reason: refusal.reason });
+  const another = isAnother(state, epoch, life);
+  turn.set({ minEpoch: Math.max(state.minEpoch, epoch), owner: { epoch, life } });
+  if (before && epochOf(state) === epoch && !another) return rejoin(turn, before, join);
+  const awaited = phase.state === 'allocating' && phase.epoch === epoch ? phase : undefined;
+  const resumed = awaited?.resume && !another;
+  const session: EpochSession = {
+    ...{ peer: member, address, nat, ports: [], settled: false },
+    woken: another || resumed === true,
+    expected: resumed ? tcpPorts(awaited!.had) : state.served,
+  };
+  if (awaited) {
+    turn.enter({ ...awaited, session });
+    const joinMs = Math.round(turn.moment.at - awaited.cause.since);
+    turn.emit('joined', { epoch, address: seenAt(join), joinMs, resume: awaited.resume });
+    setPorts(turn, ports, false);
+    // It listened nowhere before either: nothing is missing.
+    if (awaited.resume && awaited.had.length === 0) run(turn);
+    return;
+  }
+  turn.dismiss(`epoch ${epoch} has joined`);
+  adopt(turn, epoch, session);
+  // The same epoch in a new sandbox: the location that others have of the old one leads nowhere.
+  if (another) turn.publish();
+  turn.emit('joined', { epoch, address: seenAt(join), adopted: true });
+  setPorts(turn, ports, false);
+}
+
+/** The supervisor of this epoch has lost its connection, and has another one now. */
+function rejoin(turn: Turn, before: EpochSession, { member, address, ports, nat }: Join): void {
+  if (before.peer !== undefined) turn.do({ type: 'destroy', member: before.peer });
+  turn.setSession({ peer: member, address, nat, lostAt: undefined, renewing: false });
+  turn.emit('rejoined', { epoch: turn.epoch, address: seenAt({ address, nat }) });
+  const { phase } = turn;
+  const moved = before.address !== address || !isDeepStrictEqual(before.nat, nat);
+  const outdated = phase.state === 'running' && (moved || phase.fence !== undefined);
+  if (phase.state === 'running') turn.enter({ ...phase, fence: undefined });
+  setPorts(turn, ports, false);
+  if (outdated) turn.publish();
+}
+
+export function onLeave(turn: Turn, frame: Extract<SessionEvent, { type: 'leave' }>['frame']) {
+  turn.setSession({ peer: undefined });
+  turn.set({ leftAt: turn.moment.at });
+  switch (frame.outcome) {
+    case 'suspended':
+      return suspended(turn);
+    case 'exited':
+      return exited(turn, frame);
+    case 'released':
+      return released(turn);
+    case 'fenced':
+      return fail(turn, 'EHOSTUNREACH', frame.reason ?? 'the sandbox belongs to a newer epoch');
+    case 'renew':
+      turn.setSession({ lostAt: turn.moment.at + turn.state.settings.lostAfter, renewing: true });
+      // The invocation's own result starts the next one. A seed that was restarted has no such result to wait for.
+      return turn.state.invocation?.epoch === turn.epoch ? undefined : renew(turn);
+    default:
+      return frame.outcome satisfies never;
+  }
+}
+
+export function onLost(turn: Turn, reason: string): void {
+  turn.setSession({ peer: undefined, lostAt: turn.moment.at + turn.state.settings.lostAfter });
+  turn.emit('disconnected', { epoch: turn.epoch, reason });
+  // A granted suspension stands: its `leave` may be what was lost, and the invocation's result reports it.
+  if (turn.phase.state === 'running' && turn.phase.fence?.stage === 'acks') dropFence(turn);
+}
+
+/** The supervisor has not come back in time. */
+export function giveUp(turn: Turn): void {
+  const reason = `its supervisor has not been heard of for ${turn.state.settings.lostAfter} ms`;
+  if (turn.entry.kind === 'instance') released(turn, { note: reason });
+  else fail(turn, 'EHOSTUNREACH', reason);
+}
+
+/** Whether this epoch has joined before, from another sandbox or with other guests. */
+function isAnother({ owner }: HostState, epoch: number, life: string | undefined): boolean {
+  return owner?.epoch === epoch && owner.life !== life;
+}
+
+/** An epoch goes to a new sandbox only where the platform was asked for a sandbox, and no supervisor has joined. */
+function mayReplace({ phase }: HostState, epoch: number): boolean {
+  if (phase.state === 'allocating') return phase.epoch === epoch && phase.resume && !phase.session;
+  return phase.state === 'running' && phase.epoch === epoch && phase.session.renewing === true;
+}
+
+function seenAt({ address, nat }: Pick<EpochSession, 'address' | 'nat'>): string | null {
+  return address ?? nat?.reflexiveAddress ?? null;
+}

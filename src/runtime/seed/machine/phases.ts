@@ -1,0 +1,189 @@
+/** The transitions from phase to phase: how each is entered, and what ends with it. */
+import type { ConnectErrno } from '../../../contract/control/errno';
+import type { Invocation, InvocationResult } from '../../../contract/platform/invocation';
+import type { Excess } from '../allocator/limits';
+import type { Detail } from '../operators/events';
+import { type Cause, type EpochSession, nextEpoch, visiblePorts } from './state';
+import type { Turn } from './turn';
+import { refuseAll, refuseOf, serve } from './waiters';
+import { wakeForWaiters } from './wake';
+
+const FIRST_BACK_OFF = 500;
+const LAST_BACK_OFF = 30_000;
+/** After its supervisor's last word an invocation returns within this time: before, the same epoch would get a second sandbox. */
+const RETURN_LIMIT = 500;
+/** What setTimeout can do: 24 days, longer than any platform keeps a sandbox. */
+const MAX_TIMER = 2 ** 31 - 1;
+
+function invoke(turn: Turn, epoch: number, action: Invocation['action']): void {
+  const { invocation, invocations, leftAt, minEpoch: oldest } = turn.state;
+  const returns = epoch === turn.epoch && invocation?.epoch !== epoch && leftAt !== undefined;
+  const number = invocations + 1;
+  turn.set({ invocation: { number, epoch, throttled: false }, invocations: number });
+  turn.do({ type: 'invoke', number, epoch, oldest, action, notBefore: returns ? leftAt + RETURN_LIMIT : 0 });
+}
+
+function mayStart({ phase, entry }: Turn): boolean {
+  if (phase.state === 'imagined') return entry.kind === 'function';
+  return phase.state === 'suspended' && !phase.releasing;
+}
+
+/** imagined → allocating: a new epoch. suspended → allocating: the epoch is resumed. The budget has been charged for it. */
+export function start(turn: Turn, cause: Cause): void {
+  const { phase, moment, state } = turn;
+  if (!mayStart(turn)) return;
+  const { by, port } = cause;
+  const deadline = moment.at + turn.entry.allocationTimeout;
+  const common = { state: 'allocating', cause, deadline, session: undefined } as const;
+  if (phase.state === 'imagined') {
+    const epoch = nextEpoch(state, moment.wall);
+    turn.enter({ ...common, epoch, resume: false, had: [] });
+    turn.set({ lastEpoch: epoch, allocations: state.allocations + 1 });
+    turn.emit('allocating', { by, port, epoch });
+    invoke(turn, epoch, 'run');
+  } else if (phase.state === 'suspended') {
+    const { epoch, had } = phase;
+    turn.enter({ ...common, epoch, resume: true, had });
+    turn.emit('resuming', { by, port, epoch });
+    invoke(turn, epoch, 'run');
+  }
+}
+
+/** The member that the start was for has used up its budget, or the cluster has: the member's waits end. */
+export function refuseStart(turn: Turn, { by }: Cause, excess: Excess): void {
+  if (!mayStart(turn)) return;
+  const refused = refuseOf(turn, by, 'ENOBUFS', `'${turn.entry.name}' is not started: ${excess.reason}`);
+  turn.do({ type: 'limited', by, refused, excess });
+  wakeForWaiters(turn);
+}
+
+/** any → allocating: an epoch that an earlier seed started, or that joined by itself, becomes the host's. */
+export function adopt(turn: Turn, epoch: number, session: EpochSession): void {
+  const { state, phase, entry, moment } = turn;
+  // A seed that was restarted has not counted it; a failed one that comes back after all was counted.
+  if (phase.state === 'imagined') {
+    turn.set({ allocations: state.allocations + 1 });
+    if (entry.kind === 'function') turn.do({ type: 'returned' });
+  }
+  if (state.invocation) turn.do({ type: 'giveUp' });
+  turn.set({ lastEpoch: Math.max(state.lastEpoch, epoch) });
+  const cause = { by: entry.name, port: null, since: moment.at };
+  const deadline = moment.at + entry.allocationTimeout;
+  turn.enter({ state: 'allocating', epoch, cause, resume: false, had: [], deadline, session });
+}
+
+/** allocating → running: the host can be connected to. */
+export function run(turn: Turn, detail: Detail = {}): void {
+  const { phase, moment } = turn;
+  if (phase.state !== 'allocating' || !phase.session) return;
+  const { epoch, session, resume } = phase;
+  turn.enter({ state: 'running', epoch, session, fence: undefined });
+  turn.set({ failures: 0, reason: undefined });
+  const { by, port, since } = phase.cause;
+  const took = Math.round((moment.at - since) * 10) / 10;
+  if (resume) turn.emit('resumed', { epoch, by, port, resumeMs: took, ...detail });
+  else {
+    turn.set({ allocateMs: took });
+    turn.emit('running', { epoch, by, port, allocateMs: took, ...detail });
+  }
+  turn.publish();
+  serve(turn);
+}
+
+/** The time for an allocation is over: allocating → running or failed. */
+export function onDeadline(turn: Turn) {
+  const { phase, state, entry } = turn;
+  if (phase.state !== 'allocating') return;
+  // The host is up, and listens nowhere: each wait for a port has a deadline of its own.
+  if (phase.session) return run(turn, { listening: false });
+  const why = state.invocation?.throttled ? ': its function could not be started (429)' : '';
+  fail(turn, 'ETIMEDOUT', `did not join within ${entry.allocationTimeout} ms${why}`);
+}
+
+/** allocating, running → suspended. */
+export function suspended(turn: Turn): void {
+  const { phase, moment, session, state } = turn;
+  if (phase.state !== 'allocating' && phase.state !== 'running') return;
+  const { epoch } = phase;
+  const had = visiblePorts(session?.ports ?? []);
+  const ranMs = Math.round(moment.at - state.stateSince);
+  const releaseAt = moment.at + Math.min(turn.entry.releaseTimeout, MAX_TIMER);
+  // A supervisor that goes without a `suspend`: the subscribers have not been sent the location.
+  const published = phase.state === 'running' && phase.fence !== undefined;
+  turn.enter({ state: 'suspended', epoch, had, releaseAt, releasing: false });
+  turn.emit('suspended', { epoch, ranMs });
+  if (!published) turn.publish();
+  wakeForWaiters(turn);
+}
+
+/** The host was suspended for long: its guests are stopped. */
+export function releaseGuests(turn: Turn): void {
+  const { phase } = turn;
+  if (phase.state !== 'suspended' || phase.releasing) return;
+  turn.enter({ ...phase, releasing: true });
+  turn.emit('releasing', { epoch: phase.epoch });
+  invoke(turn, phase.epoch, 'release');
+}
+
+/** any → imagined: the epoch has ended, and nothing of it may come back. */
+function imagine(turn: Turn): void {
+  const epoch = turn.epoch;
+  turn.dismiss(`epoch ${epoch} has ended`);
+  turn.set({ minEpoch: (epoch ?? turn.state.lastEpoch) + 1 });
+  turn.enter({ state: 'imagined' });
+  turn.publishEnd();
+  wakeForWaiters(turn);
+}
+
+/** any → imagined: the guests were stopped on purpose. */
+export function released(turn: Turn, detail: Detail = {}): void {
+  turn.emit('released', { epoch: turn.epoch, ...detail });
+  imagine(turn);
+}
+
+/** The guest has ended by itself: running → imagined when all was well, else → failed. */
+export function exited(turn: Turn, end: Pick<InvocationResult, 'exitCode' | 'signal' | 'reason'>) {
+  const { exitCode = null, signal = null } = end;
+  const { epoch, phase, state } = turn;
+  const how = signal ? `was ended by ${signal}` : exitCode === null ? 'has ended' : `exited with code ${exitCode}`;
+  // What a shell would say of a command that it cannot start, and why.
+  const started = !(end.reason && (exitCode === 126 || exitCode === 127));
+  const reason = `the guest ${started ? how : 'could not be started'}${end.reason ? `: ${end.reason}` : ''}`;
+  turn.emit('exited', { epoch, exitCode, signal, reason });
+  turn.set({ minEpoch: (epoch ?? state.lastEpoch) + 1 });
+  if (phase.state !== 'running' || exitCode !== 0) return fail(turn, 'ECONNREFUSED', reason);
+  turn.set({ reason });
+  refuseAll(turn, 'ECONNREFUSED', reason);
+  imagine(turn);
+}
+
+/** any → failed: every wait is refused, and the next allocation waits for the end of the back-off. */
+export function fail(turn: Turn, errno: ConnectErrno, reason: string, detail: Detail = {}): void {
+  const { state, moment } = turn;
+  const epoch = turn.epoch ?? state.lastEpoch;
+  const worst = Math.min(LAST_BACK_OFF, FIRST_BACK_OFF * 2 ** state.failures);
+  const backOffMs = Math.round(worst * (0.75 + moment.random / 4));
+  turn.set({ failures: state.failures + 1, reason });
+  if (state.invocation) turn.do({ type: 'giveUp' });
+  turn.dismiss(reason);
+  turn.enter({ state: 'failed', epoch, errno, reason, retryAt: moment.at + backOffMs });
+  turn.emit('failed', { epoch, errno, reason, backOffMs, ...detail });
+  turn.publishEnd();
+  serve(turn);
+}
+
+/** failed → imagined: the back-off is over. */
+export function retry(turn: Turn): void {
+  if (turn.phase.state !== 'failed') return;
+  turn.enter({ state: 'imagined' });
+  turn.publishEnd();
+}
+
+/** The function's time is up: it is invoked again into the same sandbox. The phase stays. */
+export function renew(turn: Turn): void {
+  const { epoch, session } = turn;
+  if (epoch === null || !turn.entry.functionName) return;
+  turn.emit('renewing', { epoch });
+  if (session && session.peer === undefined) turn.setSession({ renewing: true });
+  invoke(turn, epoch, 'run');
+}

@@ -1,0 +1,219 @@
+/** What a machine knows of one host: plain data. Members and invocations are numbers here, timers are the times they are due. */
+import type { ConnectErrno } from '../../../contract/control/errno';
+import type { Location, PortMapping, HostState as State } from '../../../contract/control/location';
+import type { ManifestHost } from '../../../contract/manifest';
+import type { NatReport } from '../../../contract/peer/peer-messages';
+
+/** A member that has joined, by its number (`Sender.member`): each connection has another one. */
+export type MemberId = number;
+
+/** One locate that waits for a host's port. */
+export interface Waiter {
+  readonly member: MemberId;
+  /** The member's name in events. */
+  readonly by: string;
+  /** The locate's id: the member chose it. */
+  readonly id: number;
+  readonly port: number;
+  /** Absent: TCP. */
+  readonly protocol?: 'udp';
+  /** When the guest connected. */
+  readonly since: number;
+}
+
+/** The reason for an allocation or a resumption. `port` is null when it was not a locate. */
+export interface Cause {
+  readonly by: string;
+  readonly port: number | null;
+  readonly since: number;
+}
+
+/** The supervisor of the current epoch, since it joined. */
+export interface EpochSession {
+  /** Undefined while the control connection is lost. */
+  readonly peer: MemberId | undefined;
+  /** Where the host is directly reachable; undefined: nowhere. */
+  readonly address?: string;
+  readonly nat?: NatReport;
+  readonly ports: readonly PortMapping[];
+  /** The host listens somewhere, and adds no listeners any more. */
+  readonly settled: boolean;
+  /** The same of its UDP ports, which say nothing about when it will listen. */
+  readonly settledDatagrams?: boolean;
+  /** The host was resumed: its guest ought to be there already. */
+  readonly woken: boolean;
+  /** The invocation returns, to be made again: maybe into a new sandbox. */
+  readonly renewing?: boolean;
+  /** When the host listened somewhere first. */
+  readonly listeningSince?: number;
+  /** TCP ports that are waited for although the host has settled. Undefined: the time for that is over. */
+  readonly expected: readonly number[] | undefined;
+  /** The end of that time. */
+  readonly expectUntil?: number;
+  /** While the connection is lost: when the host is given up. */
+  readonly lostAt?: number;
+}
+
+/**
+ * A suspension in progress. `acks`: the subscribers are sent the location; a locate ends the suspension. `granted`: the host may
+ * go at any moment; locates wait for its `leave` or `stay`.
+ */
+export type Fence =
+  | { readonly stage: 'acks'; readonly until: number; readonly missing: number }
+  | { readonly stage: 'granted' };
+
+export interface Imagined {
+  readonly state: 'imagined';
+}
+
+export interface Allocating {
+  readonly state: 'allocating';
+  readonly epoch: number;
+  readonly cause: Cause;
+  /** Not a new epoch: a suspended one is woken. Becomes false when its sandbox turns out to be new. */
+  readonly resume: boolean;
+  /** With `resume`: what the host listened on when it was suspended. */
+  readonly had: readonly PortMapping[];
+  readonly deadline: number;
+  /** Undefined until a supervisor joins. */
+  readonly session: EpochSession | undefined;
+}
+
+export interface Running {
+  readonly state: 'running';
+  readonly epoch: number;
+  readonly session: EpochSession;
+  readonly fence: Fence | undefined;
+}
+
+export interface Suspended {
+  readonly state: 'suspended';
+  readonly epoch: number;
+  /** What the host listened on. */
+  readonly had: readonly PortMapping[];
+  readonly releaseAt: number;
+  /** The guests are being stopped: the host comes back as a new epoch only. */
+  readonly releasing: boolean;
+}
+
+export interface Failed {
+  readonly state: 'failed';
+  readonly epoch: number;
+  readonly errno: ConnectErrno;
+  readonly reason: string;
+  /** The end of the back-off. */
+  readonly retryAt: number;
+}
+
+export type Phase = Imagined | Allocating | Running | Suspended | Failed;
+
+/** The last invocation, while it is open. */
+export interface OpenInvocation {
+  readonly number: number;
+  readonly epoch: number;
+  /** The last try that was answered was answered with 429. */
+  readonly throttled: boolean;
+}
+
+/** What never changes. Times are in milliseconds. */
+export interface Settings {
+  readonly entry: ManifestHost;
+  /** After this time a lost control connection means a lost host. */
+  readonly lostAfter: number;
+  /** Expected ports are waited for so long after the first listener of an epoch. */
+  readonly expectLimit: number;
+}
+
+/** All that a machine knows of its host. Times are `Moment.at`. */
+export interface HostState {
+  readonly settings: Settings;
+  readonly phase: Phase;
+  /** When `phase.state` began. */
+  readonly stateSince: number;
+  /** The highest epoch that was ever given out or seen. */
+  readonly lastEpoch: number;
+  /** Epochs before this one have ended for certain: a supervisor that joins as one of them is fenced. */
+  readonly minEpoch: number;
+  /** The newest epoch that has joined, and the life that joined as it last. */
+  readonly owner: { readonly epoch: number; readonly life: string | undefined } | undefined;
+  /** When a supervisor reported last that its invocation is about to return. */
+  readonly leftAt: number | undefined;
+  readonly invocation: OpenInvocation | undefined;
+  /** Invocations that were ever opened: their numbers count from 1. */
+  readonly invocations: number;
+  /** The oldest first. */
+  readonly waiters: readonly Waiter[];
+  /** TCP ports that were located since the host was last listening somewhere. */
+  readonly wanted: readonly number[];
+  /** TCP ports that its epochs listened on, the newest last. */
+  readonly served: readonly number[];
+  readonly allocations: number;
+  readonly allocateMs: number | null;
+  /** Failures since it ran last: the back-off. */
+  readonly failures: number;
+  /** Why it failed or ended last. */
+  readonly reason: string | undefined;
+}
+
+export function imaginedHost(settings: Settings, at: number): HostState {
+  return {
+    settings,
+    phase: { state: 'imagined' },
+    stateSince: at,
+    lastEpoch: 0,
+    minEpoch: 0,
+    owner: undefined,
+    leftAt: undefined,
+    invocation: undefined,
+    invocations: 0,
+    waiters: [],
+    wanted: [],
+    served: [],
+    allocations: 0,
+    allocateMs: null,
+    failures: 0,
+    reason: undefined,
+  };
+}
+
+export function sessionOf({ phase }: HostState): EpochSession | undefined {
+  return phase.state === 'allocating' || phase.state === 'running' ? phase.session : undefined;
+}
+
+export function epochOf({ phase }: HostState): number | null {
+  return phase.state === 'imagined' ? null : phase.epoch;
+}
+
+/** The epoch after all others, also after those of an earlier seed: `wall` is the time of day. */
+export function nextEpoch({ lastEpoch }: HostState, wall: number): number {
+  return Math.max(lastEpoch + 1, wall);
+}
+
+/** Whether the platform charges for the host now. */
+export function costs({ settings, phase }: HostState): boolean {
+  return settings.entry.kind === 'function' && (phase.state === 'allocating' || phase.state === 'running');
+}
+
+/** Ports that other hosts may know of. */
+export function visiblePorts(ports: readonly PortMapping[]): PortMapping[] {
+  return ports.filter((p) => p.scope !== 'loopback');
+}
+
+/** A port as the guest knows it. */
+export function portName({ port, protocol }: Pick<PortMapping, 'port' | 'protocol'>): string {
+  return `${port}/${protocol ?? 'tcp'}`;
+}
+
+/** Ports of one location: one host's do not fill the tables and connections of others, which locate any further port. */
+const MOST_PORTS = 256;
+
+/** Where the host is, as others are sent it. During a suspension it is already `suspended`. */
+export function locationOf(state: HostState): Location {
+  const { phase, lastEpoch } = state;
+  const host = state.settings.entry.name;
+  const at = (now: State): Location => ({ host, epoch: epochOf(state) ?? lastEpoch, state: now, ports: [] });
+  if (phase.state !== 'running') return at(phase.state);
+  if (phase.fence) return at('suspended');
+  const { address, ports, nat } = phase.session;
+  return { ...at('running'), address, ports: visiblePorts(ports).slice(0, MOST_PORTS), nat };
+}

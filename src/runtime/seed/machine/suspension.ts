@@ -1,0 +1,55 @@
+/**
+ * How an idle host is suspended: its subscribers are sent that it cannot be reached, and once they have acknowledged that (or their
+ * time is over) its supervisor may go.
+ */
+import { run } from './phases';
+import type { Turn } from './turn';
+import { dropFence } from './wake';
+
+/** A peer that does not acknowledge a location within this time does not hold up a suspension. */
+const ACK_LIMIT = 500;
+
+export function onSuspend(turn: Turn) {
+  const waiting = turn.state.waiters.length;
+  if (turn.entry.kind === 'instance') return reply(turn, { ok: false, reason: 'a host instance is not suspended' });
+  if (waiting > 0) return reply(turn, { ok: false, reason: `${waiting} connections wait for this host` });
+  // Its guest never listened, and is idle.
+  if (turn.phase.state === 'allocating') run(turn, { listening: false });
+  const { phase } = turn;
+  if (phase.state !== 'running' || phase.fence) return;
+  turn.enter({ ...phase, fence: { stage: 'acks', until: turn.moment.at + ACK_LIMIT, missing: 0 } });
+  turn.emitSaid('suspending', { epoch: phase.epoch });
+  turn.publish();
+  turn.do({ type: 'awaitAcks' });
+}
+
+/** So many subscribers have yet to acknowledge the location. */
+export function onAcks(turn: Turn, missing: number) {
+  const { phase } = turn;
+  if (phase.state !== 'running' || phase.fence?.stage !== 'acks') return;
+  if (missing === 0) return grant(turn);
+  turn.enter({ ...phase, fence: { ...phase.fence, missing } });
+}
+
+export function onAckLimit(turn: Turn): void {
+  const { phase } = turn;
+  if (phase.state !== 'running' || phase.fence?.stage !== 'acks') return;
+  turn.emitSaid('unacknowledged', { epoch: phase.epoch, peers: phase.fence.missing, waitedMs: ACK_LIMIT });
+  grant(turn);
+}
+
+export function onStay(turn: Turn): void {
+  if (turn.phase.state !== 'running' || turn.phase.fence?.stage !== 'granted') return;
+  turn.emitSaid('suspend-cancelled', { by: turn.entry.name, port: null });
+  dropFence(turn);
+}
+
+function grant(turn: Turn): void {
+  if (turn.phase.state === 'running') turn.enter({ ...turn.phase, fence: { stage: 'granted' } });
+  reply(turn, { ok: true });
+}
+
+function reply(turn: Turn, how: { ok: boolean; reason?: string }): void {
+  const member = turn.session?.peer;
+  if (member !== undefined) turn.do({ type: 'send', member, frame: { type: 'suspendReply', ...how } });
+}

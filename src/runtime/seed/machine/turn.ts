@@ -1,0 +1,103 @@
+import type { Detail } from '../operators/events';
+import type { Effect, PhaseTimer } from './effects';
+import type { Moment } from './events';
+import { type EpochSession, epochOf, type HostState, locationOf, type Phase, sessionOf } from './state';
+
+/** One step while it is being made: the state so far, and its effects. States are replaced, never changed. */
+export class Turn {
+  readonly effects: Effect[] = [];
+  readonly moment: Moment;
+  #state: HostState;
+
+  constructor(state: HostState, moment: Moment) {
+    this.#state = state;
+    this.moment = moment;
+  }
+
+  get state(): HostState {
+    return this.#state;
+  }
+
+  get phase(): Phase {
+    return this.#state.phase;
+  }
+
+  get entry() {
+    return this.#state.settings.entry;
+  }
+
+  get session(): EpochSession | undefined {
+    return sessionOf(this.#state);
+  }
+
+  get epoch(): number | null {
+    return epochOf(this.#state);
+  }
+
+  set(change: Partial<Omit<HostState, 'stateSince'>>): void {
+    const began = change.phase && change.phase.state !== this.phase.state;
+    this.#state = { ...this.#state, ...change, ...(began && { stateSince: this.moment.at }) };
+  }
+
+  enter(phase: Phase): void {
+    this.set({ phase });
+  }
+
+  /** Changes the session of the current epoch, if there is one. */
+  setSession(change: Partial<EpochSession>): void {
+    const { phase } = this;
+    if ((phase.state !== 'allocating' && phase.state !== 'running') || !phase.session) return;
+    this.enter({ ...phase, session: { ...phase.session, ...change } });
+  }
+
+  do(effect: Effect): void {
+    this.effects.push(effect);
+  }
+
+  emit(event: string, detail?: Detail, source?: string): void {
+    this.do({ type: 'emit', event, detail, source });
+  }
+
+  emitSaid(event: string, detail: Detail): void {
+    this.do({ type: 'emitSaid', event, detail });
+  }
+
+  publish(): void {
+    this.do({ type: 'publish', location: locationOf(this.#state) });
+  }
+
+  publishEnd(): void {
+    this.do({ type: 'publishEnd', location: locationOf(this.#state) });
+  }
+
+  /** Tells the supervisor to stop: its epoch has ended. */
+  dismiss(reason: string): void {
+    const member = this.session?.peer;
+    if (member === undefined) return;
+    this.setSession({ peer: undefined });
+    this.do({ type: 'dismiss', member, reason });
+  }
+}
+
+/** The timers that run in a state, and when they are due. */
+export function timersOf(state: HostState): Partial<Record<PhaseTimer, number>> {
+  const { phase } = state;
+  switch (phase.state) {
+    case 'imagined':
+      return {};
+    case 'allocating':
+      return { deadline: phase.deadline, ...timersOfSession(phase.session) };
+    case 'running':
+      return { acks: phase.fence?.stage === 'acks' ? phase.fence.until : undefined, ...timersOfSession(phase.session) };
+    case 'suspended':
+      return { release: phase.releasing ? undefined : phase.releaseAt };
+    case 'failed':
+      return { retry: phase.retryAt };
+    default:
+      return phase satisfies never;
+  }
+}
+
+function timersOfSession(session: EpochSession | undefined): { lost?: number; expect?: number } {
+  return { lost: session?.lostAt, expect: session?.expectUntil };
+}

@@ -1,0 +1,141 @@
+/** Locates: which member waits for which port, and how each wait ends. */
+import { hiddenPort } from '../../../contract/abi/shim';
+import type { ConnectErrno } from '../../../contract/control/errno';
+import type { TimerName, WaitTimer } from './effects';
+import type { Locate } from './events';
+import { type HostState, locationOf, type MemberId, portName, visiblePorts, type Waiter } from './state';
+import type { Turn } from './turn';
+
+export function waitTimer({ member, id }: Pick<Waiter, 'member' | 'id'>): WaitTimer {
+  return `wait ${member}/${id}`;
+}
+
+export function isWaitTimer(name: TimerName): name is WaitTimer {
+  return name.startsWith('wait ');
+}
+
+/** How a wait ends. */
+type Answer = { readonly realPort: number } | { readonly errno: ConnectErrno; readonly reason: string };
+
+/** Answers the locate at once, where that is possible. @returns the waiter, if it has to wait */
+export function answerOrWait(turn: Turn, locate: Locate): Waiter | undefined {
+  const { member, by, id, port, protocol, waited } = locate;
+  const waiter: Waiter = { member, by, id, port, protocol, since: turn.moment.at - waited };
+  const answer = answersIn(turn.state)(waiter);
+  if (answer) {
+    give(turn, waiter, answer);
+    return undefined;
+  }
+  turn.set({ waiters: turn.state.waiters.concat(waiter) });
+  const delay = Math.max(0, turn.entry.allocationTimeout - waited);
+  turn.do({ type: 'startTimer', name: waitTimer(waiter), delay });
+  return waiter;
+}
+
+/** Ends one wait without an answer. @returns it, if it waited still */
+export function endWait(turn: Turn, member: MemberId, id: number): Waiter | undefined {
+  const { waiters } = turn.state;
+  const index = waiters.findIndex((waiter) => waiter.id === id && waiter.member === member);
+  if (index < 0) return undefined;
+  const others = waiters.slice();
+  others.splice(index, 1);
+  turn.set({ waiters: others });
+  turn.do({ type: 'cancelTimer', name: waitTimer({ member, id }) });
+  return waiters[index];
+}
+
+/** Answers, and refuses, what can be: the host's ports or its phase have changed. */
+export function serve(turn: Turn): void {
+  if (turn.state.waiters.length > 0) endWaits(turn, answersIn(turn.state));
+}
+
+/** Ends every wait. */
+export function refuseAll(turn: Turn, errno: ConnectErrno, reason: string): void {
+  endWaits(turn, () => ({ errno, reason }));
+}
+
+/** Ends the waits of one member, without an event for each. @returns how many those were */
+export function refuseOf(turn: Turn, by: string, errno: ConnectErrno, reason: string): number {
+  const own = removeWaits(turn, (waiter) => waiter.by === by);
+  for (const waiter of own) answerUnreachable(turn, waiter, errno, reason);
+  return own.length;
+}
+
+/** Removes waits without an answer. @returns them */
+export function removeWaits(turn: Turn, which: (waiter: Waiter) => boolean): readonly Waiter[] {
+  const removed: Waiter[] = [];
+  const kept: Waiter[] = [];
+  for (const waiter of turn.state.waiters) (which(waiter) ? removed : kept).push(waiter);
+  if (removed.length > 0) turn.set({ waiters: kept });
+  for (const waiter of removed) turn.do({ type: 'cancelTimer', name: waitTimer(waiter) });
+  return removed;
+}
+
+/** The deadline of one wait. */
+export function waitIsOver(turn: Turn, name: WaitTimer): void {
+  const [member, id] = name.slice('wait '.length).split('/').map(Number);
+  const waiter = endWait(turn, member, id);
+  if (!waiter) return;
+  const { allocationTimeout } = turn.entry;
+  const what = turn.phase.state === 'running' ? listensOn(turn.state) : `is still ${turn.phase.state}`;
+  const reason = `'${turn.entry.name}' ${what}; waited ${allocationTimeout} ms for port ${waiter.port}`;
+  give(turn, waiter, { errno: 'ETIMEDOUT', reason });
+}
+
+function endWaits(turn: Turn, answerTo: (waiter: Waiter) => Answer | undefined) {
+  const answers = new Map<Waiter, Answer>();
+  removeWaits(turn, (waiter) => {
+    const answer = answerTo(waiter);
+    if (answer) answers.set(waiter, answer);
+    return answer !== undefined;
+  });
+  for (const [waiter, answer] of answers) give(turn, waiter, answer);
+}
+
+/** How waits end in this state. Undefined: not yet. */
+function answersIn(state: HostState): (waiter: Waiter) => Answer | undefined {
+  const { phase } = state;
+  if (phase.state === 'failed') return () => phase;
+  // Without its control connection the host may be anywhere: the locates wait until it is back or given up.
+  if (phase.state !== 'running' || phase.fence || phase.session.peer === undefined) return () => undefined;
+  const { ports, settled, settledDatagrams, expected } = phase.session;
+  const open = new Map(visiblePorts(ports).map((p) => [portName(p), p.realPort]));
+  return (waiter) => {
+    const realPort = open.get(portName(waiter));
+    if (realPort !== undefined) return { realPort };
+    // The UDP ports are as they will be, or this one is of the kernel's choice: the kernel there knows whether to refuse.
+    if (waiter.protocol === 'udp')
+      return settled || settledDatagrams ? { realPort: hiddenPort(waiter.port) } : undefined;
+    if (!settled || expected?.includes(waiter.port)) return undefined;
+    return { errno: 'ECONNREFUSED', reason: notOn(state, waiter.port) };
+  };
+}
+
+function give(turn: Turn, waiter: Waiter, answer: Answer) {
+  const { member, by, id, port, since } = waiter;
+  const waitedMs = Math.round(turn.moment.at - since);
+  if ('errno' in answer) {
+    const { errno, reason } = answer;
+    answerUnreachable(turn, waiter, errno, reason);
+    return turn.emit('refused', { from: by, port, errno, reason, waitedMs }, by);
+  }
+  const { realPort } = answer;
+  turn.do({ type: 'subscribe', member });
+  turn.do({ type: 'answer', member, frame: { type: 'located', id, location: locationOf(turn.state), realPort } });
+  turn.emit('connected', { from: by, port, epoch: turn.epoch, waitedMs }, by);
+}
+
+function answerUnreachable(turn: Turn, { member, id }: Waiter, errno: ConnectErrno, reason: string): void {
+  turn.do({ type: 'answer', member, frame: { type: 'unreachable', id, errno, reason } });
+}
+
+function notOn(state: HostState, port: number): string {
+  const { name, settleTime } = state.settings.entry;
+  return `'${name}' ${listensOn(state)}, not on ${port}, and has opened no further port for ${settleTime} ms (settleTime)`;
+}
+
+function listensOn({ phase }: HostState): string {
+  const ports = phase.state === 'running' ? visiblePorts(phase.session.ports) : [];
+  const names = ports.map(({ port, protocol }) => (protocol ? `${port}/${protocol}` : `${port}`));
+  return names.length === 0 ? 'listens on no port' : `listens on ${names.join(', ')}`;
+}

@@ -1,0 +1,264 @@
+import type { AnyFrame } from '../../../contract/control/frame-codec';
+import type { FromSeed } from '../../../contract/control/from-seed';
+import type { Identity } from '../../../contract/control/psk';
+import type { ToSeed } from '../../../contract/control/to-seed';
+import { checkFrame } from '../../../contract/control/to-seed';
+import type { Manifest, ManifestHost } from '../../../contract/manifest';
+import type { Channel, ChannelEnd } from '../../control/channel';
+import type { PeerHandlers } from '../../control/server';
+import type { Log } from '../../control/session';
+import type { Directory } from '../locate/directory';
+import type { Machine } from '../machine/interpreter';
+import { admit } from '../machine/joins';
+import { nextEpoch } from '../machine/state';
+import type { OperatorApi } from '../operators/operator-api';
+import type { Relay } from '../relay/relay';
+import type { ClientLease, Clients } from './clients';
+import { Inbox } from './inbox';
+import type { Members } from './members';
+import type { Peer } from './peer';
+import type { PortRange, PortRanges } from './port-ranges';
+import { addressesOf, flatAddress, unknownNat, vouched } from './whereabouts';
+
+/** What connections share. */
+export interface Shared {
+  readonly manifest: Manifest;
+  readonly directory: Directory;
+  readonly hosts: ReadonlyMap<string, Machine>;
+  readonly clients: Clients;
+  /** Network `flat`: its number. */
+  readonly flat: number | undefined;
+  readonly members: Members;
+  readonly portRanges: PortRanges;
+  readonly relay: Relay;
+  readonly operator: OperatorApi;
+  readonly log: Log;
+}
+
+type Frame<T extends ToSeed['type']> = Extract<ToSeed, { type: T }>;
+
+/** What a connection is: `new` until its `join`. */
+type Role =
+  | { readonly is: 'new' }
+  | { readonly is: 'host'; readonly peer: Peer; readonly range: PortRange; readonly host: Machine }
+  | { readonly is: 'client'; readonly peer: Peer; readonly range: PortRange; readonly lease: ClientLease | undefined }
+  | { readonly is: 'gone' };
+
+/** A supervisor locates a port once, however many guests wait: a peer with more open locates than this is broken. */
+const MAX_LOCATES = 4_096;
+const JOIN_LIMIT = 10_000;
+/** An instance may have its epoch from a seed whose clock went that much before this one's, in milliseconds. */
+const CLOCK_SKEW = 3_600_000;
+
+/** One control connection: which frames the other side may send, and where they go. */
+export class Connection implements PeerHandlers {
+  readonly #shared: Shared;
+  readonly #identity: Identity;
+  readonly #channel: Channel<FromSeed>;
+  readonly #joinTimer: NodeJS.Timeout | undefined;
+  readonly #closing = new AbortController();
+  /** Hosts that were located: their machines may know the member. */
+  readonly #located = new Set<Machine>();
+  #role: Role = { is: 'new' };
+
+  constructor(shared: Shared, identity: Identity, channel: Channel<FromSeed>) {
+    this.#shared = shared;
+    this.#identity = identity;
+    this.#channel = channel;
+    if (identity.kind === 'operator') return;
+    this.#joinTimer = setTimeout(() => this.#refuse(`did not join within ${JOIN_LIMIT} ms`), JOIN_LIMIT);
+  }
+
+  readonly onFrame = (raw: AnyFrame): void => {
+    const checked = checkFrame(raw);
+    if ('problem' in checked) this.#refuse(checked.problem);
+    else this.#dispatch(checked.frame);
+  };
+
+  readonly onClose = ({ error }: ChannelEnd): void => {
+    clearTimeout(this.#joinTimer);
+    this.#closing.abort();
+    if (error) this.#shared.log('warn', `lost ${this.#claimed} at ${this.#channel.peer}: ${error.message}`);
+    const role = this.#role;
+    this.#role = { is: 'gone' };
+    if (role.is === 'new' || role.is === 'gone') return;
+    const { member } = role.peer.sender;
+    this.#shared.members.remove(role.peer);
+    role.range.free();
+    for (const host of this.#located) host.forget(member);
+    if (role.is === 'host') role.host.handle({ type: 'lost', member, reason: error?.message ?? 'closed' });
+    else role.lease?.free();
+  };
+
+  get #claimed(): string {
+    return this.#identity.kind === 'host' ? `host '${this.#identity.host}'` : `the ${this.#identity.kind}`;
+  }
+
+  #refuse(reason: string, fenced?: boolean): void {
+    this.#shared.log('warn', `refused ${this.#claimed} at ${this.#channel.peer}: ${reason}`);
+    this.#channel.send({ type: 'refuse', reason, fenced });
+    void this.#channel.end();
+  }
+
+  #dispatch(frame: ToSeed) {
+    const { members, hosts, relay } = this.#shared;
+    const role = this.#role;
+    if (frame.type === 'status' || frame.type === 'events' || frame.type === 'reload') {
+      if (this.#identity.kind !== 'operator') return this.#refuse(`'${frame.type}' is for operators`);
+      return this.#shared.operator.serve(this.#channel, frame, this.#closing.signal);
+    }
+    if (role.is === 'gone') return;
+    if (role.is === 'new') {
+      if (frame.type === 'join') return this.#join(frame);
+      return this.#refuse(`'${frame.type}' came before 'join'`);
+    }
+    const { peer } = role;
+    const { member } = peer.sender;
+    switch (frame.type) {
+      case 'join':
+        return this.#refuse('has joined already');
+      case 'locate':
+        return this.#locate(peer, frame);
+      case 'cancel':
+        return this.#cancel(peer, frame.id);
+      case 'peerMessage':
+        return members.pass(peer, frame.to, frame.message);
+      case 'relay':
+        return relay.request(peer, frame.id, frame.to, frame.message);
+      case 'ack':
+        return hosts.get(frame.host)?.acknowledge(member, frame.version);
+      case 'natReport': {
+        const nat = vouched(frame.nat, this.#channel, peer.ports);
+        peer.sender = { ...peer.sender, addresses: addressesOf(frame.nat, this.#channel, peer.ports) };
+        if (role.is === 'host' && this.#shared.flat === undefined) role.host.handle({ type: 'natReport', member, nat });
+        return;
+      }
+      default:
+        // A client is nobody's location: what it listens on and whether it is idle concerns nobody.
+        return role.is === 'host' ? dispatchOfHost(role.host, member, frame) : undefined;
+    }
+  }
+
+  #locate(peer: Peer, { id, host: name, port, waited = 0, protocol }: Frame<'locate'>) {
+    if (peer.locates.has(id)) return this.#refuse(`locate ${id} is open already`);
+    if (peer.locates.size >= MAX_LOCATES) return this.#refuse(`${peer.locates.size} locates are open already`);
+    const host = this.#host(name);
+    if (!host) {
+      const reason = `there is no host '${name}' in the cluster`;
+      this.#channel.send({ type: 'unreachable', id, errno: 'EHOSTUNREACH', reason });
+      return;
+    }
+    peer.locates.set(id, host.entry.name);
+    this.#located.add(host);
+    host.handle({ type: 'locate', member: peer.sender.member, by: peer.name, id, port, waited, protocol });
+  }
+
+  #cancel(peer: Peer, id: number): void {
+    const host = this.#shared.hosts.get(peer.locates.get(id) ?? '');
+    peer.locates.delete(id);
+    host?.handle({ type: 'cancel', member: peer.sender.member, id });
+  }
+
+  #join(frame: Frame<'join'>) {
+    clearTimeout(this.#joinTimer);
+    const identity = this.#identity;
+    if (identity.kind === 'operator') return this.#refuse("an operator's key does not join");
+    const host = frame.host === undefined ? undefined : this.#host(frame.host);
+    if (frame.host !== undefined && !host) return this.#refuse(`there is no host '${frame.host}' in the cluster`);
+    if (identity.kind === 'host') {
+      const named = host?.entry.name === identity.host && frame.epoch === identity.epoch && !frame.asClient;
+      if (host && named) return this.#joinAsHost(host, identity.epoch, frame);
+      return this.#refuse(`the key is for epoch ${identity.epoch} of '${identity.host}' only`);
+    }
+    if (!host) return this.#joinAsClient(frame);
+    const { name, address, kind } = host.entry;
+    if (frame.asClient) {
+      const self = { address, nodeId: host.nodeId, epoch: 0 };
+      this.#role = { is: 'client', ...this.#enter(frame, `${name} (client)`, self, host.entry), lease: undefined };
+    } else if (kind !== 'instance') {
+      this.#refuse(`'${name}' is a function host: join as a client of its own, or under its name`);
+    } else {
+      const latest = Math.max(host.state.lastEpoch, Date.now() + CLOCK_SKEW);
+      const { epoch } = frame;
+      if ((epoch ?? 0) > latest) return this.#refuse(`epoch ${epoch} is to come; allowed: up to ${latest}`);
+      this.#joinAsHost(host, epoch ?? nextEpoch(host.state, Date.now()), frame);
+    }
+  }
+
+  #joinAsHost(host: Machine, epoch: number, frame: Frame<'join'>) {
+    const { life, ports, guests = false } = frame;
+    const refusal = admit(host.state, { epoch, life, guests });
+    if (refusal) return this.#refuse(refusal.reason, refusal.fenced);
+    const { name, address } = host.entry;
+    const entered = this.#enter(frame, name, { address, nodeId: host.nodeId, epoch }, host.entry);
+    this.#role = { is: 'host', ...entered, host };
+    const { sender, ports: given } = entered.peer;
+    const { flat } = this.#shared;
+    const where =
+      flat !== undefined
+        ? { address: flatAddress(flat, address) }
+        : { nat: vouched(frame.nat ?? unknownNat(this.#channel, given), this.#channel, given) };
+    host.handle({ type: 'join', member: sender.member, epoch, life, guests, ports, ...where });
+  }
+
+  #joinAsClient(frame: Frame<'join'>) {
+    const lease = this.#shared.clients.admit(frame.virtual);
+    if (!lease) return this.#refuse('all addresses for clients are in use');
+    const { name, address, nodeId } = lease;
+    this.#role = { is: 'client', ...this.#enter(frame, name, { address, nodeId, epoch: 0 }), lease };
+  }
+
+  /** From now on this is a member: it is sent the welcome. */
+  #enter(
+    { directoryDigest, nat }: Frame<'join'>,
+    name: string,
+    self: { readonly address: string; readonly nodeId: number; readonly epoch: number },
+    entry?: ManifestHost,
+  ): { readonly peer: Peer; readonly range: PortRange } {
+    const { members, directory, manifest, relay, portRanges } = this.#shared;
+    const channel = this.#channel;
+    const range = portRanges.take(channel.peer);
+    const { ports } = range;
+    const addresses = addressesOf(nat, channel, ports);
+    const sender = members.introduce({ name, address: self.address, epoch: self.epoch, addresses });
+    const peer: Peer = { name, channel, sender, ports, inbox: new Inbox(channel), locates: new Map() };
+    members.add(peer);
+    const welcome = {
+      type: 'welcome' as const,
+      cluster: manifest.cluster.name,
+      cidr: manifest.cluster.cidr,
+      self: { name: entry?.name ?? name, ...self },
+      host: entry,
+      observed: channel.peer,
+      observedPort: channel.peerPort,
+      dataPort: relay.port,
+      ports,
+    };
+    channel.sendEncoded(directory.welcome(welcome, directoryDigest));
+    return { peer, range };
+  }
+
+  #host(name: string): Machine | undefined {
+    const found = this.#shared.directory.find(name);
+    return found && this.#shared.hosts.get(found.host.name);
+  }
+}
+
+/** Frames that only a host has to send. */
+function dispatchOfHost(
+  host: Machine,
+  member: number,
+  frame: Frame<'ports' | 'report' | 'suspend' | 'stay' | 'leave'>,
+) {
+  switch (frame.type) {
+    case 'leave':
+      return host.handle({ type: 'leave', member, frame });
+    case 'ports':
+    case 'report':
+    case 'suspend':
+    case 'stay':
+      return host.handle({ ...frame, member });
+    default:
+      return frame satisfies never;
+  }
+}
