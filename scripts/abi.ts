@@ -1,6 +1,6 @@
 /**
- * Writes src/contract/abi/generated.ts: constants, sizes and offsets of the C headers there, as the C compiler has them. Run through
- * `npx projen abi`; a test compares the file with a fresh generation.
+ * Writes src/contract/abi/generated.ts: constants, sizes and offsets of the C headers there, as the C compiler has
+ * them. Run through `npx projen abi`; a test compares the file with a fresh generation.
  */
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
@@ -19,8 +19,8 @@ const HEADERS = [
 const SHARED_ENUMS = ['im_purpose', 'im_event'];
 
 /**
- * Compiles a C program and runs it. It may include sources of this repository: what they need and the program does not call is left
- * out. @returns what it has printed
+ * Compiles a C program and runs it. It may include sources of this repository: what they need and the program does not
+ * call is left out. @returns what it has printed
  */
 export function runC(source: string, input: Uint8Array = Buffer.alloc(0)): string {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'imaginary-abi-'));

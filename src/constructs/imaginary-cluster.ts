@@ -9,7 +9,6 @@ import {
   type AddressRequest,
   assignAddresses,
   CIDR,
-  CIDR_RULE,
   type Cidr,
   CLUSTER_LIMITS,
   CLUSTER_NAME_LENGTH,
@@ -18,8 +17,6 @@ import {
   dataPortOf,
   hostRange,
   type ManifestLimits,
-  parseCidr,
-  parseClusterCidr,
   parseManifest,
   SEED_PORT,
 } from '../contract/manifest';
@@ -213,7 +210,7 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
       check.refuse(this, `clusterName is '${this.clusterName}'; allowed: ${CLUSTER_NAME_RULE}`);
     }
     this.cidr = props.cidr ?? CIDR.default;
-    this.block = this.checkedBlock();
+    this.block = check.clusterBlock(this, this.cidr);
     this.logRetention = props.logRetention ?? logs.RetentionDays.ONE_MONTH;
     this.reserveConcurrency = props.reserveConcurrency ?? false;
     this.limits = this.checkedLimits(props);
@@ -353,19 +350,6 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
     return shortName(`${stackName}-${id}`.replace(/[^A-Za-z0-9]+/g, '-').replace(/^-+|-+$/g, ''));
   }
 
-  private checkedBlock(): Cidr {
-    check.requireKnown(this, 'cidr', this.cidr, 'give it as a literal string');
-    const block = parseCidr(this.cidr);
-    const taken = block && SPECIAL_BLOCKS.find(([, text]) => overlap(block, parseCidr(text)!));
-    if (taken) {
-      check.refuse(
-        this,
-        `cidr is '${this.cidr}', which is in ${taken[1]}, ${taken[0]}; choose another, like '${CIDR.default}'`,
-      );
-    }
-    return parseClusterCidr(this.cidr) ?? check.refuse(this, `cidr is '${this.cidr}'; allowed: ${CIDR_RULE}`);
-  }
-
   private checkedLimits(props: ImaginaryClusterProps): ManifestLimits {
     const limit = (name: keyof ManifestLimits) =>
       check.checkWhole(this, name, props[name] ?? CLUSTER_LIMITS[name].default, CLUSTER_LIMITS[name]);
@@ -388,17 +372,6 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
     return key;
   }
 }
-
-/** Blocks that no host can have an address of: a system treats them in a way of its own. */
-const SPECIAL_BLOCKS = [
-  ['which means this network', '0.0.0.0/8'],
-  ['which is every host itself', '127.0.0.0/8'],
-  ['where Lambda and EC2 have their own services', '169.254.0.0/16'],
-  ['which is for multicast', '224.0.0.0/4'],
-  ['which is reserved', '240.0.0.0/4'],
-] as const;
-
-const overlap = (a: Cidr, b: Cidr) => a.base < b.base + b.size && b.base < a.base + a.size;
 
 const UNIQUE_NAMES = 'choose another: every host name and alias is unique in a cluster';
 

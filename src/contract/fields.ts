@@ -12,8 +12,9 @@ export const address = v.pipe(v.string(), v.ipv4());
 export const portRange = v.tuple([port, port]);
 
 /**
- * How an epoch ended. `suspended`: idle; guests are kept for a later resume. `exited`: the guest ended by itself. `released`: guests
- * were stopped on request. `fenced`: a newer epoch exists. `renew`: the function's time is nearly up; invoke again at once.
+ * How an epoch ended. `suspended`: idle; guests are kept for a later resume. `exited`: the guest ended by itself.
+ * `released`: guests were stopped on request. `fenced`: a newer epoch exists. `renew`: the function's time is nearly
+ * up; invoke again at once.
  */
 export const outcome = v.picklist(['suspended', 'exited', 'released', 'fenced', 'renew']);
 

@@ -3,6 +3,8 @@ import { type Duration, Token } from 'aws-cdk-lib';
 import { type Runtime, RuntimeFamily } from 'aws-cdk-lib/aws-lambda';
 import type { Construct } from 'constructs';
 import {
+  CIDR,
+  CIDR_RULE,
   type Cidr,
   FUNCTION_NAME_LENGTH,
   formatAddress,
@@ -14,6 +16,8 @@ import {
   type Limit,
   MOST_REMAPPED_FILES,
   parseAddress,
+  parseCidr,
+  parseClusterCidr,
   REMAPPED_PATH_RULE,
   RESERVED_NAME_PATTERN,
 } from '../../contract/manifest';
@@ -106,6 +110,28 @@ export function milliseconds(scope: Construct, prop: string, value: Duration, { 
 }
 
 const seconds = (ms: number) => `${ms / 1000} s`;
+
+/** Blocks that no host can have an address of: a system treats them in a way of its own. */
+const SPECIAL_BLOCKS = [
+  ['which means this network', '0.0.0.0/8'],
+  ['which is every host itself', '127.0.0.0/8'],
+  ['where Lambda and EC2 have their own services', '169.254.0.0/16'],
+  ['which is for multicast', '224.0.0.0/4'],
+  ['which is reserved', '240.0.0.0/4'],
+] as const;
+
+const overlap = (a: Cidr, b: Cidr) => a.base < b.base + b.size && b.base < a.base + a.size;
+
+/** Checks the block of virtual addresses and gives it as numbers. */
+export function clusterBlock(scope: Construct, text: string): Cidr {
+  requireKnown(scope, 'cidr', text, 'give it as a literal string');
+  const block = parseCidr(text);
+  const taken = block && SPECIAL_BLOCKS.find(([, special]) => overlap(block, parseCidr(special)!));
+  if (taken) {
+    refuse(scope, `cidr is '${text}', which is in ${taken[1]}, ${taken[0]}; choose another, like '${CIDR.default}'`);
+  }
+  return parseClusterCidr(text) ?? refuse(scope, `cidr is '${text}'; allowed: ${CIDR_RULE}`);
+}
 
 /** Checks a pinned address and gives it as a number. */
 export function pinnedAddress(scope: Construct, block: Cidr, text: string, count = 1): number {

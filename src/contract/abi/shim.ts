@@ -1,6 +1,6 @@
 /**
- * The datagrams between shim and supervisor, and the names in the run directory. All integers in the machine's byte order, which on
- * both of Lambda's architectures is little-endian.
+ * The datagrams between shim and supervisor, and the names in the run directory. All integers in the machine's byte
+ * order, which on both of Lambda's architectures is little-endian.
  */
 import { formatAddress } from '../manifest/address';
 import * as abi from './generated';

@@ -11,7 +11,10 @@ import { parseAddress, parseCidr } from '../manifest/address';
 import * as abi from './generated';
 import { isAlias, type Protocol, type Scope, scopeNumber, scopeOf } from './shim';
 
-/** Network number of the loopback aliases inside a sandbox that has its loopback interface for itself: below those of network `flat`. */
+/**
+ * Network number of the loopback aliases inside a sandbox that has its loopback interface for itself: below those of
+ * network `flat`.
+ */
 export const SANDBOX_ALIASES = 62;
 
 export const HEADER = abi.im_table_header;
@@ -159,8 +162,8 @@ export interface PortRow {
 
 export interface TableWriter {
   /**
-   * Replaces the ports listed (the first ones, when there is not room for all) and the states of the hosts given, in one
-   * step that readers see whole or not at all.
+   * Replaces the ports listed (the first ones, when there is not room for all) and the states of the hosts given, in
+   * one step that readers see whole or not at all.
    */
   write(hosts: Iterable<HostState>, ports: readonly PortRow[]): void;
 }
@@ -211,8 +214,8 @@ function isTable(table: Buffer): boolean {
 }
 
 /**
- * Writes a new table into zeroed memory of `layout.size` bytes, or the same once more over one for which `isTableOf` holds. The magic number comes last: a reader that sees it sees
- * everything else.
+ * Writes a new table into zeroed memory of `layout.size` bytes, or the same once more over one for which `isTableOf`
+ * holds. The magic number comes last: a reader that sees it sees everything else.
  */
 export function writeTable(memory: ArrayBuffer, layout: TableLayout): TableWriter {
   const { spec, offsets } = layout;

@@ -8,7 +8,9 @@ import type { AnyFrame } from './frame-codec';
 import { hostState, location } from './location';
 
 const text = v.string();
-/** The seed has it from the manifest, which it has checked: a supervisor does not load a schema to check it once more. */
+/**
+ * The seed has it from the manifest, which it has checked: a supervisor does not load a schema to check it once more.
+ */
 const manifestHost = v.custom<ManifestHost>(
   (value) => typeof value === 'object' && value !== null,
   'an entry of the manifest',
@@ -45,8 +47,9 @@ const clusterEvent = v.strictObject({
   time: v.number(),
   host: v.nullable(name),
   /**
-   * `seed-started`, `allocating` (detail: by, port), `invoked`, `joined`, `guest-started`, `listening` (port), `running`,
-   * `connected` (from, to port), `refused`, `suspending`, `suspended`, `resuming`, `resumed`, `released`, `exited`, `failed`, …
+   * `seed-started`, `allocating` (detail: by, port), `invoked`, `joined`, `guest-started`, `listening` (port),
+   * `running`, `connected` (from, to port), `refused`, `suspending`, `suspended`, `resuming`, `resumed`, `released`,
+   * `exited`, `failed`, …
    */
   event: text,
   detail: v.record(text, v.union([text, v.number(), v.boolean(), v.null()])),

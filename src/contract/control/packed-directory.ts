@@ -1,7 +1,8 @@
 /**
- * The directory as a `welcome` carries it. It is the one part of that frame that grows with the cluster, the same for every member and
- * full of repetition: packed, it has a tenth of its size. Its entries are not checked when they are unpacked: the seed has them from
- * the manifest, and a check would cost the cold start of a host in a large cluster more than all the other ones.
+ * The directory as a `welcome` carries it. It is the one part of that frame that grows with the cluster, the same for
+ * every member and full of repetition: packed, it has a tenth of its size. Its entries are not checked when they are
+ * unpacked: the seed has them from the manifest, and a check would cost the cold start of a host in a large cluster
+ * more than all the other ones.
  */
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 

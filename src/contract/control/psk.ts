@@ -45,8 +45,9 @@ export class ClusterKeyError extends Error {
 }
 
 /**
- * The cluster keys as kept in a file or a secret: one a line, the newest first, and normally one. White space around them and
- * empty lines do not count. All of them are accepted; secrets are made from the newest. @throws ClusterKeyError
+ * The cluster keys as kept in a file or a secret: one a line, the newest first, and normally one. White space around
+ * them and empty lines do not count. All of them are accepted; secrets are made from the newest. @throws
+ * ClusterKeyError
  */
 export function parseClusterKeys(text: string): Buffer[] {
   const keys = text

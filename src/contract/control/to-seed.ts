@@ -1,6 +1,6 @@
 /**
- * Frames to the seed. A peer has proved its identity, not that it is sane: the supervisor of a host shares its sandbox with guests,
- * so every bound here is one that the seed relies on.
+ * Frames to the seed. A peer has proved its identity, not that it is sane: the supervisor of a host shares its sandbox
+ * with guests, so every bound here is one that the seed relies on.
  */
 import * as v from 'valibot';
 import { address, checkedBy, count, type Immutable, name, outcome, port } from '../fields';
@@ -38,8 +38,8 @@ const toSeed = v.variant('type', [
     host: v.optional(name),
     epoch: v.optional(count),
     /**
-     * Tells apart sandboxes that are invoked with one epoch: the platform may repeat an invocation, or give a new sandbox. Another
-     * one for each set of guests.
+     * Tells apart sandboxes that are invoked with one epoch: the platform may repeat an invocation, or give a new
+     * sandbox. Another one for each set of guests.
      */
     life: v.optional(name),
     /** The host's guests are in the sandbox already. */
@@ -56,8 +56,8 @@ const toSeed = v.variant('type', [
     directoryDigest: v.optional(name),
   }),
   /**
-   * A guest wants to connect to `host`:`port`. Answered by `located` or `unreachable` with the same id; `located` also subscribes to
-   * the location.
+   * A guest wants to connect to `host`:`port`. Answered by `located` or `unreachable` with the same id; `located` also
+   * subscribes to the location.
    */
   v.strictObject({
     type: v.literal('locate'),
@@ -110,7 +110,10 @@ const toSeed = v.variant('type', [
   }),
   /** Operator. Answered by `statusReply`. */
   v.strictObject({ type: v.literal('status'), id: count }),
-  /** Operator. Answered by an `event` for each one so far and, with `follow`, for each that comes; else by `eventsEnd` at last. */
+  /**
+   * Operator. Answered by an `event` for each one so far and, with `follow`, for each that comes; else by `eventsEnd`
+   * at last.
+   */
   v.strictObject({ type: v.literal('events'), id: count, follow: v.boolean() }),
   /** Operator: the cluster keys have changed where the seed has them from. Answered by `reloaded`. */
   v.strictObject({ type: v.literal('reload'), id: count }),

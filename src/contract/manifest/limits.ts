@@ -1,6 +1,6 @@
 /**
- * What a field of a manifest may be and what it is by default, once: the schema and the constructs read it here. Imports no schema
- * library, because a supervisor needs some of it at a cold start.
+ * What a field of a manifest may be and what it is by default, once: the schema and the constructs read it here.
+ * Imports no schema library, because a supervisor needs some of it at a cold start.
  */
 import { type Cidr, parseCidr } from './address';
 

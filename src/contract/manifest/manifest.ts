@@ -1,4 +1,7 @@
-/** The JSON document that describes a cluster: its schema, and the types that follow from it. All durations are milliseconds. */
+/**
+ * The JSON document that describes a cluster: its schema, and the types that follow from it. All durations are
+ * milliseconds.
+ */
 import * as v from 'valibot';
 import type { Immutable } from '../fields';
 import { parseAddress } from './address';
@@ -65,7 +68,10 @@ const hostSchema = v.strictObject({
     v.pipe(cString, v.startsWith('/', 'an absolute path')),
     limits.HOST_DEFAULTS.workingDirectory,
   ),
-  /** Paths that are somewhere else in truth, each with everything beneath it: the path that a guest names, and where that is. */
+  /**
+   * Paths that are somewhere else in truth, each with everything beneath it: the path that a guest names, and where
+   * that is.
+   */
   remappedFiles: v.optional(
     v.pipe(
       v.record(remappedPath, remappedPath, 'paths and where they are, both strings'),
@@ -97,8 +103,8 @@ const hostSchema = v.strictObject({
 /** What a cluster may cost: the seed refuses to start hosts beyond it. */
 const limitsSchema = v.strictObject({
   /**
-   * Starts of host functions for connects, allocations and resumptions, in the whole cluster: this many at once, and this many a
-   * minute.
+   * Starts of host functions for connects, allocations and resumptions, in the whole cluster: this many at once, and
+   * this many a minute.
    */
   maxAllocationsPerMinute: limited(limits.CLUSTER_LIMITS.maxAllocationsPerMinute),
   /** The same for each member that connects. */

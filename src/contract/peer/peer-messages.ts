@@ -1,7 +1,7 @@
 /**
- * How two members of a cluster that cannot reach each other directly meet. Peer messages go from supervisor to supervisor: through
- * the seed, which vouches for the sender, or over a direct edge once there is one. Both the seed that passes a message on and the
- * member that gets it over an edge check it here.
+ * How two members of a cluster that cannot reach each other directly meet. Peer messages go from supervisor to
+ * supervisor: through the seed, which vouches for the sender, or over a direct edge once there is one. Both the seed
+ * that passes a message on and the member that gets it over an edge check it here.
  */
 import * as v from 'valibot';
 import { address, count, type Immutable, name, port, portRange } from '../fields';
@@ -25,9 +25,9 @@ export interface Observation {
 /** Where a member can be met. */
 export const natReport = v.strictObject({
   /**
-   * What is between a member and the internet. `none`: it has the address that others see. `port-preserving`: its ports are seen as
-   * they are. `endpoint-independent`: as others, but the same ones by everybody. `symmetric`: differently by everybody. `unknown`: not
-   * found out (yet, or the seed's data port cannot be reached).
+   * What is between a member and the internet. `none`: it has the address that others see. `port-preserving`: its ports
+   * are seen as they are. `endpoint-independent`: as others, but the same ones by everybody. `symmetric`: differently
+   * by everybody. `unknown`: not found out (yet, or the seed's data port cannot be reached).
    */
   kind: v.picklist(['none', 'port-preserving', 'endpoint-independent', 'symmetric', 'unknown']),
   /** As the seed sees it. */
@@ -50,7 +50,10 @@ export const sender = v.strictObject({
   address,
   /** 0: no host, but a client. */
   epoch: count,
-  /** Real addresses that it may request to be met at: those of its NAT report, the one for others and the one for near members. */
+  /**
+   * Real addresses that it may request to be met at: those of its NAT report, the one for others and the one for near
+   * members.
+   */
   addresses: v.array(address),
 });
 export type Sender = Immutable<v.InferOutput<typeof sender>>;
@@ -85,13 +88,13 @@ const purpose = v.variant('for', [
     proof: v.optional(key),
   }),
   /**
-   * To be kept ready. Each side proves itself with its secret: the recipient at once, the sender when it uses the connection.
-   * For each connection 16 bytes of the sender and 16 of the recipient.
+   * To be kept ready. Each side proves itself with its secret: the recipient at once, the sender when it uses the
+   * connection. For each connection 16 bytes of the sender and 16 of the recipient.
    */
   v.strictObject({ for: v.literal('pool'), secrets }),
   /**
-   * For calls of the sender's connector to the recipient's: connections for guests, which both open at once then. Each side has
-   * 16 bytes of the key for what it says, the sender the first ones.
+   * For calls of the sender's connector to the recipient's: connections for guests, which both open at once then. Each
+   * side has 16 bytes of the key for what it says, the sender the first ones.
    */
   v.strictObject({ for: v.literal('signalling'), key }),
   /** A direct edge of the control network: TLS with this key, of which the sender is the client. */
@@ -103,8 +106,8 @@ export type Purpose = Immutable<v.InferOutput<typeof purpose>>;
 
 export const peerMessage = v.variant('type', [
   /**
-   * Connect from your `to` ports to my `from` ports at once: I do the same the other way round. Without `to`: choose them, and
-   * send them in `punching` first.
+   * Connect from your `to` ports to my `from` ports at once: I do the same the other way round. Without `to`: choose
+   * them, and send them in `punching` first.
    */
   v.strictObject({
     type: v.literal('punch'),
@@ -116,7 +119,10 @@ export const peerMessage = v.variant('type', [
     to: v.optional(punchPorts),
     purpose,
   }),
-  /** Answer to a `punch` without `to`: from these ports (as others see them; when `near`, as they are) I am connecting now. */
+  /**
+   * Answer to a `punch` without `to`: from these ports (as others see them; when `near`, as they are) I am connecting
+   * now.
+   */
   v.strictObject({ type: v.literal('punching'), id: count, address, ports: punchPorts }),
   /** Answer to a `punch` that cannot work. `busy`: with other ports it can. */
   v.strictObject({ type: v.literal('unpunchable'), id: count, reason: line, busy: v.optional(v.boolean()) }),

@@ -11,7 +11,10 @@ const invocation = v.strictObject({
   host: text,
   /** The epoch this invocation starts, or resumes when the sandbox holds it suspended. */
   epoch: whole,
-  /** Epochs before this one have ended: guests of theirs that the sandbox still holds are stopped. Absent: none has for certain. */
+  /**
+   * Epochs before this one have ended: guests of theirs that the sandbox still holds are stopped. Absent: none has for
+   * certain.
+   */
   oldest: v.optional(v.pipe(v.number('a whole number, or nothing'), v.safeInteger('a whole number, or nothing'))),
   /** `run`: start or resume the host. `release`: stop its guests; answers at once with `released`. */
   action: v.picklist(['run', 'release'], "'run' or 'release'"),

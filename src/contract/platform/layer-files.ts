@@ -3,8 +3,8 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 /**
- * Paths that may hold it, in the order to try them: in `dir` when given; else beside the running code, as in a layer; else in
- * the built layer of this machine's architecture, in the nearest folder above the running code that has layers.
+ * Paths that may hold it, in the order to try them: in `dir` when given; else beside the running code, as in a layer;
+ * else in the built layer of this machine's architecture, in the nearest folder above the running code that has layers.
  */
 export function layerFile(layer: 'supervisor' | 'shim', name: string, dir?: string): readonly string[] {
   if (dir) return [join(dir, name)];
