@@ -4,7 +4,6 @@
 #include "core/sockets.h"
 #include "watches.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
@@ -12,7 +11,6 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/time.h>
 
 /*
  * What a guest may have set before it connects or listens, and a connection would have from there. TCP_NODELAY is on at
@@ -22,119 +20,104 @@
  */
 struct option {
   int level, name;
-  enum { AS_IS, DOUBLED } kind; /* DOUBLED: the kernel shows twice what was set */
 };
-static const struct option common[] = {
-    {IPPROTO_TCP, TCP_NODELAY, AS_IS},
-    {SOL_SOCKET, SO_SNDBUF, DOUBLED}, /* what has been set stops the kernel from tuning it */
-    {SOL_SOCKET, SO_RCVBUF, DOUBLED},
-    {SOL_SOCKET, SO_REUSEADDR, AS_IS},
-    {SOL_SOCKET, SO_REUSEPORT, AS_IS},
-    {SOL_SOCKET, SO_KEEPALIVE, AS_IS},
-    {SOL_SOCKET, SO_BROADCAST, AS_IS},
-    {SOL_SOCKET, SO_LINGER, AS_IS},
-    {SOL_SOCKET, SO_RCVLOWAT, AS_IS},
-    {SOL_SOCKET, SO_RCVTIMEO, AS_IS},
-    {SOL_SOCKET, SO_SNDTIMEO, AS_IS},
-    {SOL_SOCKET, SO_OOBINLINE, AS_IS},
-    {SOL_SOCKET, SO_TIMESTAMP, AS_IS},
-    {SOL_SOCKET, SO_MAX_PACING_RATE, AS_IS},
-    {IPPROTO_TCP, TCP_CORK, AS_IS},
-    {IPPROTO_TCP, TCP_KEEPIDLE, AS_IS},
-    {IPPROTO_TCP, TCP_KEEPINTVL, AS_IS},
-    {IPPROTO_TCP, TCP_KEEPCNT, AS_IS},
-    {IPPROTO_TCP, TCP_USER_TIMEOUT, AS_IS},
-    {IPPROTO_TCP, TCP_SYNCNT, AS_IS},
-    {IPPROTO_TCP, TCP_LINGER2, AS_IS},
-    {IPPROTO_TCP, TCP_NOTSENT_LOWAT, AS_IS},
-    {IPPROTO_TCP, TCP_CONGESTION, AS_IS},
-    {IPPROTO_IP, IP_TOS, AS_IS}, /* changes the priority */
-    {SOL_SOCKET, SO_PRIORITY, AS_IS},
-    {IPPROTO_IP, IP_TTL, AS_IS},
-    {IPPROTO_IP, IP_MTU_DISCOVER, AS_IS}};
+/* SO_SNDBUF and SO_RCVBUF: what has been set stops the kernel from tuning it. IP_TOS changes SO_PRIORITY. */
+static const struct option common[] = {{IPPROTO_TCP, TCP_NODELAY},      {SOL_SOCKET, SO_SNDBUF},
+                                       {SOL_SOCKET, SO_RCVBUF},         {SOL_SOCKET, SO_REUSEADDR},
+                                       {SOL_SOCKET, SO_REUSEPORT},      {SOL_SOCKET, SO_KEEPALIVE},
+                                       {SOL_SOCKET, SO_BROADCAST},      {SOL_SOCKET, SO_LINGER},
+                                       {SOL_SOCKET, SO_RCVLOWAT},       {SOL_SOCKET, SO_RCVTIMEO},
+                                       {SOL_SOCKET, SO_SNDTIMEO},       {SOL_SOCKET, SO_OOBINLINE},
+                                       {SOL_SOCKET, SO_TIMESTAMP},      {SOL_SOCKET, SO_MAX_PACING_RATE},
+                                       {IPPROTO_TCP, TCP_CORK},         {IPPROTO_TCP, TCP_KEEPIDLE},
+                                       {IPPROTO_TCP, TCP_KEEPINTVL},    {IPPROTO_TCP, TCP_KEEPCNT},
+                                       {IPPROTO_TCP, TCP_USER_TIMEOUT}, {IPPROTO_TCP, TCP_SYNCNT},
+                                       {IPPROTO_TCP, TCP_LINGER2},      {IPPROTO_TCP, TCP_NOTSENT_LOWAT},
+                                       {IPPROTO_TCP, TCP_CONGESTION},   {IPPROTO_IP, IP_TOS},
+                                       {SOL_SOCKET, SO_PRIORITY},       {IPPROTO_IP, IP_TTL},
+                                       {IPPROTO_IP, IP_MTU_DISCOVER}};
 /* Read only if a guest of this host has ever set one of them: a call each, at every connect and accept. */
-static const struct option rare[] = {
-    {SOL_SOCKET, 72, AS_IS}, /* SO_BUF_LOCK */
-    {SOL_SOCKET, SO_TIMESTAMPNS, AS_IS},
-    {SOL_SOCKET, SO_TIMESTAMPING, AS_IS},
-    {SOL_SOCKET, 63, AS_IS}, /* SO_TIMESTAMP_NEW, and the two others like it */
-    {SOL_SOCKET, 64, AS_IS},
-    {SOL_SOCKET, 65, AS_IS},
-    {SOL_SOCKET, SO_DEBUG, AS_IS},
-    {SOL_SOCKET, SO_NO_CHECK, AS_IS},
-    {SOL_SOCKET, SO_PASSCRED, AS_IS},
-    {SOL_SOCKET, SO_PASSSEC, AS_IS},
-    {SOL_SOCKET, SO_MARK, AS_IS},
-    {SOL_SOCKET, SO_RXQ_OVFL, AS_IS},
-    {SOL_SOCKET, SO_WIFI_STATUS, AS_IS},
-    {SOL_SOCKET, SO_PEEK_OFF, AS_IS},
-    {SOL_SOCKET, SO_NOFCS, AS_IS},
-    {SOL_SOCKET, SO_SELECT_ERR_QUEUE, AS_IS},
-    {SOL_SOCKET, SO_BUSY_POLL, AS_IS},
-    {SOL_SOCKET, 60, AS_IS}, /* SO_ZEROCOPY: the names from here on are not in every header */
-    {SOL_SOCKET, 61, AS_IS}, /* SO_TXTIME */
-    {SOL_SOCKET, 69, AS_IS}, /* SO_PREFER_BUSY_POLL */
-    {SOL_SOCKET, 70, AS_IS}, /* SO_BUSY_POLL_BUDGET */
-    {SOL_SOCKET, 74, AS_IS}, /* SO_TXREHASH */
-    {SOL_SOCKET, 75, AS_IS}, /* SO_RCVMARK */
-    {SOL_SOCKET, 82, AS_IS}, /* SO_RCVPRIORITY */
-    {IPPROTO_IP, IP_RECVOPTS, AS_IS},
-    {IPPROTO_IP, IP_RETOPTS, AS_IS},
-    {IPPROTO_IP, IP_PKTINFO, AS_IS},
-    {IPPROTO_IP, IP_RECVERR, AS_IS},
-    {IPPROTO_IP, IP_RECVTTL, AS_IS},
-    {IPPROTO_IP, IP_RECVTOS, AS_IS},
-    {IPPROTO_IP, IP_FREEBIND, AS_IS},
-    {IPPROTO_IP, IP_PASSSEC, AS_IS},
-    {IPPROTO_IP, IP_TRANSPARENT, AS_IS},
-    {IPPROTO_IP, IP_ORIGDSTADDR, AS_IS},
-    {IPPROTO_IP, IP_CHECKSUM, AS_IS},
-    {IPPROTO_IP, 25, AS_IS}, /* IP_RECVFRAGSIZE */
-    {IPPROTO_IP, 26, AS_IS}, /* IP_RECVERR_RFC4884 */
-    {IPPROTO_IP, IP_MULTICAST_TTL, AS_IS},
-    {IPPROTO_IP, IP_MULTICAST_LOOP, AS_IS},
-    {IPPROTO_IP, IP_MULTICAST_ALL, AS_IS},
-    {IPPROTO_IP, IP_UNICAST_IF, AS_IS},
-    {IPPROTO_IP, 51, AS_IS}, /* IP_LOCAL_PORT_RANGE */
-    {IPPROTO_TCP, TCP_WINDOW_CLAMP, AS_IS},
-    {IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, AS_IS},
-    {IPPROTO_TCP, 27, AS_IS},           /* TCP_SAVE_SYN */
-    {IPPROTO_TCP, 36, AS_IS},           /* TCP_INQ */
-    {IPPROTO_TCP, 37, AS_IS},           /* TCP_TX_DELAY */
-    {IPPROTO_TCP, 44, AS_IS},           /* TCP_RTO_MAX_MS */
-    {IPPROTO_TCP, 45, AS_IS},           /* TCP_RTO_MIN_US */
-    {IPPROTO_TCP, 46, AS_IS},           /* TCP_DELACK_MAX_US */
-    {IPPROTO_IPV6, IPV6_TCLASS, AS_IS}, /* an IPv4 socket has none from here on */
-    {IPPROTO_IPV6, IPV6_UNICAST_HOPS, AS_IS},
-    {IPPROTO_IPV6, IPV6_MULTICAST_HOPS, AS_IS},
-    {IPPROTO_IPV6, IPV6_MULTICAST_LOOP, AS_IS},
-    {IPPROTO_IPV6, 29, AS_IS}, /* IPV6_MULTICAST_ALL */
-    {IPPROTO_IPV6, IPV6_MTU_DISCOVER, AS_IS},
-    {IPPROTO_IPV6, IPV6_RECVERR, AS_IS},
-    {IPPROTO_IPV6, 11, AS_IS}, /* IPV6_FLOWINFO */
-    {IPPROTO_IPV6, 33, AS_IS}, /* IPV6_FLOWINFO_SEND */
-    {IPPROTO_IPV6, 30, AS_IS}, /* IPV6_ROUTER_ALERT_ISOLATE */
-    {IPPROTO_IPV6, 31, AS_IS}, /* IPV6_RECVERR_RFC4884 */
-    {IPPROTO_IPV6, IPV6_RECVPKTINFO, AS_IS},
-    {IPPROTO_IPV6, IPV6_RECVHOPLIMIT, AS_IS},
-    {IPPROTO_IPV6, IPV6_RECVRTHDR, AS_IS},
-    {IPPROTO_IPV6, IPV6_RECVHOPOPTS, AS_IS},
-    {IPPROTO_IPV6, IPV6_RECVDSTOPTS, AS_IS},
-    {IPPROTO_IPV6, IPV6_RECVPATHMTU, AS_IS},
-    {IPPROTO_IPV6, IPV6_RECVTCLASS, AS_IS},
-    {IPPROTO_IPV6, IPV6_DONTFRAG, AS_IS},
-    {IPPROTO_IPV6, IPV6_AUTOFLOWLABEL, AS_IS},
-    {IPPROTO_IPV6, IPV6_ADDR_PREFERENCES, AS_IS},
-    {IPPROTO_IPV6, IPV6_ORIGDSTADDR, AS_IS},
-    {IPPROTO_IPV6, IPV6_TRANSPARENT, AS_IS},
-    {IPPROTO_IPV6, IPV6_UNICAST_IF, AS_IS},
-    {IPPROTO_IPV6, 77, AS_IS}, /* IPV6_RECVFRAGSIZE */
-    {IPPROTO_IPV6, 78, AS_IS}, /* IPV6_FREEBIND */
-    {IPPROTO_IPV6, 2, AS_IS},  /* IPV6_2292PKTINFO, and the four others of its time */
-    {IPPROTO_IPV6, 3, AS_IS},
-    {IPPROTO_IPV6, 4, AS_IS},
-    {IPPROTO_IPV6, 5, AS_IS},
-    {IPPROTO_IPV6, 8, AS_IS}};
+static const struct option rare[] = {{SOL_SOCKET, 72}, /* SO_BUF_LOCK */
+                                     {SOL_SOCKET, SO_TIMESTAMPNS},
+                                     {SOL_SOCKET, SO_TIMESTAMPING},
+                                     {SOL_SOCKET, 63}, /* SO_TIMESTAMP_NEW, and the two others like it */
+                                     {SOL_SOCKET, 64},
+                                     {SOL_SOCKET, 65},
+                                     {SOL_SOCKET, SO_DEBUG},
+                                     {SOL_SOCKET, SO_NO_CHECK},
+                                     {SOL_SOCKET, SO_PASSCRED},
+                                     {SOL_SOCKET, SO_PASSSEC},
+                                     {SOL_SOCKET, SO_MARK},
+                                     {SOL_SOCKET, SO_RXQ_OVFL},
+                                     {SOL_SOCKET, SO_WIFI_STATUS},
+                                     {SOL_SOCKET, SO_PEEK_OFF},
+                                     {SOL_SOCKET, SO_NOFCS},
+                                     {SOL_SOCKET, SO_SELECT_ERR_QUEUE},
+                                     {SOL_SOCKET, SO_BUSY_POLL},
+                                     {SOL_SOCKET, 60}, /* SO_ZEROCOPY: the names from here on are not in every header */
+                                     {SOL_SOCKET, 61}, /* SO_TXTIME */
+                                     {SOL_SOCKET, 69}, /* SO_PREFER_BUSY_POLL */
+                                     {SOL_SOCKET, 70}, /* SO_BUSY_POLL_BUDGET */
+                                     {SOL_SOCKET, 74}, /* SO_TXREHASH */
+                                     {SOL_SOCKET, 75}, /* SO_RCVMARK */
+                                     {SOL_SOCKET, 82}, /* SO_RCVPRIORITY */
+                                     {IPPROTO_IP, IP_RECVOPTS},
+                                     {IPPROTO_IP, IP_RETOPTS},
+                                     {IPPROTO_IP, IP_PKTINFO},
+                                     {IPPROTO_IP, IP_RECVERR},
+                                     {IPPROTO_IP, IP_RECVTTL},
+                                     {IPPROTO_IP, IP_RECVTOS},
+                                     {IPPROTO_IP, IP_FREEBIND},
+                                     {IPPROTO_IP, IP_PASSSEC},
+                                     {IPPROTO_IP, IP_TRANSPARENT},
+                                     {IPPROTO_IP, IP_ORIGDSTADDR},
+                                     {IPPROTO_IP, IP_CHECKSUM},
+                                     {IPPROTO_IP, 25}, /* IP_RECVFRAGSIZE */
+                                     {IPPROTO_IP, 26}, /* IP_RECVERR_RFC4884 */
+                                     {IPPROTO_IP, IP_MULTICAST_TTL},
+                                     {IPPROTO_IP, IP_MULTICAST_LOOP},
+                                     {IPPROTO_IP, IP_MULTICAST_ALL},
+                                     {IPPROTO_IP, IP_UNICAST_IF},
+                                     {IPPROTO_IP, 51}, /* IP_LOCAL_PORT_RANGE */
+                                     {IPPROTO_TCP, TCP_WINDOW_CLAMP},
+                                     {IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS},
+                                     {IPPROTO_TCP, 27},           /* TCP_SAVE_SYN */
+                                     {IPPROTO_TCP, 36},           /* TCP_INQ */
+                                     {IPPROTO_TCP, 37},           /* TCP_TX_DELAY */
+                                     {IPPROTO_TCP, 44},           /* TCP_RTO_MAX_MS */
+                                     {IPPROTO_TCP, 45},           /* TCP_RTO_MIN_US */
+                                     {IPPROTO_TCP, 46},           /* TCP_DELACK_MAX_US */
+                                     {IPPROTO_IPV6, IPV6_TCLASS}, /* an IPv4 socket has none from here on */
+                                     {IPPROTO_IPV6, IPV6_UNICAST_HOPS},
+                                     {IPPROTO_IPV6, IPV6_MULTICAST_HOPS},
+                                     {IPPROTO_IPV6, IPV6_MULTICAST_LOOP},
+                                     {IPPROTO_IPV6, 29}, /* IPV6_MULTICAST_ALL */
+                                     {IPPROTO_IPV6, IPV6_MTU_DISCOVER},
+                                     {IPPROTO_IPV6, IPV6_RECVERR},
+                                     {IPPROTO_IPV6, 11}, /* IPV6_FLOWINFO */
+                                     {IPPROTO_IPV6, 33}, /* IPV6_FLOWINFO_SEND */
+                                     {IPPROTO_IPV6, 30}, /* IPV6_ROUTER_ALERT_ISOLATE */
+                                     {IPPROTO_IPV6, 31}, /* IPV6_RECVERR_RFC4884 */
+                                     {IPPROTO_IPV6, IPV6_RECVPKTINFO},
+                                     {IPPROTO_IPV6, IPV6_RECVHOPLIMIT},
+                                     {IPPROTO_IPV6, IPV6_RECVRTHDR},
+                                     {IPPROTO_IPV6, IPV6_RECVHOPOPTS},
+                                     {IPPROTO_IPV6, IPV6_RECVDSTOPTS},
+                                     {IPPROTO_IPV6, IPV6_RECVPATHMTU},
+                                     {IPPROTO_IPV6, IPV6_RECVTCLASS},
+                                     {IPPROTO_IPV6, IPV6_DONTFRAG},
+                                     {IPPROTO_IPV6, IPV6_AUTOFLOWLABEL},
+                                     {IPPROTO_IPV6, IPV6_ADDR_PREFERENCES},
+                                     {IPPROTO_IPV6, IPV6_ORIGDSTADDR},
+                                     {IPPROTO_IPV6, IPV6_TRANSPARENT},
+                                     {IPPROTO_IPV6, IPV6_UNICAST_IF},
+                                     {IPPROTO_IPV6, 77}, /* IPV6_RECVFRAGSIZE */
+                                     {IPPROTO_IPV6, 78}, /* IPV6_FREEBIND */
+                                     {IPPROTO_IPV6, 2},  /* IPV6_2292PKTINFO, and the four others of its time */
+                                     {IPPROTO_IPV6, 3},
+                                     {IPPROTO_IPV6, 4},
+                                     {IPPROTO_IPV6, 5},
+                                     {IPPROTO_IPV6, 8}};
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define OPTIONS (COUNT(common) + COUNT(rare))
 
@@ -224,7 +207,8 @@ void replace_options(int from, int to) {
     struct value value = value_of(from, option);
     bool set = !defaults || value.size != defaults[i].size || memcmp(value.bytes, defaults[i].bytes, value.size) != 0;
     if (!value.size || !set) continue;
-    if (option->kind == DOUBLED) value.number /= 2;
+    /* The kernel shows twice what was set. */
+    if (option->level == SOL_SOCKET && (option->name == SO_SNDBUF || option->name == SO_RCVBUF)) value.number /= 2;
     libc_setsockopt(to, option->level, option->name, value.bytes, value.size);
   }
   if (sockets_rare()) replace_filter(from, to);

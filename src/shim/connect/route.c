@@ -39,10 +39,8 @@ bool route_other_loopback(const struct im_addr *to, unsigned scopes, struct im_r
 }
 
 struct im_route route_outside(const struct im_addr *to, unsigned scopes) {
-  struct im_route route = {.kind = IM_ROUTE_NATIVE};
-  if (resolver_is(to))
-    route = (struct im_route){.kind = IM_ROUTE_LOCAL, .real = to->ip, .real_port = resolver_port(to, scopes)};
-  return route;
+  if (!resolver_is(to)) return (struct im_route){.kind = IM_ROUTE_NATIVE};
+  return (struct im_route){.kind = IM_ROUTE_LOCAL, .real = to->ip, .real_port = resolver_port(to, scopes)};
 }
 
 struct im_route route_find(const struct im_addr *to) {

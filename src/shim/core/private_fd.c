@@ -2,7 +2,6 @@
 
 #include "libc.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>

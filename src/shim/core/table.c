@@ -5,7 +5,6 @@
 #include "libc_files.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stddef.h>

@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
-#include <string.h>
 
 bool datagram_is(int fd) {
   int protocol = kernel_int(fd, SOL_SOCKET, SO_PROTOCOL, 0);

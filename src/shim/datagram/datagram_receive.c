@@ -4,9 +4,7 @@
 #include "core/alias.h"
 #include "core/shim.h"
 #include "core/pointer.h"
-#include "core/table.h"
 
-#include <errno.h>
 #include <netinet/in.h>
 #include <stddef.h>
 #include <string.h>

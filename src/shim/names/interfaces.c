@@ -1,6 +1,5 @@
 #include "interfaces.h"
 
-#include "core/shim.h"
 #include "core/libc_files.h"
 #include "core/pointer.h"
 #include "core/table.h"

@@ -7,7 +7,6 @@
 #include "core/table.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -3,8 +3,6 @@
 #include "core/request.h"
 #include "core/table.h"
 
-#include <errno.h>
-
 bool resolver_is(const struct im_addr *to) { return to->ip == IM_RESOLVER && to->port == IM_RESOLVER_PORT; }
 
 /* Returns when the table lists the ports. Without a supervisor the port is as natively a port without a listener. */

@@ -81,10 +81,8 @@ static void *run(void *argument) {
     pending_unlock(0);
     int count = epoll_wait(set, events, BATCH, timeout);
     pending_lock(0);
-    if (mine != generation) break;
-    helper_check();
-    if (mine != generation) break;
-    for (int i = 0; i < count; i++) {
+    if (mine == generation) helper_check();
+    for (int i = 0; i < count && mine == generation; i++) {
       unsigned which;
       struct im_pending *pending = poller_pending(events[i].data.u64, &which);
       if (pending) steps_event(pending, which);

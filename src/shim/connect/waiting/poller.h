@@ -8,7 +8,6 @@
 
 #include "pending.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 
 bool poller_open(void);

@@ -8,7 +8,6 @@
 #include "core/alias.h"
 #include "core/request.h"
 #include "core/room.h"
-#include "core/sockets.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,8 +4,6 @@
 
 #include "pending.h"
 
-#include <stdbool.h>
-
 /* Sends the question, in the guest's own call. False: there is no descriptor left. The helper does the rest. */
 bool steps_ask(struct im_pending *pending);
 

@@ -4,8 +4,6 @@
 
 #include "pending.h"
 
-#include <stdbool.h>
-
 /* Puts `end`, the placeholder's, at fd, and closes it. `status`, `flags`: fd's, by F_GETFL and F_GETFD. */
 void swap_in(struct im_pending *pending, int fd, int end, int status, int flags);
 
