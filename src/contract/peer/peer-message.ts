@@ -1,4 +1,4 @@
-/** What messages between members must look like: checked by the seed that passes them on, and by who gets them over an edge. */
+/** What messages between members must look like: checked by the seed that passes them on, and by a member that gets them over a peer link. */
 import * as v from 'valibot';
 import { type Agreed, address, count, port } from '../control/fields';
 import type { MemberMessage } from './peer-messages';
@@ -21,8 +21,7 @@ const purpose = v.variant('for', [
   v.strictObject({ for: v.literal('connection'), port, sourcePort: port, proof: v.optional(proof) }),
   v.strictObject({ for: v.literal('pool'), secrets }),
   v.strictObject({ for: v.literal('signalling'), key }),
-  v.strictObject({ for: v.literal('edge'), key }),
-  v.strictObject({ for: v.literal('datagrams'), key }),
+  v.strictObject({ for: v.literal('peer-link'), key }),
 ]);
 export const memberMessage = v.variant('type', [
   v.strictObject({

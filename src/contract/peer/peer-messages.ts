@@ -1,6 +1,6 @@
 /**
  * How two members of a cluster that cannot reach each other directly meet. Messages go from supervisor to supervisor: through
- * the seed, which vouches for who sent them, or over a direct edge once there is one. Types only.
+ * the seed, which vouches for who sent them, or over a peer link once there is one. Types only.
  */
 
 /**
@@ -71,10 +71,8 @@ export type Purpose =
    * 16 bytes of the key (base64, 32 bytes) for what it says, the sender the first ones.
    */
   | { readonly for: 'signalling'; readonly key: string }
-  /** A direct edge of the control network: TLS with this key (base64, 32 bytes), of which the sender is the client. */
-  | { readonly for: 'edge'; readonly key: string }
-  /** For datagrams of guests, in both directions: TLS with this key, as for an edge. */
-  | { readonly for: 'datagrams'; readonly key: string };
+  /** The peer link of the two supervisors: TLS with this key (base64, 32 bytes), of which the sender is the client. */
+  | { readonly for: 'peer-link'; readonly key: string };
 
 export type MemberMessage =
   /**

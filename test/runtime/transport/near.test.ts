@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import type { NatReport, Purpose } from '../../../src/contract/peer/peer-messages';
 import { meetingPoint } from '../../../src/runtime/transport/punched/punch-ports';
-import { createSignalling } from '../../../src/runtime/transport/punched/signalling';
+import { Signalling } from '../../../src/runtime/transport/punched/signalling';
 import { type Pair, twoMembers } from './members';
 
 const never = new AbortController().signal;
@@ -48,7 +48,7 @@ describe('a connection', () => {
   afterEach(() => pair.close());
   const purpose: Purpose = { for: 'pool', secrets: randomBytes(32).toString('base64') };
   const opened = jest.fn(async () => undefined);
-  const punch = () => pair.web.puncher.punch(pair.api.other, 1, purpose, opened, never);
+  const punch = () => pair.web.puncher.punch(pair.api.asPeer, 1, purpose, opened, never);
   const at = (local: string, nat: NatReport['kind'] = 'port-preserving'): NatReport => ({
     kind: nat,
     reflexiveAddress: PUBLIC,
@@ -93,7 +93,7 @@ test('no signalling is made to a member behind the same NAT, whatever its addres
   for (const local of Object.values(LOCALS)) {
     const nat: NatReport = { kind: 'port-preserving', reflexiveAddress: PUBLIC, localAddress: local, ports };
     const own = Promise.resolve(nat);
-    const channels = createSignalling({
+    const channels = new Signalling({
       punched: { signalling: signalling },
       connector: { call: jest.fn() },
       natReport: () => own,

@@ -3,7 +3,7 @@ import { parseAddress } from '../../../src/contract/manifest/address';
 import type { MemberMessage, Purpose, Sender } from '../../../src/contract/peer/peer-messages';
 import { createGuard } from '../../../src/runtime/control/guard';
 import { openTransports } from '../../../src/runtime/transport';
-import { createRequests, MOST_REQUESTED } from '../../../src/runtime/transport/punched/requests';
+import { MOST_REQUESTED, Requests } from '../../../src/runtime/transport/punched/requests';
 import { SHARE_USED } from '../../../src/runtime/transport/punched/respond';
 import { native, openSockets, socketsSince, until } from './members';
 
@@ -19,14 +19,14 @@ const flood = sender(1, 'flood');
 const honest = sender(2, 'honest');
 
 describe('shares', () => {
-  const taken = (requests: ReturnType<typeof createRequests>, from: string, connections = 1) => {
+  const taken = (requests: Requests, from: string, connections = 1) => {
     const ends: (() => void)[] = [];
     for (let end = requests.begin(from, connections); end; end = requests.begin(from, connections)) ends.push(end);
     return ends;
   };
 
   test.each([1, 3, 32])('one has as many as it leaves free, %d at a time', (connections) => {
-    const requests = createRequests(96 * 8);
+    const requests = new Requests(96 * 8);
     expect(taken(requests, 'one', connections).length * connections).toBe(96 * 4);
     expect(taken(requests, 'two', connections).length * connections).toBe(96 * 2);
     expect(taken(requests, 'three', connections).length * connections).toBe(96);
@@ -34,7 +34,7 @@ describe('shares', () => {
   });
 
   test('what has ended counts once, and no more', () => {
-    const requests = createRequests(8);
+    const requests = new Requests(8);
     const [first] = taken(requests, 'one');
     first();
     first();
@@ -72,8 +72,7 @@ function asked(): Asked {
 const purposes: Record<string, (count: number) => Purpose> = {
   connection: () => ({ for: 'connection', port: 80, sourcePort: 40_000, proof: Buffer.alloc(32).toString('base64') }),
   pool: (count) => ({ for: 'pool', secrets: Buffer.alloc(32 * count).toString('base64') }),
-  edge: () => ({ for: 'edge', key: Buffer.alloc(32).toString('base64') }),
-  datagrams: () => ({ for: 'datagrams', key: Buffer.alloc(32).toString('base64') }),
+  'peer-link': () => ({ for: 'peer-link', key: Buffer.alloc(32).toString('base64') }),
   signalling: () => ({ for: 'signalling', key: Buffer.alloc(32).toString('base64') }),
 };
 

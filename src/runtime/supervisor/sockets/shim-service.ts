@@ -13,6 +13,7 @@ import { formatAddress, parseAddress } from '../../../contract/manifest/address'
 import type { NativeAddon, NativeConnector, ShimSocket } from '../../../native/addon';
 import type { Guard } from '../../control/guard';
 import { AskError } from '../../control/index';
+import { pause } from '../../pause';
 import type { Destination, GuestConnect, TransportResult } from '../../transport/transport';
 import type { Datagrams } from '../datagrams/datagrams';
 import type { Resolver } from '../names/resolver';
@@ -127,7 +128,7 @@ export function openShimService(options: ShimServiceOptions): ShimService {
         return failed(`${host}:${port}`, 'EHOSTUNREACH', result.reason);
       // It may be somewhere else meanwhile.
       locations.distrust(host, destination.location.epoch);
-      await pause(guest.signal);
+      await pause(PAUSE, guest.signal);
     }
   };
 
@@ -253,20 +254,6 @@ export function openShimService(options: ShimServiceOptions): ShimService {
       for (const caller of waiting.keys()) caller.abort();
     },
   };
-}
-
-/** Ends early when the signal is aborted. */
-function pause(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, PAUSE);
-    if (signal.aborted) done();
-    else signal.addEventListener('abort', done, { once: true });
-  });
 }
 
 /** A pid of 0 is a sender that does not say who it is. */
