@@ -6,7 +6,7 @@ import type { Datagram } from '../../contract/peer/datagram';
 import type { MemberMessage, NatReport, Observation, Recipient, Sender } from '../../contract/peer/peer-messages';
 import type { NativeAddon } from '../../native/addon';
 import type { Guard } from '../control/guard';
-import { type Connector, openConnector } from './connector';
+import { Connector } from './connector';
 import { createDirect } from './direct/direct';
 import { Incoming, type OnEvent } from './incoming';
 import { OwnNat } from './own-nat';
@@ -97,7 +97,7 @@ export class Transports {
     this.#signalling = new Signalling({ punched: this.#punched, connector, natReport, signal });
     this.#pools = new Pools({
       fill: (peer, count, low) => this.#fill(peer, count, low),
-      ready: connector.ready,
+      ready: (address) => connector.ready(address),
       most: options.poolMost,
     });
     this.#relayed = new Relayed({
@@ -201,7 +201,7 @@ export class Transports {
 
   #openConnector(): Connector {
     const { native, aliasBase, guard, onEvent } = this.#options;
-    return openConnector({
+    return new Connector({
       native: {
         openConnector: (aliases, onNative) =>
           native.openConnector(aliases, (...event) => guard('an event of the connector', () => onNative(...event))),

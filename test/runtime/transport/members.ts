@@ -8,7 +8,7 @@ import { setImmediate } from 'node:timers/promises';
 import { parseAddress } from '../../../src/contract/manifest/address';
 import type { MemberMessage, NatReport, Sender } from '../../../src/contract/peer/peer-messages';
 import { loadNative } from '../../../src/native/addon/load';
-import { type Connector, openConnector } from '../../../src/runtime/transport/connector';
+import { Connector } from '../../../src/runtime/transport/connector';
 import type { PeerMember } from '../../../src/runtime/transport/peer-member';
 import { type PunchAnswer, Puncher } from '../../../src/runtime/transport/punched/punch';
 import { PunchPorts } from '../../../src/runtime/transport/punched/punch-ports';
@@ -54,7 +54,7 @@ export function twoMembers(number: number): Pair {
       ports: [20_000 + 1_000 * index, 500],
     };
     const lost: number[] = [];
-    const connector = openConnector({
+    const connector = new Connector({
       native,
       aliasBase: parseAddress(`127.66.${number}.0`)!,
       onUsed: () => undefined,
