@@ -1,12 +1,12 @@
 /**
  * How two members of a cluster that cannot reach each other directly meet. Messages go from supervisor to supervisor: through
- * the seed, which vouches for who sent them, or over a peer link once there is one. Types only.
+ * the seed, which vouches for the sender, or over a peer link once there is one. Types only.
  */
 
 /**
- * What is between a member and the internet. `none`: it has the address that others see. `preserving`: its ports are seen as
- * they are. `changing`: as others, but the same ones by everybody. `symmetric`: differently by everybody. `unknown`: not
- * found out (yet, or the seed's data port cannot be reached).
+ * The NAT between a member and the internet (RFC 4787). `none`: others see the member's own address. `port-preserving`: they see its
+ * own ports. `endpoint-independent`: all see the same other port. `symmetric`: each sees another port. `unknown`: not classified (yet,
+ * or the seed's data port cannot be reached).
  */
 export type NatKind = 'none' | 'port-preserving' | 'endpoint-independent' | 'symmetric' | 'unknown';
 
@@ -31,27 +31,27 @@ export interface NatReport {
   readonly kind: NatKind;
   /** As the seed sees it. */
   readonly reflexiveAddress: string;
-  /** Its own; the same as `address` without a NAT. Members behind one public address meet there. */
+  /** Its own; the same as `reflexiveAddress` without a NAT. Members behind one public address meet there. */
   readonly localAddress: string;
   /** The ports it punches from: first and count. Members that share an address have different ones. */
   readonly ports: readonly [number, number];
 }
 
-/** Who a message is from, as the seed knows it. */
+/** The sender of a message, as the seed knows it. */
 export interface Sender {
   /** To be answered at. Never used again for another member while the seed runs. */
   readonly member: number;
-  /** Who it is in events. */
+  /** Its name in events. */
   readonly name: string;
   /** Virtual address. */
   readonly address: string;
   /** 0: no host, but a client. */
   readonly epoch: number;
-  /** Real addresses that it may ask to be met at: of its `reach`, those for others and for who is near. */
+  /** Real addresses that it may ask to be met at: the two of its NAT report. */
   readonly addresses: readonly string[];
 }
 
-/** Who a message is for: a host as it runs now, or the member that a message came from. */
+/** The receiver of a message: a host as it runs now, or the member that a message came from. */
 export type Recipient = string | number;
 
 /** What a connection between two members is for. */

@@ -3,7 +3,7 @@ import { encodeFrame, FrameError, frameDecoder, HEARTBEAT, MAX_FRAME_BYTES } fro
 import { Outbox } from './outbox';
 import { Pace } from './pace';
 
-/** Why a channel ended. `error` says what we found wrong with it; absent when either side closed it in good order. */
+/** Why a channel ended. `error`: the fault; absent when either side closed it in good order. */
 export interface ChannelEnd {
   readonly by: 'us' | 'peer' | 'error';
   readonly error?: { readonly code: 'bad-frame' | 'slow' | 'dead' | 'broken'; readonly message: string };
@@ -33,7 +33,7 @@ export interface Channel<Out> {
   end(timeout?: number): Promise<void>;
   /** Closes at once. */
   destroy(): void;
-  /** The same, because a frame of the peer is not what it should be: `message` says why. */
+  /** The same, because a frame of the peer is wrong: `message` has the reason. */
   fault(message: string): void;
 }
 
@@ -47,7 +47,7 @@ export interface ChannelOptions<In> {
   /** Bytes that one frame of the peer may have. Default 8 MiB. */
   readonly maxFrame?: number;
   /**
-   * Frames that the peer may send in a second; what is more is not read until its time has come. A long one counts as one for each
+   * Frames that the peer may send in a second; further ones are not read until their time has come. A long one counts as one for each
    * 512 bytes. Default: any number.
    */
   readonly maxRate?: number;

@@ -6,7 +6,7 @@ import { claimOf, parseSecret } from '../../contract/control/psk';
 import { type Channel, type ChannelEnd, openChannel } from './channel';
 import { pskContext, pskOptions } from './tls-options';
 
-/** Where the seed is and who we are to it. */
+/** The seed's address and this peer's identity. */
 export interface SeedAccess {
   /** `address:port` of the seed's control network. */
   readonly seed: string;
@@ -22,7 +22,7 @@ export interface ControlOptions extends SeedAccess {
   /** Local address to connect from. */
   readonly source?: string;
   /**
-   * Connect from a port of our choice: only such a port can be connected from a second time, to see what a NAT makes of it.
+   * Connect from a port of our choice: only such a port can be connected from a second time, to classify a NAT.
    * Default: the kernel chooses.
    */
   readonly ownPort?: boolean;

@@ -2,13 +2,13 @@ import type { ConnectErrno } from '../../contract/control/errno';
 import type { ToSeed } from '../../contract/control/frames';
 import type { Location } from '../../contract/control/location';
 
-/** Where an asked-for port really is. */
+/** Where a located port really is. */
 export interface Answer {
   readonly location: Location;
   readonly realPort: number;
 }
 
-/** The host that was asked for cannot be connected to: what the guest gets, and why, for people. */
+/** The host cannot be connected to: the guest gets `errno`, and people the message. */
 export class LocateError extends Error {
   constructor(
     readonly errno: ConnectErrno,
@@ -34,13 +34,13 @@ interface OpenLocate extends Omit<LocateOptions, 'signal'> {
   readonly settle: (outcome: Answer | LocateError) => void;
 }
 
-/** The seed is asked for these locations and has not answered yet. They outlive a lost connection. */
+/** Requests to locate that the seed has not answered yet. They outlive a lost connection. */
 export class Locates {
   readonly #open = new Map<number, OpenLocate>();
   /** Sends a frame if there is a connection to the seed. */
   readonly #send: (frame: ToSeed) => void;
   #lastId = 0;
-  /** Why a further one fails at once. */
+  /** Why a further request fails at once. */
   #problem: string | undefined;
   #ended = false;
 
@@ -65,7 +65,7 @@ export class Locates {
       this.#open.set(id, { ...rest, host, port, since, settle });
       if (signal?.aborted) return onAbort();
       signal?.addEventListener('abort', onAbort, { once: true });
-      this.#ask(id);
+      this.#request(id);
     });
   }
 
@@ -75,16 +75,16 @@ export class Locates {
     locate?.settle(outcome);
   }
 
-  /** The seed can be reached (again). @returns sends those again that are open now and will be by then */
+  /** The seed can be reached (again). @returns sends the requests again that are open both now and then */
   reachable(): () => void {
     if (!this.#ended) this.#problem = undefined;
     const ids = [...this.#open.keys()];
     return () => {
-      for (const id of ids) this.#ask(id);
+      for (const id of ids) this.#request(id);
     };
   }
 
-  /** Without a connection for so long that locates no longer wait for one. */
+  /** There has been no connection for so long that requests no longer wait for one. */
   unreachable(problem: string): void {
     this.#fail(problem, problem);
   }
@@ -100,7 +100,7 @@ export class Locates {
     for (const id of [...this.#open.keys()]) this.settle(id, new LocateError('ENETUNREACH', reason));
   }
 
-  #ask(id: number): void {
+  #request(id: number): void {
     const locate = this.#open.get(id);
     if (!locate) return;
     const { host, port, staleEpoch, protocol, since } = locate;

@@ -1,7 +1,7 @@
 import type { TLSSocket } from 'node:tls';
 
 /**
- * What is written at once. A TLS socket of Node.js begins with a buffer of 1 KiB (`NodeBIO` in its source); once a record does not
+ * Bytes that are written at once. A TLS socket of Node.js begins with a buffer of 1 KiB (`NodeBIO` in its source); once a record does not
  * fit, it keeps one of at least 16 KiB for as long as it is open. With a welcome in one piece, a seed would need as much more for
  * each of its hosts as the welcome is long.
  */
@@ -11,7 +11,7 @@ const PORTION = 16 * 1024;
 /** Bytes of binary frames that wait; further ones are lost. */
 const MOST_LOSSY = 512 * 1024;
 
-/** What waits to be written to one socket: frames in their order, and binary frames, which let the others go first. */
+/** Frames that wait to be written to one socket: JSON in its order, and binary frames, which let JSON go first. */
 export class Outbox {
   readonly #slices: Buffer[] = [];
   #sliced = 0;
@@ -61,7 +61,7 @@ export class Outbox {
     });
   }
 
-  /** Ends this side of the connection after what waits. */
+  /** Ends this side of the connection after the frames that wait. */
   end(): void {
     if (this.#flushing) this.#onFlushed.push(() => this.socket.end());
     else this.socket.end();

@@ -5,7 +5,7 @@ const COUNTED = 512;
 /** Milliseconds for which a peer that sends too fast is not read, at least. */
 const HOLD = 20;
 
-/** Reads a peer's frames no faster than so many a second: what the peer sends beyond that waits on its own side. */
+/** Reads a peer's frames no faster than so many a second. Further frames wait on the peer's side. */
 export class Pace {
   /** Frames that may come now; it grows with time, to the rate at most. */
   #credit: number;

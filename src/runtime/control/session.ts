@@ -27,19 +27,19 @@ export interface SessionOptions extends SeedAccess {
   readonly join: () => Omit<JoinFrame, 'type' | 'directoryDigest'>;
   /** After every join that succeeded: the first, and each one after a lost connection. */
   readonly onWelcome?: (welcome: Welcome) => void;
-  /** A location that was asked for has changed. It is acknowledged when this returns: have it in force by then. */
+  /** A location that this member knows has changed. It is acknowledged when this returns: have it in force by then. */
   readonly onLocation: (location: Location) => void;
   /** Another member's message. */
   readonly onPeerMessage?: (from: Sender, message: MemberMessage) => void;
-  /** What was told `to` (the message with this `id`) did not get there. */
+  /** The message with this `id` could not be delivered to `to`. */
   readonly onUndeliverable?: (to: Recipient, id: number | undefined, reason: string) => void;
   /** Another member wants a connection through the seed's data port: it has the other token. */
   readonly onRelayed?: (from: Sender, token: string, message: MemberMessage) => void;
-  /** The connection was lost. Locations change unseen from now on: forget them all, so that guests ask again. */
+  /** The connection was lost. Locations change unseen from now on: forget them all, so that they are located again. */
   readonly onDisconnect?: () => void;
   /** The seed ends this session for good: fenced by a newer epoch, the cluster goes down, or the key is no longer accepted. */
   readonly onStop: (reason: string, fenced: boolean) => void;
-  /** After this many milliseconds without a connection, asks fail with ENETUNREACH. Default 15,000. */
+  /** After this many milliseconds without a connection, locates fail with ENETUNREACH. Default 15,000. */
   readonly unreachableAfter?: number;
   readonly signal?: AbortSignal;
   readonly log?: Log;
@@ -80,17 +80,17 @@ export interface Session {
   stay(): void;
   /** Says good-bye and closes. Ends the session. */
   leave(frame: Omit<LeaveFrame, 'type'>): Promise<void>;
-  /** Ends the session without a word. Open asks fail. */
+  /** Ends the session without a frame. Open locates fail. */
   close(): void;
 }
 
 const FIRST_RETRY = 50;
-/** With the jitter less than a seed's grace time: who was running is back before anything is allocated anew. */
+/** With the jitter less than a seed's grace time: hosts that were running are back before a host is allocated anew. */
 const LAST_RETRY = 1_000;
 const KEPT_REPORTS = 100;
-/** Whoever leaves has an invocation to end in time. */
+/** A member that leaves has an invocation to end in time. */
 const LEAVE_LIMIT = 500;
-/** Longer than the seed waits for those who know this host. */
+/** Longer than the seed waits for members that know this host. */
 const SUSPEND_LIMIT = 5_000;
 
 /**
@@ -185,7 +185,7 @@ class SeedSession implements Session {
       if (!this.#joined) return resolve({ ok: false, reason: 'there is no connection to the seed' });
       const timer = setTimeout(() => {
         this.#suspending?.({ ok: false, reason: `the seed did not answer within ${limit} ms` });
-        // It may have said yes, which nobody takes back over a connection that is dead: joining again does.
+        // The seed's answer may have been yes. Over a dead connection nothing takes that back: joining again does.
         this.#control?.destroy();
       }, limit);
       this.#suspending = (reply) => {
@@ -269,7 +269,7 @@ class SeedSession implements Session {
     this.#control = control;
     this.#joined = true;
     this.#welcome = { ...frame, directory };
-    // Those that `onWelcome` adds are sent by themselves: sent twice, they would end the connection.
+    // Locates that `onWelcome` adds are sent by themselves: sent twice, they would end the connection.
     const sendAgain = this.#locates.reachable();
     this.#options.onWelcome?.(this.#welcome);
     for (const report of this.#reports.splice(0)) control.send(report);

@@ -1,4 +1,4 @@
-/** What other members ask of this one: connections that are punched or relayed to it, and answers to what it has asked of them. */
+/** Messages of other members: requests for connections that are punched or relayed to this one, and answers to its own requests. */
 import type { ReportedEvent } from '../../contract/control/frames';
 import type { MemberMessage, Sender } from '../../contract/peer/peer-messages';
 import type { Guard } from '../control/guard';
@@ -18,7 +18,7 @@ export interface IncomingOptions {
   readonly relayed: Relayed;
   /** Real addresses of that member, beside those that the seed named with its message. */
   readonly addressesOf: (member: Sender) => readonly string[];
-  /** A peer link is older than what the seed knows by now: the next message goes through the seed. */
+  /** A peer link has outdated addresses of that member: the next message goes through the seed. */
   readonly onStaleLink: (from: Sender) => void;
   readonly onEvent: OnEvent;
 }
@@ -52,7 +52,7 @@ export class Incoming {
       case 'unpunchable':
         return puncher.answered(from.name, message);
       case 'relay':
-        return; // it comes with a token: see `relay`
+        return; // a request for a relayed connection comes with a token: see `relay`
       default:
         message satisfies never;
     }

@@ -1,6 +1,6 @@
 /**
- * Connections of other members to this supervisor itself. A member may ask for them at will, so each has to prove itself in time, and
- * a member has a few at most: the newest of them stay.
+ * Connections for peer links, also before the other side has proved itself. A member may request them at will, so each has a deadline for
+ * the proof, and a member has a few at most: the newest stay.
  */
 import { Socket } from 'node:net';
 

@@ -56,12 +56,12 @@ interface Link {
   idle?: NodeJS.Timeout;
 }
 
-/** Per host: about what Linux keeps for an unresolved neighbour. */
+/** Per host: about as much as Linux keeps for an unresolved neighbour. */
 const MOST_WAITING = 256;
 const MOST_BYTES = 512 * 1024;
 /** More than the largest datagram and the longest message have. */
 const MOST_FRAME = 128 * 1024;
-/** Quiet connections are kept alive below what NATs forget. */
+/** Quiet connections are kept alive well within the time-outs of NATs. */
 const HEARTBEAT = 20_000;
 /** A link for datagrams only ends after so many milliseconds without one. */
 const IDLE = 120_000;
@@ -111,7 +111,7 @@ export class PeerLinks {
     this.#make({ ...linkTo(peer), wanted: true }, peer);
   }
 
-  /** The other side of `open`, or of the first datagram, with the connection that it asked for. */
+  /** The other side of a link that another member makes, with the connection for it. */
   accept(from: Sender, key: string, descriptor: number, by: LinkTransport): void {
     const link = { ...linkFrom(from), by };
     const raw = this.#connections.take(link.address, descriptor);
@@ -123,7 +123,7 @@ export class PeerLinks {
     this.#options.guard('a peer link', begin, () => raw.destroy());
   }
 
-  /** What was sent goes out. */
+  /** Ends the link after the frames that wait. */
   drop(address: number): void {
     this.#failed.delete(address);
     const link = this.#links.get(address);

@@ -1,7 +1,7 @@
 /**
  * How many connections are kept ready for which peer: as many as were needed at once of late. A guest that finds none makes its
- * peer's share grow, and so does a share that is used up fast, as each message then pays for more connections; a share that is not
- * used shrinks by itself, as what is not used expires.
+ * peer's share grow, and so does a share that is used up fast, as each message then pays for more connections. A share
+ * that is not used shrinks by itself, as unused connections expire.
  */
 import type { PeerMember } from '../peer-member';
 import type { Punched } from '../punched/punched';
@@ -20,7 +20,7 @@ const FIRST = 2;
 const MOST_PER_PEER = 64;
 /** A share that is refilled again within so many milliseconds is too small. */
 const FAST = 250;
-/** Punched at once: what one message can agree on. */
+/** Punched at once: as many as one message can agree on. */
 const BATCH = 64;
 
 interface Share {
@@ -51,7 +51,7 @@ export class Pools {
   /** A guest of this host was connected to that peer, and none was ready. */
   missed(peer: PeerMember): void {
     let share = this.#shares.get(peer.address);
-    // The same one, as what is coming is counted there.
+    // The same record, as it counts the connections that are coming.
     if (share?.peer.epoch === peer.epoch) {
       grow(share);
     } else {
@@ -61,7 +61,7 @@ export class Pools {
     this.#refill(share);
   }
 
-  /** Few are left. */
+  /** Few connections to that peer are left. */
   used(address: number): void {
     const share = this.#shares.get(address);
     // Not one by one: a batch costs one message.
@@ -70,13 +70,13 @@ export class Pools {
     this.#refill(share);
   }
 
-  /** One has ended unused. */
+  /** A connection has ended unused. */
   lost(address: number): void {
     const share = this.#shares.get(address);
     if (share) share.wanted = Math.max(FIRST, share.wanted - 1);
   }
 
-  /** It is not where it was: nothing is kept for it any more. */
+  /** That peer is not where it was: nothing is kept for it any more. */
   drop(address: number): void {
     this.#shares.delete(address);
   }
@@ -100,7 +100,7 @@ export class Pools {
     const ended = (became: number) => {
       share.coming -= count;
       this.#coming -= count;
-      // What has failed is not tried again before a guest needs it.
+      // After a failure the next try waits for a guest that needs a connection.
       if (became > 0 && this.#shares.get(peer.address) === share) this.used(peer.address);
     };
     fill(peer, count, lowOf(share)).then(ended, () => ended(0));

@@ -1,4 +1,4 @@
-/** Ports of ours that connections are punched from, and what others see them as. */
+/** This member's ports that connections are punched from, and how others see them. */
 import { inCidr, parseAddress, parseCidr } from '../../../contract/manifest/address';
 import type { Endpoint, NatReport } from '../../../contract/peer/peer-messages';
 import { isPredictable, probe } from '../nat/nat';
@@ -15,7 +15,7 @@ export interface PunchPort {
 /** Pairs of members whose last ports are remembered. */
 const MOST_PAIRS = 1_000;
 
-/** A port could not be probed as something here has it; with another one it may work. */
+/** A port could not be probed as another socket here has it; another port may work. */
 export const isTaken = ({ code }: NodeJS.ErrnoException): boolean => code === 'EADDRINUSE' || code === 'EADDRNOTAVAIL';
 
 export class PunchPorts {
@@ -26,17 +26,17 @@ export class PunchPorts {
     this.#dataPort = dataPort;
   }
 
-  /** The next one of this member's ports, for a punch that it asks for. */
+  /** The next one of this member's ports, for a punch that this member asks for. */
   ownPort(mine: NatReport): number {
     return this.#next(portSequence, mine, 'calls', 'own');
   }
 
-  /** The next one of that member's ports (`report`) for the side that is asked. `pair`: names the two of them. */
+  /** The next one of the other side's ports (`report`), for a punch that the other side is asked for. `pair` names both members. */
   pairedPort(report: NatReport, pair: string): number {
     return this.#next(pairedSequence, report, 'called', pair);
   }
 
-  /** Opens all of these ports or none. What the NAT makes of them is discovered, not guessed. */
+  /** Opens all of these ports or none. Their mapping is probed unless it is predictable. */
   async open(mine: NatReport, near: boolean, ports: readonly number[], signal: AbortSignal): Promise<PunchPort[]> {
     const opening = ports.map(async (port): Promise<PunchPort> => {
       if (near || isPredictable(mine)) return { port, seen: port, close: () => undefined };

@@ -1,6 +1,6 @@
 /**
- * One punch: two members agree on pairs of ports, and both connect (simultaneous open; "hole punching" in the Boxer papers). This
- * is the side that asks; the other one is respond.ts.
+ * One punch: two members agree on pairs of ports, and both connect (simultaneous open; "hole punching" in the Boxer papers). Here is
+ * the side that sends the request; the other side is respond.ts.
  */
 import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
@@ -42,7 +42,7 @@ export class PunchError extends Error {
 /** Milliseconds in which a punch must succeed: one retransmission of a lost SYN, and a bit. */
 export const PUNCH_LIMIT = 2_000;
 
-/** Why this member cannot punch. What is not known of our own NAT by now is not going to be. */
+/** Why this member cannot punch. A NAT report of kind `unknown` is final here. */
 export function ownProblem(mine: NatReport): string | undefined {
   return mine.kind === 'unknown' ? 'its NAT could not be found out' : unpunchable(mine);
 }
@@ -65,7 +65,7 @@ interface Stopped {
 interface Punch {
   /** Answers of other hosts are ignored. */
   readonly host: string;
-  /** Aborted with what stopped it. */
+  /** Aborted with the reason (`Stopped`). */
   readonly stopping: AbortController;
   /** Aborted when the caller gives up, too. */
   readonly ending: AbortSignal;
@@ -73,7 +73,7 @@ interface Punch {
   onPorts?: (answer: Punching) => void;
 }
 
-/** What the side that asks sends first, and what it expects first; for the other side it is the other way round. */
+/** The first bytes that the requesting side sends and expects; for the other side they are swapped. */
 export const proofs = (proof: Uint8Array) => ({ send: proof.subarray(0, 16), expect: proof.subarray(16) });
 
 export class Puncher {
@@ -170,7 +170,7 @@ export class Puncher {
   }
 }
 
-/** The other side has to find out first what its NAT makes of its ports. */
+/** The other side has to probe its ports first. */
 function answerTo(punch: Punch, ask: () => void): Promise<Punching> {
   const { stopping, ending } = punch;
   return new Promise((resolve, reject) => {

@@ -18,10 +18,10 @@ export interface PunchedOptions {
 
 /** After a punch that failed, the same host is not tried again for so long: relayed meanwhile. */
 const RETRY_AFTER = 30_000;
-/** What a connection is at this side. */
+/** The purpose of a connection at this side. */
 type Own = Pick<Opening, 'purpose' | 'replyTo' | 'sourcePort'> & Partial<SignallingTerms>;
 
-/** Milliseconds before another try, with other ports: the other side has enough of this member's for the moment, or a port is in use. */
+/** Milliseconds before another try, with other ports: a port is in use, or this member has its share there for the moment. */
 const PAUSES = [0, 100, 400] as const;
 
 export class Punched implements Transport {

@@ -1,4 +1,4 @@
-/** How much of what other members ask of this one is under way at a time: a bound for all of them, and a share for each. */
+/** Requests of other members for connections: how many may be under way for all of them, and for each. */
 
 /** Connections. Each may hold a descriptor for its port here, in addition to those that the connector counts (src/native/connector/share.c). */
 export const MOST_REQUESTED = 512;

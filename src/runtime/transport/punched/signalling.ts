@@ -47,7 +47,7 @@ export class Signalling {
     }
   }
 
-  /** It has ended. @returns false: there was none */
+  /** The channel to that address has ended. @returns false: there was none */
   lost(address: number): boolean {
     return this.#channels.delete(address);
   }
@@ -59,7 +59,7 @@ export class Signalling {
 
   async #make(peer: PeerMember): Promise<void> {
     const mine = await this.#options.natReport();
-    // Not now, that is: a host that has just been allocated does not know yet where it is.
+    // A host that has just been allocated does not know its NAT yet: a later attempt may succeed.
     if (!isPredictable(mine) || !isPredictable(peer.nat) || meetingPoint(mine, peer.nat).near)
       return this.#forget(peer);
     const key = randomBytes(32).toString('base64');

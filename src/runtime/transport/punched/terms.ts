@@ -1,9 +1,9 @@
-/** What the two sides of pooled connections and of signalling channels have to have alike. */
+/** Constants and keys that the two sides of pooled connections and of signalling channels share. */
 import type { NatReport } from '../../../contract/peer/peer-messages';
 import type { ConnectorOpening } from '../../../native/addon';
 import { portsFor } from './ports';
 
-/** How long a ready connection is kept: well below what NATs keep a quiet one for (AWS's NAT gateway: 350 s). */
+/** How long a ready connection is kept: well below the time for which NATs keep a quiet one (AWS's NAT gateway: 350 s). */
 export const POOL_TTL = 30_000;
 /** The side that waits for a header keeps its end longer, so that it never ends under one. */
 export const POOL_TTL_PASSIVE = POOL_TTL + 10_000;
@@ -12,7 +12,7 @@ export type SignallingTerms = Required<
   Pick<ConnectorOpening, 'send' | 'expect' | 'ownFirst' | 'ownCount' | 'theirFirst' | 'theirCount' | 'ttl'>
 >;
 
-/** What an end of a signalling channel is given. */
+/** The keys and ports of one end of a signalling channel. */
 export function signallingTerms(end: 'out' | 'in', key: string, mine: NatReport, theirs: NatReport): SignallingTerms {
   const bytes = Buffer.from(key, 'base64');
   const keys = [bytes.subarray(0, 16), bytes.subarray(16)];

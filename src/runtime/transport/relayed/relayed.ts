@@ -60,7 +60,7 @@ export class Relayed implements Transport {
     return connector.open({ purpose: 'hand', peer, epoch, ...this.#toRelay(token) }, signal);
   }
 
-  /** Another member has asked for a relayed connection to this one. @throws Error when this member cannot make one */
+  /** The other side of a relayed connection. @throws Error when this member cannot make one */
   async relayed(from: Sender, token: string, purpose: Purpose): Promise<void> {
     const { connector, toSupervisor, signal } = this.#options;
     const base = { peer: parseAddress(from.address)!, epoch: from.epoch, ...this.#toRelay(token) };
