@@ -3,7 +3,7 @@ import type { ToSeed } from '../../contract/control/frames';
 import type { Location } from '../../contract/control/location';
 
 /** Where a located port really is. */
-export interface Answer {
+export interface Located {
   readonly location: Location;
   readonly realPort: number;
 }
@@ -15,7 +15,7 @@ export class LocateError extends Error {
     message: string,
   ) {
     super(message);
-    this.name = 'AskError';
+    this.name = 'LocateError';
   }
 }
 
@@ -31,7 +31,7 @@ interface OpenLocate extends Omit<LocateOptions, 'signal'> {
   readonly host: string;
   readonly port: number;
   readonly since: number;
-  readonly settle: (outcome: Answer | LocateError) => void;
+  readonly settle: (outcome: Located | LocateError) => void;
 }
 
 /** Requests to locate that the seed has not answered yet. They outlive a lost connection. */
@@ -49,7 +49,11 @@ export class Locates {
   }
 
   /** @throws LocateError */
-  add(host: string, port: number, { signal, since = performance.now(), ...rest }: LocateOptions = {}): Promise<Answer> {
+  add(
+    host: string,
+    port: number,
+    { signal, since = performance.now(), ...rest }: LocateOptions = {},
+  ): Promise<Located> {
     return new Promise((resolve, reject) => {
       if (this.#problem !== undefined) return reject(new LocateError('ENETUNREACH', this.#problem));
       const id = ++this.#lastId;
@@ -57,7 +61,7 @@ export class Locates {
         this.#send({ type: 'cancel', id });
         this.settle(id, new LocateError('ETIMEDOUT', 'given up by the caller'));
       };
-      const settle = (outcome: Answer | LocateError) => {
+      const settle = (outcome: Located | LocateError) => {
         signal?.removeEventListener('abort', onAbort);
         if (outcome instanceof LocateError) reject(outcome);
         else resolve(outcome);
@@ -69,7 +73,7 @@ export class Locates {
     });
   }
 
-  settle(id: number, outcome: Answer | LocateError): void {
+  settle(id: number, outcome: Located | LocateError): void {
     const locate = this.#open.get(id);
     this.#open.delete(id);
     locate?.settle(outcome);

@@ -5,7 +5,7 @@ import { parseAddress } from '../../contract/manifest/address';
 import type { MemberMessage, NatReport, Observation, Recipient, Sender } from '../../contract/peer/peer-messages';
 import { pause } from '../pause';
 import { type Control, ControlError, openControl, type SeedAccess } from './connection';
-import { type Answer, LocateError, type LocateOptions, Locates } from './locates';
+import { type Located, LocateError, type LocateOptions, Locates } from './locates';
 
 type FrameOf<F, T> = Extract<F, { readonly type: T }>;
 export type JoinFrame = FrameOf<ToSeed, 'join'>;
@@ -55,8 +55,8 @@ export interface Session {
   readonly connected: boolean;
   /** How the present connection is seen from both ends; undefined without one. */
   readonly observation: Observation | undefined;
-  /** Where `host`:`port` is, once it listens; allocates the host if need be. Kept through a lost connection. @throws AskError */
-  locate(host: string, port: number, options?: LocateOptions): Promise<Answer>;
+  /** Where `host`:`port` is, once it listens; allocates the host if need be. Kept through a lost connection. @throws LocateError */
+  locate(host: string, port: number, options?: LocateOptions): Promise<Located>;
   /** All ports the guests listen on now. Without a connection nothing is lost: the next join carries them. */
   ports(ports: PortsFrame['ports'], settled: boolean, settledDatagrams?: boolean): void;
   /** What was found out about the NAT. Without a connection nothing happens: the next join is for that. */
@@ -66,7 +66,7 @@ export interface Session {
   /**
    * Asks for a connection to another member through the seed's data port.
    * @returns the token (base64) to connect to the data port with
-   * @throws AskError
+   * @throws LocateError
    */
   relay(to: Recipient, message: MemberMessage): Promise<string>;
   /** Something the operator should see. Kept (the last 100) until there is a connection. */
@@ -149,7 +149,7 @@ class SeedSession implements Session {
     };
   }
 
-  locate(host: string, port: number, options?: LocateOptions): Promise<Answer> {
+  locate(host: string, port: number, options?: LocateOptions): Promise<Located> {
     return this.#locates.add(host, port, options);
   }
 

@@ -76,7 +76,7 @@ async function stranger(token: string): Promise<string> {
   return got + ((error as NodeJS.ErrnoException | undefined)?.code ?? 'end');
 }
 
-/** A guest that waits: what becomes of it, and what it is told by a connector (nothing, unless it was connected). */
+/** A guest that waits: its outcome, and the answer that it gets from a connector (none unless it was connected). */
 async function call() {
   const [read, replyTo] = native.pipe();
   const { address, host, epoch } = pair.api.asPeer;
@@ -94,10 +94,10 @@ async function call() {
   );
   native.closeDescriptor(replyTo); // a failure leaves it to its owner
   const answer = own(read);
-  let told = '';
-  answer.on('data', (data) => (told += data));
+  let answered = '';
+  answer.on('data', (data) => (answered += data));
   await once(answer, 'close');
-  return { outcome, told };
+  return { outcome, answered };
 }
 
 beforeEach(async () => {
@@ -172,7 +172,7 @@ test('a token is good for once: shown again, by whomever, it is refused at once'
 
   for (const token of used) expect(await stranger(token)).toBe('ECONNRESET');
   next = [used];
-  expect(await call()).toEqual({ outcome: { by: 'none', reason: 'ECONNRESET' }, told: '' });
+  expect(await call()).toEqual({ outcome: { by: 'none', reason: 'ECONNRESET' }, answered: '' });
   next = [used];
   await expect(web.toSupervisor({ host, address, epoch }, PEER_LINK, '')).rejects.toMatchObject({ code: 'NOT_OPENED' });
   await until(() => socketsSince(open) === 0);
@@ -188,16 +188,16 @@ test('a token is good for once: shown again, by whomever, it is refused at once'
 test('both sides with the token of one: that is shown twice, and nobody is the other side', async () => {
   const [mine] = tokens();
   next = [[mine, mine]];
-  const { outcome, told } = await call();
+  const { outcome, answered } = await call();
   expect(outcome).toMatchObject({ by: 'none', reason: expect.stringMatching(/^(ECONNRESET|ETIMEDOUT)$/) });
-  expect(told).toBe('');
+  expect(answered).toBe('');
   await nothingCameOfIt();
 });
 
 test('tokens of two other connections do not meet: it ends at its deadline', async () => {
   const [first, second] = [tokens(), tokens()];
   next = [[first[0], second[1]]];
-  expect(await call()).toEqual({ outcome: { by: 'none', reason: 'ETIMEDOUT' }, told: '' });
+  expect(await call()).toEqual({ outcome: { by: 'none', reason: 'ETIMEDOUT' }, answered: '' });
   await nothingCameOfIt();
 });
 
@@ -206,16 +206,16 @@ test('a token that nobody has given, and one that has expired', async () => {
   const id = lastId;
   const invented = randomBytes(32).toString('base64');
   next = [[invented, invented]];
-  expect(await call()).toEqual({ outcome: { by: 'none', reason: 'ECONNRESET' }, told: '' });
+  expect(await call()).toEqual({ outcome: { by: 'none', reason: 'ECONNRESET' }, answered: '' });
   while (!events.some((event) => event.type === 'unused' && event.id === id)) await setImmediate();
   next = [late];
-  expect(await call()).toEqual({ outcome: { by: 'none', reason: 'ECONNRESET' }, told: '' });
+  expect(await call()).toEqual({ outcome: { by: 'none', reason: 'ECONNRESET' }, answered: '' });
   await nothingCameOfIt();
 });
 
 test('a data port that has gone: refused at once', async () => {
   next = [tokens()];
   dataPort.close();
-  expect(await call()).toEqual({ outcome: { by: 'none', reason: 'ECONNREFUSED' }, told: '' });
+  expect(await call()).toEqual({ outcome: { by: 'none', reason: 'ECONNREFUSED' }, answered: '' });
   expect({ signals, handed }).toEqual({ signals: 0, handed: [] });
 });

@@ -1,4 +1,4 @@
-/** Who asks this member for more than its share is told so, and takes nothing from anybody else. */
+/** A member that asks this one for more than its share is refused, and takes nothing from the others. */
 import { parseAddress } from '../../../src/contract/manifest/address';
 import type { MemberMessage, Purpose, Sender } from '../../../src/contract/peer/peer-messages';
 import { createGuard } from '../../../src/runtime/control/guard';
@@ -42,13 +42,13 @@ describe('shares', () => {
   });
 });
 
-interface Asked {
+interface Fixture {
   readonly answers: MemberMessage[];
   readonly events: string[];
   readonly transports: ReturnType<typeof openTransports>;
 }
 
-function asked(): Asked {
+function member(): Fixture {
   const answers: MemberMessage[] = [];
   const events: string[] = [];
   const transports = openTransports({
@@ -57,13 +57,13 @@ function asked(): Asked {
     onEvent: (event, { reason }) => void events.push(`${event}: ${reason ?? ''}`),
     guard: createGuard((_level, message) => void events.push(message)),
   });
-  const tell = (_to: unknown, message: MemberMessage) => {
+  const send = (_to: unknown, message: MemberMessage) => {
     answers.push(message);
     return true;
   };
   const own = { address: HERE, port: 20_000 };
   transports.joined(
-    { sendPeerMessage: tell, relay: () => new Promise(() => undefined), reportNat: () => undefined },
+    { sendPeerMessage: send, relay: () => new Promise(() => undefined), reportNat: () => undefined },
     { local: own, observed: own, dataPort: { address: HERE, port: 1 }, ports: [20_000, 500] },
   );
   return { answers, events, transports };
@@ -77,7 +77,7 @@ const purposes: Record<string, (count: number) => Purpose> = {
 };
 
 test.each(Object.keys(purposes))('punches for %s: refused at once beyond the share', async (name) => {
-  const { answers, transports } = asked();
+  const { answers, transports } = member();
   const count = name === 'pool' ? 32 : 1;
   let id = 0;
   const punch = (from: Sender) => {
@@ -103,7 +103,7 @@ test.each(Object.keys(purposes))('punches for %s: refused at once beyond the sha
 });
 
 test('connections through the seed: beyond the share the token is not used', async () => {
-  const { events, transports } = asked();
+  const { events, transports } = member();
   const purpose = purposes.connection(1);
   const token = Buffer.alloc(16).toString('base64');
   const relay = (from: Sender) => transports.relayed(from, token, { type: 'relay', purpose, reason: '' });

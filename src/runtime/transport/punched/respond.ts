@@ -1,4 +1,4 @@
-/** The other side of a punch: connects from the ports that were agreed on, for what the one that asked says. */
+/** The other side of a punch: connects from the ports that were agreed on, for the purpose that the request names. */
 import { constants } from 'node:os';
 import { parseAddress } from '../../../contract/manifest/address';
 import type { MemberMessage, NatReport, Sender } from '../../../contract/peer/peer-messages';
