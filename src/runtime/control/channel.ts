@@ -1,5 +1,12 @@
 import type { TLSSocket } from 'node:tls';
-import { encodeFrame, FrameError, frameDecoder, HEARTBEAT, MAX_FRAME_BYTES } from '../../contract/control/frame-codec';
+import {
+  type AnyFrame,
+  encodeFrame,
+  FrameError,
+  frameDecoder,
+  HEARTBEAT,
+  MAX_FRAME_BYTES,
+} from '../../contract/control/frame-codec';
 import { Outbox } from './outbox';
 import { Pace } from './pace';
 
@@ -9,36 +16,8 @@ export interface ChannelEnd {
   readonly error?: { readonly code: 'bad-frame' | 'slow' | 'dead' | 'broken'; readonly message: string };
 }
 
-/** One TLS connection of the control network that carries frames. Used by both sides. */
-export interface Channel<Out> {
-  /** Address of the other side. */
-  readonly peer: string;
-  /** Our own end. */
-  readonly local: { readonly address: string; readonly port: number };
-  readonly peerPort: number;
-  readonly open: boolean;
-  /** Bytes that wait for the peer to read. */
-  readonly queued: number;
-  /** Bytes that it was sent so far, with those that wait. */
-  readonly sent: number;
-  /** Queues a frame. False: the channel is closed (or was just closed, because the peer does not read). */
-  send(frame: Out): boolean;
-  /** The same for a frame that is encoded already (by `frameEncoder`). */
-  sendEncoded(parts: readonly Buffer[]): boolean;
-  /** Queues a binary frame (`encodeBytes`), which lets other frames go first and is lost when too many wait. */
-  offer(bytes: Buffer): void;
-  /** Resolves when little is queued any more or the channel is closed: for senders of long streams. */
-  drained(): Promise<void>;
-  /** Sends what is queued, then closes. Resolves when the connection is closed, after `timeout` ms at the latest. */
-  end(timeout?: number): Promise<void>;
-  /** Closes at once. */
-  destroy(): void;
-  /** The same, because a frame of the peer is wrong: `message` has the reason. */
-  fault(message: string): void;
-}
-
-export interface ChannelOptions<In> {
-  readonly onFrame: (frame: In) => void;
+export interface ChannelOptions {
+  readonly onFrame: (frame: AnyFrame) => void;
   /** Absent: a binary frame is a fault of the peer. */
   readonly onBytes?: (bytes: Buffer) => void;
   readonly onClose: (end: ChannelEnd) => void;
@@ -58,15 +37,13 @@ export interface ChannelOptions<In> {
 /** Silent for this many heartbeats: dead. */
 const DEAD_AFTER = 3;
 
-export function openChannel<In, Out>(socket: TLSSocket, options: ChannelOptions<In>): Channel<Out> {
-  return new TlsChannel<In, Out>(socket, options);
-}
-
-class TlsChannel<In, Out> implements Channel<Out> {
+/** One TLS connection that carries frames. Used by both sides of the control network, and by peer links. */
+export class Channel<Out extends AnyFrame> {
+  /** Address of the other side. */
   readonly peer: string;
+  /** Our own end. */
   readonly local: { readonly address: string; readonly port: number };
   readonly peerPort: number;
-  readonly #socket: TLSSocket;
   readonly #outbox: Outbox;
   readonly #pace: Pace;
   readonly #maxQueued: number;
@@ -77,8 +54,10 @@ class TlsChannel<In, Out> implements Channel<Out> {
   /** Bytes that were sent at the last heartbeat. */
   #sentBefore = 0;
 
-  constructor(socket: TLSSocket, options: ChannelOptions<In>) {
-    this.#socket = socket;
+  constructor(
+    private readonly socket: TLSSocket,
+    options: ChannelOptions,
+  ) {
     this.#outbox = new Outbox(socket);
     this.#pace = new Pace(socket, options.maxRate);
     this.#maxQueued = options.maxQueued ?? 1024 * 1024;
@@ -102,66 +81,75 @@ class TlsChannel<In, Out> implements Channel<Out> {
   }
 
   get open(): boolean {
-    return this.#end === undefined && this.#socket.writable;
+    return this.#end === undefined && this.socket.writable;
   }
 
+  /** Bytes that wait for the peer to read. */
   get queued(): number {
     return this.#outbox.queued;
   }
 
+  /** Bytes that it was sent so far, with those that wait. */
   get sent(): number {
     return this.#outbox.sent;
   }
 
+  /** Queues a frame. False: the channel is closed (or was just closed, because the peer does not read). */
   send(frame: Out): boolean {
     const can = this.#canSend();
-    if (can) this.#outbox.write(encodeFrame(frame as { type: string }));
+    if (can) this.#outbox.write(encodeFrame(frame));
     return can;
   }
 
+  /** The same for a frame that is encoded already (by `frameEncoder`). */
   sendEncoded(parts: readonly Buffer[]): boolean {
     const can = this.#canSend();
     if (can) for (const part of parts) this.#outbox.write(part);
     return can;
   }
 
+  /** Queues a binary frame (`encodeBytes`), which lets other frames go first and is lost when too many wait. */
   offer(bytes: Buffer): void {
     if (this.open) this.#outbox.offer(bytes);
   }
 
+  /** Resolves when little is queued any more or the channel is closed: for senders of long streams. */
   drained(): Promise<void> {
     if (this.#end || this.queued < this.#maxQueued / 4) return Promise.resolve();
     return Promise.race([this.#closed, this.#outbox.flushed()]);
   }
 
+  /** Sends what is queued, then closes. Resolves when the connection is closed, after `timeout` ms at the latest. */
   async end(timeout = 1_000): Promise<void> {
     if (!this.#end) {
       this.#end = { by: 'us' };
       this.#outbox.end();
       // The peer closes its half in turn; one that does not must not hold us up.
-      const limit = setTimeout(() => this.#socket.destroy(), timeout);
+      const limit = setTimeout(() => this.socket.destroy(), timeout);
       await this.#closed;
       clearTimeout(limit);
     }
     await this.#closed;
   }
 
+  /** Closes at once. */
   readonly destroy = (): void => this.#finish({ by: 'us' });
 
+  /** The same, because a frame of the peer is wrong: `message` has the reason. */
   fault(message: string): void {
     this.#fault('bad-frame', message);
   }
 
-  #read({ onFrame, onBytes, maxFrame = MAX_FRAME_BYTES }: ChannelOptions<In>): void {
+  #read({ onFrame, onBytes, maxFrame = MAX_FRAME_BYTES }: ChannelOptions): void {
     const decode = frameDecoder(
       (frame, length) => {
         this.#pace.count(length);
-        if (!this.#end) onFrame(frame as In);
+        if (!this.#end) onFrame(frame);
       },
       maxFrame,
       onBytes && ((bytes) => !this.#end && onBytes(bytes)),
     );
-    this.#socket.on('data', (chunk: Buffer) => {
+    this.socket.on('data', (chunk: Buffer) => {
       this.#silent = 0;
       if (this.#end) return;
       try {
@@ -201,6 +189,6 @@ class TlsChannel<In, Out> implements Channel<Out> {
 
   #finish(reason: ChannelEnd): void {
     this.#end ??= reason;
-    this.#socket.destroy();
+    this.socket.destroy();
   }
 }

@@ -1,9 +1,8 @@
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
-import type { AnyFrame } from '../../contract/control/frame-codec';
 import type { FromSeed, ToSeed } from '../../contract/control/frames';
 import { checkFromSeed } from '../../contract/control/from-seed';
 import { claimOf, parseSecret } from '../../contract/control/psk';
-import { type Channel, type ChannelEnd, openChannel } from './channel';
+import { Channel, type ChannelEnd } from './channel';
 import { pskContext, pskOptions } from './tls-options';
 
 /** The seed's address and this peer's identity. */
@@ -104,7 +103,7 @@ export function openControl(options: ControlOptions): Promise<Control> {
     const onEarlyClose = () => end('unreachable', `the seed at ${seed} closed the connection`);
     const onSecure = () => {
       settle();
-      const channel = openChannel<AnyFrame, ToSeed>(socket, {
+      const channel = new Channel<ToSeed>(socket, {
         onFrame: (raw) => {
           const checked = checkFromSeed(raw);
           if ('frame' in checked) options.onFrame(checked.frame);

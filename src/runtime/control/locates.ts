@@ -37,16 +37,12 @@ interface OpenLocate extends Omit<LocateOptions, 'signal'> {
 /** Requests to locate that the seed has not answered yet. They outlive a lost connection. */
 export class Locates {
   readonly #open = new Map<number, OpenLocate>();
-  /** Sends a frame if there is a connection to the seed. */
-  readonly #send: (frame: ToSeed) => void;
   #lastId = 0;
   /** Why a further request fails at once. */
   #problem: string | undefined;
   #ended = false;
 
-  constructor(send: (frame: ToSeed) => void) {
-    this.#send = send;
-  }
+  constructor(private readonly send: (frame: ToSeed) => void) {}
 
   /** @throws LocateError */
   add(
@@ -58,7 +54,7 @@ export class Locates {
       if (this.#problem !== undefined) return reject(new LocateError('ENETUNREACH', this.#problem));
       const id = ++this.#lastId;
       const onAbort = () => {
-        this.#send({ type: 'cancel', id });
+        this.send({ type: 'cancel', id });
         this.settle(id, new LocateError('ETIMEDOUT', 'given up by the caller'));
       };
       const settle = (outcome: Located | LocateError) => {
@@ -109,6 +105,6 @@ export class Locates {
     if (!locate) return;
     const { host, port, staleEpoch, protocol, since } = locate;
     const waited = Math.round(performance.now() - since);
-    this.#send({ type: 'locate', id, host, port, staleEpoch, protocol, ...(waited > 0 ? { waited } : {}) });
+    this.send({ type: 'locate', id, host, port, staleEpoch, protocol, ...(waited > 0 ? { waited } : {}) });
   }
 }

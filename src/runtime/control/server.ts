@@ -4,7 +4,7 @@ import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import type { AnyFrame } from '../../contract/control/frame-codec';
 import type { FromSeed } from '../../contract/control/frames';
 import { type Identity, parseIdentity } from '../../contract/control/psk';
-import { type Channel, type ChannelEnd, openChannel } from './channel';
+import { Channel, type ChannelEnd } from './channel';
 import { handshakes } from './handshakes';
 import { pskOptions } from './tls-options';
 
@@ -101,7 +101,7 @@ export async function listenControl(options: ControlServerOptions): Promise<Cont
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
     let handlers: PeerHandlers | undefined;
-    const channel = openChannel<AnyFrame, FromSeed>(socket, {
+    const channel = new Channel<FromSeed>(socket, {
       heartbeat: options.heartbeat,
       maxQueued: options.maxQueued,
       maxFrame: MAX_FRAME,

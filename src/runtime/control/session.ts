@@ -50,40 +50,6 @@ export interface SuspendReply {
   readonly reason?: string;
 }
 
-/** A supervisor's place in the cluster: joins, and joins again when the connection or the seed is lost. */
-export interface Session {
-  readonly connected: boolean;
-  /** How the present connection is seen from both ends; undefined without one. */
-  readonly observation: Observation | undefined;
-  /** Where `host`:`port` is, once it listens; allocates the host if need be. Kept through a lost connection. @throws LocateError */
-  locate(host: string, port: number, options?: LocateOptions): Promise<Located>;
-  /** All ports the guests listen on now. Without a connection nothing is lost: the next join carries them. */
-  ports(ports: PortsFrame['ports'], settled: boolean, settledDatagrams?: boolean): void;
-  /** What was found out about the NAT. Without a connection nothing happens: the next join is for that. */
-  reportNat(nat: NatReport): void;
-  /** Sends a message to another member. False: there is no connection to the seed. */
-  sendPeerMessage(to: Recipient, message: MemberMessage): boolean;
-  /**
-   * Asks for a connection to another member through the seed's data port.
-   * @returns the token (base64) to connect to the data port with
-   * @throws LocateError
-   */
-  relay(to: Recipient, message: MemberMessage): Promise<string>;
-  /** Something the operator should see. Kept (the last 100) until there is a connection. */
-  report(event: ReportedEvent, detail?: ReportDetail): void;
-  /**
-   * Asks to be suspended. `ok`: no other host believes any longer that this one can be reached. Not `ok` without a connection, nor
-   * when the seed has not answered after `limit` ms (default 5,000): the path to it may be dead without a sign.
-   */
-  suspend(limit?: number): Promise<SuspendReply>;
-  /** After a `suspend` that was ok: something came in meanwhile. */
-  stay(): void;
-  /** Says good-bye and closes. Ends the session. */
-  leave(frame: Omit<LeaveFrame, 'type'>): Promise<void>;
-  /** Ends the session without a frame. Open locates fail. */
-  close(): void;
-}
-
 const FIRST_RETRY = 50;
 /** With the jitter less than a seed's grace time: hosts that were running are back before a host is allocated anew. */
 const LAST_RETRY = 1_000;
@@ -98,14 +64,14 @@ const SUSPEND_LIMIT = 5_000;
  * @throws ControlError when the first join does not succeed: at once when the seed says no, after the signal's abort when it cannot
  * be reached
  */
-export async function openSession(options: SessionOptions): Promise<Session & { readonly welcome: Welcome }> {
-  const session = new SeedSession(options);
+export async function openSession(options: SessionOptions): Promise<Session> {
+  const session = new Session(options);
   await session.connectUntilJoined();
   return session;
 }
 
-class SeedSession implements Session {
-  readonly #options: SessionOptions;
+/** A supervisor's place in the cluster: joins, and joins again when the connection or the seed is lost. */
+export class Session {
   readonly #locates: Locates;
   readonly #relays = new Map<number, { resolve(token: string): void; reject(error: LocateError): void }>();
   readonly #reports: Array<FrameOf<ToSeed, 'report'>> = [];
@@ -121,8 +87,7 @@ class SeedSession implements Session {
   #suspending: ((reply: SuspendReply) => void) | undefined;
   #lostTimer: NodeJS.Timeout | undefined;
 
-  constructor(options: SessionOptions) {
-    this.#options = options;
+  constructor(private readonly options: SessionOptions) {
     this.#secret = options.secret;
     this.#locates = new Locates((frame) => this.#joined && void this.#control?.send(frame));
     this.#signal = options.signal ? AbortSignal.any([options.signal, this.#ended.signal]) : this.#ended.signal;
@@ -137,6 +102,7 @@ class SeedSession implements Session {
     return this.#welcome!;
   }
 
+  /** How the present connection is seen from both ends; undefined without one. */
   get observation(): Observation | undefined {
     if (!this.#control || !this.#welcome) return undefined;
     const { local, peer } = this.#control;
@@ -149,22 +115,31 @@ class SeedSession implements Session {
     };
   }
 
+  /** Where `host`:`port` is, once it listens; allocates the host if need be. Kept through a lost connection. @throws LocateError */
   locate(host: string, port: number, options?: LocateOptions): Promise<Located> {
     return this.#locates.add(host, port, options);
   }
 
+  /** All ports the guests listen on now. Without a connection nothing is lost: the next join carries them. */
   ports(ports: PortsFrame['ports'], settled: boolean, settledDatagrams?: boolean): void {
     this.#send({ type: 'ports', ports, settled, settledDatagrams });
   }
 
+  /** Reports the NAT. Without a connection nothing happens: the next join is for that. */
   reportNat(nat: NatReport): void {
     this.#send({ type: 'natReport', nat });
   }
 
+  /** Sends a message to another member. False: there is no connection to the seed. */
   sendPeerMessage(to: Recipient, message: MemberMessage): boolean {
     return this.#send({ type: 'peerMessage', to, message });
   }
 
+  /**
+   * Asks for a connection to another member through the seed's data port.
+   * @returns the token (base64) to connect to the data port with
+   * @throws LocateError
+   */
   relay(to: Recipient, message: MemberMessage): Promise<string> {
     return new Promise((resolve, reject) => {
       const id = ++this.#lastRelay;
@@ -173,6 +148,7 @@ class SeedSession implements Session {
     });
   }
 
+  /** Reports an event for operators. Kept (the last 100) until there is a connection. */
   report(event: ReportedEvent, detail: ReportDetail = {}): void {
     const frame = { type: 'report', event, detail } as const;
     if (this.#send(frame)) return;
@@ -180,6 +156,10 @@ class SeedSession implements Session {
     if (this.#reports.length > KEPT_REPORTS) this.#reports.shift();
   }
 
+  /**
+   * Asks to be suspended. `ok`: no other host believes any longer that this one can be reached. Not `ok` without a connection, nor
+   * when the seed has not answered after `limit` ms: the path to it may be dead without a sign.
+   */
   suspend(limit = SUSPEND_LIMIT): Promise<SuspendReply> {
     return new Promise((resolve) => {
       if (!this.#joined) return resolve({ ok: false, reason: 'there is no connection to the seed' });
@@ -197,10 +177,12 @@ class SeedSession implements Session {
     });
   }
 
+  /** After a `suspend` that was ok: a connection has come in meanwhile. */
   stay(): void {
     this.#control?.send({ type: 'stay' });
   }
 
+  /** Sends a good-bye and closes. Ends the session. */
   async leave(frame: Omit<LeaveFrame, 'type'>): Promise<void> {
     const last = this.#control;
     const sent = this.#send({ type: 'leave', ...frame });
@@ -209,6 +191,7 @@ class SeedSession implements Session {
     this.#end('the session was ended');
   }
 
+  /** Ends the session without a frame. Open locates fail. */
   close(): void {
     const last = this.#control;
     this.#end('the session was ended');
@@ -216,7 +199,7 @@ class SeedSession implements Session {
   }
 
   async connectUntilJoined(): Promise<void> {
-    const { log, seed } = this.#options;
+    const { log, seed } = this.options;
     for (let delay = FIRST_RETRY; ; delay = Math.min(delay * 2, LAST_RETRY)) {
       try {
         return await this.#connectOnce();
@@ -230,11 +213,11 @@ class SeedSession implements Session {
 
   /** One connection, from join to welcome. */
   #connectOnce(): Promise<void> {
-    const { source, seed, join } = this.#options;
+    const { source, seed, join } = this.options;
     return new Promise((resolve, reject) => {
       let fresh: Control | undefined;
       openControl({
-        ...this.#options,
+        ...this.options,
         secret: this.#secret,
         signal: this.#signal,
         source: typeof source === 'function' ? source() : source,
@@ -271,13 +254,13 @@ class SeedSession implements Session {
     this.#welcome = { ...frame, directory };
     // Locates that `onWelcome` adds are sent by themselves: sent twice, they would end the connection.
     const sendAgain = this.#locates.reachable();
-    this.#options.onWelcome?.(this.#welcome);
+    this.options.onWelcome?.(this.#welcome);
     for (const report of this.#reports.splice(0)) control.send(report);
     sendAgain();
   }
 
   #onLost(reason: string): void {
-    const { log, seed, onDisconnect, onStop, unreachableAfter = 15_000 } = this.#options;
+    const { log, seed, onDisconnect, onStop, unreachableAfter = 15_000 } = this.options;
     const lost = 'the connection to the seed was lost';
     this.#joined = false;
     this.#control = undefined;
@@ -297,7 +280,7 @@ class SeedSession implements Session {
   }
 
   #onFrame(frame: Exclude<FromSeed, { type: 'welcome' | 'refuse' }>) {
-    const { onLocation, onPeerMessage, onUndeliverable, onRelayed, onStop, log, seed } = this.#options;
+    const { onLocation, onPeerMessage, onUndeliverable, onRelayed, onStop, log, seed } = this.options;
     switch (frame.type) {
       case 'located':
         return this.#locates.settle(frame.id, { location: frame.location, realPort: frame.realPort });

@@ -67,12 +67,10 @@ interface Waiter {
 export class Connector {
   /** For the shim service, which answers without JavaScript where this one can. */
   readonly native: NativeConnector;
-  readonly #options: ConnectorOptions;
   readonly #waiting = new Map<number, Waiter>();
   #last = 0;
 
-  constructor(options: ConnectorOptions) {
-    this.#options = options;
+  constructor(private readonly options: ConnectorOptions) {
     this.native = options.native.openConnector(options.aliasBase, (event, subject, detail) =>
       this.#onEvent(event as Event, subject, detail),
     );
@@ -134,17 +132,17 @@ export class Connector {
       case EVENT.failed:
         return this.#take(subject)?.reject(new OpeningError(detail));
       case EVENT.used:
-        return this.#options.onUsed(subject);
+        return this.options.onUsed(subject);
       case EVENT.lost:
-        return this.#options.onLost(subject);
+        return this.options.onLost(subject);
       case EVENT.refused:
-        return this.#options.onRefused(subject, detail);
+        return this.options.onRefused(subject, detail);
       case EVENT.silent:
-        return this.#options.onSilent(subject);
+        return this.options.onSilent(subject);
       case EVENT.signallingEnded:
-        return this.#options.onSignallingEnded(subject);
+        return this.options.onSignallingEnded(subject);
       case EVENT.missed:
-        return this.#options.onMissed(subject);
+        return this.options.onMissed(subject);
       default:
         event satisfies never;
     }

@@ -27,17 +27,14 @@ export interface IncomingOptions {
 const MOST_MEMBERS = 1_000;
 
 export class Incoming {
-  readonly #options: IncomingOptions;
   readonly #requests = new Requests();
   /** How each member's connections came last, so that only changes are reported. */
   readonly #transports = new Map<string, string>();
 
-  constructor(options: IncomingOptions) {
-    this.#options = options;
-  }
+  constructor(private readonly options: IncomingOptions) {}
 
   message(from: Sender, message: MemberMessage, reply: (message: MemberMessage) => void) {
-    const { puncher, onStaleLink } = this.#options;
+    const { puncher, onStaleLink } = this.options;
     if ('address' in message && !this.#isAt(from, message.address)) {
       const reason = `${message.address} is not an address of '${from.name}'; allowed: ${from.addresses.join(', ')}`;
       const answer = { type: 'unpunchable', id: message.id, reason } as const;
@@ -60,7 +57,7 @@ export class Incoming {
 
   /** A connection through the seed, with this side's token for it. */
   async relay(from: Sender, token: string, message: MemberMessage): Promise<void> {
-    const { ownNat, relayed, onEvent } = this.#options;
+    const { ownNat, relayed, onEvent } = this.options;
     if (message.type !== 'relay') return;
     const fail = (reason: string) => onEvent('relay-failed', { from: from.name, reason });
     if (!ownNat.joined) return fail('this member carries no connections');
@@ -75,11 +72,11 @@ export class Incoming {
   }
 
   #isAt(from: Sender, address: string): boolean {
-    return from.addresses.includes(address) || this.#options.addressesOf(from).includes(address);
+    return from.addresses.includes(address) || this.options.addressesOf(from).includes(address);
   }
 
   #punch(from: Sender, message: Punch, reply: (message: MemberMessage) => void) {
-    const { guard, respond: options } = this.#options;
+    const { guard, respond: options } = this.options;
     const { id, purpose } = message;
     const end = this.#requests.begin(from.name, message.from.length);
     if (!end) return reply({ type: 'unpunchable', id, reason: SHARE_USED, busy: true });
@@ -103,6 +100,6 @@ export class Incoming {
     transports.delete(name);
     transports.set(name, transport);
     if (transports.size > MOST_MEMBERS) transports.delete(transports.keys().next().value!);
-    this.#options.onEvent('transport-chosen', { from: name, by, ...(reason ? { reason } : {}) });
+    this.options.onEvent('transport-chosen', { from: name, by, ...(reason ? { reason } : {}) });
   }
 }

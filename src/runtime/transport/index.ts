@@ -57,7 +57,6 @@ const GUEST_PORTS = [61_000, 4_500] as const;
 
 export class Transports {
   readonly connector: Connector;
-  readonly #options: TransportsOptions;
   readonly #closing = new AbortController();
   readonly #ownNat = new OwnNat();
   readonly #puncher: Puncher;
@@ -72,8 +71,7 @@ export class Transports {
   #seed: SeedLink | undefined;
   #connecting = 0;
 
-  constructor(options: TransportsOptions) {
-    this.#options = options;
+  constructor(private readonly options: TransportsOptions) {
     const { guard, onEvent, onDatagram } = options;
     const { signal } = this.#closing;
     // Every connection that is being made listens to it.
@@ -173,17 +171,17 @@ export class Transports {
   /** From another member, by way of the seed. */
   peerMessage(from: Sender, message: MemberMessage): void {
     const reply = (answer: MemberMessage) => void this.#seed?.sendPeerMessage(from.member, answer);
-    this.#options.guard('a message of another member', () => this.#incoming.message(from, message, reply));
+    this.options.guard('a message of another member', () => this.#incoming.message(from, message, reply));
   }
 
   /** The seed could not deliver the message with this id. */
   undeliverable(id: number, reason: string): void {
-    this.#options.guard('a message that came back', () => this.#puncher.undeliverable(id, reason));
+    this.options.guard('a message that came back', () => this.#puncher.undeliverable(id, reason));
   }
 
   /** Another member wants a connection through the seed, which gave this token for it. */
   relayed(from: Sender, token: string, message: MemberMessage): void {
-    this.#options.guard('a connection through the seed', () => this.#incoming.relay(from, token, message));
+    this.options.guard('a connection through the seed', () => this.#incoming.relay(from, token, message));
   }
 
   /** That host is not where it was: nothing is kept ready for it. */
@@ -200,7 +198,7 @@ export class Transports {
   }
 
   #openConnector(): Connector {
-    const { native, aliasBase, guard, onEvent } = this.#options;
+    const { native, aliasBase, guard, onEvent } = this.options;
     return new Connector({
       native: {
         openConnector: (aliases, onNative) =>
@@ -234,13 +232,13 @@ export class Transports {
 
   /** A host that has just been allocated did not know its NAT yet when it was connected to first. */
   #asOfNow(peer: PeerMember): PeerMember {
-    const location = this.#options.locationAt(peer.address);
+    const location = this.options.locationAt(peer.address);
     const member = location && peerMemberOf({ location, address: peer.address });
     return member?.epoch === peer.epoch ? member : peer;
   }
 
   #addressesOf(member: Sender): readonly string[] {
-    const location = this.#options.locationAt(parseAddress(member.address)!);
+    const location = this.options.locationAt(parseAddress(member.address)!);
     if (!location?.nat || location.epoch !== member.epoch) return [];
     return [location.nat.reflexiveAddress, location.nat.localAddress];
   }

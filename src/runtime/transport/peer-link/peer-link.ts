@@ -6,12 +6,11 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import type { AnyFrame } from '../../../contract/control/frame-codec';
 import { formatAddress, parseAddress } from '../../../contract/manifest/address';
 import { type Datagram, decodeDatagram, encodeDatagram } from '../../../contract/peer/datagram';
 import { checkMessage } from '../../../contract/peer/peer-message';
 import type { MemberMessage, NatReport, Sender } from '../../../contract/peer/peer-messages';
-import { type Channel, openChannel } from '../../control/channel';
+import { Channel } from '../../control/channel';
 import type { Guard } from '../../control/guard';
 import type { PeerMember } from '../peer-member';
 import { MemberConnections } from './member-connections';
@@ -74,10 +73,8 @@ export class PeerLinks {
   /** Until when no link is made for datagrams. */
   readonly #failed = new Map<number, number>();
   readonly #connections: MemberConnections;
-  readonly #options: PeerLinksOptions;
 
-  constructor(options: PeerLinksOptions) {
-    this.#options = options;
+  constructor(private readonly options: PeerLinksOptions) {
     this.#connections = new MemberConnections(options.proofLimit);
   }
 
@@ -120,7 +117,7 @@ export class PeerLinks {
       if (socket) this.#serve(link, socket, raw);
       else raw.destroy();
     };
-    this.#options.guard('a peer link', begin, () => raw.destroy());
+    this.options.guard('a peer link', begin, () => raw.destroy());
   }
 
   /** Ends the link after the frames that wait. */
@@ -143,7 +140,7 @@ export class PeerLinks {
 
   #openForDatagrams(address: number): Link | undefined {
     if ((this.#failed.get(address) ?? 0) > performance.now()) return undefined;
-    const peer = this.#options.locate(address);
+    const peer = this.options.locate(address);
     if (peer) return this.#make(linkTo(peer), peer);
     this.#fail(address, 'it is not known to run');
     return undefined;
@@ -151,7 +148,7 @@ export class PeerLinks {
 
   #fail(address: number, reason: string): void {
     this.#failed.set(address, performance.now() + RETRY_AFTER);
-    this.#options.onFailure(address, reason);
+    this.options.onFailure(address, reason);
   }
 
   #make(link: Link, peer: LinkPeer): Link {
@@ -174,7 +171,7 @@ export class PeerLinks {
     link.idle = setTimeout(() => {
       if (!link.wanted || link.by === 'relayed') this.#end(link);
     }, IDLE).unref();
-    this.#options.guard(
+    this.options.guard(
       'a peer link',
       () => this.#serve(link, socket, raw),
       () => raw.destroy(),
@@ -184,22 +181,22 @@ export class PeerLinks {
   async #dial(link: Link, { nat, ...peer }: LinkPeer, key: string): Promise<number> {
     let reason = 'it does not say where it can be met';
     try {
-      if (nat) return await this.#options.punch({ ...peer, nat }, key);
+      if (nat) return await this.options.punch({ ...peer, nat }, key);
     } catch (error) {
       // Messages alone are no reason to relay.
       if (link.waiting.length === 0) throw error;
       reason = (error as Error).message;
     }
     link.by = 'relayed';
-    return this.#options.relay(peer, key, `punched: ${reason}`);
+    return this.options.relay(peer, key, `punched: ${reason}`);
   }
 
   #serve(link: Link, socket: TLSSocket, raw: Socket) {
-    const { guard, onMessage, onDatagram } = this.#options;
+    const { guard, onMessage, onDatagram } = this.options;
     const { address, from } = link;
     this.#connections.proved(raw);
     socket.setNoDelay(true);
-    const channel = openChannel<AnyFrame, MemberMessage>(socket, {
+    const channel = new Channel<MemberMessage>(socket, {
       heartbeat: HEARTBEAT,
       maxFrame: MOST_FRAME,
       onFrame: (frame) => {

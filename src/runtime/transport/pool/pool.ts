@@ -38,15 +38,12 @@ const grow = (share: Share) => {
 };
 
 export class Pools {
-  readonly #options: PoolsOptions;
   /** By virtual address. */
   readonly #shares = new Map<number, Share>();
   /** To all peers. */
   #coming = 0;
 
-  constructor(options: PoolsOptions) {
-    this.#options = options;
-  }
+  constructor(private readonly options: PoolsOptions) {}
 
   /** A guest of this host was connected to that peer, and none was ready. */
   missed(peer: PeerMember): void {
@@ -86,11 +83,11 @@ export class Pools {
   }
 
   #left({ peer, coming }: Share): number {
-    return this.#options.ready(peer.address) + coming;
+    return this.options.ready(peer.address) + coming;
   }
 
   #refill(share: Share): void {
-    const { fill, ready, most } = this.#options;
+    const { fill, ready, most } = this.options;
     const { peer } = share;
     const count = Math.min(share.wanted - this.#left(share), BATCH, most - ready(0) - this.#coming);
     if (count <= 0) return;

@@ -19,12 +19,9 @@ const MOST_PAIRS = 1_000;
 export const isTaken = ({ code }: NodeJS.ErrnoException): boolean => code === 'EADDRINUSE' || code === 'EADDRNOTAVAIL';
 
 export class PunchPorts {
-  readonly #dataPort: () => Endpoint;
   readonly #sequences = new Map<string, () => number>();
 
-  constructor(dataPort: () => Endpoint) {
-    this.#dataPort = dataPort;
-  }
+  constructor(private readonly dataPort: () => Endpoint) {}
 
   /** The next one of this member's ports, for a punch that this member asks for. */
   ownPort(mine: NatReport): number {
@@ -40,7 +37,7 @@ export class PunchPorts {
   async open(mine: NatReport, near: boolean, ports: readonly number[], signal: AbortSignal): Promise<PunchPort[]> {
     const opening = ports.map(async (port): Promise<PunchPort> => {
       if (near || isPredictable(mine)) return { port, seen: port, close: () => undefined };
-      const { observed, close } = await probe(this.#dataPort(), { address: mine.localAddress, port }, signal);
+      const { observed, close } = await probe(this.dataPort(), { address: mine.localAddress, port }, signal);
       return { port, seen: observed.port, close };
     });
     try {

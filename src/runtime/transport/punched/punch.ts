@@ -77,13 +77,10 @@ interface Punch {
 export const proofs = (proof: Uint8Array) => ({ send: proof.subarray(0, 16), expect: proof.subarray(16) });
 
 export class Puncher {
-  readonly #options: PunchOptions;
   readonly #punches = new Map<number, Punch>();
   #lastId = 0;
 
-  constructor(options: PunchOptions) {
-    this.#options = options;
-  }
+  constructor(private readonly options: PunchOptions) {}
 
   /**
    * Agrees with the other side on so many connections.
@@ -97,7 +94,7 @@ export class Puncher {
     open: (agreed: Agreed, signal: AbortSignal) => Promise<T>,
     signal: AbortSignal,
   ): Promise<T> {
-    const { punchPorts, natReport } = this.#options;
+    const { punchPorts, natReport } = this.options;
     const mine = await natReport();
     const point = meetingPoint(mine, peer.nat);
     const near = point.near === true;
@@ -156,7 +153,7 @@ export class Puncher {
 
   /** Sends the message. @param address where the other side is met, as far as it is known here @returns where it connects from */
   async #agree(peer: PeerMember, address: string, message: PunchMessage, punch: Punch): Promise<Punching> {
-    const { punchPorts, send } = this.#options;
+    const { punchPorts, send } = this.options;
     const count = message.from.length;
     // Its address behind its NAT is known once it has reported.
     if (message.near ? peer.nat.kind !== 'unknown' : isPredictable(peer.nat)) {

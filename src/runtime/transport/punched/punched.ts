@@ -26,13 +26,10 @@ const PAUSES = [0, 100, 400] as const;
 
 export class Punched implements Transport {
   readonly name = 'punched';
-  readonly #options: PunchedOptions;
   /** By name of the host. */
   readonly #failures = new Map<string, { readonly until: number; readonly reason: string }>();
 
-  constructor(options: PunchedOptions) {
-    this.#options = options;
-  }
+  constructor(private readonly options: PunchedOptions) {}
 
   async connect(guest: GuestConnect): Promise<TransportResult> {
     const peer = peerMemberOf(guest);
@@ -40,7 +37,7 @@ export class Punched implements Transport {
     const problem = this.#problemWith(peer);
     if (problem) return { by: 'none', reason: problem };
     const { replyTo, signal, port } = guest;
-    const sourcePort = guest.sourcePort || this.#options.guestPort();
+    const sourcePort = guest.sourcePort || this.options.guestPort();
     const purpose = { for: 'connection', port, sourcePort } as const;
     try {
       await this.#open(peer, purpose, { purpose: 'give', replyTo, sourcePort }, signal);
@@ -60,7 +57,7 @@ export class Punched implements Transport {
    */
   async fill(peer: PeerMember, count: number, low: number): Promise<number> {
     if (this.#problemWith(peer)) return 0;
-    const { connector, puncher, signal } = this.#options;
+    const { connector, puncher, signal } = this.options;
     const secrets = randomBytes(32 * count);
     const open = ({ base, ports, to }: Agreed, ending: AbortSignal) =>
       connector.fill({ ...base, purpose: 'poolOut', ttl: POOL_TTL, low }, pairsOf(ports, to), secrets, ending);
@@ -85,11 +82,11 @@ export class Punched implements Transport {
   #openUnlessFailed(peer: PeerMember, purpose: Purpose, own: Own): Promise<number> {
     const problem = this.#problemWith(peer);
     if (problem) throw new PunchError(problem);
-    return this.#open(peer, purpose, own, this.#options.signal);
+    return this.#open(peer, purpose, own, this.options.signal);
   }
 
   async #open(peer: PeerMember, purpose: Purpose, own: Own, signal: AbortSignal): Promise<number> {
-    const { connector, puncher } = this.#options;
+    const { connector, puncher } = this.options;
     const open = ({ base, ports, to }: Agreed, ending: AbortSignal) =>
       connector.open({ ...base, ...own, localPort: ports[0], remotePort: to[0] }, ending);
     for (let tries = 1; ; tries++) {

@@ -20,13 +20,10 @@ export interface SignallingOptions {
 }
 
 export class Signalling {
-  readonly #options: SignallingOptions;
   /** By virtual address; also those that are being made. */
   readonly #channels = new Map<number, PeerMember>();
 
-  constructor(options: SignallingOptions) {
-    this.#options = options;
-  }
+  constructor(private readonly options: SignallingOptions) {}
 
   /** Makes one, unless there is one or there cannot be one. */
   open(peer: PeerMember): void {
@@ -40,7 +37,7 @@ export class Signalling {
   async fill(peer: PeerMember, count: number, low: number): Promise<number | undefined> {
     if (this.to(peer.address)?.epoch !== peer.epoch) return undefined;
     try {
-      return await this.#options.connector.call(peer.address, count, low, this.#options.signal);
+      return await this.options.connector.call(peer.address, count, low, this.options.signal);
     } catch (error) {
       if (error instanceof OpeningError) return undefined;
       throw error;
@@ -58,12 +55,12 @@ export class Signalling {
   }
 
   async #make(peer: PeerMember): Promise<void> {
-    const mine = await this.#options.natReport();
+    const mine = await this.options.natReport();
     // A host that has just been allocated does not know its NAT yet: a later attempt may succeed.
     if (!isPredictable(mine) || !isPredictable(peer.nat) || meetingPoint(mine, peer.nat).near)
       return this.#forget(peer);
     const key = randomBytes(32).toString('base64');
-    await this.#options.punched.signalling(peer, key, signallingTerms('out', key, mine, peer.nat));
+    await this.options.punched.signalling(peer, key, signallingTerms('out', key, mine, peer.nat));
   }
 
   #forget(peer: PeerMember): void {

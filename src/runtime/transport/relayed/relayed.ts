@@ -32,14 +32,11 @@ const RELAY_LIMIT = 5_000;
 
 export class Relayed implements Transport {
   readonly name = 'relayed';
-  readonly #options: RelayedOptions;
 
-  constructor(options: RelayedOptions) {
-    this.#options = options;
-  }
+  constructor(private readonly options: RelayedOptions) {}
 
   async connect(guest: GuestConnect, reason: string): Promise<TransportResult> {
-    const { connector, guestPort, relay } = this.#options;
+    const { connector, guestPort, relay } = this.options;
     const { address: peer, port, replyTo, signal } = guest;
     const { host, epoch } = guest.location;
     const sourcePort = guest.sourcePort || guestPort();
@@ -55,14 +52,14 @@ export class Relayed implements Transport {
 
   /** A connection for the supervisor itself: its descriptor. @throws Error with the reason */
   async toSupervisor({ host, address: peer, epoch }: Peer, purpose: Purpose, reason: string): Promise<number> {
-    const { connector, relay, signal } = this.#options;
+    const { connector, relay, signal } = this.options;
     const token = await relay(host, { type: 'relay', purpose, reason });
     return connector.open({ purpose: 'hand', peer, epoch, ...this.#toRelay(token) }, signal);
   }
 
   /** The other side of a relayed connection. @throws Error when this member cannot make one */
   async relayed(from: Sender, token: string, purpose: Purpose): Promise<void> {
-    const { connector, toSupervisor, signal } = this.#options;
+    const { connector, toSupervisor, signal } = this.options;
     const base = { peer: parseAddress(from.address)!, epoch: from.epoch, ...this.#toRelay(token) };
     try {
       switch (purpose.for) {
@@ -86,7 +83,7 @@ export class Relayed implements Transport {
   }
 
   #toRelay(token: string) {
-    const { address, port } = this.#options.dataPort();
+    const { address, port } = this.options.dataPort();
     const send = Buffer.concat([RELAY, Buffer.from(token, 'base64')]);
     return { remote: parseAddress(address)!, remotePort: port, timeout: RELAY_LIMIT, send, expect: JOINED } as const;
   }
