@@ -8,7 +8,7 @@
  * The server side is in `server.ts`, for `seed` only.
  */
 export { type Control, ControlError, type ControlOptions, openControl, type SeedAccess } from './connection';
-export { type Located, LocateError as AskError } from './locates';
+export { type Located, LocateError } from './locates';
 export { fetchStatus, readEvents, reloadKeys } from './operator-session';
 export {
   type JoinFrame,

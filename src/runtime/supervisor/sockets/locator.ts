@@ -3,7 +3,7 @@
  * wait for its answer. Questions outlive the connection to the seed, and the session too: while the host is suspended
  * they wait for the next one.
  */
-import { AskError, type Located, type Session } from '../../control/index';
+import { type Located, LocateError, type Session } from '../../control/index';
 
 export interface LocatorOptions {
   /** The epoch that a guest found unreachable. */
@@ -19,7 +19,7 @@ export interface LocatorOptions {
 export interface Locator {
   /** Number of questions that somebody waits for. */
   readonly pending: number;
-  /** @throws AskError */
+  /** @throws LocateError */
   locate(host: string, port: number, options?: LocatorOptions): Promise<Located>;
   /** Asks through this session from now on; undefined: hold everything. */
   use(session: Pick<Session, 'locate'> | undefined): void;
@@ -30,7 +30,7 @@ export interface Locator {
 interface Waiter {
   readonly since: number;
   resolve(answer: Located): void;
-  reject(error: AskError): void;
+  reject(error: LocateError): void;
 }
 
 interface Question {
@@ -63,10 +63,10 @@ export function createLocator(): Locator {
     question.attempt?.abort();
     for (const waiter of question.waiters) act(waiter);
   };
-  const fail = (question: Question, error: AskError) => settle(question, (waiter) => waiter.reject(error));
+  const fail = (question: Question, error: LocateError) => settle(question, (waiter) => waiter.reject(error));
 
   /** The seed's deadline is that of the waiter that has waited longest. The others have time left. */
-  const refused = (question: Question, error: AskError) => {
+  const refused = (question: Question, error: LocateError) => {
     const late = [...question.waiters].filter(({ since }) => since <= question.since);
     if (error.errno !== 'ETIMEDOUT' || late.length === question.waiters.size) return fail(question, error);
     for (const waiter of late) {
@@ -88,7 +88,7 @@ export function createLocator(): Locator {
       (answer) => {
         if (question.attempt === attempt) settle(question, (waiter) => waiter.resolve(answer));
       },
-      (error: AskError) => {
+      (error: LocateError) => {
         // An attempt that was given up for a better one (or for none, until the next session) settles nothing.
         if (question.attempt === attempt) refused(question, error);
       },
@@ -103,7 +103,10 @@ export function createLocator(): Locator {
       staleEpoch,
       since: Number.POSITIVE_INFINITY,
       waiters: new Set(),
-      deadline: setTimeout(() => fail(question, new AskError('ETIMEDOUT', `no answer for ${host}:${port}`)), LONGEST),
+      deadline: setTimeout(
+        () => fail(question, new LocateError('ETIMEDOUT', `no answer for ${host}:${port}`)),
+        LONGEST,
+      ),
     };
     question.deadline.unref();
     questions.set(keyOf(question), question);
@@ -121,7 +124,7 @@ export function createLocator(): Locator {
         const onAbort = () => {
           question.waiters.delete(waiter);
           const why: unknown = signal?.reason;
-          waiter.reject(why instanceof AskError ? why : new AskError('ETIMEDOUT', 'given up by the caller'));
+          waiter.reject(why instanceof LocateError ? why : new LocateError('ETIMEDOUT', 'given up by the caller'));
           if (question.waiters.size === 0) settle(question, () => undefined);
         };
         const done = () => signal?.removeEventListener('abort', onAbort);
@@ -131,7 +134,7 @@ export function createLocator(): Locator {
             done();
             resolve(answer);
           },
-          reject: (error: AskError) => {
+          reject: (error: LocateError) => {
             done();
             reject(error);
           },
@@ -149,7 +152,7 @@ export function createLocator(): Locator {
     },
     close: (reason) => {
       session = undefined;
-      for (const question of [...questions.values()]) fail(question, new AskError('ENETUNREACH', reason));
+      for (const question of [...questions.values()]) fail(question, new LocateError('ENETUNREACH', reason));
     },
   };
 }

@@ -12,7 +12,7 @@ import { ERRNO } from '../../../contract/control/errno';
 import { formatAddress, parseAddress } from '../../../contract/manifest/address';
 import type { NativeAddon, NativeConnector, ShimSocket } from '../../../native/addon';
 import type { Guard } from '../../control/guard';
-import { AskError } from '../../control/index';
+import { LocateError } from '../../control/index';
 import { pause } from '../../pause';
 import type { Destination, GuestConnect, TransportResult } from '../../transport/transport';
 import type { Datagrams } from '../datagrams/datagrams';
@@ -89,7 +89,7 @@ export function openShimService(options: ShimServiceOptions): ShimService {
     sweeper = waiting.size > 0 ? setTimeout(sweep, SWEEP) : undefined;
   };
 
-  /** Where it is, as far as is known here or to the seed, which brings it up if need be. @throws AskError */
+  /** Where it is, as far as is known here or to the seed, which brings it up if need be. @throws LocateError */
   const whereIs = async (
     host: string,
     port: number,
@@ -172,7 +172,7 @@ export function openShimService(options: ShimServiceOptions): ShimService {
     const guest = { address, sourcePort, replyTo, signal: caller.signal };
     const call = callOf(request);
     const limit = options.limitOf(host);
-    const late = new AskError(
+    const late = new LocateError(
       'ETIMEDOUT',
       `the seed has not answered, and ${limit} ms (allocationTimeout) have passed`,
     );
@@ -183,7 +183,7 @@ export function openShimService(options: ShimServiceOptions): ShimService {
       remember(request.cookie, call, host, outcome);
       return outcome;
     } catch (error) {
-      if (!(error instanceof AskError)) throw error;
+      if (!(error instanceof LocateError)) throw error;
       return failed(`${host}:${port}`, error.errno, error.message);
     } finally {
       clearTimeout(deadline);
