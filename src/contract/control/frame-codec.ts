@@ -1,6 +1,6 @@
 /**
- * Frames of the control network: u32 big-endian length, then that many bytes of UTF-8 JSON. Length 0 carries no
- * frame: it is a sign of life. No I/O here.
+ * Frames of the control network and of peer links: u32 big-endian length, then that many bytes of UTF-8 JSON. Length 0 carries no
+ * frame: it is a sign of life. A binary frame begins with a byte of 0, which no JSON does. No I/O here.
  */
 export const MAX_FRAME_BYTES = 8 * 1024 * 1024;
 
@@ -30,6 +30,15 @@ export function encodeFrame(frame: { readonly type: string }): Buffer {
   return bytes;
 }
 
+const BINARY = 0;
+
+/** A binary frame with these bytes. */
+export function encodeBytes(...parts: readonly Buffer[]): Buffer {
+  const bytes = Buffer.concat([Buffer.alloc(5, BINARY), ...parts]);
+  bytes.writeUInt32BE(bytes.length - 4, 0);
+  return bytes;
+}
+
 /**
  * An encoder for frames that differ in little and share a large part, the field `name`: that is encoded once, here, and
  * never copied.
@@ -56,13 +65,15 @@ export interface AnyFrame {
 }
 
 /**
- * An incremental decoder: takes the bytes as they come, however they are split, and calls `onFrame` for each whole
- * frame, with its length. It holds no more than the bytes of one frame that have arrived.
+ * An incremental decoder: takes the bytes as they come, however they are split, and calls `onFrame` for each whole frame, with its
+ * length. It holds no more than the bytes of one frame that have arrived.
+ * @param onBytes for binary frames; absent: they are refused
  * @returns push; throws FrameError, and must not be called again after that
  */
 export function frameDecoder(
   onFrame: (frame: AnyFrame, length: number) => void,
   maxBytes: number = MAX_FRAME_BYTES,
+  onBytes?: (bytes: Buffer) => void,
 ): (chunk: Buffer) => void {
   let chunks: Buffer[] = [];
   let held = 0;
@@ -90,7 +101,9 @@ export function frameDecoder(
       if (held < length) return;
       const body = take(length);
       length = undefined;
-      if (body.length > 0) onFrame(parse(body), body.length);
+      if (body.length === 0) continue;
+      if (onBytes && body[0] === BINARY) onBytes(body.subarray(1));
+      else onFrame(parse(body), body.length);
     }
   };
 }

@@ -1,7 +1,7 @@
 /**
  * How two members of a cluster that cannot reach each other directly meet. Peer messages go from supervisor to
- * supervisor: through the seed, which vouches for the sender, or over a direct edge once there is one. Both the seed
- * that passes a message on and the member that gets it over an edge check it here.
+ * supervisor: through the seed, which vouches for the sender, or over a peer link once there is one. Both the seed
+ * that passes a message on and the member that gets it over a peer link check it here.
  */
 import * as v from 'valibot';
 import { address, count, type Immutable, name, port, portRange } from '../fields';
@@ -97,10 +97,8 @@ const purpose = v.variant('for', [
    * side has 16 bytes of the key for what it says, the sender the first ones.
    */
   v.strictObject({ for: v.literal('signalling'), key }),
-  /** A direct edge of the control network: TLS with this key, of which the sender is the client. */
-  v.strictObject({ for: v.literal('edge'), key }),
-  /** For datagrams of guests, in both directions: TLS with this key, as for an edge. */
-  v.strictObject({ for: v.literal('datagrams'), key }),
+  /** The peer link of the two supervisors: TLS with this key, of which the sender is the client. */
+  v.strictObject({ for: v.literal('peer-link'), key }),
 ]);
 export type Purpose = Immutable<v.InferOutput<typeof purpose>>;
 

@@ -1,12 +1,12 @@
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
-import type { AnyFrame } from '../../contract/control/frame-codec';
-import { checkFromSeed, type FromSeed } from '../../contract/control/from-seed';
+import type { FromSeed } from '../../contract/control/from-seed';
+import { checkFromSeed } from '../../contract/control/from-seed';
 import { claimOf, parseSecret } from '../../contract/control/psk';
 import type { ToSeed } from '../../contract/control/to-seed';
-import { type Channel, type ChannelEnd, openChannel } from './channel';
+import { Channel, type ChannelEnd } from './channel';
 import { pskContext, pskOptions } from './tls-options';
 
-/** Where the seed is and who we are to it. */
+/** The seed's address and this peer's identity. */
 export interface SeedAccess {
   /** `address:port` of the seed's control network. */
   readonly seed: string;
@@ -22,7 +22,7 @@ export interface ControlOptions extends SeedAccess {
   /** Local address to connect from. */
   readonly source?: string;
   /**
-   * Connect from a port of our choice: only such a port can be connected from a second time, to see what a NAT makes of it.
+   * Connect from a port of our choice: only such a port can be connected from a second time, to classify a NAT.
    * Default: the kernel chooses.
    */
   readonly ownPort?: boolean;
@@ -104,7 +104,7 @@ export function openControl(options: ControlOptions): Promise<Control> {
     const onEarlyClose = () => end('unreachable', `the seed at ${seed} closed the connection`);
     const onSecure = () => {
       settle();
-      const channel = openChannel<AnyFrame, ToSeed>(socket, {
+      const channel = new Channel<ToSeed>(socket, {
         onFrame: (raw) => {
           const checked = checkFromSeed(raw);
           if ('frame' in checked) options.onFrame(checked.frame);

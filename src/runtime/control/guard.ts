@@ -1,12 +1,12 @@
 /**
- * What others say, and what the machine has no room for, must not end this process, which has guests: an error in the handler of
- * an event is logged, and the handler's `refuse` is called. Its sender pays for it, and nobody else.
+ * Messages of others and a lack of resources must not end this process, which has guests: an error in the handler of an event is
+ * logged, and the handler's `refuse` is called. Only the event's sender pays for it.
  */
 import type { Log } from './session';
 
 /**
  * Calls `act`. `refuse` is called when it throws, or when its promise is rejected.
- * @param what is handled, for the log: one of a few fixed texts
+ * @param what names the event in the log: one of a few fixed texts
  */
 export type Guard = (what: string, act: () => unknown, refuse?: (error: Error) => void) => void;
 
@@ -15,7 +15,7 @@ const QUIET = 1_000;
 
 export function createGuard(log: Log): Guard {
   const last = new Map<string, number>();
-  const tell = (what: string, error: Error) => {
+  const report = (what: string, error: Error) => {
     const now = performance.now();
     if (now - (last.get(what) ?? Number.NEGATIVE_INFINITY) < QUIET) return;
     last.set(what, now);
@@ -24,11 +24,11 @@ export function createGuard(log: Log): Guard {
   return (what, act, refuse) => {
     const failed = (error: unknown) => {
       const known = error instanceof Error ? error : new Error(String(error));
-      tell(what, known);
+      report(what, known);
       try {
         refuse?.(known);
       } catch (second) {
-        tell(`${what} (its refusal)`, second as Error);
+        report(`${what} (its refusal)`, second as Error);
       }
     };
     try {

@@ -1,10 +1,10 @@
 import type { Socket } from 'node:net';
 
-/** Connections that have not proved who they are yet. */
+/** Connections whose peer has not proved its identity yet. */
 export interface Handshakes {
   readonly count: number;
   add(socket: Socket): void;
-  /** It has proved who it is. `socket`: the TLS socket above it. */
+  /** The peer has proved its identity. `socket`: the TLS socket above the connection. */
   done(socket: Socket): void;
   destroyAll(): void;
 }
@@ -21,9 +21,8 @@ const PATIENCE = 100;
  * at a time: a thousand that come at once and take turns would all be ready at the very end, or all run out of time. One that does
  * not go on holds up the others for a moment only, whatever it is that it waits for.
  *
- * When there are too many, the oldest goes: a peer that
- * knows the key is through within a few round trips, so what fills the table is soon what waits for nothing. A flood of one address
- * pushes out its own.
+ * When there are too many, the oldest goes: a peer that knows the key is through within a few round trips, so connections that wait for
+ * nothing soon fill the table. A flood of one address pushes out its own.
  */
 export function handshakes(
   begin: (socket: Socket) => void,

@@ -1,19 +1,18 @@
 /**
  * The control network, as its users see it. Owns: TLS with pre-shared keys, frames on a socket, heartbeats, reconnecting.
  *
- * - `openSession`: a supervisor's place in the cluster (join, ask, ports, suspend, leave), for `supervisor`.
- * - `fetchStatus`, `readEvents`, `reloadKeys`: what an operator asks, for `cli` and `local`.
- * - `openControl`: one bare connection, for whoever builds something else on it, and for tests.
+ * - `openSession`: a supervisor's place in the cluster (join, locate, ports, suspend, leave), for `supervisor`.
+ * - `fetchStatus`, `readEvents`, `reloadKeys`: an operator's requests, for `cli` and `local`.
+ * - `openControl`: one bare connection, for other protocols on top of it, and for tests.
  *
  * The server side is in `server.ts`, for `seed` only.
  */
 export { type Control, ControlError, type ControlOptions, openControl, type SeedAccess } from './connection';
+export { type Located, LocateError } from './locates';
 export { fetchStatus, readEvents, reloadKeys } from './operator-session';
 export {
-  type Answer as Located,
   type JoinFrame,
   type LeaveFrame,
-  LocateError as AskError,
   type Log,
   openSession,
   type PortsFrame,

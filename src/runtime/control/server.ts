@@ -4,11 +4,11 @@ import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import type { AnyFrame } from '../../contract/control/frame-codec';
 import type { FromSeed } from '../../contract/control/from-seed';
 import { type Identity, parseIdentity } from '../../contract/control/psk';
-import { type Channel, type ChannelEnd, openChannel } from './channel';
+import { Channel, type ChannelEnd } from './channel';
 import { handshakes } from './handshakes';
 import { pskOptions } from './tls-options';
 
-/** What the server does with a connection whose peer has proved its identity. */
+/** Handlers of a connection whose peer has proved its identity. */
 export interface PeerHandlers {
   readonly onFrame: (frame: AnyFrame) => void;
   readonly onClose: (end: ChannelEnd) => void;
@@ -26,14 +26,14 @@ export interface ControlServerOptions {
   readonly maxQueued?: number;
   /** Frames per second of one peer. Default 5,000. */
   readonly maxRate?: number;
-  /** Milliseconds in which a peer has to prove who it is. Default 5,000. */
+  /** Milliseconds in which a peer has to prove its identity. Default 5,000. */
   readonly handshakeTimeout?: number;
 }
 
 export interface ControlServer {
   /** `address:port` that is really listened on. */
   readonly address: string;
-  /** Connections that have not proved yet who they are. */
+  /** Connections whose peer has not proved its identity yet. */
   readonly handshaking: number;
   /** Stops listening and closes every connection. */
   close(): Promise<void>;
@@ -41,18 +41,18 @@ export interface ControlServer {
 
 /** Far more than any frame to the seed needs. */
 const MAX_FRAME = 1024 * 1024;
-/** Frames per second of one peer. What it sends beyond that waits on its own side. */
+/** Frames per second of one peer. Further frames wait on the peer's side. */
 const MAX_RATE = 5_000;
 
 /** Listens for supervisors and operators. @throws the error of listen(2) */
 export async function listenControl(options: ControlServerOptions): Promise<ControlServer> {
-  /** By TLS socket: who its peer has claimed to be, and the parsed claim when it may be one of ours. */
+  /** By TLS socket: the identity that its peer claims, parsed when it may be one of ours. */
   const claims = new WeakMap<object, { readonly text: string; readonly identity?: Identity }>();
   const sockets = new Set<TLSSocket>();
   const rejected = rateLimited(options.onRejected);
   const open = handshakes((socket) => server.emit('connection', socket), rejected);
 
-  /** What one peer causes costs no other peer its connection. */
+  /** A fault that one peer causes costs no other peer its connection. */
   const guarded = (channel: Channel<FromSeed>, act: () => void) => {
     try {
       act();
@@ -83,7 +83,7 @@ export async function listenControl(options: ControlServerOptions): Promise<Cont
   const listener = createServer({ pauseOnConnect: true }, open.add);
   server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
     const claim = claims.get(socket);
-    // One that comes and goes without a word (a port scan, a health check) is not worth a line.
+    // A connection that ends without a byte (a port scan, a health check) is not reported.
     if (claim || error.code !== 'ECONNRESET') {
       const who = claim ? ` as '${claim.text.slice(0, 80)}'` : '';
       rejected(socket.remoteAddress ?? 'unknown', `no handshake${who}: ${error.code ?? error.message}`);
@@ -101,7 +101,7 @@ export async function listenControl(options: ControlServerOptions): Promise<Cont
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
     let handlers: PeerHandlers | undefined;
-    const channel = openChannel<AnyFrame, FromSeed>(socket, {
+    const channel = new Channel<FromSeed>(socket, {
       heartbeat: options.heartbeat,
       maxQueued: options.maxQueued,
       maxFrame: MAX_FRAME,

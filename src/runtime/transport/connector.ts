@@ -1,4 +1,4 @@
-/** The native connector, with promises for its events. What connections are for is its callers' business. */
+/** The native connector, with promises for its events. The purpose of a connection is its callers' business. */
 import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import { im_event, im_purpose } from '../../contract/abi/generated';
@@ -13,6 +13,8 @@ const PURPOSE = {
   signallingOut: im_purpose.IM_SIGNALLING_OUT,
   signallingIn: im_purpose.IM_SIGNALLING_IN,
 } as const;
+
+type Event = (typeof im_event)[keyof typeof im_event];
 
 export type Opening = Omit<ConnectorOpening, 'id' | 'purpose'> & { readonly purpose: keyof typeof PURPOSE };
 
@@ -34,26 +36,6 @@ export class OpeningError extends Error {
   }
 }
 
-export interface Connector extends Pick<NativeConnector, 'drop' | 'listeners' | 'arriving' | 'ready'> {
-  /** For the shim service, which answers what this one can answer without JavaScript. */
-  readonly native: NativeConnector;
-  /**
-   * Makes a connection. Resolves when it stands and has gone where its purpose says.
-   * @returns how many tries it took, less one; with purpose `hand`, its descriptor
-   * @throws OpeningError
-   */
-  open(opening: Opening, signal?: AbortSignal): Promise<number>;
-  /**
-   * Makes so many connections for the pool: see `NativeConnector.fill`. Resolves when none of them is under way any more.
-   * @returns how many it became
-   * @throws OpeningError when it is given up
-   */
-  fill(filling: Filling, ports: Uint16Array, secrets: Uint8Array, signal: AbortSignal): Promise<number>;
-  /** The same over the signalling channel to that peer, without JavaScript at the other side. @throws OpeningError also when there is none */
-  call(peer: number, count: number, low: number, signal: AbortSignal): Promise<number>;
-  close(): void;
-}
-
 export interface ConnectorOptions {
   readonly native: Pick<NativeAddon, 'openConnector'>;
   /** The first address of the loopback aliases. */
@@ -68,71 +50,121 @@ export interface ConnectorOptions {
   readonly onSignallingEnded: (peer: number) => void;
   /** A guest was connected to that peer over the signalling channel, as nothing was ready. */
   readonly onMissed: (peer: number) => void;
-  /** What came from that peer met no listener on `port`. */
+  /** A connection from that peer met no listener on `port`. */
   readonly onRefused: (peer: number, port: number) => void;
 }
 
-export function openConnector(options: ConnectorOptions): Connector {
-  const waiting = new Map<number, { resolve(detail: number): void; reject(error: OpeningError): void }>();
-  let last = 0;
-  const settle = (id: number) => {
-    const waiter = waiting.get(id);
-    waiting.delete(id);
-    return waiter;
-  };
-  const native = options.native.openConnector(options.aliasBase, (event, subject, detail) => {
-    if (event === im_event.IM_EVENT_OPENED || event === im_event.IM_EVENT_FILLED) settle(subject)?.resolve(detail);
-    else if (event === im_event.IM_EVENT_FAILED) settle(subject)?.reject(new OpeningError(detail));
-    else if (event === im_event.IM_EVENT_USED) options.onUsed(subject);
-    else if (event === im_event.IM_EVENT_LOST) options.onLost(subject);
-    else if (event === im_event.IM_EVENT_REFUSED) options.onRefused(subject, detail);
-    else if (event === im_event.IM_EVENT_SILENT) options.onSilent(subject);
-    else if (event === im_event.IM_EVENT_SIGNALLING_ENDED) options.onSignallingEnded(subject);
-    else if (event === im_event.IM_EVENT_MISSED) options.onMissed(subject);
-  });
+interface Waiter {
+  resolve(detail: number): void;
+  reject(error: OpeningError): void;
+  /** The connection is not waited for any more. */
+  done(): void;
+}
 
-  /** `begin`: 0, or an errno. */
-  const begun = (begin: (id: number) => number, signal?: AbortSignal) =>
-    new Promise<number>((resolve, reject) => {
+export class Connector {
+  /** For the shim service, which answers without JavaScript where this one can. */
+  readonly native: NativeConnector;
+  readonly #waiting = new Map<number, Waiter>();
+  #last = 0;
+
+  constructor(private readonly options: ConnectorOptions) {
+    this.native = options.native.openConnector(options.aliasBase, (event, subject, detail) =>
+      this.#onEvent(event as Event, subject, detail),
+    );
+  }
+
+  /**
+   * Makes a connection. Resolves when it stands and has gone where its purpose says.
+   * @returns how many tries it took, less one; with purpose `hand`, its descriptor
+   * @throws OpeningError
+   */
+  open(opening: Opening, signal?: AbortSignal): Promise<number> {
+    return this.#begin((id) => this.native.open({ ...opening, id, purpose: PURPOSE[opening.purpose] }), signal);
+  }
+
+  /**
+   * Makes so many connections for the pool: see `NativeConnector.fill`. Resolves when none of them is under way any more.
+   * @returns how many it became
+   * @throws OpeningError when it is given up
+   */
+  fill(filling: Filling, ports: Uint16Array, secrets: Uint8Array, signal: AbortSignal): Promise<number> {
+    const common = { ...filling, purpose: PURPOSE[filling.purpose], remotePort: 0 };
+    return this.#begin((id) => this.native.fill({ ...common, id }, ports, secrets), signal);
+  }
+
+  /**
+   * The same over the signalling channel to that peer, without JavaScript at the other side.
+   * @throws OpeningError also when there is no such channel
+   */
+  call(peer: number, count: number, low: number, signal: AbortSignal): Promise<number> {
+    return this.#begin((id) => this.native.call(id, peer, count, low), signal);
+  }
+
+  drop(peer: number): void {
+    this.native.drop(peer);
+  }
+
+  listeners(rows: Uint32Array): void {
+    this.native.listeners(rows);
+  }
+
+  arriving(): number {
+    return this.native.arriving();
+  }
+
+  ready(peer: number): number {
+    return this.native.ready(peer);
+  }
+
+  close(): void {
+    this.native.close();
+    for (const id of [...this.#waiting.keys()]) this.#take(id)?.reject(new OpeningError(0));
+  }
+
+  #onEvent(event: Event, subject: number, detail: number) {
+    switch (event) {
+      case im_event.IM_EVENT_OPENED:
+      case im_event.IM_EVENT_FILLED:
+        return this.#take(subject)?.resolve(detail);
+      case im_event.IM_EVENT_FAILED:
+        return this.#take(subject)?.reject(new OpeningError(detail));
+      case im_event.IM_EVENT_USED:
+        return this.options.onUsed(subject);
+      case im_event.IM_EVENT_LOST:
+        return this.options.onLost(subject);
+      case im_event.IM_EVENT_REFUSED:
+        return this.options.onRefused(subject, detail);
+      case im_event.IM_EVENT_SILENT:
+        return this.options.onSilent(subject);
+      case im_event.IM_EVENT_SIGNALLING_ENDED:
+        return this.options.onSignallingEnded(subject);
+      case im_event.IM_EVENT_MISSED:
+        return this.options.onMissed(subject);
+      default:
+        event satisfies never;
+    }
+  }
+
+  /** @param begin returns 0, or an errno */
+  #begin(begin: (id: number) => number, signal?: AbortSignal): Promise<number> {
+    return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(new OpeningError(0));
-      const id = ++last;
+      const id = ++this.#last;
       const onAbort = () => {
-        // Otherwise it has ended already: what became of it is about to be told.
-        if (native.cancel(id)) settle(id)?.reject(new OpeningError(0));
+        // Otherwise the connection has ended already, and the event that reports it is on its way.
+        if (this.native.cancel(id)) this.#take(id)?.reject(new OpeningError(0));
       };
-      const done = () => signal?.removeEventListener('abort', onAbort);
-      waiting.set(id, {
-        resolve: (detail) => {
-          done();
-          resolve(detail);
-        },
-        reject: (error) => {
-          done();
-          reject(error);
-        },
-      });
+      this.#waiting.set(id, { resolve, reject, done: () => signal?.removeEventListener('abort', onAbort) });
       signal?.addEventListener('abort', onAbort, { once: true });
       const error = begin(id);
-      if (error !== 0) settle(id)?.reject(new OpeningError(error));
+      if (error !== 0) this.#take(id)?.reject(new OpeningError(error));
     });
+  }
 
-  return {
-    native,
-    open: (opening, signal) =>
-      begun((id) => native.open({ ...opening, id, purpose: PURPOSE[opening.purpose] }), signal),
-    fill: (filling, ports, secrets, signal) =>
-      begun(
-        (id) => native.fill({ ...filling, id, purpose: PURPOSE[filling.purpose], remotePort: 0 }, ports, secrets),
-        signal,
-      ),
-    call: (peer, count, low, signal) => begun((id) => native.call(id, peer, count, low), signal),
-    drop: (peer) => native.drop(peer),
-    listeners: (rows) => native.listeners(rows),
-    arriving: () => native.arriving(),
-    ready: (peer) => native.ready(peer),
-    close: () => {
-      native.close();
-      for (const id of [...waiting.keys()]) settle(id)?.reject(new OpeningError(0));
-    },
-  };
+  #take(id: number): Waiter | undefined {
+    const waiter = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    waiter?.done();
+    return waiter;
+  }
 }

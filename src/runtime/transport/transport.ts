@@ -19,7 +19,7 @@ export interface GuestConnect extends Destination {
   readonly address: number;
   /** The port that it has bound; 0: none. */
   readonly sourcePort: number;
-  /** Where its shim waits for the answer. A transport that gives it a connection closes it; nobody else does then. */
+  /** Where its shim waits for the answer. A transport that connects the guest closes it; otherwise the caller owns it. */
   readonly replyTo: number;
   /** Aborted: it waits no longer. */
   readonly signal: AbortSignal;
@@ -28,7 +28,7 @@ export interface GuestConnect extends Destination {
 export type TransportResult =
   /** Where the shim is to connect the guest's own socket to: a real IPv4 address, as an unsigned integer. */
   | { readonly by: 'direct'; readonly real: number; readonly realPort: number; readonly epoch: number }
-  /** Its shim has been given a connection. */
+  /** Its shim has got a connection. */
   | { readonly by: 'punched' | 'relayed' }
   /** This transport cannot carry it. */
   | { readonly by: 'none'; readonly reason: string };

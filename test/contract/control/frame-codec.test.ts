@@ -1,4 +1,5 @@
 import {
+  encodeBytes,
   encodeFrame,
   FrameError,
   frameDecoder,
@@ -73,6 +74,23 @@ test.each<[string, Buffer, FrameError['code']]>([
   })();
   expect(error).toBeInstanceOf(FrameError);
   expect((error as FrameError).code).toBe(code);
+});
+
+test('binary frames come between others, for those that take them', () => {
+  const bytes = Buffer.concat([
+    encodeBytes(Buffer.from('{"'), Buffer.from('}')),
+    encodeFrame(frames[0]),
+    encodeBytes(),
+  ]);
+  const decoded: unknown[] = [];
+  const push = frameDecoder(
+    (frame) => decoded.push(frame),
+    undefined,
+    (binary) => decoded.push(binary.toString()),
+  );
+  for (const chunk of split(bytes, () => 1)) push(chunk);
+  expect(decoded).toEqual(['{"}', frames[0], '']);
+  expect(() => decode([bytes])).toThrow(FrameError);
 });
 
 test('a frame with a shared part is the same frame', () => {

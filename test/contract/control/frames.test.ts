@@ -18,8 +18,7 @@ const purposes: { readonly [F in Purpose['for']]: Required<Extract<Purpose, { fo
   connection: { for: 'connection', port: 80, sourcePort: 40_000, proof: key },
   pool: { for: 'pool', secrets: 'A'.repeat(43) },
   signalling: { for: 'signalling', key },
-  edge: { for: 'edge', key },
-  datagrams: { for: 'datagrams', key },
+  'peer-link': { for: 'peer-link', key },
 };
 const messages: { readonly [T in MemberMessage['type']]: Required<Extract<MemberMessage, { type: T }>> } = {
   punch: {
@@ -28,7 +27,7 @@ const messages: { readonly [T in MemberMessage['type']]: Required<Extract<Member
   },
   punching: { type: 'punching', id: 1, address: '203.0.113.1', ports: [1_024] },
   unpunchable: { type: 'unpunchable', id: 1, reason: 'no', busy: true },
-  relay: { type: 'relay', purpose: purposes.edge, reason: 'no' },
+  relay: { type: 'relay', purpose: purposes['peer-link'], reason: 'no' },
 };
 const message = messages.punch;
 const toSeed: { readonly [T in ToSeed['type']]: Required<Extract<ToSeed, { type: T }>> } = {

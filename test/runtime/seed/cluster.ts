@@ -13,7 +13,7 @@ import {
 } from '../../../src/contract/manifest';
 import type { Invocation, InvocationResult } from '../../../src/contract/platform/invocation';
 import {
-  AskError,
+  LocateError,
   openSession,
   readEvents,
   type Session,
@@ -73,7 +73,7 @@ export function failure(locate: Promise<unknown>): Promise<{ errno: string; reas
   return locate.then(
     () => ({ errno: 'none', reason: '' }),
     (error) => {
-      if (!(error instanceof AskError)) throw error;
+      if (!(error instanceof LocateError)) throw error;
       return { errno: error.errno, reason: error.message };
     },
   );

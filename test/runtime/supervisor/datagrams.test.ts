@@ -1,5 +1,5 @@
 import { createGuard } from '../../../src/runtime/control/guard';
-import { AskError } from '../../../src/runtime/control/index';
+import { LocateError } from '../../../src/runtime/control/index';
 import { createDatagrams, type DatagramRequest } from '../../../src/runtime/supervisor/datagrams/datagrams';
 import type { Locations } from '../../../src/runtime/supervisor/sockets/locations';
 import type { Locator } from '../../../src/runtime/supervisor/sockets/locator';
@@ -77,7 +77,7 @@ test('what is sent to a host that is not up goes out in order when it is, each f
 test('a host that does not come up: sent to where the kernel refuses it', async () => {
   const { datagrams, sent, closed, request, settle } = open();
   datagrams.send(request('a'), 10);
-  settle().fail(new AskError('ECONNREFUSED', 'it exited'));
+  settle().fail(new LocateError('ECONNREFUSED', 'it exited'));
   await datagrams.drained(new AbortController().signal);
   expect(sent).toEqual(['10 a 7f400006:64565 9,8,7']);
   expect(closed).toEqual([10]);

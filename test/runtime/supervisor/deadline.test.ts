@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Location } from '../../../src/contract/control/location';
 import { parseAddress } from '../../../src/contract/manifest/address';
 import { loadNative } from '../../../src/native/addon/load';
-import { AskError, type Located } from '../../../src/runtime/control/index';
+import { type Located, LocateError } from '../../../src/runtime/control/index';
 import { createMember, type Member, type MemberSession } from '../../../src/runtime/supervisor/run/member';
 import { openRunDir } from '../../../src/runtime/supervisor/run/run-dir';
 import { createLocator } from '../../../src/runtime/supervisor/sockets/locator';
@@ -93,7 +93,7 @@ const after = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 /** As the seed: the deadline counts from the guest's call. */
 const timesOut = async (since: number) => {
   await after(since + LIMIT - performance.now());
-  throw new AskError('ETIMEDOUT', 'waited');
+  throw new LocateError('ETIMEDOUT', 'waited');
 };
 
 async function call(): Promise<{ status: number; took: number }> {
@@ -170,23 +170,25 @@ test.each(cases)('%s', async (_name, errno, least, arrange) => {
 });
 
 test('who asks for the same port later has a deadline of its own', async () => {
-  const sent: Array<{ since?: number; reject(error: AskError): void }> = [];
+  const sent: Array<{ since?: number; reject(error: LocateError): void }> = [];
   const asks = createLocator();
   asks.use({ locate: (_h, _p, with_) => new Promise((_, reject) => sent.push({ since: with_?.since, reject })) });
   const ends: string[] = [];
   const waits = [100, 300, 200].map((since) =>
-    asks.locate('api', 80, { since }).catch((error: AskError) => void ends.push(`${since} ${error.errno}`)),
+    asks.locate('api', 80, { since }).catch((error: LocateError) => void ends.push(`${since} ${error.errno}`)),
   );
   expect(sent.map(({ since }) => since)).toEqual([100]);
-  sent[0].reject(new AskError('ETIMEDOUT', 'waited'));
+  sent[0].reject(new LocateError('ETIMEDOUT', 'waited'));
   await waits[0];
   expect(ends).toEqual(['100 ETIMEDOUT']);
   expect(sent.map(({ since }) => since)).toEqual([100, 200]);
   // Who has called earlier than those who wait is asked for at once.
-  const early = asks.locate('api', 80, { since: 50 }).catch((error: AskError) => void ends.push(`50 ${error.errno}`));
+  const early = asks
+    .locate('api', 80, { since: 50 })
+    .catch((error: LocateError) => void ends.push(`50 ${error.errno}`));
   expect(sent.at(-1)?.since).toBe(50);
   // Any other word of the seed's is for all.
-  sent[2].reject(new AskError('ECONNREFUSED', 'no'));
+  sent[2].reject(new LocateError('ECONNREFUSED', 'no'));
   await Promise.all([...waits, early]);
   expect(ends.slice(1).sort()).toEqual(['200 ECONNREFUSED', '300 ECONNREFUSED', '50 ECONNREFUSED']);
 });

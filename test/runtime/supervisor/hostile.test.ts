@@ -17,7 +17,7 @@ import type { NativeAddon } from '../../../src/native/addon';
 import { loadNative } from '../../../src/native/addon/load';
 import type { Channel } from '../../../src/runtime/control/channel';
 import { openControl } from '../../../src/runtime/control/connection';
-import { AskError, openSession } from '../../../src/runtime/control/index';
+import { LocateError, openSession } from '../../../src/runtime/control/index';
 import { listenControl } from '../../../src/runtime/control/server';
 import { createMember, type Member, type MemberSession, meeting } from '../../../src/runtime/supervisor/run/member';
 import { openRunDir } from '../../../src/runtime/supervisor/run/run-dir';
@@ -94,8 +94,8 @@ function setUp(flat: number | undefined): Setting {
     report: () => undefined,
     reportNat: () => undefined,
     sendPeerMessage: () => true,
-    relay: () => Promise.reject(new AskError('EHOSTUNREACH', 'no')),
-    locate: async () => Promise.reject(new AskError('ECONNREFUSED', 'no')),
+    relay: () => Promise.reject(new LocateError('EHOSTUNREACH', 'no')),
+    locate: async () => Promise.reject(new LocateError('ECONNREFUSED', 'no')),
     ports: () => undefined,
   };
   return {

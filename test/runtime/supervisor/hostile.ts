@@ -22,8 +22,7 @@ const PURPOSES: Samples<Purpose, 'for'> = {
   connection: { for: 'connection', port: 80, sourcePort: 4_711 },
   pool: { for: 'pool', secrets: KEY },
   signalling: { for: 'signalling', key: KEY },
-  edge: { for: 'edge', key: KEY },
-  datagrams: { for: 'datagrams', key: KEY },
+  'peer-link': { for: 'peer-link', key: KEY },
 };
 const purposes: readonly Purpose[] = Object.values(PURPOSES);
 

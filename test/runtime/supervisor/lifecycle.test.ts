@@ -1,6 +1,6 @@
 /** The supervisor in a process of its own, with a real seed, real guests under the real shim, and real connections. */
 import { connect } from 'node:net';
-import { AskError } from '../../../src/runtime/control/index';
+import { LocateError } from '../../../src/runtime/control/index';
 import { bootCluster, type Cluster } from '../seed/cluster';
 import { family, layersFolder, openSandbox, read, type Sandbox, type SandboxOptions } from './sandbox';
 
@@ -68,7 +68,7 @@ const failure = (ask: Promise<unknown>) =>
   ask.then(
     () => 'none',
     (error) => {
-      if (!(error instanceof AskError)) throw error;
+      if (!(error instanceof LocateError)) throw error;
       return `${error.errno}: ${error.message}`;
     },
   );

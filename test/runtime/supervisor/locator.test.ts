@@ -1,4 +1,4 @@
-import { AskError, type Located } from '../../../src/runtime/control/index';
+import { type Located, LocateError } from '../../../src/runtime/control/index';
 import { createLocator } from '../../../src/runtime/supervisor/sockets/locator';
 
 const answer: Located = { location: { host: 'web', epoch: 7, state: 'running', ports: [] }, realPort: 80 };
@@ -10,14 +10,14 @@ function session() {
     staleEpoch?: number;
     signal: AbortSignal;
     resolve(answer: Located): void;
-    reject(error: AskError): void;
+    reject(error: LocateError): void;
   }> = [];
   return {
     asked,
     locate: (host: string, port: number, { staleEpoch, signal }: { staleEpoch?: number; signal?: AbortSignal } = {}) =>
       new Promise<Located>((resolve, reject) => {
         asked.push({ key: `${host}:${port}`, staleEpoch, signal: signal!, resolve, reject });
-        signal!.addEventListener('abort', () => reject(new AskError('ETIMEDOUT', 'given up')), { once: true });
+        signal!.addEventListener('abort', () => reject(new LocateError('ETIMEDOUT', 'given up')), { once: true });
       }),
   };
 }
@@ -31,7 +31,7 @@ test('one question per port, however many wait for its answer', async () => {
   expect(asks.pending).toBe(2);
   seed.asked[0].resolve(answer);
   expect(await Promise.all(waiting.slice(0, 2))).toEqual([answer, answer]);
-  seed.asked[1].reject(new AskError('ECONNREFUSED', 'no'));
+  seed.asked[1].reject(new LocateError('ECONNREFUSED', 'no'));
   await expect(waiting[2]).rejects.toMatchObject({ errno: 'ECONNREFUSED' });
   expect(asks.pending).toBe(0);
   // Answered questions are asked anew.

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { Location } from '../../../src/contract/control/location';
 import { parseAddress } from '../../../src/contract/manifest/address';
 import { loadNative } from '../../../src/native/addon/load';
-import { AskError } from '../../../src/runtime/control/index';
+import { LocateError } from '../../../src/runtime/control/index';
 import { createMember, type Member, type MemberSession } from '../../../src/runtime/supervisor/run/member';
 import { openRunDir } from '../../../src/runtime/supervisor/run/run-dir';
 import { readTable } from '../../contract/abi/table-reader';
@@ -155,7 +155,7 @@ test('a location that a guest could not connect to is asked for again', async ()
 
 test('failures arrive as errnos', async () => {
   answer = async () => {
-    throw new AskError('ETIMEDOUT', 'too late');
+    throw new LocateError('ETIMEDOUT', 'too late');
   };
   expect(await send(connect('100.64.0.6', 80), connect('100.64.0.99', 80))).toEqual(['110', '113']);
   expect(log).toContain('api:80 cannot be connected to: too late');

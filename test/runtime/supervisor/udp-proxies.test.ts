@@ -3,10 +3,10 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { parseAddress } from '../../../src/contract/manifest/address';
+import type { Datagram } from '../../../src/contract/peer/datagram';
 import { createGuard } from '../../../src/runtime/control/guard';
 import { createUdpProxies, type UdpProxies } from '../../../src/runtime/supervisor/datagrams/udp-proxies';
 import type { OwnPort } from '../../../src/runtime/supervisor/sockets/locations';
-import type { Datagram } from '../../../src/runtime/transport/peer-link/datagram-link';
 
 const ALIASES = 246;
 const SELF = parseAddress('100.64.1.1')!;

@@ -8,17 +8,18 @@ import { setImmediate } from 'node:timers/promises';
 import { parseAddress } from '../../../src/contract/manifest/address';
 import type { MemberMessage, NatReport, Sender } from '../../../src/contract/peer/peer-messages';
 import { loadNative } from '../../../src/native/addon/load';
-import { type Connector, openConnector } from '../../../src/runtime/transport/connector';
-import { createPuncher, type Other, type Puncher } from '../../../src/runtime/transport/punched/punch';
-import { createPunchPorts, type PunchPorts } from '../../../src/runtime/transport/punched/punch-ports';
-import { type HandedPurpose, type Punch, respond } from '../../../src/runtime/transport/punched/respond';
+import { Connector } from '../../../src/runtime/transport/connector';
+import type { PeerMember } from '../../../src/runtime/transport/peer-member';
+import { type PunchAnswer, Puncher } from '../../../src/runtime/transport/punched/punch';
+import { PunchPorts } from '../../../src/runtime/transport/punched/punch-ports';
+import { respond } from '../../../src/runtime/transport/punched/respond';
 
 export const native = loadNative();
 
 export interface TestMember {
   readonly sender: Sender;
   /** As the other one sees it. */
-  readonly other: Other;
+  readonly asPeer: PeerMember;
   nat: NatReport;
   readonly connector: Connector;
   readonly punchPorts: PunchPorts;
@@ -29,7 +30,8 @@ export interface TestMember {
   receive: (message: MemberMessage, reply: (message: MemberMessage) => void) => void;
   /** The peers of the pool's connections that were lost. */
   readonly lost: number[];
-  onEdge: (from: Sender, key: string, descriptor: number) => void;
+  /** A connection for its peer link. */
+  toSupervisor: (from: Sender, key: string, descriptor: number) => void;
 }
 
 export interface Pair {
@@ -52,7 +54,7 @@ export function twoMembers(number: number): Pair {
       ports: [20_000 + 1_000 * index, 500],
     };
     const lost: number[] = [];
-    const connector = openConnector({
+    const connector = new Connector({
       native,
       aliasBase: parseAddress(`127.66.${number}.0`)!,
       onUsed: () => undefined,
@@ -62,32 +64,34 @@ export function twoMembers(number: number): Pair {
       onMissed: () => undefined,
       onRefused: () => undefined,
     });
-    const punchPorts = createPunchPorts(() => {
+    const punchPorts = new PunchPorts(() => {
       throw new Error('no port of this member is to be probed');
     });
     const sender: Sender = { member: index, name, address: virtual, epoch: 7, addresses: [address] };
     const send = (message: MemberMessage) => {
       const to = peer();
       queueMicrotask(() =>
-        to.receive(message, (answer) => queueMicrotask(() => member.puncher.answered(to.sender.name, answer))),
+        to.receive(message, (answer) =>
+          queueMicrotask(() => member.puncher.answered(to.sender.name, answer as PunchAnswer)),
+        ),
       );
     };
     const member: TestMember = {
       sender,
       nat,
-      get other() {
+      get asPeer() {
         return { host: name, address: parseAddress(virtual)!, epoch: 7, nat: member.nat };
       },
       connector,
       punchPorts,
-      puncher: createPuncher({
+      puncher: new Puncher({
         punchPorts,
         send: (_to, message) => send(message),
         natReport: async () => member.nat,
       }),
       got: [],
       lost,
-      onEdge: () => undefined,
+      toSupervisor: () => undefined,
       receive: (message, reply) => {
         member.got.push(message);
         if (message.type !== 'punch') return;
@@ -97,10 +101,9 @@ export function twoMembers(number: number): Pair {
           punchPorts,
           signal,
           natReport: async () => member.nat,
-          onHanded: (from: Sender, purpose: HandedPurpose, descriptor: number) =>
-            member.onEdge(from, purpose.key, descriptor),
+          toSupervisor: (from: Sender, key: string, descriptor: number) => member.toSupervisor(from, key, descriptor),
         };
-        void respond(options, peer().sender, message as Punch, reply);
+        void respond(options, peer().sender, message, reply);
       },
     };
     return member;

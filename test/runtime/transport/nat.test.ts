@@ -45,8 +45,8 @@ test('a look from the data port of the seed', async () => {
     close();
     expect(await classifyNat(seen(dataPort.port, 23_457))).toEqual({
       kind: 'none',
-      address: HERE,
-      local: HERE,
+      reflexiveAddress: HERE,
+      localAddress: HERE,
       ports: [10_240, 704],
     });
   } finally {
@@ -55,7 +55,7 @@ test('a look from the data port of the seed', async () => {
 });
 
 test('no data port there, or none that answers: unknown', async () => {
-  expect(await classifyNat(seen(9, 23_458))).toMatchObject({ kind: 'unknown', address: HERE });
+  expect(await classifyNat(seen(9, 23_458))).toMatchObject({ kind: 'unknown', reflexiveAddress: HERE });
   const mute = createServer((socket) => socket.on('error', () => undefined));
   await new Promise<void>((done) => mute.listen(0, HERE, done));
   try {

@@ -1,11 +1,11 @@
 /**
- * Two members behind one public address, and where they meet: what each knows of itself, and what the seed tells of the other one.
+ * Two members behind one public address, and where they meet: each one's own NAT report, and the other one's as the seed reports it.
  * No message and no connection is to go where they cannot meet.
  */
 import { randomBytes } from 'node:crypto';
 import type { NatReport, Purpose } from '../../../src/contract/peer/peer-messages';
 import { meetingPoint } from '../../../src/runtime/transport/punched/punch-ports';
-import { createSignalling } from '../../../src/runtime/transport/punched/signalling';
+import { Signalling } from '../../../src/runtime/transport/punched/signalling';
 import { type Pair, twoMembers } from './members';
 
 const never = new AbortController().signal;
@@ -16,8 +16,8 @@ const LOCALS = { linkLocal: '169.254.76.1', first: '169.254.0.1', last: '169.254
 const isLinkLocal = (address: string) => address.startsWith('169.254.');
 const known = ['port-preserving', 'endpoint-independent', 'symmetric'] as const;
 
-/** As the seed tells it to others: link-local addresses are replaced by the public one. */
-const told = (nat: NatReport): NatReport =>
+/** As the seed reports it to others: link-local addresses are replaced by the public one. */
+const asReported = (nat: NatReport): NatReport =>
   isLinkLocal(nat.localAddress) ? { ...nat, localAddress: nat.reflexiveAddress } : nat;
 
 const combinations = Object.values(LOCALS).flatMap((mine) =>
@@ -29,8 +29,8 @@ const combinations = Object.values(LOCALS).flatMap((mine) =>
 test.each(combinations)('$mine and $theirs, $nat, behind the same address: $same', ({ mine, theirs, nat, same }) => {
   const own: NatReport = { kind: nat, reflexiveAddress: PUBLIC, localAddress: mine, ports };
   const other: NatReport = { kind: nat, reflexiveAddress: same ? PUBLIC : ELSEWHERE, localAddress: theirs, ports };
-  // Also as an older seed may tell it.
-  for (const nat of [told(other), other]) {
+  // Also as an older seed may report it.
+  for (const nat of [asReported(other), other]) {
     const point = meetingPoint(own, nat);
     if (!same) expect(point).toEqual({ mine: PUBLIC, theirs: ELSEWHERE });
     else if (isLinkLocal(mine))
@@ -48,7 +48,7 @@ describe('a connection', () => {
   afterEach(() => pair.close());
   const purpose: Purpose = { for: 'pool', secrets: randomBytes(32).toString('base64') };
   const opened = jest.fn(async () => undefined);
-  const punch = () => pair.web.puncher.punch(pair.api.other, 1, purpose, opened, never);
+  const punch = () => pair.web.puncher.punch(pair.api.asPeer, 1, purpose, opened, never);
   const at = (local: string, nat: NatReport['kind'] = 'port-preserving'): NatReport => ({
     kind: nat,
     reflexiveAddress: PUBLIC,
@@ -93,13 +93,13 @@ test('no signalling is made to a member behind the same NAT, whatever its addres
   for (const local of Object.values(LOCALS)) {
     const nat: NatReport = { kind: 'port-preserving', reflexiveAddress: PUBLIC, localAddress: local, ports };
     const own = Promise.resolve(nat);
-    const channels = createSignalling({
+    const channels = new Signalling({
       punched: { signalling: signalling },
       connector: { call: jest.fn() },
       natReport: () => own,
       signal: never,
     });
-    const other = { host: 'api', address: 1, epoch: 1, nat: told(nat) };
+    const other = { host: 'api', address: 1, epoch: 1, nat: asReported(nat) };
     channels.open(other);
     await new Promise(setImmediate);
     expect(channels.to(1)).toBeUndefined();

@@ -1,9 +1,10 @@
 /** The policy of the pool, without connections: those are in punch.test.ts. */
-import { createPools, type Pools } from '../../../src/runtime/transport/pool/pool';
-import { pairedSequence, portSequence } from '../../../src/runtime/transport/punched/ports';
-import type { Other } from '../../../src/runtime/transport/punched/punch';
 
-const peer = (address: number, epoch = 1): Other => ({
+import type { PeerMember } from '../../../src/runtime/transport/peer-member';
+import { Pools } from '../../../src/runtime/transport/pool/pool';
+import { pairedSequence, portSequence } from '../../../src/runtime/transport/punched/ports';
+
+const peer = (address: number, epoch = 1): PeerMember => ({
   host: `host-${address}`,
   address,
   epoch,
@@ -21,7 +22,7 @@ function pools(most?: number): Pools {
   became = (count) => count;
   const here = new Map<number, number>();
   ready = here;
-  const fill = async ({ host, address }: Other, count: number) => {
+  const fill = async ({ host, address }: PeerMember, count: number) => {
     asked.push({ host, count });
     await settled();
     here.set(address, (here.get(address) ?? 0) + became(count));
@@ -29,10 +30,10 @@ function pools(most?: number): Pools {
   };
   const readyOf = (address: number) =>
     address ? (here.get(address) ?? 0) : [...here.values()].reduce((sum, count) => sum + count, 0);
-  return createPools({ fill, ready: readyOf, most: most ?? 256 });
+  return new Pools({ fill, ready: readyOf, most: most ?? 256 });
 }
 /** A guest was connected, and none was ready for it. */
-async function miss(all: Pools, other: Other) {
+async function miss(all: Pools, other: PeerMember) {
   ready.delete(other.address);
   all.missed(other);
   await settled();
@@ -96,8 +97,7 @@ test('a peer that is not where it was, and one that is another incarnation, begi
   const all = pools();
   for (let i = 0; i < 3; i++) await miss(all, peer(1));
   asked = [];
-  expect(all.drop(1)).toMatchObject({ host: 'host-1' });
-  expect(all.drop(1)).toBeUndefined();
+  all.drop(1);
   use(all, 1, 0);
   lose(all, 1, 0);
   expect(asked).toEqual([]);

@@ -32,7 +32,7 @@ afterEach(() => {
 /** `forge`: what this side says, or expects, instead of what was agreed on. Resolves with its descriptor. */
 const connect = (forge: Pick<Opening, 'send' | 'expect'> = {}) =>
   pair.web.puncher.punch(
-    pair.api.other,
+    pair.api.asPeer,
     1,
     { for: 'connection', port: 80, sourcePort: 4_711 },
     ({ base, ports, to }, ending) =>
@@ -70,7 +70,7 @@ test.each(['127.65.7.1', '127.65.7.2'])('it is agreed on wherever the other side
   pair.api.receive = (message) => void pair.api.got.push(message);
   const purpose = { for: 'connection', port: 80, sourcePort: 4_711 } as const;
   const { send, expect: hears } = await pair.web.puncher.punch(
-    pair.api.other,
+    pair.api.asPeer,
     1,
     purpose,
     async ({ base }) => base,

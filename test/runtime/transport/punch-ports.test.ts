@@ -2,7 +2,7 @@
 import { createServer } from 'node:net';
 import type { NatReport } from '../../../src/contract/peer/peer-messages';
 import type { DataPort } from '../../../src/native/addon';
-import { createPunchPorts, type PunchPorts } from '../../../src/runtime/transport/punched/punch-ports';
+import { PunchPorts } from '../../../src/runtime/transport/punched/punch-ports';
 import { native, openSockets, socketsSince, until } from './members';
 
 jest.setTimeout(20_000);
@@ -20,7 +20,7 @@ let punchPorts: PunchPorts;
 let before: ReadonlySet<string>;
 beforeEach(() => {
   dataPort = native.openDataPort(HERE, 0, () => undefined);
-  punchPorts = createPunchPorts(() => ({ address: HERE, port: dataPort.port }));
+  punchPorts = new PunchPorts(() => ({ address: HERE, port: dataPort.port }));
   before = openSockets();
 });
 afterEach(() => dataPort.close());

@@ -25,7 +25,7 @@ function pool(count: number, { forge, signal = never }: { forge?: Buffer; signal
   const purpose: Purpose = { for: 'pool', secrets: secrets.toString('base64') };
   const { connector, puncher } = pair.web;
   return puncher.punch(
-    pair.api.other,
+    pair.api.asPeer,
     count,
     purpose,
     ({ base, ports, to }, ending) => {
@@ -154,6 +154,6 @@ describe('what is asked of this side is checked', () => {
 });
 
 test('without a signalling channel none is called for over it', async () => {
-  const call = pair.web.connector.call(pair.api.other.address, 1, 0, never);
+  const call = pair.web.connector.call(pair.api.asPeer.address, 1, 0, never);
   await expect(call).rejects.toMatchObject({ code: 'NOT_OPENED', errno: constants.errno.ENOTCONN });
 });

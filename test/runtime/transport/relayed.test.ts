@@ -4,10 +4,9 @@ import { once } from 'node:events';
 import { connect, createServer, type Server, Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 import { parseAddress } from '../../../src/contract/manifest/address';
-import type { Sender } from '../../../src/contract/peer/peer-messages';
+import type { Purpose } from '../../../src/contract/peer/peer-messages';
 import type { DataPort, DataPortEvent } from '../../../src/native/addon';
-import type { HandedPurpose } from '../../../src/runtime/transport/punched/respond';
-import { createRelayed, type Relayed } from '../../../src/runtime/transport/relayed/relayed';
+import { Relayed } from '../../../src/runtime/transport/relayed/relayed';
 import type { GuestConnect } from '../../../src/runtime/transport/transport';
 import { native, openSockets, type Pair, socketsSince, type TestMember, twoMembers, until } from './members';
 
@@ -15,7 +14,7 @@ jest.setTimeout(30_000);
 
 const HERE = '127.65.4.1';
 const PURPOSE = { for: 'connection', port: 80, sourcePort: 4_711 } as const;
-const DATAGRAMS: HandedPurpose = { for: 'datagrams', key: randomBytes(32).toString('base64') };
+const PEER_LINK: Purpose = { for: 'peer-link', key: randomBytes(32).toString('base64') };
 /** What the caller and the callee are given for one connection. */
 type Tokens = readonly [caller: string, callee: string];
 
@@ -42,17 +41,17 @@ function tokens(): Tokens {
 }
 
 function relayedOf(member: TestMember, callee: () => Relayed | undefined): Relayed {
-  return createRelayed({
+  return new Relayed({
     connector: member.connector,
     // What the seed does: it gives each side its token.
     relay: async (_to, message) => {
       const [mine, theirs] = next.shift() ?? tokens();
-      callee()?.relayed(member.sender, theirs, message);
+      if (message.type === 'relay') void callee()?.relayed(member.sender, theirs, message.purpose);
       return mine;
     },
     dataPort: () => ({ address: HERE, port: dataPort.port }),
     guestPort: () => 61_000,
-    onHanded: (_from: Sender, _purpose: HandedPurpose, descriptor: number) => void handed.push(descriptor),
+    toSupervisor: (_from, _key, descriptor) => void handed.push(descriptor),
     signal: closing.signal,
   });
 }
@@ -77,10 +76,10 @@ async function stranger(token: string): Promise<string> {
   return got + ((error as NodeJS.ErrnoException | undefined)?.code ?? 'end');
 }
 
-/** A guest that waits: what becomes of it, and what it is told by a connector (nothing, unless it was connected). */
+/** A guest that waits: its outcome, and the answer that it gets from a connector (none unless it was connected). */
 async function call() {
   const [read, replyTo] = native.pipe();
-  const { address, host, epoch } = pair.api.other;
+  const { address, host, epoch } = pair.api.asPeer;
   const waiting: Omit<GuestConnect, 'location'> = {
     address,
     port: 80,
@@ -95,10 +94,10 @@ async function call() {
   );
   native.closeDescriptor(replyTo); // a failure leaves it to its owner
   const answer = own(read);
-  let told = '';
-  answer.on('data', (data) => (told += data));
+  let answered = '';
+  answer.on('data', (data) => (answered += data));
   await once(answer, 'close');
-  return { outcome, told };
+  return { outcome, answered };
 }
 
 beforeEach(async () => {
@@ -131,8 +130,8 @@ afterEach(() => {
 
 /** A connection between the two supervisors, whose bytes arrive both ways. */
 async function exchange(): Promise<void> {
-  const { host, address, epoch } = pair.api.other;
-  const mine = own(await web.hand({ host, address, epoch }, DATAGRAMS, 'punched: no'));
+  const { host, address, epoch } = pair.api.asPeer;
+  const mine = own(await web.toSupervisor({ host, address, epoch }, PEER_LINK, 'punched: no'));
   await until(() => handed.length === 1);
   const theirs = own(handed.pop()!);
   for (const [from, to] of [
@@ -157,7 +156,7 @@ async function nothingCameOfIt(): Promise<void> {
 
 test('a token of each side: the guest that listens is signalled', async () => {
   const [mine, theirs] = tokens();
-  api.relayed(pair.web.sender, theirs, { type: 'relay', purpose: PURPOSE, reason: '' });
+  void api.relayed(pair.web.sender, theirs, PURPOSE);
   void stranger(mine);
   await until(() => signals === 1);
 });
@@ -165,17 +164,17 @@ test('a token of each side: the guest that listens is signalled', async () => {
 test('a token is good for once: shown again, by whomever, it is refused at once', async () => {
   const used = tokens();
   next = [used];
-  const { host, address, epoch } = pair.api.other;
-  const mine = own(await web.hand({ host, address, epoch }, DATAGRAMS, ''));
+  const { host, address, epoch } = pair.api.asPeer;
+  const mine = own(await web.toSupervisor({ host, address, epoch }, PEER_LINK, ''));
   await until(() => handed.length === 1);
   const theirs = own(handed.pop()!);
   const open = openSockets();
 
   for (const token of used) expect(await stranger(token)).toBe('ECONNRESET');
   next = [used];
-  expect(await call()).toEqual({ outcome: { by: 'none', reason: 'ECONNRESET' }, told: '' });
+  expect(await call()).toEqual({ outcome: { by: 'none', reason: 'ECONNRESET' }, answered: '' });
   next = [used];
-  await expect(web.hand({ host, address, epoch }, DATAGRAMS, '')).rejects.toMatchObject({ code: 'NOT_OPENED' });
+  await expect(web.toSupervisor({ host, address, epoch }, PEER_LINK, '')).rejects.toMatchObject({ code: 'NOT_OPENED' });
   await until(() => socketsSince(open) === 0);
 
   // Who used it first does not notice.
@@ -189,16 +188,16 @@ test('a token is good for once: shown again, by whomever, it is refused at once'
 test('both sides with the token of one: that is shown twice, and nobody is the other side', async () => {
   const [mine] = tokens();
   next = [[mine, mine]];
-  const { outcome, told } = await call();
+  const { outcome, answered } = await call();
   expect(outcome).toMatchObject({ by: 'none', reason: expect.stringMatching(/^(ECONNRESET|ETIMEDOUT)$/) });
-  expect(told).toBe('');
+  expect(answered).toBe('');
   await nothingCameOfIt();
 });
 
 test('tokens of two other connections do not meet: it ends at its deadline', async () => {
   const [first, second] = [tokens(), tokens()];
   next = [[first[0], second[1]]];
-  expect(await call()).toEqual({ outcome: { by: 'none', reason: 'ETIMEDOUT' }, told: '' });
+  expect(await call()).toEqual({ outcome: { by: 'none', reason: 'ETIMEDOUT' }, answered: '' });
   await nothingCameOfIt();
 });
 
@@ -207,16 +206,16 @@ test('a token that nobody has given, and one that has expired', async () => {
   const id = lastId;
   const invented = randomBytes(32).toString('base64');
   next = [[invented, invented]];
-  expect(await call()).toEqual({ outcome: { by: 'none', reason: 'ECONNRESET' }, told: '' });
+  expect(await call()).toEqual({ outcome: { by: 'none', reason: 'ECONNRESET' }, answered: '' });
   while (!events.some((event) => event.type === 'unused' && event.id === id)) await setImmediate();
   next = [late];
-  expect(await call()).toEqual({ outcome: { by: 'none', reason: 'ECONNRESET' }, told: '' });
+  expect(await call()).toEqual({ outcome: { by: 'none', reason: 'ECONNRESET' }, answered: '' });
   await nothingCameOfIt();
 });
 
 test('a data port that has gone: refused at once', async () => {
   next = [tokens()];
   dataPort.close();
-  expect(await call()).toEqual({ outcome: { by: 'none', reason: 'ECONNREFUSED' }, told: '' });
+  expect(await call()).toEqual({ outcome: { by: 'none', reason: 'ECONNREFUSED' }, answered: '' });
   expect({ signals, handed }).toEqual({ signals: 0, handed: [] });
 });

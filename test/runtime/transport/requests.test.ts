@@ -1,9 +1,9 @@
-/** Who asks this member for more than its share is told so, and takes nothing from anybody else. */
+/** A member that asks this one for more than its share is refused, and takes nothing from the others. */
 import { parseAddress } from '../../../src/contract/manifest/address';
 import type { MemberMessage, Purpose, Sender } from '../../../src/contract/peer/peer-messages';
 import { createGuard } from '../../../src/runtime/control/guard';
 import { openTransports } from '../../../src/runtime/transport';
-import { createRequests, MOST_REQUESTED } from '../../../src/runtime/transport/punched/requests';
+import { MOST_REQUESTED, Requests } from '../../../src/runtime/transport/punched/requests';
 import { SHARE_USED } from '../../../src/runtime/transport/punched/respond';
 import { native, openSockets, socketsSince, until } from './members';
 
@@ -19,14 +19,14 @@ const flood = sender(1, 'flood');
 const honest = sender(2, 'honest');
 
 describe('shares', () => {
-  const taken = (requests: ReturnType<typeof createRequests>, from: string, connections = 1) => {
+  const taken = (requests: Requests, from: string, connections = 1) => {
     const ends: (() => void)[] = [];
     for (let end = requests.begin(from, connections); end; end = requests.begin(from, connections)) ends.push(end);
     return ends;
   };
 
   test.each([1, 3, 32])('one has as many as it leaves free, %d at a time', (connections) => {
-    const requests = createRequests(96 * 8);
+    const requests = new Requests(96 * 8);
     expect(taken(requests, 'one', connections).length * connections).toBe(96 * 4);
     expect(taken(requests, 'two', connections).length * connections).toBe(96 * 2);
     expect(taken(requests, 'three', connections).length * connections).toBe(96);
@@ -34,7 +34,7 @@ describe('shares', () => {
   });
 
   test('what has ended counts once, and no more', () => {
-    const requests = createRequests(8);
+    const requests = new Requests(8);
     const [first] = taken(requests, 'one');
     first();
     first();
@@ -42,13 +42,13 @@ describe('shares', () => {
   });
 });
 
-interface Asked {
+interface Fixture {
   readonly answers: MemberMessage[];
   readonly events: string[];
   readonly transports: ReturnType<typeof openTransports>;
 }
 
-function asked(): Asked {
+function member(): Fixture {
   const answers: MemberMessage[] = [];
   const events: string[] = [];
   const transports = openTransports({
@@ -57,13 +57,13 @@ function asked(): Asked {
     onEvent: (event, { reason }) => void events.push(`${event}: ${reason ?? ''}`),
     guard: createGuard((_level, message) => void events.push(message)),
   });
-  const tell = (_to: unknown, message: MemberMessage) => {
+  const send = (_to: unknown, message: MemberMessage) => {
     answers.push(message);
     return true;
   };
   const own = { address: HERE, port: 20_000 };
   transports.joined(
-    { sendPeerMessage: tell, relay: () => new Promise(() => undefined), reportNat: () => undefined },
+    { sendPeerMessage: send, relay: () => new Promise(() => undefined), reportNat: () => undefined },
     { local: own, observed: own, dataPort: { address: HERE, port: 1 }, ports: [20_000, 500] },
   );
   return { answers, events, transports };
@@ -72,13 +72,12 @@ function asked(): Asked {
 const purposes: Record<string, (count: number) => Purpose> = {
   connection: () => ({ for: 'connection', port: 80, sourcePort: 40_000, proof: Buffer.alloc(32).toString('base64') }),
   pool: (count) => ({ for: 'pool', secrets: Buffer.alloc(32 * count).toString('base64') }),
-  edge: () => ({ for: 'edge', key: Buffer.alloc(32).toString('base64') }),
-  datagrams: () => ({ for: 'datagrams', key: Buffer.alloc(32).toString('base64') }),
+  'peer-link': () => ({ for: 'peer-link', key: Buffer.alloc(32).toString('base64') }),
   signalling: () => ({ for: 'signalling', key: Buffer.alloc(32).toString('base64') }),
 };
 
 test.each(Object.keys(purposes))('punches for %s: refused at once beyond the share', async (name) => {
-  const { answers, transports } = asked();
+  const { answers, transports } = member();
   const count = name === 'pool' ? 32 : 1;
   let id = 0;
   const punch = (from: Sender) => {
@@ -104,7 +103,7 @@ test.each(Object.keys(purposes))('punches for %s: refused at once beyond the sha
 });
 
 test('connections through the seed: beyond the share the token is not used', async () => {
-  const { events, transports } = asked();
+  const { events, transports } = member();
   const purpose = purposes.connection(1);
   const token = Buffer.alloc(16).toString('base64');
   const relay = (from: Sender) => transports.relayed(from, token, { type: 'relay', purpose, reason: '' });

@@ -1,8 +1,9 @@
 import { constants } from 'node:os';
 import type { NatReport } from '../../../src/contract/peer/peer-messages';
 import { OpeningError } from '../../../src/runtime/transport/connector';
-import type { Other } from '../../../src/runtime/transport/punched/punch';
-import { createSignalling, type SignallingTerms, terms } from '../../../src/runtime/transport/punched/signalling';
+import type { PeerMember } from '../../../src/runtime/transport/peer-member';
+import { Signalling } from '../../../src/runtime/transport/punched/signalling';
+import { type SignallingTerms, signallingTerms } from '../../../src/runtime/transport/punched/terms';
 
 const report = (kind: NatReport['kind'], address: string): NatReport => ({
   kind,
@@ -11,13 +12,13 @@ const report = (kind: NatReport['kind'], address: string): NatReport => ({
   ports: [20_000, 800],
 });
 const mine = report('port-preserving', '198.51.100.1');
-const api: Other = { host: 'api', address: 0x64400002, epoch: 7, nat: report('none', '198.51.100.2') };
+const api: PeerMember = { host: 'api', address: 0x64400002, epoch: 7, nat: report('none', '198.51.100.2') };
 
 /** Signalling channels whose punches are noted, and end as `end` says. */
 function noted(own = mine, end = () => Promise.resolve()) {
-  const made: Array<{ other: Other; key: string; terms: SignallingTerms }> = [];
+  const made: Array<{ other: PeerMember; key: string; terms: SignallingTerms }> = [];
   const called: number[] = [];
-  const signalling = createSignalling({
+  const signalling = new Signalling({
     signal: new AbortController().signal,
     connector: {
       call: async (address, count) => {
@@ -56,8 +57,8 @@ test('one for each incarnation, with the ports that supervisors do not use thems
 
 test('what one side says with, the other one hears with', () => {
   const key = Buffer.from(Array.from({ length: 32 }, (_, i) => i)).toString('base64');
-  const out = terms('out', key, mine, api.nat);
-  const there = terms('in', key, api.nat, mine);
+  const out = signallingTerms('out', key, mine, api.nat);
+  const there = signallingTerms('in', key, api.nat, mine);
   expect(out.send).toEqual(there.expect);
   expect(out.expect).toEqual(there.send);
   expect([there.ownFirst, there.theirFirst]).toEqual([out.theirFirst, out.ownFirst]);
@@ -68,7 +69,7 @@ test('one that has ended, or could not be made, is made again when it is asked f
   const { signalling, made } = noted();
   signalling.open(api);
   expect(signalling.to(api.address)).toBe(api);
-  expect(signalling.lost(api.address)).toBe('api');
+  expect(signalling.lost(api.address)).toBe(true);
   expect(signalling.to(api.address)).toBeUndefined();
   signalling.open(api);
   await settled();

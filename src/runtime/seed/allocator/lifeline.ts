@@ -1,4 +1,5 @@
 import type { Invocation } from '../../../contract/platform/invocation';
+import { pause } from '../../pause';
 import type { Invoke, InvokeOutcome } from './lambda';
 
 export interface LifelineOptions {
@@ -107,18 +108,4 @@ export class Lifeline {
 
 function isReset(code: string): boolean {
   return code === 'ECONNRESET' || code === 'EPIPE';
-}
-
-/** Waits; ends early when the signal is aborted. */
-function pause(delay: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const finish = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', finish);
-      resolve();
-    };
-    const timer = setTimeout(finish, delay);
-    signal.addEventListener('abort', finish, { once: true });
-  });
 }

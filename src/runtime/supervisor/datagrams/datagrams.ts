@@ -6,7 +6,7 @@
 import { hiddenPort, type ShimRequest } from '../../../contract/abi/shim';
 import type { NativeAddon } from '../../../native/addon';
 import type { Guard } from '../../control/guard';
-import { AskError } from '../../control/index';
+import { LocateError } from '../../control/index';
 import type { Destination } from '../../transport/transport';
 import type { Log } from '../run/log';
 import type { Locations } from '../sockets/locations';
@@ -94,7 +94,7 @@ export function createDatagrams(options: DatagramsOptions): Datagrams {
       const route = await options.route({ location, port, realPort }, address);
       flush(key, route?.real, route?.realPort ?? realPort);
     } catch (error) {
-      if (!(error instanceof AskError)) throw error;
+      if (!(error instanceof LocateError)) throw error;
       log('info', `${host}:${port} (UDP) cannot be reached: ${error.message}`, { errno: error.errno });
       flush(key, options.nowhere(address), hiddenPort(port));
     }

@@ -7,8 +7,8 @@ import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { hiddenPort, plainPort } from '../../../contract/abi/shim';
 import { aliasAddress } from '../../../contract/abi/table';
 import { formatAddress } from '../../../contract/manifest/address';
+import type { Datagram } from '../../../contract/peer/datagram';
 import type { Guard } from '../../control/guard';
-import type { Datagram } from '../../transport/peer-link/datagram-link';
 import type { Log } from '../run/log';
 import type { OwnPort } from '../sockets/locations';
 

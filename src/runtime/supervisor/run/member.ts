@@ -81,7 +81,7 @@ export function createMember(options: MemberOptions): Member {
   const adopted = runDir.leftover?.ports();
   const locations = openLocations({ ...tableSpec(welcome, flat), kernelName: options.kernelName }, runDir.mapTable, {
     adopted,
-    onGone: (host, address) => transports.drop(host, address),
+    onGone: (_host, address) => transports.drop(address),
   });
   const transports = openTransports({
     native: options.native,

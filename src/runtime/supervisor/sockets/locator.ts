@@ -4,7 +4,7 @@
  * they wait for the next one.
  */
 import { HOST_LIMITS } from '../../../contract/manifest/limits';
-import { AskError, type Located, type Session } from '../../control/index';
+import { type Located, LocateError, type Session } from '../../control/index';
 
 export interface LocatorOptions {
   /** The epoch that a guest found unreachable. */
@@ -20,7 +20,7 @@ export interface LocatorOptions {
 export interface Locator {
   /** Number of questions that somebody waits for. */
   readonly pending: number;
-  /** @throws AskError */
+  /** @throws LocateError */
   locate(host: string, port: number, options?: LocatorOptions): Promise<Located>;
   /** Asks through this session from now on; undefined: hold everything. */
   use(session: Pick<Session, 'locate'> | undefined): void;
@@ -31,7 +31,7 @@ export interface Locator {
 interface Waiter {
   readonly since: number;
   resolve(answer: Located): void;
-  reject(error: AskError): void;
+  reject(error: LocateError): void;
 }
 
 interface Question {
@@ -64,10 +64,10 @@ export function createLocator(): Locator {
     question.attempt?.abort();
     for (const waiter of question.waiters) act(waiter);
   };
-  const fail = (question: Question, error: AskError) => settle(question, (waiter) => waiter.reject(error));
+  const fail = (question: Question, error: LocateError) => settle(question, (waiter) => waiter.reject(error));
 
   /** The seed's deadline is that of the waiter that has waited longest. The others have time left. */
-  const refused = (question: Question, error: AskError) => {
+  const refused = (question: Question, error: LocateError) => {
     const late = [...question.waiters].filter(({ since }) => since <= question.since);
     if (error.errno !== 'ETIMEDOUT' || late.length === question.waiters.size) return fail(question, error);
     for (const waiter of late) {
@@ -89,7 +89,7 @@ export function createLocator(): Locator {
       (answer) => {
         if (question.attempt === attempt) settle(question, (waiter) => waiter.resolve(answer));
       },
-      (error: AskError) => {
+      (error: LocateError) => {
         // An attempt that was given up for a better one (or for none, until the next session) settles nothing.
         if (question.attempt === attempt) refused(question, error);
       },
@@ -104,7 +104,10 @@ export function createLocator(): Locator {
       staleEpoch,
       since: Number.POSITIVE_INFINITY,
       waiters: new Set(),
-      deadline: setTimeout(() => fail(question, new AskError('ETIMEDOUT', `no answer for ${host}:${port}`)), LONGEST),
+      deadline: setTimeout(
+        () => fail(question, new LocateError('ETIMEDOUT', `no answer for ${host}:${port}`)),
+        LONGEST,
+      ),
     };
     question.deadline.unref();
     questions.set(keyOf(question), question);
@@ -122,7 +125,7 @@ export function createLocator(): Locator {
         const onAbort = () => {
           question.waiters.delete(waiter);
           const why: unknown = signal?.reason;
-          waiter.reject(why instanceof AskError ? why : new AskError('ETIMEDOUT', 'given up by the caller'));
+          waiter.reject(why instanceof LocateError ? why : new LocateError('ETIMEDOUT', 'given up by the caller'));
           if (question.waiters.size === 0) settle(question, () => undefined);
         };
         const done = () => signal?.removeEventListener('abort', onAbort);
@@ -132,7 +135,7 @@ export function createLocator(): Locator {
             done();
             resolve(answer);
           },
-          reject: (error: AskError) => {
+          reject: (error: LocateError) => {
             done();
             reject(error);
           },
@@ -150,7 +153,7 @@ export function createLocator(): Locator {
     },
     close: (reason) => {
       session = undefined;
-      for (const question of [...questions.values()]) fail(question, new AskError('ENETUNREACH', reason));
+      for (const question of [...questions.values()]) fail(question, new LocateError('ENETUNREACH', reason));
     },
   };
 }

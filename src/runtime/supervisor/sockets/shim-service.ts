@@ -12,7 +12,8 @@ import { ERRNO } from '../../../contract/control/errno';
 import { formatAddress, parseAddress } from '../../../contract/manifest/address';
 import type { NativeAddon, NativeConnector, ShimSocket } from '../../../native/addon';
 import type { Guard } from '../../control/guard';
-import { AskError } from '../../control/index';
+import { LocateError } from '../../control/index';
+import { pause } from '../../pause';
 import type { Destination, GuestConnect, TransportResult } from '../../transport/transport';
 import type { Datagrams } from '../datagrams/datagrams';
 import type { Resolver } from '../names/resolver';
@@ -88,7 +89,7 @@ export function openShimService(options: ShimServiceOptions): ShimService {
     sweeper = waiting.size > 0 ? setTimeout(sweep, SWEEP) : undefined;
   };
 
-  /** Where it is, as far as is known here or to the seed, which brings it up if need be. @throws AskError */
+  /** Where it is, as far as is known here or to the seed, which brings it up if need be. @throws LocateError */
   const whereIs = async (
     host: string,
     port: number,
@@ -127,7 +128,7 @@ export function openShimService(options: ShimServiceOptions): ShimService {
         return failed(`${host}:${port}`, 'EHOSTUNREACH', result.reason);
       // It may be somewhere else meanwhile.
       locations.distrust(host, destination.location.epoch);
-      await pause(guest.signal);
+      await pause(PAUSE, guest.signal);
     }
   };
 
@@ -171,7 +172,7 @@ export function openShimService(options: ShimServiceOptions): ShimService {
     const guest = { address, sourcePort, replyTo, signal: caller.signal };
     const call = callOf(request);
     const limit = options.limitOf(host);
-    const late = new AskError(
+    const late = new LocateError(
       'ETIMEDOUT',
       `the seed has not answered, and ${limit} ms (allocationTimeout) have passed`,
     );
@@ -182,7 +183,7 @@ export function openShimService(options: ShimServiceOptions): ShimService {
       remember(request.cookie, call, host, outcome);
       return outcome;
     } catch (error) {
-      if (!(error instanceof AskError)) throw error;
+      if (!(error instanceof LocateError)) throw error;
       return failed(`${host}:${port}`, error.errno, error.message);
     } finally {
       clearTimeout(deadline);
@@ -253,20 +254,6 @@ export function openShimService(options: ShimServiceOptions): ShimService {
       for (const caller of waiting.keys()) caller.abort();
     },
   };
-}
-
-/** Ends early when the signal is aborted. */
-function pause(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, PAUSE);
-    if (signal.aborted) done();
-    else signal.addEventListener('abort', done, { once: true });
-  });
 }
 
 /** A pid of 0 is a sender that does not say who it is. */

@@ -1,4 +1,4 @@
-/** What is between this member and the internet: found out by two looks from outside at the same port of ours. */
+/** The kind of the NAT between this member and the internet: the seed sees the same port of ours from two of its own. */
 import { connect } from 'node:net';
 import { formatAddress } from '../../../contract/manifest/address';
 import type { Endpoint, NatKind, NatReport, Observation } from '../../../contract/peer/peer-messages';
@@ -48,14 +48,14 @@ export function probe(dataPort: Endpoint, local: Endpoint, signal?: AbortSignal)
   });
 }
 
-/** The kind of NAT that these two looks at the same port of ours, by different ports of the seed, tell of. */
+/** The kind of NAT, by how two ports of the seed see the same port of ours. */
 export function natKind({ local, observed }: Pick<Observation, 'local' | 'observed'>, other: Endpoint): NatKind {
   if (observed.port !== other.port || observed.address !== other.address) return 'symmetric';
   if (observed.port !== local.port) return 'endpoint-independent';
   return observed.address === local.address ? 'none' : 'port-preserving';
 }
 
-/** Never fails: what cannot be found out is `unknown`. */
+/** Never fails: a NAT that cannot be classified is `unknown`. */
 export async function classifyNat(seen: Observation, signal?: AbortSignal): Promise<NatReport> {
   const base = { reflexiveAddress: seen.observed.address, localAddress: seen.local.address, ports: seen.ports };
   try {
@@ -67,12 +67,12 @@ export async function classifyNat(seen: Observation, signal?: AbortSignal): Prom
   }
 }
 
-/** Whether a port of theirs is what others see it as, so that it can be named without asking. */
-export function isPredictable({ kind: nat }: NatReport): boolean {
-  return nat === 'none' || nat === 'port-preserving';
+/** Whether others see a member's port as the same port, so that it can be named without a probe. */
+export function isPredictable({ kind }: NatReport): boolean {
+  return kind === 'none' || kind === 'port-preserving';
 }
 
 /** Why a member cannot be punched to; undefined: as far as we know it can. */
-export function unpunchable({ kind: nat }: NatReport): string | undefined {
-  return nat === 'symmetric' ? 'its NAT maps ports differently for every destination' : undefined;
+export function unpunchable({ kind }: NatReport): string | undefined {
+  return kind === 'symmetric' ? 'its NAT maps ports differently for every destination' : undefined;
 }

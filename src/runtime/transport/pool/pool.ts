@@ -1,9 +1,9 @@
 /**
- * How many connections are kept ready for whom: as many as were needed at once of late. A guest that finds none makes its
- * peer's share grow, and so does one that is used up fast, as each message then pays for more connections; a share that is not
- * used shrinks by itself, as what is not used expires.
+ * How many connections are kept ready for which peer: as many as were needed at once of late. A guest that finds none makes its
+ * peer's share grow, and so does a share that is used up fast, as each message then pays for more connections. A share
+ * that is not used shrinks by itself, as unused connections expire.
  */
-import type { Other } from '../punched/punch';
+import type { PeerMember } from '../peer-member';
 import type { Punched } from '../punched/punched';
 
 export interface PoolsOptions {
@@ -15,32 +15,16 @@ export interface PoolsOptions {
   readonly most: number;
 }
 
-export interface Pools {
-  /** A guest of this host was connected to that peer, and none was ready. */
-  missed(peer: Other): void;
-  /** Few are left. */
-  used(address: number): void;
-  /** One has ended unused. */
-  lost(address: number): void;
-  /** It is not where it was: nothing is kept for it any more. @returns whom it was kept for */
-  drop(address: number): Other | undefined;
-  clear(): void;
-}
-
-/** How long a ready connection is kept: well below what NATs keep a quiet one for (AWS's NAT gateway: 350 s). */
-export const POOL_TTL = 30_000;
-/** The side that waits for a header keeps its end longer, so that it never ends under one. */
-export const POOL_TTL_PASSIVE = POOL_TTL + 10_000;
 /** The share of a peer that was connected to once. */
 const FIRST = 2;
 const MOST_PER_PEER = 64;
 /** A share that is refilled again within so many milliseconds is too small. */
 const FAST = 250;
-/** Punched at once: what one message can agree on. */
+/** Punched at once: as many as one message can agree on. */
 const BATCH = 64;
 
 interface Share {
-  readonly peer: Other;
+  readonly peer: PeerMember;
   wanted: number;
   /** When it was refilled last. */
   filled: number;
@@ -49,61 +33,73 @@ interface Share {
 
 /** At so many it is refilled. */
 const lowOf = ({ wanted }: Share) => Math.floor(wanted / 2);
+const grow = (share: Share) => {
+  share.wanted = Math.min(share.wanted * 2, MOST_PER_PEER);
+};
 
-export function createPools({ fill, ready, most }: PoolsOptions): Pools {
-  const shares = new Map<number, Share>();
+export class Pools {
+  /** By virtual address. */
+  readonly #shares = new Map<number, Share>();
   /** To all peers. */
-  let coming = 0;
+  #coming = 0;
 
-  const leftOf = (share: Share) => ready(share.peer.address) + share.coming;
-  const refill = (share: Share) => {
-    const missing = share.wanted - leftOf(share);
-    const count = Math.min(missing, BATCH, most - ready(0) - coming);
+  constructor(private readonly options: PoolsOptions) {}
+
+  /** A guest of this host was connected to that peer, and none was ready. */
+  missed(peer: PeerMember): void {
+    let share = this.#shares.get(peer.address);
+    // The same record, as it counts the connections that are coming.
+    if (share?.peer.epoch === peer.epoch) {
+      grow(share);
+    } else {
+      share = { peer, wanted: FIRST, filled: 0, coming: 0 };
+      this.#shares.set(peer.address, share);
+    }
+    this.#refill(share);
+  }
+
+  /** Few connections to that peer are left. */
+  used(address: number): void {
+    const share = this.#shares.get(address);
+    // Not one by one: a batch costs one message.
+    if (!share || this.#left(share) > lowOf(share)) return;
+    if (performance.now() - share.filled < FAST) grow(share);
+    this.#refill(share);
+  }
+
+  /** A connection has ended unused. */
+  lost(address: number): void {
+    const share = this.#shares.get(address);
+    if (share) share.wanted = Math.max(FIRST, share.wanted - 1);
+  }
+
+  /** That peer is not where it was: nothing is kept for it any more. */
+  drop(address: number): void {
+    this.#shares.delete(address);
+  }
+
+  clear(): void {
+    this.#shares.clear();
+  }
+
+  #left({ peer, coming }: Share): number {
+    return this.options.ready(peer.address) + coming;
+  }
+
+  #refill(share: Share): void {
+    const { fill, ready, most } = this.options;
+    const { peer } = share;
+    const count = Math.min(share.wanted - this.#left(share), BATCH, most - ready(0) - this.#coming);
     if (count <= 0) return;
     share.coming += count;
-    coming += count;
+    this.#coming += count;
     share.filled = performance.now();
     const ended = (became: number) => {
       share.coming -= count;
-      coming -= count;
-      // What has failed is not tried again before a guest needs it.
-      if (became > 0 && shares.get(share.peer.address) === share) used(share);
+      this.#coming -= count;
+      // After a failure the next try waits for a guest that needs a connection.
+      if (became > 0 && this.#shares.get(peer.address) === share) this.used(peer.address);
     };
-    fill(share.peer, count, lowOf(share)).then(ended, () => ended(0));
-  };
-  const used = (share: Share) => {
-    // Not one by one: a batch costs one message.
-    if (leftOf(share) > lowOf(share)) return;
-    if (performance.now() - share.filled < FAST) share.wanted = Math.min(share.wanted * 2, MOST_PER_PEER);
-    refill(share);
-  };
-
-  return {
-    missed: (peer) => {
-      let share = shares.get(peer.address);
-      // The same one, as what is coming is counted there.
-      if (share?.peer.epoch === peer.epoch) {
-        share.wanted = Math.min(share.wanted * 2, MOST_PER_PEER);
-      } else {
-        share = { peer, wanted: FIRST, filled: 0, coming: 0 };
-        shares.set(peer.address, share);
-      }
-      refill(share);
-    },
-    used: (address) => {
-      const share = shares.get(address);
-      if (share) used(share);
-    },
-    lost: (address) => {
-      const share = shares.get(address);
-      if (!share) return;
-      share.wanted = Math.max(FIRST, share.wanted - 1);
-    },
-    drop: (address) => {
-      const share = shares.get(address);
-      shares.delete(address);
-      return share?.peer;
-    },
-    clear: () => shares.clear(),
-  };
+    fill(peer, count, lowOf(share)).then(ended, () => ended(0));
+  }
 }

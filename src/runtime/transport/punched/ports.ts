@@ -27,12 +27,12 @@ export function pairedSequence([first, count]: readonly [number, number]): () =>
 
 type Range = readonly [number, number];
 
-/** Who agrees on a connection: supervisors (`punch`), or connectors, which call each other (`signalling`). */
+/** A connection is agreed on by supervisors (`punch`), or by connectors, which call each other (`signalling`). */
 type By = 'punch' | 'signalling';
 
 /**
- * Half of a member's ports are for signalling channels. Half of each are for the side that asks, half for the side that is asked: two members
- * that ask each other at the same moment never name the same pair, on which the guests that wait at both would meet.
+ * Half of a member's ports are for connections that signalling channels agree on. Half of each are for the calling side, half for the
+ * called side: two members that call each other at the same moment never name the same pair, on which their waiting guests would meet.
  */
 export function portsFor([first, count]: Range, by: By, side: 'calls' | 'called'): Range {
   const quarter = Math.floor(count / 4);

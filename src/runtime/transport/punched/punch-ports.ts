@@ -1,4 +1,4 @@
-/** Ports of ours that connections are punched from, and what others see them as. */
+/** This member's ports that connections are punched from, and how others see them. */
 import { inCidr, parseAddress, parseCidr } from '../../../contract/manifest/address';
 import type { Endpoint, NatReport } from '../../../contract/peer/peer-messages';
 import { isPredictable, probe } from '../nat/nat';
@@ -8,59 +8,62 @@ export interface PunchPort {
   readonly port: number;
   /** As others see it. */
   readonly seen: number;
-  /** The other side has been told: what kept the NAT's mapping is not needed any more. */
+  /** The other side knows the port: what kept the NAT's mapping is not needed any more. */
   close(): void;
-}
-
-export interface PunchPorts {
-  /** The next one of this member's ports, for a punch that it asks for. */
-  ownPort(mine: NatReport): number;
-  /** The next one of that member's ports (`reach`) for the side that is asked. `pair`: names the two of them. */
-  pairedPort(reach: NatReport, pair: string): number;
-  /** What the NAT makes of ports of ours is discovered, not guessed. */
-  open(mine: NatReport, near: boolean, ports: readonly number[], signal: AbortSignal): Promise<PunchPort[]>;
 }
 
 /** Pairs of members whose last ports are remembered. */
 const MOST_PAIRS = 1_000;
 
-/** A port could not be probed as something here has it; with another one it may work. */
+/** A port could not be probed as another socket here has it; another port may work. */
 export const isTaken = ({ code }: NodeJS.ErrnoException): boolean => code === 'EADDRINUSE' || code === 'EADDRNOTAVAIL';
 
-export function createPunchPorts(dataPort: () => Endpoint): PunchPorts {
-  const sequences = new Map<string, () => number>();
-  const nextOf = (sequence: typeof portSequence, { ports }: NatReport, side: 'calls' | 'called', whose: string) => {
-    const key = `${whose}:${ports.join()}`;
+export class PunchPorts {
+  readonly #sequences = new Map<string, () => number>();
+
+  constructor(private readonly dataPort: () => Endpoint) {}
+
+  /** The next one of this member's ports, for a punch that this member asks for. */
+  ownPort(mine: NatReport): number {
+    return this.#next(portSequence, mine, 'calls', 'own');
+  }
+
+  /** The next one of the other side's ports (`report`), for a punch that the other side is asked for. `pair` names both members. */
+  pairedPort(report: NatReport, pair: string): number {
+    return this.#next(pairedSequence, report, 'called', pair);
+  }
+
+  /** Opens all of these ports or none. Their mapping is probed unless it is predictable. */
+  async open(mine: NatReport, near: boolean, ports: readonly number[], signal: AbortSignal): Promise<PunchPort[]> {
+    const opening = ports.map(async (port): Promise<PunchPort> => {
+      if (near || isPredictable(mine)) return { port, seen: port, close: () => undefined };
+      const { observed, close } = await probe(this.dataPort(), { address: mine.localAddress, port }, signal);
+      return { port, seen: observed.port, close };
+    });
+    try {
+      return await Promise.all(opening);
+    } catch (error) {
+      // Those that are open, or will be, have no owner.
+      for (const port of opening) {
+        port.then(
+          ({ close }) => close(),
+          () => undefined,
+        );
+      }
+      throw error;
+    }
+  }
+
+  #next(sequence: typeof portSequence, { ports }: NatReport, side: 'calls' | 'called', owner: string): number {
+    const sequences = this.#sequences;
+    const key = `${owner}:${ports.join()}`;
     const next = sequences.get(key) ?? sequence(portsFor(ports, 'punch', side));
     // Those that were used last are kept longest.
     sequences.delete(key);
     sequences.set(key, next);
     if (sequences.size > MOST_PAIRS) sequences.delete(sequences.keys().next().value!);
     return next();
-  };
-  return {
-    ownPort: (mine) => nextOf(portSequence, mine, 'calls', 'own'),
-    pairedPort: (reach, pair) => nextOf(pairedSequence, reach, 'called', pair),
-    open: async (mine, near, ports, signal) => {
-      const opening = ports.map(async (port): Promise<PunchPort> => {
-        if (near || isPredictable(mine)) return { port, seen: port, close: () => undefined };
-        const { observed, close } = await probe(dataPort(), { address: mine.localAddress, port }, signal);
-        return { port, seen: observed.port, close };
-      });
-      try {
-        return await Promise.all(opening);
-      } catch (error) {
-        // All or none: those that are open, or will be, are nobody's.
-        for (const port of opening) {
-          port.then(
-            ({ close }) => close(),
-            () => undefined,
-          );
-        }
-        throw error;
-      }
-    },
-  };
+  }
 }
 
 /** Where two members meet: each one's address, as the other one connects to it. */
@@ -92,7 +95,7 @@ export function meetingPoint(mine: NatReport, theirs: NatReport): MeetingPoint {
 const LINK_LOCAL = parseCidr('169.254.0.0/16')!;
 
 /**
- * Why nobody behind the same public address meets a member at its own one; undefined: as far as we know it can be met. A link-local
+ * Why a member cannot be met at its own address from behind the same public one; undefined: as far as we know it can be met. A link-local
  * address leads to another machine on each link, and on Lambda back to the sandbox itself.
  */
 export function unmeetable({ localAddress: local }: NatReport): string | undefined {

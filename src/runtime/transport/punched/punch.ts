@@ -1,6 +1,6 @@
 /**
- * One punch: two members agree on pairs of ports, and both connect (simultaneous open; "hole punching" in the Boxer papers). This
- * is the side that asks; the other one is respond.ts.
+ * One punch: two members agree on pairs of ports, and both connect (simultaneous open; "hole punching" in the Boxer papers). Here is
+ * the side that sends the request; the other side is respond.ts.
  */
 import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
@@ -8,21 +8,13 @@ import { parseAddress } from '../../../contract/manifest/address';
 import type { MemberMessage, NatReport, Purpose } from '../../../contract/peer/peer-messages';
 import { type Opening, OpeningError } from '../connector';
 import { isPredictable, unpunchable } from '../nat/nat';
+import type { PeerMember } from '../peer-member';
 import { isTaken, meetingPoint, type PunchPorts } from './punch-ports';
-
-/** The other side, as its location tells of it. */
-export interface Other {
-  readonly host: string;
-  /** Virtual address. */
-  readonly address: number;
-  readonly epoch: number;
-  readonly nat: NatReport;
-}
 
 export interface PunchOptions {
   readonly punchPorts: PunchPorts;
-  /** Lost when that member does not run. */
-  readonly send: (other: Other, message: MemberMessage) => void;
+  /** The message is lost when that member does not run. */
+  readonly send: (peer: PeerMember, message: MemberMessage) => void;
   /** This member's own; waits until it is known. */
   readonly natReport: () => Promise<NatReport>;
 }
@@ -32,25 +24,6 @@ export interface Agreed {
   readonly base: Pick<Opening, 'peer' | 'epoch' | 'local' | 'remote' | 'timeout' | 'send' | 'expect'>;
   readonly ports: readonly number[];
   readonly to: readonly number[];
-}
-
-export interface Puncher {
-  /**
-   * Agrees with the other side on so many connections.
-   * @param open makes them: says what becomes of the punch
-   * @throws PunchError
-   */
-  punch<T>(
-    other: Other,
-    count: number,
-    purpose: Purpose,
-    open: (agreed: Agreed, signal: AbortSignal) => Promise<T>,
-    signal: AbortSignal,
-  ): Promise<T>;
-  /** An answer from the other side. */
-  answered(from: string, message: MemberMessage): void;
-  /** The seed could not deliver the message with this id. */
-  undeliverable(id: number, reason: string): void;
 }
 
 /** Two members cannot be connected in this way. */
@@ -69,7 +42,7 @@ export class PunchError extends Error {
 /** Milliseconds in which a punch must succeed: one retransmission of a lost SYN, and a bit. */
 export const PUNCH_LIMIT = 2_000;
 
-/** Why this member cannot punch. What is not known of our own NAT by now is not going to be. */
+/** Why this member cannot punch. A NAT report of kind `unknown` is final here. */
 export function ownProblem(mine: NatReport): string | undefined {
   return mine.kind === 'unknown' ? 'its NAT could not be found out' : unpunchable(mine);
 }
@@ -80,6 +53,8 @@ function punchProblem(mine: NatReport, theirs: NatReport): string | undefined {
   return own === undefined ? unpunchable(theirs) : `on this side: ${own}`;
 }
 
+type PunchMessage = Extract<MemberMessage, { type: 'punch' }>;
+export type PunchAnswer = Extract<MemberMessage, { type: 'punching' | 'unpunchable' }>;
 type Punching = Pick<Extract<MemberMessage, { type: 'punching' }>, 'address' | 'ports'>;
 
 interface Stopped {
@@ -87,55 +62,44 @@ interface Stopped {
   readonly busy?: boolean;
 }
 
-interface Open {
-  /** Nobody else answers. */
+interface Punch {
+  /** Answers of other hosts are ignored. */
   readonly host: string;
-  /** Aborted with what stopped it. */
+  /** Aborted with the reason (`Stopped`). */
   readonly stopping: AbortController;
+  /** Aborted when the caller gives up, too. */
+  readonly ending: AbortSignal;
   /** Absent: the other side's ports are known. */
-  readonly onPorts?: (answer: Punching) => void;
+  onPorts?: (answer: Punching) => void;
 }
 
-/** What the side that asks says first, and what it hears first; the other side has them the other way round. */
+/** The first bytes that the requesting side sends and expects; for the other side they are swapped. */
 export const proofs = (proof: Uint8Array) => ({ send: proof.subarray(0, 16), expect: proof.subarray(16) });
 
-export function createPuncher({ punchPorts, send, natReport }: PunchOptions): Puncher {
-  const punches = new Map<number, Open>();
-  let lastId = 0;
+export class Puncher {
+  readonly #punches = new Map<number, Punch>();
+  #lastId = 0;
 
-  /** The other side has to find out first what its NAT makes of its ports. */
-  const askForPorts = (id: number, { host, stopping }: Open, signal: AbortSignal, ask: () => void) =>
-    new Promise<Punching>((resolve, reject) => {
-      const limit = setTimeout(() => stopping.abort({ reason: 'it did not answer' }), PUNCH_LIMIT);
-      const onAbort = () => {
-        clearTimeout(limit);
-        reject(new OpeningError(0));
-      };
-      signal.addEventListener('abort', onAbort, { once: true });
-      const onPorts = (answer: Punching) => {
-        clearTimeout(limit);
-        signal.removeEventListener('abort', onAbort);
-        resolve(answer);
-      };
-      punches.set(id, { host, stopping, onPorts });
-      ask();
-    });
+  constructor(private readonly options: PunchOptions) {}
 
-  const punch = async <T>(
-    other: Other,
+  /**
+   * Agrees with the other side on so many connections.
+   * @param open makes them: its result is the punch's
+   * @throws PunchError
+   */
+  async punch<T>(
+    peer: PeerMember,
     count: number,
     purpose: Purpose,
     open: (agreed: Agreed, signal: AbortSignal) => Promise<T>,
     signal: AbortSignal,
-  ): Promise<T> => {
+  ): Promise<T> {
+    const { punchPorts, natReport } = this.options;
     const mine = await natReport();
-    const point = meetingPoint(mine, other.nat);
+    const point = meetingPoint(mine, peer.nat);
     const near = point.near === true;
-    const problem = near ? point.problem : punchProblem(mine, other.nat);
+    const problem = near ? point.problem : punchProblem(mine, peer.nat);
     if (problem !== undefined) throw new PunchError(problem);
-    const local = parseAddress(mine.localAddress)!;
-    let remote = parseAddress(point.theirs)!;
-    const id = ++lastId;
     const stopping = new AbortController();
     const ending = AbortSignal.any([signal, stopping.signal]);
     setMaxListeners(0, ending);
@@ -143,51 +107,81 @@ export function createPuncher({ punchPorts, send, natReport }: PunchOptions): Pu
     const opened = await punchPorts.open(mine, near, ports, ending).catch((error: Error) => {
       throw new PunchError(`on this side: a port cannot be probed: ${error.message}`, isTaken(error));
     });
-    // An address may be shared with strangers: the agreed ports alone do not say who is met there.
+    // An address may be shared with strangers: the agreed ports alone do not prove which member is met there.
     const proof = purpose.for === 'connection' ? randomBytes(32) : undefined;
-    const message = {
+    const proved = purpose.for === 'connection' ? { ...purpose, proof: proof?.toString('base64') } : purpose;
+    const id = ++this.#lastId;
+    const message: PunchMessage = {
       type: 'punch',
       id,
       near: point.near,
       address: point.mine,
       from: opened.map(({ seen }) => seen),
-      purpose: proof ? { ...purpose, proof: proof.toString('base64') } : purpose,
-    } as const;
+      purpose: proved,
+    };
+    const punch: Punch = { host: peer.host, stopping, ending };
+    this.#punches.set(id, punch);
     try {
-      let to: readonly number[];
-      punches.set(id, { host: other.host, stopping });
-      // Where it is behind its NAT, the seed does not know before it has said so itself.
-      if (near ? other.nat.kind !== 'unknown' : isPredictable(other.nat)) {
-        to = ports.map(() => punchPorts.pairedPort(other.nat, `to ${other.host}`));
-        send(other, { ...message, to });
-      } else {
-        const answer = await askForPorts(id, { host: other.host, stopping }, ending, () => send(other, message));
-        to = answer.ports;
-        if (near) remote = parseAddress(answer.address)!;
-      }
-      if (to.length !== count) throw new PunchError(`the other side named ${to.length} ports, not ${count}`);
-      const { address: peer, epoch } = other;
-      const base = { peer, epoch, local, remote, timeout: PUNCH_LIMIT, ...(proof && proofs(proof)) };
-      return await open({ base, ports, to }, ending);
+      const theirs = await this.#agree(peer, point.theirs, message, punch);
+      const local = parseAddress(mine.localAddress)!;
+      const remote = parseAddress(theirs.address)!;
+      const { address, epoch } = peer;
+      const base = { peer: address, epoch, local, remote, timeout: PUNCH_LIMIT, ...(proof && proofs(proof)) };
+      return await open({ base, ports, to: theirs.ports }, ending);
     } catch (error) {
       if (!stopping.signal.aborted) throw error;
       const { reason, busy }: Stopped = stopping.signal.reason;
       throw new PunchError(`the other side: ${reason}`, busy);
     } finally {
-      punches.delete(id);
+      this.#punches.delete(id);
       for (const port of opened) port.close();
     }
-  };
+  }
 
-  return {
-    punch,
-    answered: (from, message) => {
-      if (message.type !== 'punching' && message.type !== 'unpunchable') return;
-      const open = punches.get(message.id);
-      if (open?.host !== from) return;
-      if (message.type === 'punching') open.onPorts?.(message);
-      else open.stopping.abort(message satisfies Stopped);
-    },
-    undeliverable: (id, reason) => punches.get(id)?.stopping.abort({ reason } satisfies Stopped),
-  };
+  /** An answer from the other side. */
+  answered(from: string, message: PunchAnswer): void {
+    const punch = this.#punches.get(message.id);
+    if (punch?.host !== from) return;
+    if (message.type === 'punching') punch.onPorts?.(message);
+    else punch.stopping.abort(message satisfies Stopped);
+  }
+
+  /** The seed could not deliver the message with this id. */
+  undeliverable(id: number, reason: string): void {
+    this.#punches.get(id)?.stopping.abort({ reason } satisfies Stopped);
+  }
+
+  /** Sends the message. @param address where the other side is met, as far as it is known here @returns where it connects from */
+  async #agree(peer: PeerMember, address: string, message: PunchMessage, punch: Punch): Promise<Punching> {
+    const { punchPorts, send } = this.options;
+    const count = message.from.length;
+    // Its address behind its NAT is known once it has reported.
+    if (message.near ? peer.nat.kind !== 'unknown' : isPredictable(peer.nat)) {
+      const ports = Array.from({ length: count }, () => punchPorts.pairedPort(peer.nat, `to ${peer.host}`));
+      send(peer, { ...message, to: ports });
+      return { address, ports };
+    }
+    const { address: there, ports } = await answerTo(punch, () => send(peer, message));
+    if (ports.length !== count) throw new PunchError(`the other side named ${ports.length} ports, not ${count}`);
+    return { address: message.near ? there : address, ports };
+  }
+}
+
+/** The other side has to probe its ports first. */
+function answerTo(punch: Punch, ask: () => void): Promise<Punching> {
+  const { stopping, ending } = punch;
+  return new Promise((resolve, reject) => {
+    const limit = setTimeout(() => stopping.abort({ reason: 'it did not answer' }), PUNCH_LIMIT);
+    const onAbort = () => {
+      clearTimeout(limit);
+      reject(new OpeningError(0));
+    };
+    ending.addEventListener('abort', onAbort, { once: true });
+    punch.onPorts = (answer) => {
+      clearTimeout(limit);
+      ending.removeEventListener('abort', onAbort);
+      resolve(answer);
+    };
+    ask();
+  });
 }

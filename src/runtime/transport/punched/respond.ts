@@ -1,52 +1,36 @@
-/** The other side of a punch: connects from the ports that were agreed on, for what the one that asked says. */
+/** The other side of a punch: connects from the ports that were agreed on, for the purpose that the request names. */
 import { constants } from 'node:os';
 import { parseAddress } from '../../../contract/manifest/address';
-import type { MemberMessage, NatReport, Purpose, Sender } from '../../../contract/peer/peer-messages';
+import type { MemberMessage, NatReport, Sender } from '../../../contract/peer/peer-messages';
 import { type Connector, OpeningError } from '../connector';
 import { isPredictable } from '../nat/nat';
-import { POOL_TTL_PASSIVE } from '../pool/pool';
 import { ownProblem, PUNCH_LIMIT, proofs } from './punch';
 import { isTaken, type PunchPorts, unmeetable } from './punch-ports';
 import { pairsOf } from './punched';
-import { terms } from './signalling';
+import { POOL_TTL_PASSIVE, signallingTerms } from './terms';
 
 export interface RespondOptions {
   readonly connector: Connector;
   readonly punchPorts: PunchPorts;
   /** This member's own; waits until it is known. */
   readonly natReport: () => Promise<NatReport>;
-  /** A connection for a direct edge, or for datagrams. */
-  readonly onHanded: (from: Sender, purpose: HandedPurpose, descriptor: number) => void;
+  /** A connection for the peer link with this key. */
+  readonly toSupervisor: (from: Sender, key: string, descriptor: number) => void;
   readonly signal: AbortSignal;
 }
 
-/** What a connection is for that the supervisor itself uses. */
-export type HandedPurpose = Extract<Purpose, { for: 'edge' | 'datagrams' }>;
 export type Punch = Extract<MemberMessage, { type: 'punch' }>;
 
-/** Why a member gets no more of what it asks for, for the moment. */
+/** Why a member gets no further connection for the moment. */
 export const SHARE_USED = 'this member has its share of connections there; those before have to be accepted first';
 
 /** Bytes of them for each connection of a pool. */
 const SECRETS = 32;
 
-type Single = Exclude<Purpose, { for: 'pool' | 'signalling' }>;
-
 function swappedProofs(proof: string) {
   const { send, expect } = proofs(Buffer.from(proof, 'base64'));
   return { send: expect, expect: send };
 }
-
-/** What a connection is, at this side. */
-const own = (purpose: Single) =>
-  purpose.for === 'connection'
-    ? ({
-        purpose: 'deliver',
-        port: purpose.port,
-        sourcePort: purpose.sourcePort,
-        ...(purpose.proof && swappedProofs(purpose.proof)),
-      } as const)
-    : ({ purpose: 'hand' } as const);
 
 /** In pairs, the other side's first: with ours first. */
 function swapped(secrets: Buffer): Buffer {
@@ -100,20 +84,34 @@ export async function respond(
     timeout: PUNCH_LIMIT,
     listens: near,
   };
+  const pair = { localPort: ports[0], remotePort: message.from[0] };
   try {
-    if (purpose.for === 'pool') {
-      const filling = { ...base, purpose: 'poolIn', ttl: POOL_TTL_PASSIVE } as const;
-      await connector.fill(filling, pairsOf(ports, message.from), secrets!, signal);
-      return;
+    switch (purpose.for) {
+      case 'pool': {
+        const filling = { ...base, purpose: 'poolIn', ttl: POOL_TTL_PASSIVE } as const;
+        await connector.fill(filling, pairsOf(ports, message.from), secrets!, signal);
+        return;
+      }
+      case 'signalling': {
+        const terms = signallingTerms('in', purpose.key, mine, mine);
+        await connector.open({ ...base, ...pair, ...terms, purpose: 'signallingIn' }, signal);
+        return;
+      }
+      case 'connection': {
+        const { port, sourcePort, proof } = purpose;
+        const secret = proof && swappedProofs(proof);
+        await connector.open({ ...base, ...pair, purpose: 'deliver', port, sourcePort, ...secret }, signal);
+        return;
+      }
+      case 'peer-link':
+        return options.toSupervisor(
+          from,
+          purpose.key,
+          await connector.open({ ...base, ...pair, purpose: 'hand' }, signal),
+        );
+      default:
+        purpose satisfies never;
     }
-    if (purpose.for === 'signalling') {
-      const end = { ...base, purpose: 'signallingIn', ...terms('in', purpose.key, mine, mine) } as const;
-      await connector.open({ ...end, localPort: ports[0], remotePort: message.from[0] }, signal);
-      return;
-    }
-    const opening = { ...base, ...own(purpose), localPort: ports[0], remotePort: message.from[0] };
-    const descriptor = await connector.open(opening, signal);
-    if (purpose.for !== 'connection') options.onHanded(from, purpose, descriptor);
   } catch (error) {
     if (!(error instanceof OpeningError)) throw error;
     if (error.errno === constants.errno.EDQUOT) busy(SHARE_USED);

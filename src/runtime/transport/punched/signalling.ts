@@ -4,29 +4,12 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { NatReport } from '../../../contract/peer/peer-messages';
-import type { ConnectorOpening } from '../../../native/addon';
 import { type Connector, OpeningError } from '../connector';
 import { isPredictable } from '../nat/nat';
-import { POOL_TTL, POOL_TTL_PASSIVE } from '../pool/pool';
-import { portsFor } from './ports';
-import type { Other } from './punch';
+import type { PeerMember } from '../peer-member';
 import { meetingPoint } from './punch-ports';
 import type { Punched } from './punched';
-
-export type SignallingTerms = Required<
-  Pick<ConnectorOpening, 'send' | 'expect' | 'ownFirst' | 'ownCount' | 'theirFirst' | 'theirCount' | 'ttl'>
->;
-
-export interface Signalling {
-  /** Makes one, unless there is one or there cannot be one. */
-  open(other: Other): void;
-  /** Makes so many connections ready over it: see `Punched.fill`. Undefined: that has to be agreed on in another way. */
-  fill(other: Other, count: number, low: number): Promise<number | undefined>;
-  /** It has ended. @returns whom it went to */
-  lost(address: number): string | undefined;
-  /** Whom the one to that address goes to. */
-  to(address: number): Other | undefined;
-}
+import { signallingTerms } from './terms';
 
 export interface SignallingOptions {
   readonly punched: Pick<Punched, 'signalling'>;
@@ -36,52 +19,51 @@ export interface SignallingOptions {
   readonly signal: AbortSignal;
 }
 
-/** What an end of a signalling channel is given. */
-export function terms(end: 'out' | 'in', key: string, mine: NatReport, theirs: NatReport): SignallingTerms {
-  const bytes = Buffer.from(key, 'base64');
-  const keys = [bytes.subarray(0, 16), bytes.subarray(16)];
-  const [send, expect] = end === 'out' ? keys : keys.reverse();
-  const [ownFirst, ownCount] = portsFor(mine.ports, 'signalling', end === 'out' ? 'calls' : 'called');
-  const [theirFirst, theirCount] = portsFor(theirs.ports, 'signalling', end === 'out' ? 'called' : 'calls');
-  const ttl = end === 'out' ? POOL_TTL : POOL_TTL_PASSIVE;
-  return { send, expect, ownFirst, ownCount, theirFirst, theirCount, ttl };
-}
+export class Signalling {
+  /** By virtual address; also those that are being made. */
+  readonly #channels = new Map<number, PeerMember>();
 
-export function createSignalling({ punched, connector, natReport: reach, signal }: SignallingOptions): Signalling {
-  /** By address; those that are being made too. */
-  const channels = new Map<number, Other>();
+  constructor(private readonly options: SignallingOptions) {}
 
-  const forget = (other: Other) => {
-    if (channels.get(other.address) === other) channels.delete(other.address);
-  };
-  const make = async (other: Other) => {
-    const mine = await reach();
-    // Not now, that is: a host that has just been allocated does not know yet where it is.
-    if (!isPredictable(mine) || !isPredictable(other.nat) || meetingPoint(mine, other.nat).near) return forget(other);
+  /** Makes one, unless there is one or there cannot be one. */
+  open(peer: PeerMember): void {
+    if (this.to(peer.address)?.epoch === peer.epoch) return;
+    this.#channels.set(peer.address, peer);
+    // Without it, supervisors agree on each connection; the next one is a reason to try again.
+    this.#make(peer).catch(() => this.#forget(peer));
+  }
+
+  /** Makes so many connections ready over it: see `Punched.fill`. Undefined: that has to be agreed on in another way. */
+  async fill(peer: PeerMember, count: number, low: number): Promise<number | undefined> {
+    if (this.to(peer.address)?.epoch !== peer.epoch) return undefined;
+    try {
+      return await this.options.connector.call(peer.address, count, low, this.options.signal);
+    } catch (error) {
+      if (error instanceof OpeningError) return undefined;
+      throw error;
+    }
+  }
+
+  /** The channel to that address has ended. @returns false: there was none */
+  lost(address: number): boolean {
+    return this.#channels.delete(address);
+  }
+
+  /** The member that the channel to that address leads to. */
+  to(address: number): PeerMember | undefined {
+    return this.#channels.get(address);
+  }
+
+  async #make(peer: PeerMember): Promise<void> {
+    const mine = await this.options.natReport();
+    // A host that has just been allocated does not know its NAT yet: a later attempt may succeed.
+    if (!isPredictable(mine) || !isPredictable(peer.nat) || meetingPoint(mine, peer.nat).near)
+      return this.#forget(peer);
     const key = randomBytes(32).toString('base64');
-    await punched.signalling(other, key, terms('out', key, mine, other.nat));
-  };
-  return {
-    open: (other) => {
-      if (channels.get(other.address)?.epoch === other.epoch) return;
-      channels.set(other.address, other);
-      // Without it, supervisors agree on each connection; the next one is a reason to try again.
-      make(other).catch(() => forget(other));
-    },
-    fill: async (other, count, low) => {
-      if (channels.get(other.address)?.epoch !== other.epoch) return undefined;
-      try {
-        return await connector.call(other.address, count, low, signal);
-      } catch (error) {
-        if (error instanceof OpeningError) return undefined;
-        throw error;
-      }
-    },
-    lost: (address) => {
-      const other = channels.get(address);
-      channels.delete(address);
-      return other?.host;
-    },
-    to: (address) => channels.get(address),
-  };
+    await this.options.punched.signalling(peer, key, signallingTerms('out', key, mine, peer.nat));
+  }
+
+  #forget(peer: PeerMember): void {
+    if (this.to(peer.address) === peer) this.#channels.delete(peer.address);
+  }
 }

@@ -1,8 +1,7 @@
-/** Connections through the seed, where punching cannot work: both sides connect to its relay and show what it gave them. */
+/** Connections through the seed, where punching cannot work: both sides connect to its relay and show the tokens that it gave them. */
 import { parseAddress } from '../../../contract/manifest/address';
 import type { Endpoint, MemberMessage, Purpose, Recipient, Sender } from '../../../contract/peer/peer-messages';
 import { type Connector, OpeningError } from '../connector';
-import type { HandedPurpose } from '../punched/respond';
 import type { GuestConnect, Transport, TransportResult } from '../transport';
 
 export interface RelayedOptions {
@@ -12,8 +11,8 @@ export interface RelayedOptions {
   readonly dataPort: () => Endpoint;
   /** A port for a guest that has bound none. */
   readonly guestPort: () => number;
-  /** A connection that another member wants for datagrams. */
-  readonly onHanded: (from: Sender, purpose: HandedPurpose, descriptor: number) => void;
+  /** A connection for the peer link with this key. */
+  readonly toSupervisor: (from: Sender, key: string, descriptor: number) => void;
   readonly signal: AbortSignal;
 }
 
@@ -24,67 +23,68 @@ interface Peer {
   readonly epoch: number;
 }
 
-export interface Relayed extends Transport {
-  readonly name: 'relayed';
-  /** Another member has asked for a relayed connection to this one. @throws Error when this member cannot make one */
-  relayed(from: Sender, token: string, message: MemberMessage): Promise<void>;
-  /** A connection for the supervisor itself: its descriptor. @throws Error with the reason */
-  hand(to: Peer, purpose: Purpose, reason: string): Promise<number>;
-}
-
 /** First bytes to the relay; its token follows. */
 const RELAY = Buffer.from('IMR1');
-/** What the relay says when both are there. */
+/** The relay's answer once both sides are there. */
 const JOINED = Uint8Array.of(1);
-/** Milliseconds in which both have to be there. */
+/** Milliseconds in which both sides have to be there. */
 const RELAY_LIMIT = 5_000;
 
-export function createRelayed(options: RelayedOptions): Relayed {
-  const { connector } = options;
+export class Relayed implements Transport {
+  readonly name = 'relayed';
 
-  const toRelay = (token: string) => {
-    const { address, port } = options.dataPort();
-    const send = Buffer.concat([RELAY, Buffer.from(token, 'base64')]);
-    return { remote: parseAddress(address)!, remotePort: port, timeout: RELAY_LIMIT, send, expect: JOINED } as const;
-  };
+  constructor(private readonly options: RelayedOptions) {}
 
-  const connect = async (guest: GuestConnect, reason: string): Promise<TransportResult> => {
+  async connect(guest: GuestConnect, reason: string): Promise<TransportResult> {
+    const { connector, guestPort, relay } = this.options;
     const { address: peer, port, replyTo, signal } = guest;
     const { host, epoch } = guest.location;
-    const sourcePort = guest.sourcePort || options.guestPort();
+    const sourcePort = guest.sourcePort || guestPort();
     const purpose: Purpose = { for: 'connection', port, sourcePort };
     try {
-      const token = await options.relay(host, { type: 'relay', purpose, reason });
-      await connector.open({ purpose: 'give', peer, epoch, replyTo, sourcePort, ...toRelay(token) }, signal);
+      const token = await relay(host, { type: 'relay', purpose, reason });
+      await connector.open({ purpose: 'give', peer, epoch, replyTo, sourcePort, ...this.#toRelay(token) }, signal);
       return { by: 'relayed' };
     } catch (error) {
       return { by: 'none', reason: (error as Error).message };
     }
-  };
+  }
 
-  return {
-    name: 'relayed',
-    connect,
-    hand: async ({ host, address: peer, epoch }, purpose, reason) => {
-      const token = await options.relay(host, { type: 'relay', purpose, reason });
-      return connector.open({ purpose: 'hand', peer, epoch, ...toRelay(token) }, options.signal);
-    },
-    relayed: async (from, token, message) => {
-      if (message.type !== 'relay') return;
-      const { purpose } = message;
-      const open = async () => {
-        const base = { peer: parseAddress(from.address)!, epoch: from.epoch, ...toRelay(token) };
-        if (purpose.for === 'connection') {
+  /** A connection for the supervisor itself: its descriptor. @throws Error with the reason */
+  async toSupervisor({ host, address: peer, epoch }: Peer, purpose: Purpose, reason: string): Promise<number> {
+    const { connector, relay, signal } = this.options;
+    const token = await relay(host, { type: 'relay', purpose, reason });
+    return connector.open({ purpose: 'hand', peer, epoch, ...this.#toRelay(token) }, signal);
+  }
+
+  /** The other side of a relayed connection. @throws Error when this member cannot make one */
+  async relayed(from: Sender, token: string, purpose: Purpose): Promise<void> {
+    const { connector, toSupervisor, signal } = this.options;
+    const base = { peer: parseAddress(from.address)!, epoch: from.epoch, ...this.#toRelay(token) };
+    try {
+      switch (purpose.for) {
+        case 'connection': {
           const { port, sourcePort } = purpose;
-          await connector.open({ purpose: 'deliver', port, sourcePort, ...base }, options.signal);
-        } else if (purpose.for === 'datagrams') {
-          options.onHanded(from, purpose, await connector.open({ purpose: 'hand', ...base }, options.signal));
+          await connector.open({ purpose: 'deliver', port, sourcePort, ...base }, signal);
+          return;
         }
-      };
-      // Who waits at the other end learns of a failure from the relay.
-      return open().catch((error: Error) => {
-        if (!(error instanceof OpeningError)) throw error;
-      });
-    },
-  };
+        case 'peer-link':
+          return toSupervisor(from, purpose.key, await connector.open({ purpose: 'hand', ...base }, signal));
+        case 'pool':
+        case 'signalling':
+          return; // these are punched, or there are none
+        default:
+          purpose satisfies never;
+      }
+    } catch (error) {
+      // The other end learns of a failure from the relay.
+      if (!(error instanceof OpeningError)) throw error;
+    }
+  }
+
+  #toRelay(token: string) {
+    const { address, port } = this.options.dataPort();
+    const send = Buffer.concat([RELAY, Buffer.from(token, 'base64')]);
+    return { remote: parseAddress(address)!, remotePort: port, timeout: RELAY_LIMIT, send, expect: JOINED } as const;
+  }
 }

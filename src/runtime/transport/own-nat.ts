@@ -1,0 +1,35 @@
+import type { Endpoint, NatReport, Observation } from '../../contract/peer/peer-messages';
+import { classifyNat } from './nat/nat';
+import { PunchError } from './punched/punch';
+
+/** The NAT of this member, and the seed's data port: known once the member has joined. */
+export class OwnNat {
+  #dataPort: Endpoint | undefined;
+  #report: Promise<NatReport> | undefined;
+
+  /** False in network `flat`: a member never joins the transports there. */
+  get joined(): boolean {
+    return this.#dataPort !== undefined;
+  }
+
+  /** The seed's data port. @throws PunchError before this member has joined */
+  readonly dataPort = (): Endpoint => {
+    if (!this.#dataPort) throw noConnections();
+    return this.#dataPort;
+  };
+
+  /** Waits until the NAT has been classified. @throws PunchError before this member has joined */
+  readonly report = (): Promise<NatReport> => this.#report ?? Promise.reject(noConnections());
+
+  /** Joined (again). @param onReport called unless this member has joined once more by then */
+  join(seen: Observation, signal: AbortSignal, onReport: (report: NatReport) => void): void {
+    this.#dataPort = seen.dataPort;
+    const report = classifyNat(seen, signal);
+    this.#report = report;
+    void report.then((mine) => {
+      if (this.#report === report) onReport(mine);
+    });
+  }
+}
+
+const noConnections = () => new PunchError('this member carries no connections');
