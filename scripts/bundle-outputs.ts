@@ -60,7 +60,7 @@ export const SHIM_FOLDERS = ['hooks', 'core', 'connect', 'listen', 'datagram', '
 export const NATIVE_OUTPUTS: readonly NativeOutput[] = [
   {
     file: 'lambda-layers/supervisor/<arch>/imaginary/native.node',
-    folders: ['src/native/addon', 'src/native/connector', 'src/native/relay'],
+    folders: ['src/native/addon', 'src/native/base', 'src/native/connector', 'src/native/relay'],
     libc: 'gnu.2.26',
     flags: [...SHARED, ...INCLUDE_NATIVE, '-I', 'node_modules/node-api-headers/include'],
   },

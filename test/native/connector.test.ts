@@ -22,10 +22,14 @@ const PROGRAMS = [
   'connector-limits',
 ];
 
+const cFiles = (dir: string) =>
+  readdirSync(dir)
+    .filter((file) => file.endsWith('.c'))
+    .map((file) => join(dir, file));
+
 function build(main: string, name: string, flags: readonly string[]): string {
-  const connector = readdirSync(join(SOURCES, 'connector')).filter((file) => file.endsWith('.c'));
   const files = [
-    ...connector.map((file) => join(SOURCES, 'connector', file)),
+    ...['base', 'connector'].flatMap((part) => cFiles(join(SOURCES, part))),
     ...['members', main].map((file) => join(__dirname, `${file}.c`)),
   ];
   const program = join(folder, `${main}-${name}`);

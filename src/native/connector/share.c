@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "connector.h"
+#include "internal.h"
 
 #include <sys/resource.h>
 
@@ -31,7 +31,9 @@ bool share_allows(const struct im_connector *connector, const struct im_opening 
   for (const struct im_connection *connection = connector->all; connection; connection = connection->next)
     if (is_asked_for(connection->what.purpose))
       *(connection->what.peer == what->peer ? &own : &others) += connection->signal >= 0 ? 2 : 1;
-  fill_count(connector, what->peer, &own, &others);
+  for (const struct im_batch *batch = connector->batches; batch; batch = batch->next)
+    if (is_asked_for(batch->what.purpose))
+      *(batch->what.peer == what->peer ? &own : &others) += batch->count - batch->begun;
   uint32_t used = own + others, free = used < connector->share ? connector->share - used : 0;
   if (count > free) return false;
   return own + count <= (what->purpose == IM_POOL_IN ? (free - count) / 2 : free - count);
