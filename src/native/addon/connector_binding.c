@@ -40,7 +40,7 @@ static void on_deliver(napi_env env, napi_value callback, void *context, void *d
       napi_create_uint32(env, told.subject, &arguments[1]) != napi_ok ||
       napi_create_int32(env, told.detail, &arguments[2]) != napi_ok)
     return;
-  napi_call_function(env, im_undefined(env), callback, 3, arguments, NULL);
+  napi_call_function(env, util_undefined(env), callback, 3, arguments, NULL);
 }
 
 static void stop(struct holder *holder) {
@@ -69,7 +69,7 @@ static struct holder *holder_of(napi_env env, napi_value object) {
   return *holder;
 }
 
-struct im_connector *im_connector_of(napi_env env, napi_value object) {
+struct im_connector *connector_binding_of(napi_env env, napi_value object) {
   struct holder *holder = holder_of(env, object);
   return holder ? holder->connector : NULL;
 }
@@ -78,7 +78,7 @@ static struct im_connector *called_on(napi_env env, napi_callback_info info, nap
   napi_value self;
   size_t given = count;
   if (napi_get_cb_info(env, info, &given, arguments, &self, NULL) != napi_ok || given < count) return NULL;
-  return im_connector_of(env, self);
+  return connector_binding_of(env, self);
 }
 
 static uint32_t number(napi_env env, napi_value object, const char *name) {
@@ -142,7 +142,7 @@ static bool read_opening(napi_env env, napi_value what, struct im_opening *openi
   bool known = channel ? opening->own_count && opening->their_count : opening->purpose <= IM_HAND;
   if (known && bytes(env, what, "send", opening->send, &opening->send_size) &&
       bytes(env, what, "expect", opening->expect, &opening->expect_size) &&
-      (!channel || (opening->send_size == SIPHASH_KEY && opening->expect_size == SIPHASH_KEY)))
+      (!channel || (opening->send_size == IM_SIPHASH_KEY && opening->expect_size == IM_SIPHASH_KEY)))
     return true;
   napi_throw_type_error(
       env, "ERR_INVALID_ARG_VALUE",
@@ -225,7 +225,7 @@ static napi_value drop(napi_env env, napi_callback_info info) {
   uint32_t peer = 0;
   struct im_connector *connector = called_on(env, info, &argument, 1);
   if (connector && napi_get_value_uint32(env, argument, &peer) == napi_ok) connector_drop(connector, peer);
-  return im_undefined(env);
+  return util_undefined(env);
 }
 
 static napi_value listeners(napi_env env, napi_callback_info info) {
@@ -233,7 +233,7 @@ static napi_value listeners(napi_env env, napi_callback_info info) {
   size_t length = 0;
   void *data = NULL;
   struct im_connector *connector = called_on(env, info, &argument, 1);
-  if (!connector) return im_undefined(env);
+  if (!connector) return util_undefined(env);
   if (!array(env, argument, napi_uint32_array, &data, &length) || length % 3) {
     napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "listeners(rows: Uint32Array of port, real address, real port)");
     return NULL;
@@ -245,7 +245,7 @@ static napi_value listeners(napi_env env, napi_callback_info info) {
         .port = (uint16_t)rows[3 * i], .real = rows[3 * i + 1], .real_port = (uint16_t)rows[3 * i + 2]};
   connector_listeners(connector, list, list ? length / 3 : 0);
   free(list);
-  return im_undefined(env);
+  return util_undefined(env);
 }
 
 static napi_value arriving(napi_env env, napi_callback_info info) {
@@ -275,7 +275,7 @@ static napi_value close_connector(napi_env env, napi_callback_info info) {
     stop(holder);
     napi_release_threadsafe_function(holder->deliver, napi_tsfn_abort); /* its finalizer frees the holder */
   }
-  return im_undefined(env);
+  return util_undefined(env);
 }
 
 static void free_place(napi_env env, void *data, void *hint) {
@@ -283,17 +283,17 @@ static void free_place(napi_env env, void *data, void *hint) {
   free(data);
 }
 
-napi_value im_open_connector(napi_env env, napi_callback_info info) {
+napi_value connector_binding_open(napi_env env, napi_callback_info info) {
   napi_value arguments[2], object, name;
   uint32_t alias_base = 0;
-  if (!im_arguments(env, info, arguments, 2, "openConnector(alias_base, onEvent)")) return NULL;
+  if (!util_arguments(env, info, arguments, 2, "openConnector(alias_base, onEvent)")) return NULL;
   struct holder *holder = calloc(1, sizeof *holder), **place = calloc(1, sizeof *place);
   bool ok = holder && place && napi_get_value_uint32(env, arguments[0], &alias_base) == napi_ok &&
-            napi_create_object(env, &object) == napi_ok && im_export(env, object, "open", open_connection) &&
-            im_export(env, object, "fill", fill) && im_export(env, object, "call", call) &&
-            im_export(env, object, "cancel", cancel) && im_export(env, object, "drop", drop) &&
-            im_export(env, object, "listeners", listeners) && im_export(env, object, "arriving", arriving) &&
-            im_export(env, object, "ready", ready) && im_export(env, object, "close", close_connector) &&
+            napi_create_object(env, &object) == napi_ok && util_export(env, object, "open", open_connection) &&
+            util_export(env, object, "fill", fill) && util_export(env, object, "call", call) &&
+            util_export(env, object, "cancel", cancel) && util_export(env, object, "drop", drop) &&
+            util_export(env, object, "listeners", listeners) && util_export(env, object, "arriving", arriving) &&
+            util_export(env, object, "ready", ready) && util_export(env, object, "close", close_connector) &&
             napi_create_string_utf8(env, "imaginary:connector", NAPI_AUTO_LENGTH, &name) == napi_ok &&
             napi_create_threadsafe_function(env, arguments[1], NULL, name, 0, 1, NULL, on_finalize, holder, on_deliver,
                                             &holder->deliver) == napi_ok;
@@ -309,7 +309,7 @@ napi_value im_open_connector(napi_env env, napi_callback_info info) {
   if (!holder->connector || napi_wrap(env, object, place, free_place, NULL, NULL) != napi_ok ||
       napi_type_tag_object(env, object, &tag) != napi_ok) {
     napi_release_threadsafe_function(holder->deliver, napi_tsfn_abort);
-    im_throw_errno(env, ENOMEM, "malloc", NULL);
+    util_throw_errno(env, ENOMEM, "malloc", NULL);
     return NULL;
   }
   napi_add_env_cleanup_hook(env, on_cleanup, holder);

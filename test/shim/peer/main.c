@@ -74,7 +74,7 @@ static void answer(int fd, int status, const struct port *port, const struct hos
 }
 
 static void send_from(const struct waiting *one, const struct port *port) {
-  struct held held = {.real = port->real,
+  struct im_held held = {.real = port->real,
                       .real_port = port->real_port,
                       .source = one->request.real,
                       .source_port = one->request.real_port,

@@ -20,7 +20,7 @@
 #define DESCRIPTORS_OF_PAIR 6
 
 struct data_port {
-  struct relay *relay; /* NULL: closed */
+  struct im_relay *relay; /* NULL: closed */
   napi_threadsafe_function deliver;
 };
 
@@ -50,9 +50,9 @@ static bool set_bytes(napi_env env, napi_value object, const uint64_t bytes[2]) 
   return ok && napi_set_named_property(env, object, "bytes", both) == napi_ok;
 }
 
-static bool describe(napi_env env, napi_value object, const struct relay_event *event) {
+static bool describe(napi_env env, napi_value object, const struct im_relay_event *event) {
   if (!set_text(env, object, "type", KINDS[event->kind])) return false;
-  if (event->kind == RELAY_REJECTED) {
+  if (event->kind == IM_RELAY_REJECTED) {
     char address[INET_ADDRSTRLEN];
     struct in_addr from = {.s_addr = htonl(event->address)};
     inet_ntop(AF_INET, &from, address, sizeof address);
@@ -60,16 +60,16 @@ static bool describe(napi_env env, napi_value object, const struct relay_event *
            set_text(env, object, "reason", event->reason);
   }
   if (!set_number(env, object, "id", event->id)) return false;
-  if (event->kind == RELAY_UNUSED) return set_number(env, object, "arrived", event->arrived);
-  if (event->kind == RELAY_PAIRED) return true;
+  if (event->kind == IM_RELAY_UNUSED) return set_number(env, object, "arrived", event->arrived);
+  if (event->kind == IM_RELAY_PAIRED) return true;
   return set_bytes(env, object, event->bytes) &&
          (!event->error || set_text(env, object, "error", strerror(event->error)));
 }
 
 /* On the relay's thread. */
-static void on_relay_event(void *context, const struct relay_event *event) {
+static void on_relay_event(void *context, const struct im_relay_event *event) {
   struct data_port *port = context;
-  struct relay_event *copy = malloc(sizeof *copy);
+  struct im_relay_event *copy = malloc(sizeof *copy);
   if (!copy) return;
   *copy = *event;
   if (napi_call_threadsafe_function(port->deliver, copy, napi_tsfn_nonblocking) != napi_ok) free(copy);
@@ -80,10 +80,10 @@ static void on_relay_event(void *context, const struct relay_event *event) {
  */
 static void on_deliver(napi_env env, napi_value callback, void *context, void *data) {
   struct data_port *port = context;
-  struct relay_event *event = data;
+  struct im_relay_event *event = data;
   napi_value object;
   if (env && port->relay && napi_create_object(env, &object) == napi_ok && describe(env, object, event)) {
-    napi_call_function(env, im_undefined(env), callback, 1, &object, NULL);
+    napi_call_function(env, util_undefined(env), callback, 1, &object, NULL);
   }
   free(event);
 }
@@ -120,14 +120,14 @@ static napi_value close_port(napi_env env, napi_callback_info info) {
     *holder = NULL;
     stop(port, false);
   }
-  return im_undefined(env);
+  return util_undefined(env);
 }
 
 static bool token_argument(napi_env env, napi_value value, unsigned char **bytes) {
   napi_typedarray_type type;
   size_t length = 0;
   return napi_get_typedarray_info(env, value, &type, &length, (void **)bytes, NULL, NULL) == napi_ok &&
-         type == napi_uint8_array && length == TOKEN_BYTES;
+         type == napi_uint8_array && length == IM_TOKEN_SIZE;
 }
 
 static napi_value expect(napi_env env, napi_callback_info info) {
@@ -160,18 +160,18 @@ static size_t most_pairs(void) {
   return room < MOST_PAIRS ? room : MOST_PAIRS;
 }
 
-napi_value im_open_data_port(napi_env env, napi_callback_info info) {
+napi_value data_port_open(napi_env env, napi_callback_info info) {
   napi_value arguments[3], object, name;
   char text[INET_ADDRSTRLEN];
   size_t length = 0;
   uint32_t number = 0;
-  if (!im_arguments(env, info, arguments, 3, "openDataPort(address, port, onEvent)")) return NULL;
-  struct relay_options options = {.address = {.sin_family = AF_INET},
-                                  .most_pairs = most_pairs(),
-                                  .header_limit = HEADER_LIMIT,
-                                  .pair_limit = PAIR_LIMIT,
-                                  .probe_limit = PROBE_LIMIT,
-                                  .on_event = on_relay_event};
+  if (!util_arguments(env, info, arguments, 3, "openDataPort(address, port, onEvent)")) return NULL;
+  struct im_relay_options options = {.address = {.sin_family = AF_INET},
+                                     .most_pairs = most_pairs(),
+                                     .header_limit = HEADER_LIMIT,
+                                     .pair_limit = PAIR_LIMIT,
+                                     .probe_limit = PROBE_LIMIT,
+                                     .on_event = on_relay_event};
   if (napi_get_value_string_utf8(env, arguments[0], text, sizeof text, &length) != napi_ok ||
       inet_pton(AF_INET, text, &options.address.sin_addr) != 1 ||
       napi_get_value_uint32(env, arguments[1], &number) != napi_ok || number > 65535) {
@@ -184,12 +184,13 @@ napi_value im_open_data_port(napi_env env, napi_callback_info info) {
   if (!port || !holder) {
     free(port);
     free(holder);
-    im_throw_errno(env, ENOMEM, "malloc", NULL);
+    util_throw_errno(env, ENOMEM, "malloc", NULL);
     return NULL;
   }
   options.context = port;
-  if (napi_create_object(env, &object) != napi_ok || !im_export(env, object, "close", close_port) ||
-      !im_export(env, object, "expect", expect) || napi_wrap(env, object, holder, free_holder, NULL, NULL) != napi_ok ||
+  if (napi_create_object(env, &object) != napi_ok || !util_export(env, object, "close", close_port) ||
+      !util_export(env, object, "expect", expect) ||
+      napi_wrap(env, object, holder, free_holder, NULL, NULL) != napi_ok ||
       napi_create_string_utf8(env, "imaginary:data-port", NAPI_AUTO_LENGTH, &name) != napi_ok ||
       napi_create_threadsafe_function(env, arguments[2], NULL, name, 0, 1, NULL, on_finalize, port, on_deliver,
                                       &port->deliver) != napi_ok) {
@@ -207,7 +208,7 @@ napi_value im_open_data_port(napi_env env, napi_callback_info info) {
     napi_release_threadsafe_function(port->deliver, napi_tsfn_abort); /* frees the structure */
     char where[INET_ADDRSTRLEN + 8];
     snprintf(where, sizeof where, "%s:%u", text, number);
-    im_throw_errno(env, error, syscall, where);
+    util_throw_errno(env, error, syscall, where);
     return NULL;
   }
   *holder = port;
