@@ -78,14 +78,14 @@ export const NATIVE_OUTPUTS: readonly NativeOutput[] = [
   },
   {
     file: 'assets/native/<arch>/sandbox',
-    folders: ['src/native/sandbox'],
+    folders: ['src/native/base', 'src/native/sandbox'],
     libc: 'musl',
     flags: [...COMMON, ...INCLUDE_NATIVE, '-static'],
     executable: true,
   },
   {
     file: 'assets/native/<arch>/network',
-    folders: ['src/native/netns'],
+    folders: ['src/native/base', 'src/native/netns'],
     libc: 'musl',
     flags: [...COMMON, ...INCLUDE_NATIVE, '-std=c11', '-static'],
     executable: true,

@@ -104,26 +104,27 @@ static void *run(void *unused) {
   return NULL;
 }
 
-static bool start(const struct space *space) {
-  if (!inside(space, open_link, NULL)) return false;
+static bool start(const struct im_space *space) {
+  if (!inside_run(space, open_link, NULL)) return false;
   queue = mmap(NULL, QUEUE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (queue == MAP_FAILED) return fail(errno, "memory for a delay");
-  if (!set_up(space, LINK, LINK_QUEUE) || !set_forwarding(space, LINK)) return false;
-  if (!change_route(space, true, "0.0.0.0/0", LINK, NULL, TABLE)) return false;
+  if (!links_set_up(space, LINK, LINK_QUEUE) || !links_set_forwarding(space, LINK)) return false;
+  if (!links_change_route(space, true, "0.0.0.0/0", LINK, NULL, TABLE)) return false;
   /* What this namespace says itself (ICMP errors) has addresses that it would not take back. */
-  if (!change_rule(space, true, OWN, "lo", 0) || !change_rule(space, true, RETURNING, LINK, 0)) return false;
+  if (!links_change_rule(space, true, OWN, "lo", 0) || !links_change_rule(space, true, RETURNING, LINK, 0))
+    return false;
   pthread_t thread;
   int error = pthread_create(&thread, NULL, run, NULL);
   return error == 0 || fail(error, "thread");
 }
 
 /* Packets that wait when the delay changes keep theirs, and their order. */
-bool set_delay(struct space *space, const char *microseconds) {
+bool delay_set(struct im_space *space, const char *microseconds) {
   delay = strtoull(microseconds, NULL, 10) * 1000;
   if (tun < 0 && delay == 0) return true;
   if (tun < 0 && !start(space)) return false;
   bool wanted = delay > 0;
-  if (wanted != routed && !change_rule(space, wanted, DELAYED, NULL, TABLE)) return false;
+  if (wanted != routed && !links_change_rule(space, wanted, DELAYED, NULL, TABLE)) return false;
   routed = wanted;
   return true;
 }
