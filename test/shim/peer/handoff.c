@@ -118,7 +118,7 @@ void handoff_dead(const struct host *to, int reply) {
 void handoff_connect(struct host *from, struct host *to, const struct im_request *request, int reply) {
   int ends[2], off = 0;
   uint16_t port = make_pair(ends);
-  setsockopt(ends[0], IPPROTO_TCP, TCP_NODELAY, &off, sizeof off); /* as open.c gives it */
+  setsockopt(ends[0], IPPROTO_TCP, TCP_NODELAY, &off, sizeof off); /* as reply.c gives it */
   if (request->real_port) port = request->real_port;
   bool given = shim_give(reply, ends[0], port, to->epoch);
   close(ends[0]);
