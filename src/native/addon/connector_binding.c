@@ -13,7 +13,7 @@ struct holder {
   napi_threadsafe_function deliver;
 };
 
-struct told {
+struct event {
   enum im_event event;
   uint32_t subject;
   int32_t detail;
@@ -21,24 +21,24 @@ struct told {
 
 static const napi_type_tag tag = {0x1a5f0c2d9be34711u, 0x8f42c6d07be1a9c3u};
 
-/* From any thread. */
-static void tell(void *context, enum im_event event, uint32_t subject, int32_t detail) {
+/* Any thread. */
+static void report_event(void *context, enum im_event event, uint32_t subject, int32_t detail) {
   struct holder *holder = context;
-  struct told *told = malloc(sizeof *told);
-  if (!told) return;
-  *told = (struct told){event, subject, detail};
-  if (napi_call_threadsafe_function(holder->deliver, told, napi_tsfn_nonblocking) != napi_ok) free(told);
+  struct event *report = malloc(sizeof *report);
+  if (!report) return;
+  *report = (struct event){event, subject, detail};
+  if (napi_call_threadsafe_function(holder->deliver, report, napi_tsfn_nonblocking) != napi_ok) free(report);
 }
 
 static void on_deliver(napi_env env, napi_value callback, void *context, void *data) {
-  struct told told = *(struct told *)data;
+  struct event report = *(struct event *)data;
   struct holder *holder = context;
   free(data);
   if (!env || !holder->connector) return;
   napi_value arguments[3];
-  if (napi_create_uint32(env, told.event, &arguments[0]) != napi_ok ||
-      napi_create_uint32(env, told.subject, &arguments[1]) != napi_ok ||
-      napi_create_int32(env, told.detail, &arguments[2]) != napi_ok)
+  if (napi_create_uint32(env, report.event, &arguments[0]) != napi_ok ||
+      napi_create_uint32(env, report.subject, &arguments[1]) != napi_ok ||
+      napi_create_int32(env, report.detail, &arguments[2]) != napi_ok)
     return;
   napi_call_function(env, util_undefined(env), callback, 3, arguments, NULL);
 }
@@ -305,7 +305,7 @@ napi_value connector_binding_open(napi_env env, napi_callback_info info) {
   }
   napi_unref_threadsafe_function(env, holder->deliver);
   *place = holder;
-  holder->connector = connector_create(alias_base, tell, holder);
+  holder->connector = connector_create(alias_base, report_event, holder);
   if (!holder->connector || napi_wrap(env, object, place, free_place, NULL, NULL) != napi_ok ||
       napi_type_tag_object(env, object, &tag) != napi_ok) {
     napi_release_threadsafe_function(holder->deliver, napi_tsfn_abort);

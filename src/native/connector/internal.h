@@ -100,8 +100,8 @@ struct im_connector {
   struct im_pool *pools;
   struct im_signalling *channels;
   uint32_t calls;
-  uint32_t close_by; /* a round trip of so many microseconds, or less; see `signalling_call` */
-  uint32_t soon;     /* milliseconds; see `signalling_call` */
+  uint32_t close_by; /* a peer is near up to this round trip, in microseconds; see `signalling_call` */
+  uint32_t soon;     /* milliseconds until a guest of a near peer hears that its connection is not there yet */
   struct im_connection *signalled[IM_BUCKETS];
   struct im_listener *listeners;
   size_t listeners_count;
@@ -203,7 +203,7 @@ bool confirm_give(struct im_connector *connector, const struct im_request *reque
 /* As `connector_fill`; without an id nothing is reported. */
 int fill_begin(struct im_connector *connector, const struct im_opening *what, const struct im_use *use,
                const struct im_pair *pairs, size_t count);
-/* What is not begun of many, with that id or peer (0: any), never will be. False: there is none. */
+/* Gives up the openings of batches, of that id or peer (0: any), that are not begun. False: there are none. */
 bool fill_give_up(struct im_connector *connector, uint32_t id, uint32_t peer);
 /* Ends its thread. Without the lock. */
 void fill_stop(struct im_connector *connector);
@@ -217,7 +217,7 @@ void wait_withdraw(struct im_connector *connector, const void *context);
 
 /* ---- signalling.c ---- */
 
-/* True: its guest is being connected, or given back later. `ready`: the guest is told when that takes longer. */
+/* True: the guest is being connected, or given back later. `ready`: IM_FLAG_READY is answered, if that takes longer. */
 bool signalling_call(struct im_connector *connector, const struct im_request *request, int reply_to,
                      const struct im_requester *requester, bool ready);
 /* `count` for the pool. As `connector_call`. */

@@ -5,8 +5,8 @@
 
 /*
  * How many descriptors other members may have this one hold: connections that they asked for, from the first SYN until
- * a guest has accepted or nobody needs them. A member may have as many as are left free for the others, so that whoever
- * comes next finds some, however many have been there before (as switches share a buffer: "dynamic thresholds"). Ready
+ * a guest has accepted or they are closed. A member may have as many as are left free for the others, so that the next
+ * member finds some, however many there were before (as switches share a buffer: "dynamic thresholds"). Ready
  * connections may have half of that: a guest's own connection has room beside those of all members.
  */
 

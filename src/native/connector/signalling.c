@@ -12,10 +12,9 @@
 #include <unistd.h>
 
 /*
- * A guest that finds nothing in the pool is connected by two SYNs that cross; the other side is told of it here, from
- * connector to connector, as JavaScript and TLS at both ends would cost more than the way. What is said is short, is
- * seen by everybody in the SYNs that follow, and has to be believed: it is in clear, with a tag that only the two of
- * them can make.
+ * A guest that finds nothing in the pool is connected by two SYNs that cross. The two connectors agree on them here, as
+ * JavaScript and TLS at both ends would cost more than the round trip. A frame is short, and the SYNs that follow show
+ * its content to everybody: it is sent in clear, with a tag that only the two connectors can make.
  */
 enum kind { CALL = 1, BUSY = 2, FILL = 3 };
 #define MOST_AT_ONCE 64
@@ -33,7 +32,7 @@ _Static_assert(sizeof(struct frame) == 24, "frame");
 struct im_call {
   uint32_t call;
   struct im_connection *connection;
-  struct im_timer soon; /* when its guest is told that it is not there yet */
+  struct im_timer soon; /* when IM_FLAG_READY is answered: it is not there yet */
   struct im_request request;
   struct im_requester requester;
 };
@@ -47,7 +46,7 @@ struct im_signalling {
   uint16_t to,
       left; /* the next of the other side's ports; see `pairedSequence` in src/runtime/transport/punched/ports.ts */
   uint32_t distance;                   /* of a round trip, as it was last; microseconds */
-  int64_t missed;                      /* when IM_EVENT_MISSED was told last */
+  int64_t missed;                      /* when IM_EVENT_MISSED was reported last */
   struct im_pair called[MOST_AT_ONCE]; /* for the pool: begun together */
   size_t called_count;
 };
@@ -115,7 +114,7 @@ static void forget(struct im_connector *connector, struct im_connection *connect
   }
   if (connection->what.purpose != IM_SIGNALLING_OUT) return;
   connector->report(connector->context, IM_EVENT_SIGNALLING_ENDED, connection->what.peer, 0);
-  /* What was called over it is not going to be answered, perhaps. */
+  /* Calls over it may never be answered. */
   for (struct im_connection *other = connector->all; other; other = other->next)
     if (other->asker == &caller && other->what.peer == connection->what.peer) connection_until(connector, other, 0);
 }
@@ -172,7 +171,7 @@ static uint16_t next_to(struct im_signalling *channel) {
   return (uint16_t)(terms->their_first + channel->to++ % terms->their_count);
 }
 
-/* What is made over a signalling channel: all but its ports, and whom it is for. */
+/* An opening over a signalling channel: all but its ports and its guest. */
 static struct im_opening opening_over(const struct im_opening *terms, enum im_purpose purpose) {
   return (struct im_opening){.purpose = purpose,
                              .peer = terms->peer,
@@ -329,7 +328,7 @@ static void busy(struct im_connector *connector, uint32_t peer, uint32_t number)
   }
 }
 
-/* False: this is not from the other side, or it does not know what it says. */
+/* False: the frame is not from the other side, or makes no sense. */
 static bool hear(struct im_connector *connector, struct im_signalling *channel) {
   const struct im_opening *terms = &channel->connection->what;
   const struct frame *frame = &channel->part;

@@ -1,7 +1,7 @@
 /*
- * Holds packets back. What is routed in the namespace, wherever it comes from, is sent to a TUN link, waits here, is
- * written back to the same link and then routed to where it goes. Packets stay as large as senders' offloading made
- * them (virtio-net headers), so that one copy moves up to 64 KB.
+ * Holds packets back. Every packet that is routed in the namespace is sent to a TUN link, waits here, is written back
+ * to the same link and then routed to its destination. Packets stay as large as senders' offloading made them
+ * (virtio-net headers), so that one copy moves up to 64 KB.
  */
 #define _GNU_SOURCE
 #include "netns.h"

@@ -15,7 +15,7 @@
 
 static int answers;
 
-/* What is under way, and whose answer waits for it. */
+/* A filter that is being set, and the command that waits for it. */
 static struct pending {
   bool used;
   char id[16];

@@ -32,7 +32,7 @@ static int enter(const char *net, const char *user, char **command) {
 
 /*
  * A command that a root user runs may rename the machine: with a NAME it gets one of its own to rename, or is not run.
- * What is killed without a chance to end its command does not leave it behind.
+ * The command ends with its parent, also when the parent is killed.
  */
 static int be_client(const char *name, char **command) {
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);

@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 
 #define SWEEP (60000 * IM_MS) /* between two looks at the pairs */
-/* A pair with one direction at its end is broken off when the other one moved nothing for so many sweeps. */
+/* A pair with one direction at its end is broken off when the other one moved nothing for this number of sweeps. */
 #define HALF_CLOSED_SWEEPS 15
 
 /* It has something to do. */

@@ -10,7 +10,7 @@
 /* A peer that vanishes is found by keep-alive, after 60 + 10 * 60 seconds: a host may be suspended. */
 #define KEEP_ALIVE 60
 #define KEEP_ALIVE_PROBES 10
-/* Of what was taken from the one side, so much waits unsent at the other: the rest waits where it came from. */
+/* Bytes from one side that may wait unsent at the other. The rest waits at the side that sends. */
 #define UNSENT (256 * 1024)
 
 /*

@@ -1,8 +1,8 @@
 /*
- * The seed's data port: tells whoever asks under which address and port it is seen, and makes one connection out of two
- * whose tokens belong together. One thread, no Node.js in here; policy (who gets tokens) is the caller's.
+ * The seed's data port: answers each probe with the address and port that it comes from, and makes one connection out
+ * of two whose tokens belong together. One thread, no Node.js; policy (who gets tokens) is the caller's.
  *
- * A client speaks first: `IMP1` to be told its address (4 bytes) and port (2 bytes, both big-endian), or `IMR1` and a
+ * A client sends first: `IMP1` for its address (4 bytes) and port (2 bytes, both big-endian), or `IMR1` and a
  * token. When both sides of a pair of tokens are there, each gets the byte 1; from then on their bytes are each
  * other's.
  */
@@ -44,7 +44,7 @@ struct im_relay_options {
   void *context;
 };
 
-/* Listens, and starts the thread. Returns 0 or an errno; *syscall: of what. *port: what is really listened on. */
+/* Listens, and starts the thread. Returns 0 or an errno; *syscall: of what. *port: the port that it listens on. */
 int relay_open(const struct im_relay_options *options, struct im_relay **relay, uint16_t *port, const char **syscall);
 
 /*

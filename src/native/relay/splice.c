@@ -17,7 +17,7 @@ static bool take_pipe(struct im_pipes *pipes, int ends[2]) {
   return true;
 }
 
-/* An empty one is kept for the next who needs one. */
+/* An empty one is kept for the next direction that needs one. */
 static void leave_pipe(struct im_pipes *pipes, struct im_flow *flow) {
   if (flow->pipe[0] < 0) return;
   if (flow->held == 0 && pipes->count < IM_SPARE_PIPES) {

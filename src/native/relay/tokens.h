@@ -23,7 +23,7 @@ struct im_expectation {
   } tokens[2];
   uint32_t id;
   int64_t deadline;
-  void *arrived; /* who used the first one */
+  void *arrived; /* the arrival that used the first token */
   struct im_expectation *earlier, *later;
 };
 

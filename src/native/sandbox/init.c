@@ -40,7 +40,7 @@ static void close_on_exec(void) {
 
 /*
  * Becomes the command. A session of its own, so that a signal to "my process group" stays inside. What a machine
- * without any privilege refuses (it may refuse even to refuse more) is told, and done without.
+ * without any privilege refuses (it may refuse even to refuse more) is reported, and done without.
  */
 _Noreturn static void run_command(const struct im_options *options, enum im_mode mode, int error) {
   sigset_t none;

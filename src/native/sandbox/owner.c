@@ -64,7 +64,7 @@ static bool has_socket(pid_t pid, unsigned inode) {
   return found;
 }
 
-/* A cgroup knows who is in it; without one, all processes of the machine have to be looked at. */
+/* A cgroup lists its processes; without one, all processes of the machine have to be looked at. */
 static int list_sandbox(const char *cgroup, pid_t root, bool self, pid_t *pids) {
   static char states[MAX_OWNERS];
   char path[4096];
