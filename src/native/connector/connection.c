@@ -7,16 +7,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static void ignore_event(struct im_connector *connector, struct im_connection *connection, uint32_t events) {
-  (void)connector, (void)connection, (void)events;
-}
-
 /* In no list any more: freed after the round. A walk through the list may still meet it, and passes it by. */
-static const struct im_stage over = {.on_event = ignore_event};
+static const struct im_stage over = {0};
 
 static void on_event(void *context, void *owner, uint32_t events) {
   struct im_connection *connection = owner;
-  connection->stage->on_event(context, connection, events);
+  if (connection->stage->on_event) connection->stage->on_event(context, connection, events);
 }
 
 static void on_time(void *context, void *owner) {

@@ -206,11 +206,6 @@ int connector_ready(struct im_connector *connector, uint32_t peer) {
   return count;
 }
 
-bool connector_answer(struct im_connector *connector, struct im_request *request, int reply_to,
-                      const struct im_requester *requester) {
-  return shim_answer(connector, request, reply_to, requester);
-}
-
 void connector_withdraw(struct im_connector *connector, const void *context) {
   lock(connector);
   wait_withdraw(connector, context);

@@ -17,7 +17,7 @@
 struct im_stage {
   bool opening; /* not open yet */
   bool idle;    /* kept unused: it ends when what is kept for its peer is dropped */
-  /* Sockets are watched edge-triggered: a stage that begins first drains what is already there. */
+  /* Sockets are watched edge-triggered: a stage that begins first drains what is already there. NULL: none. */
   void (*on_event)(struct im_connector *connector, struct im_connection *connection, uint32_t events);
   /* The moment of `connection_at` has come. */
   void (*on_time)(struct im_connector *connector, struct im_connection *connection);
@@ -226,11 +226,5 @@ int signalling_fill(struct im_connector *connector, uint32_t id, uint32_t peer, 
 unsigned signalling_count(const struct im_connector *connector);
 void signalling_withdraw(struct im_connector *connector, const void *context);
 extern const struct im_use signalling_use;
-
-/* ---- shim.c ---- */
-
-/* As `connector_answer`, without the lock. */
-bool shim_answer(struct im_connector *connector, struct im_request *request, int reply_to,
-                 const struct im_requester *requester);
 
 #endif

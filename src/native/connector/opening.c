@@ -159,11 +159,7 @@ static void on_retry(struct im_connector *connector, struct im_connection *conne
   opening_start(connector, connection, opening_connect(connection));
 }
 
-static void ignore_event(struct im_connector *connector, struct im_connection *connection, uint32_t events) {
-  (void)connector, (void)connection, (void)events;
-}
-
-static const struct im_stage waiting = {.opening = true, .on_event = ignore_event, .on_time = on_retry};
+static const struct im_stage waiting = {.opening = true, .on_time = on_retry};
 
 static void on_connect(struct im_connector *connector, struct im_connection *connection, uint32_t events) {
   int error = 0;

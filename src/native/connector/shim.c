@@ -31,8 +31,8 @@ static void accepted(struct im_connector *connector, const struct im_request *re
   close(fd);
 }
 
-bool shim_answer(struct im_connector *connector, struct im_request *request, int reply_to,
-                 const struct im_requester *requester) {
+bool connector_answer(struct im_connector *connector, struct im_request *request, int reply_to,
+                      const struct im_requester *requester) {
   bool listed = request->op == IM_OP_CONNECT && request->flags & IM_FLAG_LISTED;
   if (reply_to < 0 || (!listed && request->op != IM_OP_ACCEPT)) return false;
   if (reply_unwanted(reply_to)) return close(reply_to), true;
