@@ -19,7 +19,7 @@ static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 
 static void on_time(void *context, void *owner) {
   const struct im_timer *timer = owner;
-  CHECK(context == &reactor && !timer->at && timer->due <= reactor_now());
+  CHECK(context == &reactor && !timer->at && timer->due <= clock_now());
   CHECK(timer->due >= last_due);
   last_due = timer->due;
   fired++;
@@ -39,7 +39,7 @@ static void until(const int *value, int wanted) {
 
 static void in_order(void) {
   puts("timers fire in their order, those that were set anew or cleared too");
-  int64_t now = reactor_now();
+  int64_t now = clock_now();
   pthread_mutex_lock(&reactor.lock);
   for (int i = 0; i < TIMERS; i++) {
     timers[i] = (struct im_timer){.on_time = on_time, .owner = &timers[i]};
@@ -56,9 +56,9 @@ static void in_order(void) {
 static void economy(void) {
   puts("a moment that is later than the alarm wakes nobody; a wake-up does");
   pthread_mutex_lock(&reactor.lock);
-  reactor_set(&reactor, &timers[0], reactor_now() + 30 * IM_MS);
+  reactor_set(&reactor, &timers[0], clock_now() + 30 * IM_MS);
   int before = rounds;
-  for (int i = 1; i < TIMERS; i++) reactor_set(&reactor, &timers[i], reactor_now() + 60 * IM_MS);
+  for (int i = 1; i < TIMERS; i++) reactor_set(&reactor, &timers[i], clock_now() + 60 * IM_MS);
   for (int i = 1; i < TIMERS; i++) reactor_clear(&reactor, &timers[i]);
   until(&fired, expected + 1);
   until(&rounds, before + 1);

@@ -8,16 +8,9 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #define BATCH 128
-
-int64_t reactor_now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (int64_t)time.tv_sec * 1000 * IM_MS + time.tv_nsec;
-}
 
 /* ---- timers ---- */
 
@@ -87,7 +80,7 @@ void reactor_set(struct im_reactor *reactor, struct im_timer *timer, int64_t due
 
 static void ring(struct im_reactor *reactor) {
   if (!reactor->timers) return;
-  int64_t now = reactor_now();
+  int64_t now = clock_now();
   while (reactor->timers && reactor->timers->due <= now) {
     struct im_timer *timer = reactor->timers;
     reactor_clear(reactor, timer);
@@ -181,7 +174,7 @@ static void *run(void *argument) {
     ring(reactor);
     more = reactor->on_round && reactor->on_round(reactor->context);
     free_buried(reactor);
-    if (reactor->timers && reactor->timers->due <= reactor_now())
+    if (reactor->timers && reactor->timers->due <= clock_now())
       more = true;
     else if (reactor->timers)
       arm(reactor, reactor->timers->due);

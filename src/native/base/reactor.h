@@ -8,12 +8,10 @@
 #ifndef IMAGINARY_REACTOR_H
 #define IMAGINARY_REACTOR_H
 
+#include "clock.h"
+
 #include <pthread.h>
 #include <stdbool.h>
-#include <stdint.h>
-
-#define IM_MS INT64_C(1000000) /* of the clock's nanoseconds */
-#define IM_NEVER INT64_MAX
 
 /* A descriptor that is watched. Part of its owner. */
 struct im_source {
@@ -24,7 +22,7 @@ struct im_source {
   struct im_source *next_buried;
 };
 
-/* A moment. Part of its owner; fires once. */
+/* A moment, by clock_now(). Part of its owner; fires once. */
 struct im_timer {
   void (*on_time)(void *context, void *owner);
   void *owner;
@@ -46,9 +44,6 @@ struct im_reactor {
   void *context;
   bool (*on_round)(void *context);
 };
-
-/* Nanoseconds, of the monotonic clock. */
-int64_t reactor_now(void);
 
 /*
  * `context` is every callback's. `on_round` (may be NULL) is called after each round of events and timers; true: there

@@ -65,7 +65,7 @@ static void look_again(struct im_connector *connector, struct im_connection *con
   int64_t pause = FIRST_PAUSE << (connection->tries < 6 ? connection->tries : 6);
   if (done(connector, connection)) return;
   if (++connection->tries == MOST_LOOKS) return unheard(connector, connection);
-  connection_at(connector, connection, reactor_now() + (pause < LONGEST_PAUSE ? pause : LONGEST_PAUSE));
+  connection_at(connector, connection, clock_now() + (pause < LONGEST_PAUSE ? pause : LONGEST_PAUSE));
 }
 
 /* An answer comes with an acknowledgement. */
@@ -93,6 +93,6 @@ bool confirm_give(struct im_connector *connector, const struct im_request *reque
   connection->stage = &given;
   connection->tries = 0;
   connection_until(connector, connection, IM_NEVER);
-  if (!done(connector, connection)) connection_at(connector, connection, reactor_now() + FIRST_PAUSE);
+  if (!done(connector, connection)) connection_at(connector, connection, clock_now() + FIRST_PAUSE);
   return true;
 }

@@ -17,7 +17,7 @@ static void on_event(void *context, void *owner, uint32_t events) {
 
 static void on_time(void *context, void *owner) {
   struct im_connection *connection = owner;
-  if (connection->deadline <= reactor_now()) {
+  if (connection->deadline <= clock_now()) {
     if (connection->stage->on_late) return connection->stage->on_late(context, connection);
     return connection_fail(context, connection, ETIMEDOUT);
   }
@@ -44,7 +44,7 @@ void connection_add(struct im_connector *connector, struct im_connection *connec
   connection->next = connector->all;
   if (connector->all) connector->all->previous = connection;
   connector->all = connection;
-  connection_until(connector, connection, reactor_now() + connection->what.timeout * IM_MS);
+  connection_until(connector, connection, clock_now() + connection->what.timeout * IM_MS);
 }
 
 bool connection_watch(struct im_connector *connector, struct im_connection *connection) {

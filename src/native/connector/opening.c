@@ -115,7 +115,7 @@ static void try_again(struct im_connector *connector, struct im_connection *conn
   connection->tries++;
   connection->sent = connection->got = 0; /* of the connection before */
   connection->stage = &waiting;
-  connection_at(connector, connection, reactor_now() + pause_after(connection->tries));
+  connection_at(connector, connection, clock_now() + pause_after(connection->tries));
 }
 
 /* What a NAT that is not open yet, or a path that is not there yet, answers. */
@@ -199,7 +199,7 @@ void opening_keep_alive(int fd, bool ours) {
 static void opened(struct im_connector *connector, struct im_connection *connection) {
   const struct im_asker *asker = connection->asker;
   connection->asker = NULL;
-  connection_until(connector, connection, reactor_now() + connection->what.ttl * IM_MS);
+  connection_until(connector, connection, clock_now() + connection->what.ttl * IM_MS);
   if (asker) asker->on_open(connector, connection);
   connection->use->on_open(connector, connection);
 }
@@ -282,7 +282,7 @@ static struct im_connection *expected(const struct im_connector *connector, cons
  */
 static bool may_accept(struct im_connector *connector, struct im_connection *listener) {
   if (errno == EINTR || errno == ECONNABORTED) return true;
-  if (errno != EAGAIN) connection_at(connector, listener, reactor_now() + ACCEPT_PAUSE);
+  if (errno != EAGAIN) connection_at(connector, listener, clock_now() + ACCEPT_PAUSE);
   return false;
 }
 

@@ -132,8 +132,8 @@ static void on_answer(struct im_connector *connector, struct im_connection *conn
   struct im_signalling *channel = signalling_to(connector, connection->what.peer);
   if (!channel) return;
   channel->distance = distance_of(connection->fd);
-  if (reactor_now() - channel->missed < MISSED_PAUSE) return;
-  channel->missed = reactor_now();
+  if (clock_now() - channel->missed < MISSED_PAUSE) return;
+  channel->missed = clock_now();
   connector->report(connector->context, IM_EVENT_MISSED, connection->what.peer, 0);
 }
 
@@ -224,10 +224,10 @@ bool signalling_call(struct im_connector *connector, const struct im_request *re
   connection_add(connector, connection, &caller, call);
   /* Where it is there soon, an answer that it is not yet would only make it later. */
   if (ready && far) reply_not_yet(reply_to);
-  if (ready && !far) reactor_set(&connector->reactor, &call->soon, reactor_now() + connector->soon * IM_MS);
+  if (ready && !far) reactor_set(&connector->reactor, &call->soon, clock_now() + connector->soon * IM_MS);
   if (!far) return opening_start(connector, connection, 0), true;
   connection->stage = &held;
-  connection_at(connector, connection, reactor_now() + HOLD);
+  connection_at(connector, connection, clock_now() + HOLD);
   return true;
 }
 
@@ -371,7 +371,7 @@ static void on_open(struct im_connector *connector, struct im_connection *connec
   connection_until(connector, connection, IM_NEVER);
   if (!channel) return connection_close(connector, connection);
   channel->connection = connection;
-  channel->to = (uint16_t)(reactor_now() / IM_MS);
+  channel->to = (uint16_t)(clock_now() / IM_MS);
   channel->distance = distance_of(connection->fd);
   channel->left = connection->what.their_count;
   channel->next = connector->channels;

@@ -74,7 +74,7 @@ bool wait_begin(struct im_connector *connector, struct im_pool *pool, const stru
   *place = waiter;
   pool->waiting++;
   pool->on_change = on_change;
-  reactor_set(&connector->reactor, &waiter->timer, reactor_now() + LIMIT);
+  reactor_set(&connector->reactor, &waiter->timer, clock_now() + LIMIT);
   pool_low(connector, pool);
   return true;
 }

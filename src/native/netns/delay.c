@@ -4,6 +4,7 @@
  * (virtio-net headers), so that one copy moves up to 64 KB.
  */
 #define _GNU_SOURCE
+#include "base/clock.h"
 #include "netns.h"
 
 #include <errno.h>
@@ -18,7 +19,6 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #define LINK "delay"
@@ -32,13 +32,13 @@ enum { OWN = 10, RETURNING = 20, DELAYED = 30 };
 #define BATCH 64
 
 struct waiting {
-  uint64_t due; /* nanoseconds */
+  int64_t due;
   uint32_t size;
 };
 
 static int tun = -1;
 static bool routed;
-static _Atomic uint64_t delay; /* nanoseconds */
+static _Atomic int64_t delay; /* nanoseconds */
 
 static bool open_link(void *unused) {
   (void)unused;
@@ -50,12 +50,6 @@ static bool open_link(void *unused) {
   ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN);
   tun = fd;
   return true;
-}
-
-static uint64_t now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
 /* A ring of packets, each in one piece: where the end has no room for the largest, the next one begins at the start. */
@@ -75,7 +69,7 @@ static bool take(void) {
   struct waiting *packet = (struct waiting *)(queue + tail);
   ssize_t size = read(tun, packet + 1, LARGEST);
   if (size <= 0) return false;
-  *packet = (struct waiting){now() + delay, (uint32_t)size};
+  *packet = (struct waiting){clock_now() + delay, (uint32_t)size};
   tail = next_start(tail + ((sizeof *packet + (size_t)size + 15) & ~(size_t)15));
   empty = false;
   return true;
@@ -93,13 +87,13 @@ static void *run(void *unused) {
   (void)unused;
   prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
   for (;;) {
-    uint64_t due = empty ? 0 : ((const struct waiting *)(queue + head))->due, time = now();
-    uint64_t left = due > time ? due - time : 0;
-    struct timespec timeout = {(time_t)(left / 1000000000u), (long)(left % 1000000000u)};
+    int64_t left = empty ? 0 : ((const struct waiting *)(queue + head))->due - clock_now();
+    if (left < 0) left = 0;
+    struct timespec timeout = {(time_t)(left / (1000 * IM_MS)), (long)(left % (1000 * IM_MS))};
     struct pollfd polled = {.fd = tun, .events = POLLIN};
     ppoll(&polled, 1, empty ? NULL : &timeout, NULL);
     for (int i = 0; i < BATCH && take(); i++) continue;
-    for (int i = 0; i < BATCH && !empty && ((const struct waiting *)(queue + head))->due <= now(); i++) pass_on();
+    for (int i = 0; i < BATCH && !empty && ((const struct waiting *)(queue + head))->due <= clock_now(); i++) pass_on();
   }
   return NULL;
 }
@@ -120,7 +114,7 @@ static bool start(const struct im_space *space) {
 
 /* Packets that wait when the delay changes keep theirs, and their order. */
 bool delay_set(struct im_space *space, const char *microseconds) {
-  delay = strtoull(microseconds, NULL, 10) * 1000;
+  delay = strtoll(microseconds, NULL, 10) * 1000;
   if (tun < 0 && delay == 0) return true;
   if (tun < 0 && !start(space)) return false;
   bool wanted = delay > 0;

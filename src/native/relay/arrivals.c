@@ -21,7 +21,7 @@ static void on_report_time(void *context, void *owner) {
   (void)owner;
   relay->last_rejected.count = relay->rejected;
   relay->rejected = 0;
-  relay->rejected_reported = reactor_now();
+  relay->rejected_reported = clock_now();
   relay_report(relay, &relay->last_rejected);
 }
 
@@ -55,7 +55,7 @@ static void on_probe_event(void *context, void *owner, uint32_t events) {
 static void on_probe_time(void *context, void *owner) { queue_drop(context, owner); }
 
 static void answer_probe(struct im_relay *relay, struct im_arrival *arrival) {
-  int64_t now = reactor_now();
+  int64_t now = clock_now();
   if (!may_probe(relay, arrival->address, now)) return reject(relay, arrival, "too many probes");
   unsigned char answer[6];
   uint32_t address = htonl(arrival->address);
@@ -151,7 +151,7 @@ static void accept_one(struct im_relay *relay, int fd, const struct sockaddr_in 
    */
   if (relay->fresh.count >= MOST_FRESH) reject(relay, relay->fresh.first, "too many that have not said what they want");
   queue_add(&relay->fresh, arrival);
-  reactor_set(&relay->reactor, &arrival->timer, reactor_now() + relay->options.header_limit * IM_MS);
+  reactor_set(&relay->reactor, &arrival->timer, clock_now() + relay->options.header_limit * IM_MS);
   read_header(relay, arrival);
 }
 
@@ -166,7 +166,7 @@ static void on_accept(void *context, void *owner, uint32_t events) {
       accept_one(relay, fd, &from);
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
       reactor_watch(&relay->reactor, &relay->accepting, relay->listener, 0);
-      reactor_set(&relay->reactor, &relay->accept_again, reactor_now() + ACCEPT_PAUSE);
+      reactor_set(&relay->reactor, &relay->accept_again, clock_now() + ACCEPT_PAUSE);
       return;
     } else if (errno == EAGAIN) {
       return;
@@ -184,6 +184,6 @@ bool arrivals_listen(struct im_relay *relay) {
   relay->accepting = (struct im_source){.on_event = on_accept};
   relay->accept_again = (struct im_timer){.on_time = on_accept_time};
   relay->report = (struct im_timer){.on_time = on_report_time};
-  relay->rejected_reported = reactor_now() - REJECTED_PAUSE;
+  relay->rejected_reported = clock_now() - REJECTED_PAUSE;
   return reactor_watch(&relay->reactor, &relay->accepting, relay->listener, EPOLLIN);
 }

@@ -42,7 +42,7 @@ static void on_sweep(void *context, void *owner) {
     relayed->broken = ETIMEDOUT;
     add(relay, relayed);
   }
-  if (relay->relayed) reactor_set(&relay->reactor, &relay->sweep, reactor_now() + SWEEP);
+  if (relay->relayed) reactor_set(&relay->reactor, &relay->sweep, clock_now() + SWEEP);
 }
 
 bool pairs_join(struct im_relay *relay, struct im_expectation *expectation, struct im_arrival *sides[2]) {
@@ -58,7 +58,7 @@ bool pairs_join(struct im_relay *relay, struct im_expectation *expectation, stru
   if (relay->relayed) relay->relayed->earlier = relayed;
   relay->relayed = relayed;
   relay->sweep.on_time = on_sweep;
-  if (!relay->sweep.at) reactor_set(&relay->reactor, &relay->sweep, reactor_now() + SWEEP);
+  if (!relay->sweep.at) reactor_set(&relay->reactor, &relay->sweep, clock_now() + SWEEP);
   struct im_relay_event event = {.kind = IM_RELAY_PAIRED, .id = id};
   relay_report(relay, &event);
   for (int i = 0; i < 2; i++) {

@@ -56,7 +56,7 @@ static int listen_on(struct im_relay *relay, uint16_t *port, const char **syscal
 static void on_unused(void *context, void *owner) {
   struct im_relay *relay = context;
   (void)owner;
-  for (struct im_expectation *due; (due = tokens_due(&relay->tokens, reactor_now()));) {
+  for (struct im_expectation *due; (due = tokens_due(&relay->tokens, clock_now()));) {
     struct im_relay_event event = {.kind = IM_RELAY_UNUSED, .id = due->id, .arrived = due->arrived ? 1 : 0};
     if (due->arrived) queue_drop(relay, due->arrived);
     free(due);
@@ -96,7 +96,7 @@ bool relay_expect(struct im_relay *relay, const unsigned char a[IM_TOKEN_SIZE], 
                   uint32_t id) {
   if (tokens_count(&relay->tokens, NULL) + atomic_load(&relay->pairs) >= relay->options.most_pairs) return false;
   bool first = false;
-  if (!tokens_expect(&relay->tokens, a, b, id, reactor_now() + relay->options.pair_limit * IM_MS, &first)) return false;
+  if (!tokens_expect(&relay->tokens, a, b, id, clock_now() + relay->options.pair_limit * IM_MS, &first)) return false;
   if (first) reactor_wake(&relay->reactor); /* it has a deadline to keep now */
   return true;
 }

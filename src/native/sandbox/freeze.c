@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include "base/clock.h"
 #include "base/file.h"
 #include "sandbox.h"
 
@@ -7,21 +8,14 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#define FREEZE_LIMIT_MS 2000
+#define FREEZE_LIMIT (2000 * IM_MS)
 
 static int open_in(const char *cgroup, const char *file, int flags) {
   char path[4096];
   snprintf(path, sizeof path, "%s/%s", cgroup, file);
   return open(path, flags | O_CLOEXEC);
-}
-
-static long now_ms(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /*
@@ -30,18 +24,18 @@ static long now_ms(void) {
 static bool wait_for(const char *cgroup, const char *file, const char *wanted, bool events) {
   int fd = open_in(cgroup, file, O_RDONLY);
   if (fd < 0) return fail(errno, "%s/%s", cgroup, file);
-  long deadline = now_ms() + FREEZE_LIMIT_MS;
+  int64_t deadline = clock_now() + FREEZE_LIMIT;
   bool reached = false;
   for (;;) {
     char text[256];
     ssize_t length = pread(fd, text, sizeof text - 1, 0);
     text[length > 0 ? length : 0] = '\0';
     reached = strstr(text, wanted) != NULL;
-    long left = deadline - now_ms();
+    int64_t left = deadline - clock_now();
     if (reached || left <= 0) break;
     if (events) {
       struct pollfd changed = {.fd = fd, .events = POLLPRI};
-      poll(&changed, 1, (int)left);
+      poll(&changed, 1, (int)(left / IM_MS) + 1);
     } else {
       usleep(200);
     }
