@@ -3,7 +3,7 @@
  */
 #define _GNU_SOURCE
 #include "relay/relay.h"
-#include "util.h"
+#include "object.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,8 +20,8 @@
 #define DESCRIPTORS_OF_PAIR 6
 
 struct data_port {
-  struct im_relay *relay; /* NULL: closed */
-  napi_threadsafe_function deliver;
+  struct im_object object;
+  struct im_relay *relay;
 };
 
 static const char *const KINDS[] = {"paired", "ended", "unused", "rejected"};
@@ -72,56 +72,31 @@ static void on_relay_event(void *context, const struct im_relay_event *event) {
   struct im_relay_event *copy = malloc(sizeof *copy);
   if (!copy) return;
   *copy = *event;
-  if (napi_call_threadsafe_function(port->deliver, copy, napi_tsfn_nonblocking) != napi_ok) free(copy);
+  if (napi_call_threadsafe_function(port->object.deliver, copy, napi_tsfn_nonblocking) != napi_ok) free(copy);
 }
 
-/*
- * On the JavaScript thread. `env` is NULL when the function is torn down with events still queued, after its finalizer.
- */
-static void on_deliver(napi_env env, napi_value callback, void *context, void *data) {
+static void on_event(napi_env env, napi_value callback, void *context, void *data) {
   struct data_port *port = context;
   struct im_relay_event *event = data;
   napi_value object;
-  if (env && port->relay && napi_create_object(env, &object) == napi_ok && describe(env, object, event)) {
+  if (env && port->object.open && napi_create_object(env, &object) == napi_ok && describe(env, object, event)) {
     napi_call_function(env, util_undefined(env), callback, 1, &object, NULL);
   }
   free(event);
 }
 
-static void stop(struct data_port *port, bool from_hook) {
-  if (!port->relay) return;
-  relay_close(port->relay);
-  port->relay = NULL;
-  if (!from_hook) napi_release_threadsafe_function(port->deliver, napi_tsfn_abort);
-}
+static void stop(struct im_object *object) { relay_close(((struct data_port *)object)->relay); }
 
-static void on_cleanup(void *data) { stop(data, true); }
+static napi_value expect(napi_env env, napi_callback_info info);
 
-static void on_finalize(napi_env env, void *data, void *context) {
-  (void)data;
-  napi_remove_env_cleanup_hook(env, on_cleanup, context);
-  stop(context, true);
-  free(context);
-}
-
-static struct data_port **holder_of(napi_env env, napi_callback_info info, napi_value *arguments, size_t count) {
-  napi_value self;
-  struct data_port **holder = NULL;
-  size_t given = count;
-  bool ours = napi_get_cb_info(env, info, &given, arguments, &self, NULL) == napi_ok && given >= count &&
-              napi_unwrap(env, self, (void **)&holder) == napi_ok;
-  return ours && *holder ? holder : NULL;
-}
-
-static napi_value close_port(napi_env env, napi_callback_info info) {
-  struct data_port **holder = holder_of(env, info, NULL, 0);
-  if (holder) {
-    struct data_port *port = *holder;
-    *holder = NULL;
-    stop(port, false);
-  }
-  return util_undefined(env);
-}
+static const struct im_object_kind kind = {
+    .name = "imaginary:data-port",
+    .usage = "openDataPort(address, port, onEvent): onEvent must be a function",
+    .tag = {0x3e81f6a90b2d4c75u, 0x70d9c25b8e1fa436u},
+    .methods = {{"close", object_close}, {"expect", expect}},
+    .on_event = on_event,
+    .stop = stop,
+};
 
 static bool token_argument(napi_env env, napi_value value, unsigned char **bytes) {
   napi_typedarray_type type;
@@ -134,23 +109,18 @@ static napi_value expect(napi_env env, napi_callback_info info) {
   napi_value arguments[3], result = NULL;
   unsigned char *a, *b;
   uint32_t id;
-  struct data_port **holder = holder_of(env, info, arguments, 3);
+  const struct data_port *port = object_this(env, info, &kind, arguments, 3);
   bool ok = false;
-  if (holder) {
+  if (port) {
     if (!token_argument(env, arguments[0], &a) || !token_argument(env, arguments[1], &b) ||
         napi_get_value_uint32(env, arguments[2], &id) != napi_ok) {
       napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "expect(a, b: Uint8Array of 32 bytes, id: number)");
       return NULL;
     }
-    ok = relay_expect((*holder)->relay, a, b, id);
+    ok = relay_expect(port->relay, a, b, id);
   }
   napi_get_boolean(env, ok, &result);
   return result;
-}
-
-static void free_holder(napi_env env, void *data, void *hint) {
-  (void)env, (void)hint;
-  free(data); /* a port that was never closed lives on: its thread and callback do not need the object */
 }
 
 static size_t most_pairs(void) {
@@ -161,7 +131,7 @@ static size_t most_pairs(void) {
 }
 
 napi_value data_port_open(napi_env env, napi_callback_info info) {
-  napi_value arguments[3], object, name;
+  napi_value arguments[3];
   char text[INET_ADDRSTRLEN];
   size_t length = 0;
   uint32_t number = 0;
@@ -180,38 +150,23 @@ napi_value data_port_open(napi_env env, napi_callback_info info) {
   }
   options.address.sin_port = htons((uint16_t)number);
   struct data_port *port = calloc(1, sizeof *port);
-  struct data_port **holder = calloc(1, sizeof *holder);
-  if (!port || !holder) {
-    free(port);
-    free(holder);
+  if (!port) {
     util_throw_errno(env, ENOMEM, "malloc", NULL);
     return NULL;
   }
   options.context = port;
-  if (napi_create_object(env, &object) != napi_ok || !util_export(env, object, "close", close_port) ||
-      !util_export(env, object, "expect", expect) ||
-      napi_wrap(env, object, holder, free_holder, NULL, NULL) != napi_ok ||
-      napi_create_string_utf8(env, "imaginary:data-port", NAPI_AUTO_LENGTH, &name) != napi_ok ||
-      napi_create_threadsafe_function(env, arguments[2], NULL, name, 0, 1, NULL, on_finalize, port, on_deliver,
-                                      &port->deliver) != napi_ok) {
-    free(port);
-    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE",
-                          "openDataPort(address, port, onEvent): onEvent must be a function");
-    return NULL;
-  }
-  /* Hooks run in reverse order: ours, added after the function's own, ends the thread before the function goes. */
-  napi_add_env_cleanup_hook(env, on_cleanup, port);
+  napi_value object = object_create(env, &port->object, &kind, arguments[2]);
+  if (!object) return NULL;
   const char *syscall;
   uint16_t bound = 0;
   int error = relay_open(&options, &port->relay, &bound, &syscall);
   if (error != 0) {
-    napi_release_threadsafe_function(port->deliver, napi_tsfn_abort); /* frees the structure */
+    object_abandon(&port->object);
     char where[INET_ADDRSTRLEN + 8];
     snprintf(where, sizeof where, "%s:%u", text, number);
     util_throw_errno(env, error, syscall, where);
     return NULL;
   }
-  *holder = port;
-  if (!set_number(env, object, "port", bound)) return NULL;
-  return object;
+  object_open(env, &port->object);
+  return set_number(env, object, "port", bound) ? object : NULL;
 }

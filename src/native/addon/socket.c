@@ -11,7 +11,7 @@
 #include "base/rights.h"
 #include "connector/connector.h"
 #include "contract/abi/abi.h"
-#include "util.h"
+#include "object.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,16 +37,15 @@ struct message {
 };
 
 struct shim_socket {
+  struct im_object object;
   int fd;
   struct im_reactor reactor;
   struct im_source readable;
   bool full; /* not watched: JavaScript has to catch up */
   atomic_int pending;
-  bool open;
   uid_t uid;
   dev_t device;
   ino_t inode;
-  napi_threadsafe_function deliver;
   struct im_connector *connector; /* NULL: none */
   char path[IM_PATH_MAX];
   unsigned char buffer[MAX_MESSAGE];
@@ -116,7 +115,7 @@ static struct message *receive(struct shim_socket *socket) {
 
 static void deliver(struct shim_socket *socket, struct message *message) {
   atomic_fetch_add(&socket->pending, 1);
-  if (napi_call_threadsafe_function(socket->deliver, message, napi_tsfn_nonblocking) == napi_ok) return;
+  if (napi_call_threadsafe_function(socket->object.deliver, message, napi_tsfn_nonblocking) == napi_ok) return;
   atomic_fetch_sub(&socket->pending, 1);
   free_message(message);
 }
@@ -163,11 +162,7 @@ static bool on_round(void *context) {
   return false;
 }
 
-/*
- * On the JavaScript thread. `env` is NULL when the function is torn down with messages still queued: after its
- * finalizer, which frees the socket.
- */
-static void on_deliver(napi_env env, napi_value callback, void *context, void *data) {
+static void on_event(napi_env env, napi_value callback, void *context, void *data) {
   struct shim_socket *socket = context;
   struct message *message = data;
   if (!env) {
@@ -175,7 +170,7 @@ static void on_deliver(napi_env env, napi_value callback, void *context, void *d
     return;
   }
   bool was_full = atomic_fetch_sub(&socket->pending, 1) == MAX_PENDING;
-  if (!socket->open) {
+  if (!socket->object.open) {
     free_message(message);
     return;
   }
@@ -196,65 +191,36 @@ static void on_deliver(napi_env env, napi_value callback, void *context, void *d
   napi_call_function(env, undefined, callback, 2, arguments, NULL);
 }
 
-static void stop(struct shim_socket *socket, bool from_hook);
-
-static void on_cleanup(void *data) { stop(data, true); }
-
-/* Ends the thread, then what it uses. Only the thread-safe function's finalizer frees the structure. */
-static void stop(struct shim_socket *socket, bool from_hook) {
-  if (!socket->open) return;
-  socket->open = false;
+static void stop(struct im_object *object) {
+  struct shim_socket *socket = (struct shim_socket *)object;
   reactor_stop(&socket->reactor);
+  reactor_free(&socket->reactor);
   if (socket->connector) {
     connector_withdraw(socket->connector, socket);
     connector_release(socket->connector);
   }
-  socket->connector = NULL;
   struct stat now;
   if (lstat(socket->path, &now) == 0 && now.st_dev == socket->device && now.st_ino == socket->inode) {
     unlink(socket->path); /* unless another has taken the place meanwhile */
   }
   close(socket->fd);
-  if (!from_hook) napi_release_threadsafe_function(socket->deliver, napi_tsfn_abort);
 }
 
-static void on_finalize(napi_env env, void *data, void *context) {
-  (void)data;
-  struct shim_socket *socket = context;
-  napi_remove_env_cleanup_hook(env, on_cleanup, socket);
-  stop(socket, true);
-  reactor_free(&socket->reactor);
-  free(socket);
-}
+static napi_value unref_socket(napi_env env, napi_callback_info info);
 
-/* Where an object keeps its socket; NULL when it is not one of ours, or is closed. */
-static struct shim_socket **holder_of(napi_env env, napi_callback_info info) {
-  napi_value self;
-  struct shim_socket **holder = NULL;
-  bool ours = napi_get_cb_info(env, info, NULL, NULL, &self, NULL) == napi_ok &&
-              napi_unwrap(env, self, (void **)&holder) == napi_ok;
-  return ours && *holder ? holder : NULL;
-}
-
-static napi_value close_socket(napi_env env, napi_callback_info info) {
-  struct shim_socket **holder = holder_of(env, info);
-  if (holder) {
-    struct shim_socket *socket = *holder;
-    *holder = NULL;
-    stop(socket, false);
-  }
-  return util_undefined(env);
-}
+static const struct im_object_kind kind = {
+    .name = "imaginary:shim",
+    .usage = "openShimSocket(path, onMessage): onMessage must be a function",
+    .tag = {0x5d0c1b7ae2f64903u, 0x9a3be47f10c8d256u},
+    .methods = {{"close", object_close}, {"unref", unref_socket}},
+    .on_event = on_event,
+    .stop = stop,
+};
 
 static napi_value unref_socket(napi_env env, napi_callback_info info) {
-  struct shim_socket **holder = holder_of(env, info);
-  if (holder) napi_unref_threadsafe_function(env, (*holder)->deliver);
+  struct shim_socket *socket = object_this(env, info, &kind, NULL, 0);
+  if (socket) napi_unref_threadsafe_function(env, socket->object.deliver);
   return util_undefined(env);
-}
-
-static void free_holder(napi_env env, void *data, void *hint) {
-  (void)env, (void)hint;
-  free(data); /* a socket that was never closed lives on: its thread and callback do not need the object */
 }
 
 /* bind() to a path, by way of a descriptor of its folder when it is too long for a socket address. */
@@ -317,14 +283,10 @@ static int start(struct shim_socket *socket, const char **syscall) {
   return error;
 }
 
-static bool method(napi_env env, napi_value object, const char *name, napi_callback callback) {
-  return util_export(env, object, name, callback);
-}
-
 napi_value socket_open(napi_env env, napi_callback_info info) {
-  napi_value arguments[3], object, name;
+  napi_value arguments[3];
   char path[IM_PATH_MAX];
-  const char *syscall = "bind";
+  const char *syscall = "malloc";
   size_t given = 3;
   if (napi_get_cb_info(env, info, &given, arguments, NULL, NULL) != napi_ok || given < 2) {
     napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "openShimSocket(path, onMessage, connector?)");
@@ -332,52 +294,39 @@ napi_value socket_open(napi_env env, napi_callback_info info) {
   }
   if (!util_path(env, arguments[0], path)) return NULL;
   struct shim_socket *socket = calloc(1, sizeof *socket);
-  struct shim_socket **holder = calloc(1, sizeof *holder);
-  int error = socket && holder ? 0 : ENOMEM;
-  if (error == 0 && strlen(path) >= sizeof socket->path) error = ENAMETOOLONG;
-  if (error == 0) {
+  int error = ENOMEM;
+  if (socket) {
     memcpy(socket->path, path, strlen(path) + 1);
     socket->uid = geteuid();
     socket->readable.on_event = on_readable;
     error = bind_socket(socket, &syscall);
   }
-  if (error != 0) {
+  if (error) {
     free(socket);
-    free(holder);
     util_throw_errno(env, error, syscall, path);
     return NULL;
   }
-  *holder = socket;
-  reactor_init(&socket->reactor, socket, on_round);
-  if (napi_create_object(env, &object) != napi_ok || !method(env, object, "close", close_socket) ||
-      !method(env, object, "unref", unref_socket) ||
-      napi_wrap(env, object, holder, free_holder, NULL, NULL) != napi_ok ||
-      napi_create_string_utf8(env, "imaginary:shim", NAPI_AUTO_LENGTH, &name) != napi_ok ||
-      napi_create_threadsafe_function(env, arguments[1], NULL, name, 0, 1, NULL, on_finalize, socket, on_deliver,
-                                      &socket->deliver) != napi_ok) {
-    *holder = NULL;
+  int fd = socket->fd;
+  napi_value object = object_create(env, &socket->object, &kind, arguments[1]);
+  if (!object) {
     unlink(path);
-    close(socket->fd);
-    reactor_free(&socket->reactor);
-    free(socket);
-    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "openShimSocket(path, onMessage): onMessage must be a function");
+    close(fd);
     return NULL;
   }
-  /* Hooks run in reverse order: ours, added after the function's own, joins the thread before the function goes. */
-  napi_add_env_cleanup_hook(env, on_cleanup, socket);
   socket->connector = given > 2 ? connector_binding_of(env, arguments[2]) : NULL;
   if (socket->connector) connector_hold(socket->connector);
+  reactor_init(&socket->reactor, socket, on_round);
   error = start(socket, &syscall);
-  if (error != 0) {
+  if (error) {
+    reactor_free(&socket->reactor);
     if (socket->connector) connector_release(socket->connector);
-    *holder = NULL;
     unlink(path);
-    close(socket->fd);
-    napi_release_threadsafe_function(socket->deliver, napi_tsfn_abort); /* frees the structure */
+    close(fd);
+    object_abandon(&socket->object);
     util_throw_errno(env, error, syscall, NULL);
     return NULL;
   }
-  socket->open = true;
+  object_open(env, &socket->object);
   return object;
 }
 
