@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #define BATCH 128
+#define EXACT (10 * IM_MS) /* timers that are due within this are not late by a millisecond */
+#define LONGEST (60000 * IM_MS)
 
 /* ---- timers ---- */
 
@@ -60,22 +62,21 @@ void reactor_clear(struct im_reactor *reactor, struct im_timer *timer) {
 }
 
 /*
- * A later moment leaves the alarm as it is: it rings once for nothing, which costs less than to set it each time that
- * the earliest timer is cleared.
+ * An alarm for a timer that is cleared stays as it is: it rings once for nothing, which costs less than to set it each
+ * time.
  */
 static void arm(struct im_reactor *reactor, int64_t due) {
-  if (due >= reactor->armed || reactor->alarm < 0) return;
   int64_t at = due > 0 ? due : 1; /* 0 would disarm it */
   struct itimerspec when = {.it_value = {.tv_sec = at / (1000 * IM_MS), .tv_nsec = at % (1000 * IM_MS)}};
   timerfd_settime(reactor->alarm, TFD_TIMER_ABSTIME, &when, NULL);
-  reactor->armed = due;
+  reactor->armed = reactor->wakes_at = due;
 }
 
 void reactor_set(struct im_reactor *reactor, struct im_timer *timer, int64_t due) {
   reactor_clear(reactor, timer);
   timer->due = due;
   add(reactor, timer);
-  if (!reactor->awake) arm(reactor, due); /* the thread itself does it once, before it waits */
+  if (!reactor->awake && due < reactor->wakes_at) arm(reactor, due);
 }
 
 static void ring(struct im_reactor *reactor) {
@@ -134,7 +135,6 @@ static void on_alarm(void *context, void *owner, uint32_t events) {
   struct im_reactor *reactor = owner;
   (void)context, (void)events;
   read_count(reactor->alarm);
-  reactor->armed = IM_NEVER;
 }
 
 void reactor_wake(struct im_reactor *reactor) {
@@ -158,12 +158,26 @@ static void stand_back(struct im_reactor *reactor) {
   pthread_mutex_lock(&reactor->lock);
 }
 
+/* For epoll_wait, until the next timer: in milliseconds if that is exact enough, else -1 and the alarm rings. */
+static int time_to_wait(struct im_reactor *reactor) {
+  reactor->wakes_at = IM_NEVER;
+  if (!reactor->timers) return -1;
+  int64_t due = reactor->timers->due, left = due - clock_now();
+  if (left <= 0) return 0;
+  reactor->wakes_at = due;
+  if (left < EXACT) {
+    if (reactor->armed != due) arm(reactor, due);
+    return -1;
+  }
+  return left < LONGEST ? (int)((left + IM_MS - 1) / IM_MS) : (int)(LONGEST / IM_MS);
+}
+
 static void *run(void *argument) {
   struct im_reactor *reactor = argument;
   struct epoll_event events[BATCH];
-  bool more = false;
+  int timeout = -1;
   while (!__atomic_load_n(&reactor->stopping, __ATOMIC_ACQUIRE)) {
-    int count = epoll_wait(reactor->set, events, BATCH, more ? 0 : -1);
+    int count = epoll_wait(reactor->set, events, BATCH, timeout);
     pthread_mutex_lock(&reactor->lock);
     reactor->awake = true;
     for (int i = 0; i < count; i++) {
@@ -172,12 +186,9 @@ static void *run(void *argument) {
       stand_back(reactor);
     }
     ring(reactor);
-    more = reactor->on_round && reactor->on_round(reactor->context);
+    bool more = reactor->on_round && reactor->on_round(reactor->context);
     free_buried(reactor);
-    if (reactor->timers && reactor->timers->due <= clock_now())
-      more = true;
-    else if (reactor->timers)
-      arm(reactor, reactor->timers->due);
+    timeout = more ? 0 : time_to_wait(reactor);
     reactor->awake = false;
     pthread_mutex_unlock(&reactor->lock);
   }
@@ -190,7 +201,7 @@ void reactor_init(struct im_reactor *reactor, void *context, bool (*on_round)(vo
                                  .alarm = -1,
                                  .woken = {.on_event = on_wake, .owner = reactor},
                                  .rung = {.on_event = on_alarm, .owner = reactor},
-                                 .armed = IM_NEVER,
+                                 .wakes_at = IM_NEVER,
                                  .context = context,
                                  .on_round = on_round};
   pthread_mutex_init(&reactor->lock, NULL);

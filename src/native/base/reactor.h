@@ -39,7 +39,8 @@ struct im_reactor {
   pthread_t thread;
   struct im_source woken, rung;
   struct im_timer *timers; /* the earliest */
-  int64_t armed;           /* when `alarm` rings */
+  int64_t armed;           /* for when `alarm` was set last */
+  int64_t wakes_at;        /* the thread, unless an event comes before */
   struct im_source *buried;
   void *context;
   bool (*on_round)(void *context);

@@ -21,7 +21,6 @@ static void on_time(void *context, void *owner) {
     if (connection->stage->on_late) return connection->stage->on_late(context, connection);
     return connection_fail(context, connection, ETIMEDOUT);
   }
-  connection_at(context, connection, connection->deadline);
   connection->stage->on_time(context, connection);
 }
 
@@ -44,7 +43,7 @@ void connection_add(struct im_connector *connector, struct im_connection *connec
   connection->next = connector->all;
   if (connector->all) connector->all->previous = connection;
   connector->all = connection;
-  connection_until(connector, connection, clock_now() + connection->what.timeout * IM_MS);
+  connection->deadline = clock_now() + connection->what.timeout * IM_MS;
 }
 
 bool connection_watch(struct im_connector *connector, struct im_connection *connection) {

@@ -118,12 +118,12 @@ static inline struct sockaddr_in connection_address(uint32_t ip, uint16_t port) 
 struct im_connection *connection_make(const struct im_opening *what, const struct im_use *use);
 /* Ends one that is in no list; NULL: nothing. Any thread. */
 void connection_discard(struct im_connection *connection);
-/* Adds it to the list and starts its deadline. */
+/* Adds it to the list. Its time begins; `connection_at` or `opening_start` follows. */
 void connection_add(struct im_connector *connector, struct im_connection *connection, const struct im_asker *asker,
                     void *asked);
 /* Watches its socket. False: there is no memory for it, and the connection ends in a moment. */
 bool connection_watch(struct im_connector *connector, struct im_connection *connection);
-/* Its stage's `on_time` is called then, or `on_late` at the deadline if that is earlier. */
+/* Its stage's `on_time` is called then, once, or `on_late` at the deadline if that is earlier. */
 void connection_at(struct im_connector *connector, struct im_connection *connection, int64_t moment);
 /* Sets the deadline, and no other moment. */
 void connection_until(struct im_connector *connector, struct im_connection *connection, int64_t deadline);

@@ -143,6 +143,7 @@ static struct im_connection *fellow(const struct im_connector *connector, const 
 }
 
 void opening_start(struct im_connector *connector, struct im_connection *connection, int error) {
+  connection_at(connector, connection, IM_NEVER);
   if (connection->what.listens && error == EADDRINUSE && fellow(connector, connection, true)) {
     if (connection->fd >= 0) close(connection->fd);
     connection->fd = -1;
@@ -323,6 +324,7 @@ static void on_accept(struct im_connector *connector, struct im_connection *conn
 }
 
 static void on_accept_time(struct im_connector *connector, struct im_connection *connection) {
+  connection_at(connector, connection, IM_NEVER);
   if (connection->fd >= 0) accept_all(connector, connection);
 }
 
