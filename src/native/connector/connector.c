@@ -6,6 +6,11 @@
 #include <string.h>
 #include <sys/socket.h>
 
+/*
+ * Near: microseconds of a round trip, and milliseconds in which a connection is there as a rule. Without both, a
+ * non-blocking simultaneous open at 0 ms takes 806 us instead of 543 to 596; with SOON alone, 661. Farther away
+ * nothing changes.
+ */
 #define CLOSE_BY 150
 #define SOON 2
 
