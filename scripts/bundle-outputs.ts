@@ -68,7 +68,7 @@ export const SHIM_FOLDERS = [
 export const NATIVE_OUTPUTS: readonly NativeOutput[] = [
   {
     file: 'lambda-layers/supervisor/<arch>/imaginary/native.node',
-    folders: ['src/native/addon', 'src/native/connector', 'src/native/relay'],
+    folders: ['src/native/addon', 'src/native/base', 'src/native/connector', 'src/native/relay'],
     libc: 'gnu.2.26',
     flags: [...SHARED, ...INCLUDE_NATIVE, '-I', 'node_modules/node-api-headers/include'],
   },
@@ -86,14 +86,14 @@ export const NATIVE_OUTPUTS: readonly NativeOutput[] = [
   },
   {
     file: 'assets/native/<arch>/sandbox',
-    folders: ['src/native/sandbox'],
+    folders: ['src/native/base', 'src/native/sandbox'],
     libc: 'musl',
     flags: [...COMMON, ...INCLUDE_NATIVE, '-static'],
     executable: true,
   },
   {
     file: 'assets/native/<arch>/network',
-    folders: ['src/native/netns'],
+    folders: ['src/native/base', 'src/native/netns'],
     libc: 'musl',
     flags: [...COMMON, ...INCLUDE_NATIVE, '-std=c11', '-static'],
     executable: true,

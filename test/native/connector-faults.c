@@ -123,7 +123,7 @@ static void silence(void) {
 
 static int from_to(uint32_t ip, uint16_t port, const struct sockaddr_in *to) {
   int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  struct sockaddr_in from = connector_address(ip, port);
+  struct sockaddr_in from = connection_address(ip, port);
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   CHECK(bind(fd, (struct sockaddr *)&from, sizeof from) == 0);
   CHECK(connect(fd, (const struct sockaddr *)to, sizeof *to) == 0);
@@ -160,7 +160,7 @@ static struct im_opening at_port(struct im_opening what, uint32_t local, uint16_
 }
 
 static void strangers(void) {
-  const struct sockaddr_in meeting = connector_address(API_AT, 21001), caller = connector_address(WEB_AT, 22001);
+  const struct sockaddr_in meeting = connection_address(API_AT, 21001), caller = connection_address(WEB_AT, 22001);
   int before = descriptors();
 
   puts("who is not agreed on does not get in, by address or by port; who is gets in afterwards");
@@ -184,7 +184,7 @@ static void strangers(void) {
 
   puts("the agreed port with another secret: nobody gets it");
   in = at_port(opening_to(&caller, IM_DELIVER, WEB, "yes", "ticket"), API_AT, 21002, true);
-  const struct sockaddr_in second = connector_address(API_AT, 21002);
+  const struct sockaddr_in second = connection_address(API_AT, 21002);
   CHECK(connector_open(api.connector, &in) == 0);
   int forger = from_to(WEB_AT, 22001, &second);
   CHECK(send(forger, "tucket", 6, MSG_NOSIGNAL) == 6);
@@ -195,7 +195,7 @@ static void strangers(void) {
   in = at_port(in, API_AT, 21003, true);
   in.timeout = 200;
   CHECK(connector_open(api.connector, &in) == 0);
-  const struct sockaddr_in third = connector_address(API_AT, 21003);
+  const struct sockaddr_in third = connection_address(API_AT, 21003);
   int mute = from_to(WEB_AT, 22001, &third);
   CHECK(expect(&api, IM_EVENT_FAILED, in.id).detail == ETIMEDOUT && ending(mute) == ECONNRESET);
   in = at_port(in, API_AT, 21004, true);

@@ -50,16 +50,16 @@ static uint32_t taken(enum im_purpose purpose, uint32_t peer, uint32_t most) {
 /* Ten seconds at most. */
 static void until(bool (*holds)(const struct im_connector *)) {
   for (int i = 0; i < 2000; i++) {
-    pthread_mutex_lock(&api.connector->lock);
+    pthread_mutex_lock(&api.connector->reactor.lock);
     bool done = holds(api.connector);
-    pthread_mutex_unlock(&api.connector->lock);
+    pthread_mutex_unlock(&api.connector->reactor.lock);
     if (done) return;
     poll(NULL, 0, 5);
   }
   CHECK(!"in time");
 }
 
-static bool has_none(const struct im_connector *connector) { return !connector->all && !connector->dead; }
+static bool has_none(const struct im_connector *connector) { return !connector->all; }
 
 static int client;
 
@@ -70,7 +70,7 @@ static bool is_taken(void) {
 }
 
 static bool has_missed_one(const struct im_connector *connector) {
-  return (connector->all && connector->all->again) || is_taken();
+  return (connector->all && connector->all->timer.due < connector->all->deadline) || is_taken();
 }
 
 static void quiet(void) {
@@ -129,7 +129,7 @@ static void one_channel(void) {
 }
 
 static void say_hello(void) {
-  struct sockaddr_in from = connector_address(OURS, PORT), to = connector_address(HERE, PORT);
+  struct sockaddr_in from = connection_address(OURS, PORT), to = connection_address(HERE, PORT);
   int on = 1;
   CHECK(setsockopt(client, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0);
   CHECK(bind(client, (struct sockaddr *)&from, sizeof from) == 0);

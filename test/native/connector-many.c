@@ -99,11 +99,11 @@ static void fill(uint32_t id, uint32_t peer, int good) {
 
 static int waiting_or_coming(void) {
   int count = 0;
-  pthread_mutex_lock(&web.connector->lock);
+  pthread_mutex_lock(&web.connector->reactor.lock);
   for (const struct im_pool *pool = web.connector->pools; pool; pool = pool->next)
     count += (int)(pool->coming + pool->waiting);
   CHECK(!web.connector->batches && !web.connector->beginning);
-  pthread_mutex_unlock(&web.connector->lock);
+  pthread_mutex_unlock(&web.connector->reactor.lock);
   return count;
 }
 

@@ -32,10 +32,10 @@ static const char ours[] = "0123456789abcdef", theirs[] = "fedcba9876543210";
 static bool is_taken(int fd) {
   int unsent = 0, unread = 0;
   CHECK(ioctl(fd, SIOCOUTQ, &unsent) == 0);
-  pthread_mutex_lock(&web.connector->lock);
+  pthread_mutex_lock(&web.connector->reactor.lock);
   const struct im_connection *connection = web.connector->all;
   bool open = connection && connection->fd >= 0 && ioctl(connection->fd, SIOCINQ, &unread) == 0;
-  pthread_mutex_unlock(&web.connector->lock);
+  pthread_mutex_unlock(&web.connector->reactor.lock);
   return !open || (!unsent && !unread);
 }
 

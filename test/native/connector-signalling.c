@@ -235,7 +235,7 @@ static void forged(void) {
 
 static void busy(void) {
   uint8_t frame[FRAME];
-  struct sockaddr_in taken = connector_address(THEIRS, called_at);
+  struct sockaddr_in taken = connection_address(THEIRS, called_at);
   int holder = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   puts("the other side's port is taken: said, and given back at once");
   connect_both();
@@ -260,7 +260,7 @@ static void busy(void) {
   api.connector->share = share;
 
   puts("ours is: not taken at all, nothing is said");
-  taken = connector_address(OURS, ntohs(meeting_at.sin_port));
+  taken = connection_address(OURS, ntohs(meeting_at.sin_port));
   holder = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   CHECK(bind(holder, (struct sockaddr *)&taken, sizeof taken) == 0 && listen(holder, 1) == 0);
   uint16_t port;
@@ -343,7 +343,7 @@ static void everything(uint32_t close_by) {
 int main(void) {
   int nobody = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   socklen_t size = sizeof nobody_at;
-  nobody_at = connector_address(HERE, 0);
+  nobody_at = connection_address(HERE, 0);
   CHECK(bind(nobody, (struct sockaddr *)&nobody_at, size) == 0 &&
         getsockname(nobody, (struct sockaddr *)&nobody_at, &size) == 0);
   puts("where the other side is far");

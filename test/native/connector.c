@@ -226,9 +226,9 @@ int main(void) {
   expect(&api, IM_EVENT_OPENED, last_id);
   CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) == 0 && close(ends[0]) == 0);
   struct im_request gone = connect_request(80, 0, 0);
-  pthread_mutex_lock(&web.connector->lock);
-  CHECK(shim_connect(web.connector, &gone, ends[1]));
-  pthread_mutex_unlock(&web.connector->lock);
+  pthread_mutex_lock(&web.connector->reactor.lock);
+  CHECK(confirm_give(web.connector, &gone, ends[1]));
+  pthread_mutex_unlock(&web.connector->reactor.lock);
   expect(&web, IM_EVENT_USED, API);
   server = accept_handoff(&api, guest, &seen);
   CHECK(server >= 0 && is_over(server));

@@ -1,4 +1,4 @@
-/** The connector's C code without Node.js, as one program with memory and thread checks. */
+/** The connector and its reactor without Node.js: programs with memory and thread checks. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,6 +12,7 @@ jest.setTimeout(120_000);
 
 /** Each is a program with a `main` of its own. */
 const PROGRAMS = [
+  'reactor',
   'connector',
   'connector-faults',
   'connector-many',
@@ -22,10 +23,14 @@ const PROGRAMS = [
   'connector-limits',
 ];
 
+const cFiles = (dir: string) =>
+  readdirSync(dir)
+    .filter((file) => file.endsWith('.c'))
+    .map((file) => join(dir, file));
+
 function build(main: string, name: string, flags: readonly string[]): string {
-  const connector = readdirSync(join(SOURCES, 'connector')).filter((file) => file.endsWith('.c'));
   const files = [
-    ...connector.map((file) => join(SOURCES, 'connector', file)),
+    ...['base', 'connector'].flatMap((part) => cFiles(join(SOURCES, part))),
     ...['members', main].map((file) => join(__dirname, `${file}.c`)),
   ];
   const program = join(folder, `${main}-${name}`);

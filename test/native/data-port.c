@@ -15,16 +15,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void on_event(void *context, const struct relay_event *event) {
+static void on_event(void *context, const struct im_relay_event *event) {
   (void)context;
   switch (event->kind) {
-  case RELAY_PAIRED: printf("{\"type\":\"paired\",\"id\":%u}\n", event->id); break;
-  case RELAY_ENDED:
+  case IM_RELAY_PAIRED: printf("{\"type\":\"paired\",\"id\":%u}\n", event->id); break;
+  case IM_RELAY_ENDED:
     printf("{\"type\":\"ended\",\"id\":%u,\"bytes\":[%llu,%llu],\"error\":%d}\n", event->id,
            (unsigned long long)event->bytes[0], (unsigned long long)event->bytes[1], event->error);
     break;
-  case RELAY_UNUSED: printf("{\"type\":\"unused\",\"id\":%u,\"arrived\":%d}\n", event->id, event->arrived); break;
-  case RELAY_REJECTED:
+  case IM_RELAY_UNUSED: printf("{\"type\":\"unused\",\"id\":%u,\"arrived\":%d}\n", event->id, event->arrived); break;
+  case IM_RELAY_REJECTED:
     printf("{\"type\":\"rejected\",\"count\":%u,\"reason\":\"%s\"}\n", event->count, event->reason);
     break;
   }
@@ -32,7 +32,7 @@ static void on_event(void *context, const struct relay_event *event) {
 }
 
 static void parse(const char *hex, unsigned char *bytes) {
-  for (size_t i = 0; i < TOKEN_BYTES; i++) {
+  for (size_t i = 0; i < IM_TOKEN_SIZE; i++) {
     unsigned byte;
     if (sscanf(hex + 2 * i, "%2x", &byte) != 1) exit(3);
     bytes[i] = (unsigned char)byte;
@@ -41,13 +41,13 @@ static void parse(const char *hex, unsigned char *bytes) {
 
 int main(int argc, char **argv) {
   if (argc != 5) return 3;
-  struct relay_options options = {.address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)},
-                                  .most_pairs = strtoul(argv[1], NULL, 10),
-                                  .header_limit = atoi(argv[2]),
-                                  .pair_limit = atoi(argv[3]),
-                                  .probe_limit = atoi(argv[4]),
-                                  .on_event = on_event};
-  struct relay *relay;
+  struct im_relay_options options = {.address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)},
+                                     .most_pairs = strtoul(argv[1], NULL, 10),
+                                     .header_limit = atoi(argv[2]),
+                                     .pair_limit = atoi(argv[3]),
+                                     .probe_limit = atoi(argv[4]),
+                                     .on_event = on_event};
+  struct im_relay *relay;
   uint16_t port;
   const char *syscall;
   int error = relay_open(&options, &relay, &port, &syscall);
@@ -57,10 +57,10 @@ int main(int argc, char **argv) {
   }
   printf("{\"type\":\"open\",\"port\":%u}\n", port);
   fflush(stdout);
-  char line[512], a[2 * TOKEN_BYTES + 1], b[2 * TOKEN_BYTES + 1];
+  char line[512], a[2 * IM_TOKEN_SIZE + 1], b[2 * IM_TOKEN_SIZE + 1];
   unsigned id;
   while (fgets(line, sizeof line, stdin)) {
-    unsigned char first[TOKEN_BYTES], second[TOKEN_BYTES];
+    unsigned char first[IM_TOKEN_SIZE], second[IM_TOKEN_SIZE];
     if (sscanf(line, "expect %64s %64s %u", a, b, &id) != 3) return 3;
     parse(a, first);
     parse(b, second);

@@ -13,8 +13,11 @@ jest.setTimeout(120_000);
 const root = resolve(__dirname, '../..');
 const folder = join(root, 'node_modules/.cache/data-port-test');
 const native = join(root, 'src/native');
-const parts = readdirSync(join(native, 'relay')).filter((name) => name.endsWith('.c'));
-const SOURCES = [join(__dirname, 'data-port.c'), ...parts.map((name) => join(native, 'relay', name))];
+const cFiles = (dir: string) =>
+  readdirSync(dir)
+    .filter((name) => name.endsWith('.c'))
+    .map((name) => join(dir, name));
+const SOURCES = [join(__dirname, 'data-port.c'), ...['base', 'relay'].flatMap((part) => cFiles(join(native, part)))];
 const FLAGS = ['-std=c11', '-Wall', '-Wextra', '-Werror', '-g', '-pthread', '-I', native, '-I', join(root, 'src')];
 
 function build(name: string, ...flags: string[]): string {

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-void fail(const char *what, const char *file, int line) {
+void check_failed(const char *what, const char *file, int line) {
   fprintf(stderr, "%s:%d: %s (errno %d)\n", file, line, what, errno);
   exit(1);
 }
@@ -85,7 +85,7 @@ void open_both(struct member *a, struct im_opening x, struct member *b, struct i
 int listen_at(uint32_t ip, int most, struct sockaddr_in *address) {
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   socklen_t size = sizeof *address;
-  *address = connector_address(ip, 0);
+  *address = connection_address(ip, 0);
   CHECK(bind(fd, (struct sockaddr *)address, sizeof *address) == 0 && listen(fd, most) == 0);
   CHECK(getsockname(fd, (struct sockaddr *)address, &size) == 0);
   return fd;

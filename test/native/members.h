@@ -6,15 +6,15 @@
 #define IMAGINARY_TEST_MEMBERS_H
 
 #include "contract/abi/abi.h"
-#include "connector/connector.h"
+#include "connector/internal.h"
 
 #define ALIAS_BASE 0x7f3e0000u /* 127.62.0.0 */
 #define HERE 0x7f000001u
 #define WEB 0x64400001u /* 100.64.0.1 */
 #define API 0x64400002u
-#define CHECK(condition) ((condition) ? (void)0 : fail(#condition, __FILE__, __LINE__))
+#define CHECK(condition) ((condition) ? (void)0 : check_failed(#condition, __FILE__, __LINE__))
 
-void fail(const char *what, const char *file, int line);
+void check_failed(const char *what, const char *file, int line);
 
 /* ---- what the connectors tell ---- */
 

@@ -22,7 +22,7 @@ import { INCLUDE_NATIVE, INCLUDE_SHIM, SHIM_FOLDERS } from '../../scripts/bundle
 
 const run = promisify(execFile);
 export const root = resolve(__dirname, '../..');
-const connectorFolder = join(root, 'src/native/connector');
+const nativeFolders = ['base', 'connector'].map((part) => join(root, 'src/native', part));
 /** The peer, the programs and the cases. */
 export const testFolder = __dirname;
 const cache = join(root, 'node_modules/.cache');
@@ -119,11 +119,11 @@ export async function buildWithPlugin(name: string): Promise<readonly [string, s
 
 async function buildPeer(): Promise<string> {
   const folder = join(testFolder, 'peer');
-  const headers = [...headersOf(folder), ...headersOf(connectorFolder), ...sharedHeaders];
-  // The connector's files define _GNU_SOURCE themselves.
+  const headers = [...headersOf(folder), ...nativeFolders.flatMap(headersOf), ...sharedHeaders];
+  // The native files define _GNU_SOURCE themselves.
   const warnings = WARNINGS.filter((flag) => flag !== '-D_GNU_SOURCE');
   const command = [zig(), 'cc', '-target', target('plain'), ...warnings, ...INCLUDE_NATIVE, '-O2', '-pthread'];
-  return build('peer', [...cFiles(folder), ...cFiles(connectorFolder)], headers, command);
+  return build('peer', [...cFiles(folder), ...nativeFolders.flatMap(cFiles)], headers, command);
 }
 
 function shimFile(variant: Variant): string {

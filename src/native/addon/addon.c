@@ -5,14 +5,15 @@
 #include "util.h"
 
 NAPI_MODULE_INIT() {
-  bool ok = im_export(env, exports, "openShimSocket", im_open_shim_socket) &&
-            im_export(env, exports, "reply", im_reply) && im_export(env, exports, "sendDatagram", im_send_datagram) &&
-            im_export(env, exports, "closeDescriptor", im_close_descriptor) &&
-            im_export(env, exports, "lockFile", im_lock_file) && im_export(env, exports, "mapFile", im_map_file) &&
-            im_export(env, exports, "pipe", im_pipe) && im_export(env, exports, "spawn", im_spawn) &&
-            im_export(env, exports, "openConnector", im_open_connector) &&
-            im_export(env, exports, "tcpSockets", im_tcp_sockets) &&
-            im_export(env, exports, "openDataPort", im_open_data_port);
+  bool ok = util_export(env, exports, "openShimSocket", socket_open) &&
+            util_export(env, exports, "reply", socket_reply) &&
+            util_export(env, exports, "sendDatagram", datagram_binding_send) &&
+            util_export(env, exports, "closeDescriptor", socket_close_descriptor) &&
+            util_export(env, exports, "lockFile", lock_file) && util_export(env, exports, "mapFile", map_file) &&
+            util_export(env, exports, "pipe", pipe_make) && util_export(env, exports, "spawn", spawn_guest) &&
+            util_export(env, exports, "openConnector", connector_binding_open) &&
+            util_export(env, exports, "tcpSockets", diag_tcp_sockets) &&
+            util_export(env, exports, "openDataPort", data_port_open);
   if (!ok) napi_throw_error(env, NULL, "the native addon could not be set up");
   return exports;
 }

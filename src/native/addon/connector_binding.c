@@ -2,83 +2,61 @@
 #define _GNU_SOURCE
 #include "connector/connector.h"
 #include "connector/siphash.h"
-#include "util.h"
+#include "object.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct holder {
-  struct im_connector *connector; /* NULL: closed */
-  napi_threadsafe_function deliver;
+struct binding {
+  struct im_object object;
+  struct im_connector *connector;
 };
 
-struct told {
-  enum im_event event;
+struct event {
+  enum im_event number;
   uint32_t subject;
   int32_t detail;
 };
 
-static const napi_type_tag tag = {0x1a5f0c2d9be34711u, 0x8f42c6d07be1a9c3u};
-
-/* From any thread. */
-static void tell(void *context, enum im_event event, uint32_t subject, int32_t detail) {
-  struct holder *holder = context;
-  struct told *told = malloc(sizeof *told);
-  if (!told) return;
-  *told = (struct told){event, subject, detail};
-  if (napi_call_threadsafe_function(holder->deliver, told, napi_tsfn_nonblocking) != napi_ok) free(told);
+/* Any thread. */
+static void report(void *context, enum im_event number, uint32_t subject, int32_t detail) {
+  const struct binding *binding = context;
+  struct event *event = malloc(sizeof *event);
+  if (!event) return;
+  *event = (struct event){number, subject, detail};
+  if (napi_call_threadsafe_function(binding->object.deliver, event, napi_tsfn_nonblocking) != napi_ok) free(event);
 }
 
-static void on_deliver(napi_env env, napi_value callback, void *context, void *data) {
-  struct told told = *(struct told *)data;
-  struct holder *holder = context;
+static void on_event(napi_env env, napi_value callback, void *context, void *data) {
+  struct event event = *(struct event *)data;
+  const struct binding *binding = context;
   free(data);
-  if (!env || !holder->connector) return;
+  if (!env || !binding->object.open) return;
   napi_value arguments[3];
-  if (napi_create_uint32(env, told.event, &arguments[0]) != napi_ok ||
-      napi_create_uint32(env, told.subject, &arguments[1]) != napi_ok ||
-      napi_create_int32(env, told.detail, &arguments[2]) != napi_ok)
+  if (napi_create_uint32(env, event.number, &arguments[0]) != napi_ok ||
+      napi_create_uint32(env, event.subject, &arguments[1]) != napi_ok ||
+      napi_create_int32(env, event.detail, &arguments[2]) != napi_ok)
     return;
-  napi_call_function(env, im_undefined(env), callback, 3, arguments, NULL);
+  napi_call_function(env, util_undefined(env), callback, 3, arguments, NULL);
 }
 
-static void stop(struct holder *holder) {
-  struct im_connector *connector = holder->connector;
-  if (!connector) return;
-  holder->connector = NULL;
+static void stop(struct im_object *object) {
+  struct im_connector *connector = ((struct binding *)object)->connector;
   connector_stop(connector);
   connector_release(connector);
 }
 
-static void on_cleanup(void *data) { stop(data); }
+static const struct im_object_kind kind;
 
-static void on_finalize(napi_env env, void *data, void *context) {
-  (void)data;
-  struct holder *holder = context;
-  napi_remove_env_cleanup_hook(env, on_cleanup, holder);
-  stop(holder);
-  free(holder);
-}
-
-static struct holder *holder_of(napi_env env, napi_value object) {
-  struct holder **holder = NULL;
-  bool ours = false;
-  if (napi_check_object_type_tag(env, object, &tag, &ours) != napi_ok || !ours) return NULL;
-  if (napi_unwrap(env, object, (void **)&holder) != napi_ok || !*holder) return NULL;
-  return *holder;
-}
-
-struct im_connector *im_connector_of(napi_env env, napi_value object) {
-  struct holder *holder = holder_of(env, object);
-  return holder ? holder->connector : NULL;
+struct im_connector *connector_binding_of(napi_env env, napi_value value) {
+  const struct binding *binding = object_of(env, value, &kind);
+  return binding ? binding->connector : NULL;
 }
 
 static struct im_connector *called_on(napi_env env, napi_callback_info info, napi_value *arguments, size_t count) {
-  napi_value self;
-  size_t given = count;
-  if (napi_get_cb_info(env, info, &given, arguments, &self, NULL) != napi_ok || given < count) return NULL;
-  return im_connector_of(env, self);
+  const struct binding *binding = object_this(env, info, &kind, arguments, count);
+  return binding ? binding->connector : NULL;
 }
 
 static uint32_t number(napi_env env, napi_value object, const char *name) {
@@ -142,7 +120,7 @@ static bool read_opening(napi_env env, napi_value what, struct im_opening *openi
   bool known = channel ? opening->own_count && opening->their_count : opening->purpose <= IM_HAND;
   if (known && bytes(env, what, "send", opening->send, &opening->send_size) &&
       bytes(env, what, "expect", opening->expect, &opening->expect_size) &&
-      (!channel || (opening->send_size == SIPHASH_KEY && opening->expect_size == SIPHASH_KEY)))
+      (!channel || (opening->send_size == IM_SIPHASH_KEY && opening->expect_size == IM_SIPHASH_KEY)))
     return true;
   napi_throw_type_error(
       env, "ERR_INVALID_ARG_VALUE",
@@ -225,7 +203,7 @@ static napi_value drop(napi_env env, napi_callback_info info) {
   uint32_t peer = 0;
   struct im_connector *connector = called_on(env, info, &argument, 1);
   if (connector && napi_get_value_uint32(env, argument, &peer) == napi_ok) connector_drop(connector, peer);
-  return im_undefined(env);
+  return util_undefined(env);
 }
 
 static napi_value listeners(napi_env env, napi_callback_info info) {
@@ -233,7 +211,7 @@ static napi_value listeners(napi_env env, napi_callback_info info) {
   size_t length = 0;
   void *data = NULL;
   struct im_connector *connector = called_on(env, info, &argument, 1);
-  if (!connector) return im_undefined(env);
+  if (!connector) return util_undefined(env);
   if (!array(env, argument, napi_uint32_array, &data, &length) || length % 3) {
     napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "listeners(rows: Uint32Array of port, real address, real port)");
     return NULL;
@@ -245,7 +223,7 @@ static napi_value listeners(napi_env env, napi_callback_info info) {
         .port = (uint16_t)rows[3 * i], .real = rows[3 * i + 1], .real_port = (uint16_t)rows[3 * i + 2]};
   connector_listeners(connector, list, list ? length / 3 : 0);
   free(list);
-  return im_undefined(env);
+  return util_undefined(env);
 }
 
 static napi_value arriving(napi_env env, napi_callback_info info) {
@@ -264,54 +242,42 @@ static napi_value ready(napi_env env, napi_callback_info info) {
   return result;
 }
 
-static napi_value close_connector(napi_env env, napi_callback_info info) {
-  napi_value self;
-  if (napi_get_cb_info(env, info, NULL, NULL, &self, NULL) != napi_ok) return NULL;
-  struct holder *holder = holder_of(env, self);
-  if (holder) {
-    struct holder **place = NULL;
-    napi_unwrap(env, self, (void **)&place);
-    *place = NULL;
-    stop(holder);
-    napi_release_threadsafe_function(holder->deliver, napi_tsfn_abort); /* its finalizer frees the holder */
-  }
-  return im_undefined(env);
-}
+static const struct im_object_kind kind = {
+    .name = "imaginary:connector",
+    .usage = "openConnector(aliasBase: number, onEvent: function)",
+    .tag = {0x1a5f0c2d9be34711u, 0x8f42c6d07be1a9c3u},
+    .methods = {{"open", open_connection},
+                {"fill", fill},
+                {"call", call},
+                {"cancel", cancel},
+                {"drop", drop},
+                {"listeners", listeners},
+                {"arriving", arriving},
+                {"ready", ready},
+                {"close", object_close}},
+    .on_event = on_event,
+    .stop = stop,
+};
 
-static void free_place(napi_env env, void *data, void *hint) {
-  (void)env, (void)hint;
-  free(data);
-}
-
-napi_value im_open_connector(napi_env env, napi_callback_info info) {
-  napi_value arguments[2], object, name;
+napi_value connector_binding_open(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
   uint32_t alias_base = 0;
-  if (!im_arguments(env, info, arguments, 2, "openConnector(alias_base, onEvent)")) return NULL;
-  struct holder *holder = calloc(1, sizeof *holder), **place = calloc(1, sizeof *place);
-  bool ok = holder && place && napi_get_value_uint32(env, arguments[0], &alias_base) == napi_ok &&
-            napi_create_object(env, &object) == napi_ok && im_export(env, object, "open", open_connection) &&
-            im_export(env, object, "fill", fill) && im_export(env, object, "call", call) &&
-            im_export(env, object, "cancel", cancel) && im_export(env, object, "drop", drop) &&
-            im_export(env, object, "listeners", listeners) && im_export(env, object, "arriving", arriving) &&
-            im_export(env, object, "ready", ready) && im_export(env, object, "close", close_connector) &&
-            napi_create_string_utf8(env, "imaginary:connector", NAPI_AUTO_LENGTH, &name) == napi_ok &&
-            napi_create_threadsafe_function(env, arguments[1], NULL, name, 0, 1, NULL, on_finalize, holder, on_deliver,
-                                            &holder->deliver) == napi_ok;
-  if (!ok) {
-    free(holder);
-    free(place);
-    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "openConnector(alias_base: number, onEvent: function)");
+  if (!util_arguments(env, info, arguments, 2, kind.usage)) return NULL;
+  if (napi_get_value_uint32(env, arguments[0], &alias_base) != napi_ok) {
+    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", kind.usage);
     return NULL;
   }
-  napi_unref_threadsafe_function(env, holder->deliver);
-  *place = holder;
-  holder->connector = connector_create(alias_base, tell, holder);
-  if (!holder->connector || napi_wrap(env, object, place, free_place, NULL, NULL) != napi_ok ||
-      napi_type_tag_object(env, object, &tag) != napi_ok) {
-    napi_release_threadsafe_function(holder->deliver, napi_tsfn_abort);
-    im_throw_errno(env, ENOMEM, "malloc", NULL);
+  struct binding *binding = calloc(1, sizeof *binding);
+  struct im_connector *connector = binding ? connector_create(alias_base, report, binding) : NULL;
+  if (!connector) {
+    free(binding);
+    util_throw_errno(env, ENOMEM, "malloc", NULL);
     return NULL;
   }
-  napi_add_env_cleanup_hook(env, on_cleanup, holder);
+  napi_value object = object_create(env, &binding->object, &kind, arguments[1]);
+  if (!object) return connector_release(connector), NULL;
+  binding->connector = connector;
+  napi_unref_threadsafe_function(env, binding->object.deliver);
+  object_open(env, &binding->object);
   return object;
 }

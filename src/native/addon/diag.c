@@ -107,10 +107,10 @@ static int dump(int fd, unsigned char family, uint32_t states, struct rows *rows
   }
 }
 
-napi_value im_tcp_sockets(napi_env env, napi_callback_info info) {
+napi_value diag_tcp_sockets(napi_env env, napi_callback_info info) {
   napi_value argument;
   bool time_wait = false;
-  if (!im_arguments(env, info, &argument, 1, "tcpSockets(timeWait)")) return NULL;
+  if (!util_arguments(env, info, &argument, 1, "tcpSockets(timeWait)")) return NULL;
   if (napi_get_value_bool(env, argument, &time_wait) != napi_ok) {
     napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "tcpSockets(timeWait): timeWait must be a boolean");
     return NULL;

@@ -2,8 +2,9 @@
 export interface NativeAddon {
   /**
    * Binds a Unix datagram socket at `path` (mode 0600, an existing file is replaced) and reads it on a thread of its
-   * own. What `connector` can answer by itself never gets here; `onMessage` is called on the JavaScript thread for each datagram with its bytes and the descriptors that came along (all
-   * CLOEXEC; the callee owns them). Datagrams of another uid than our own are dropped (SO_PASSCRED).
+   * own. What `connector` can answer by itself never gets here. `onMessage` is called on the JavaScript thread for each other
+   * datagram, with its bytes and the descriptors that came along (CLOEXEC; the callee owns them). Datagrams of another uid
+   * than our own are dropped (SO_PASSCRED).
    * @throws Error with `code` (errno name) when the socket cannot be bound
    */
   openShimSocket(
@@ -12,8 +13,9 @@ export interface NativeAddon {
     connector?: NativeConnector,
   ): ShimSocket;
   /**
-   * Makes connections for guests and takes them for guests (src/native/connector). `loopback aliases`: the first address of the loopback aliases.
-   * `onEvent`: see `enum im_event` in connector.h. Its thread starts with the first connection.
+   * Makes connections for guests and takes them for guests (src/native/connector). `aliasBase`: the first address of the
+   * loopback aliases. `onEvent`: see `enum im_event` in src/contract/abi/connector.h. Its threads start with the first
+   * connection.
    */
   openConnector(aliasBase: number, onEvent: (event: number, subject: number, detail: number) => void): NativeConnector;
   /** Sends one message with descriptors on a Unix socket, without blocking, then closes `fd`. False: the other side is gone. */
@@ -102,7 +104,7 @@ export interface ShimSocket {
 /** A connection to be made; addresses are IPv4 as unsigned integers. */
 export interface ConnectorOpening {
   readonly id: number;
-  /** See `enum im_purpose` in connector.h. */
+  /** See `enum im_purpose` in src/contract/abi/connector.h. */
   readonly purpose: number;
   /** Virtual address of the other side, and its epoch. */
   readonly peer: number;
@@ -118,7 +120,7 @@ export interface ConnectorOpening {
   readonly timeout: number;
   /** Milliseconds that it is kept unused; a signalling channel: that what is called over it for the pool is. */
   readonly ttl?: number;
-  /** In the pool: its use is told when no more than so many are left or on their way. */
+  /** In the pool: its use is reported when no more than these are left or being made. */
   readonly low?: number;
   /** To be delivered: the guest's port here. */
   readonly port?: number;
@@ -126,7 +128,7 @@ export interface ConnectorOpening {
   readonly sourcePort?: number;
   /** To be given: the shim's socket. Closed when it has been given; untouched when the opening fails. */
   readonly replyTo?: number;
-  /** What each side says first: 36 bytes at most. In a pool, the side that keeps it ready says it when it is used. */
+  /** What each side sends first: 36 bytes at most. In a pool, the side that keeps it ready sends it when it is used. */
   readonly send?: Uint8Array;
   readonly expect?: Uint8Array;
   /** A signalling channel (its `send` and `expect` are keys of 16 bytes): the ports that connections are called from, and to. */
@@ -136,30 +138,28 @@ export interface ConnectorOpening {
   readonly theirCount?: number;
 }
 export interface NativeConnector {
-  /** @returns 0, or an errno: then no event tells of it */
+  /** @returns 0, or an errno: then no event follows */
   open(opening: ConnectorOpening): number;
   /**
-   * So many for the pool, that differ in their ports (own, other side's, and so on) and secrets (16 bytes each: own, other side's,
-   * and so on). One event tells of all of them. @returns as `open`
+   * Many for the pool, which differ in their ports (own, other side's, and so on) and secrets (16 bytes each: own, other
+   * side's, and so on). One event reports all of them. @returns as `open`
    */
   fill(opening: ConnectorOpening, ports: Uint16Array, secrets: Uint8Array): number;
   /**
-   * So many (1 to 64) for the pool, agreed on over the signalling channel to that peer; `low` as in `ConnectorOpening`. One event tells of all of them.
+   * `count` (1 to 64) for the pool, agreed on over the signalling channel to that peer; `low` as in `ConnectorOpening`. One
+   * event reports all of them.
    * @returns as `open`; ENOTCONN when there is no signalling channel
    */
   call(id: number, peer: number, count: number, low: number): number;
-  /** Gives an opening (or what is left of many) up: no event tells of it. False: it has ended already, and its event is under way. */
+  /** Gives an opening (or what is left of many) up: no event follows. False: it has ended already, and its event is under way. */
   cancel(id: number): boolean;
   /** Closes what is kept ready with that peer (0: with all of them), in both directions. */
   drop(peer: number): void;
   /** Guests' listeners: port, real address, real port, and so on. */
   listeners(rows: Uint32Array): void;
-  /** How many connections have arrived for guests that have not accepted them, and how many guests wait for one here. */
+  /** Connections that have arrived and were not accepted yet, and guests here that wait for one. */
   arriving(): number;
-  /**
-   * How many are kept ready for guests here to the peer with that virtual address, less the guests that wait for one; 0: how many
-   * are kept ready, to all peers.
-   */
+  /** Idle connections to `peer` minus waiting guests. With peer 0: all idle connections. */
   ready(peer: number): number;
   /** Ends every connection that no guest has. */
   close(): void;

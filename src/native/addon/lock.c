@@ -28,10 +28,10 @@ static bool is_in_place(int fd, const char *path) {
   return fstat(fd, &ours) == 0 && stat(path, &there) == 0 && ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
 }
 
-napi_value im_lock_file(napi_env env, napi_callback_info info) {
+napi_value lock_file(napi_env env, napi_callback_info info) {
   napi_value argument, result, number;
   char path[IM_PATH_MAX];
-  if (!im_arguments(env, info, &argument, 1, "lockFile(path)") || !im_path_argument(env, argument, path)) return NULL;
+  if (!util_arguments(env, info, &argument, 1, "lockFile(path)") || !util_path(env, argument, path)) return NULL;
   int fd, holder;
   for (;;) {
     fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -41,7 +41,7 @@ napi_value im_lock_file(napi_env env, napi_callback_info info) {
   }
   if (holder != 0 && fd >= 0) close(fd);
   if (holder < 0) {
-    im_throw_errno(env, -holder, fd < 0 ? "open" : "fcntl", path);
+    util_throw_errno(env, -holder, fd < 0 ? "open" : "fcntl", path);
     return NULL;
   }
   if (napi_create_array_with_length(env, 2, &result) == napi_ok &&

@@ -43,12 +43,12 @@ static void *open_and_map(const char *path, size_t size, int *error, const char 
   return data;
 }
 
-napi_value im_map_file(napi_env env, napi_callback_info info) {
+napi_value map_file(napi_env env, napi_callback_info info) {
   napi_value arguments[2];
   char path[IM_PATH_MAX];
   int64_t size = 0;
-  if (!im_arguments(env, info, arguments, 2, "mapFile(path, size)")) return NULL;
-  if (!im_path_argument(env, arguments[0], path)) return NULL;
+  if (!util_arguments(env, info, arguments, 2, "mapFile(path, size)")) return NULL;
+  if (!util_path(env, arguments[0], path)) return NULL;
   if (napi_get_value_int64(env, arguments[1], &size) != napi_ok || size <= 0) {
     napi_throw_range_error(env, "ERR_OUT_OF_RANGE", "size must be a positive number");
     return NULL;
@@ -57,7 +57,7 @@ napi_value im_map_file(napi_env env, napi_callback_info info) {
   const char *syscall = NULL;
   void *data = open_and_map(path, (size_t)size, &error, &syscall);
   if (!data) {
-    im_throw_errno(env, error, syscall, path);
+    util_throw_errno(env, error, syscall, path);
     return NULL;
   }
   napi_value buffer;

@@ -8,11 +8,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-napi_value im_pipe(napi_env env, napi_callback_info info) {
+napi_value pipe_make(napi_env env, napi_callback_info info) {
   (void)info;
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) {
-    im_throw_errno(env, errno, "pipe2", NULL);
+    util_throw_errno(env, errno, "pipe2", NULL);
     return NULL;
   }
   napi_value result, number;

@@ -3,11 +3,11 @@
  * of what starting a small guest costs; this one shares memory with the child until the exec (vfork).
  */
 #define _GNU_SOURCE
+#include "base/thread.h"
 #include "util.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,17 +167,13 @@ static struct watch *prepare_watch(napi_env env, napi_value on_exit) {
   return NULL;
 }
 
-static bool start_thread(struct watch *watch) {
+static bool start_waiting(struct watch *watch) {
   pthread_t thread;
   pthread_attr_t attributes;
-  sigset_t all, before;
   pthread_attr_init(&attributes);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   pthread_attr_setstacksize(&attributes, 64 * 1024);
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  bool started = pthread_create(&thread, &attributes, wait_for, watch) == 0;
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  bool started = thread_start(&thread, &attributes, wait_for, watch) == 0;
   pthread_attr_destroy(&attributes);
   return started;
 }
@@ -188,8 +184,8 @@ static pid_t launch(napi_env env, struct plan *plan, napi_value on_exit) {
   napi_threadsafe_function deliver = watch->deliver;
   watch->pid = start(plan);
   if (watch->pid < 0) {
-    im_throw_errno(env, plan->error, plan->failed, strcmp(plan->failed, "chdir") == 0 ? plan->cwd : plan->file);
-  } else if (!start_thread(watch)) {
+    util_throw_errno(env, plan->error, plan->failed, strcmp(plan->failed, "chdir") == 0 ? plan->cwd : plan->file);
+  } else if (!start_waiting(watch)) {
     kill(watch->pid, SIGKILL);
     waitpid(watch->pid, NULL, 0);
     napi_throw_error(env, NULL, "no thread for the end of a guest");
@@ -200,12 +196,12 @@ static pid_t launch(napi_env env, struct plan *plan, napi_value on_exit) {
   return -1;
 }
 
-napi_value im_spawn(napi_env env, napi_callback_info info) {
+napi_value spawn_guest(napi_env env, napi_callback_info info) {
   napi_value arguments[7], result = NULL;
   struct plan plan = {0};
-  if (!im_arguments(env, info, arguments, 7, "spawn(file, arguments, environment, cwd, output, errors, onExit)") ||
-      !im_path_argument(env, arguments[0], plan.file) || !im_path_argument(env, arguments[3], plan.cwd) ||
-      !im_fd_argument(env, arguments[4], &plan.output) || !im_fd_argument(env, arguments[5], &plan.errors)) {
+  if (!util_arguments(env, info, arguments, 7, "spawn(file, arguments, environment, cwd, output, errors, onExit)") ||
+      !util_path(env, arguments[0], plan.file) || !util_path(env, arguments[3], plan.cwd) ||
+      !util_fd(env, arguments[4], &plan.output) || !util_fd(env, arguments[5], &plan.errors)) {
     return NULL;
   }
   plan.arguments = read_strings(env, arguments[1]);

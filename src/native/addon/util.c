@@ -41,7 +41,7 @@ static void set_string(napi_env env, napi_value object, const char *name, const 
   }
 }
 
-void im_throw_errno(napi_env env, int error, const char *syscall, const char *path) {
+void util_throw_errno(napi_env env, int error, const char *syscall, const char *path) {
   char message[IM_PATH_MAX + 256];
   snprintf(message, sizeof message, "%s: %s, %s%s%s%s", errno_name(error), strerror(error), syscall, path ? " '" : "",
            path ? path : "", path ? "'" : "");
@@ -58,14 +58,14 @@ void im_throw_errno(napi_env env, int error, const char *syscall, const char *pa
   napi_throw(env, object);
 }
 
-bool im_arguments(napi_env env, napi_callback_info info, napi_value *values, size_t count, const char *usage) {
+bool util_arguments(napi_env env, napi_callback_info info, napi_value *values, size_t count, const char *usage) {
   size_t given = count;
   if (napi_get_cb_info(env, info, &given, values, NULL, NULL) == napi_ok && given >= count) return true;
   napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", usage);
   return false;
 }
 
-bool im_path_argument(napi_env env, napi_value value, char path[IM_PATH_MAX]) {
+bool util_path(napi_env env, napi_value value, char path[IM_PATH_MAX]) {
   size_t length = 0;
   if (napi_get_value_string_utf8(env, value, path, IM_PATH_MAX, &length) == napi_ok && length > 0 &&
       length < IM_PATH_MAX - 1 && strlen(path) == length) {
@@ -75,7 +75,7 @@ bool im_path_argument(napi_env env, napi_value value, char path[IM_PATH_MAX]) {
   return false;
 }
 
-bool im_fd_argument(napi_env env, napi_value value, int *fd) {
+bool util_fd(napi_env env, napi_value value, int *fd) {
   int32_t number = -1;
   if (napi_get_value_int32(env, value, &number) == napi_ok && number >= 0) {
     *fd = number;
@@ -85,13 +85,13 @@ bool im_fd_argument(napi_env env, napi_value value, int *fd) {
   return false;
 }
 
-napi_value im_undefined(napi_env env) {
+napi_value util_undefined(napi_env env) {
   napi_value value = NULL;
   napi_get_undefined(env, &value);
   return value;
 }
 
-bool im_export(napi_env env, napi_value exports, const char *name, napi_callback callback) {
+bool util_export(napi_env env, napi_value exports, const char *name, napi_callback callback) {
   napi_value function;
   return napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, NULL, &function) == napi_ok &&
          napi_set_named_property(env, exports, name, function) == napi_ok;

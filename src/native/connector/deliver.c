@@ -1,8 +1,7 @@
 #define _GNU_SOURCE
-#include "connector.h"
+#include "internal.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,11 +14,11 @@ static const struct im_listener *listener_of(const struct im_connector *connecto
 
 /*
  * Boxer's signal connection: from the loopback alias of the host that the connection is from, to the guest's real
- * listener. The kernel queues it and wakes whoever waits, as it would for the real one; the shim's accept then asks for
- * that.
+ * listener. The kernel queues it and wakes the guest, as it would for the real one; the shim's accept then sends a
+ * request for that.
  */
 static int signal_listener(struct im_connection *connection, uint32_t alias, const struct im_listener *listener) {
-  struct sockaddr_in from = connector_address(alias, 0), to = connector_address(listener->real, listener->real_port);
+  struct sockaddr_in from = connection_address(alias, 0), to = connection_address(listener->real, listener->real_port);
   socklen_t size = sizeof from;
   int on = 1;
   connection->signal = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -38,45 +37,58 @@ static int signal_listener(struct im_connection *connection, uint32_t alias, con
  * One byte, which nobody reads: the kernel sends it again until the connection is in the listener's queue. Without it,
  * one that was made by SYN cookies while that was full, or to a listener that waits for data, would never get there.
  */
-void deliver_push(struct im_connector *connector, struct im_connection *connection) {
+static void push(struct im_connector *connector, struct im_connection *connection) {
   bool sent = send(connection->signal, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1;
-  if (!connector_watch_signal(connector, connection, sent ? EPOLLRDHUP : EPOLLRDHUP | EPOLLOUT))
-    connector_close(connector, connection);
+  uint32_t events = sent ? EPOLLRDHUP : EPOLLRDHUP | EPOLLOUT;
+  if (!reactor_watch(&connector->reactor, &connection->of_signal, connection->signal, events))
+    connection_close(connector, connection);
 }
 
-void deliver_start(struct im_connector *connector, struct im_connection *connection) {
-  const struct im_opening *what = &connection->what;
-  const struct im_listener *listener = listener_of(connector, what->port);
-  uint32_t peer = what->peer;
-  connector_unwatch(connector, connection);
-  if (!listener || signal_listener(connection, connector->alias_base | (peer & 0xffff), listener) != 0) {
-    uint16_t port = what->port;
-    connector_close(connector, connection);
-    connector->tell(connector->context, IM_EVENT_REFUSED, peer, port);
-    return;
-  }
-  struct im_connection **bucket = &connector->signalled[connection->signal_port % IM_BUCKETS];
-  connection->stage = IM_SIGNALLED;
-  connection->signal_next = *bucket;
-  *bucket = connection;
-  deliver_push(connector, connection);
-}
-
-void deliver_forget(struct im_connector *connector, struct im_connection *connection) {
+static void forget(struct im_connector *connector, struct im_connection *connection) {
   struct im_connection **place = &connector->signalled[connection->signal_port % IM_BUCKETS];
   while (*place && *place != connection) place = &(*place)->signal_next;
   if (*place) *place = connection->signal_next;
 }
 
-void deliver_again(struct im_connector *connector, struct im_connection *connection) {
-  deliver_forget(connector, connection);
-  epoll_ctl(connector->set, EPOLL_CTL_DEL, connection->signal, NULL);
-  close(connection->signal);
-  connection->signal = -1;
-  deliver_start(connector, connection);
+static void on_signal(void *context, void *owner, uint32_t events) {
+  struct im_connector *connector = context;
+  struct im_connection *connection = owner;
+  /* The listener was closed with the connection in its queue: as natively, that resets it. */
+  if (events & (EPOLLHUP | EPOLLERR)) return connection_close(connector, connection);
+  if (events & EPOLLRDHUP) {
+    /* The guest has accepted the signal and had no descriptor left for the connection. */
+    forget(connector, connection);
+    reactor_unwatch(&connector->reactor, &connection->of_signal);
+    close(connection->signal);
+    connection->signal = -1;
+    return deliver_start(connector, connection);
+  }
+  if (events & EPOLLOUT) push(connector, connection);
 }
 
-struct im_connection *deliver_take(struct im_connector *connector, uint32_t peer, uint16_t signal_port,
+static const struct im_stage signalled = {.on_forget = forget};
+
+void deliver_start(struct im_connector *connector, struct im_connection *connection) {
+  const struct im_opening *what = &connection->what;
+  const struct im_listener *listener = listener_of(connector, what->port);
+  uint32_t peer = what->peer;
+  reactor_unwatch(&connector->reactor, &connection->of_fd);
+  if (!listener || signal_listener(connection, connector->alias_base | (peer & 0xffff), listener) != 0) {
+    uint16_t port = what->port;
+    connection_close(connector, connection);
+    connector->report(connector->context, IM_EVENT_REFUSED, peer, port);
+    return;
+  }
+  struct im_connection **bucket = &connector->signalled[connection->signal_port % IM_BUCKETS];
+  connection->stage = &signalled;
+  connection->signal_next = *bucket;
+  *bucket = connection;
+  connection->of_signal.on_event = on_signal;
+  connection_until(connector, connection, IM_NEVER);
+  push(connector, connection);
+}
+
+struct im_connection *deliver_find(struct im_connector *connector, uint32_t peer, uint16_t signal_port,
                                    uint16_t signalled_port) {
   struct im_connection *connection = connector->signalled[signal_port % IM_BUCKETS];
   while (connection && (connection->signal_port != signal_port || connection->signalled_port != signalled_port ||
@@ -84,3 +96,5 @@ struct im_connection *deliver_take(struct im_connector *connector, uint32_t peer
     connection = connection->signal_next;
   return connection;
 }
+
+const struct im_use deliver_use = {.on_open = deliver_start};

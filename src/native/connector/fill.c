@@ -1,50 +1,36 @@
 #define _GNU_SOURCE
-#include "connector.h"
+#include "base/thread.h"
+#include "internal.h"
 
 #include <errno.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 /*
- * Many connections for the pool, agreed on at once: JavaScript hears of them once, when the last one is ready or has
- * failed. They are begun by a thread that stands back after each for whoever waits for its processor: it costs the
- * kernel a SYN's way through the network, and a guest that is being connected meanwhile must not wait for all of them.
+ * Many connections for the pool, agreed on at once: JavaScript gets one event, when the last one is ready or has
+ * failed. A separate thread opens them one at a time and yields after each: it costs the kernel a SYN's way through the
+ * network, and a guest that is being connected meanwhile must not wait for all of them.
  */
-
-struct im_batch {
-  struct im_batch *next; /* has some that are not begun */
-  struct im_opening what;
-  uint32_t count, begun, left, good;
-  bool over; /* given up: none of them is to be begun any more */
-  struct im_pair pairs[];
-};
 
 static void settle(struct im_connector *connector, struct im_batch *batch, uint32_t count, bool good) {
   if (good) batch->good += count;
   batch->left -= count;
   if (batch->left || batch->begun < batch->count) return;
-  if (batch->what.id) connector->tell(connector->context, IM_EVENT_FILLED, batch->what.id, (int32_t)batch->good);
-  if (connector->beginning == batch)
-    connector->beginning = NULL; /* its last one was faster than the thread that began it */
+  if (batch->what.id) connector->report(connector->context, IM_EVENT_FILLED, batch->what.id, (int32_t)batch->good);
   free(batch);
 }
 
-bool fill_settled(struct im_connector *connector, struct im_connection *connection, bool good) {
-  struct im_batch *batch = connection->batch;
-  if (!batch) return false;
-  connection->batch = NULL;
-  settle(connector, batch, 1, good);
-  return true;
+static void on_open(struct im_connector *connector, struct im_connection *connection) {
+  settle(connector, connection->asked, 1, true);
 }
 
-void fill_count(const struct im_connector *connector, uint32_t peer, uint32_t *own, uint32_t *others) {
-  for (const struct im_batch *batch = connector->batches; batch; batch = batch->next)
-    if (batch->what.purpose == IM_POOL_IN) *(batch->what.peer == peer ? own : others) += batch->count - batch->begun;
+static void on_fail(struct im_connector *connector, struct im_connection *connection, int error) {
+  (void)error;
+  settle(connector, connection->asked, 1, false);
 }
 
-bool fill_is_over(const struct im_batch *batch) { return batch && batch->over; }
+static const struct im_asker asker = {.on_open = on_open, .on_fail = on_fail};
 
 static struct im_opening opening_of(const struct im_batch *batch, uint32_t index) {
   const struct im_pair *pair = &batch->pairs[index];
@@ -62,48 +48,54 @@ static void begin_next(struct im_connector *connector) {
   struct im_opening one = opening_of(batch, batch->begun++);
   if (batch->begun == batch->count) connector->batches = batch->next;
   connector->beginning = batch;
-  pthread_mutex_unlock(&connector->lock);
-  int error = connector_begin(connector, &one, batch);
-  sched_yield();
-  pthread_mutex_lock(&connector->lock);
+  pthread_mutex_unlock(&connector->reactor.lock);
+  struct im_connection *connection = connection_make(&one, batch->use);
+  int result = connection ? opening_connect(connection) : ENOMEM;
+  pthread_mutex_lock(&connector->reactor.lock);
+  if (connection && !batch->over && !connector->stopping) {
+    connection_add(connector, connection, &asker, batch);
+    opening_start(connector, connection, result);
+  } else {
+    connection_discard(connection);
+    pool_unexpect(connector, &one);
+    settle(connector, batch, 1, false);
+  }
   connector->beginning = NULL;
-  if (!error) return;
-  pool_unexpect(connector, &one);
-  settle(connector, batch, 1, false);
+  pthread_mutex_unlock(&connector->reactor.lock);
+  sched_yield();
+  pthread_mutex_lock(&connector->reactor.lock);
 }
 
 static void *run(void *argument) {
   struct im_connector *connector = argument;
-
-  pthread_mutex_lock(&connector->lock);
+  pthread_mutex_lock(&connector->reactor.lock);
   while (!connector->stopping)
     if (connector->batches)
       begin_next(connector);
     else
-      pthread_cond_wait(&connector->more, &connector->lock);
-  pthread_mutex_unlock(&connector->lock);
+      pthread_cond_wait(&connector->more, &connector->reactor.lock);
+  pthread_mutex_unlock(&connector->reactor.lock);
   return NULL;
 }
 
 static int start(struct im_connector *connector) {
-  sigset_t all, before;
-  if (connector->filling) return 0;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the JavaScript thread's */
-  int error = pthread_create(&connector->filler, NULL, run, connector);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  const char *syscall;
+  if (connector->stopping) return ESHUTDOWN;
+  int error = reactor_start(&connector->reactor, &syscall);
+  if (error || connector->filling) return error;
+  error = thread_start(&connector->filler, NULL, run, connector);
   connector->filling = error == 0;
   return error;
 }
 
-int fill_begin(struct im_connector *connector, const struct im_opening *what, const struct im_pair *pairs,
-               size_t count) {
+int fill_begin(struct im_connector *connector, const struct im_opening *what, const struct im_use *use,
+               const struct im_pair *pairs, size_t count) {
   if (!share_allows(connector, what, (uint32_t)count)) return EDQUOT;
   struct im_batch *batch = malloc(sizeof *batch + count * sizeof *pairs);
   if (!batch) return ENOMEM;
-  *batch = (struct im_batch){.what = *what, .count = (uint32_t)count, .left = (uint32_t)count};
+  *batch = (struct im_batch){.what = *what, .use = use, .count = (uint32_t)count, .left = (uint32_t)count};
   memcpy(batch->pairs, pairs, count * sizeof *pairs);
-  int error = connector->stopping ? ESHUTDOWN : start(connector);
+  int error = start(connector);
   if (!error && !pool_expect(connector, what, batch->count)) error = ENOMEM;
   if (error) return free(batch), error;
   struct im_batch **place = &connector->batches;
@@ -111,14 +103,6 @@ int fill_begin(struct im_connector *connector, const struct im_opening *what, co
   *place = batch;
   pthread_cond_signal(&connector->more);
   return 0;
-}
-
-int connector_fill(struct im_connector *connector, const struct im_opening *what, const struct im_pair *pairs,
-                   size_t count) {
-  pthread_mutex_lock(&connector->lock);
-  int error = fill_begin(connector, what, pairs, count);
-  pthread_mutex_unlock(&connector->lock);
-  return error;
 }
 
 static bool is_of(const struct im_batch *batch, uint32_t id, uint32_t peer) {
@@ -147,12 +131,12 @@ bool fill_give_up(struct im_connector *connector, uint32_t id, uint32_t peer) {
 
 void fill_stop(struct im_connector *connector) {
   if (!connector->filling) return;
-  pthread_mutex_lock(&connector->lock);
+  pthread_mutex_lock(&connector->reactor.lock);
   pthread_cond_signal(&connector->more);
-  pthread_mutex_unlock(&connector->lock);
+  pthread_mutex_unlock(&connector->reactor.lock);
   pthread_join(connector->filler, NULL);
-  pthread_mutex_lock(&connector->lock);
+  pthread_mutex_lock(&connector->reactor.lock);
   connector->filling = false;
   fill_give_up(connector, 0, 0);
-  pthread_mutex_unlock(&connector->lock);
+  pthread_mutex_unlock(&connector->reactor.lock);
 }

@@ -58,7 +58,7 @@ static size_t add(char *control, size_t at, int type, const void *value, size_t 
   return at + CMSG_SPACE(size);
 }
 
-static bool send_from(int fd, int family, const void *bytes, size_t size, const struct held *held) {
+static bool send_from(int fd, int family, const void *bytes, size_t size, const struct im_held *held) {
   union {
     struct cmsghdr align;
     char bytes[CMSG_SPACE(sizeof(struct in_pktinfo)) + 2 * CMSG_SPACE(sizeof(int))];
@@ -105,7 +105,7 @@ static int stand_in(int fd, uint32_t source, uint16_t port) {
   return -1;
 }
 
-bool held_send(int fd, const void *bytes, size_t size, const struct held *held) {
+bool held_send(int fd, const void *bytes, size_t size, const struct im_held *held) {
   uint32_t ip;
   uint16_t port;
   int family = option(fd, SO_DOMAIN);

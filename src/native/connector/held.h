@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct held {
+struct im_held {
   uint32_t real; /* to where, in the machine's byte order as everything here */
   uint16_t real_port;
   uint16_t source_port; /* the socket's port at the time; 0: not known */
@@ -18,6 +18,6 @@ struct held {
 };
 
 /* From `fd`, the guest's socket. Never blocks. False: the kernel did not take it. */
-bool held_send(int fd, const void *bytes, size_t size, const struct held *held);
+bool held_send(int fd, const void *bytes, size_t size, const struct im_held *held);
 
 #endif

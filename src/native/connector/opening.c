@@ -1,6 +1,6 @@
 #define _GNU_SOURCE
 #include "base/secret.h"
-#include "connector.h"
+#include "internal.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -9,38 +9,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Milliseconds. */
-#define ACCEPT_PAUSE 20
+#define ACCEPT_PAUSE (20 * IM_MS)
 
-/*
- * After an answer that says no: the other side (or its NAT) is not there yet. Two SYNs only meet if each side's is
- * under way for a good part of the time, and on a path that answers it is so for no longer than a round trip. So three
- * of four tries follow at once; the pause after the fourth (milliseconds) grows slowly.
- */
-static int64_t pause_after(unsigned tries) { return tries % 4 ? 0 : 1 + tries / 64; }
-
-static void again(struct im_connector *connector, struct im_connection *connection) {
-  connector_unwatch(connector, connection);
-  close(connection->fd);
-  connection->fd = -1;
-  connection->tries++;
-  connection->sent = connection->got = 0; /* of the connection before */
-  connection->stage = IM_WAITING;
-  connection->again = connector_now() + pause_after(connection->tries);
-}
-
-/* What a NAT that is not open yet, or a path that is not there yet, has to say. */
-static bool worth_another_try(int error) {
-  return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH || error == ECONNRESET;
-}
-
-static void refused(struct im_connector *connector, struct im_connection *connection, int error) {
-  /* Only from a port of our choice does another try meet another moment. */
-  if (connection->what.local_port && worth_another_try(error))
-    again(connector, connection);
-  else
-    connector_fail(connector, connection, error);
-}
+static const struct im_stage waiting, connecting, listening, hello;
 
 /*
  * A guest's socket may be of either family, and the kernel turns an IPv6 one with mapped addresses into an IPv4 one,
@@ -78,7 +49,7 @@ union address {
 
 /* In the sockets' family; its size. */
 static socklen_t address_of(uint32_t ip, uint16_t port, union address *address) {
-  *address = (union address){.four = connector_address(ip, port)};
+  *address = (union address){.four = connection_address(ip, port)};
   if (sockets.family == AF_INET) return sizeof address->four;
   struct in_addr four = address->four.sin_addr;
   *address = (union address){.six = {.sin6_family = AF_INET6, .sin6_port = htons(port)}};
@@ -111,21 +82,53 @@ static int make_socket(const struct im_opening *what) {
   return -1;
 }
 
-int open_prepare(struct im_connection *connection) {
+int opening_prepare(struct im_connection *connection) {
   /* What the kernel chooses is written there, too, once it stands. */
   if (!connection->tries) connection->chosen = connection->what.local_port != 0;
   connection->fd = make_socket(&connection->what);
   return connection->fd < 0 ? errno : 0;
 }
 
-int open_go(const struct im_connection *connection) {
+int opening_go(const struct im_connection *connection) {
   if (connection->what.listens) return listen(connection->fd, 8) == 0 ? 0 : errno;
   return connect_to(connection->fd, &connection->what) == 0 || errno == EINPROGRESS ? 0 : errno;
 }
 
-int open_connect(struct im_connection *connection) {
-  int error = open_prepare(connection);
-  return error ? error : open_go(connection);
+int opening_connect(struct im_connection *connection) {
+  int error = opening_prepare(connection);
+  return error ? error : opening_go(connection);
+}
+
+/* ---- stages: another try, connecting ---- */
+
+/*
+ * After an answer that says no: the other side (or its NAT) is not there yet. Two SYNs only meet if each side's is
+ * under way for a good part of the time, and on a path that answers it is so for no longer than a round trip. So three
+ * of four tries follow at once; the pause after the fourth grows slowly.
+ */
+static int64_t pause_after(unsigned tries) { return tries % 4 ? 0 : (1 + tries / 64) * IM_MS; }
+
+static void try_again(struct im_connector *connector, struct im_connection *connection) {
+  reactor_unwatch(&connector->reactor, &connection->of_fd);
+  close(connection->fd);
+  connection->fd = -1;
+  connection->tries++;
+  connection->sent = connection->got = 0; /* of the connection before */
+  connection->stage = &waiting;
+  connection_at(connector, connection, clock_now() + pause_after(connection->tries));
+}
+
+/* What a NAT that is not open yet, or a path that is not there yet, answers. */
+static bool worth_another_try(int error) {
+  return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH || error == ECONNRESET;
+}
+
+static void refused(struct im_connector *connector, struct im_connection *connection, int error) {
+  /* Only from a port of our choice does another try meet another moment. */
+  if (connection->what.local_port && worth_another_try(error))
+    try_again(connector, connection);
+  else
+    connection_fail(connector, connection, error);
 }
 
 /* Another one that waits at the same port, with the listener of all of them or (`with` false) without. */
@@ -133,42 +136,59 @@ static struct im_connection *fellow(const struct im_connector *connector, const 
                                     bool with) {
   const struct im_opening *what = &connection->what;
   for (struct im_connection *other = connector->all; other; other = other->next)
-    if (other != connection && other->stage == IM_LISTENING && other->what.local_port == what->local_port &&
+    if (other != connection && other->stage == &listening && other->what.local_port == what->local_port &&
         other->what.local == what->local && (other->fd >= 0) == with)
       return other;
   return NULL;
 }
 
-bool open_bequeath(struct im_connector *connector, struct im_connection *connection) {
-  struct im_connection *heir = connection->stage == IM_LISTENING && connection->fd >= 0
-                                   ? fellow(connector, connection, false)
-                                   : NULL;
-  if (!heir) return false;
-  connector_unwatch(connector, connection);
-  heir->fd = connection->fd;
-  connection->fd = -1;
-  connector_watch(connector, heir);
-  return true;
-}
-
-void open_start(struct im_connector *connector, struct im_connection *connection, int error) {
+void opening_start(struct im_connector *connector, struct im_connection *connection, int error) {
+  connection_at(connector, connection, IM_NEVER);
   if (connection->what.listens && error == EADDRINUSE && fellow(connector, connection, true)) {
     if (connection->fd >= 0) close(connection->fd);
     connection->fd = -1;
-    connection->stage = IM_LISTENING;
+    connection->stage = &listening;
     return;
   }
-  if (connection->fd < 0) return connector_fail(connector, connection, error);
-  connection->stage = connection->what.listens ? IM_LISTENING : IM_CONNECTING;
+  connection->stage = connection->what.listens ? &listening : &connecting;
+  if (connection->fd < 0) return connection_fail(connector, connection, error);
   if (error) return refused(connector, connection, error);
-  connector_watch(connector, connection);
+  connection_watch(connector, connection);
 }
 
+static void on_retry(struct im_connector *connector, struct im_connection *connection) {
+  opening_start(connector, connection, opening_connect(connection));
+}
+
+static const struct im_stage waiting = {.opening = true, .on_time = on_retry};
+
+static void on_connect(struct im_connector *connector, struct im_connection *connection, uint32_t events) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) return;
+  if (getsockopt(connection->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+  if (error) return refused(connector, connection, error);
+  if (!connection->what.local_port) {
+    union address local;
+    size = sizeof local;
+    if (getsockname(connection->fd, &local.any, &size) == 0) connection->what.local_port = ntohs(local.four.sin_port);
+  }
+  /* What a guest accepts has no connect of its own to be finished. */
+  bool accepted = connection->what.purpose == IM_POOL_IN || connection->what.purpose == IM_DELIVER;
+  if (accepted && connect_to(connection->fd, &connection->what) != 0) return refused(connector, connection, errno);
+  connection->stage = &hello;
+  hello.on_event(connector, connection, events);
+}
+
+static const struct im_stage connecting = {.opening = true, .on_event = on_connect};
+
+/* ---- stage: each side proves itself ---- */
+
 /*
- * So that one that a NAT has forgotten is found out: within seconds when it is quiet, at once when something is sent
- * that is not heard. A guest that gets it later has options of its own.
+ * So that a connection that a NAT has forgotten is found out: within seconds when it is quiet, at once when something
+ * is sent and not acknowledged. A guest that gets it later has options of its own.
  */
-static void keep_alive(int fd, bool ours) {
+void opening_keep_alive(int fd, bool ours) {
   int on = 1, idle = 5, interval = 2, count = 2, unheard = 1500;
   setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
   setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
@@ -177,57 +197,12 @@ static void keep_alive(int fd, bool ours) {
   if (ours) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard, sizeof unheard);
 }
 
-static void give(struct im_connector *connector, struct im_connection *connection) {
-  const struct im_opening *what = &connection->what;
-  uint16_t port = what->source_port ? what->source_port : what->local_port;
-  int fd = connection->fd, off = 0;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &off, sizeof off); /* as a new socket has it: nothing of ours is under way */
-  signalling_answered(connector, connection);                 /* however it ends: `reply_to` is closed then */
-  if (!shim_give(what->reply_to, fd, port, what->epoch)) return connector_close(connector, connection);
-  connector_let_go(connector, connection);
-  close(fd);
-}
-
-/*
- * Told last: the descriptor is JavaScript's from then on, which may have closed it before this thread gets any further.
- */
-static void hand(struct im_connector *connector, struct im_connection *connection) {
-  uint32_t id = connection->what.id;
-  int fd = connection->fd, four = AF_INET;
-  setsockopt(fd, IPPROTO_IPV6, IPV6_ADDRFORM, &four, sizeof four); /* no guest's: as its reader knows it */
-  keep_alive(fd, true);
-  connector_let_go(connector, connection);
-  connector->tell(connector->context, IM_EVENT_OPENED, id, fd);
-}
-
-/* Its purpose, now that both sides have proved themselves. */
 static void opened(struct im_connector *connector, struct im_connection *connection) {
-  uint32_t id = connection->what.id;
-  connection->deadline = connector_now() + connection->what.ttl;
-  bool kept = connection->what.purpose == IM_POOL_OUT || connection->what.purpose == IM_POOL_IN;
-  bool channel = connection->what.purpose == IM_SIGNALLING_OUT || connection->what.purpose == IM_SIGNALLING_IN;
-  if (kept || channel) keep_alive(connection->fd, channel);
-  if (connection->what.purpose == IM_HAND) return hand(connector, connection);
-  if (!fill_settled(connector, connection, true) && id)
-    connector->tell(connector->context, IM_EVENT_OPENED, id, connection->tries);
-  switch (connection->what.purpose) {
-  case IM_POOL_OUT:
-    connection->stage = IM_READY;
-    pool_add(connector, connection);
-    pool_check(connector, connection); /* its end may have come along with the secret, and is told once */
-    pool_unexpect(connector, &connection->what);
-    break;
-  case IM_POOL_IN:
-    connection->stage = IM_HEADER;
-    connection->got = 0;
-    pool_header_event(connector, connection);
-    break;
-  case IM_GIVE: give(connector, connection); break;
-  case IM_DELIVER: deliver_start(connector, connection); break;
-  case IM_HAND: break;
-  case IM_SIGNALLING_OUT:
-  case IM_SIGNALLING_IN: signalling_start(connector, connection); break;
-  }
+  const struct im_asker *asker = connection->asker;
+  connection->asker = NULL;
+  connection_until(connector, connection, clock_now() + connection->what.ttl * IM_MS);
+  if (asker) asker->on_open(connector, connection);
+  connection->use->on_open(connector, connection);
 }
 
 /*
@@ -245,7 +220,7 @@ static int read_expected(struct im_connection *connection) {
   return secret_is(connection->header, what->expect, what->expect_size) ? 0 : EBADMSG;
 }
 
-static int hello(struct im_connection *connection) {
+static int prove(struct im_connection *connection) {
   const struct im_opening *what = &connection->what;
   if (what->purpose >= IM_SIGNALLING_OUT) return 0; /* each frame proves itself */
   /* In a pool one side proves itself now, the other one when it is used: that is a packet less, and soon enough. */
@@ -259,13 +234,43 @@ static int hello(struct im_connection *connection) {
   return 0;
 }
 
+static void on_hello(struct im_connector *connector, struct im_connection *connection, uint32_t events) {
+  (void)events;
+  int result = prove(connection);
+  if (result == 0) return opened(connector, connection);
+  if (result == EAGAIN) return;
+  /* A listener that waits at that port for another one resets this one, before it sends anything. */
+  bool away = connection->chosen && connection->what.expect_size && !connection->got && !connection->what.listens;
+  if (away && result == ECONNRESET) return refused(connector, connection, result);
+  connection_fail(connector, connection, result);
+}
+
+static const struct im_stage hello = {.opening = true, .on_event = on_hello};
+
+/* ---- stage: the other side connects ---- */
+
+/* Others wait at the same port: one of them has the listener now. */
+static bool bequeath(struct im_connector *connector, struct im_connection *connection) {
+  struct im_connection *heir = connection->fd >= 0 ? fellow(connector, connection, false) : NULL;
+  if (!heir) return false;
+  reactor_unwatch(&connector->reactor, &connection->of_fd);
+  heir->fd = connection->fd;
+  connection->fd = -1;
+  connection_watch(connector, heir);
+  return true;
+}
+
+static void on_listener_close(struct im_connector *connector, struct im_connection *connection) {
+  (void)bequeath(connector, connection);
+}
+
 static struct im_connection *expected(const struct im_connector *connector, const struct im_connection *listener,
                                       const union address *from) {
   uint32_t ip = from->four.sin_addr.s_addr;
   if (from->any.sa_family == AF_INET6)
     memcpy(&ip, &from->six.sin6_addr.s6_addr[12], sizeof ip); /* mapped: so is the listener's */
   for (struct im_connection *other = connector->all; other; other = other->next)
-    if (other->stage == IM_LISTENING && other->what.local_port == listener->what.local_port &&
+    if (other->stage == &listening && other->what.local_port == listener->what.local_port &&
         other->what.local == listener->what.local && htonl(other->what.remote) == ip &&
         htons(other->what.remote_port) == from->four.sin_port) /* both families have it there */
       return other;
@@ -274,11 +279,11 @@ static struct im_connection *expected(const struct im_connector *connector, cons
 
 /*
  * After an accept that failed, whether the next one may be there already. What is missing now, a descriptor or memory,
- * is not told when it is there again: the connection that waits in the queue would be told of only once.
+ * makes no event when it is there again: the connection that waits in the queue has made its only one.
  */
-static bool may_accept(struct im_connection *listener) {
+static bool may_accept(struct im_connector *connector, struct im_connection *listener) {
   if (errno == EINTR || errno == ECONNABORTED) return true;
-  if (errno != EAGAIN) listener->again = connector_now() + ACCEPT_PAUSE;
+  if (errno != EAGAIN) connection_at(connector, listener, clock_now() + ACCEPT_PAUSE);
   return false;
 }
 
@@ -286,13 +291,13 @@ static bool may_accept(struct im_connection *listener) {
  * Where no NAT is in between, a SYN that comes before its time is answered with a reset, and two sides that try in turn
  * would never meet: one of them waits. Several may wait for different ones at one port, with one listener.
  */
-void open_accept(struct im_connector *connector, struct im_connection *connection) {
+static void accept_all(struct im_connector *connector, struct im_connection *connection) {
   const struct linger now = {.l_onoff = 1, .l_linger = 0};
   union address from;
   socklen_t size = sizeof from;
   int fd;
   while ((fd = accept4(connection->fd, &from.any, &size, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0 ||
-         may_accept(connection)) {
+         may_accept(connector, connection)) {
     if (fd < 0) continue;
     struct im_connection *met = expected(connector, connection, &from);
     if (!met) { /* not here, or not yet: it tries again */
@@ -300,39 +305,28 @@ void open_accept(struct im_connector *connector, struct im_connection *connectio
       close(fd);
       continue;
     }
-    bool last = met == connection && !open_bequeath(connector, connection);
+    bool last = met == connection && !bequeath(connector, connection);
     if (last) {
-      connector_unwatch(connector, connection);
+      reactor_unwatch(&connector->reactor, &connection->of_fd);
       close(connection->fd);
     }
     met->fd = fd;
-    met->stage = IM_HELLO;
-    if (connector_watch(connector, met)) open_event(connector, met);
-    if (met == connection) return; /* whoever has the listener now is told of those that are left in its queue */
+    met->stage = &hello;
+    connection_at(connector, met, IM_NEVER); /* no other try of an accept */
+    if (connection_watch(connector, met)) on_hello(connector, met, EPOLLIN);
+    if (met == connection) return; /* the heir of the listener gets an event for those that are left in its queue */
   }
 }
 
-void open_event(struct im_connector *connector, struct im_connection *connection) {
-  if (connection->stage == IM_CONNECTING) {
-    int error = 0;
-    socklen_t size = sizeof error;
-    if (getsockopt(connection->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
-    if (error) return refused(connector, connection, error);
-    if (!connection->what.local_port) {
-      union address local;
-      size = sizeof local;
-      if (getsockname(connection->fd, &local.any, &size) == 0) connection->what.local_port = ntohs(local.four.sin_port);
-    }
-    /* What a guest accepts has no connect of its own to be finished. */
-    bool accepted = connection->what.purpose == IM_POOL_IN || connection->what.purpose == IM_DELIVER;
-    if (accepted && connect_to(connection->fd, &connection->what) != 0) return refused(connector, connection, errno);
-    connection->stage = IM_HELLO;
-  }
-  int result = hello(connection);
-  if (result == 0) return opened(connector, connection);
-  if (result == EAGAIN) return;
-  /* Who waited at that port, if not for this one, sends it away: before any word. */
-  bool away = connection->chosen && connection->what.expect_size && !connection->got && !connection->what.listens;
-  if (away && result == ECONNRESET) return refused(connector, connection, result);
-  connector_fail(connector, connection, result);
+static void on_accept(struct im_connector *connector, struct im_connection *connection, uint32_t events) {
+  (void)events;
+  accept_all(connector, connection);
 }
+
+static void on_accept_time(struct im_connector *connector, struct im_connection *connection) {
+  connection_at(connector, connection, IM_NEVER);
+  if (connection->fd >= 0) accept_all(connector, connection);
+}
+
+static const struct im_stage listening = {
+    .opening = true, .on_event = on_accept, .on_time = on_accept_time, .on_close = on_listener_close};

@@ -1,6 +1,6 @@
 #define _GNU_SOURCE
 #include "base/secret.h"
-#include "connector.h"
+#include "internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -35,19 +35,10 @@ void pool_unexpect(struct im_connector *connector, const struct im_opening *what
   struct im_pool *pool = what->purpose == IM_POOL_OUT ? pool_of(connector, what->peer, false) : NULL;
   if (!pool) return;
   pool->coming--;
-  wait_serve(connector, pool);
-  wait_less(pool);
+  if (pool->on_change) pool->on_change(connector, pool);
 }
 
-void pool_add(struct im_connector *connector, struct im_connection *connection) {
-  struct im_pool *pool = pool_of(connector, connection->what.peer, true);
-  if (!pool) return; /* it expires unused */
-  connection->pool_next = pool->first;
-  pool->first = connection;
-  pool->count++;
-}
-
-void pool_remove(struct im_connector *connector, struct im_connection *connection) {
+static void forget(struct im_connector *connector, struct im_connection *connection) {
   struct im_pool *pool = pool_of(connector, connection->what.peer, false);
   for (struct im_connection **place = pool ? &pool->first : NULL; place && *place; place = &(*place)->pool_next) {
     if (*place != connection) continue;
@@ -60,14 +51,13 @@ void pool_remove(struct im_connector *connector, struct im_connection *connectio
 void pool_lose(struct im_connector *connector, struct im_connection *connection) {
   bool ours = connection->what.purpose == IM_POOL_OUT;
   uint32_t peer = connection->what.peer;
-  connector_close(connector, connection);
-  struct im_pool *pool = ours ? pool_of(connector, peer, false) : NULL;
-  if (pool) connector->tell(connector->context, IM_EVENT_LOST, peer, 0);
+  connection_close(connector, connection);
+  if (ours) connector->report(connector->context, IM_EVENT_LOST, peer, 0);
 }
 
 void pool_drop(struct im_connector *connector, uint32_t peer) {
   struct im_pool *pool = pool_of(connector, peer, false);
-  while (pool && pool->first) connector_close(connector, pool->first);
+  while (pool && pool->first) connection_close(connector, pool->first);
 }
 
 static bool alive(int fd) {
@@ -75,16 +65,45 @@ static bool alive(int fd) {
   return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
-/* The other side has nothing to say before it is used: what it says is that it has ended. */
-void pool_check(struct im_connector *connector, struct im_connection *connection) {
+/* ---- stage: ready, on the side that uses it ---- */
+
+/* The other side sends nothing before it is used: an event means that it has ended. */
+static void on_ready_event(struct im_connector *connector, struct im_connection *connection, uint32_t events) {
+  (void)events;
   if (!alive(connection->fd)) pool_lose(connector, connection);
 }
 
-/* Once on the way down, as each telling wakes JavaScript; again and again only while nothing is being done about it. */
+static const struct im_stage ready = {
+    .idle = true, .on_event = on_ready_event, .on_late = pool_lose, .on_forget = forget};
+
+static void out_opened(struct im_connector *connector, struct im_connection *connection) {
+  struct im_pool *pool = pool_of(connector, connection->what.peer, true);
+  const struct im_opening what = connection->what;
+  opening_keep_alive(connection->fd, false);
+  connection->stage = &ready;
+  if (pool) { /* else it expires unused */
+    connection->pool_next = pool->first;
+    pool->first = connection;
+    pool->count++;
+  }
+  on_ready_event(connector, connection, 0); /* its end may have come along with the secret, in the same event */
+  pool_unexpect(connector, &what);
+}
+
+static void out_failed(struct im_connector *connector, struct im_connection *connection) {
+  pool_unexpect(connector, &connection->what);
+}
+
+const struct im_use pool_out = {.on_open = out_opened, .on_fail = out_failed};
+
+/*
+ * Reported once when the level is crossed, since every event wakes Node.js; repeatedly only while no refill is under
+ * way.
+ */
 void pool_low(struct im_connector *connector, const struct im_pool *pool) {
   int64_t left = (int64_t)pool->count + pool->coming - pool->waiting;
   if (left == pool->low || (left < pool->low && pool->coming == 0))
-    connector->tell(connector->context, IM_EVENT_USED, pool->peer, 0);
+    connector->report(connector->context, IM_EVENT_USED, pool->peer, 0);
 }
 
 static bool send_header(const struct im_connection *connection, uint16_t port, uint16_t source_port) {
@@ -104,9 +123,7 @@ struct im_connection *pool_take(struct im_connector *connector, uint32_t peer, u
     struct im_connection *connection = pool->first;
     uint16_t source = source_port ? source_port : connection->what.local_port;
     if (alive(connection->fd) && send_header(connection, port, source)) {
-      pool_remove(connector, connection);
-      connection->stage = IM_GIVEN; /* as good as: it is in no list of the pool any more */
-      connection->confirmed = confirm_sent(connection);
+      forget(connector, connection);
       pool_low(connector, pool);
       return connection;
     }
@@ -115,8 +132,10 @@ struct im_connection *pool_take(struct im_connector *connector, uint32_t peer, u
   return NULL;
 }
 
+/* ---- stage: ready, on the side where it is used ---- */
+
 /* Not one byte more than the header: what follows is the guest's. */
-void pool_header_event(struct im_connector *connector, struct im_connection *connection) {
+static void read_header(struct im_connector *connector, struct im_connection *connection) {
   struct im_opening *what = &connection->what;
   size_t size = (size_t)what->expect_size + IM_PORTS_SIZE;
   struct ports ports;
@@ -131,3 +150,20 @@ void pool_header_event(struct im_connector *connector, struct im_connection *con
   what->source_port = ntohs(ports.source_port);
   deliver_start(connector, connection);
 }
+
+static void on_header_event(struct im_connector *connector, struct im_connection *connection, uint32_t events) {
+  (void)events;
+  read_header(connector, connection);
+}
+
+static const struct im_stage header = {
+    .idle = true, .on_event = on_header_event, .on_late = pool_lose, .look = read_header};
+
+static void in_opened(struct im_connector *connector, struct im_connection *connection) {
+  opening_keep_alive(connection->fd, false);
+  connection->stage = &header;
+  connection->got = 0;
+  read_header(connector, connection);
+}
+
+const struct im_use pool_in = {.on_open = in_opened};

@@ -1,12 +1,12 @@
 #define _GNU_SOURCE
-#include "connector.h"
+#include "internal.h"
 
 #include <sys/resource.h>
 
 /*
  * How many descriptors other members may have this one hold: connections that they asked for, from the first SYN until
- * a guest has accepted or nobody needs them. A member may have as many as are left free for the others, so that whoever
- * comes next finds some, however many have been there before (as switches share a buffer: "dynamic thresholds"). Ready
+ * a guest has accepted or they are closed. A member may have as many as are left free for the others, so that the next
+ * member finds some, however many there were before (as switches share a buffer: "dynamic thresholds"). Ready
  * connections may have half of that: a guest's own connection has room beside those of all members.
  */
 
@@ -31,7 +31,9 @@ bool share_allows(const struct im_connector *connector, const struct im_opening 
   for (const struct im_connection *connection = connector->all; connection; connection = connection->next)
     if (is_asked_for(connection->what.purpose))
       *(connection->what.peer == what->peer ? &own : &others) += connection->signal >= 0 ? 2 : 1;
-  fill_count(connector, what->peer, &own, &others);
+  for (const struct im_batch *batch = connector->batches; batch; batch = batch->next)
+    if (is_asked_for(batch->what.purpose))
+      *(batch->what.peer == what->peer ? &own : &others) += batch->count - batch->begun;
   uint32_t used = own + others, free = used < connector->share ? connector->share - used : 0;
   if (count > free) return false;
   return own + count <= (what->purpose == IM_POOL_IN ? (free - count) / 2 : free - count);

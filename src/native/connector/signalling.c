@@ -1,7 +1,7 @@
 #define _GNU_SOURCE
 #include "contract/abi/abi.h"
 #include "base/secret.h"
-#include "connector.h"
+#include "internal.h"
 #include "siphash.h"
 
 #include <errno.h>
@@ -9,15 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
 /*
- * A guest that finds nothing in the pool is connected by two SYNs that cross; the other side is told of it here, from
- * connector to connector, as JavaScript and TLS at both ends would cost more than the way. What is said is short, is
- * seen by everybody in the SYNs that follow, and has to be believed: it is in clear, with a tag that only the two of
- * them can make.
+ * A guest that finds nothing in the pool is connected by two SYNs that cross. The two connectors agree on them here, as
+ * JavaScript and TLS at both ends would cost more than the round trip. A frame is short, and the SYNs that follow show
+ * its content to everybody: it is sent in clear, with a tag that only the two connectors can make.
  */
 enum kind { CALL = 1, BUSY = 2, FILL = 3 };
 #define MOST_AT_ONCE 64
@@ -34,6 +31,8 @@ _Static_assert(sizeof(struct frame) == 24, "frame");
 /* What a call is about, until it is answered. */
 struct im_call {
   uint32_t call;
+  struct im_connection *connection;
+  struct im_timer soon; /* when IM_FLAG_READY is answered: it is not there yet */
   struct im_request request;
   struct im_requester requester;
 };
@@ -47,13 +46,13 @@ struct im_signalling {
   uint16_t to,
       left; /* the next of the other side's ports; see `pairedSequence` in src/runtime/transport/punched/ports.ts */
   uint32_t distance;                   /* of a round trip, as it was last; microseconds */
-  int64_t missed;                      /* when IM_EVENT_MISSED was told last */
+  int64_t missed;                      /* when IM_EVENT_MISSED was reported last */
   struct im_pair called[MOST_AT_ONCE]; /* for the pool: begun together */
   size_t called_count;
 };
 
-#define MISSED_PAUSE 10 /* milliseconds: it wakes JavaScript, beside a guest that is being connected */
-#define TIMEOUT 2000    /* milliseconds: as `PUNCH_LIMIT` in src/runtime/transport/punched/punch.ts */
+#define MISSED_PAUSE (10 * IM_MS) /* it wakes JavaScript, beside a guest that is being connected */
+#define TIMEOUT 2000              /* milliseconds: as `PUNCH_LIMIT` in src/runtime/transport/punched/punch.ts */
 /*
  * Nanoseconds by which our SYN follows the call, where the way is longer than that: it then finds the other side's NAT
  * open, as that one's has left, and the connection stands a round trip earlier than when it has to wait for the other
@@ -81,6 +80,8 @@ static bool say(struct im_signalling *channel, struct frame *frames, size_t coun
   return false;
 }
 
+static const struct im_asker caller;
+
 static struct im_signalling *signalling_to(const struct im_connector *connector, uint32_t peer) {
   struct im_signalling *channel = connector->channels;
   while (channel && (channel->connection->what.peer != peer || channel->connection->what.purpose != IM_SIGNALLING_OUT))
@@ -103,22 +104,7 @@ static void end_earlier(const struct im_signalling *channel) {
       shutdown(other->connection->fd, SHUT_RDWR); /* the thread sees it, and forgets it */
 }
 
-void signalling_start(struct im_connector *connector, struct im_connection *connection) {
-  struct im_signalling *channel = calloc(1, sizeof *channel);
-  connection->stage = IM_SIGNALLING;
-  connection->deadline = INT64_MAX;
-  if (!channel) return connector_close(connector, connection);
-  channel->connection = connection;
-  channel->to = (uint16_t)connector_now();
-  channel->distance = distance_of(connection->fd);
-  channel->left = connection->what.their_count;
-  channel->next = connector->channels;
-  connector->channels = channel;
-  if (connection->what.purpose == IM_SIGNALLING_IN) end_earlier(channel);
-  signalling_event(connector, connection);
-}
-
-void signalling_forget(struct im_connector *connector, const struct im_connection *connection) {
+static void forget(struct im_connector *connector, struct im_connection *connection) {
   for (struct im_signalling **place = &connector->channels; *place; place = &(*place)->next) {
     struct im_signalling *channel = *place;
     if (channel->connection != connection) continue;
@@ -127,43 +113,54 @@ void signalling_forget(struct im_connector *connector, const struct im_connectio
     break;
   }
   if (connection->what.purpose != IM_SIGNALLING_OUT) return;
-  connector->tell(connector->context, IM_EVENT_SIGNALLING_ENDED, connection->what.peer, 0);
-  /* What was called over it is not going to be answered, perhaps. */
+  connector->report(connector->context, IM_EVENT_SIGNALLING_ENDED, connection->what.peer, 0);
+  /* Calls over it may never be answered. */
   for (struct im_connection *other = connector->all; other; other = other->next)
-    if (other->call && other->what.peer == connection->what.peer) other->deadline = 0;
-  connector_hurry(connector, 0);
+    if (other->asker == &caller && other->what.peer == connection->what.peer) connection_until(connector, other, 0);
 }
 
 /* ---- the side that calls ---- */
 
-static int64_t nanoseconds(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+/* The call has been answered, or its guest is gone. */
+static void free_call(struct im_connector *connector, struct im_call *call) {
+  reactor_clear(&connector->reactor, &call->soon);
+  free(call);
 }
 
-static void alarm_at(struct im_connector *connector, int64_t moment) {
-  struct itimerspec when = {.it_value = {.tv_sec = moment / 1000000000, .tv_nsec = moment % 1000000000}};
-  timerfd_settime(connector->timer, TFD_TIMER_ABSTIME, &when, NULL);
-  connector->alarm = moment;
+static void on_answer(struct im_connector *connector, struct im_connection *connection) {
+  free_call(connector, connection->asked);
+  struct im_signalling *channel = signalling_to(connector, connection->what.peer);
+  if (!channel) return;
+  channel->distance = distance_of(connection->fd);
+  if (clock_now() - channel->missed < MISSED_PAUSE) return;
+  channel->missed = clock_now();
+  connector->report(connector->context, IM_EVENT_MISSED, connection->what.peer, 0);
 }
 
-void signalling_alarm(struct im_connector *connector) {
-  int64_t now = nanoseconds(), next = 0;
-  uint64_t times;
-  ssize_t got = read(connector->timer, &times, sizeof times);
-  (void)got;
-  connector->alarm = 0;
-  for (struct im_connection *connection = connector->all, *after; connection; connection = after) {
-    after = connection->next;
-    if (connection->stage != IM_HELD) continue;
-    if (connection->held_until <= now)
-      open_start(connector, connection, open_go(connection));
-    else if (!next || connection->held_until < next)
-      next = connection->held_until;
-  }
-  if (next) alarm_at(connector, next);
+/* The guest goes another way. Where the other side did not come at all, the channel is not believed any more. */
+static void on_call_fail(struct im_connector *connector, struct im_connection *connection, int error) {
+  struct im_call *call = connection->asked;
+  const struct im_signalling *channel = error == ETIMEDOUT ? signalling_to(connector, connection->what.peer) : NULL;
+  if (channel) shutdown(channel->connection->fd, SHUT_RDWR);
+  if (call->soon.at) reply_not_yet(connection->what.reply_to);
+  call->requester.late(call->requester.context, &call->request, connection->what.reply_to);
+  free_call(connector, call);
 }
+
+static const struct im_asker caller = {.on_open = on_answer, .on_fail = on_call_fail};
+
+static void on_soon(void *context, void *owner) {
+  const struct im_call *call = owner;
+  (void)context;
+  reply_not_yet(call->connection->what.reply_to);
+}
+
+static void on_held(struct im_connector *connector, struct im_connection *connection) {
+  opening_start(connector, connection, opening_go(connection));
+}
+
+/* Its SYN follows a moment after the call. */
+static const struct im_stage held = {.opening = true, .on_time = on_held};
 
 static uint16_t next_to(struct im_signalling *channel) {
   const struct im_opening *terms = &channel->connection->what;
@@ -174,7 +171,7 @@ static uint16_t next_to(struct im_signalling *channel) {
   return (uint16_t)(terms->their_first + channel->to++ % terms->their_count);
 }
 
-/* What is made over a signalling channel: all but its ports, and whom it is for. */
+/* An opening over a signalling channel: all but its ports and its guest. */
 static struct im_opening opening_over(const struct im_opening *terms, enum im_purpose purpose) {
   return (struct im_opening){.purpose = purpose,
                              .peer = terms->peer,
@@ -186,44 +183,51 @@ static struct im_opening opening_over(const struct im_opening *terms, enum im_pu
                              .reply_to = -1};
 }
 
+/* A socket for the call, and the call's frame; `sends`: its SYN comes first. False: not possible, or not sent. */
+static bool call_over(struct im_signalling *channel, const struct im_call *call, bool sends) {
+  struct im_connection *connection = call->connection;
+  struct frame frame = {.kind = CALL,
+                        .call = call->call,
+                        .from = connection->what.local_port,
+                        .to = connection->what.remote_port,
+                        .port = call->request.port,
+                        .source_port = call->request.real_port ? call->request.real_port : connection->what.local_port};
+  /* Ports of ours that are in use are found out before the other side gets the frame. */
+  return opening_prepare(connection) == 0 && (!sends || opening_go(connection) == 0) && say(channel, &frame, 1);
+}
+
 bool signalling_call(struct im_connector *connector, const struct im_request *request, int reply_to,
                      const struct im_requester *requester, bool ready) {
   struct im_signalling *channel = signalling_to(connector, request->address);
-  struct im_connection *connection = channel ? calloc(1, sizeof *connection) : NULL;
-  struct im_call *asked = connection ? malloc(sizeof *asked) : NULL;
-  if (!asked) return free(connection), false;
+  if (!channel) return false;
   const struct im_opening *terms = &channel->connection->what;
-  *asked = (struct im_call){.call = ++connector->calls, .request = *request, .requester = *requester};
-  connection->signal = -1;
-  connection->call = asked;
-  connection->what = opening_over(terms, IM_GIVE);
-  connection->what.local_port = (uint16_t)(terms->own_first + asked->call % terms->own_count);
-  connection->what.remote_port = next_to(channel);
-  connection->what.source_port = request->real_port;
-  connection->what.reply_to = reply_to;
-  struct frame frame = {.kind = CALL,
-                        .call = asked->call,
-                        .from = connection->what.local_port,
-                        .to = connection->what.remote_port,
-                        .port = request->port,
-                        .source_port = request->real_port ? request->real_port : connection->what.local_port};
-  bool held = channel->distance > connector->close_by;
-  /* Ports of ours that are in use are found out before the other side hears of them. */
-  if (open_prepare(connection) != 0 || (!held && open_go(connection) != 0) || !say(channel, &frame, 1)) {
-    if (connection->fd >= 0) close(connection->fd);
-    free(asked);
-    free(connection);
+  struct im_opening what = opening_over(terms, IM_GIVE);
+  uint32_t number = ++connector->calls;
+  what.local_port = (uint16_t)(terms->own_first + number % terms->own_count);
+  what.remote_port = next_to(channel);
+  what.source_port = request->real_port;
+  what.reply_to = reply_to;
+  bool far = channel->distance > connector->close_by;
+  struct im_connection *connection = connection_make(&what, &reply_use);
+  struct im_call *call = connection ? malloc(sizeof *call) : NULL;
+  if (call)
+    *call = (struct im_call){.call = number,
+                             .connection = connection,
+                             .soon = {.on_time = on_soon, .owner = call},
+                             .request = *request,
+                             .requester = *requester};
+  if (!call || !call_over(channel, call, !far)) {
+    connection_discard(connection);
+    free(call);
     return false;
   }
-  connector_add(connector, connection);
-  /* Where it is there soon, hearing that it is not yet would only make it later. */
-  if (ready && held) shim_not_yet(reply_to);
-  if (ready && !held) connection->tell_by = connector_now() + connector->soon;
-  connector_hurry(connector, connection->tell_by ? connection->tell_by : connection->deadline);
-  if (!held) return open_start(connector, connection, 0), true;
-  connection->stage = IM_HELD;
-  connection->held_until = nanoseconds() + HOLD;
-  if (!connector->alarm) alarm_at(connector, connection->held_until);
+  connection_add(connector, connection, &caller, call);
+  /* Where it is there soon, an answer that it is not yet would only make it later. */
+  if (ready && far) reply_not_yet(reply_to);
+  if (ready && !far) reactor_set(&connector->reactor, &call->soon, clock_now() + connector->soon * IM_MS);
+  if (!far) return opening_start(connector, connection, 0), true;
+  connection->stage = &held;
+  connection_at(connector, connection, clock_now() + HOLD);
   return true;
 }
 
@@ -243,7 +247,7 @@ static struct im_pair pair_of(const struct im_opening *terms, uint32_t call, uin
   return pair;
 }
 
-static int call_many(struct im_connector *connector, uint32_t id, uint32_t peer, uint32_t count, uint32_t low) {
+int signalling_fill(struct im_connector *connector, uint32_t id, uint32_t peer, uint32_t count, uint32_t low) {
   struct im_signalling *channel = signalling_to(connector, peer);
   struct frame frames[MOST_AT_ONCE];
   struct im_pair pairs[MOST_AT_ONCE];
@@ -259,50 +263,26 @@ static int call_many(struct im_connector *connector, uint32_t id, uint32_t peer,
   struct im_opening what = opening_over(terms, IM_POOL_OUT);
   what.id = id;
   what.low = low;
-  return say(channel, frames, count) ? fill_begin(connector, &what, pairs, count) : ENOTCONN;
+  return say(channel, frames, count) ? fill_begin(connector, &what, &pool_out, pairs, count) : ENOTCONN;
 }
 
-int connector_call(struct im_connector *connector, uint32_t id, uint32_t peer, uint32_t count, uint32_t low) {
-  pthread_mutex_lock(&connector->lock);
-  int error = connector->stopping ? ESHUTDOWN : call_many(connector, id, peer, count, low);
-  pthread_mutex_unlock(&connector->lock);
-  return error;
-}
-
-void signalling_answered(struct im_connector *connector, struct im_connection *connection) {
-  if (!connection->call) return;
-  free(connection->call);
-  connection->call = NULL;
-  struct im_signalling *channel = signalling_to(connector, connection->what.peer);
-  if (!channel) return;
-  channel->distance = distance_of(connection->fd);
-  if (connector_now() - channel->missed < MISSED_PAUSE) return;
-  channel->missed = connector_now();
-  connector->tell(connector->context, IM_EVENT_MISSED, connection->what.peer, 0);
-}
-
-void signalling_give_back(struct im_connection *connection) {
-  struct im_call *asked = connection->call;
-  if (!asked) return;
-  connection->call = NULL;
-  if (connection->tell_by) shim_not_yet(connection->what.reply_to);
-  asked->requester.late(asked->requester.context, &asked->request, connection->what.reply_to);
-  free(asked);
-}
-
-void signalling_unheard(struct im_connector *connector, uint32_t peer) {
-  const struct im_signalling *channel = signalling_to(connector, peer);
-  if (channel) shutdown(channel->connection->fd, SHUT_RDWR);
+unsigned signalling_count(const struct im_connector *connector) {
+  unsigned count = 0;
+  for (const struct im_connection *connection = connector->all; connection; connection = connection->next)
+    count += connection->asker == &caller;
+  return count;
 }
 
 void signalling_withdraw(struct im_connector *connector, const void *context) {
   for (struct im_connection *connection = connector->all, *after; connection; connection = after) {
     after = connection->next;
-    if (!connection->call || connection->call->requester.context != context) continue;
-    free(connection->call);
-    connection->call = NULL;
+    if (connection->asker != &caller) continue;
+    struct im_call *call = connection->asked;
+    if (call->requester.context != context) continue;
+    connection->asker = NULL;
+    free_call(connector, call);
     close(connection->what.reply_to);
-    connector_close(connector, connection);
+    connection_close(connector, connection);
   }
 }
 
@@ -318,40 +298,37 @@ static void say_busy(struct im_signalling *channel, const struct frame *call) {
 }
 
 static void called(struct im_connector *connector, struct im_signalling *channel, const struct frame *frame) {
-  const struct im_opening *terms = &channel->connection->what;
-  struct im_opening what = opening_over(terms, IM_DELIVER);
-  struct im_connection *connection = share_allows(connector, &what, 1) ? calloc(1, sizeof *connection) : NULL;
-  if (!connection) return say_busy(channel, frame);
-  connection->signal = -1;
-  connection->what = what;
-  connection->what.local_port = frame->to;
-  connection->what.remote_port = frame->from;
-  connection->what.port = frame->port;
-  connection->what.source_port = frame->source_port;
-  int error = open_connect(connection);
-  if (connection->fd < 0 || error == EADDRNOTAVAIL) {
-    if (connection->fd >= 0) close(connection->fd);
-    free(connection);
+  struct im_opening what = opening_over(&channel->connection->what, IM_DELIVER);
+  what.local_port = frame->to;
+  what.remote_port = frame->from;
+  what.port = frame->port;
+  what.source_port = frame->source_port;
+  struct im_connection *connection = share_allows(connector, &what, 1) ? connection_make(&what, &deliver_use) : NULL;
+  int error = connection ? opening_connect(connection) : ENOMEM;
+  if (!connection || connection->fd < 0 || error == EADDRNOTAVAIL) {
+    connection_discard(connection);
     return say_busy(channel, frame);
   }
-  connector_add(connector, connection);
-  open_start(connector, connection, error);
+  connection_add(connector, connection, NULL, NULL);
+  opening_start(connector, connection, error);
 }
 
-/* What does not become one is missed by nobody. */
+/* Failures are not reported. */
 static void begin_called(struct im_connector *connector, struct im_signalling *channel) {
   struct im_opening what = opening_over(&channel->connection->what, IM_POOL_IN);
-  if (channel->called_count) (void)fill_begin(connector, &what, channel->called, channel->called_count);
+  if (channel->called_count) (void)fill_begin(connector, &what, &pool_in, channel->called, channel->called_count);
   channel->called_count = 0;
 }
 
-static void busy(struct im_connector *connector, uint32_t peer, uint32_t call) {
-  for (struct im_connection *connection = connector->all; connection; connection = connection->next)
-    if (connection->call && connection->call->call == call && connection->what.peer == peer)
-      return connector_fail(connector, connection, EADDRINUSE);
+static void busy(struct im_connector *connector, uint32_t peer, uint32_t number) {
+  for (struct im_connection *connection = connector->all; connection; connection = connection->next) {
+    const struct im_call *call = connection->asker == &caller ? connection->asked : NULL;
+    if (call && call->call == number && connection->what.peer == peer)
+      return connection_fail(connector, connection, EADDRINUSE);
+  }
 }
 
-/* False: this is not from the other side, or it does not know what it says. */
+/* False: the frame is not from the other side, or makes no sense. */
 static bool hear(struct im_connector *connector, struct im_signalling *channel) {
   const struct im_opening *terms = &channel->connection->what;
   const struct frame *frame = &channel->part;
@@ -368,8 +345,9 @@ static bool hear(struct im_connector *connector, struct im_signalling *channel) 
   return true;
 }
 
-void signalling_event(struct im_connector *connector, struct im_connection *connection) {
+static void on_frames(struct im_connector *connector, struct im_connection *connection, uint32_t events) {
   struct im_signalling *channel = connector->channels;
+  (void)events;
   while (channel && channel->connection != connection) channel = channel->next;
   while (channel) {
     ssize_t got = recv(connection->fd, (uint8_t *)&channel->part + channel->got, sizeof channel->part - channel->got,
@@ -381,5 +359,25 @@ void signalling_event(struct im_connector *connector, struct im_connection *conn
     channel->got = 0;
     if (!hear(connector, channel)) break;
   }
-  connector_close(connector, connection);
+  connection_close(connector, connection);
 }
+
+static const struct im_stage signalling = {.idle = true, .on_event = on_frames, .on_forget = forget};
+
+static void on_open(struct im_connector *connector, struct im_connection *connection) {
+  struct im_signalling *channel = calloc(1, sizeof *channel);
+  opening_keep_alive(connection->fd, true);
+  connection->stage = &signalling;
+  connection_until(connector, connection, IM_NEVER);
+  if (!channel) return connection_close(connector, connection);
+  channel->connection = connection;
+  channel->to = (uint16_t)(clock_now() / IM_MS);
+  channel->distance = distance_of(connection->fd);
+  channel->left = connection->what.their_count;
+  channel->next = connector->channels;
+  connector->channels = channel;
+  if (connection->what.purpose == IM_SIGNALLING_IN) end_earlier(channel);
+  on_frames(connector, connection, 0);
+}
+
+const struct im_use signalling_use = {.on_open = on_open};

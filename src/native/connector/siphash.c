@@ -17,7 +17,7 @@ static void rounds(uint64_t v[4], int count) {
   }
 }
 
-uint64_t siphash(const uint8_t key[SIPHASH_KEY], const uint8_t *bytes, size_t size) {
+uint64_t siphash(const uint8_t key[IM_SIPHASH_KEY], const uint8_t *bytes, size_t size) {
   uint64_t k0 = little(key, 8), k1 = little(key + 8, 8);
   uint64_t v[4] = {k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du, k0 ^ 0x6c7967656e657261u,
                    k1 ^ 0x7465646279746573u};

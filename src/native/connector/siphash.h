@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SIPHASH_KEY 16
+#define IM_SIPHASH_KEY 16
 
-uint64_t siphash(const uint8_t key[SIPHASH_KEY], const uint8_t *bytes, size_t size);
+uint64_t siphash(const uint8_t key[IM_SIPHASH_KEY], const uint8_t *bytes, size_t size);
 
 #endif

@@ -1,45 +1,14 @@
 #define _GNU_SOURCE
+#include "base/rights.h"
 #include "netns.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
-
-char failure[MESSAGE_SIZE];
-
-bool fail(int error, const char *format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  int length = vsnprintf(failure, sizeof failure, format, arguments);
-  va_end(arguments);
-  if (error != 0 && length >= 0 && length < MESSAGE_SIZE) {
-    snprintf(failure + length, (size_t)(MESSAGE_SIZE - length), ": %s", strerror(error));
-  }
-  return false;
-}
 
 /* A platform that is gone is seen at the control descriptor. */
 static void send_line(int fd, const char *line, int socket) {
-  union {
-    char bytes[CMSG_SPACE(sizeof(int))];
-    struct cmsghdr align;
-  } control;
-  struct iovec part = {.iov_base = (void *)line, .iov_len = strlen(line)};
-  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-  if (socket >= 0) {
-    memset(&control, 0, sizeof control);
-    message.msg_control = control.bytes;
-    message.msg_controllen = sizeof control.bytes;
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(header), &socket, sizeof socket);
-  }
-  ssize_t sent = sendmsg(fd, &message, MSG_NOSIGNAL);
-  (void)sent;
+  rights_send(fd, line, strlen(line), &socket, socket >= 0, 0);
 }
 
 void answer_ready(int fd, bool user) {
@@ -62,9 +31,9 @@ void answer_path(int fd, const char *id, const char *path) {
 }
 
 void answer_failed(int fd, const char *id) {
-  char line[2 * MESSAGE_SIZE + 64], text[2 * MESSAGE_SIZE + 1];
+  char line[2 * IM_MESSAGE_SIZE + 64], text[2 * IM_MESSAGE_SIZE + 1];
   size_t length = 0;
-  for (const unsigned char *c = (const unsigned char *)failure; *c; c++) {
+  for (const unsigned char *c = (const unsigned char *)fail_message; *c; c++) {
     if (*c == '"' || *c == '\\') text[length++] = '\\';
     text[length++] = *c < 0x20 ? ' ' : (char)*c;
   }

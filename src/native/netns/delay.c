@@ -1,9 +1,10 @@
 /*
- * Holds packets back. What is routed in the namespace, wherever it comes from, is sent to a TUN link, waits here, is
- * written back to the same link and then routed to where it goes. Packets stay as large as senders' offloading made
- * them (virtio-net headers), so that one copy moves up to 64 KB.
+ * Holds packets back. Every packet that is routed in the namespace is sent to a TUN link, waits here, is written back
+ * to the same link and then routed to its destination. Packets stay as large as senders' offloading made them
+ * (virtio-net headers), so that one copy moves up to 64 KB.
  */
 #define _GNU_SOURCE
+#include "base/clock.h"
 #include "netns.h"
 
 #include <errno.h>
@@ -18,7 +19,6 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #define LINK "delay"
@@ -32,13 +32,13 @@ enum { OWN = 10, RETURNING = 20, DELAYED = 30 };
 #define BATCH 64
 
 struct waiting {
-  uint64_t due; /* nanoseconds */
+  int64_t due;
   uint32_t size;
 };
 
 static int tun = -1;
 static bool routed;
-static _Atomic uint64_t delay; /* nanoseconds */
+static _Atomic int64_t delay; /* nanoseconds */
 
 static bool open_link(void *unused) {
   (void)unused;
@@ -50,12 +50,6 @@ static bool open_link(void *unused) {
   ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN);
   tun = fd;
   return true;
-}
-
-static uint64_t now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
 /* A ring of packets, each in one piece: where the end has no room for the largest, the next one begins at the start. */
@@ -75,7 +69,7 @@ static bool take(void) {
   struct waiting *packet = (struct waiting *)(queue + tail);
   ssize_t size = read(tun, packet + 1, LARGEST);
   if (size <= 0) return false;
-  *packet = (struct waiting){now() + delay, (uint32_t)size};
+  *packet = (struct waiting){clock_now() + delay, (uint32_t)size};
   tail = next_start(tail + ((sizeof *packet + (size_t)size + 15) & ~(size_t)15));
   empty = false;
   return true;
@@ -93,37 +87,38 @@ static void *run(void *unused) {
   (void)unused;
   prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
   for (;;) {
-    uint64_t due = empty ? 0 : ((const struct waiting *)(queue + head))->due, time = now();
-    uint64_t left = due > time ? due - time : 0;
-    struct timespec timeout = {(time_t)(left / 1000000000u), (long)(left % 1000000000u)};
+    int64_t left = empty ? 0 : ((const struct waiting *)(queue + head))->due - clock_now();
+    if (left < 0) left = 0;
+    struct timespec timeout = {(time_t)(left / (1000 * IM_MS)), (long)(left % (1000 * IM_MS))};
     struct pollfd polled = {.fd = tun, .events = POLLIN};
     ppoll(&polled, 1, empty ? NULL : &timeout, NULL);
     for (int i = 0; i < BATCH && take(); i++) continue;
-    for (int i = 0; i < BATCH && !empty && ((const struct waiting *)(queue + head))->due <= now(); i++) pass_on();
+    for (int i = 0; i < BATCH && !empty && ((const struct waiting *)(queue + head))->due <= clock_now(); i++) pass_on();
   }
   return NULL;
 }
 
-static bool start(const struct space *space) {
-  if (!inside(space, open_link, NULL)) return false;
+static bool start(const struct im_space *space) {
+  if (!inside_run(space, open_link, NULL)) return false;
   queue = mmap(NULL, QUEUE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (queue == MAP_FAILED) return fail(errno, "memory for a delay");
-  if (!set_up(space, LINK, LINK_QUEUE) || !set_forwarding(space, LINK)) return false;
-  if (!change_route(space, true, "0.0.0.0/0", LINK, NULL, TABLE)) return false;
+  if (!links_set_up(space, LINK, LINK_QUEUE) || !links_set_forwarding(space, LINK)) return false;
+  if (!links_change_route(space, true, "0.0.0.0/0", LINK, NULL, TABLE)) return false;
   /* What this namespace says itself (ICMP errors) has addresses that it would not take back. */
-  if (!change_rule(space, true, OWN, "lo", 0) || !change_rule(space, true, RETURNING, LINK, 0)) return false;
+  if (!links_change_rule(space, true, OWN, "lo", 0) || !links_change_rule(space, true, RETURNING, LINK, 0))
+    return false;
   pthread_t thread;
   int error = pthread_create(&thread, NULL, run, NULL);
   return error == 0 || fail(error, "thread");
 }
 
 /* Packets that wait when the delay changes keep theirs, and their order. */
-bool set_delay(struct space *space, const char *microseconds) {
-  delay = strtoull(microseconds, NULL, 10) * 1000;
+bool delay_set(struct im_space *space, const char *microseconds) {
+  delay = strtoll(microseconds, NULL, 10) * 1000;
   if (tun < 0 && delay == 0) return true;
   if (tun < 0 && !start(space)) return false;
   bool wanted = delay > 0;
-  if (wanted != routed && !change_rule(space, wanted, DELAYED, NULL, TABLE)) return false;
+  if (wanted != routed && !links_change_rule(space, wanted, DELAYED, NULL, TABLE)) return false;
   routed = wanted;
   return true;
 }

@@ -23,7 +23,7 @@ static void keep_capabilities(void) {
   if (syscall(SYS_capset, &header, sets) == 0) prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_ADMIN, 0, 0);
 }
 
-_Noreturn static void become_nft(const struct space *space, int input, int output) {
+_Noreturn static void become_nft(const struct im_space *space, int input, int output) {
   if (setns(space->fd, CLONE_NEWNET) != 0) _exit(126);
   keep_capabilities();
   if (dup2(input, 0) < 0 || dup2(output, 1) < 0 || dup2(output, 2) < 0) _exit(126);
@@ -37,7 +37,7 @@ _Noreturn static void become_nft(const struct space *space, int input, int outpu
   _exit(127);
 }
 
-bool start_filter(const struct space *space, const char *text, struct filter *filter) {
+bool filter_start(const struct im_space *space, const char *text, struct im_filter *filter) {
   int output[2], input = memfd_create("filter", MFD_CLOEXEC);
   if (input < 0) return fail(errno, "memfd");
   bool written = dprintf(input, "%s\n", text) > 0 && lseek(input, 0, SEEK_SET) == 0;
@@ -48,12 +48,12 @@ bool start_filter(const struct space *space, const char *text, struct filter *fi
   close(input);
   close(output[1]);
   if (pid < 0) return close(output[0]), false;
-  *filter = (struct filter){pid, output[0]};
+  *filter = (struct im_filter){pid, output[0]};
   return true;
 }
 
-bool finish_filter(struct filter *filter) {
-  char text[MESSAGE_SIZE];
+bool filter_finish(struct im_filter *filter) {
+  char text[IM_MESSAGE_SIZE];
   size_t length = 0;
   for (ssize_t n;
        length < sizeof text - 1 && (n = read(filter->output, text + length, sizeof text - 1 - length)) > 0;) {

@@ -15,11 +15,11 @@
 
 static int answers;
 
-/* What is under way, and whose answer waits for it. */
+/* A filter that is being set, and the command that waits for it. */
 static struct pending {
   bool used;
   char id[16];
-  struct filter filter;
+  struct im_filter filter;
 } pending[MAX_FILTERS];
 
 static void answer(const char *id, bool ok) {
@@ -31,7 +31,7 @@ static void answer(const char *id, bool ok) {
 
 static void finish(struct pending *one) {
   one->used = false;
-  answer(one->id, finish_filter(&one->filter));
+  answer(one->id, filter_finish(&one->filter));
 }
 
 static struct pending *place_for_filter(void) {
@@ -42,9 +42,9 @@ static struct pending *place_for_filter(void) {
   return &pending[0];
 }
 
-static void filter(const char *id, const struct space *space, const char *text) {
+static void filter(const char *id, const struct im_space *space, const char *text) {
   struct pending *one = place_for_filter();
-  if (!start_filter(space, text, &one->filter)) return answer(id, false);
+  if (!filter_start(space, text, &one->filter)) return answer(id, false);
   one->used = true;
   snprintf(one->id, sizeof one->id, "%s", id);
 }
@@ -57,7 +57,7 @@ static void hand_socket(const char *id, bool ok, int fd) {
 
 static void make(const char *id, const char *number) {
   char path[64];
-  if (make_space(number, path, sizeof path))
+  if (space_make(number, path, sizeof path))
     answer_path(answers, id, path);
   else
     answer(id, false);
@@ -67,21 +67,21 @@ static void make(const char *id, const char *number) {
 static void obey(const char *id, const char *verb, char **words) {
   int fd = -1;
   if (strcmp(verb, "space") == 0) return make(id, words[0]);
-  struct space *space = find_space(words[0]);
+  struct im_space *space = space_find(words[0]);
   if (!space) return answer(id, false);
   bool add = strncmp(verb, "no-", 3) != 0;
   const char *what = add ? verb : verb + 3;
-  if (strcmp(what, "close") == 0) return close_space(space), answer(id, true);
-  if (strcmp(what, "forget") == 0) return answer(id, forget_mappings(space));
-  if (strcmp(what, "delay") == 0) return answer(id, set_delay(space, words[1]));
-  if (strcmp(what, "forward") == 0) return answer(id, set_forwarding(space, words[1]));
-  if (strcmp(what, "address") == 0) return answer(id, change_address(space, add, words[1], words[2]));
-  if (strcmp(what, "route") == 0) return answer(id, change_route(space, add, words[1], words[2], words[3], 0));
-  if (strcmp(what, "listen") == 0) return hand_socket(id, listen_inside(space, words[1], words[2], &fd), fd);
-  if (strcmp(what, "dial") == 0) return hand_socket(id, dial_inside(space, words[1], words[2], &fd), fd);
+  if (strcmp(what, "close") == 0) return space_close(space), answer(id, true);
+  if (strcmp(what, "forget") == 0) return answer(id, links_forget_mappings(space));
+  if (strcmp(what, "delay") == 0) return answer(id, delay_set(space, words[1]));
+  if (strcmp(what, "forward") == 0) return answer(id, links_set_forwarding(space, words[1]));
+  if (strcmp(what, "address") == 0) return answer(id, links_change_address(space, add, words[1], words[2]));
+  if (strcmp(what, "route") == 0) return answer(id, links_change_route(space, add, words[1], words[2], words[3], 0));
+  if (strcmp(what, "listen") == 0) return hand_socket(id, space_listen(space, words[1], words[2], &fd), fd);
+  if (strcmp(what, "dial") == 0) return hand_socket(id, space_dial(space, words[1], words[2], &fd), fd);
   if (strcmp(what, "link") == 0) {
-    const struct space *other = find_space(words[2]);
-    return answer(id, other && add_links(space, words[1], other, words[3]));
+    const struct im_space *other = space_find(words[2]);
+    return answer(id, other && links_add(space, words[1], other, words[3]));
   }
   fail(0, "there is no command '%s'", verb);
   answer(id, false);
@@ -104,7 +104,7 @@ static void read_line(char *line) {
   if (!verb) return;
   if (strcmp(verb, "filter") == 0 && rest) {
     const char *number = strsep(&rest, " ");
-    const struct space *space = find_space(number);
+    const struct im_space *space = space_find(number);
     if (space && rest) return filter(id, space, rest);
     return answer(id, false);
   }
@@ -148,7 +148,7 @@ int hold(int control, int to) {
   fcntl(control, F_SETFD, FD_CLOEXEC);
   fcntl(answers, F_SETFD, FD_CLOEXEC);
   bool user;
-  if (!become_holder(&user)) return answer_failed(answers, NULL), 1;
+  if (!space_begin(&user)) return answer_failed(answers, NULL), 1;
   answer_ready(answers, user);
   for (bool acknowledged = true;;) {
     struct pollfd polled[2 + MAX_FILTERS] = {{.fd = control, .events = POLLIN},

@@ -77,7 +77,7 @@ static bool ask(int fd, struct request *request, struct request *reply, const ch
   }
 }
 
-static bool index_of(const struct space *space, const char *name, unsigned *index) {
+static bool index_of(const struct im_space *space, const char *name, unsigned *index) {
   struct ifinfomsg link = {.ifi_family = AF_UNSPEC};
   struct request request, reply;
   begin(&request, RTM_GETLINK, 0, &link, sizeof link);
@@ -97,7 +97,7 @@ static void put_no_ipv6(struct request *request) {
 }
 
 /* Machines whose kernel has no IPv6 refuse it: there is nothing to switch off there. */
-static bool quiet_ipv6(const struct space *space, const char *name) {
+static bool quiet_ipv6(const struct im_space *space, const char *name) {
   struct ifinfomsg link = {.ifi_family = AF_UNSPEC};
   struct request request;
   begin(&request, RTM_SETLINK, 0, &link, sizeof link);
@@ -106,7 +106,7 @@ static bool quiet_ipv6(const struct space *space, const char *name) {
   return ask(space->links, &request, NULL, name) || true;
 }
 
-bool add_links(const struct space *a, const char *a_name, const struct space *b, const char *b_name) {
+bool links_add(const struct im_space *a, const char *a_name, const struct im_space *b, const char *b_name) {
   struct ifinfomsg down = {.ifi_family = AF_UNSPEC};
   struct request request;
   begin(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &down, sizeof down);
@@ -121,10 +121,10 @@ bool add_links(const struct space *a, const char *a_name, const struct space *b,
   close_nest(&request, data);
   close_nest(&request, info);
   if (!ask(a->links, &request, NULL, "a pair of links")) return false;
-  return quiet_ipv6(a, a_name) && quiet_ipv6(b, b_name) && set_up(a, a_name, 0) && set_up(b, b_name, 0);
+  return quiet_ipv6(a, a_name) && quiet_ipv6(b, b_name) && links_set_up(a, a_name, 0) && links_set_up(b, b_name, 0);
 }
 
-bool set_up(const struct space *space, const char *name, unsigned queue) {
+bool links_set_up(const struct im_space *space, const char *name, unsigned queue) {
   struct ifinfomsg link = {.ifi_family = AF_UNSPEC, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
   struct request request;
   begin(&request, RTM_SETLINK, 0, &link, sizeof link);
@@ -134,7 +134,7 @@ bool set_up(const struct space *space, const char *name, unsigned queue) {
 }
 
 /* Of the link, by netlink: /proc/sys is read-only in many containers. */
-bool set_forwarding(const struct space *space, const char *name) {
+bool links_set_forwarding(const struct im_space *space, const char *name) {
   struct ifinfomsg link = {.ifi_family = AF_UNSPEC};
   struct request request;
   begin(&request, RTM_SETLINK, 0, &link, sizeof link);
@@ -159,7 +159,7 @@ static bool parse_prefix(const char *text, struct in_addr *address, uint8_t *len
   return inet_pton(AF_INET, copy, address) == 1 || fail(0, "'%s' is no address", text);
 }
 
-bool change_address(const struct space *space, bool add, const char *name, const char *address) {
+bool links_change_address(const struct im_space *space, bool add, const char *name, const char *address) {
   struct in_addr ip;
   struct ifaddrmsg head = {.ifa_family = AF_INET};
   struct request request;
@@ -170,8 +170,8 @@ bool change_address(const struct space *space, bool add, const char *name, const
   return ask(space->links, &request, NULL, address);
 }
 
-bool change_route(const struct space *space, bool add, const char *destination, const char *name, const char *gateway,
-                  unsigned table) {
+bool links_change_route(const struct im_space *space, bool add, const char *destination, const char *name,
+                        const char *gateway, unsigned table) {
   struct in_addr to, by;
   unsigned index;
   struct rtmsg head = {.rtm_family = AF_INET,
@@ -192,7 +192,7 @@ bool change_route(const struct space *space, bool add, const char *destination, 
   return ask(space->links, &request, NULL, destination);
 }
 
-bool change_rule(const struct space *space, bool add, unsigned priority, const char *name, unsigned table) {
+bool links_change_rule(const struct im_space *space, bool add, unsigned priority, const char *name, unsigned table) {
   struct fib_rule_hdr head = {.family = AF_INET, .action = FR_ACT_TO_TBL};
   struct request request;
   begin(&request, add ? RTM_NEWRULE : RTM_DELRULE, add ? NLM_F_CREATE | NLM_F_EXCL : 0, &head, sizeof head);
@@ -213,4 +213,4 @@ static bool forget(void *unused) {
   return close(fd), ok;
 }
 
-bool forget_mappings(const struct space *space) { return inside(space, forget, NULL); }
+bool links_forget_mappings(const struct im_space *space) { return inside_run(space, forget, NULL); }

@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include "base/namespace.h"
 #include "netns.h"
 
 #include <errno.h>
@@ -13,13 +14,6 @@
 
 #define ENTER_FAILED 125
 
-static bool join(const char *path, int kind) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return fail(errno, "%s", path);
-  bool ok = setns(fd, kind) == 0 || fail(errno, "setns %s", path);
-  return close(fd), ok;
-}
-
 /*
  * The command does not outlive the process that asked for it: its network would not either. It is killed, not asked to
  * end: it would take the folder along that names what it has started (src/local/sandbox/leftovers.ts).
@@ -27,18 +21,18 @@ static bool join(const char *path, int kind) {
 static int enter(const char *net, const char *user, char **command) {
   bool own = strcmp(user, "-") == 0;
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-  if ((own || join(user, CLONE_NEWUSER)) && join(net, CLONE_NEWNET)) {
+  if ((own || namespace_join(user, CLONE_NEWUSER)) && namespace_join(net, CLONE_NEWNET)) {
     if (!own) prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* the change of user namespace has cleared it */
     execvp(command[0], command);
     fail(errno, "%s", command[0]);
   }
-  fprintf(stderr, "network: %s\n", failure);
+  fprintf(stderr, "network: %s\n", fail_message);
   return ENTER_FAILED;
 }
 
 /*
  * A command that a root user runs may rename the machine: with a NAME it gets one of its own to rename, or is not run.
- * What is killed without a chance to end its command does not leave it behind.
+ * The command ends with its parent, also when the parent is killed.
  */
 static int be_client(const char *name, char **command) {
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
@@ -49,7 +43,7 @@ static int be_client(const char *name, char **command) {
     execvp(command[0], command);
     fail(errno, "%s", command[0]);
   }
-  fprintf(stderr, "imaginary: %s\n", failure);
+  fprintf(stderr, "imaginary: %s\n", fail_message);
   return ENTER_FAILED;
 }
 

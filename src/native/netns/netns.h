@@ -1,21 +1,9 @@
 /*
- * The network program of the local platform: makes and holds network namespaces, and lets programs into them. Linux
- * only,
- * static, no library. It knows links, addresses and sockets; which of them there are is the platform's business
- * (src/local/network).
- *
- *   main.c    the command line
- *   hold.c    the platform's commands
- *   space.c   network namespaces, and what has to be done inside one
- *   links.c   links, addresses, routes, mappings: netlink
- *   filter.c  nft, as a child
- *   delay.c   holds packets back
- *   answer.c  what is said to the platform
+ * The commands of the program `network`, and what its files share. README.md is the map.
  *
  *   network hold --control FD --answers FD NAME
  *       The end of the control descriptor is the platform's end: this process ends, and with it every namespace that
- *       nobody is
- *       in any more. NAME tells platforms apart, for who looks at the processes of the machine.
+ *       no process is in any more. NAME tells platforms apart in a list of the machine's processes.
  *   network enter NET USER COMMAND…
  *       Becomes COMMAND inside: paths of a network namespace and of its user namespace (`-`: our own).
  *   network client NAME COMMAND…
@@ -40,59 +28,55 @@
  *   {"id":…}   {"id":…,"path":…}   {"id":…,"error":…}
  *   and first, without a command: {"ready":true,"user":PATH or null} or {"error":…}
  */
-#ifndef IMAGINARY_NETWORK_H
-#define IMAGINARY_NETWORK_H
+#ifndef IMAGINARY_NETNS_H
+#define IMAGINARY_NETNS_H
+
+#include "base/fail.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define MESSAGE_SIZE 1024
-#define MAX_SPACES 16384
-
-struct space {
+struct im_space {
   int fd;    /* the namespace; -1: there is none */
   int links; /* an rtnetlink socket in it */
 };
 
-/* Set by whoever fails last. */
-extern char failure[MESSAGE_SIZE];
-/* Sets `failure` from a format and, with error != 0, what errno it was. Returns false. */
-bool fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-/* space.c */
-bool become_holder(bool *user);
-struct space *find_space(const char *number);
-bool make_space(const char *number, char *path, size_t size);
-void close_space(struct space *space);
+/* inside.c */
 /*
  * Runs it on a thread that is in the namespace: the process itself stays where it is, and may not be allowed to return.
  */
-bool inside(const struct space *space, bool (*run)(void *), void *argument);
-bool listen_inside(const struct space *space, const char *address, const char *port, int *fd);
-bool dial_inside(const struct space *space, const char *address, const char *port, int *fd);
+bool inside_run(const struct im_space *space, bool (*run)(void *), void *argument);
+
+/* space.c */
+bool space_begin(bool *user);
+struct im_space *space_find(const char *number);
+bool space_make(const char *number, char *path, size_t size);
+void space_close(struct im_space *space);
+bool space_listen(const struct im_space *space, const char *address, const char *port, int *fd);
+bool space_dial(const struct im_space *space, const char *address, const char *port, int *fd);
 
 /* links.c */
-bool add_links(const struct space *a, const char *a_name, const struct space *b, const char *b_name);
-bool set_up(const struct space *space, const char *name, unsigned queue);
-bool set_forwarding(const struct space *space, const char *name);
-bool change_address(const struct space *space, bool add, const char *name, const char *address);
-bool change_route(const struct space *space, bool add, const char *destination, const char *name, const char *gateway,
-                  unsigned table);
+bool links_add(const struct im_space *a, const char *a_name, const struct im_space *b, const char *b_name);
+bool links_set_up(const struct im_space *space, const char *name, unsigned queue);
+bool links_set_forwarding(const struct im_space *space, const char *name);
+bool links_change_address(const struct im_space *space, bool add, const char *name, const char *address);
+bool links_change_route(const struct im_space *space, bool add, const char *destination, const char *name,
+                        const char *gateway, unsigned table);
 /* Packets that came in by `name` are routed by that table. */
-bool change_rule(const struct space *space, bool add, unsigned priority, const char *name, unsigned table);
-bool forget_mappings(const struct space *space);
+bool links_change_rule(const struct im_space *space, bool add, unsigned priority, const char *name, unsigned table);
+bool links_forget_mappings(const struct im_space *space);
 
 /* filter.c: runs by itself; its descriptor ends when it has ended, and then the result is to be taken. */
-struct filter {
+struct im_filter {
   int pid;
   int output;
 };
-bool start_filter(const struct space *space, const char *text, struct filter *filter);
-bool finish_filter(struct filter *filter);
+bool filter_start(const struct im_space *space, const char *text, struct im_filter *filter);
+bool filter_finish(struct im_filter *filter);
 
 /* delay.c */
-bool set_delay(struct space *space, const char *microseconds);
+bool delay_set(struct im_space *space, const char *microseconds);
 
 /* hold.c: until the platform's end. */
 int hold(int control, int answers);

@@ -1,11 +1,11 @@
 #define _GNU_SOURCE
+#include "base/namespace.h"
 #include "netns.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
-#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,23 +15,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static struct space spaces[MAX_SPACES];
+#define MAX_SPACES 16384
 
-static bool write_file(const char *path, const char *text) {
-  int fd = open(path, O_WRONLY | O_CLOEXEC);
-  if (fd < 0) return fail(errno, "%s", path);
-  bool ok = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-  return close(fd), ok || fail(errno, "%s", path);
-}
-
-/* Everybody is himself inside: files and processes keep their owners' names. */
-static bool map_ourselves(uid_t uid, gid_t gid) {
-  char uids[64], gids[64];
-  snprintf(uids, sizeof uids, "%u %u 1", (unsigned)uid, (unsigned)uid);
-  snprintf(gids, sizeof gids, "%u %u 1", (unsigned)gid, (unsigned)gid);
-  return write_file("/proc/self/setgroups", "deny") && write_file("/proc/self/gid_map", gids) &&
-         write_file("/proc/self/uid_map", uids);
-}
+static struct im_space spaces[MAX_SPACES];
 
 static bool try_new_space(void *unused) {
   (void)unused;
@@ -39,55 +25,33 @@ static bool try_new_space(void *unused) {
 }
 
 /* Where we may not make network namespaces, we may in a user namespace of our own. */
-bool become_holder(bool *user) {
-  for (int i = 0; i < MAX_SPACES; i++) spaces[i] = (struct space){-1, -1};
+bool space_begin(bool *user) {
+  for (int i = 0; i < MAX_SPACES; i++) spaces[i] = (struct im_space){-1, -1};
   struct rlimit files;
   if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
   }
-  *user = !inside(NULL, try_new_space, NULL);
+  *user = !inside_run(NULL, try_new_space, NULL);
   if (!*user) return true;
   uid_t uid = geteuid();
   gid_t gid = getegid();
   if (unshare(CLONE_NEWUSER) != 0) return fail(errno, "a user namespace");
-  if (!map_ourselves(uid, gid)) return false;
+  /* Everybody is himself inside: files and processes keep their owners' names. */
+  if (!namespace_map(getpid(), uid, uid, gid, gid)) return false;
   /* The gain of capabilities has hidden our /proc/PID from ourselves, and others of ours come in by it. */
   prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-  return inside(NULL, try_new_space, NULL);
+  return inside_run(NULL, try_new_space, NULL);
 }
 
-struct job {
-  const struct space *space;
-  bool (*run)(void *);
-  void *argument;
-  bool ok;
-};
-
-static void *run_job(void *data) {
-  struct job *job = data;
-  bool there = !job->space || setns(job->space->fd, CLONE_NEWNET) == 0 || fail(errno, "setns");
-  job->ok = there && job->run(job->argument);
-  return NULL;
-}
-
-bool inside(const struct space *space, bool (*run)(void *), void *argument) {
-  struct job job = {space, run, argument, false};
-  pthread_t thread;
-  int error = pthread_create(&thread, NULL, run_job, &job);
-  if (error) return fail(error, "thread");
-  pthread_join(thread, NULL);
-  return job.ok;
-}
-
-static struct space *slot(const char *number) {
+static struct im_space *slot(const char *number) {
   char *end;
   unsigned long index = strtoul(number, &end, 10);
   return *number && !*end && index < MAX_SPACES ? &spaces[index] : NULL;
 }
 
-struct space *find_space(const char *number) {
-  struct space *space = slot(number);
+struct im_space *space_find(const char *number) {
+  struct im_space *space = slot(number);
   if (space && space->fd >= 0) return space;
   fail(0, "there is no space '%s'", number);
   return NULL;
@@ -103,7 +67,7 @@ static void try_setting(const char *path, const char *value) {
 }
 
 static bool create(void *argument) {
-  struct space *space = argument;
+  struct im_space *space = argument;
   if (!try_new_space(NULL)) return false;
   /* Some machines check strictly where packets come from, in new namespaces too. Not ours to be strict about. */
   try_setting("/proc/sys/net/ipv4/conf/all/rp_filter", "0");
@@ -115,18 +79,18 @@ static bool create(void *argument) {
   return space->links >= 0 || fail(errno, "netlink");
 }
 
-bool make_space(const char *number, char *path, size_t size) {
-  struct space *space = slot(number);
+bool space_make(const char *number, char *path, size_t size) {
+  struct im_space *space = slot(number);
   if (!space || space->fd >= 0) return fail(0, "'%s' is no number of a new space, 0 to %d", number, MAX_SPACES - 1);
-  if (!inside(NULL, create, space) || !set_up(space, "lo", 0)) return close_space(space), false;
+  if (!inside_run(NULL, create, space) || !links_set_up(space, "lo", 0)) return space_close(space), false;
   snprintf(path, size, "/proc/%d/fd/%d", (int)getpid(), space->fd);
   return true;
 }
 
-void close_space(struct space *space) {
+void space_close(struct im_space *space) {
   if (space->links >= 0) close(space->links);
   if (space->fd >= 0) close(space->fd);
-  *space = (struct space){-1, -1};
+  *space = (struct im_space){-1, -1};
 }
 
 struct endpoint {
@@ -155,14 +119,14 @@ static bool open_socket(struct endpoint *endpoint, bool passive) {
 static bool open_listening(void *endpoint) { return open_socket(endpoint, true); }
 static bool open_connected(void *endpoint) { return open_socket(endpoint, false); }
 
-bool listen_inside(const struct space *space, const char *address, const char *port, int *fd) {
+bool space_listen(const struct im_space *space, const char *address, const char *port, int *fd) {
   struct endpoint endpoint;
-  bool ok = parse_endpoint(address, port, &endpoint) && inside(space, open_listening, &endpoint);
+  bool ok = parse_endpoint(address, port, &endpoint) && inside_run(space, open_listening, &endpoint);
   return *fd = endpoint.fd, ok;
 }
 
-bool dial_inside(const struct space *space, const char *address, const char *port, int *fd) {
+bool space_dial(const struct im_space *space, const char *address, const char *port, int *fd) {
   struct endpoint endpoint;
-  bool ok = parse_endpoint(address, port, &endpoint) && inside(space, open_connected, &endpoint);
+  bool ok = parse_endpoint(address, port, &endpoint) && inside_run(space, open_connected, &endpoint);
   return *fd = endpoint.fd, ok;
 }

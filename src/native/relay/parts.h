@@ -1,119 +1,100 @@
-/* The data port's parts, for each other. All of it is the thread's, but for what relay.h says. */
-#ifndef IMAGINARY_NATIVE_RELAY_PARTS_H
-#define IMAGINARY_NATIVE_RELAY_PARTS_H
+/* The data port's parts, for each other. All of it is the reactor's thread's, but for what relay.h says. */
+#ifndef IMAGINARY_RELAY_PARTS_H
+#define IMAGINARY_RELAY_PARTS_H
 
+#include "base/reactor.h"
 #include "relay.h"
 #include "splice.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 
-#define WORD 4 /* what a client begins with */
-#define ADDRESSES 1024
-#define REJECTED_PAUSE 1000 /* between two events about rejected ones */
+#define IM_WORD_SIZE 4 /* what a client begins with */
+#define IM_ADDRESSES 1024
 /* Probes that one address may make at once. Hundreds of members may share one. */
-#define PROBE_BURST 4096
-#define SWEEP 60000 /* between two looks at the pairs */
+#define IM_PROBE_BURST 4096
 
-enum state { FRESH, PROBED, WAITING, RELAYED, DEAD };
-
-struct relayed;
-
-struct connection {
-  struct connection *earlier, *later; /* in the queue of its state; `later` also among the dead */
+/* A connection to the data port. */
+struct im_arrival {
+  struct im_arrival *earlier, *later;
+  struct im_queue *queue; /* NULL: in none */
   int fd;
-  enum state state;
+  struct im_source source;
+  struct im_timer timer; /* until it has sent its header; until its probe is closed */
   uint32_t address;
   uint16_t port;
   size_t got;
-  unsigned char header[WORD + TOKEN_BYTES];
-  int64_t deadline;
-  struct expectation *expectation; /* WAITING */
-  struct relayed *relayed;         /* RELAYED */
+  unsigned char header[IM_WORD_SIZE + IM_TOKEN_SIZE];
+  struct im_expectation *expectation; /* its token's, while it waits for the other side */
+  struct im_relayed *relayed;         /* with its other side */
 };
 
-struct relayed {
-  struct pair pair;
-  struct connection *sides[2];
+struct im_relayed {
+  struct im_spliced pair;
+  struct im_arrival *sides[2];
   uint32_t id;
   /* Among those that have something to do. They are ended from there only. */
   bool queued;
-  struct relayed *next_queued;
+  struct im_relayed *next_queued;
   bool troubled; /* a socket has an error, which may come after data */
   int broken;    /* to be broken off, with this errno */
-  struct relayed *earlier, *later;
+  struct im_relayed *earlier, *later;
   uint64_t bytes_at_sweep;
   int quiet_sweeps;
 };
 
-/* Connections in the order of their deadlines. */
-struct queue {
-  struct connection *first, *last;
+/* The oldest first. */
+struct im_queue {
+  struct im_arrival *first, *last;
   size_t count;
 };
 
-struct bucket {
+struct im_bucket {
   double tokens;
   int64_t last;
 };
 
-struct relay {
-  struct relay_options options;
-  int listener, epoll, wake;
-  pthread_t thread;
-  atomic_bool stopping;
+struct im_relay {
+  struct im_relay_options options;
+  struct im_reactor reactor;
+  int listener;
+  struct im_source accepting;
+  struct im_timer accept_again, unused, sweep, report;
   atomic_size_t pairs;
-  struct tokens tokens;
-  struct queue fresh, probes;
-  struct connection *dead;
-  struct relayed *relayed;
-  struct relayed *first_queued, *last_queued;
-  struct pipes pipes;
-  int64_t accept_again; /* 0: accepts */
-  int64_t next_sweep;
+  struct im_tokens tokens;
+  struct im_queue fresh, probes;
+  struct im_relayed *relayed;
+  struct im_relayed *first_queued, *last_queued;
+  struct im_pipes pipes;
   uint32_t rejected;
-  struct relay_event last_rejected;
-  int64_t rejected_told;
-  struct bucket buckets[ADDRESSES];
+  struct im_relay_event last_rejected;
+  int64_t rejected_reported;
+  struct im_bucket buckets[IM_ADDRESSES];
 };
+
+static inline void relay_report(struct im_relay *relay, const struct im_relay_event *event) {
+  relay->options.on_event(relay->options.context, event);
+}
 
 /* ---- queue.c ---- */
 
-void queue_add(struct queue *queue, struct connection *connection, int64_t deadline);
-void queue_remove(struct queue *queue, struct connection *connection);
-/* The structure stays until the events that were fetched together have been looked at. */
-void queue_bury(struct relay *relay, struct connection *connection);
-void queue_free_dead(struct relay *relay);
-/* Closes one that has not become part of a pair: with a reset, see open.c. */
-void queue_drop(struct relay *relay, struct connection *connection);
+void queue_add(struct im_queue *queue, struct im_arrival *arrival);
+void queue_remove(struct im_arrival *arrival);
+/* Its socket is closed by the caller; the structure stays until the end of the round. */
+void queue_bury(struct im_relay *relay, struct im_arrival *arrival);
+/* Closes one that has not become part of a pair: with a reset, see relay.c. */
+void queue_drop(struct im_relay *relay, struct im_arrival *arrival);
 
 /* ---- arrivals.c: connections that have to say what they are ---- */
 
-void arrivals_accept(struct relay *relay, int64_t now);
-void arrivals_listen(struct relay *relay, bool again);
-void arrivals_read(struct relay *relay, struct connection *connection, int64_t now);
-/* One side has come, and leaves before the other is there. */
-void arrivals_leave(struct relay *relay, struct connection *connection);
-void arrivals_reject(struct relay *relay, struct connection *connection, const char *reason);
-/* Of those that were rejected, at times. */
-void arrivals_tell(struct relay *relay, int64_t now);
+bool arrivals_listen(struct im_relay *relay);
 
 /* ---- pairs.c ---- */
 
-void pairs_join(struct relay *relay, struct expectation *expectation, struct connection *sides[2]);
-/* It has something to do. */
-void pairs_add(struct relay *relay, struct relayed *relayed);
+/* False: there is no memory. The sides are still the caller's. */
+bool pairs_join(struct im_relay *relay, struct im_expectation *expectation, struct im_arrival *sides[2]);
 /* One turn for each pair that had something to do when this was called. */
-void pairs_run(struct relay *relay);
-/* Breaks off what is half closed and moves nothing. */
-void pairs_sweep(struct relay *relay);
+void pairs_run(struct im_relay *relay);
 /* All of them, with a reset. */
-void pairs_close(struct relay *relay);
-
-/* ---- loop.c ---- */
-
-int64_t relay_now(void);
-void relay_tell(struct relay *relay, const struct relay_event *event);
-void *relay_run(void *relay);
+void pairs_close(struct im_relay *relay);
 
 #endif

@@ -1,50 +1,42 @@
 #include "parts.h"
 
-#include <stdlib.h>
 #include <unistd.h>
 
-void queue_add(struct queue *queue, struct connection *connection, int64_t deadline) {
-  connection->deadline = deadline;
-  connection->earlier = queue->last;
-  connection->later = NULL;
+void queue_add(struct im_queue *queue, struct im_arrival *arrival) {
+  arrival->queue = queue;
+  arrival->earlier = queue->last;
+  arrival->later = NULL;
   if (queue->last)
-    queue->last->later = connection;
+    queue->last->later = arrival;
   else
-    queue->first = connection;
-  queue->last = connection;
+    queue->first = arrival;
+  queue->last = arrival;
   queue->count++;
 }
 
-void queue_remove(struct queue *queue, struct connection *connection) {
-  if (connection->earlier)
-    connection->earlier->later = connection->later;
+void queue_remove(struct im_arrival *arrival) {
+  struct im_queue *queue = arrival->queue;
+  if (!queue) return;
+  if (arrival->earlier)
+    arrival->earlier->later = arrival->later;
   else
-    queue->first = connection->later;
-  if (connection->later)
-    connection->later->earlier = connection->earlier;
+    queue->first = arrival->later;
+  if (arrival->later)
+    arrival->later->earlier = arrival->earlier;
   else
-    queue->last = connection->earlier;
-  connection->earlier = connection->later = NULL;
+    queue->last = arrival->earlier;
+  arrival->queue = NULL;
   queue->count--;
 }
 
-void queue_bury(struct relay *relay, struct connection *connection) {
-  connection->state = DEAD;
-  connection->later = relay->dead;
-  relay->dead = connection;
+void queue_bury(struct im_relay *relay, struct im_arrival *arrival) {
+  queue_remove(arrival);
+  reactor_clear(&relay->reactor, &arrival->timer);
+  reactor_unwatch(&relay->reactor, &arrival->source);
+  reactor_bury(&relay->reactor, &arrival->source);
 }
 
-void queue_free_dead(struct relay *relay) {
-  while (relay->dead) {
-    struct connection *next = relay->dead->later;
-    free(relay->dead);
-    relay->dead = next;
-  }
-}
-
-void queue_drop(struct relay *relay, struct connection *connection) {
-  if (connection->state == FRESH) queue_remove(&relay->fresh, connection);
-  if (connection->state == PROBED) queue_remove(&relay->probes, connection);
-  close(connection->fd);
-  queue_bury(relay, connection);
+void queue_drop(struct im_relay *relay, struct im_arrival *arrival) {
+  queue_bury(relay, arrival);
+  close(arrival->fd);
 }

@@ -3,17 +3,14 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* A peer that is gone without a word is found by keep-alive, after 60 + 10 * 60 seconds: a host may be suspended. */
+/* A peer that vanishes is found by keep-alive, after 60 + 10 * 60 seconds: a host may be suspended. */
 #define KEEP_ALIVE 60
 #define KEEP_ALIVE_PROBES 10
-/* Of what was taken from the one side, so much waits unsent at the other: the rest waits where it came from. */
+/* Bytes from one side that may wait unsent at the other. The rest waits at the side that sends. */
 #define UNSENT (256 * 1024)
 
 /*
@@ -33,11 +30,9 @@ static bool set_options(int fd) {
          setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent) == 0;
 }
 
-static int listen_on(struct relay *relay, uint16_t *port, const char **syscall) {
+static int listen_on(struct im_relay *relay, uint16_t *port, const char **syscall) {
   struct sockaddr_in address = relay->options.address;
   socklen_t length = sizeof address;
-  struct epoll_event listening = {.events = EPOLLIN, .data.ptr = &relay->listener};
-  struct epoll_event waking = {.events = EPOLLIN, .data.ptr = &relay->wake};
   *syscall = "socket";
   relay->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (relay->listener < 0) return errno;
@@ -49,84 +44,75 @@ static int listen_on(struct relay *relay, uint16_t *port, const char **syscall) 
   if (listen(relay->listener, 1024) != 0) return errno;
   if (getsockname(relay->listener, (struct sockaddr *)&address, &length) != 0) return errno;
   *port = ntohs(address.sin_port);
-  *syscall = "epoll_create1";
-  relay->epoll = epoll_create1(EPOLL_CLOEXEC);
-  if (relay->epoll < 0) return errno;
-  *syscall = "eventfd";
-  relay->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (relay->wake < 0) return errno;
+  int error = reactor_start(&relay->reactor, syscall);
+  if (error) return error;
   *syscall = "epoll_ctl";
-  if (epoll_ctl(relay->epoll, EPOLL_CTL_ADD, relay->listener, &listening) != 0) return errno;
-  if (epoll_ctl(relay->epoll, EPOLL_CTL_ADD, relay->wake, &waking) != 0) return errno;
-  return 0;
-}
-
-static int start_thread(struct relay *relay) {
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before); /* also SIGPIPE, which splice(2) cannot be kept from */
-  int error = pthread_create(&relay->thread, NULL, relay_run, relay);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  pthread_mutex_lock(&relay->reactor.lock);
+  if (!arrivals_listen(relay)) error = errno;
+  pthread_mutex_unlock(&relay->reactor.lock);
   return error;
 }
 
-static void wake(struct relay *relay) {
-  uint64_t one = 1;
-  ssize_t written = write(relay->wake, &one, sizeof one);
-  (void)written; /* only fails when the counter is full, that is, when it is awake already */
+static void on_unused(void *context, void *owner) {
+  struct im_relay *relay = context;
+  (void)owner;
+  for (struct im_expectation *due; (due = tokens_due(&relay->tokens, clock_now()));) {
+    struct im_relay_event event = {.kind = IM_RELAY_UNUSED, .id = due->id, .arrived = due->arrived ? 1 : 0};
+    if (due->arrived) queue_drop(relay, due->arrived);
+    free(due);
+    relay_report(relay, &event);
+  }
 }
 
-static void free_relay(struct relay *relay) {
-  if (relay->listener >= 0) close(relay->listener);
-  if (relay->epoll >= 0) close(relay->epoll);
-  if (relay->wake >= 0) close(relay->wake);
-  tokens_free(&relay->tokens);
-  free(relay);
+/* Tokens come from other threads, so their timer is set here. */
+static bool on_round(void *context) {
+  struct im_relay *relay = context;
+  int64_t due = -1;
+  pairs_run(relay);
+  if (!relay->unused.at) tokens_count(&relay->tokens, &due);
+  if (due >= 0) reactor_set(&relay->reactor, &relay->unused, due);
+  return relay->first_queued;
 }
 
-int relay_open(const struct relay_options *options, struct relay **result, uint16_t *port, const char **syscall) {
-  struct relay *relay = calloc(1, sizeof *relay);
+int relay_open(const struct im_relay_options *options, struct im_relay **result, uint16_t *port, const char **syscall) {
+  struct im_relay *relay = calloc(1, sizeof *relay);
   *syscall = "malloc";
   if (!relay) return ENOMEM;
   relay->options = *options;
-  relay->listener = relay->epoll = relay->wake = -1;
-  relay->next_sweep = relay_now() + SWEEP;
-  relay->rejected_told = relay_now() - REJECTED_PAUSE;
-  for (size_t i = 0; i < ADDRESSES; i++) relay->buckets[i].tokens = PROBE_BURST;
+  relay->listener = -1;
+  relay->unused.on_time = on_unused;
+  reactor_init(&relay->reactor, relay, on_round);
+  for (size_t i = 0; i < IM_ADDRESSES; i++) relay->buckets[i].tokens = IM_PROBE_BURST;
   tokens_init(&relay->tokens);
   int error = listen_on(relay, port, syscall);
-  if (error == 0) {
-    *syscall = "pthread_create";
-    error = start_thread(relay);
-  }
   if (error != 0)
-    free_relay(relay);
+    relay_close(relay);
   else
     *result = relay;
   return error;
 }
 
-bool relay_expect(struct relay *relay, const unsigned char a[TOKEN_BYTES], const unsigned char b[TOKEN_BYTES],
+bool relay_expect(struct im_relay *relay, const unsigned char a[IM_TOKEN_SIZE], const unsigned char b[IM_TOKEN_SIZE],
                   uint32_t id) {
   if (tokens_count(&relay->tokens, NULL) + atomic_load(&relay->pairs) >= relay->options.most_pairs) return false;
   bool first = false;
-  if (!tokens_expect(&relay->tokens, a, b, id, relay_now() + relay->options.pair_limit, &first)) return false;
-  if (first) wake(relay); /* it has a deadline to keep now */
+  if (!tokens_expect(&relay->tokens, a, b, id, clock_now() + relay->options.pair_limit * IM_MS, &first)) return false;
+  if (first) reactor_wake(&relay->reactor); /* it has a deadline to keep now */
   return true;
 }
 
-void relay_close(struct relay *relay) {
-  atomic_store(&relay->stopping, true);
-  wake(relay);
-  pthread_join(relay->thread, NULL);
+void relay_close(struct im_relay *relay) {
+  reactor_stop(&relay->reactor);
   while (relay->fresh.first) queue_drop(relay, relay->fresh.first);
   while (relay->probes.first) queue_drop(relay, relay->probes.first);
-  for (struct expectation *e; (e = tokens_due(&relay->tokens, INT64_MAX));) {
+  for (struct im_expectation *e; (e = tokens_due(&relay->tokens, INT64_MAX));) {
     if (e->arrived) queue_drop(relay, e->arrived);
     free(e);
   }
   pairs_close(relay);
-  queue_free_dead(relay);
-  pipes_close(&relay->pipes);
-  free_relay(relay);
+  splice_close_pipes(&relay->pipes);
+  if (relay->listener >= 0) close(relay->listener);
+  tokens_free(&relay->tokens);
+  reactor_free(&relay->reactor);
+  free(relay);
 }

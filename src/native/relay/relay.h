@@ -1,8 +1,8 @@
 /*
- * The seed's data port: tells whoever asks under which address and port it is seen, and makes one connection out of two
- * whose tokens belong together. One thread, no Node.js in here; policy (who gets tokens) is the caller's.
+ * The seed's data port: answers each probe with the address and port that it comes from, and makes one connection out
+ * of two whose tokens belong together. One thread, no Node.js; policy (who gets tokens) is the caller's.
  *
- * A client speaks first: `IMP1` to be told its address (4 bytes) and port (2 bytes, both big-endian), or `IMR1` and a
+ * A client sends first: `IMP1` for its address (4 bytes) and port (2 bytes, both big-endian), or `IMR1` and a
  * token. When both sides of a pair of tokens are there, each gets the byte 1; from then on their bytes are each
  * other's.
  */
@@ -13,15 +13,16 @@
 
 #include <netinet/in.h>
 
-struct relay;
+struct im_relay;
 
-struct relay_event {
-  enum relay_event_kind {
-    RELAY_PAIRED,   /* both sides are there */
-    RELAY_ENDED,    /* a pair has ended: `bytes` that went each way; `error`: 0 or why it was broken off, an errno */
-    RELAY_UNUSED,   /* a pair of tokens expired, or one side came and left: `arrived` sides had come */
-    RELAY_REJECTED, /* `count` connections since the last such event, the last one from `address`, because of `reason`
-                     */
+struct im_relay_event {
+  enum im_relay_event_kind {
+    IM_RELAY_PAIRED,   /* both sides are there */
+    IM_RELAY_ENDED,    /* a pair has ended: `bytes` that went each way; `error`: 0 or why it was broken off, an errno */
+    IM_RELAY_UNUSED,   /* a pair of tokens expired, or one side came and left: `arrived` sides had come */
+    IM_RELAY_REJECTED, /* `count` connections since the last such event, the last one from `address`, because of
+                        * `reason`
+                        */
   } kind;
   uint32_t id;
   uint64_t bytes[2];
@@ -32,27 +33,27 @@ struct relay_event {
   const char *reason;
 };
 
-struct relay_options {
+struct im_relay_options {
   struct sockaddr_in address;
   /* Pairs that stand or are expected. */
   size_t most_pairs;
   /* Milliseconds: for a client to say what it wants, for both sides to come, for a probe to be kept open. */
   int header_limit, pair_limit, probe_limit;
   /* On the relay's own thread. */
-  void (*on_event)(void *context, const struct relay_event *event);
+  void (*on_event)(void *context, const struct im_relay_event *event);
   void *context;
 };
 
-/* Listens, and starts the thread. Returns 0 or an errno; *syscall: of what. *port: what is really listened on. */
-int relay_open(const struct relay_options *options, struct relay **relay, uint16_t *port, const char **syscall);
+/* Listens, and starts the thread. Returns 0 or an errno; *syscall: of what. *port: the port that it listens on. */
+int relay_open(const struct im_relay_options *options, struct im_relay **relay, uint16_t *port, const char **syscall);
 
 /*
  * Any thread. The connection to the side with token `a` and that with token `b` will be one. False: the relay is full.
  */
-bool relay_expect(struct relay *relay, const unsigned char a[TOKEN_BYTES], const unsigned char b[TOKEN_BYTES],
+bool relay_expect(struct im_relay *relay, const unsigned char a[IM_TOKEN_SIZE], const unsigned char b[IM_TOKEN_SIZE],
                   uint32_t id);
 
 /* Resets all connections, ends the thread. No event comes after it. */
-void relay_close(struct relay *relay);
+void relay_close(struct im_relay *relay);
 
 #endif

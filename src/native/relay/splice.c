@@ -9,7 +9,7 @@
 #define PIPE_BYTES 65536        /* what a new pipe holds */
 #define SHARE (16 * PIPE_BYTES) /* of one turn, for each direction */
 
-static bool take_pipe(struct pipes *pipes, int ends[2]) {
+static bool take_pipe(struct im_pipes *pipes, int ends[2]) {
   if (pipes->count == 0) return pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0;
   pipes->count--;
   ends[0] = pipes->spare[pipes->count][0];
@@ -17,10 +17,10 @@ static bool take_pipe(struct pipes *pipes, int ends[2]) {
   return true;
 }
 
-/* An empty one is kept for the next who needs one. */
-static void leave_pipe(struct pipes *pipes, struct flow *flow) {
+/* An empty one is kept for the next direction that needs one. */
+static void leave_pipe(struct im_pipes *pipes, struct im_flow *flow) {
   if (flow->pipe[0] < 0) return;
-  if (flow->held == 0 && pipes->count < SPARE_PIPES) {
+  if (flow->held == 0 && pipes->count < IM_SPARE_PIPES) {
     pipes->spare[pipes->count][0] = flow->pipe[0];
     pipes->spare[pipes->count][1] = flow->pipe[1];
     pipes->count++;
@@ -31,7 +31,7 @@ static void leave_pipe(struct pipes *pipes, struct flow *flow) {
   flow->pipe[0] = flow->pipe[1] = -1;
 }
 
-void pipes_close(struct pipes *pipes) {
+void splice_close_pipes(struct im_pipes *pipes) {
   while (pipes->count > 0) {
     pipes->count--;
     close(pipes->spare[pipes->count][0]);
@@ -39,8 +39,8 @@ void pipes_close(struct pipes *pipes) {
   }
 }
 
-void pair_init(struct pair *pair, int a, int b) {
-  *pair = (struct pair){.fds = {a, b}, .flows = {{.pipe = {-1, -1}}, {.pipe = {-1, -1}}}};
+void splice_init(struct im_spliced *pair, int a, int b) {
+  *pair = (struct im_spliced){.fds = {a, b}, .flows = {{.pipe = {-1, -1}}, {.pipe = {-1, -1}}}};
 }
 
 /* Like splice(2), never waiting. -1 with errno EAGAIN: nothing there, or no room. */
@@ -52,7 +52,7 @@ static ssize_t splice_some(int from, int to, size_t most) {
   return moved;
 }
 
-static enum progress flow_move(struct flow *flow, int from, int to, struct pipes *pipes, int *error) {
+static enum im_progress flow_move(struct im_flow *flow, int from, int to, struct im_pipes *pipes, int *error) {
   size_t moved_in_turn = 0;
   for (;;) {
     bool moved = false;
@@ -85,23 +85,23 @@ static enum progress flow_move(struct flow *flow, int from, int to, struct pipes
     }
     if (!moved || moved_in_turn >= SHARE) {
       if (flow->held == 0) leave_pipe(pipes, flow);
-      return moved ? PAIR_GOES_ON : flow->shut ? PAIR_ENDED : PAIR_WAITS;
+      return moved ? IM_SPLICE_GOES_ON : flow->shut ? IM_SPLICE_ENDED : IM_SPLICE_WAITS;
     }
   }
   *error = errno;
-  return PAIR_BROKEN;
+  return IM_SPLICE_BROKEN;
 }
 
-enum progress pair_move(struct pair *pair, struct pipes *pipes, int *error) {
-  enum progress there = flow_move(&pair->flows[0], pair->fds[0], pair->fds[1], pipes, error);
-  if (there == PAIR_BROKEN) return there;
-  enum progress back = flow_move(&pair->flows[1], pair->fds[1], pair->fds[0], pipes, error);
-  if (back == PAIR_BROKEN) return back;
-  if (there == PAIR_GOES_ON || back == PAIR_GOES_ON) return PAIR_GOES_ON;
-  return there == PAIR_ENDED && back == PAIR_ENDED ? PAIR_ENDED : PAIR_WAITS;
+enum im_progress splice_move(struct im_spliced *pair, struct im_pipes *pipes, int *error) {
+  enum im_progress there = flow_move(&pair->flows[0], pair->fds[0], pair->fds[1], pipes, error);
+  if (there == IM_SPLICE_BROKEN) return there;
+  enum im_progress back = flow_move(&pair->flows[1], pair->fds[1], pair->fds[0], pipes, error);
+  if (back == IM_SPLICE_BROKEN) return back;
+  if (there == IM_SPLICE_GOES_ON || back == IM_SPLICE_GOES_ON) return IM_SPLICE_GOES_ON;
+  return there == IM_SPLICE_ENDED && back == IM_SPLICE_ENDED ? IM_SPLICE_ENDED : IM_SPLICE_WAITS;
 }
 
-void pair_close(struct pair *pair, struct pipes *pipes, bool orderly) {
+void splice_close(struct im_spliced *pair, struct im_pipes *pipes, bool orderly) {
   for (int i = 0; i < 2; i++) {
     leave_pipe(pipes, &pair->flows[i]);
     /* What the kernel has not sent yet it sends after the close. */

@@ -10,47 +10,47 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TOKEN_BYTES 32
-#define TOKEN_BUCKETS 4096
+#define IM_TOKEN_SIZE 32
+#define IM_TOKEN_BUCKETS 4096
 
-/* A pair of tokens. Once made it belongs to the thread that calls token_use and tokens_due. */
-struct expectation {
-  struct token {
-    unsigned char bytes[TOKEN_BYTES];
+/* A pair of tokens. Once made it belongs to the thread that calls tokens_use and tokens_due. */
+struct im_expectation {
+  struct im_token {
+    unsigned char bytes[IM_TOKEN_SIZE];
     bool used;
-    struct token *next; /* of its bucket */
-    struct expectation *of;
+    struct im_token *next; /* of its bucket */
+    struct im_expectation *of;
   } tokens[2];
   uint32_t id;
   int64_t deadline;
-  void *arrived; /* who used the first one */
-  struct expectation *earlier, *later;
+  void *arrived; /* the arrival that used the first token */
+  struct im_expectation *earlier, *later;
 };
 
-struct tokens {
+struct im_tokens {
   pthread_mutex_t lock;
-  struct token *buckets[TOKEN_BUCKETS];
-  struct expectation *first, *last; /* by deadline */
+  struct im_token *buckets[IM_TOKEN_BUCKETS];
+  struct im_expectation *first, *last; /* by deadline */
   size_t count;
 };
 
-void tokens_init(struct tokens *tokens);
-void tokens_free(struct tokens *tokens);
+void tokens_init(struct im_tokens *tokens);
+void tokens_free(struct im_tokens *tokens);
 
 /* Any thread. Deadlines must not fall. False: no memory, or a token is expected already. *first: no other pair is. */
-bool tokens_expect(struct tokens *tokens, const unsigned char *a, const unsigned char *b, uint32_t id, int64_t deadline,
-                   bool *first);
+bool tokens_expect(struct im_tokens *tokens, const unsigned char *a, const unsigned char *b, uint32_t id,
+                   int64_t deadline, bool *first);
 
 /* How many pairs are expected, and the earliest deadline (-1: none). Any thread. */
-size_t tokens_count(struct tokens *tokens, int64_t *earliest);
+size_t tokens_count(struct im_tokens *tokens, int64_t *earliest);
 
 /* Uses up one token. NULL: it is none, or was used. The expectation stays until it is taken out. */
-struct expectation *token_use(struct tokens *tokens, const unsigned char *bytes);
+struct im_expectation *tokens_use(struct im_tokens *tokens, const unsigned char *bytes);
 
 /* Takes out the earliest expectation whose deadline has come; the caller frees it. */
-struct expectation *tokens_due(struct tokens *tokens, int64_t now);
+struct im_expectation *tokens_due(struct im_tokens *tokens, int64_t now);
 
 /* Takes out this one; the caller frees it. */
-void tokens_remove(struct tokens *tokens, struct expectation *expectation);
+void tokens_remove(struct im_tokens *tokens, struct im_expectation *expectation);
 
 #endif

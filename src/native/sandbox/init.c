@@ -17,14 +17,14 @@ extern char **environ;
 #define SETUP_FAILED 125
 
 static void say(int fd, char kind, const char *text) {
-  char line[MESSAGE_SIZE + 2];
+  char line[IM_MESSAGE_SIZE + 2];
   int length = snprintf(line, sizeof line, "%c%s\n", kind, text);
   ssize_t written = write(fd, line, (size_t)(length < (int)sizeof line ? length : (int)sizeof line - 1));
   (void)written;
 }
 
 _Noreturn static void give_up(int error) {
-  say(error, 'E', failure);
+  say(error, 'E', fail_message);
   _exit(SETUP_FAILED);
 }
 
@@ -40,16 +40,16 @@ static void close_on_exec(void) {
 
 /*
  * Becomes the command. A session of its own, so that a signal to "my process group" stays inside. What a machine
- * without any privilege refuses (it may refuse even to refuse more) is told, and done without.
+ * without any privilege refuses (it may refuse even to refuse more) is reported, and done without.
  */
-_Noreturn static void run_command(const struct options *options, enum mode mode, int error) {
+_Noreturn static void run_command(const struct im_options *options, enum im_mode mode, int error) {
   sigset_t none;
   sigemptyset(&none);
   setsid();
-  if (!options->unlimited && !refuse_calls()) {
-    if (mode != MODE_BARE) give_up(error);
-    char line[MESSAGE_SIZE + 64];
-    snprintf(line, sizeof line, "calls that Lambda refuses are not refused: %s", failure);
+  if (!options->unlimited && !seccomp_refuse()) {
+    if (mode != IM_MODE_BARE) give_up(error);
+    char line[IM_MESSAGE_SIZE + 64];
+    snprintf(line, sizeof line, "calls that Lambda refuses are not refused: %s", fail_message);
     say(error, 'M', line);
   }
   sigprocmask(SIG_SETMASK, &none, NULL);
@@ -81,22 +81,22 @@ _Noreturn static void serve(pid_t command, int status) {
   }
 }
 
-static bool follow_parent(enum mode mode) {
+static bool follow_parent(enum im_mode mode) {
   /* Without namespaces this is a second line only: the process outside kills what is left when it ends in order. */
-  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 || mode == MODE_BARE) return true;
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 || mode == IM_MODE_BARE) return true;
   return fail(errno, "PR_SET_PDEATHSIG");
 }
 
-_Noreturn void run_inside(const struct options *options, enum mode mode, int go, int error, int status) {
-  struct missing missing = {0};
+_Noreturn void init_run(const struct im_options *options, enum im_mode mode, int go, int error, int status) {
+  struct im_missing missing = {0};
   char byte;
-  bool bare = mode == MODE_BARE;
+  bool bare = mode == IM_MODE_BARE;
   if (!follow_parent(mode)) give_up(error);
   if (read(go, &byte, 1) != 1) _exit(SETUP_FAILED); /* the process outside has ended */
   close(go);
-  if (!bare && !enter_root(options, &missing)) give_up(error);
+  if (!bare && !root_enter(options, &missing)) give_up(error);
   for (int i = 0; i < missing.count; i++) say(error, 'M', missing.lines[i]);
-  if (!options->unlimited && (!set_limits(mode) || !drop_privileges(options, mode))) give_up(error);
+  if (!options->unlimited && (!limits_set(mode) || !limits_drop_privileges(options, mode))) give_up(error);
   if (!follow_parent(mode)) give_up(error); /* the change of user has cleared it */
   if (chdir(options->directory) != 0) {
     fail(errno, "%s", options->directory);

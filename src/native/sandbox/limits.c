@@ -21,10 +21,10 @@ static bool limit(int resource, rlim_t value) {
   return setrlimit(resource, &new) == 0 || fail(errno, "setrlimit");
 }
 
-bool set_limits(enum mode mode) {
+bool limits_set(enum im_mode mode) {
   if (!limit(RLIMIT_NOFILE, LAMBDA_DESCRIPTORS) || !limit(RLIMIT_CORE, 0)) return false;
   /* Counted per user: only where the sandbox has users of its own. Elsewhere it is the pids cgroup that limits. */
-  return mode != MODE_USER || limit(RLIMIT_NPROC, LAMBDA_PROCESSES);
+  return mode != IM_MODE_USER || limit(RLIMIT_NPROC, LAMBDA_PROCESSES);
 }
 
 /* Without them, and without any way back to them, uid 0 is a user like others (that owns root's files). */
@@ -37,9 +37,9 @@ static bool drop_capabilities(void) {
   return syscall(SYS_capset, &header, none) == 0 || fail(errno, "capset");
 }
 
-bool drop_privileges(const struct options *options, enum mode mode) {
+bool limits_drop_privileges(const struct im_options *options, enum im_mode mode) {
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail(errno, "no_new_privs");
-  if (mode == MODE_ROOT) {
+  if (mode == IM_MODE_ROOT) {
     for (int capability = 0; capability < 64; capability++) prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
     if (setgroups(0, NULL) != 0) return fail(errno, "setgroups");
     if (setresgid(options->gid, options->gid, options->gid) != 0) return fail(errno, "setresgid");

@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 struct watched {
-  const struct options *options;
-  enum mode mode;
-  enum freezer freezer;
+  const struct im_options *options;
+  enum im_mode mode;
+  enum im_freezer freezer;
   pid_t child;
   bool killed;
   bool ended;
@@ -20,19 +20,21 @@ struct watched {
 };
 
 /* What is frozen or killed as a whole: in mode bare everything below us, else the namespace's pid 1 and below. */
-static pid_t root_of(const struct watched *watched) { return watched->mode == MODE_BARE ? getpid() : watched->child; }
+static pid_t root_of(const struct watched *watched) {
+  return watched->mode == IM_MODE_BARE ? getpid() : watched->child;
+}
 
 /* Signal first, thaw second: nothing runs a further instruction of its own. */
 static void kill_all(struct watched *watched) {
   watched->killed = true;
   if (!watched->ended) kill(watched->child, SIGKILL);
-  if (watched->mode == MODE_BARE && watched->freezer != FREEZER_SIGSTOP) {
+  if (watched->mode == IM_MODE_BARE && watched->freezer != IM_FREEZER_SIGSTOP) {
     pid_t pids[1024];
     char states[1024];
-    int count = list_tree(getpid(), false, pids, states, 1024);
+    int count = tree_list(getpid(), false, pids, states, 1024);
     for (int i = 0; i < count; i++) kill(pids[i], SIGKILL);
   }
-  if (watched->freezer != FREEZER_SIGSTOP) thaw(watched->freezer, watched->options->freezer_cgroup, root_of(watched));
+  if (watched->freezer != IM_FREEZER_SIGSTOP) freeze_end(watched->freezer, watched->options->freezer_cgroup);
 }
 
 static void reap(struct watched *watched) {
@@ -48,15 +50,15 @@ static void obey(struct watched *watched, const char *command) {
   const char *cgroup = watched->options->freezer_cgroup;
   int control = watched->options->control;
   if (strcmp(command, "freeze") == 0) {
-    report_answer(control, "frozen", freeze(watched->freezer, cgroup, root_of(watched)));
+    report_answer(control, "frozen", freeze_start(watched->freezer, cgroup, root_of(watched)));
   } else if (strcmp(command, "thaw") == 0) {
-    report_answer(control, "thawed", thaw(watched->freezer, cgroup, root_of(watched)));
+    report_answer(control, "thawed", freeze_end(watched->freezer, cgroup));
   } else if (strcmp(command, "kill") == 0) {
     kill_all(watched);
   } else if (strncmp(command, "owns ", 5) == 0) {
-    const char *own = watched->freezer == FREEZER_SIGSTOP ? NULL : cgroup;
+    const char *own = watched->freezer == IM_FREEZER_SIGSTOP ? NULL : cgroup;
     pid_t root = root_of(watched);
-    report_answer(control, "owned", owns_connection(command + 5, own, root, root != getpid()));
+    report_answer(control, "owned", owner_has_connection(command + 5, own, root, root != getpid()));
   }
 }
 
@@ -87,9 +89,9 @@ static void read_signal(struct watched *watched, int signals) {
   }
 }
 
-int watch(const struct options *options, enum mode mode, pid_t child, int status, bool freezable) {
+int monitor_watch(const struct im_options *options, enum im_mode mode, pid_t child, int status, bool freezable) {
   struct watched watched = {.options = options, .mode = mode, .child = child};
-  watched.freezer = freezable ? options->freezer : FREEZER_SIGSTOP;
+  watched.freezer = freezable ? options->freezer : IM_FREEZER_SIGSTOP;
   sigset_t awaited;
   sigemptyset(&awaited);
   int all[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP};
@@ -106,9 +108,9 @@ int watch(const struct options *options, enum mode mode, pid_t child, int status
     if (polled[0].revents) read_signal(&watched, signals);
   }
   close(signals);
-  if (mode == MODE_BARE) {
+  if (mode == IM_MODE_BARE) {
     kill_all(&watched);
-    kill_children();
+    tree_kill_children();
     return watched.wait_status;
   }
   int command_status; /* what became of the command, from pid 1; nothing when pid 1 was killed with the rest */

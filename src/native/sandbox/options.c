@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool add_entry(struct options *options, enum entry_kind kind, const char *source, const char *target) {
-  if (options->entry_count == MAX_ENTRIES) return fail(0, "more than %d entries", MAX_ENTRIES);
+static bool add_entry(struct im_options *options, enum im_entry_kind kind, const char *source, const char *target) {
+  if (options->entry_count == IM_MAX_ENTRIES) return fail(0, "more than %d entries", IM_MAX_ENTRIES);
   if (target[0] != '/') return fail(0, "'%s' is not an absolute path", target);
-  options->entries[options->entry_count++] = (struct entry){kind, source, target};
+  options->entries[options->entry_count++] = (struct im_entry){kind, source, target};
   return true;
 }
 
@@ -21,45 +21,45 @@ static bool number(const char *text, unsigned *value) {
   return true;
 }
 
-static bool parse_mode(const char *text, enum mode *mode) {
+static bool parse_mode(const char *text, enum im_mode *mode) {
   static const char *const names[] = {"auto", "root", "user", "bare"};
   for (int i = 0; i < 4; i++) {
     if (strcmp(text, names[i]) != 0) continue;
-    *mode = (enum mode)i;
+    *mode = (enum im_mode)i;
     return true;
   }
   return fail(0, "'%s' is not a mode: auto, root, user or bare", text);
 }
 
-static bool add_cgroup(struct options *options, const char *path) {
-  if (options->cgroup_count == MAX_CGROUPS) return fail(0, "more than %d cgroups", MAX_CGROUPS);
+static bool add_cgroup(struct im_options *options, const char *path) {
+  if (options->cgroup_count == IM_MAX_CGROUPS) return fail(0, "more than %d cgroups", IM_MAX_CGROUPS);
   options->cgroups[options->cgroup_count++] = path;
   return true;
 }
 
-static bool add_setting(struct options *options, const char *file, const char *value) {
-  if (options->setting_count == MAX_CGROUPS * 2) return fail(0, "more than %d settings", MAX_CGROUPS * 2);
-  options->settings[options->setting_count++] = (struct setting){file, value};
+static bool add_setting(struct im_options *options, const char *file, const char *value) {
+  if (options->setting_count == IM_MAX_CGROUPS * 2) return fail(0, "more than %d settings", IM_MAX_CGROUPS * 2);
+  options->settings[options->setting_count++] = (struct im_setting){file, value};
   return true;
 }
 
-static bool set_freezer(struct options *options, const char *kind, const char *cgroup) {
+static bool set_freezer(struct im_options *options, const char *kind, const char *cgroup) {
   if (strcmp(kind, "v1") != 0 && strcmp(kind, "v2") != 0) return fail(0, "'%s' is not a freezer: v1 or v2", kind);
-  options->freezer = kind[1] == '1' ? FREEZER_V1 : FREEZER_V2;
+  options->freezer = kind[1] == '1' ? IM_FREEZER_V1 : IM_FREEZER_V2;
   options->freezer_cgroup = cgroup;
   return true;
 }
 
-static bool apply(struct options *options, const char *name, char **values) {
+static bool apply(struct im_options *options, const char *name, char **values) {
   unsigned value = 0;
   if (strcmp(name, "--mode") == 0) return parse_mode(values[0], &options->mode);
   if (strcmp(name, "--tmp") == 0) return options->tmp = values[0], true;
   if (strcmp(name, "--chdir") == 0) return options->directory = values[0], true;
   if (strcmp(name, "--network") == 0) return options->network = values[0], true;
   if (strcmp(name, "--users") == 0) return options->users = values[0], true;
-  if (strcmp(name, "--dir") == 0) return add_entry(options, ENTRY_DIRECTORY, NULL, values[0]);
-  if (strcmp(name, "--bind-ro") == 0) return add_entry(options, ENTRY_BIND, values[0], values[1]);
-  if (strcmp(name, "--symlink") == 0) return add_entry(options, ENTRY_SYMLINK, values[0], values[1]);
+  if (strcmp(name, "--dir") == 0) return add_entry(options, IM_ENTRY_DIRECTORY, NULL, values[0]);
+  if (strcmp(name, "--bind-ro") == 0) return add_entry(options, IM_ENTRY_BIND, values[0], values[1]);
+  if (strcmp(name, "--symlink") == 0) return add_entry(options, IM_ENTRY_SYMLINK, values[0], values[1]);
   if (strcmp(name, "--cgroup") == 0) return add_cgroup(options, values[0]);
   if (strcmp(name, "--cgroup-set") == 0) return add_setting(options, values[0], values[1]);
   if (strcmp(name, "--freezer") == 0) return set_freezer(options, values[0], values[1]);
@@ -83,7 +83,7 @@ static int values_of(const char *name) {
   return 0;
 }
 
-bool parse_options(int argc, char **argv, struct options *options) {
+bool options_parse(int argc, char **argv, struct im_options *options) {
   options->control = -1;
   options->uid = 993; /* Lambda's */
   options->gid = 990;
@@ -106,7 +106,7 @@ bool parse_options(int argc, char **argv, struct options *options) {
     i += values;
   }
   options->command = i < argc ? argv + i + 1 : NULL;
-  if (options->unlimited && options->mode != MODE_BARE) return fail(0, "'--unlimited' goes with '--mode bare'");
+  if (options->unlimited && options->mode != IM_MODE_BARE) return fail(0, "'--unlimited' goes with '--mode bare'");
   bool given = options->command && options->command[0];
   if (!given && !options->probe) return fail(0, "no command after '--'");
   return true;

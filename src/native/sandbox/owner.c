@@ -64,11 +64,11 @@ static bool has_socket(pid_t pid, unsigned inode) {
   return found;
 }
 
-/* A cgroup knows who is in it; without one, all processes of the machine have to be looked at. */
+/* A cgroup lists its processes; without one, all processes of the machine have to be looked at. */
 static int list_sandbox(const char *cgroup, pid_t root, bool self, pid_t *pids) {
   static char states[MAX_OWNERS];
   char path[4096];
-  if (!cgroup) return list_tree(root, self, pids, states, MAX_OWNERS);
+  if (!cgroup) return tree_list(root, self, pids, states, MAX_OWNERS);
   snprintf(path, sizeof path, "%s/cgroup.procs", cgroup);
   FILE *lines = fopen(path, "re");
   int count = 0;
@@ -82,7 +82,7 @@ static bool parse_end(const char *address, const char *port, struct sockaddr_in 
   return inet_pton(AF_INET, address, &end->sin_addr) == 1;
 }
 
-bool owns_connection(const char *ends, const char *cgroup, pid_t root, bool self) {
+bool owner_has_connection(const char *ends, const char *cgroup, pid_t root, bool self) {
   static pid_t pids[MAX_OWNERS];
   char address[2][16], port[2][6];
   struct sockaddr_in from, to;

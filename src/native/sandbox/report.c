@@ -7,28 +7,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-char failure[MESSAGE_SIZE];
-
-static void format_error(char *to, int error, const char *format, va_list arguments) {
-  int length = vsnprintf(to, MESSAGE_SIZE, format, arguments);
-  if (error != 0 && length >= 0 && length < MESSAGE_SIZE) {
-    snprintf(to + length, (size_t)(MESSAGE_SIZE - length), ": %s", strerror(error));
-  }
-}
-
-bool fail(int error, const char *format, ...) {
+void report_missing(struct im_missing *missing, const char *format, ...) {
+  if (missing->count == IM_MAX_MISSING) return;
   va_list arguments;
   va_start(arguments, format);
-  format_error(failure, error, format, arguments);
-  va_end(arguments);
-  return false;
-}
-
-void miss(struct missing *missing, const char *format, ...) {
-  if (missing->count == MAX_MISSING) return;
-  va_list arguments;
-  va_start(arguments, format);
-  format_error(missing->lines[missing->count++], 0, format, arguments);
+  vsnprintf(missing->lines[missing->count++], IM_MESSAGE_SIZE, format, arguments);
   va_end(arguments);
 }
 
@@ -66,7 +49,7 @@ static void send_line(int fd, const char *line, size_t length) {
 
 static const char *boolean(bool value) { return value ? "true" : "false"; }
 
-static void append_missing(char *line, size_t size, size_t *length, const struct missing *missing) {
+static void append_missing(char *line, size_t size, size_t *length, const struct im_missing *missing) {
   append(line, size, length, "\"missing\":[");
   for (int i = 0; i < missing->count; i++) {
     if (i > 0) append(line, size, length, ",");
@@ -75,25 +58,25 @@ static void append_missing(char *line, size_t size, size_t *length, const struct
   append(line, size, length, "]}\n");
 }
 
-void report_started(int fd, enum mode mode, pid_t pid, const struct options *options, bool freezable, bool memory,
-                    const struct missing *missing) {
+void report_started(int fd, enum im_mode mode, pid_t pid, const struct im_options *options, bool freezable, bool memory,
+                    const struct im_missing *missing) {
   static const char *const modes[] = {"auto", "root", "user", "bare"};
   static const char *const freezers[] = {"sigstop", "v1", "v2"};
-  char line[16 * MESSAGE_SIZE], head[MESSAGE_SIZE];
+  char line[16 * IM_MESSAGE_SIZE], head[IM_MESSAGE_SIZE];
   size_t length = 0;
-  bool isolated = mode != MODE_BARE;
+  bool isolated = mode != IM_MODE_BARE;
   snprintf(head, sizeof head,
            "{\"event\":\"started\",\"mode\":\"%s\",\"pid\":%d,\"isolation\":{\"filesystem\":%s,\"uid\":%s,\"pids\":%s,"
            "\"devShm\":%s,\"freeze\":\"%s\",\"memory\":%s},",
            modes[mode], (int)pid, boolean(isolated), boolean(isolated), boolean(isolated), boolean(isolated),
-           freezers[freezable ? options->freezer : FREEZER_SIGSTOP], boolean(memory));
+           freezers[freezable ? options->freezer : IM_FREEZER_SIGSTOP], boolean(memory));
   append(line, sizeof line, &length, head);
   append_missing(line, sizeof line, &length, missing);
   send_line(fd, line, length);
 }
 
-void report_failed(int fd, const char *reason, const struct missing *missing) {
-  char line[16 * MESSAGE_SIZE];
+void report_failed(int fd, const char *reason, const struct im_missing *missing) {
+  char line[16 * IM_MESSAGE_SIZE];
   size_t length = 0;
   append(line, sizeof line, &length, "{\"event\":\"failed\",\"reason\":");
   append_string(line, sizeof line, &length, reason);

@@ -160,7 +160,7 @@ static void add_line(const char *file, const char *line, const char *mark) {
   if (out && fclose(out) == 0 && !present && chmod(copy, 0644) == 0) mount(copy, to, NULL, MS_BIND, NULL);
 }
 
-static void add_user(const struct options *options) {
+static void add_user(const struct im_options *options) {
   char line[128], mark[32];
   unsigned uid = options->uid, gid = options->gid;
   snprintf(mark, sizeof mark, ":%u:", uid);
@@ -206,7 +206,7 @@ static bool make_read_only(void) {
 }
 
 /* After everything else is read-only. */
-static bool add_tmp(const struct options *options, const char *source) {
+static bool add_tmp(const struct im_options *options, const char *source) {
   if (!source) {
     const char *how = "mode=0700,size=" TMP_SIZE;
     if (mount("tmpfs", NEW "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, how) != 0) return fail(errno, "tmpfs on /tmp");
@@ -219,29 +219,30 @@ static bool add_tmp(const struct options *options, const char *source) {
   return geteuid() != 0 || chown(NEW "/tmp", options->uid, options->gid) == 0 || fail(errno, "chown /tmp");
 }
 
-static void add_proc(struct missing *missing) {
+static void add_proc(struct im_missing *missing) {
   if (mount("proc", NEW "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0) return;
-  miss(missing, "/proc shows this machine's processes: mount: %s", strerror(errno));
-  if (mount(OLD "/proc", NEW "/proc", NULL, MS_BIND | MS_REC, NULL) != 0) miss(missing, "/proc: %s", strerror(errno));
+  report_missing(missing, "/proc shows this machine's processes: mount: %s", strerror(errno));
+  if (mount(OLD "/proc", NEW "/proc", NULL, MS_BIND | MS_REC, NULL) != 0)
+    report_missing(missing, "/proc: %s", strerror(errno));
 }
 
-static bool add_entries(const struct options *options, char *const *sources) {
+static bool add_entries(const struct im_options *options, char *const *sources) {
   for (int i = 0; i < options->entry_count; i++) {
-    const struct entry *entry = &options->entries[i];
+    const struct im_entry *entry = &options->entries[i];
     char to[PATH_MAX];
     bool ok = join(to, NEW, entry->target);
-    if (entry->kind == ENTRY_BIND) ok = ok && bind(sources[i], entry->target);
-    if (entry->kind == ENTRY_SYMLINK) ok = ok && link_to(entry->source, entry->target);
-    if (entry->kind == ENTRY_DIRECTORY) ok = ok && make_path(to, true);
+    if (entry->kind == IM_ENTRY_BIND) ok = ok && bind(sources[i], entry->target);
+    if (entry->kind == IM_ENTRY_SYMLINK) ok = ok && link_to(entry->source, entry->target);
+    if (entry->kind == IM_ENTRY_DIRECTORY) ok = ok && make_path(to, true);
     if (!ok) return false;
   }
   return true;
 }
 
-static bool make_real(const struct options *options, char **sources, char **tmp) {
+static bool make_real(const struct im_options *options, char **sources, char **tmp) {
   for (int i = 0; i < options->entry_count; i++) {
-    const struct entry *entry = &options->entries[i];
-    if (entry->kind == ENTRY_BIND && !(sources[i] = realpath(entry->source, NULL)))
+    const struct im_entry *entry = &options->entries[i];
+    if (entry->kind == IM_ENTRY_BIND && !(sources[i] = realpath(entry->source, NULL)))
       return fail(errno, "%s", entry->source);
   }
   return !options->tmp || (*tmp = realpath(options->tmp, NULL)) || fail(errno, "%s", options->tmp);
@@ -267,8 +268,8 @@ static bool finish_root(void) {
   return chdir("/") == 0 || fail(errno, "chdir");
 }
 
-bool enter_root(const struct options *options, struct missing *missing) {
-  static char *sources[MAX_ENTRIES];
+bool root_enter(const struct im_options *options, struct im_missing *missing) {
+  static char *sources[IM_MAX_ENTRIES];
   char *tmp = NULL;
   umask(022);
   if (!make_real(options, sources, &tmp) || !start_root()) return false;

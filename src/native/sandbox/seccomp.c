@@ -39,7 +39,7 @@
 #define CALL(number, error) IF((number), 0, 1), REFUSE(error)
 
 /* What Lambda's own filter refuses, as far as guests can tell. */
-bool refuse_calls(void) {
+bool seccomp_refuse(void) {
   struct sock_filter filter[] = {
       FIELD(arch),
       IF(NATIVE_ARCH, 1, 0),

@@ -50,7 +50,7 @@ static int read_processes(void) {
   return count;
 }
 
-int list_tree(pid_t root, bool self, pid_t *pids, char *states, int limit) {
+int tree_list(pid_t root, bool self, pid_t *pids, char *states, int limit) {
   int count = read_processes(), found = 0;
   for (bool more = true; more;) { /* a child's number may be lower than its parent's: look until nothing is added */
     more = false;
@@ -83,10 +83,10 @@ static bool known(pid_t pid) {
   return false;
 }
 
-bool stop_tree(pid_t root, bool self) {
+bool tree_stop(pid_t root, bool self) {
   stopped_count = 0;
   for (int round = 0; round < 1000; round++) {
-    int count = list_tree(root, self, found, states, MAX_PROCESSES), moving = 0;
+    int count = tree_list(root, self, found, states, MAX_PROCESSES), moving = 0;
     for (int i = 0; i < count; i++) {
       /* Stopped already: by us, or by itself; that one is not ours to continue later. A zombie never runs. */
       if (strchr("TtZX", states[i])) continue;
@@ -100,15 +100,14 @@ bool stop_tree(pid_t root, bool self) {
   return fail(0, "the processes do not stand still");
 }
 
-void continue_tree(pid_t root, bool self) {
-  (void)root, (void)self;
+void tree_continue(void) {
   for (int i = stopped_count - 1; i >= 0; i--) kill(stopped[i], SIGCONT);
   stopped_count = 0;
 }
 
-void kill_children(void) {
+void tree_kill_children(void) {
   for (;;) {
-    int count = list_tree(getpid(), false, found, states, MAX_PROCESSES);
+    int count = tree_list(getpid(), false, found, states, MAX_PROCESSES);
     for (int i = 0; i < count; i++) kill(found[i], SIGKILL);
     /* As subreaper we get every orphan: the end of one may give us more, so look again after each. */
     if (waitpid(-1, NULL, 0) < 0 && errno == ECHILD) return;

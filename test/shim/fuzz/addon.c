@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct input input = {data, size};
   unsigned count = number(&input, 1) % 40, foreign = number(&input, 1) % 8 == 0;
   int ends[2], before = lowest(), one = 1, shared = open("/dev/null", O_RDONLY | O_CLOEXEC), fds[40];
-  static unsigned char buffer[MAX_MESSAGE];
+  static struct shim_socket socket;
   HOLDS(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends) == 0);
   HOLDS(setsockopt(ends[0], SOL_SOCKET, SO_PASSCRED, &one, sizeof one) == 0);
   for (unsigned i = 0; i < count; i++) fds[i] = shared;
@@ -37,8 +37,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     header.msg_controllen = CMSG_SPACE(count * sizeof(int));
   }
   bool sent = sendmsg(ends[1], &header, MSG_NOSIGNAL) >= 0;
-  struct shim_socket socket = {.fd = ends[0], .uid = foreign ? geteuid() + 1 : geteuid()};
-  struct message *message = receive(&socket, buffer);
+  socket.fd = ends[0];
+  socket.uid = foreign ? geteuid() + 1 : geteuid();
+  struct message *message = receive(&socket);
   HOLDS(!message || (sent && !foreign && message->length == input.left && message->count == (int)count));
   HOLDS(message || !sent || foreign || count > MAX_DESCRIPTORS || input.left > MAX_MESSAGE);
   if (message) free_message(message);

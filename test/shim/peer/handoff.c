@@ -1,7 +1,7 @@
 #define _GNU_SOURCE
 #include "handoff.h"
 
-#include "connector/connector.h"
+#include "connector/internal.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -31,7 +31,7 @@ static void tell(void *context, enum im_event event, uint32_t subject, int32_t d
 
 void handoff_start(struct cluster *cluster) {
   socklen_t size = sizeof meeting_at;
-  meeting_at = mapped(connector_address(0x7f000001u, 0));
+  meeting_at = mapped(connection_address(0x7f000001u, 0));
   meeting = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (meeting < 0 || bind(meeting, (struct sockaddr *)&meeting_at, size) != 0 || listen(meeting, 16) != 0 ||
       getsockname(meeting, (struct sockaddr *)&meeting_at, &size) != 0)
@@ -68,32 +68,26 @@ static uint16_t make_pair(int ends[2]) {
   return ntohs(at.sin6_port);
 }
 
-/* The connector's lock is held. */
-static struct im_connection *add(struct im_connector *connector, int fd, const struct im_opening *what) {
-  struct im_connection *connection = calloc(1, sizeof *connection);
+/* As if it had been opened there. */
+static void add(struct im_connector *connector, int fd, const struct im_opening *what, const struct im_use *use) {
+  struct im_connection *connection = connection_make(what, use);
   if (!connection) die("connection");
-  *connection = (struct im_connection){.what = *what, .fd = fd, .signal = -1, .next = connector->all};
-  connection->deadline = connector_now() + LONG_MS;
-  if (connector->all) connector->all->previous = connection;
-  return connector->all = connection;
+  connection->fd = fd;
+  pthread_mutex_lock(&connector->reactor.lock);
+  connection_add(connector, connection, NULL, NULL);
+  connection_until(connector, connection, clock_now() + LONG_MS * IM_MS);
+  if (!connection_watch(connector, connection) || !pool_expect(connector, what, 1)) die("watch");
+  use->on_open(connector, connection);
+  pthread_mutex_unlock(&connector->reactor.lock);
 }
 
 void handoff_pool(struct host *from, struct host *to) {
   int ends[2];
   struct im_opening what = {.purpose = IM_POOL_IN, .peer = from->address, .epoch = from->epoch};
   uint16_t port = make_pair(ends);
-  pthread_mutex_lock(&to->connector->lock);
-  struct im_connection *connection = add(to->connector, ends[1], &what);
-  connection->stage = IM_HEADER;
-  connector_watch(to->connector, connection);
-  pthread_mutex_unlock(&to->connector->lock);
+  add(to->connector, ends[1], &what, &pool_in);
   what = (struct im_opening){.purpose = IM_POOL_OUT, .peer = to->address, .epoch = to->epoch, .local_port = port};
-  pthread_mutex_lock(&from->connector->lock);
-  connection = add(from->connector, ends[0], &what);
-  connection->stage = IM_READY;
-  pool_add(from->connector, connection);
-  connector_watch(from->connector, connection);
-  pthread_mutex_unlock(&from->connector->lock);
+  add(from->connector, ends[0], &what, &pool_out);
 }
 
 /* Nothing is ever on its way here, for anybody to wait for. */
@@ -111,16 +105,16 @@ void handoff_dead(const struct host *to, int reply) {
   close(ends[1]);
   struct pollfd reset = {.fd = ends[0]};
   if (poll(&reset, 1, LONG_MS) != 1) die("reset");
-  shim_give(reply, ends[0], port, to->epoch);
+  reply_connected(reply, ends[0], port, to->epoch);
   close(ends[0]);
 }
 
 void handoff_connect(struct host *from, struct host *to, const struct im_request *request, int reply) {
   int ends[2], off = 0;
   uint16_t port = make_pair(ends);
-  setsockopt(ends[0], IPPROTO_TCP, TCP_NODELAY, &off, sizeof off); /* as open.c gives it */
+  setsockopt(ends[0], IPPROTO_TCP, TCP_NODELAY, &off, sizeof off); /* as reply.c gives it */
   if (request->real_port) port = request->real_port;
-  bool given = shim_give(reply, ends[0], port, to->epoch);
+  bool given = reply_connected(reply, ends[0], port, to->epoch);
   close(ends[0]);
   if (!given) {
     close(ends[1]);
@@ -128,7 +122,5 @@ void handoff_connect(struct host *from, struct host *to, const struct im_request
   }
   struct im_opening what = {
       .purpose = IM_DELIVER, .peer = from->address, .epoch = from->epoch, .port = request->port, .source_port = port};
-  pthread_mutex_lock(&to->connector->lock);
-  deliver_start(to->connector, add(to->connector, ends[1], &what));
-  pthread_mutex_unlock(&to->connector->lock);
+  add(to->connector, ends[1], &what, &deliver_use);
 }

@@ -74,11 +74,11 @@ static void answer(int fd, int status, const struct port *port, const struct hos
 }
 
 static void send_from(const struct waiting *one, const struct port *port) {
-  struct held held = {.real = port->real,
-                      .real_port = port->real_port,
-                      .source = one->request.real,
-                      .source_port = one->request.real_port,
-                      .marks = one->request.scope};
+  struct im_held held = {.real = port->real,
+                         .real_port = port->real_port,
+                         .source = one->request.real,
+                         .source_port = one->request.real_port,
+                         .marks = one->request.scope};
   if (!held_send(one->reply, one->data, one->size, &held)) perror("a held datagram");
 }
 
