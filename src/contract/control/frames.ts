@@ -12,7 +12,6 @@ export type Frame = ToSeed | FromSeed;
 /** What supervisors report. All other events are the seed's own, and nobody else's to say. */
 export const REPORTED_EVENTS = [
   'guest-started',
-  'guest-adopted',
   'transport-chosen',
   'datagrams-lost',
   'relay-failed',

@@ -56,13 +56,13 @@ print(status, int((time.monotonic() - began) * 1000))
 let folder: string;
 let member: Member;
 let asked: Array<number | undefined>;
-beforeEach(() => {
+beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'imaginary-deadline-'));
   asked = [];
   const native = loadNative();
   member = createMember({
     native,
-    runDir: openRunDir(folder, native),
+    runDir: await openRunDir(folder, native),
     welcome: {
       ...{ type: 'welcome', directoryDigest: 'digest', cluster: 'test', cidr: '100.64.0.0/16', self, directory },
       ...{ observed: '127.0.0.1', observedPort: 1, dataPort: 2, ports: [10_240, 704] },

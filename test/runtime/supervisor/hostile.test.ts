@@ -59,7 +59,7 @@ interface Setting {
   request(message: Buffer, descriptor?: boolean): void;
 }
 
-function setUp(flat: number | undefined): Setting {
+async function setUp(flat: number | undefined): Promise<Setting> {
   const folder = mkdtempSync(join(tmpdir(), 'imaginary-hostile-'));
   folders.push(folder);
   const faults: string[] = [];
@@ -74,7 +74,7 @@ function setUp(flat: number | undefined): Setting {
   };
   const member = createMember({
     native,
-    runDir: openRunDir(folder, native),
+    runDir: await openRunDir(folder, native),
     welcome,
     flat,
     settleTime: 0,
@@ -154,7 +154,7 @@ function shimRequest(op: number, random: (limit: number) => number): Buffer {
 }
 
 test.each(CASES)('members and guests of a member on %s that is %s', async (_network, _state, flat, enter) => {
-  const setting = setUp(flat);
+  const setting = await setUp(flat);
   const { member, session, faults } = setting;
   const random = randomNumbers(1);
   enter(setting);
@@ -181,7 +181,7 @@ test.each(CASES)('members and guests of a member on %s that is %s', async (_netw
 });
 
 test('a seed that sends anything', async () => {
-  const setting = setUp(undefined);
+  const setting = await setUp(undefined);
   const { member } = setting;
   const random = randomNumbers(2);
   const first = { ...(welcome as object), directory: packDirectory(directory) } as unknown as FromSeed;

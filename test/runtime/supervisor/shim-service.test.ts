@@ -47,7 +47,7 @@ let log: string[];
 let asked: string[];
 let ports: string[];
 let answer: (host: string) => Promise<{ location: Location; realPort: number }>;
-beforeEach(() => {
+beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'imaginary-service-'));
   log = [];
   asked = [];
@@ -56,7 +56,7 @@ beforeEach(() => {
   const native = loadNative();
   member = createMember({
     native,
-    runDir: openRunDir(folder, native),
+    runDir: await openRunDir(folder, native),
     welcome: {
       type: 'welcome',
       directoryDigest: 'digest',

@@ -107,7 +107,7 @@ export async function startClient(options: ClientOptions): Promise<Client> {
     log,
   });
   try {
-    const runDir = openRunDir(options.runDir, native);
+    const runDir = await openRunDir(options.runDir, native);
     const { welcome } = session;
     member = createMember({
       native,

@@ -42,9 +42,8 @@ export function writeRemaps(
   put(join(runDir, FILES_FILE), texts.map((text) => `${text}\0`).join(''));
 }
 
-/** Guests that are adopted may be reading: a file that says the same already is left alone. */
 function put(path: string, text: string): void {
-  if (readOr(path, '') !== text) writeFileSync(path, text, { mode: 0o600 });
+  writeFileSync(path, text, { mode: 0o600 });
 }
 
 /** Every host of the cluster, then the machine's own entries: readers take the first that fits. */

@@ -6,7 +6,7 @@ import type { ManifestHost } from '../../../contract/manifest/manifest';
 import type { NativeAddon } from '../../../native/addon';
 import { createGuard } from '../../control/guard';
 import type { Welcome } from '../../control/index';
-import { adoptGuest, type Guest, type GuestExit, startGuest } from '../guest/guest';
+import { type Guest, type GuestExit, startGuest } from '../guest/guest';
 import { ProgramError } from '../guest/program';
 import { type Activity, watchActivity, watchStarting } from '../idle/activity';
 import { busyNow, type Look } from '../idle/idleness';
@@ -77,10 +77,7 @@ export function startLife(options: LifeOptions, session: MemberSession): Life {
   };
   let guest: Guest;
   try {
-    const { epoch } = options.welcome.self;
-    const { leftover } = runDir;
-    const its = { ...options, host: entry, epoch, runDir: runDir.path };
-    guest = leftover ? adoptGuest(leftover, its) : startGuest(its);
+    guest = startGuest({ ...options, host: entry });
   } catch (error) {
     if (error instanceof ProgramError) return fail(error);
     member.close();
@@ -88,12 +85,8 @@ export function startLife(options: LifeOptions, session: MemberSession): Life {
   }
   starting = watchStarting(guest.processes);
   const command = entry.command!.join(' ');
-  const adopted = runDir.leftover !== undefined;
-  log('info', adopted ? 'the guest was adopted: its supervisor had died' : 'the guest was started', {
-    pid: guest.pid,
-    command,
-  });
-  session.report(adopted ? 'guest-adopted' : 'guest-started', { pid: guest.pid, command });
+  log('info', 'the guest was started', { pid: guest.pid, command });
+  session.report('guest-started', { pid: guest.pid, command });
 
   let activity: () => Activity = watchActivity({
     processes: guest.processes,

@@ -78,11 +78,11 @@ export function createMember(options: MemberOptions): Member {
   let session: MemberSession | undefined;
 
   writeRemaps(runDir.path, welcome, welcome.host?.remappedFiles ?? {});
-  const adopted = runDir.leftover?.ports();
-  const locations = openLocations({ ...tableSpec(welcome, flat), kernelName: options.kernelName }, runDir.mapTable, {
-    adopted,
-    onGone: (host, address) => transports.drop(host, address),
-  });
+  const locations = openLocations(
+    { ...tableSpec(welcome, flat), kernelName: options.kernelName },
+    runDir.mapTable,
+    (host, address) => transports.drop(host, address),
+  );
   const transports = openTransports({
     native: options.native,
     aliasBase: aliasAddress(aliases, 0),
@@ -101,7 +101,6 @@ export function createMember(options: MemberOptions): Member {
   });
   const asks = createLocator();
   const listeners = createListeners({
-    adopted,
     settleTime: options.settleTime,
     starting: options.settleTime > 0 ? options.starting : undefined,
     onChange: (ports, settled, settledDatagrams) => {

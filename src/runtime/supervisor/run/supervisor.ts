@@ -15,16 +15,15 @@ import type { NativeAddon } from '../../../native/addon';
 import { loadNative } from '../../../native/addon/load';
 import { ControlError, openSession, type Session, type Welcome } from '../../control/index';
 import { pskContext } from '../../control/tls-options';
-import type { Leftover } from '../guest/adoption';
 import { findShim } from '../guest/environment';
-import { adoptGuest, type GuestExit } from '../guest/guest';
+import type { GuestExit } from '../guest/guest';
 import { inspectCommand } from '../guest/program';
 import { type Verdict, watchIdleness } from '../idle/idleness';
 import { publicPorts } from '../sockets/listeners';
 import { createMailbox, type Mailbox } from '../sockets/mailbox';
 import { type Life, startLife } from './life';
 import { createLog, type Log, type Write } from './log';
-import { meeting, tableSpec } from './member';
+import { meeting } from './member';
 import { openRunDir, type RunDir } from './run-dir';
 
 export interface SupervisorSettings {
@@ -103,7 +102,7 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
   let state: State = { is: 'empty' };
   let current: Life | undefined;
   let finished: Promise<unknown> = Promise.resolve();
-  let prepared: Prepared | undefined;
+  let prepared: Promise<Prepared> | undefined;
 
   const run = async (invocation: Invocation, remaining: () => number): Promise<InvocationResult> => {
     const { host, epoch } = invocation;
@@ -146,23 +145,16 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
     const { host, epoch, seed, secret } = invocation;
     const attempt = new AbortController();
     let life = found;
-    let files: Prepared | undefined;
-    const ports = () => {
-      const left = files?.runDir.leftover;
-      return life?.member.listeners.ports ?? (left && goesOn(left, invocation) ? left.ports() : []);
-    };
-    const who = () => {
-      const left = files?.runDir.leftover;
-      const guests = life !== undefined || (left !== undefined && goesOn(left, invocation));
-      return { life: life?.name ?? files?.runDir.life, guests };
-    };
+    const files = life ? undefined : await takePrepared(log);
+    const ports = () => publicPorts(life?.member.listeners.ports ?? []);
+    const who = () => ({ life: life?.name ?? files?.runDir.life, guests: life !== undefined });
     let session: (Session & { readonly welcome: Welcome }) | undefined;
     schedule(Math.min(JOIN_LIMIT, remaining / 2), () => !session && attempt.abort(), signal);
     const opening = openSession({
       seed,
       secret,
       identity: hostIdentity(host, epoch),
-      join: () => ({ host, epoch, ...who(), ports: publicPorts(ports()) }),
+      join: () => ({ host, epoch, ...who(), ports: ports() }),
       onWelcome: (welcome) => {
         log('info', life ? 'rejoined the cluster' : 'joined the cluster', { cluster: welcome.cluster, epoch });
         if (session) life?.member.refresh();
@@ -176,12 +168,6 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
       log,
     });
     try {
-      // While the first packets are under way: what does not depend on the answer.
-      files = found ? undefined : takePrepared();
-      const newer = files?.runDir.leftover?.record;
-      if (newer?.host === host && newer.epoch > epoch) {
-        throw new ControlError('fenced', `guests of epoch ${newer.epoch} of '${host}' run in ${settings.runDir}`, seed);
-      }
       session = await opening;
       const { welcome } = session;
       if (life) life.member.attach(session);
@@ -189,50 +175,17 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
         const { host: entry } = welcome;
         if (!entry?.command) throw new SupervisorError('wrong-host', `to the seed '${host}' is not a function host`);
         const seedPort = Number(seed.slice(seed.lastIndexOf(':') + 1));
-        files = await withoutStrangers(files!, invocation, welcome, log);
         life = startLife({ ...settings, ...files!, entry, welcome, seedPort, log }, session);
       }
       return { session, life };
     } catch (error) {
       attempt.abort();
       opening.catch(() => undefined);
-      const fenced = error instanceof ControlError && error.code === 'fenced';
-      const { leftover } = files?.runDir ?? {};
-      if (fenced && leftover && isOf(leftover, invocation)) await endLeftover(files!.runDir, log);
-      files?.runDir.leave();
+      files?.runDir.remove();
       if (!(error instanceof ControlError)) throw error;
-      if (fenced) return { refused: error.message };
+      if (error.code === 'fenced') return { refused: error.message };
       throw new SupervisorError('not-joined', `'${host}' could not join the cluster: ${error.message}`);
     }
-  };
-
-  /** Guests that a supervisor which died has left, and that cannot go on as this host's, are ended. */
-  const withoutStrangers = async (
-    files: Prepared,
-    invocation: Invocation,
-    welcome: Welcome,
-    log: Log,
-  ): Promise<Prepared> => {
-    const { leftover } = files.runDir;
-    if (!leftover || (goesOn(leftover, invocation) && leftover.fits(tableSpec(welcome, settings.flat)))) return files;
-    await endLeftover(files.runDir, log);
-    return prepareFiles();
-  };
-  const endLeftover = async (runDir: RunDir, log: Log): Promise<void> => {
-    const { leftover } = runDir;
-    if (!leftover) return;
-    const guest = adoptGuest(leftover, { host: { name: leftover.record?.host ?? '' }, write: settings.write });
-    log(
-      'warn',
-      'guests of a supervisor that died are ended: they are not of this host and epoch, or the cluster has changed',
-      {
-        pid: guest.pid,
-        host: leftover.record?.host,
-        epoch: leftover.record?.epoch,
-      },
-    );
-    await guest.stop(GRACE);
-    runDir.remove();
   };
 
   /** A host whose guest ended after its invocation had returned is of no use any more. */
@@ -249,14 +202,17 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
     return undefined;
   };
 
-  const takePrepared = (): Prepared => {
+  const takePrepared = async (log: Log): Promise<Prepared> => {
     const taken = prepared ?? prepareFiles();
     prepared = undefined;
+    const { runDir } = await taken;
+    const pids = runDir.stopped.join(' ');
+    if (pids) log('warn', 'guests of a supervisor that died were stopped', { pids });
     return taken;
   };
-  const prepareFiles = (): Prepared => {
+  const prepareFiles = async (): Promise<Prepared> => {
     const native = loadNative(settings.nativeDir);
-    return { native, runDir: openRunDir(settings.runDir, native) };
+    return { native, runDir: await openRunDir(settings.runDir, native) };
   };
 
   interface Living {
@@ -377,9 +333,9 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
     const { host, epoch } = invocation;
     const log = createLog(host, settings.write);
     if (state.is !== 'dormant') {
-      const { runDir } = takePrepared();
-      if (runDir.leftover && isOf(runDir.leftover, invocation)) await endLeftover(runDir, log);
-      runDir.leave();
+      // Guests of a supervisor that died in this sandbox are stopped by the one that takes its files.
+      const { runDir } = await takePrepared(log);
+      runDir.remove();
       return { host, epoch, outcome: 'released' };
     }
     return endAs('released', 'released by the seed', state.life, undefined, log, invocation, GRACE);
@@ -389,7 +345,11 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
     prepare: () => {
       if (prepared || state.is !== 'empty') return;
       try {
-        prepared = prepareFiles();
+        const files = prepareFiles();
+        prepared = files;
+        files.catch(() => {
+          if (prepared === files) prepared = undefined;
+        });
         pskContext();
         findShim(inspectCommand([process.execPath]).libc, settings.shimDir);
       } catch {
@@ -424,16 +384,6 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
     },
     kill: () => current?.guest?.kill(),
   };
-}
-
-/** Whether guests that were left are of the host that is invoked, of this epoch or an earlier one. */
-function isOf({ record }: Leftover, { host, epoch }: Invocation): boolean {
-  return record?.host === host && record.epoch <= epoch;
-}
-
-/** Whether they may go on under this invocation: no newer epoch has run in between. */
-function goesOn(leftover: Leftover, invocation: Invocation): boolean {
-  return isOf(leftover, invocation) && leftover.record!.epoch >= (invocation.oldest ?? 0);
 }
 
 /** Calls `act` after that time, unless the signal is aborted first. */

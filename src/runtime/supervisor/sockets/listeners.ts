@@ -13,8 +13,6 @@ export interface ListenersOptions {
    * clients when they are ready: as long as they are at it, up to `SETTLE_LIMIT`, the host is not settled.
    */
   readonly starting?: () => boolean;
-  /** What guests of an earlier supervisor listen on already. */
-  readonly adopted?: readonly OwnPort[];
   /** The kernel's list, now. */
   readonly sockets: () => readonly TcpSocket[];
 }
@@ -71,10 +69,6 @@ export function createListeners(options: ListenersOptions): Listeners {
     };
     arm();
   };
-  for (const port of options.adopted ?? []) {
-    open.set(keyOf(port), { port, since: Number.NEGATIVE_INFINITY });
-    unsettle(port.protocol ? udp : tcp, options.settleTime);
-  }
   let many = MANY;
   /** Forgets those of `entries` that nothing listens at any more; whether there was one. */
   const drop = (
@@ -150,7 +144,7 @@ export function createListeners(options: ListenersOptions): Listeners {
 const keyOf = ({ scope, port, protocol, address = 0 }: OwnPort) => `${scope}:${address}:${port}/${protocol ?? 'tcp'}`;
 
 /** Whether that socket is the listener, or the bound UDP socket, that was told. */
-export function isListener(socket: TcpSocket, port: OwnPort): boolean {
+function isListener(socket: TcpSocket, port: OwnPort): boolean {
   // Of IPv6 addresses only those that stand for IPv4 ones are told apart.
   if (port.scope === 'loopback6') return socket.localPort === port.realPort && socket.local === -1;
   return socket.localPort === port.realPort && (socket.local === port.real || socket.local === 0);

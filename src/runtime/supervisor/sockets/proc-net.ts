@@ -19,8 +19,6 @@ export interface TcpSocket {
   readonly inode: number;
   /** Bytes moved so far, both ways; absent where the kernel does not tell. */
   readonly bytes?: number;
-  /** SO_COOKIE; absent where only /proc tells. */
-  readonly cookie?: number;
 }
 
 export const ESTABLISHED = 1;
@@ -57,7 +55,6 @@ function fromRows(rows: Float64Array): TcpSocket[] {
       timer: rows[i++],
       inode: rows[i++],
       bytes: rows[i++],
-      cookie: rows[i++],
     });
   }
   return sockets;
