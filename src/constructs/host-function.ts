@@ -237,7 +237,7 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
       releaseTimeout: ms('releaseTimeout', 100, MOST_WAIT),
       allocationTimeout: ms('allocationTimeout', 100, 900_000),
       settleTime: ms('settleTime', 0, 900_000),
-      release: props.releasePolicy ?? ReleasePolicy.NO_CONNECTIONS,
+      releasePolicy: props.releasePolicy ?? ReleasePolicy.NO_CONNECTIONS,
     };
   }
 

@@ -1,5 +1,5 @@
 /** What keeps a host from being idle besides CPU use: any open connection, or only one that moves bytes. */
-export type ReleaseMode = 'no-connections' | 'no-traffic';
+export type ReleasePolicy = 'no-connections' | 'no-traffic';
 
 /** One named machine of a cluster. All durations are milliseconds. */
 export interface ManifestHost {
@@ -36,7 +36,7 @@ export interface ManifestHost {
   readonly allocationTimeout: number;
   /** A host that listens somewhere refuses other ports once no listener was added for this long. */
   readonly settleTime: number;
-  readonly release: ReleaseMode;
+  readonly releasePolicy: ReleasePolicy;
 }
 
 /** What a cluster may cost: the seed refuses to start hosts beyond it. Each is 1-100,000. */
@@ -100,5 +100,5 @@ export const MANIFEST_DEFAULTS = {
   releaseTimeout: 600_000,
   allocationTimeout: 30_000,
   settleTime: 1_000,
-  release: 'no-connections',
+  releasePolicy: 'no-connections',
 } as const;

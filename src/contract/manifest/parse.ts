@@ -107,7 +107,10 @@ const hostSchema = v.strictObject({
   releaseTimeout: v.optional(integer(100, MOST_WAIT, 'a whole number of milliseconds'), D.releaseTimeout),
   allocationTimeout: v.optional(integer(100, 900_000, 'a whole number of milliseconds'), D.allocationTimeout),
   settleTime: v.optional(integer(0, 900_000, 'a whole number of milliseconds'), D.settleTime),
-  release: v.optional(v.picklist(['no-connections', 'no-traffic'], "'no-connections' or 'no-traffic'"), D.release),
+  releasePolicy: v.optional(
+    v.picklist(['no-connections', 'no-traffic'], "'no-connections' or 'no-traffic'"),
+    D.releasePolicy,
+  ),
 });
 
 const startsPerMinute = integer(1, MOST_LIMIT, 'a whole number of hosts a minute');

@@ -17,8 +17,16 @@ function problems(input: unknown): readonly string[] {
 
 test('defaults are filled in, from an object and from text', () => {
   const parsed = parseManifest(manifest);
-  const { workingDirectory, memorySize, timeout, idleTimeout, releaseTimeout, allocationTimeout, settleTime, release } =
-    MANIFEST_DEFAULTS;
+  const {
+    workingDirectory,
+    memorySize,
+    timeout,
+    idleTimeout,
+    releaseTimeout,
+    allocationTimeout,
+    settleTime,
+    releasePolicy,
+  } = MANIFEST_DEFAULTS;
   expect(parsed).toEqual({
     version: 1,
     cluster: { name: 'shop', cidr: '100.64.0.0/16', limits: LIMIT_DEFAULTS },
@@ -38,7 +46,7 @@ test('defaults are filled in, from an object and from text', () => {
           releaseTimeout,
           allocationTimeout,
           settleTime,
-          release,
+          releasePolicy,
         },
       },
     ],

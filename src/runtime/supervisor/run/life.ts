@@ -134,7 +134,7 @@ export function startLife(options: LifeOptions, session: MemberSession): Life {
       return ended;
     },
     look,
-    isNeeded: () => busyNow(look(), entry.release) !== undefined,
+    isNeeded: () => busyNow(look(), entry.releasePolicy) !== undefined,
     end: async (grace) => {
       activity = () => NOTHING;
       await guest.stop(grace);

@@ -231,9 +231,9 @@ export function createSupervisor(settings: SupervisorSettings): Supervisor {
     const { invocation, mailbox, session, life, log, signal } = living;
     const watch = () => {
       if (!life.guest) return;
-      const { idleTimeout, release: mode } = life.entry;
+      const { idleTimeout, releasePolicy } = life.entry;
       watchIdleness(
-        { idleTimeout, mode, look: life.look, onIdle: (v) => mailbox.put({ is: 'idle', verdict: v }) },
+        { idleTimeout, releasePolicy, look: life.look, onIdle: (v) => mailbox.put({ is: 'idle', verdict: v }) },
         signal,
       );
     };
