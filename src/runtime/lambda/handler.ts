@@ -28,9 +28,9 @@ let supervisor: Supervisor | undefined;
 let loading: Promise<Supervisor> | undefined;
 
 async function start(): Promise<Supervisor> {
-  const { createSupervisor, toStdout } = await import('../supervisor/index.js');
+  const { Supervisor, toStdout } = await import('../supervisor/index.js');
   const { IMAGINARY_FLAT } = process.env;
-  supervisor = createSupervisor({
+  supervisor = new Supervisor({
     runDir: process.env[RUN_DIR_ENV] ?? '/tmp/.imaginary',
     flat: IMAGINARY_FLAT ? Number(IMAGINARY_FLAT) : undefined,
     environment: process.env,

@@ -29,7 +29,7 @@ function open() {
       },
       findDatagrams: (_host: string, port: number) => (up ? { location, port, realPort: port } : undefined),
     } as unknown as Locations,
-    asks: {
+    locator: {
       ask: (host: string, port: number, options: { protocol?: string }) => {
         asked.push(`${host}:${port}/${options.protocol}`);
         return new Promise((resolve, reject) => {

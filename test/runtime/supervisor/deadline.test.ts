@@ -171,11 +171,11 @@ test.each(cases)('%s', async (_name, errno, least, arrange) => {
 
 test('who asks for the same port later has a deadline of its own', async () => {
   const sent: Array<{ since?: number; reject(error: AskError): void }> = [];
-  const asks = createLocator();
-  asks.use({ locate: (_h, _p, with_) => new Promise((_, reject) => sent.push({ since: with_?.since, reject })) });
+  const locator = createLocator();
+  locator.use({ locate: (_h, _p, with_) => new Promise((_, reject) => sent.push({ since: with_?.since, reject })) });
   const ends: string[] = [];
   const waits = [100, 300, 200].map((since) =>
-    asks.locate('api', 80, { since }).catch((error: AskError) => void ends.push(`${since} ${error.errno}`)),
+    locator.locate('api', 80, { since }).catch((error: AskError) => void ends.push(`${since} ${error.errno}`)),
   );
   expect(sent.map(({ since }) => since)).toEqual([100]);
   sent[0].reject(new AskError('ETIMEDOUT', 'waited'));
@@ -183,7 +183,9 @@ test('who asks for the same port later has a deadline of its own', async () => {
   expect(ends).toEqual(['100 ETIMEDOUT']);
   expect(sent.map(({ since }) => since)).toEqual([100, 200]);
   // Who has called earlier than those who wait is asked for at once.
-  const early = asks.locate('api', 80, { since: 50 }).catch((error: AskError) => void ends.push(`50 ${error.errno}`));
+  const early = locator
+    .locate('api', 80, { since: 50 })
+    .catch((error: AskError) => void ends.push(`50 ${error.errno}`));
   expect(sent.at(-1)?.since).toBe(50);
   // Any other word of the seed's is for all.
   sent[2].reject(new AskError('ECONNREFUSED', 'no'));

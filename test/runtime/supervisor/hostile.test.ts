@@ -17,7 +17,12 @@ import type { Channel } from '../../../src/runtime/control/channel';
 import { openControl } from '../../../src/runtime/control/connection';
 import { AskError, openSession } from '../../../src/runtime/control/index';
 import { listenControl } from '../../../src/runtime/control/server';
-import { createMember, type Member, type MemberSession, meeting } from '../../../src/runtime/supervisor/run/member';
+import {
+  createMember,
+  type Member,
+  type MemberSession,
+  peerMessageHandlers,
+} from '../../../src/runtime/supervisor/run/member';
 import { openRunDir } from '../../../src/runtime/supervisor/run/run-dir';
 import { randomNumbers } from '../../support/random';
 import { bootCluster } from '../seed/cluster';
@@ -176,7 +181,7 @@ test.each(CASES)('members and guests of a member on %s that is %s', async (_netw
   // Who is honest is served: here, a guest's question.
   let asked = 0;
   member.attach({ ...session, locate: async () => ({ location: api, realPort: ++asked }) });
-  await expect(member.asks.locate('api', 81)).resolves.toMatchObject({ realPort: expect.any(Number) });
+  await expect(member.locator.locate('api', 81)).resolves.toMatchObject({ realPort: expect.any(Number) });
   member.close();
 });
 
@@ -222,7 +227,7 @@ test('a seed that sends anything', async () => {
     secret,
     join: () => ({ ports: [] }),
     onLocation: (location) => void member.locations.apply(location),
-    ...meeting(() => member),
+    ...peerMessageHandlers(() => member),
     onDisconnect: () => member.locations.forget(),
     onWelcome: () => member.refresh(),
     onStop: () => undefined,

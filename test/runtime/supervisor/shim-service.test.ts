@@ -198,7 +198,7 @@ test('a caller that has died is not waited for', async () => {
   const dead = spawn('true');
   await new Promise((done) => dead.once('close', done));
   expect(await send(connect('100.64.0.6', 80, { pid: dead.pid }))).toEqual(['110']);
-  expect(member.asks.pending).toBe(0);
+  expect(member.locator.pending).toBe(0);
 });
 
 test('what a shim has to say is in the log; what is no request is dropped, and said once', async () => {
@@ -217,6 +217,6 @@ test('when the host is stopped, those who wait are told', async () => {
   answer = () => new Promise(() => undefined);
   const waiting = send(connect('100.64.0.6', 80));
   while (asked.length === 0) await new Promise((resolve) => setImmediate(resolve));
-  member.asks.close('stopping');
+  member.locator.close('stopping');
   expect(await waiting).toEqual(['101']);
 });

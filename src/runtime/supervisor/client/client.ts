@@ -10,7 +10,7 @@ import { openSession } from '../../control/index';
 import { findShim, underShim } from '../guest/environment';
 import { inspectCommand } from '../guest/program';
 import type { Log } from '../run/log';
-import { createMember, type Member, meeting } from '../run/member';
+import { createMember, type Member, peerMessageHandlers } from '../run/member';
 import { openRunDir } from '../run/run-dir';
 
 export { ProgramError } from '../guest/program';
@@ -99,7 +99,7 @@ export async function startClient(options: ClientOptions): Promise<Client> {
     join: () => ({ ...(as === undefined ? {} : { host: as, asClient: true }), ports: [] }),
     onWelcome: () => member?.refresh(),
     onLocation: (location) => void member?.locations.apply(location),
-    ...meeting(() => member),
+    ...peerMessageHandlers(() => member),
     ownPort: flat === undefined,
     onDisconnect: () => member?.locations.forget(),
     onStop: (reason) => end(new ClientEndedError(reason)),

@@ -15,7 +15,7 @@ import type { Locator } from '../sockets/locator';
 export interface DatagramsOptions {
   readonly native: Pick<NativeAddon, 'sendDatagram' | 'closeDescriptor'>;
   readonly locations: Locations;
-  readonly asks: Locator;
+  readonly locator: Locator;
   /** Where the guest's own socket reaches that port of a host that is up; undefined: nowhere. */
   readonly route: (
     destination: Destination,
@@ -60,7 +60,7 @@ const MOST_BYTES = 512 * 1024;
 const MOST_SOCKETS = 128;
 
 export function createDatagrams(options: DatagramsOptions): Datagrams {
-  const { native, locations, asks, log } = options;
+  const { native, locations, locator, log } = options;
   const queues = new Map<string, Queue>();
   const waiting = new Set<() => void>();
   let sockets = 0;
@@ -86,7 +86,7 @@ export function createDatagrams(options: DatagramsOptions): Datagrams {
   /** Asks for the host, and lets the queue go. */
   const resolve = async (key: string, host: string, address: number, port: number) => {
     try {
-      const { location, realPort } = await asks.locate(host, port, {
+      const { location, realPort } = await locator.locate(host, port, {
         staleEpoch: locations.distrusted(host),
         protocol: 'udp',
       });

@@ -117,7 +117,7 @@ export function writeReply(query: Buffer, rcode: number, records?: readonly DnsR
   return Buffer.concat(parts);
 }
 
-/** Who asks with an OPT record is answered with one. It is where everybody puts it: alone behind the question. */
+/** A question with an OPT record is answered with one. The record is where everybody puts it: alone behind the question. */
 function hasOpt(query: Buffer, at: number): boolean {
   const alone = query.readUInt16BE(6) === 0 && query.readUInt16BE(8) === 0 && query.readUInt16BE(10) > 0;
   return alone && query.length >= at + OPT.length && query[at] === 0 && query.readUInt16BE(at + 1) === 41;

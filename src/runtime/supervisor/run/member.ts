@@ -45,7 +45,7 @@ export type MemberSession = Pick<Session, 'locate' | 'ports' | 'observation' | '
 
 export interface Member {
   readonly locations: Locations;
-  readonly asks: Locator;
+  readonly locator: Locator;
   readonly listeners: Listeners;
   readonly datagrams: Datagrams;
   readonly resolver: Pick<Resolver, 'pending'>;
@@ -99,7 +99,7 @@ export function createMember(options: MemberOptions): Member {
       session?.report(event, detail);
     },
   });
-  const asks = createLocator();
+  const locator = createLocator();
   const listeners = createListeners({
     settleTime: options.settleTime,
     starting: options.settleTime > 0 ? options.starting : undefined,
@@ -131,7 +131,7 @@ export function createMember(options: MemberOptions): Member {
   const datagrams = createDatagrams({
     native: options.native,
     locations,
-    asks,
+    locator,
     guard,
     route: (destination, address) =>
       directRoute(flat, address, destination) ?? (handoff ? udpProxies.open(address, destination.port) : undefined),
@@ -145,7 +145,7 @@ export function createMember(options: MemberOptions): Member {
     path: runDir.shimSocket,
     guard,
     locations,
-    asks,
+    locator,
     listeners,
     datagrams,
     connect: transports.connect,
@@ -166,7 +166,7 @@ export function createMember(options: MemberOptions): Member {
 
   return {
     locations,
-    asks,
+    locator,
     listeners,
     datagrams,
     resolver,
@@ -177,18 +177,18 @@ export function createMember(options: MemberOptions): Member {
     attach: (next) => {
       session = next;
       refresh();
-      asks.use(next);
+      locator.use(next);
     },
     refresh,
     detach: () => {
       session = undefined;
-      asks.use(undefined);
+      locator.use(undefined);
       locations.forget();
       transports.left();
     },
     close: () => {
       session = undefined;
-      asks.close('this host is being stopped');
+      locator.close('this host is being stopped');
       datagrams.close();
       resolver.close();
       udpProxies.close();
@@ -200,8 +200,8 @@ export function createMember(options: MemberOptions): Member {
   };
 }
 
-/** What a session hears from other members, for the member that has it. */
-export function meeting(
+/** Handlers of a session for what other members send. */
+export function peerMessageHandlers(
   member: () => Member | undefined,
 ): Pick<SessionOptions, 'onPeerMessage' | 'onUndeliverable' | 'onRelayed'> {
   return {

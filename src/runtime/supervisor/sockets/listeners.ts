@@ -129,7 +129,7 @@ export function createListeners(options: ListenersOptions): Listeners {
     check: (sockets, datagrams = readUdp) => {
       const old = [...open].filter(([, { since }]) => performance.now() - since >= YOUNG);
       if (!drop(old, sockets, datagrams)) return;
-      // Nothing listens any more: whoever asks waits for a listener again, as at the start.
+      // Nothing listens any more: a connect waits for a listener again, as at the start.
       if (!ports().some((port) => !port.protocol)) unsettle(tcp);
       if (!ports().some((port) => port.protocol)) unsettle(udp);
       tell();

@@ -26,7 +26,7 @@ export interface ShimServiceOptions {
   /** Path of the Unix socket. */
   readonly path: string;
   readonly locations: Locations;
-  readonly asks: Locator;
+  readonly locator: Locator;
   readonly listeners: Listeners;
   readonly datagrams: Pick<Datagrams, 'send'>;
   /** Connects a guest to another host. */
@@ -77,7 +77,7 @@ const ECONNABORTED = 103;
 const refused: ShimReply = { status: ERRNO.ECONNREFUSED };
 
 export function openShimService(options: ShimServiceOptions): ShimService {
-  const { native, locations, asks, listeners, log } = options;
+  const { native, locations, locator, listeners, log } = options;
   const waiting = new Map<AbortController, number>();
   const answered = new Map<bigint, Call & { readonly until: number }>();
   let complained = false;
@@ -96,7 +96,7 @@ export function openShimService(options: ShimServiceOptions): ShimService {
   ): Promise<Destination> => {
     const known = locations.find(host, port);
     if (known) return known;
-    const { location, realPort } = await asks.locate(host, port, {
+    const { location, realPort } = await locator.locate(host, port, {
       staleEpoch: locations.distrusted(host),
       signal,
       since,
@@ -131,7 +131,7 @@ export function openShimService(options: ShimServiceOptions): ShimService {
     }
   };
 
-  /** The guest's call that a request is of. A shim asks again when the answer led nowhere, which is the same call. */
+  /** The guest's call that a request is of. A shim sends another request when the answer led nowhere, which is the same call. */
   const callOf = ({ cookie, address, port, epoch }: Connect): Call => {
     const now = performance.now();
     const before = answered.get(cookie);
