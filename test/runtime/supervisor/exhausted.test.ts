@@ -14,7 +14,7 @@ const ROOT = resolve(__dirname, '../../..');
 const LOOKER = `
 import { closeSync, openSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
-import { socketInodes, trackGuests } from '${ROOT}/src/runtime/supervisor/processes';
+import { socketInodes, trackGuests } from '${ROOT}/src/runtime/supervisor/guest/processes';
 const pid = Number(process.argv[2]);
 const guests = trackGuests({ mapped: '/nothing' });
 guests.add(pid);
