@@ -10,7 +10,7 @@
 
 export { LocalError } from './errors';
 export { readAssembly, readManifest } from './import/assembly';
-export { DEFAULT_NETWORK, type NetworkChoice } from './network';
+export { DEFAULT_NETWORK } from './network';
 export { commandAsClient, commandInside, faultsOf, type Lent, takePlace } from './network/control-socket';
 export type { Faults } from './network/faults';
 export type { Whereabouts } from './network/internet';
@@ -25,7 +25,9 @@ export type {
   LambdaEndpoint,
   LocalApplication,
   LocalFunction,
+  NetworkChoice,
   Platform,
+  PlatformFlags,
   PlatformInfo,
   PlatformOptions,
 } from './types';

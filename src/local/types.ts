@@ -1,5 +1,4 @@
 import type { Manifest } from '../contract/manifest';
-import type { NetworkChoice } from './network';
 import type { NetworkInfo } from './network/network';
 
 /** A Lambda function as the local platform runs it. */
@@ -81,10 +80,10 @@ export interface LambdaEndpoint {
   readonly secretAccessKey: string;
 }
 
-export interface PlatformOptions {
-  readonly application: LocalApplication;
-  /** Created when absent. Belongs to one running platform at a time. */
-  readonly stateDir: string;
+export type NetworkChoice = 'auto' | 'nat' | 'flat';
+
+/** What a user chooses, by the names of the flags of `imaginary up` (`cli/options.ts`). */
+export interface PlatformFlags {
   /** Port of the seed, instead of the manifest's. */
   readonly port?: number;
   /** `none`: as on a machine without any privilege. Default `auto`: the best that this machine allows. */
@@ -94,7 +93,13 @@ export interface PlatformOptions {
   /** Kinds of NAT: `WORDS` for all hosts, `HOST=WORDS` for one, like `symmetric+no-udp`. See `network/nat.ts`. */
   readonly nat?: readonly string[];
   /** Network `nat`: round trip over the internet, in milliseconds. Default 0. */
-  readonly roundTrip?: number;
+  readonly rtt?: number;
+}
+
+export interface PlatformOptions extends PlatformFlags {
+  readonly application: LocalApplication;
+  /** Created when absent. Belongs to one running platform at a time. */
+  readonly stateDir: string;
   /** Milliseconds before a failed `Event` invocation is tried again. Default: as on Lambda, 1 and 2 minutes. */
   readonly retryDelays?: readonly number[];
   /** Milliseconds that a sandbox of no host is kept for the next one. Default: 5 minutes. */

@@ -32,9 +32,8 @@ const NATS = [
 ];
 const options = {
   name: `test-${process.pid}`,
-  choice: 'nat' as const,
+  network: 'nat' as const,
   nat: NATS,
-  roundTrip: 0,
   hosts: HOSTS,
   port: 9410,
 };
@@ -267,7 +266,7 @@ natTest('another public address, and what was open before', async () => {
 natTest('a delay, half of it each way, and none again', async () => {
   const a = await place('a');
   const failed = await faults()
-    .delay(20)
+    .rtt(20)
     .then(
       () => undefined,
       (error: Error) => error.message,
@@ -281,7 +280,7 @@ natTest('a delay, half of it each way, and none again', async () => {
   expect(slow).toBeGreaterThanOrEqual(20);
   expect(slow).toBeLessThan(40);
   expect(await probe(a, 'throughput', `${SEED}:7001`, '16')).toBeGreaterThan(0);
-  await faults().delay(0);
+  await faults().rtt(0);
   expect(await probe(a, 'fastest', `${SEED}:7001`)).toBeLessThan(20);
   a.close();
 });
@@ -325,5 +324,5 @@ test('kinds of NAT: the last word holds, and hosts that share one agree', () => 
 });
 
 test('what is for NATs is refused for network flat', async () => {
-  await expect(openNetwork({ ...options, choice: 'flat' })).rejects.toMatchObject({ code: 'nat' });
+  await expect(openNetwork({ ...options, network: 'flat' })).rejects.toMatchObject({ code: 'nat' });
 });

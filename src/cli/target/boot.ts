@@ -2,41 +2,27 @@
 import { appendFileSync, closeSync, existsSync, fstatSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { ManifestError } from '../../contract/manifest';
-import { LocalError, type NetworkChoice, type Platform, readAssembly, readManifest, startPlatform } from '../../local';
+import { LocalError, type Platform, type PlatformFlags, readAssembly, readManifest, startPlatform } from '../../local';
 import { CliError, EXIT } from '../output/errors';
 import { bootLine } from '../output/log-line';
 import { withState } from './state';
 
 /** What to boot; the arguments of the hidden `daemon` command. */
-export interface BootOptions {
+export interface BootOptions extends PlatformFlags {
   readonly state: string;
   readonly assembly?: string;
   readonly manifest?: string;
   readonly cluster?: string;
-  readonly port?: number;
-  readonly sandbox?: 'auto' | 'none';
-  readonly network?: NetworkChoice;
-  readonly nat?: readonly string[];
-  /** Milliseconds. */
-  readonly rtt?: number;
 }
 
 /** @throws CliError */
 export async function boot(options: BootOptions, signal: AbortSignal): Promise<Platform> {
-  const source = options.assembly ?? options.manifest!;
+  const { state, assembly, manifest, cluster, ...flags } = options;
+  const source = assembly ?? manifest!;
   try {
-    const application = options.assembly ? readAssembly(options.assembly, options.cluster) : readManifest(source);
-    markLogs(options.state);
-    return await startPlatform({
-      application,
-      stateDir: options.state,
-      port: options.port,
-      sandbox: options.sandbox,
-      network: options.network,
-      nat: options.nat,
-      roundTrip: options.rtt,
-      signal,
-    });
+    const application = assembly ? readAssembly(assembly, cluster) : readManifest(source);
+    markLogs(state);
+    return await startPlatform({ ...flags, application, stateDir: state, signal });
   } catch (error) {
     throw asCliError(error, source, options);
   }

@@ -17,7 +17,7 @@ import type { NatInfo } from './network';
 
 type Request =
   | { readonly do: 'place' }
-  | { readonly do: 'delay'; readonly roundTrip: number }
+  | { readonly do: 'rtt'; readonly milliseconds: number }
   | { readonly do: 'cut'; readonly on: boolean; readonly host?: string }
   | { readonly do: 'refuse'; readonly on: boolean; readonly host: string }
   | { readonly do: 'forward'; readonly port: number; readonly host: string }
@@ -108,8 +108,8 @@ async function lend(socket: Socket, internet: Internet): Promise<Whereabouts> {
 
 function obey(request: Exclude<Request, { do: 'place' }>, faults: Faults): Promise<unknown> {
   switch (request.do) {
-    case 'delay':
-      return faults.delay(request.roundTrip);
+    case 'rtt':
+      return faults.rtt(request.milliseconds);
     case 'cut':
       return faults.cut(request.on, request.host);
     case 'refuse':
@@ -158,7 +158,7 @@ export function faultsOf(info: NatInfo): Faults {
     return value as T;
   };
   return {
-    delay: (roundTrip) => once({ do: 'delay', roundTrip }),
+    rtt: (milliseconds) => once({ do: 'rtt', milliseconds }),
     cut: (on, host) => once({ do: 'cut', on, host }),
     forward: (host, port) => once({ do: 'forward', host, port }),
     forget: (host) => once({ do: 'forget', host }),

@@ -6,7 +6,7 @@ import { forwardRules, OUTSIDE, unsolicitedRules } from './nat';
 /** Switched on and off by tests. Hosts are named; those that have no place now are refused. */
 export interface Faults {
   /** Round trip over the internet, in milliseconds: half of it each way. */
-  delay(roundTrip: number): Promise<void>;
+  rtt(milliseconds: number): Promise<void>;
   /** The internet (or a host's part of it) carries nothing until it is told otherwise. */
   cut(on: boolean, host?: string): Promise<void>;
   /** The host's NAT forgets all its mappings. */
@@ -54,7 +54,7 @@ export function faultsOf({ tell, internet, standing, takeAnother }: FaultsOption
   };
 
   return {
-    delay: (roundTrip) => tell(`delay ${internet} ${Math.round((roundTrip * 1000) / 2)}`),
+    rtt: (milliseconds) => tell(`delay ${internet} ${Math.round((milliseconds * 1000) / 2)}`),
     cut: async (on, host) => {
       if (host !== undefined) await (on ? cutOff(host) : mend(host));
       else await rule(`flush chain ip internet everything${on ? '; add rule ip internet everything drop' : ''}`);

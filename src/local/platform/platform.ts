@@ -52,10 +52,8 @@ async function boot(options: PlatformOptions, undo: Undo): Promise<Platform> {
   const state = await takeStateDir(options.stateDir);
   undo.push(state.release);
   const network = await openNetwork({
+    ...options,
     name: state.prefix,
-    choice: options.network,
-    nat: options.nat ?? [],
-    roundTrip: options.roundTrip ?? 0,
     hosts: manifest.hosts.map(({ name }) => name),
     port: manifest.seed.port,
   });

@@ -30,7 +30,7 @@ function open() {
       findDatagrams: (_host: string, port: number) => (up ? { location, port, realPort: port } : undefined),
     } as unknown as Locations,
     locator: {
-      ask: (host: string, port: number, options: { protocol?: string }) => {
+      locate: (host: string, port: number, options: { protocol?: string }) => {
         asked.push(`${host}:${port}/${options.protocol}`);
         return new Promise((resolve, reject) => {
           settle = { answer: (realPort) => resolve({ location, realPort }), fail: reject };
