@@ -168,7 +168,7 @@ function addExec(command: AddCommand, setExitCode: (code: number) => void): void
     .option('--state <dir>', STATE)
     .option('--as <name>', 'act under the name and address of this host')
     .option('--why', 'tell the reason of every connect that fails, on standard error')
-    .addOption(new Option('--inside', 'this process is in its place in the network').hideHelp())
+    .addOption(new Option('--inside', 'this process is in its slot in the network').hideHelp())
     .passThroughOptions()
     .usage('[options] -- CMD [ARG…]')
     .action(async (argv: string[], options) =>

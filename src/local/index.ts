@@ -11,10 +11,10 @@
 export { LocalError } from './errors';
 export { readAssembly, readManifest } from './import/assembly';
 export { DEFAULT_NETWORK } from './network';
-export { commandAsClient, commandInside, faultsOf, type Lent, takePlace } from './network/control-socket';
+export { commandAsClient, commandInside, faultsOf, type LentSlot, takeSlot } from './network/control-socket';
 export type { Faults } from './network/faults';
-export type { Whereabouts } from './network/internet';
 export type { FlatInfo, NatInfo, NetworkInfo } from './network/network';
+export type { SlotInfo } from './network/slot';
 export { shortTmp } from './paths';
 export { addKey, keepNewestKey } from './platform/key-file';
 export { startPlatform } from './platform/platform';

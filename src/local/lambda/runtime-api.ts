@@ -1,7 +1,7 @@
 /** The Runtime API (2018-06-01) of one sandbox: what its runtime client asks and tells. No policy; see `sandbox.ts`. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createListener, type Socket } from 'node:net';
-import type { Slot } from '../network/network';
+import type { Slot } from '../network/slot';
 import { functionArn, LIMITS } from './lambda-limits';
 
 export interface Delivery {
@@ -38,11 +38,11 @@ const PREFIX = '/2018-06-01/runtime/';
 const MOST_CONNECTIONS = 64;
 
 /**
- * @param place the sandbox's
+ * @param slot the sandbox's
  * @param isOwn whether a connection comes from the sandbox; asked where others could make one, too
  */
 export async function startRuntimeApi(
-  place: Slot,
+  slot: Slot,
   isOwn: (socket: Socket) => Promise<boolean>,
   onEvent: (event: RuntimeEvent) => void,
 ): Promise<RuntimeApi> {
@@ -120,7 +120,7 @@ export async function startRuntimeApi(
   // Nothing is read of a connection before it is known whose it is.
   const listener = createListener({ pauseOnConnect: true }, (socket) => {
     socket.on('error', () => socket.destroy());
-    (place.exclusive ? Promise.resolve(true) : isOwn(socket)).then(
+    (slot.exclusive ? Promise.resolve(true) : isOwn(socket)).then(
       (own) => {
         if (!own) return socket.destroy();
         server.emit('connection', socket);
@@ -130,7 +130,7 @@ export async function startRuntimeApi(
     );
   });
   listener.maxConnections = MOST_CONNECTIONS;
-  const address = await place.listen(listener);
+  const address = await slot.listen(listener);
   return {
     address,
     deliver: (delivery) => {

@@ -2,7 +2,8 @@
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { LocalError } from '../errors';
 import { takeLock } from '../platform/lock';
-import type { Network, Slot } from './network';
+import type { Network } from './network';
+import type { Slot } from './slot';
 
 const FIRST = 64;
 const LAST = 252;
@@ -46,7 +47,7 @@ function flatNetwork(number: number, port: number, release: () => void): Network
     environment: { IMAGINARY_FLAT: String(number) },
     missing: [],
     prepare: () => undefined,
-    place: async () => HERE,
+    takeSlot: async () => HERE,
     broken: new Promise(() => undefined),
     close: async () => release(),
   };

@@ -88,3 +88,9 @@ function endOf(child: ChildProcess): Promise<string> {
     child.once('close', (code, signal) => resolve(signal ?? `exit code ${code}`));
   });
 }
+
+/** Waits for all, whatever becomes of some: nothing is under way when the first failure is reported. */
+export async function all(steps: ReadonlyArray<Promise<unknown>>): Promise<unknown[]> {
+  await Promise.allSettled(steps);
+  return Promise.all(steps);
+}

@@ -9,15 +9,16 @@ import { LocalError } from '../errors';
 import type { NetworkChoice, PlatformFlags } from '../types';
 import { openControlSocket } from './control-socket';
 import { openFlat } from './flat';
+import { RANGE } from './gates';
 import { startHolder } from './holder';
-import { openInternet, RANGE } from './internet';
+import { Internet } from './internet';
 import { CLIENT, describeNat, type NatOf, parseNats } from './nat';
 import type { Network } from './network';
 
 /** What is most like AWS, where this machine allows it. */
 export const DEFAULT_NETWORK: NetworkChoice = 'auto';
 
-/** A place costs 1.3 MB of the kernel's memory, also while it waits. */
+/** A slot costs 1.3 MB of the kernel's memory, also while it waits. */
 const AHEAD = 16;
 
 export interface NetworkOptions extends Pick<PlatformFlags, 'network' | 'nat' | 'rtt'> {
@@ -56,7 +57,7 @@ export async function openNetwork(options: NetworkOptions): Promise<Network> {
 async function openNat({ name, hosts, port, rtt = 0 }: NetworkOptions, natOf: NatOf): Promise<Network> {
   const holder = await startHolder(name);
   try {
-    const internet = await openInternet(holder, natOf, hosts);
+    const internet = await Internet.open(holder, natOf, hosts);
     await internet.faults.rtt(rtt);
     const dialSeed = () => internet.dialSeed(port);
     const { close, ...access } = await openControlSocket(name, internet, dialSeed);
@@ -76,7 +77,7 @@ async function openNat({ name, hosts, port, rtt = 0 }: NetworkOptions, natOf: Na
       environment: {},
       missing: [],
       prepare: () => void internet.prepare(hosts.slice(0, AHEAD)),
-      place: (owner) => internet.place(owner, 'host'),
+      takeSlot: (owner) => internet.takeSlot(owner, 'host'),
       broken,
       close: async () => {
         closing = true;

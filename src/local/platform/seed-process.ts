@@ -13,7 +13,7 @@ export interface SeedOptions {
   readonly manifestFile: string;
   readonly keyFile: string;
   readonly network: Network;
-  /** As it is reached from the seed's place. */
+  /** As it is reached from the seed's slot. */
   readonly lambda: LambdaEndpoint;
   readonly logFile: string;
   /** It cannot be kept running. */
