@@ -1,4 +1,4 @@
-/** The Runtime API (2018-06-01) of one sandbox: what its runtime client asks and tells. No policy; see `sandbox.ts`. */
+/** The Runtime API (2018-06-01) of one sandbox: what its runtime client requests and reports. No policy; see `sandbox.ts`. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createListener, type Socket } from 'node:net';
 import type { Slot } from '../network/slot';
@@ -39,78 +39,16 @@ const MOST_CONNECTIONS = 64;
 
 /**
  * @param slot the sandbox's
- * @param isOwn whether a connection comes from the sandbox; asked where others could make one, too
+ * @param isOwn whether a connection comes from the sandbox; needed where others could make one, too
  */
 export async function startRuntimeApi(
   slot: Slot,
   isOwn: (socket: Socket) => Promise<boolean>,
   onEvent: (event: RuntimeEvent) => void,
 ): Promise<RuntimeApi> {
-  let waiting: ServerResponse | undefined;
-  let pending: Delivery | undefined;
-  let current: string | undefined;
-
-  const hand = () => {
-    if (!waiting || !pending) return;
-    const { requestId, functionName, payload, deadline, traceId, clientContext } = pending;
-    waiting.writeHead(200, {
-      'content-type': 'application/json',
-      'content-length': payload.length,
-      'lambda-runtime-aws-request-id': requestId,
-      'lambda-runtime-deadline-ms': String(deadline),
-      'lambda-runtime-invoked-function-arn': functionArn(functionName),
-      ...(traceId ? { 'lambda-runtime-trace-id': traceId } : {}),
-      ...(clientContext ? { 'lambda-runtime-client-context': clientContext } : {}),
-    });
-    waiting.end(payload);
-    current = requestId;
-    waiting = undefined;
-    pending = undefined;
-  };
-
-  const next = (response: ServerResponse) => {
-    waiting = response;
-    response.on('close', () => {
-      if (waiting === response) waiting = undefined;
-    });
-    onEvent({ type: 'next' });
-    hand();
-  };
-
-  const finish = async (request: IncomingMessage, response: ServerResponse, requestId: string, kind: string) => {
-    const body = await readBody(request, LIMITS.response);
-    if (requestId !== current)
-      return answer(response, 400, { errorType: 'InvalidRequestID', errorMessage: 'Invalid request ID' });
-    current = undefined;
-    if (body === undefined) {
-      const errorMessage = `Exceeded maximum allowed payload size (${LIMITS.response} bytes).`;
-      answer(response, 413, { errorType: 'RequestEntityTooLarge', errorMessage });
-      return onEvent({ type: 'too-large', requestId });
-    }
-    answer(response, 202, { status: 'OK' });
-    if (kind === 'response') return onEvent({ type: 'response', requestId, body });
-    return onEvent({ type: 'error', requestId, body, errorType: errorType(request) });
-  };
-
-  const route = async (request: IncomingMessage, response: ServerResponse) => {
-    const path = request.url ?? '';
-    const operation = path.startsWith(PREFIX) ? path.slice(PREFIX.length) : '';
-    if (request.method === 'GET' && operation === 'invocation/next') return next(response);
-    const [, requestId, kind] = /^invocation\/([^/]+)\/(response|error)$/.exec(operation) ?? [];
-    if (request.method === 'POST' && requestId) return finish(request, response, requestId, kind);
-    if (request.method === 'POST' && operation === 'init/error') {
-      const body = (await readBody(request, LIMITS.response)) ?? Buffer.from('{}');
-      answer(response, 202, { status: 'OK' });
-      return onEvent({ type: 'init-error', body, errorType: errorType(request) });
-    }
-    return answer(response, 404, {
-      errorType: 'NotFound',
-      errorMessage: `no such operation: ${request.method} ${path}`,
-    });
-  };
-
+  const client = new RuntimeClient(onEvent);
   const server = createServer((request, response) => {
-    route(request, response).catch(() => response.destroy());
+    client.route(request, response).catch(() => response.destroy());
   });
   // A client waits in `next` for as long as its sandbox is frozen.
   server.keepAliveTimeout = 0;
@@ -133,16 +71,90 @@ export async function startRuntimeApi(
   const address = await slot.listen(listener);
   return {
     address,
-    deliver: (delivery) => {
-      pending = delivery;
-      hand();
-    },
+    deliver: (delivery) => client.deliver(delivery),
     close: () => {
       listener.close();
       server.close();
       server.closeAllConnections();
     },
   };
+}
+
+/** The invocation that the client has, the one that waits for it, and its open request for one. */
+class RuntimeClient {
+  readonly #onEvent: (event: RuntimeEvent) => void;
+  #waiting: ServerResponse | undefined;
+  #pending: Delivery | undefined;
+  #current: string | undefined;
+
+  constructor(onEvent: (event: RuntimeEvent) => void) {
+    this.#onEvent = onEvent;
+  }
+
+  deliver(delivery: Delivery): void {
+    this.#pending = delivery;
+    this.#hand();
+  }
+
+  async route(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const path = request.url ?? '';
+    const operation = path.startsWith(PREFIX) ? path.slice(PREFIX.length) : '';
+    if (request.method === 'GET' && operation === 'invocation/next') return this.#next(response);
+    const [, requestId, kind] = /^invocation\/([^/]+)\/(response|error)$/.exec(operation) ?? [];
+    if (request.method === 'POST' && requestId) return this.#finish(request, response, requestId, kind);
+    if (request.method === 'POST' && operation === 'init/error') {
+      const body = (await readBody(request, LIMITS.response)) ?? Buffer.from('{}');
+      answer(response, 202, { status: 'OK' });
+      return this.#onEvent({ type: 'init-error', body, errorType: errorType(request) });
+    }
+    return answer(response, 404, {
+      errorType: 'NotFound',
+      errorMessage: `no such operation: ${request.method} ${path}`,
+    });
+  }
+
+  #next(response: ServerResponse): void {
+    this.#waiting = response;
+    response.on('close', () => {
+      if (this.#waiting === response) this.#waiting = undefined;
+    });
+    this.#onEvent({ type: 'next' });
+    this.#hand();
+  }
+
+  #hand(): void {
+    const waiting = this.#waiting;
+    if (!waiting || !this.#pending) return;
+    const { requestId, functionName, payload, deadline, traceId, clientContext } = this.#pending;
+    waiting.writeHead(200, {
+      'content-type': 'application/json',
+      'content-length': payload.length,
+      'lambda-runtime-aws-request-id': requestId,
+      'lambda-runtime-deadline-ms': String(deadline),
+      'lambda-runtime-invoked-function-arn': functionArn(functionName),
+      ...(traceId ? { 'lambda-runtime-trace-id': traceId } : {}),
+      ...(clientContext ? { 'lambda-runtime-client-context': clientContext } : {}),
+    });
+    waiting.end(payload);
+    this.#current = requestId;
+    this.#waiting = undefined;
+    this.#pending = undefined;
+  }
+
+  async #finish(request: IncomingMessage, response: ServerResponse, requestId: string, kind: string): Promise<void> {
+    const body = await readBody(request, LIMITS.response);
+    if (requestId !== this.#current)
+      return answer(response, 400, { errorType: 'InvalidRequestID', errorMessage: 'Invalid request ID' });
+    this.#current = undefined;
+    if (body === undefined) {
+      const errorMessage = `Exceeded maximum allowed payload size (${LIMITS.response} bytes).`;
+      answer(response, 413, { errorType: 'RequestEntityTooLarge', errorMessage });
+      return this.#onEvent({ type: 'too-large', requestId });
+    }
+    answer(response, 202, { status: 'OK' });
+    if (kind === 'response') return this.#onEvent({ type: 'response', requestId, body });
+    return this.#onEvent({ type: 'error', requestId, body, errorType: errorType(request) });
+  }
 }
 
 function answer(response: ServerResponse, status: number, body: object): void {

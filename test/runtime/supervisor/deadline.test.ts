@@ -7,7 +7,7 @@ import type { Location } from '../../../src/contract/control/location';
 import { parseAddress } from '../../../src/contract/manifest/address';
 import { loadNative } from '../../../src/native/addon/load';
 import { AskError, type Located } from '../../../src/runtime/control/index';
-import { createMember, type Member, type MemberSession } from '../../../src/runtime/supervisor/run/member';
+import { Member, type MemberSession } from '../../../src/runtime/supervisor/run/member';
 import { openRunDir } from '../../../src/runtime/supervisor/run/run-dir';
 import { createLocator } from '../../../src/runtime/supervisor/sockets/locator';
 
@@ -60,7 +60,7 @@ beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'imaginary-deadline-'));
   asked = [];
   const native = loadNative();
-  member = createMember({
+  member = new Member({
     native,
     runDir: await openRunDir(folder, native),
     welcome: {

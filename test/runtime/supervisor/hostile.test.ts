@@ -17,12 +17,7 @@ import type { Channel } from '../../../src/runtime/control/channel';
 import { openControl } from '../../../src/runtime/control/connection';
 import { AskError, openSession } from '../../../src/runtime/control/index';
 import { listenControl } from '../../../src/runtime/control/server';
-import {
-  createMember,
-  type Member,
-  type MemberSession,
-  peerMessageHandlers,
-} from '../../../src/runtime/supervisor/run/member';
+import { Member, type MemberSession, peerMessageHandlers } from '../../../src/runtime/supervisor/run/member';
 import { openRunDir } from '../../../src/runtime/supervisor/run/run-dir';
 import { randomNumbers } from '../../support/random';
 import { bootCluster } from '../seed/cluster';
@@ -77,7 +72,7 @@ async function setUp(flat: number | undefined): Promise<Setting> {
       return addon.openShimSocket(path, handle, connector);
     },
   };
-  const member = createMember({
+  const member = new Member({
     native,
     runDir: await openRunDir(folder, native),
     welcome,

@@ -8,7 +8,7 @@ import type { Location } from '../../../src/contract/control/location';
 import { parseAddress } from '../../../src/contract/manifest/address';
 import { loadNative } from '../../../src/native/addon/load';
 import { AskError } from '../../../src/runtime/control/index';
-import { createMember, type Member, type MemberSession } from '../../../src/runtime/supervisor/run/member';
+import { Member, type MemberSession } from '../../../src/runtime/supervisor/run/member';
 import { openRunDir } from '../../../src/runtime/supervisor/run/run-dir';
 import { readTable } from '../../contract/abi/table-reader';
 
@@ -54,7 +54,7 @@ beforeEach(async () => {
   ports = [];
   answer = async () => ({ location, realPort: 40_080 });
   const native = loadNative();
-  member = createMember({
+  member = new Member({
     native,
     runDir: await openRunDir(folder, native),
     welcome: {

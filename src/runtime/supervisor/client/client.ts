@@ -10,7 +10,7 @@ import { openSession } from '../../control/index';
 import { findShim, underShim } from '../guest/environment';
 import { inspectCommand } from '../guest/program';
 import type { Log } from '../run/log';
-import { createMember, type Member, peerMessageHandlers } from '../run/member';
+import { Member, peerMessageHandlers } from '../run/member';
 import { openRunDir } from '../run/run-dir';
 
 export { ProgramError } from '../guest/program';
@@ -109,7 +109,7 @@ export async function startClient(options: ClientOptions): Promise<Client> {
   try {
     const runDir = await openRunDir(options.runDir, native);
     const { welcome } = session;
-    member = createMember({
+    member = new Member({
       native,
       runDir,
       welcome,

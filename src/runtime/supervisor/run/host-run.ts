@@ -10,7 +10,7 @@ import { ProgramError } from '../guest/program';
 import { type Activity, watchActivity, watchStarting } from '../idle/activity';
 import { busyNow, type Look } from '../idle/idleness';
 import type { Log } from './log';
-import { createMember, type Member, type MemberSession } from './member';
+import { Member, type MemberSession } from './member';
 import type { SandboxFiles, SupervisorSettings } from './settings';
 
 export interface HostRunOptions extends SandboxFiles, Omit<SupervisorSettings, 'runDir' | 'nativeDir'> {
@@ -41,7 +41,7 @@ export class HostRun {
   /** Puts a host into the sandbox: first its network, then its guest. */
   static start(options: HostRunOptions, session: MemberSession): HostRun {
     let starting = (): boolean => false;
-    const member = createMember({
+    const member = new Member({
       ...options,
       settleTime: options.entry.settleTime,
       starting: () => starting(),
