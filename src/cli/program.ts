@@ -113,7 +113,7 @@ function addPs(command: AddCommand): void {
 function addEvents(command: AddCommand): void {
   command(
     'events',
-    'tell what happened',
+    'show what happened',
     'Prints what happened in the cluster since it was booted, oldest first: allocations with their steps, connections,' +
       ' suspensions, failures with their reasons.',
     ['imaginary events --follow', 'imaginary events --host api', 'imaginary events --json | jq -c .event'],
@@ -167,7 +167,7 @@ function addExec(command: AddCommand, setExitCode: (code: number) => void): void
     .argument('<command...>', 'the command and its arguments')
     .option('--state <dir>', STATE)
     .option('--as <name>', 'act under the name and address of this host')
-    .option('--why', 'tell the reason of every connect that fails, on standard error')
+    .option('--why', 'print the reason of every connect that fails, on standard error')
     .addOption(new Option('--inside', 'this process is in its slot in the network').hideHelp())
     .passThroughOptions()
     .usage('[options] -- CMD [ARG…]')

@@ -19,7 +19,7 @@ export interface LocalFunction {
   readonly memorySize: number;
   /** Milliseconds. */
   readonly timeout: number;
-  /** Absent: as many sandboxes at once as are asked for. */
+  /** Absent: as many sandboxes at once as are invoked. */
   readonly reservedConcurrency?: number;
 }
 

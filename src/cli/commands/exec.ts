@@ -13,9 +13,9 @@ import { findHost, type RunningCluster, runningCluster, secretFor, withState } f
 
 interface ExecOptions extends CommonOptions {
   readonly as?: string;
-  /** Tells the reason of every connect that fails. */
+  /** Prints the reason of every connect that fails. */
   readonly why?: boolean;
-  /** Network `nat`: this is the process that `inPlace` has started. */
+  /** Network `nat`: started by `inSlot`. */
   readonly inside?: boolean;
 }
 
@@ -26,7 +26,7 @@ export async function exec(command: readonly string[], options: ExecOptions): Pr
     cluster = runningCluster(options.state);
     const as = options.as === undefined ? undefined : findHost(cluster.manifest, options.as).name;
     if (cluster.network.kind === 'nat' && !options.inside)
-      return await inPlace(cluster, cluster.network, command, options);
+      return await inSlot(cluster, cluster.network, command, options);
     return await inCluster(cluster, command, as, options);
   } catch (error) {
     throw ownFailure(cluster ? explain(error, cluster) : error);
@@ -41,7 +41,7 @@ function ownFailure(error: unknown): CliError {
 }
 
 /** Takes a slot in the network and does it all again in there. */
-async function inPlace(cluster: RunningCluster, network: NatInfo, command: readonly string[], options: ExecOptions) {
+async function inSlot(cluster: RunningCluster, network: NatInfo, command: readonly string[], options: ExecOptions) {
   const slot = await takeSlot(network).catch((error: Error) => {
     throw new CliError('network', error.message, { next: withState('imaginary ps', cluster.stateDir), cause: error });
   });

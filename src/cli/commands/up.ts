@@ -85,7 +85,7 @@ async function inBackground(options: BootOptions): Promise<PlatformInfo> {
   closeSync(log);
   try {
     const message = await new Promise<DaemonMessage>((done, fail) => {
-      child.once('message', (told) => done(told as DaemonMessage));
+      child.once('message', (message) => done(message as DaemonMessage));
       child.once('error', fail);
       child.once('exit', (code, signal) => {
         fail(

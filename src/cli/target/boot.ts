@@ -1,4 +1,4 @@
-/** Boots a platform and keeps it until it is told to stop: in the background as `daemon`, or in the foreground. */
+/** Boots a platform and keeps it until it is stopped: in the background as `daemon`, or in the foreground. */
 import { appendFileSync, closeSync, existsSync, fstatSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { ManifestError } from '../../contract/manifest';
@@ -71,7 +71,7 @@ export function asCliError(error: unknown, source: string, { state, cluster }: B
   return error;
 }
 
-/** Resolves when the process is asked to end, with the signal's name. */
+/** Resolves with the name of the signal that ends the process. */
 export function interruption(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
     for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => resolve(name));

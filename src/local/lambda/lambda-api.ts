@@ -28,7 +28,7 @@ export interface LambdaApiOptions {
 }
 
 const ARRIVAL = 60_000;
-/** How long who is refused may go on sending, so that the answer is read. */
+/** How long a refused client may go on sending, so that the answer is read. */
 const UNREAD = 1_000;
 const MOST_CONNECTIONS = 4_096;
 

@@ -33,7 +33,7 @@ export interface ControlSocket {
   close(): void;
 }
 
-/** @param name tells platforms apart; what is in /tmp under it is removed with the platform, also after a crash */
+/** @param name distinguishes platforms; what is in /tmp under it is removed with the platform, also after a crash */
 export async function openControlSocket(
   name: string,
   internet: Internet,

@@ -21,7 +21,7 @@ export interface Faults {
 }
 
 export interface FaultsOptions {
-  readonly tell: Holder['tell'];
+  readonly run: Holder['run'];
   /** The internet's namespace. */
   readonly internet: number;
   readonly occupied: ReadonlySet<OccupiedSlot>;
@@ -29,7 +29,7 @@ export interface FaultsOptions {
   readonly takeAnother: (host: string, old: string) => string;
 }
 
-export function faultsOf({ tell, internet, occupied, takeAnother }: FaultsOptions): Faults {
+export function faultsOf({ run, internet, occupied, takeAnother }: FaultsOptions): Faults {
   /** Hosts whose part of the internet is cut, with the address that it is cut for. */
   const cut = new Map<string, string>();
 
@@ -41,7 +41,7 @@ export function faultsOf({ tell, internet, occupied, takeAnother }: FaultsOption
   };
   const gateOf = (host: string) => find(host).slot.gate;
 
-  const rule = (text: string) => tell(`filter ${internet} ${text}`);
+  const rule = (text: string) => run(`filter ${internet} ${text}`);
   const mend = async (host: string) => {
     const address = cut.get(host);
     if (address !== undefined && cut.delete(host)) await rule(`delete element ip internet cut { ${address} }`);
@@ -54,16 +54,16 @@ export function faultsOf({ tell, internet, occupied, takeAnother }: FaultsOption
   };
 
   return {
-    rtt: (milliseconds) => tell(`delay ${internet} ${Math.round((milliseconds * 1000) / 2)}`),
+    rtt: (milliseconds) => run(`delay ${internet} ${Math.round((milliseconds * 1000) / 2)}`),
     cut: async (on, host) => {
       if (host !== undefined) await (on ? cutOff(host) : mend(host));
       else await rule(`flush chain ip internet everything${on ? '; add rule ip internet everything drop' : ''}`);
     },
-    forget: async (host) => tell(`forget ${gateOf(host).space}`),
-    refuse: async (host, on) => tell(`filter ${gateOf(host).space} ${unsolicitedRules(on)}`),
+    forget: async (host) => run(`forget ${gateOf(host).space}`),
+    refuse: async (host, on) => run(`filter ${gateOf(host).space} ${unsolicitedRules(on)}`),
     forward: async (host, port) => {
       const { gate, privateAddress } = find(host).slot;
-      await tell(`filter ${gate.space} ${forwardRules(privateAddress, port)}`);
+      await run(`filter ${gate.space} ${forwardRules(privateAddress, port)}`);
     },
     move: async (host) => {
       const gate = gateOf(host);
@@ -71,12 +71,12 @@ export function faultsOf({ tell, internet, occupied, takeAnother }: FaultsOption
       const address = takeAnother(host, old);
       gate.address = address;
       await all([
-        tell(`address ${space} ${OUTSIDE} ${address}/32`),
-        tell(`no-address ${space} ${OUTSIDE} ${old}/32`),
-        tell(`route ${internet} ${address}/32 ${uplink}`),
-        tell(`no-route ${internet} ${old}/32 ${uplink}`),
+        run(`address ${space} ${OUTSIDE} ${address}/32`),
+        run(`no-address ${space} ${OUTSIDE} ${old}/32`),
+        run(`route ${internet} ${address}/32 ${uplink}`),
+        run(`no-route ${internet} ${old}/32 ${uplink}`),
         // The kernel forgets them by itself, but when it finds the time.
-        tell(`forget ${space}`),
+        run(`forget ${space}`),
       ]);
       if (cut.has(host)) await cutOff(host);
       return address;

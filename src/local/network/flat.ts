@@ -21,7 +21,7 @@ export async function openFlat(port: number): Promise<Network> {
     if (!error) return flatNetwork(number, port, lock.release);
     lock.release();
     if (error.code !== 'EADDRINUSE') throw cannotBind(port, number, error);
-    // Something on the wildcard address has the port under every number: three of them tell.
+    // Something on the wildcard address has the port under every number: three of them are proof enough.
     if (++inUse === 3) throw portInUse(port, number);
   }
   if (inUse > 0) throw portInUse(port, LAST);

@@ -43,16 +43,16 @@ export class Gates {
   /** Makes the internet, with the seed at it. @returns the seed's number and the path of its namespace */
   async open(): Promise<{ readonly space: number; readonly net: string }> {
     const { internet } = this;
-    const { tell } = this.#holder;
+    const { run } = this.#holder;
     const space = this.takeSpace();
     const [net] = await all([
       this.#holder.space(space),
       this.#holder.space(internet),
-      tell(`address ${internet} lo ${ROUTER}/32`),
+      run(`address ${internet} lo ${ROUTER}/32`),
       // Wherever else a packet goes, the rules below say that there is no such place.
-      tell(`route ${internet} 0.0.0.0/0 lo`),
+      run(`route ${internet} 0.0.0.0/0 lo`),
       ...this.#attach(space, 'eth0', 'n0', SEED),
-      tell(
+      run(
         `filter ${internet} table ip internet { set cut { type ipv4_addr; }; chain everything { };` +
           ` chain forward { type filter hook forward priority 0; ip saddr != ${RANGE} drop;` +
           ` ip daddr != ${RANGE} reject with icmp type net-unreachable; jump everything;` +
@@ -93,7 +93,7 @@ export class Gates {
   }
 
   letGo(space: number): void {
-    void this.#holder.tell(`close ${space}`).then(
+    void this.#holder.run(`close ${space}`).then(
       () => this.#spaces.give(space),
       () => undefined, // it was never made; or the holder has ended, and everything with it
     );
@@ -102,26 +102,26 @@ export class Gates {
   /** Connects a namespace to the internet under a public address; there, its link is `uplink`. */
   #attach(space: number, link: string, uplink: string, address: string): Array<Promise<void>> {
     const { internet } = this;
-    const { tell } = this.#holder;
+    const { run } = this.#holder;
     return [
-      tell(`link ${internet} ${uplink} ${space} ${link}`),
-      tell(`forward ${internet} ${uplink}`),
-      tell(`address ${space} ${link} ${address}/32`),
-      tell(`route ${space} 0.0.0.0/0 ${link} ${ROUTER}`),
-      tell(`route ${internet} ${address}/32 ${uplink}`),
+      run(`link ${internet} ${uplink} ${space} ${link}`),
+      run(`forward ${internet} ${uplink}`),
+      run(`address ${space} ${link} ${address}/32`),
+      run(`route ${space} 0.0.0.0/0 ${link} ${ROUTER}`),
+      run(`route ${internet} ${address}/32 ${uplink}`),
     ];
   }
 
   async #open(nat: Nat, address: string): Promise<Gate> {
-    const { tell } = this.#holder;
+    const { run } = this.#holder;
     const space = this.takeSpace();
     const uplink = `n${this.nextSerial()}`;
     const made = all([
       this.#holder.space(space),
       ...this.#attach(space, OUTSIDE, uplink, address),
-      tell(`forward ${space} ${OUTSIDE}`),
+      run(`forward ${space} ${OUTSIDE}`),
     ]);
-    const ready = tell(`filter ${space} ${natRules(nat)}`);
+    const ready = run(`filter ${space} ${natRules(nat)}`);
     ready.catch(() => undefined); // handled where it is waited for
     await made.catch((error: Error) => {
       this.letGo(space);

@@ -67,7 +67,7 @@ async function openNat({ name, hosts, port, rtt = 0 }: NetworkOptions, natOf: Na
         if (!closing) fail(new LocalError('network', 'the process that holds the network has ended'));
       });
     });
-    broken.catch(() => undefined); // whoever waits for it handles it
+    broken.catch(() => undefined); // handled where it is waited for
     const kinds = [...hosts, CLIENT].map((owner) => [owner, describeNat(natOf(owner))]);
     return {
       info: { kind: 'nat', range: RANGE, nats: Object.fromEntries(kinds), ...access },

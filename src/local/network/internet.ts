@@ -50,7 +50,7 @@ export class Internet {
       close: () => undefined,
     };
     this.faults = faultsOf({
-      tell: holder.tell,
+      run: holder.run,
       internet: gates.internet,
       occupied: this.#occupied,
       takeAnother: (host, old) => gates.takeAnother(host, old),
@@ -84,7 +84,7 @@ export class Internet {
   }
 
   async #build(owner: string, kind: OwnerKind): Promise<NatSlot> {
-    const { tell, users } = this.#holder;
+    const { run, users } = this.#holder;
     const gates = this.#gates;
     const nat = this.#natOf(owner);
     const gate = await gates.take(owner, kind, nat);
@@ -100,11 +100,11 @@ export class Internet {
     };
     const [path] = await all([
       this.#holder.space(space),
-      tell(`link ${gate.space} ${link} ${space} eth0`),
-      tell(`forward ${gate.space} ${link}`),
-      tell(`address ${gate.space} ${link} ${router}/30`),
-      tell(`address ${space} eth0 ${own}/30`),
-      tell(`route ${space} 0.0.0.0/0 eth0 ${router}`),
+      run(`link ${gate.space} ${link} ${space} eth0`),
+      run(`forward ${gate.space} ${link}`),
+      run(`address ${gate.space} ${link} ${router}/30`),
+      run(`address ${space} eth0 ${own}/30`),
+      run(`route ${space} 0.0.0.0/0 eth0 ${router}`),
     ]).catch((error: Error) => {
       close();
       throw error;

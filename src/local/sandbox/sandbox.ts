@@ -56,7 +56,7 @@ export function createSandbox(fn: LocalFunction, owner: string, settings: Sandbo
     const first = await start();
     const event = await first.nextEvent(LIMITS.init);
     if (event.type !== 'timeout') return event;
-    log.tell(`INIT_REPORT Init Duration: ${LIMITS.init.toFixed(2)} ms\tPhase: init\tStatus: timeout\n`);
+    log.note(`INIT_REPORT Init Duration: ${LIMITS.init.toFixed(2)} ms\tPhase: init\tStatus: timeout\n`);
     running = undefined;
     first.launched.kill();
     await first.exited;
@@ -75,7 +75,7 @@ export function createSandbox(fn: LocalFunction, owner: string, settings: Sandbo
     if (event.type === 'timeout') {
       log.write(`${new Date().toISOString()} ${request.requestId} ${timedOut(fn.timeout)}\n\n`);
     }
-    // An invocation is over when the client asks for the next one.
+    // An invocation is over when the client requests the next one.
     const answered = event.type !== 'timeout' && event.type !== 'exit';
     const after = answered ? await current.nextEvent(Math.max(0, deadline - Date.now())) : event;
     if (after.type === 'next') {
@@ -94,16 +94,16 @@ export function createSandbox(fn: LocalFunction, owner: string, settings: Sandbo
       initMs = performance.now() - begin;
       if (event.type !== 'next') {
         await destroy();
-        log.tell(`START RequestId: ${request.requestId} Version: $LATEST\n${report(request.requestId, initMs)}`);
+        log.note(`START RequestId: ${request.requestId} Version: $LATEST\n${report(request.requestId, initMs)}`);
         return outcomeOf(event, request.requestId, fn.timeout);
       }
     }
-    log.tell(`START RequestId: ${request.requestId} Version: $LATEST\n`);
+    log.note(`START RequestId: ${request.requestId} Version: $LATEST\n`);
     const outcome = await serve(running!, request);
     // What the function wrote before it answered is in its pipes by now: two turns of the event loop read it.
     await turn();
     await turn();
-    log.tell(report(request.requestId, performance.now() - begin - (initMs ?? 0), initMs));
+    log.note(report(request.requestId, performance.now() - begin - (initMs ?? 0), initMs));
     return outcome;
   };
 

@@ -51,7 +51,7 @@ setImmediate(
     ),
 );
 
-/** The platform kills what is left soon after it has asked. */
+/** The platform kills what is left soon after the signal. */
 const SHUTDOWN_LIMIT = 1_500;
 
 process.on('SIGTERM', () => {
@@ -70,7 +70,7 @@ export async function handler(event: unknown, context: LambdaContext): Promise<I
 }
 
 const isText = (value: unknown) => typeof value === 'string';
-/** Every field of an invocation, and what it must be. No schema of a library: that would be loaded before the runtime asks for work. */
+/** Every field of an invocation, and what it must be. No schema of a library: that would be loaded before the runtime takes its first invocation. */
 const FIELDS: {
   readonly [F in keyof Required<Invocation>]: readonly [check: (value: unknown) => boolean, rule: string];
 } = {

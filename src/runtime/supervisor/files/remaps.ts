@@ -1,5 +1,5 @@
 /**
- * The files that guests find elsewhere than they are: those that say who this host is and who its peers are, and what the host's
+ * The files that guests find elsewhere than they are: those that name this host and its peers, and what the host's
  * manifest adds. Written into the run directory; the shim reads the list when a guest starts (abi.h, IM_FILES_FILE).
  */
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -55,7 +55,7 @@ export function hostsText(identity: Identity, machine: string): string {
   return `# The imaginary cluster ${cluster}\n${lines.join('')}# This machine\n${machine}`;
 }
 
-/** What the machine's file says of names, with our resolver in place of its nameservers, which it asks in its turn. */
+/** The machine's file with our resolver in place of its nameservers, to which the resolver passes questions on. */
 export function resolvText(machine: string): string {
   const others = machine.split('\n').filter((line) => line !== '' && !/^\s*nameserver\b/.test(line));
   return [`nameserver ${RESOLVER_ADDRESS}`, ...others].map((line) => `${line}\n`).join('');

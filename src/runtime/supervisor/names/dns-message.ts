@@ -33,7 +33,7 @@ export type Query =
   | { readonly is: 'question'; readonly question: Question }
   /** To be answered with that code. */
   | { readonly is: 'bad'; readonly rcode: number }
-  /** Not to be answered at all: who answers answers can be made to answer himself. */
+  /** Not to be answered at all: a server that answers answers can be made to answer itself. */
   | { readonly is: 'none' };
 
 export function readQuery(message: Buffer): Query {

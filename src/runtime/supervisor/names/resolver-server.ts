@@ -19,13 +19,13 @@ export interface ResolverServerOptions extends UpstreamOptions {
 export interface ResolverServer {
   readonly udpPort: number;
   readonly tcpPort: number;
-  /** Questions that others have been asked. */
+  /** Questions that were passed on and have no answer. */
   readonly pending: number;
   close(): void;
 }
 
 const MOST_CONNECTIONS = 64;
-/** A connection on which nothing was asked or answered for this long is closed. */
+/** A connection without question or answer for this long is closed. */
 const IDLE = 10_000;
 /** A guest that sends questions and does not read is cut off. */
 const MOST_UNREAD = 1024 * 1024;

@@ -19,7 +19,7 @@ export interface GuestConnectsOptions {
   /** How long a connect to that host may take, from the guest's call on, in milliseconds. */
   readonly limitOf: (host: string) => number;
   readonly resolver: Pick<Resolver, 'open'>;
-  /** This is not the host whose address it has: the seed is asked for what is not served here. */
+  /** A client under a host's address: a port that is not served here is located. */
   readonly asClient: boolean;
   readonly log: Log;
 }

@@ -1,4 +1,4 @@
-/** What the guests of this host listen on: told by their shims, checked against the kernel's own list. */
+/** What the guests of this host listen on: reported by their shims, checked against the kernel's own list. */
 import type { PortMapping } from '../../../contract/control/location';
 import type { OwnPort } from './locations';
 import { LISTEN, readUdp, type TcpSocket } from './proc-net';
@@ -49,7 +49,7 @@ export function createListeners(options: ListenersOptions): Listeners {
   const tcp: Settling = { settled: false, timer: undefined };
   const udp: Settling = { settled: false, timer: undefined };
   const ports = () => [...open.values()].map((entry) => entry.port);
-  const tell = () => options.onChange(ports(), tcp.settled, udp.settled);
+  const report = () => options.onChange(ports(), tcp.settled, udp.settled);
   const unsettle = (which: Settling, settleTime?: number) => {
     which.settled = false;
     clearTimeout(which.timer);
@@ -61,7 +61,7 @@ export function createListeners(options: ListenersOptions): Listeners {
       waited += settleTime;
       if (waited < SETTLE_LIMIT && options.starting?.()) return arm();
       which.settled = true;
-      tell();
+      report();
     };
     const arm = () => {
       which.timer = setTimeout(settle, settleTime);
@@ -122,7 +122,7 @@ export function createListeners(options: ListenersOptions): Listeners {
         many = Math.max(MANY, 2 * open.size);
       }
       unsettle(port.protocol ? udp : tcp, options.settleTime);
-      tell();
+      report();
       if (!before) options.onListening(port);
     },
     find: (port) => ports().find((p) => p.port === port && !p.protocol && isPublic(p)),
@@ -132,7 +132,7 @@ export function createListeners(options: ListenersOptions): Listeners {
       // Nothing listens any more: a connect waits for a listener again, as at the start.
       if (!ports().some((port) => !port.protocol)) unsettle(tcp);
       if (!ports().some((port) => port.protocol)) unsettle(udp);
-      tell();
+      report();
     },
     close: () => {
       clearTimeout(tcp.timer);
@@ -143,9 +143,9 @@ export function createListeners(options: ListenersOptions): Listeners {
 
 const keyOf = ({ scope, port, protocol, address = 0 }: OwnPort) => `${scope}:${address}:${port}/${protocol ?? 'tcp'}`;
 
-/** Whether that socket is the listener, or the bound UDP socket, that was told. */
+/** Whether that socket is the listener, or the bound UDP socket, that was reported. */
 function isListener(socket: TcpSocket, port: OwnPort): boolean {
-  // Of IPv6 addresses only those that stand for IPv4 ones are told apart.
+  // Of IPv6 addresses only those that stand for IPv4 ones are distinguished.
   if (port.scope === 'loopback6') return socket.localPort === port.realPort && socket.local === -1;
   return socket.localPort === port.realPort && (socket.local === port.real || socket.local === 0);
 }

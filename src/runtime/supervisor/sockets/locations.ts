@@ -31,9 +31,9 @@ export interface Locations {
   findDatagrams(host: string, port: number): Destination | undefined;
   /** Takes over a location; false when a newer one is known. */
   apply(location: Location): boolean;
-  /** A guest found that this epoch of `host` cannot be connected to: ask from now on. */
+  /** A guest found that this epoch of `host` cannot be connected to: it is located anew from now on. */
   distrust(host: string, epoch: number): void;
-  /** The epoch that the seed should doubt when `host` is asked for next. */
+  /** The epoch that the seed should doubt when `host` is located next. */
   distrusted(host: string): number | undefined;
   /** Everything may have changed unseen. */
   forget(): void;
@@ -103,7 +103,7 @@ export function openLocations(
       const before = known.get(location.host);
       if (before && before.epoch > location.epoch) return false;
       doubts.delete(location.host);
-      // A client is not the host whose name it may have: guests ask for that one.
+      // A client is not the host whose name it may have: guests locate that host.
       if (addressOf.get(location.host) === self) return true;
       known.set(location.host, location);
       if (location.state !== 'running' || before?.epoch !== location.epoch) gone(location.host);

@@ -17,7 +17,7 @@ export interface TcpSocket {
   readonly timer: number;
   /** 0: belongs to no descriptor (not accepted yet, or closed by its process). */
   readonly inode: number;
-  /** Bytes moved so far, both ways; absent where the kernel does not tell. */
+  /** Bytes moved so far, both ways; absent where the kernel does not count. */
   readonly bytes?: number;
 }
 
