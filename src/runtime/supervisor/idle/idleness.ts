@@ -5,7 +5,7 @@
  * Time is counted by looks: a frozen sandbox, or a machine that stood still, did not idle in the meantime.
  */
 import type { ReleasePolicy } from '../../../contract/manifest/manifest';
-import type { Activity } from './activity';
+import { type Activity, CPU_THRESHOLD } from './activity';
 
 export type Busy = 'starting' | 'cpu' | 'connections' | 'traffic' | 'waiting';
 
@@ -15,9 +15,6 @@ export interface Look extends Pick<Activity, 'cpu' | 'connections' | 'moved' | '
   /** Whether datagrams went to or came from other hosts since the last look. UDP has no connections: this is all that holds. */
   readonly datagrams?: boolean;
 }
-
-/** Guests may use this part of one CPU and still be idle: timers, housekeeping. */
-export const CPU_THRESHOLD = 0.05;
 
 /** What keeps a host busy at this moment, apart from CPU use; undefined: nothing. */
 export function busyNow(look: Look, policy: ReleasePolicy): Busy | undefined {
