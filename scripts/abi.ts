@@ -10,13 +10,7 @@ import { INCLUDE_NATIVE } from './bundle-outputs';
 
 const root = path.resolve(__dirname, '..');
 export const GENERATED = path.join(root, 'src/contract/abi/generated.ts');
-const CONNECTOR = ['contract/abi/connector.h', 'native/connector/connector.h'];
-const HEADERS = [
-  'contract/abi/abi.h',
-  ...CONNECTOR.filter((header) => fs.existsSync(path.join(root, 'src', header))).slice(0, 1),
-];
-/** Of headers that are not the contract's alone: these and nothing else. */
-const SHARED_ENUMS = ['im_purpose', 'im_event'];
+const HEADERS = ['contract/abi/abi.h', 'contract/abi/connector.h'];
 
 /**
  * Compiles a C program and runs it. It may include sources of this repository: what they need and the program does not
@@ -48,17 +42,16 @@ interface Names {
 /** The names of what the headers define; the compiler knows the values. */
 function namesOf(header: string): Names {
   const text = fs.readFileSync(path.join(root, 'src', header), 'utf8').replace(/\/\*[\s\S]*?\*\//g, '');
-  const own = header.startsWith('contract/');
-  const blocks = (kind: string, wanted: (name: string) => boolean, members: RegExp) =>
+  const blocks = (kind: string, members: RegExp) =>
     new Map(
-      [...text.matchAll(new RegExp(`^${kind} (im_\\w+) \\{([^}]*)\\};`, 'gm'))]
-        .filter(([, name]) => wanted(name))
-        .map(([, name, body]) => [name, [...body.matchAll(members)].map(([, member]) => member)] as const),
+      [...text.matchAll(new RegExp(`^${kind} (im_\\w+) \\{([^}]*)\\};`, 'gm'))].map(
+        ([, name, body]) => [name, [...body.matchAll(members)].map(([, member]) => member)] as const,
+      ),
     );
   return {
-    constants: own ? [...text.matchAll(/^#define (IM_\w+)[ \t]+\\?\S/gm)].map(([, name]) => name) : [],
-    enums: blocks('enum', (name) => own || SHARED_ENUMS.includes(name), /(\w+)(?: = [^,]+)?(?:,|\s*$)/g),
-    structs: own ? blocks('struct', () => true, /(\w+)(?:\[\w+\])?[,;]/g) : new Map(),
+    constants: [...text.matchAll(/^#define (IM_\w+)[ \t]+\\?\S/gm)].map(([, name]) => name),
+    enums: blocks('enum', /([A-Za-z_]\w*)(?:\s*=\s*[^,]+)?(?:,|\s*$)/g),
+    structs: blocks('struct', /(\w+)(?:\[\w+\])?[,;]/g),
   };
 }
 

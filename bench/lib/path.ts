@@ -8,7 +8,7 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { commandInside, type NatInfo, takePlace } from '../../src/local';
+import { commandInside, type NatInfo, takeSlot } from '../../src/local';
 import { bootCluster, type TestCluster } from '../../test/support/cluster';
 import { networkOf, type TestNetwork } from '../../test/support/network';
 import { build } from './programs';
@@ -139,7 +139,7 @@ async function openPaths(folder: string, count: number, nat: readonly string[] =
 }
 
 async function nativeClient(info: NatInfo, command: readonly string[], onClose: () => void): Promise<Client> {
-  const place = await takePlace(info);
+  const place = await takeSlot(info);
   const client = clientOf(start(commandInside(place, command)));
   return {
     ...(await client),

@@ -31,7 +31,7 @@ export function connectNat(progress: (text: string) => void): Promise<Row[]> {
     };
     const rows: Row[] = [];
     for (const distance of DISTANCES) {
-      await paths.network.faults.delay(distance.rtt);
+      await paths.network.faults.rtt(distance.rtt);
       for (const how of ['blocking', 'nonblocking']) {
         const rounds: Array<Partial<Record<Way, readonly number[]>> & { native: readonly number[] }> = [];
         for (let round = 1; round <= ROUNDS; round++) {

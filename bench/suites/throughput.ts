@@ -29,7 +29,7 @@ export const throughput: Suite = {
         const host = `server-${pair}`;
         const ways = await waysTo(paths, host);
         for (const [i, rtt] of RTTS.entries()) {
-          await paths.network.faults.delay(rtt);
+          await paths.network.faults.rtt(rtt);
           for (let round = 0; round < ROUNDS; round++) {
             progress(`pair ${pair + 1} of ${PAIRS}, ${rtt} ms, round ${round + 1} of ${ROUNDS}`);
             const native = await must(ways.native, PING);
@@ -41,7 +41,7 @@ export const throughput: Suite = {
           rates[i].native.push(...(await must(ways.native, `rate ${SECONDS} ${CLIENTS}`)));
           rates[i].pooled.push(...(await must(ways.pooled, `rate ${SECONDS} ${CLIENTS}`)));
         }
-        await paths.network.faults.delay(0);
+        await paths.network.faults.rtt(0);
         await ways.close();
         for (const direction of ['forward', 'reverse'] as const) {
           progress(`pair ${pair + 1} of ${PAIRS}, iperf3 ${direction}`);

@@ -22,7 +22,7 @@ async function main(argv: readonly string[]): Promise<number> {
     return exitCode;
   } catch (error) {
     if (!(error instanceof CommanderError)) return tellError(error, wantsJson(argv));
-    if (error.exitCode === 0) return EXIT.ok; // help or version were asked for, and printed
+    if (error.exitCode === 0) return EXIT.ok; // help or version, which is printed
     const known = program.commands.find((command) => command.name() === argv[0]);
     const help = `imaginary ${known ? `${argv[0]} ` : ''}--help`;
     return tellError(usageError(error.message.replace(/^error: /, ''), help), wantsJson(argv));

@@ -1,5 +1,70 @@
+/** Options that several commands have, and how values of options are read. */
+import { InvalidArgumentError, Option } from 'commander';
+
 /** Options that every command has. */
 export interface CommonOptions {
   readonly state?: string;
   readonly json?: boolean;
+}
+
+const NAT_KINDS =
+  'port-preserving (the default: public ports are the private ones, as on Lambda), endpoint-independent (others, but the same to every' +
+  ' destination), symmetric (others for each destination), shared or shared:NAME (hosts that say the same are behind one' +
+  ' public address), apart (those do not reach each other by private addresses), no-udp';
+
+/** The flags of `up` that its platform's process gets, too: `PlatformFlags` of `local`, and the name of a cluster. */
+export const platformOptions = (): readonly Option[] => [
+  new Option('--cluster <name>', 'which cluster, when the app declares several'),
+  new Option('--port <port>', 'port of the seed, instead of the one in the manifest').argParser(port),
+  new Option('--sandbox <mode>', "'none': as on a machine that allows no isolation")
+    .choices(['auto', 'none'])
+    .default('auto'),
+  new Option(
+    '--network <kind>',
+    "'nat': every host in a network namespace of its own behind a NAT, as on AWS, from which nothing leads out; 'flat':" +
+      " loopback addresses, without any privilege; 'auto' (the default): nat where this machine allows it",
+  ).choices(['auto', 'nat', 'flat']),
+  new Option(
+    '--nat <[host=]kind>',
+    `network nat: the kind of all NATs, or of one host's (or of 'client', what runs under exec); may be given several` +
+      ` times. A kind is one or more of these, joined by +: ${NAT_KINDS}`,
+  ).argParser(list),
+  new Option('--rtt <ms>', 'network nat: how long a packet takes over the internet and back').argParser(milliseconds),
+];
+
+function list(text: string, before: readonly string[] = []): string[] {
+  return [...before, text];
+}
+
+export function lines(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It must be a number of lines.');
+  return Number(text);
+}
+
+const UNITS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** @returns Unix time, milliseconds */
+export function since(text: string): number {
+  const [, count, unit] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];
+  const time = unit ? Date.now() - Number(count) * UNITS[unit] : /^\d{4}-/.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(time)) throw new InvalidArgumentError('It must be like 30s, 5m, 2h, 1d or 2026-11-29T12:00:00Z.');
+  return time;
+}
+
+function milliseconds(text: string): number {
+  const value = Number(text);
+  if (!/^\d+(\.\d+)?$/.test(text) || value > 10_000) throw new InvalidArgumentError('It must be 0 to 10000.');
+  return value;
+}
+
+function port(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < 1 || value > 65_535) throw new InvalidArgumentError('It must be 1 to 65535.');
+  return value;
+}
+
+export function seconds(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value > 86_400) throw new InvalidArgumentError('It must be 0 to 86400.');
+  return value;
 }

@@ -2,10 +2,32 @@
  * The commands, their options and their help. A command's own file, and with it everything it needs, is loaded only
  * when it runs, so that `imaginary --help` and usage errors cost nothing.
  */
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
+import { lines, platformOptions, seconds, since } from './options';
 
 const STATE = 'state directory of the cluster (default: the nearest .imaginary, from here upwards)';
 const JSON_LINES = 'print JSON, one object per line';
+
+/** Adds a command that has `--json`, with its help. */
+type AddCommand = (
+  usage: string,
+  summary: string,
+  description: string,
+  examples: readonly string[],
+  json?: string,
+) => Command;
+
+const HELP = `
+Exit codes:
+  0    done
+  1    failed; the message names the cause and the next step
+  2    the command line is wrong
+  125  exec: imaginary itself failed; any other code of exec is the command's own
+
+Start with:
+  imaginary up examples/shop && imaginary exec -- curl -s http://web/orders
+  imaginary ps
+  imaginary down`;
 
 /** @param version of the package */
 export function buildProgram(version: string, setExitCode: (code: number) => void): Command {
@@ -19,13 +41,7 @@ export function buildProgram(version: string, setExitCode: (code: number) => voi
     .showHelpAfterError(false)
     .exitOverride();
 
-  const command = (
-    usage: string,
-    summary: string,
-    description: string,
-    examples: readonly string[],
-    json = 'print one JSON object',
-  ): Command =>
+  const command: AddCommand = (usage, summary, description, examples, json = 'print one JSON object') =>
     program
       .command(usage)
       .summary(summary)
@@ -34,8 +50,20 @@ export function buildProgram(version: string, setExitCode: (code: number) => voi
       .configureOutput({ outputError: () => undefined })
       .exitOverride()
       .addHelpText('after', `\nExamples:\n${examples.map((line) => `  ${line}`).join('\n')}`);
+  addUp(command);
+  addDown(command);
+  addPs(command);
+  addEvents(command);
+  addLogs(command);
+  addExec(command, setExitCode);
+  addRotate(command);
+  addDaemon(program);
+  program.addHelpText('after', HELP);
+  return program;
+}
 
-  command(
+function addUp(command: AddCommand): void {
+  const up = command(
     'up',
     'boot a cluster in the background',
     'Boots the cluster of a CDK app (or of a cloud assembly, or of a manifest) in the background, and returns when it' +
@@ -51,30 +79,14 @@ export function buildProgram(version: string, setExitCode: (code: number) => voi
     ],
   )
     .argument('[path]', 'folder with a cdk.json, a cdk.out, or a manifest.json', '.')
-    .option('--state <dir>', "state directory (default: .imaginary in the app's folder)")
-    .option('--cluster <name>', 'which cluster, when the app declares several')
-    .addOption(new Option('--port <port>', 'port of the seed, instead of the one in the manifest').argParser(port))
-    .addOption(
-      new Option('--sandbox <mode>', "'none': as on a machine that allows no isolation")
-        .choices(['auto', 'none'])
-        .default('auto'),
-    )
-    .addOption(networkOption())
-    .addOption(
-      new Option(
-        '--nat <[host=]kind>',
-        `network nat: the kind of all NATs, or of one host's (or of 'client', what runs under exec); may be given several` +
-          ` times. A kind is one or more of these, joined by +: ${NAT_KINDS}`,
-      ).argParser(list),
-    )
-    .addOption(
-      new Option('--rtt <ms>', 'network nat: how long a packet takes over the internet and back').argParser(
-        milliseconds,
-      ),
-    )
-    .option('--foreground', 'run in the foreground until interrupted')
-    .action(async (path: string, options) => (await import('./commands/up.js')).up(path, options));
+    .option('--state <dir>', "state directory (default: .imaginary in the app's folder)");
+  for (const option of platformOptions()) up.addOption(option);
+  up.option('--foreground', 'run in the foreground until interrupted').action(async (path: string, options) =>
+    (await import('./commands/up.js')).up(path, options),
+  );
+}
 
+function addDown(command: AddCommand): void {
   command(
     'down',
     'take the cluster down',
@@ -84,7 +96,9 @@ export function buildProgram(version: string, setExitCode: (code: number) => voi
   )
     .option('--state <dir>', STATE)
     .action(async (options) => (await import('./commands/down.js')).down(options));
+}
 
+function addPs(command: AddCommand): void {
   command(
     'ps',
     'list the hosts and what they do',
@@ -94,10 +108,12 @@ export function buildProgram(version: string, setExitCode: (code: number) => voi
   )
     .option('--state <dir>', STATE)
     .action(async (options) => (await import('./commands/ps.js')).ps(options));
+}
 
+function addEvents(command: AddCommand): void {
   command(
     'events',
-    'tell what happened',
+    'show what happened',
     'Prints what happened in the cluster since it was booted, oldest first: allocations with their steps, connections,' +
       ' suspensions, failures with their reasons.',
     ['imaginary events --follow', 'imaginary events --host api', 'imaginary events --json | jq -c .event'],
@@ -107,7 +123,9 @@ export function buildProgram(version: string, setExitCode: (code: number) => voi
     .option('-f, --follow', 'go on with what happens from now on')
     .option('--host <name>', 'only what concerns this host')
     .action(async (options) => (await import('./commands/events.js')).events(options));
+}
 
+function addLogs(command: AddCommand): void {
   command(
     'logs',
     "print a host's log, or all of them",
@@ -128,7 +146,9 @@ export function buildProgram(version: string, setExitCode: (code: number) => voi
     .addOption(new Option('--tail <lines>', 'only so many lines, the last ones').argParser(lines))
     .addOption(new Option('--since <time>', 'only what was written since then, or in a time like 5m').argParser(since))
     .action(async (host: string | undefined, options) => (await import('./commands/logs.js')).logs(host, options));
+}
 
+function addExec(command: AddCommand, setExitCode: (code: number) => void): void {
   command(
     'exec',
     'run a command in the cluster',
@@ -147,14 +167,16 @@ export function buildProgram(version: string, setExitCode: (code: number) => voi
     .argument('<command...>', 'the command and its arguments')
     .option('--state <dir>', STATE)
     .option('--as <name>', 'act under the name and address of this host')
-    .option('--why', 'tell the reason of every connect that fails, on standard error')
-    .addOption(new Option('--inside', 'this process is in its place in the network').hideHelp())
+    .option('--why', 'print the reason of every connect that fails, on standard error')
+    .addOption(new Option('--inside', 'this process is in its slot in the network').hideHelp())
     .passThroughOptions()
     .usage('[options] -- CMD [ARG…]')
     .action(async (argv: string[], options) =>
       setExitCode(await (await import('./commands/exec.js')).exec(argv, options)),
     );
+}
 
+function addRotate(command: AddCommand): void {
   command(
     'rotate',
     'give the cluster a new key',
@@ -169,83 +191,15 @@ export function buildProgram(version: string, setExitCode: (code: number) => voi
         .default(10),
     )
     .action(async (options) => (await import('./commands/rotate.js')).rotate(options));
+}
 
-  program
+function addDaemon(program: Command): void {
+  const daemon = program
     .command('daemon', { hidden: true })
     .requiredOption('--state <dir>')
     .option('--assembly <dir>')
     .option('--manifest <file>')
-    .option('--cluster <name>')
-    .option('--port <port>', '', port)
-    .option('--sandbox <mode>')
-    .addOption(networkOption())
-    .addOption(new Option('--nat <kind>').argParser(list))
-    .addOption(new Option('--rtt <ms>').argParser(milliseconds))
     .exitOverride()
     .action(async (options) => (await import('./commands/daemon.js')).daemon(options));
-
-  program.addHelpText(
-    'after',
-    `
-Exit codes:
-  0    done
-  1    failed; the message names the cause and the next step
-  2    the command line is wrong
-  125  exec: imaginary itself failed; any other code of exec is the command's own
-
-Start with:
-  imaginary up examples/shop && imaginary exec -- curl -s http://web/orders
-  imaginary ps
-  imaginary down`,
-  );
-  return program;
-}
-
-const NAT_KINDS =
-  'port-preserving (the default: public ports are the private ones, as on Lambda), endpoint-independent (others, but the same to every' +
-  ' destination), symmetric (others for each destination), shared or shared:NAME (hosts that say the same are behind one' +
-  ' public address), apart (those do not reach each other by private addresses), no-udp';
-
-const networkOption = () =>
-  new Option(
-    '--network <kind>',
-    "'nat': every host in a network namespace of its own behind a NAT, as on AWS, from which nothing leads out; 'flat':" +
-      " loopback addresses, without any privilege; 'auto' (the default): nat where this machine allows it",
-  ).choices(['auto', 'nat', 'flat']);
-
-function list(text: string, before: readonly string[] = []): string[] {
-  return [...before, text];
-}
-
-function lines(text: string): number {
-  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It must be a number of lines.');
-  return Number(text);
-}
-
-const UNITS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-/** @returns Unix time, milliseconds */
-function since(text: string): number {
-  const [, count, unit] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];
-  const time = unit ? Date.now() - Number(count) * UNITS[unit] : /^\d{4}-/.test(text) ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(time)) throw new InvalidArgumentError('It must be like 30s, 5m, 2h, 1d or 2026-11-29T12:00:00Z.');
-  return time;
-}
-
-function milliseconds(text: string): number {
-  const value = Number(text);
-  if (!/^\d+(\.\d+)?$/.test(text) || value > 10_000) throw new InvalidArgumentError('It must be 0 to 10000.');
-  return value;
-}
-
-function port(text: string): number {
-  const value = Number(text);
-  if (!/^\d+$/.test(text) || value < 1 || value > 65_535) throw new InvalidArgumentError('It must be 1 to 65535.');
-  return value;
-}
-
-function seconds(text: string): number {
-  const value = Number(text);
-  if (!/^\d+$/.test(text) || value > 86_400) throw new InvalidArgumentError('It must be 0 to 86400.');
-  return value;
+  for (const option of platformOptions()) daemon.addOption(option);
 }

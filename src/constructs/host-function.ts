@@ -239,7 +239,7 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
       releaseTimeout: ms('releaseTimeout'),
       allocationTimeout: ms('allocationTimeout'),
       settleTime: ms('settleTime'),
-      release: props.releasePolicy ?? ReleasePolicy.NO_CONNECTIONS,
+      releasePolicy: props.releasePolicy ?? ReleasePolicy.NO_CONNECTIONS,
     };
   }
 

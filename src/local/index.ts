@@ -11,10 +11,10 @@
 export type { NatInfo, NetworkInfo, PlatformInfo } from '../contract/platform/platform-info';
 export { LocalError } from './errors';
 export { readAssembly, readManifest } from './import/assembly';
-export { DEFAULT_NETWORK, type NetworkChoice } from './network';
-export { commandAsClient, commandInside, faultsOf, type Lent, takePlace } from './network/control-socket';
+export { DEFAULT_NETWORK } from './network';
+export { commandAsClient, commandInside, faultsOf, type LentSlot, takeSlot } from './network/control-socket';
 export type { Faults } from './network/faults';
-export type { Whereabouts } from './network/internet';
+export type { SlotInfo } from './network/slot';
 export { shortTmp } from './paths';
 export { addKey, keepNewestKey } from './platform/key-file';
 export { startPlatform } from './platform/platform';
@@ -23,6 +23,8 @@ export { cleanLeftovers, makeClientFolder } from './sandbox/leftovers';
 export type {
   LocalApplication,
   LocalFunction,
+  NetworkChoice,
   Platform,
+  PlatformFlags,
   PlatformOptions,
 } from './types';

@@ -1,6 +1,5 @@
 import type { Manifest } from '../contract/manifest';
 import type { PlatformInfo } from '../contract/platform/platform-info';
-import type { NetworkChoice } from './network';
 
 /** A Lambda function as the local platform runs it. */
 export interface LocalFunction {
@@ -20,7 +19,7 @@ export interface LocalFunction {
   readonly memorySize: number;
   /** Milliseconds. */
   readonly timeout: number;
-  /** Absent: as many sandboxes at once as are asked for. */
+  /** Absent: as many sandboxes at once as are invoked. */
   readonly reservedConcurrency?: number;
 }
 
@@ -32,10 +31,10 @@ export interface LocalApplication {
   readonly functions: readonly LocalFunction[];
 }
 
-export interface PlatformOptions {
-  readonly application: LocalApplication;
-  /** Created when absent. Belongs to one running platform at a time. */
-  readonly stateDir: string;
+export type NetworkChoice = 'auto' | 'nat' | 'flat';
+
+/** What a user chooses, by the names of the flags of `imaginary up` (`cli/options.ts`). */
+export interface PlatformFlags {
   /** Port of the seed, instead of the manifest's. */
   readonly port?: number;
   /** `none`: as on a machine without any privilege. Default `auto`: the best that this machine allows. */
@@ -45,7 +44,13 @@ export interface PlatformOptions {
   /** Kinds of NAT: `WORDS` for all hosts, `HOST=WORDS` for one, like `symmetric+no-udp`. See `network/nat.ts`. */
   readonly nat?: readonly string[];
   /** Network `nat`: round trip over the internet, in milliseconds. Default 0. */
-  readonly roundTrip?: number;
+  readonly rtt?: number;
+}
+
+export interface PlatformOptions extends PlatformFlags {
+  readonly application: LocalApplication;
+  /** Created when absent. Belongs to one running platform at a time. */
+  readonly stateDir: string;
   /** Milliseconds before a failed `Event` invocation is tried again. Default: as on Lambda, 1 and 2 minutes. */
   readonly retryDelays?: readonly number[];
   /** Milliseconds that a sandbox of no host is kept for the next one. Default: 5 minutes. */

@@ -49,7 +49,7 @@ describe('defaults', () => {
         releaseTimeout: 600_000,
         allocationTimeout: 30_000,
         settleTime: 1_000,
-        release: 'no-connections',
+        releasePolicy: 'no-connections',
       },
     ]);
   });
@@ -159,7 +159,7 @@ describe('overrides', () => {
       releaseTimeout: 86_400_000,
       allocationTimeout: 5_000,
       settleTime: 0,
-      release: 'no-traffic',
+      releasePolicy: 'no-traffic',
     });
   });
 

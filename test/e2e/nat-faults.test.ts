@@ -77,7 +77,7 @@ test('a NAT that forgets: what was kept ready ends with a reset, once; then conn
 test('NATs that answer what nobody asked for with a reset', async () => {
   await dial(1);
   // Without a distance the answer is there before a SYN of the other side can be under way.
-  await network.faults.delay(2);
+  await network.faults.rtt(2);
   await network.faults.refuse('echo', true);
   await network.faults.refuse('other', true);
   expect(await dial(1, 64)).toEqual({ ok: 64, failed: [] });

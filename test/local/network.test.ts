@@ -6,9 +6,9 @@ import { createInterface } from 'node:readline';
 import type { NatInfo } from '../../src/contract/platform/platform-info';
 import { openNetwork } from '../../src/local/network';
 import { commandInside, faultsOf } from '../../src/local/network/control-socket';
-import type { NatSlot } from '../../src/local/network/internet';
 import { describeNat, parseNats } from '../../src/local/network/nat';
 import type { Network } from '../../src/local/network/network';
+import type { NatSlot } from '../../src/local/network/slot';
 import { eventually } from './boot';
 import { holdersOf } from './processes';
 
@@ -33,9 +33,8 @@ const NATS = [
 ];
 const options = {
   name: `test-${process.pid}`,
-  choice: 'nat' as const,
+  network: 'nat' as const,
   nat: NATS,
-  roundTrip: 0,
   hosts: HOSTS,
   port: 9410,
 };
@@ -82,8 +81,8 @@ function start(where: { net: string; users?: string }, ...args: string[]) {
 }
 const probe = (where: { net: string; users?: string }, ...args: string[]) => start(where, ...args).next();
 
-async function place(owner: string): Promise<NatSlot> {
-  const made = (await network.place(owner)) as NatSlot;
+async function slot(owner: string): Promise<NatSlot> {
+  const made = (await network.takeSlot(owner)) as NatSlot;
   await made.ready;
   return made;
 }
@@ -91,15 +90,15 @@ const faults = () => faultsOf(network.info as NatInfo);
 const portOf = (endpoint: string) => Number(endpoint.split(':')[1]);
 
 natTest('a port-preserving NAT, and the address that is the same when the host comes again', async () => {
-  const a = await place('a');
+  const a = await slot('a');
   for (const kind of ['tcp', 'udp']) {
     const seen = await probe(a, 'observed', kind, '41000', `${SEED}:7001`, `${SEED}:7002`);
     expect(seen).toEqual([`${a.gate.address}:41000`, `${a.gate.address}:41000`]);
   }
-  const twin = await place('a');
+  const twin = await slot('a');
   expect(twin.gate.address).not.toBe(a.gate.address);
   a.close();
-  const again = await place('a');
+  const again = await slot('a');
   expect(again.gate.address).toBe(a.gate.address);
   expect(again.privateAddress).not.toBe(a.privateAddress);
   expect(await probe(again, 'observed', 'tcp', '41000', `${SEED}:7001`)).toEqual([`${a.gate.address}:41000`]);
@@ -108,7 +107,7 @@ natTest('a port-preserving NAT, and the address that is the same when the host c
 });
 
 natTest('a NAT that changes ports, the same for every destination', async () => {
-  const at = await place('endpoint-independent');
+  const at = await slot('endpoint-independent');
   for (const port of ['41000', '4100']) {
     for (const kind of ['tcp', 'udp']) {
       const [first, second] = await probe(at, 'observed', kind, port, `${SEED}:7001`, `${SEED}:7002`);
@@ -121,7 +120,7 @@ natTest('a NAT that changes ports, the same for every destination', async () => 
 });
 
 natTest('a symmetric NAT: another port for each destination', async () => {
-  const at = await place('symmetric');
+  const at = await slot('symmetric');
   for (const kind of ['tcp', 'udp']) {
     const [first, second] = await probe(at, 'observed', kind, '41000', `${SEED}:7001`, `${SEED}:7002`);
     expect(first).toMatch(`${at.gate.address}:`);
@@ -132,7 +131,7 @@ natTest('a symmetric NAT: another port for each destination', async () => {
 });
 
 natTest('nothing comes in unasked; answered with a reset where that is switched on', async () => {
-  const [a, b] = [await place('a'), await place('b')];
+  const [a, b] = [await slot('a'), await slot('b')];
   const listener = start(a, 'listen', '8000');
   await listener.next();
   expect(await probe(b, 'knock', `${a.gate.address}:8000`)).toBe('TimeoutError');
@@ -148,7 +147,7 @@ natTest('nothing comes in unasked; answered with a reset where that is switched 
 });
 
 natTest('a simultaneous open through two port-preserving NATs', async () => {
-  const [a, b] = [await place('a'), await place('b')];
+  const [a, b] = [await slot('a'), await slot('b')];
   const heard = await Promise.all([
     probe(a, 'punch', '42001', `${b.gate.address}:42002`),
     probe(b, 'punch', '42002', `${a.gate.address}:42001`),
@@ -159,7 +158,7 @@ natTest('a simultaneous open through two port-preserving NATs', async () => {
 });
 
 natTest('a simultaneous open through two NATs that change ports, from ports that were looked up before', async () => {
-  const [at, peer] = [await place('endpoint-independent'), await place('altering')];
+  const [at, peer] = [await slot('endpoint-independent'), await slot('altering')];
   const [one, other] = [start(at, 'meet', '42001', `${SEED}:7001`), start(peer, 'meet', '42002', `${SEED}:7001`)];
   const [here, there] = [await one.next(), await other.next()];
   one.say(there);
@@ -172,7 +171,7 @@ natTest('a simultaneous open through two NATs that change ports, from ports that
 natTest(
   'hosts behind one address: told apart by port, reachable by private addresses, not by the public one',
   async () => {
-    const [left, right] = [await place('left'), await place('right')];
+    const [left, right] = [await slot('left'), await slot('right')];
     expect(left.gate.address).toBe(right.gate.address);
     const first = start(left, 'talk', `${SEED}:7001`);
     const [own] = await probe(left, 'observed', 'tcp', '41000', `${SEED}:7001`);
@@ -192,7 +191,7 @@ natTest(
 );
 
 natTest('hosts behind one address that are kept apart', async () => {
-  const [tenant, neighbour] = [await place('tenant'), await place('neighbour')];
+  const [tenant, neighbour] = [await slot('tenant'), await slot('neighbour')];
   expect(tenant.gate.address).toBe(neighbour.gate.address);
   const listener = start(tenant, 'listen', '8000');
   await listener.next();
@@ -203,14 +202,14 @@ natTest('hosts behind one address that are kept apart', async () => {
 });
 
 natTest('a NAT that lets no UDP through', async () => {
-  const at = await place('quiet');
+  const at = await slot('quiet');
   expect(await probe(at, 'observed', 'udp', '41000', `${SEED}:7001`)).toEqual(['TimeoutError']);
   expect(await probe(at, 'observed', 'tcp', '41000', `${SEED}:7001`)).toEqual([`${at.gate.address}:41000`]);
   at.close();
 });
 
 natTest('a NAT that forgets: what was open is silent, what is new works', async () => {
-  const a = await place('a');
+  const a = await slot('a');
   const line = start(a, 'talk', `${SEED}:7001`);
   await line.next();
   line.say('before');
@@ -224,7 +223,7 @@ natTest('a NAT that forgets: what was open is silent, what is new works', async 
 });
 
 natTest('the internet cut and back, for all and for one', async () => {
-  const [a, b] = [await place('a'), await place('b')];
+  const [a, b] = [await slot('a'), await slot('b')];
   const [one, other] = [start(a, 'talk', `${SEED}:7001`), start(b, 'talk', `${SEED}:7001`)];
   await one.next();
   await other.next();
@@ -248,7 +247,7 @@ natTest('the internet cut and back, for all and for one', async () => {
 });
 
 natTest('another public address, and what was open before', async () => {
-  const a = await place('a');
+  const a = await slot('a');
   const before = a.gate.address;
   const line = start(a, 'talk', `${SEED}:7001`);
   expect(await line.next()).toMatch(`${before}:`);
@@ -260,15 +259,15 @@ natTest('another public address, and what was open before', async () => {
   expect(await line.next()).toBe('TimeoutError');
   line.end();
   a.close();
-  const again = await place('a');
+  const again = await slot('a');
   expect(again.gate.address).toBe(address);
   again.close();
 });
 
 natTest('a delay, half of it each way, and none again', async () => {
-  const a = await place('a');
+  const a = await slot('a');
   const failed = await faults()
-    .delay(20)
+    .rtt(20)
     .then(
       () => undefined,
       (error: Error) => error.message,
@@ -282,13 +281,13 @@ natTest('a delay, half of it each way, and none again', async () => {
   expect(slow).toBeGreaterThanOrEqual(20);
   expect(slow).toBeLessThan(40);
   expect(await probe(a, 'throughput', `${SEED}:7001`, '16')).toBeGreaterThan(0);
-  await faults().delay(0);
+  await faults().rtt(0);
   expect(await probe(a, 'fastest', `${SEED}:7001`)).toBeLessThan(20);
   a.close();
 });
 
-natTest('a fault of a host that has no place: one error that names it', async () => {
-  await expect(faults().forget('a')).rejects.toThrow("'a' has no place in the network now");
+natTest('a fault of a host that has no slot: one error that names it', async () => {
+  await expect(faults().forget('a')).rejects.toThrow("'a' has no slot in the network now");
 });
 
 natTest('who does not have the token gets nothing', async () => {
@@ -301,7 +300,7 @@ natTest('who does not have the token gets nothing', async () => {
 
 natTest('when it is closed, nothing has its namespaces any longer', async () => {
   const other = await openNetwork({ ...options, name: `${options.name}-closed` });
-  const at = (await other.place('a')) as NatSlot;
+  const at = (await other.takeSlot('a')) as NatSlot;
   const namespace = readlinkSync(at.net);
   expect(holdersOf(namespace)).not.toEqual([]);
   await other.close();
@@ -326,5 +325,5 @@ test('kinds of NAT: the last word holds, and hosts that share one agree', () => 
 });
 
 test('what is for NATs is refused for network flat', async () => {
-  await expect(openNetwork({ ...options, choice: 'flat' })).rejects.toMatchObject({ code: 'nat' });
+  await expect(openNetwork({ ...options, network: 'flat' })).rejects.toMatchObject({ code: 'nat' });
 });

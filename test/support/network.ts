@@ -1,6 +1,6 @@
 /** Network `nat` of a running cluster, for tests: its faults, and programs in the namespaces of its hosts. */
 import { spawn } from 'node:child_process';
-import { commandInside, type Faults, faultsOf, type NatInfo, readPlatform, takePlace } from '../../src/local';
+import { commandInside, type Faults, faultsOf, type NatInfo, readPlatform, takeSlot } from '../../src/local';
 import { finish, type Result, type RunOptions } from './cluster';
 
 export interface TestNetwork {
@@ -28,7 +28,7 @@ export function networkOf(state: string): TestNetwork {
     faults,
     run: async (host, command, options) => run(commandInside(await faults.where(host), command), options),
     runAsClient: async (command, options) => {
-      const place = await takePlace(info);
+      const place = await takeSlot(info);
       try {
         return await run(commandInside(place, command), options);
       } finally {

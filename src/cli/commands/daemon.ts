@@ -2,7 +2,7 @@ import type { PlatformInfo } from '../../local';
 import { type ErrorReport, reportOf } from '../output/errors';
 import { type BootOptions, boot, interruption, keep } from '../target/boot';
 
-/** What the daemon tells the `up` that started it, once. */
+/** The one message of the daemon to the `up` that started it. */
 export type DaemonMessage =
   | { readonly type: 'ready'; readonly info: PlatformInfo }
   | { readonly type: 'failed'; readonly error: ErrorReport };
@@ -18,17 +18,17 @@ export async function daemon(options: BootOptions): Promise<void> {
   try {
     const platform = await boot(options, given.signal);
     process.off('disconnect', orphaned);
-    await tell({ type: 'ready', info: platform.info });
+    await report({ type: 'ready', info: platform.info });
     if (process.connected) process.disconnect();
     await keep(platform, interrupted);
   } catch (error) {
-    await tell({ type: 'failed', error: reportOf(error) });
+    await report({ type: 'failed', error: reportOf(error) });
     if (process.connected) process.disconnect();
     throw error;
   }
 }
 
-function tell(message: DaemonMessage): Promise<void> {
+function report(message: DaemonMessage): Promise<void> {
   return new Promise((resolve) => {
     if (!process.connected || !process.send) return resolve();
     process.send(message, undefined, {}, () => resolve());

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { constants } from 'node:os';
 import { CLIENT_IDENTITY } from '../../contract/control/psk';
-import { commandAsClient, commandInside, makeClientFolder, type NatInfo, takePlace } from '../../local';
+import { commandAsClient, commandInside, makeClientFolder, type NatInfo, takeSlot } from '../../local';
 import { startClient } from '../../runtime/supervisor/client/client';
 import { ProgramError } from '../../runtime/supervisor/guest/program';
 import type { CommonOptions } from '../options';
@@ -13,9 +13,9 @@ import { findHost, type RunningCluster, runningCluster, secretFor, withState } f
 
 interface ExecOptions extends CommonOptions {
   readonly as?: string;
-  /** Tells the reason of every connect that fails. */
+  /** Prints the reason of every connect that fails. */
   readonly why?: boolean;
-  /** Network `nat`: this is the process that `inPlace` has started. */
+  /** Network `nat`: started by `inSlot`. */
   readonly inside?: boolean;
 }
 
@@ -26,7 +26,7 @@ export async function exec(command: readonly string[], options: ExecOptions): Pr
     cluster = runningCluster(options.state);
     const as = options.as === undefined ? undefined : findHost(cluster.manifest, options.as).name;
     if (cluster.network.kind === 'nat' && !options.inside)
-      return await inPlace(cluster, cluster.network, command, options);
+      return await inSlot(cluster, cluster.network, command, options);
     return await inCluster(cluster, command, as, options);
   } catch (error) {
     throw ownFailure(cluster ? explain(error, cluster) : error);
@@ -40,9 +40,9 @@ function ownFailure(error: unknown): CliError {
   return new CliError(code, message, { next, exitCode: own, cause: error });
 }
 
-/** Takes a place in the network and does it all again in there. */
-async function inPlace(cluster: RunningCluster, network: NatInfo, command: readonly string[], options: ExecOptions) {
-  const place = await takePlace(network).catch((error: Error) => {
+/** Takes a slot in the network and does it all again in there. */
+async function inSlot(cluster: RunningCluster, network: NatInfo, command: readonly string[], options: ExecOptions) {
+  const slot = await takeSlot(network).catch((error: Error) => {
     throw new CliError('network', error.message, { next: withState('imaginary ps', cluster.stateDir), cause: error });
   });
   const own = [
@@ -52,11 +52,11 @@ async function inPlace(cluster: RunningCluster, network: NatInfo, command: reado
   ];
   const again = ['exec', '--inside', '--state', cluster.stateDir, ...own, '--', ...command];
   try {
-    const line = commandInside(place, [process.execPath, ...process.execArgv, process.argv[1], ...again]);
+    const line = commandInside(slot, [process.execPath, ...process.execArgv, process.argv[1], ...again]);
     const [code, signal] = await run(line, process.env);
     return code ?? 128 + (signal ? constants.signals[signal] : 0);
   } finally {
-    place.leave();
+    slot.leave();
   }
 }
 

@@ -2,7 +2,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { isPlatformRunning, type NetworkChoice, type NetworkInfo, type PlatformInfo, readPlatform } from '../../local';
+import { isPlatformRunning, type NetworkInfo, type PlatformFlags, type PlatformInfo, readPlatform } from '../../local';
 import type { CommonOptions } from '../options';
 import { CliError } from '../output/errors';
 import { foreseen } from '../output/foreseen';
@@ -13,17 +13,12 @@ import { type BootOptions, boot, interruption, keep } from '../target/boot';
 import { DAEMON_LOG, display, readManifestFile, STATE_FOLDER, stateDirectory, withState } from '../target/state';
 import type { DaemonMessage } from './daemon';
 
-interface UpOptions extends CommonOptions {
+interface UpOptions extends CommonOptions, PlatformFlags {
   readonly cluster?: string;
-  readonly port?: number;
-  readonly sandbox?: 'auto' | 'none';
-  readonly network?: NetworkChoice;
-  readonly nat?: readonly string[];
-  readonly rtt?: number;
   readonly foreground?: boolean;
 }
 
-export async function up(path: string, options: UpOptions): Promise<void> {
+export async function up(path: string, { json, foreground, ...options }: UpOptions): Promise<void> {
   const startedAt = performance.now();
   const application = findApplication(path);
   const state = options.state === undefined ? join(application.folder, STATE_FOLDER) : stateDirectory(options.state);
@@ -35,17 +30,16 @@ export async function up(path: string, options: UpOptions): Promise<void> {
   const show = (info: PlatformInfo) => {
     progress.done();
     const booted = describe(info, state, performance.now() - startedAt, missing);
-    outputTo(process.stdout, options.json === true).result(booted, () =>
+    outputTo(process.stdout, json === true).result(booted, () =>
       bootedText(booted, painter(process.stdout), columnsOf(process.stdout)),
     );
   };
   try {
     const source = await prepare(application, state, progress.step);
     missing = foreseen(source, options.cluster);
-    const { cluster, port, sandbox, network, nat, rtt } = options;
-    const what: BootOptions = { state, cluster, port, sandbox, network, nat, rtt, ...source };
+    const what: BootOptions = { ...options, state, ...source };
     progress.step('booting the local platform');
-    if (options.foreground) await inForeground(what, show);
+    if (foreground) await inForeground(what, show);
     else show(await inBackground(what));
   } finally {
     progress.done();
@@ -91,7 +85,7 @@ async function inBackground(options: BootOptions): Promise<PlatformInfo> {
   closeSync(log);
   try {
     const message = await new Promise<DaemonMessage>((done, fail) => {
-      child.once('message', (told) => done(told as DaemonMessage));
+      child.once('message', (message) => done(message as DaemonMessage));
       child.once('error', fail);
       child.once('exit', (code, signal) => {
         fail(

@@ -7,7 +7,7 @@ import { inspectCommand, ProgramError } from '../../runtime/supervisor/guest/pro
 /** Where a function's code is, for its guests. */
 const TASK = '/var/task';
 
-/** One line each. What cannot be read is told by the boot itself. */
+/** One line each. What cannot be read is reported by the boot itself. */
 export function foreseen(source: { assembly?: string; manifest?: string }, cluster: string | undefined): string[] {
   let application: LocalApplication;
   try {

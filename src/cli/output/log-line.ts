@@ -6,7 +6,7 @@ export type LogEntry = Readonly<Record<string, unknown>>;
 /** A line of the platform's, in which a function's invocation begins or ends. */
 const STAMPED = /^(\d{4}-\d\d-\d\dT[\d:.]+Z) (.*)$/;
 
-/** What `up` writes into every log, so that earlier clusters are told from the one that runs. */
+/** What `up` writes into every log, so that earlier clusters are distinguished from the one that runs. */
 export function bootLine(host: string): string {
   return JSON.stringify({ time: iso(Date.now()), host, boot: 'imaginary up' });
 }

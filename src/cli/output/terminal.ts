@@ -107,7 +107,7 @@ export interface Progress {
   done(): void;
 }
 
-/** One line that tells what is being done; on standard error, and only when that is a terminal. */
+/** One line about what is being done; on standard error, and only when that is a terminal. */
 export function progressLine(stream: NodeJS.WriteStream = process.stderr): Progress {
   if (!stream.isTTY) return { step: () => undefined, done: () => undefined };
   const paint = painter(stream);

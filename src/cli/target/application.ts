@@ -75,7 +75,7 @@ export async function synthesize(app: Extract<Application, { kind: 'app' }>, out
   // Templates hold the guests' environments.
   mkdirSync(out, { recursive: true, mode: 0o700 });
   const context = {
-    // What the CDK's command line sets by default; asset metadata tells which folder a function's code came from.
+    // What the CDK's command line sets by default; asset metadata names the folder that a function's code came from.
     'aws:cdk:enable-path-metadata': true,
     'aws:cdk:enable-asset-metadata': true,
     'aws:cdk:bundling-stacks': ['**'],

@@ -1,42 +1,28 @@
-/** Boots a platform and keeps it until it is told to stop: in the background as `daemon`, or in the foreground. */
+/** Boots a platform and keeps it until it is stopped: in the background as `daemon`, or in the foreground. */
 import { appendFileSync, closeSync, existsSync, fstatSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { ManifestError } from '../../contract/manifest';
-import { LocalError, type NetworkChoice, type Platform, readAssembly, readManifest, startPlatform } from '../../local';
+import { LocalError, type Platform, type PlatformFlags, readAssembly, readManifest, startPlatform } from '../../local';
 import { CliError, EXIT } from '../output/errors';
 import { bootLine } from '../output/log-line';
 import { withState } from './state';
 
 /** What to boot; the arguments of the hidden `daemon` command. */
-export interface BootOptions {
+export interface BootOptions extends PlatformFlags {
   readonly state: string;
   readonly assembly?: string;
   readonly manifest?: string;
   readonly cluster?: string;
-  readonly port?: number;
-  readonly sandbox?: 'auto' | 'none';
-  readonly network?: NetworkChoice;
-  readonly nat?: readonly string[];
-  /** Milliseconds. */
-  readonly rtt?: number;
 }
 
 /** @throws CliError */
 export async function boot(options: BootOptions, signal: AbortSignal): Promise<Platform> {
-  const source = options.assembly ?? options.manifest!;
+  const { state, assembly, manifest, cluster, ...flags } = options;
+  const source = assembly ?? manifest!;
   try {
-    const application = options.assembly ? readAssembly(options.assembly, options.cluster) : readManifest(source);
-    markLogs(options.state);
-    return await startPlatform({
-      application,
-      stateDir: options.state,
-      port: options.port,
-      sandbox: options.sandbox,
-      network: options.network,
-      nat: options.nat,
-      roundTrip: options.rtt,
-      signal,
-    });
+    const application = assembly ? readAssembly(assembly, cluster) : readManifest(source);
+    markLogs(state);
+    return await startPlatform({ ...flags, application, stateDir: state, signal });
   } catch (error) {
     throw asCliError(error, source, options);
   }
@@ -85,7 +71,7 @@ export function asCliError(error: unknown, source: string, { state, cluster }: B
   return error;
 }
 
-/** Resolves when the process is asked to end, with the signal's name. */
+/** Resolves with the name of the signal that ends the process. */
 export function interruption(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
     for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => resolve(name));

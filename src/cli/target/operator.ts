@@ -1,4 +1,4 @@
-/** What the CLI asks the seed of a running cluster, with errors that tell the next step. */
+/** Requests of the CLI to the seed of a running cluster, with errors that name the next step. */
 
 import type { ClusterEvent, ClusterStatus } from '../../contract/control/from-seed';
 import { OPERATOR_IDENTITY } from '../../contract/control/psk';

@@ -15,8 +15,7 @@ enum im_purpose {
 
 /* Reported to JavaScript, with a subject and a detail. */
 enum im_event {
-  IM_EVENT_OPENED =
-      0, /* id; connected, and the other side has proved itself; detail: tries, less one, or see IM_HAND */
+  IM_EVENT_OPENED = 0,           /* id; connected, the other side has proved itself; detail: tries, or see IM_HAND */
   IM_EVENT_FAILED = 1,           /* id; detail: errno */
   IM_EVENT_USED = 2,             /* peer; few are left in its pool */
   IM_EVENT_LOST = 3,             /* peer; one of its pool ended unused */

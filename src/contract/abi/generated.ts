@@ -124,7 +124,7 @@ export const im_purpose = {
 } as const;
 
 export const im_event = {
-  0: 0,
+  IM_EVENT_OPENED: 0,
   IM_EVENT_FAILED: 1,
   IM_EVENT_USED: 2,
   IM_EVENT_LOST: 3,

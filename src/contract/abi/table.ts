@@ -9,7 +9,7 @@
 import type { DirectoryEntry } from '../control/packed-directory';
 import { parseAddress, parseCidr } from '../manifest/address';
 import * as abi from './generated';
-import { isAlias, type Protocol, type Scope, scopeNumber, scopeOf } from './shim';
+import { type Protocol, type Scope, scopeNumber } from './shim';
 
 /**
  * Network number of the loopback aliases inside a sandbox that has its loopback interface for itself: below those of
@@ -168,54 +168,9 @@ export interface TableWriter {
   write(hosts: Iterable<HostState>, ports: readonly PortRow[]): void;
 }
 
-/** What a table lists of the host itself. Of a file that is no table: nothing. */
-export function ownPortsOf(table: Buffer): PortRow[] {
-  if (!isTable(table)) return [];
-  const at = table.readUInt32LE(HEADER.ports_offset);
-  const room = Math.max(0, Math.floor((table.length - at) / PORT.SIZE));
-  const count = Math.min(table.readUInt32LE(HEADER.ports_count), table.readUInt32LE(HEADER.ports_capacity), room);
-  const self = table.readUInt32LE(HEADER.self);
-  const rows: PortRow[] = [];
-  for (let row = at; row < at + count * PORT.SIZE; row += PORT.SIZE) {
-    const listens = scopeOf(table.readUInt32LE(row + PORT.scope));
-    const address = table.readUInt32LE(row + PORT.address);
-    if (!(address === self || isAlias(address)) || !listens) continue;
-    rows.push({
-      address,
-      port: table.readUInt16LE(row + PORT.port),
-      real: table.readUInt32LE(row + PORT.real),
-      realPort: table.readUInt16LE(row + PORT.real_port),
-      ...listens,
-    });
-  }
-  return rows;
-}
-
-/** Whether a table has this layout and content, so that whoever maps it can go on with it: all but states and ports. */
-export function isTableOf(table: Buffer, layout: TableLayout): boolean {
-  if (!isTable(table) || table.length !== layout.size) return false;
-  const wanted = new ArrayBuffer(layout.size);
-  writeTable(wanted, layout);
-  const { hosts, ports } = layout.offsets;
-  const plain = (bytes: Buffer) => {
-    bytes.fill(0, HEADER.seq, HEADER.seq + 4);
-    bytes.fill(0, HEADER.ports_count, HEADER.ports_count + 4);
-    bytes.fill(0, HEADER.started, HEADER.started + 4);
-    for (let i = 0; i < layout.hosts.length; i++) {
-      bytes.fill(0, hosts + i * HOST.SIZE + HOST.state, hosts + (i + 1) * HOST.SIZE);
-    }
-    return bytes.fill(0, ports, ports + layout.portsCapacity * PORT.SIZE);
-  };
-  return plain(Buffer.from(table)).equals(plain(Buffer.from(wanted)));
-}
-
-function isTable(table: Buffer): boolean {
-  return table.length >= HEADER.SIZE && table.readUInt32LE(HEADER.magic) === abi.IM_TABLE_MAGIC;
-}
-
 /**
- * Writes a new table into zeroed memory of `layout.size` bytes, or the same once more over one for which `isTableOf`
- * holds. The magic number comes last: a reader that sees it sees everything else.
+ * Writes a new table into zeroed memory of `layout.size` bytes. The magic number comes last: a reader that sees it sees
+ * everything else.
  */
 export function writeTable(memory: ArrayBuffer, layout: TableLayout): TableWriter {
   const { spec, offsets } = layout;
@@ -242,9 +197,7 @@ export function writeTable(memory: ArrayBuffer, layout: TableLayout): TableWrite
   put(HEADER.strings_size, layout.strings.length);
   put(HEADER.hostname, layout.hostname);
   put(HEADER.handoff, spec.handoff ? 1 : 0);
-  // Written once: this life goes on when another supervisor takes it over.
-  const started = HEADER.started >>> 2;
-  if (words[started] === 0) words[started] = Number(BigInt.asUintN(32, process.hrtime.bigint() / 10_000_000n)) || 1;
+  put(HEADER.started, Number(BigInt.asUintN(32, process.hrtime.bigint() / 10_000_000n)) || 1);
   layout.hosts.forEach((host, i) => {
     const at = offsets.hosts + i * HOST.SIZE;
     put(at + HOST.address, host.address);
@@ -267,9 +220,7 @@ function writeStates(words: Uint32Array, layout: TableLayout, hosts: Iterable<Ho
   const put = (offset: number, value: number) => Atomics.store(words, offset >>> 2, value);
   const rows = ports.slice(0, layout.portsCapacity).sort((a, b) => a.address - b.address || a.port - b.port);
   // Readers wait from here on.
-  const seq = Atomics.load(words, HEADER.seq >>> 2);
-  // Odd: a writer died here. Readers have given that number up, so this write gets one of its own.
-  const writing = seq % 2 === 0 ? seq + 1 : seq + 2;
+  const writing = Atomics.load(words, HEADER.seq >>> 2) + 1;
   put(HEADER.seq, writing);
   for (const host of hosts) {
     const index = layout.indexOf.get(host.address);

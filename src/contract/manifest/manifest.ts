@@ -30,8 +30,8 @@ const hostName = v.pipe(
 const ADDRESS_RULE = "an IPv4 address inside the cluster's cidr";
 const remappedPath = v.pipe(text(limits.REMAPPED_PATH_RULE), v.check(limits.isRemappedPath, limits.REMAPPED_PATH_RULE));
 /** What keeps a host from being idle besides CPU use: any open connection, or only one that moves bytes. */
-const release = v.picklist(['no-connections', 'no-traffic'], "'no-connections' or 'no-traffic'");
-export type ReleaseMode = v.InferOutput<typeof release>;
+const releasePolicy = v.picklist(['no-connections', 'no-traffic'], "'no-connections' or 'no-traffic'");
+export type ReleasePolicy = v.InferOutput<typeof releasePolicy>;
 
 /** One named machine of a cluster. */
 const hostSchema = v.strictObject({
@@ -97,7 +97,7 @@ const hostSchema = v.strictObject({
   allocationTimeout: limited(limits.HOST_LIMITS.allocationTimeout),
   /** A host that listens somewhere refuses other ports once no listener was added for this long. */
   settleTime: limited(limits.HOST_LIMITS.settleTime),
-  release: v.optional(release, limits.HOST_DEFAULTS.release),
+  releasePolicy: v.optional(releasePolicy, limits.HOST_DEFAULTS.releasePolicy),
 });
 
 /** What a cluster may cost: the seed refuses to start hosts beyond it. */

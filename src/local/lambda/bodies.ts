@@ -56,7 +56,7 @@ export function holdBodies({ requestsOfConnection, requests, bytes }: Bounds = B
       read: async (limit) => {
         const chunks: Buffer[] = [];
         let size = 0;
-        // Who is refused in the middle of it still gets an answer.
+        // A client that is refused in the middle of it still gets an answer.
         for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
           size += chunk.length;
           if (size > limit) {

@@ -6,13 +6,13 @@ export interface FunctionLog {
   /** Text as it came, which need not end with a line. */
   write(text: string | Buffer): void;
   /** Whole lines of the platform's own. In the file, which is read long after, each begins with its time. */
-  tell(lines: string): void;
+  note(lines: string): void;
   /** Collects from now on what is written, at most the last 4 KB. */
   tail(): { end(): Buffer };
   close(): Promise<void>;
 }
 
-/** @param failed told once, when the file cannot be written (any more): the disk is full */
+/** @param failed called once, when the file cannot be written (any more): the disk is full */
 export function openFunctionLog(file: string, failed: (error: Error) => void): FunctionLog {
   const stream = createWriteStream(file, { flags: 'a', mode: 0o600 });
   let broken = false;
@@ -28,7 +28,7 @@ export function openFunctionLog(file: string, failed: (error: Error) => void): F
   };
   return {
     write: (text) => put(text),
-    tell: (lines) => put(lines, lines.replace(/^(?=.)/gm, `${new Date().toISOString()} `)),
+    note: (lines) => put(lines, lines.replace(/^(?=.)/gm, `${new Date().toISOString()} `)),
     tail: () => {
       let last: Buffer = Buffer.alloc(0);
       const tail = {

@@ -38,7 +38,7 @@ export interface FunctionPool {
 
 /**
  * @param owner the function's host; its own name where it is no host's
- * @param keep milliseconds after which a sandbox that nobody has asked for anything is ended, as Lambda ends its
+ * @param keep milliseconds after which a sandbox without an invocation is ended, as Lambda ends its
  */
 export function createFunctionPool(
   fn: LocalFunction,

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type AddressInfo, createServer as createListener, type Server } from 'node:net';
-import type { Slot } from '../network/network';
+import type { Slot } from '../network/slot';
 import type { Request } from '../sandbox/sandbox';
 import { type AsyncOptions, createAsyncQueue } from './async-queue';
 import { type Bounds, type Held, holdBodies, NoRoomError } from './bodies';
@@ -13,8 +13,8 @@ import { type Credentials, checkHead, type SignatureProblem } from './signature'
 
 export interface LambdaApi {
   readonly url: string;
-  /** Serves that place too. @returns the URL there */
-  listenIn(place: Slot): Promise<string>;
+  /** Serves that slot too. @returns the URL in it */
+  listenIn(slot: Slot): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -28,7 +28,7 @@ export interface LambdaApiOptions {
 }
 
 const ARRIVAL = 60_000;
-/** How long who is refused may go on sending, so that the answer is read. */
+/** How long a refused client may go on sending, so that the answer is read. */
 const UNREAD = 1_000;
 const MOST_CONNECTIONS = 4_096;
 
@@ -124,10 +124,10 @@ export async function startLambdaApi(options: LambdaApiOptions): Promise<LambdaA
   const others: Server[] = [];
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    listenIn: async (place) => {
+    listenIn: async (slot) => {
       const other = createListener((socket) => server.emit('connection', socket));
       others.push(other);
-      return `http://${await place.listen(other)}`;
+      return `http://${await slot.listen(other)}`;
     },
     close: () => {
       queue.close();

@@ -11,7 +11,7 @@ export interface Outcome {
 }
 
 /** What can happen to a sandbox that is waited for. */
-export type Happening =
+export type SandboxEvent =
   | RuntimeEvent
   | { readonly type: 'exit'; readonly exit: Exit }
   | { readonly type: 'timeout' }
@@ -19,14 +19,14 @@ export type Happening =
   | { readonly type: 'failed'; readonly error: Error };
 
 /** @param timeout of the function, milliseconds */
-export function outcomeOf(happened: Happening, requestId: string, timeout: number): Outcome {
+export function outcomeOf(event: SandboxEvent, requestId: string, timeout: number): Outcome {
   const error = (errorType: string, text: string) => fault(errorType, `RequestId: ${requestId} Error: ${text}`);
-  switch (happened.type) {
+  switch (event.type) {
     case 'response':
-      return { type: 'response', body: happened.body };
+      return { type: 'response', body: event.body };
     case 'error':
     case 'init-error':
-      return { type: 'error', body: happened.body };
+      return { type: 'error', body: event.body };
     case 'too-large':
       return fault(
         'Function.ResponseSizeTooLarge',
@@ -35,9 +35,9 @@ export function outcomeOf(happened: Happening, requestId: string, timeout: numbe
     case 'timeout':
       return error('Sandbox.Timedout', timedOut(timeout));
     case 'exit':
-      return error('Runtime.ExitError', `Runtime exited ${howItEnded(happened.exit)}`);
+      return error('Runtime.ExitError', `Runtime exited ${howItEnded(event.exit)}`);
     case 'failed':
-      return error('Sandbox.Failure', happened.error.message);
+      return error('Sandbox.Failure', event.error.message);
     case 'next':
       return error('Runtime.InvalidState', 'the runtime client asked for an invocation before it answered one');
   }

@@ -1,7 +1,7 @@
-/** The Runtime API (2018-06-01) of one sandbox: what its runtime client asks and tells. No policy; see `sandbox.ts`. */
+/** The Runtime API (2018-06-01) of one sandbox: what its runtime client requests and reports. No policy; see `sandbox.ts`. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createListener, type Socket } from 'node:net';
-import type { Slot } from '../network/network';
+import type { Slot } from '../network/slot';
 import { functionArn, LIMITS } from './lambda-limits';
 
 export interface Delivery {
@@ -38,21 +38,94 @@ const PREFIX = '/2018-06-01/runtime/';
 const MOST_CONNECTIONS = 64;
 
 /**
- * @param place the sandbox's
- * @param isOwn whether a connection comes from the sandbox; asked where others could make one, too
+ * @param slot the sandbox's
+ * @param isOwn whether a connection comes from the sandbox; needed where others could make one, too
  */
 export async function startRuntimeApi(
-  place: Slot,
+  slot: Slot,
   isOwn: (socket: Socket) => Promise<boolean>,
   onEvent: (event: RuntimeEvent) => void,
 ): Promise<RuntimeApi> {
-  let waiting: ServerResponse | undefined;
-  let pending: Delivery | undefined;
-  let current: string | undefined;
+  const client = new RuntimeClient(onEvent);
+  const server = createServer((request, response) => {
+    client.route(request, response).catch(() => response.destroy());
+  });
+  // A client waits in `next` for as long as its sandbox is frozen.
+  server.keepAliveTimeout = 0;
+  server.requestTimeout = 0;
+  server.headersTimeout = 0;
+  server.timeout = 0;
+  // Nothing is read of a connection before it is known whose it is.
+  const listener = createListener({ pauseOnConnect: true }, (socket) => {
+    socket.on('error', () => socket.destroy());
+    (slot.exclusive ? Promise.resolve(true) : isOwn(socket)).then(
+      (own) => {
+        if (!own) return socket.destroy();
+        server.emit('connection', socket);
+        return socket.resume();
+      },
+      () => socket.destroy(),
+    );
+  });
+  listener.maxConnections = MOST_CONNECTIONS;
+  const address = await slot.listen(listener);
+  return {
+    address,
+    deliver: (delivery) => client.deliver(delivery),
+    close: () => {
+      listener.close();
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}
 
-  const hand = () => {
-    if (!waiting || !pending) return;
-    const { requestId, functionName, payload, deadline, traceId, clientContext } = pending;
+/** The invocation that the client has, the one that waits for it, and its open request for one. */
+class RuntimeClient {
+  readonly #onEvent: (event: RuntimeEvent) => void;
+  #waiting: ServerResponse | undefined;
+  #pending: Delivery | undefined;
+  #current: string | undefined;
+
+  constructor(onEvent: (event: RuntimeEvent) => void) {
+    this.#onEvent = onEvent;
+  }
+
+  deliver(delivery: Delivery): void {
+    this.#pending = delivery;
+    this.#hand();
+  }
+
+  async route(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const path = request.url ?? '';
+    const operation = path.startsWith(PREFIX) ? path.slice(PREFIX.length) : '';
+    if (request.method === 'GET' && operation === 'invocation/next') return this.#next(response);
+    const [, requestId, kind] = /^invocation\/([^/]+)\/(response|error)$/.exec(operation) ?? [];
+    if (request.method === 'POST' && requestId) return this.#finish(request, response, requestId, kind);
+    if (request.method === 'POST' && operation === 'init/error') {
+      const body = (await readBody(request, LIMITS.response)) ?? Buffer.from('{}');
+      answer(response, 202, { status: 'OK' });
+      return this.#onEvent({ type: 'init-error', body, errorType: errorType(request) });
+    }
+    return answer(response, 404, {
+      errorType: 'NotFound',
+      errorMessage: `no such operation: ${request.method} ${path}`,
+    });
+  }
+
+  #next(response: ServerResponse): void {
+    this.#waiting = response;
+    response.on('close', () => {
+      if (this.#waiting === response) this.#waiting = undefined;
+    });
+    this.#onEvent({ type: 'next' });
+    this.#hand();
+  }
+
+  #hand(): void {
+    const waiting = this.#waiting;
+    if (!waiting || !this.#pending) return;
+    const { requestId, functionName, payload, deadline, traceId, clientContext } = this.#pending;
     waiting.writeHead(200, {
       'content-type': 'application/json',
       'content-length': payload.length,
@@ -63,86 +136,25 @@ export async function startRuntimeApi(
       ...(clientContext ? { 'lambda-runtime-client-context': clientContext } : {}),
     });
     waiting.end(payload);
-    current = requestId;
-    waiting = undefined;
-    pending = undefined;
-  };
+    this.#current = requestId;
+    this.#waiting = undefined;
+    this.#pending = undefined;
+  }
 
-  const next = (response: ServerResponse) => {
-    waiting = response;
-    response.on('close', () => {
-      if (waiting === response) waiting = undefined;
-    });
-    onEvent({ type: 'next' });
-    hand();
-  };
-
-  const finish = async (request: IncomingMessage, response: ServerResponse, requestId: string, kind: string) => {
+  async #finish(request: IncomingMessage, response: ServerResponse, requestId: string, kind: string): Promise<void> {
     const body = await readBody(request, LIMITS.response);
-    if (requestId !== current)
+    if (requestId !== this.#current)
       return answer(response, 400, { errorType: 'InvalidRequestID', errorMessage: 'Invalid request ID' });
-    current = undefined;
+    this.#current = undefined;
     if (body === undefined) {
       const errorMessage = `Exceeded maximum allowed payload size (${LIMITS.response} bytes).`;
       answer(response, 413, { errorType: 'RequestEntityTooLarge', errorMessage });
-      return onEvent({ type: 'too-large', requestId });
+      return this.#onEvent({ type: 'too-large', requestId });
     }
     answer(response, 202, { status: 'OK' });
-    if (kind === 'response') return onEvent({ type: 'response', requestId, body });
-    return onEvent({ type: 'error', requestId, body, errorType: errorType(request) });
-  };
-
-  const route = async (request: IncomingMessage, response: ServerResponse) => {
-    const path = request.url ?? '';
-    const operation = path.startsWith(PREFIX) ? path.slice(PREFIX.length) : '';
-    if (request.method === 'GET' && operation === 'invocation/next') return next(response);
-    const [, requestId, kind] = /^invocation\/([^/]+)\/(response|error)$/.exec(operation) ?? [];
-    if (request.method === 'POST' && requestId) return finish(request, response, requestId, kind);
-    if (request.method === 'POST' && operation === 'init/error') {
-      const body = (await readBody(request, LIMITS.response)) ?? Buffer.from('{}');
-      answer(response, 202, { status: 'OK' });
-      return onEvent({ type: 'init-error', body, errorType: errorType(request) });
-    }
-    return answer(response, 404, {
-      errorType: 'NotFound',
-      errorMessage: `no such operation: ${request.method} ${path}`,
-    });
-  };
-
-  const server = createServer((request, response) => {
-    route(request, response).catch(() => response.destroy());
-  });
-  // A client waits in `next` for as long as its sandbox is frozen.
-  server.keepAliveTimeout = 0;
-  server.requestTimeout = 0;
-  server.headersTimeout = 0;
-  server.timeout = 0;
-  // Nothing is read of a connection before it is known whose it is.
-  const listener = createListener({ pauseOnConnect: true }, (socket) => {
-    socket.on('error', () => socket.destroy());
-    (place.exclusive ? Promise.resolve(true) : isOwn(socket)).then(
-      (own) => {
-        if (!own) return socket.destroy();
-        server.emit('connection', socket);
-        return socket.resume();
-      },
-      () => socket.destroy(),
-    );
-  });
-  listener.maxConnections = MOST_CONNECTIONS;
-  const address = await place.listen(listener);
-  return {
-    address,
-    deliver: (delivery) => {
-      pending = delivery;
-      hand();
-    },
-    close: () => {
-      listener.close();
-      server.close();
-      server.closeAllConnections();
-    },
-  };
+    if (kind === 'response') return this.#onEvent({ type: 'response', requestId, body });
+    return this.#onEvent({ type: 'error', requestId, body, errorType: errorType(request) });
+  }
 }
 
 function answer(response: ServerResponse, status: number, body: object): void {

@@ -1,4 +1,4 @@
-/** Checks AWS Signature Version 4, so that nobody but who was given the platform's credentials can invoke its functions. */
+/** Checks AWS Signature Version 4, so that only a program with the platform's credentials can invoke its functions. */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 

@@ -1,4 +1,4 @@
-/** Who has which number and which public address. */
+/** Numbers of namespaces, and public addresses by owner. */
 import { formatAddress } from '../../contract/manifest';
 
 const MOST = 65_000;

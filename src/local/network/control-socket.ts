@@ -1,8 +1,8 @@
 /**
  * Where other programs of this machine meet network `nat`: two Unix sockets, which are files so that `imaginary` finds them from a
- * place inside, too, as in a shell that it has started. One leads to the seed (who it is there, TLS finds out). At the other, who
- * has the token of `platform.json` asks for a place, or for a fault: one request, one answer, each a line of JSON. A place is held
- * for as long as the connection is.
+ * slot inside, too, as in a shell that it has started. One leads to the seed, which authenticates its peer by TLS. The other takes
+ * requests for a slot or a fault from a program that has the token of `platform.json`: one request, one answer, each a line of
+ * JSON. A slot is held for as long as the connection is.
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { chmodSync } from 'node:fs';
@@ -12,12 +12,13 @@ import type { NatInfo } from '../../contract/platform/platform-info';
 import { LocalError } from '../errors';
 import { networkFile, shortTmp } from '../paths';
 import type { Faults } from './faults';
-import { type Inside, type Internet, type Whereabouts, whereabouts } from './internet';
+import type { Internet } from './internet';
 import { CLIENT } from './nat';
+import { type Inside, type SlotInfo, slotInfo } from './slot';
 
 type Request =
-  | { readonly do: 'place' }
-  | { readonly do: 'delay'; readonly roundTrip: number }
+  | { readonly do: 'slot' }
+  | { readonly do: 'rtt'; readonly milliseconds: number }
   | { readonly do: 'cut'; readonly on: boolean; readonly host?: string }
   | { readonly do: 'refuse'; readonly on: boolean; readonly host: string }
   | { readonly do: 'forward'; readonly port: number; readonly host: string }
@@ -32,7 +33,7 @@ export interface ControlSocket {
   close(): void;
 }
 
-/** @param name tells platforms apart; what is in /tmp under it is removed with the platform, also after a crash */
+/** @param name distinguishes platforms; what is in /tmp under it is removed with the platform, also after a crash */
 export async function openControlSocket(
   name: string,
   internet: Internet,
@@ -81,15 +82,15 @@ function listen(server: Server, path: string): Promise<void> {
 }
 
 async function answerOne(socket: Socket, token: string, internet: Internet): Promise<void> {
-  const answer = (told: Answer) => void socket.write(`${JSON.stringify(told)}\n`);
+  const send = (answer: Answer) => void socket.write(`${JSON.stringify(answer)}\n`);
   try {
-    const limit = setTimeout(() => socket.destroy(), ASKS_WITHIN);
+    const limit = setTimeout(() => socket.destroy(), REQUEST_LIMIT);
     const line = await lineOf(socket).finally(() => clearTimeout(limit));
     const request = JSON.parse(line) as Request & { readonly token?: string };
     if (!isToken(request.token, token)) return void socket.destroy();
-    answer({ value: request.do === 'place' ? await lend(socket, internet) : await obey(request, internet.faults) });
+    send({ value: request.do === 'slot' ? await lend(socket, internet) : await obey(request, internet.faults) });
   } catch (error) {
-    answer({ error: (error as Error).message });
+    send({ error: (error as Error).message });
   }
 }
 
@@ -98,18 +99,18 @@ function isToken(given: unknown, token: string): boolean {
   return a.length === b.length && timingSafeEqual(a, b);
 }
 
-async function lend(socket: Socket, internet: Internet): Promise<Whereabouts> {
-  const place = await internet.place(CLIENT, 'client');
-  if (socket.destroyed) place.close();
-  else socket.once('close', place.close);
-  await place.ready;
-  return whereabouts(place);
+async function lend(socket: Socket, internet: Internet): Promise<SlotInfo> {
+  const slot = await internet.takeSlot(CLIENT, 'client');
+  if (socket.destroyed) slot.close();
+  else socket.once('close', slot.close);
+  await slot.ready;
+  return slotInfo(slot);
 }
 
-function obey(request: Exclude<Request, { do: 'place' }>, faults: Faults): Promise<unknown> {
+function obey(request: Exclude<Request, { do: 'slot' }>, faults: Faults): Promise<unknown> {
   switch (request.do) {
-    case 'delay':
-      return faults.delay(request.roundTrip);
+    case 'rtt':
+      return faults.rtt(request.milliseconds);
     case 'cut':
       return faults.cut(request.on, request.host);
     case 'refuse':
@@ -121,8 +122,9 @@ function obey(request: Exclude<Request, { do: 'place' }>, faults: Faults): Promi
   }
 }
 
-const ASKS_WITHIN = 10_000;
-/** A request or an answer is small; who sends more is neither a client nor this one. */
+/** A connection without a request is closed after this time. */
+const REQUEST_LIMIT = 10_000;
+/** A request or an answer is small; a peer that sends more is no program of ours. */
 const LONGEST = 4_096;
 
 function lineOf(socket: Socket): Promise<string> {
@@ -139,10 +141,10 @@ function lineOf(socket: Socket): Promise<string> {
   });
 }
 
-/** Asks and leaves the connection open. @throws LocalError */
-async function ask(info: NatInfo, request: Request): Promise<{ readonly value: unknown; readonly socket: Socket }> {
+/** Sends a request and leaves the connection open. @throws LocalError */
+async function call(info: NatInfo, request: Request): Promise<{ readonly value: unknown; readonly socket: Socket }> {
   const socket = connect({ path: info.control });
-  socket.on('error', () => undefined); // told by its end
+  socket.on('error', () => undefined); // its end reports it
   socket.write(`${JSON.stringify({ ...request, token: info.token })}\n`);
   const answer = JSON.parse(await lineOf(socket)) as { value?: unknown; error?: string };
   if (answer.error === undefined) return { value: answer.value, socket };
@@ -150,15 +152,15 @@ async function ask(info: NatInfo, request: Request): Promise<{ readonly value: u
   throw new LocalError('network', answer.error);
 }
 
-/** Faults of a running platform's network, for who may read its `platform.json`. */
+/** Faults of a running platform's network, for a program that may read its `platform.json`. */
 export function faultsOf(info: NatInfo): Faults {
   const once = async <T>(request: Request): Promise<T> => {
-    const { value, socket } = await ask(info, request);
+    const { value, socket } = await call(info, request);
     socket.destroy();
     return value as T;
   };
   return {
-    delay: (roundTrip) => once({ do: 'delay', roundTrip }),
+    rtt: (milliseconds) => once({ do: 'rtt', milliseconds }),
     cut: (on, host) => once({ do: 'cut', on, host }),
     forward: (host, port) => once({ do: 'forward', host, port }),
     forget: (host) => once({ do: 'forget', host }),
@@ -168,19 +170,19 @@ export function faultsOf(info: NatInfo): Faults {
   };
 }
 
-export interface Lent extends Whereabouts {
-  /** Gives the place back. */
+export interface LentSlot extends SlotInfo {
+  /** Gives the slot back. */
   leave(): void;
 }
 
-/** A place of one's own behind a NAT of one's own, until `leave` or the end of this process. */
-export async function takePlace(info: NatInfo): Promise<Lent> {
-  const { value, socket } = await ask(info, { do: 'place' });
+/** A slot behind a NAT of its own, until `leave` or the end of this process. */
+export async function takeSlot(info: NatInfo): Promise<LentSlot> {
+  const { value, socket } = await call(info, { do: 'slot' });
   socket.unref();
-  return { ...(value as Whereabouts), leave: () => void socket.destroy() };
+  return { ...(value as SlotInfo), leave: () => void socket.destroy() };
 }
 
-/** The command line that runs `command` there. */
+/** The command line that runs `command` in a slot. */
 export function commandInside({ net, users }: Inside, command: readonly string[]): string[] {
   return [networkFile(), 'enter', net, users ?? '-', ...command];
 }

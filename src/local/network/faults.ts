@@ -1,47 +1,47 @@
 /** What can go wrong with network `nat`, on purpose. */
-import type { Holder } from './holder';
-import { type Standing, type Whereabouts, whereabouts } from './internet';
+import { all, type Holder } from './holder';
 import { forwardRules, OUTSIDE, unsolicitedRules } from './nat';
+import { type OccupiedSlot, type SlotInfo, slotInfo } from './slot';
 
-/** Switched on and off by tests. Hosts are named; those that have no place now are refused. */
+/** Switched on and off by tests. Hosts are named; those that have no slot now are refused. */
 export interface Faults {
   /** Round trip over the internet, in milliseconds: half of it each way. */
-  delay(roundTrip: number): Promise<void>;
-  /** The internet (or a host's part of it) carries nothing until it is told otherwise. */
+  rtt(milliseconds: number): Promise<void>;
+  /** The internet (or a host's part of it) carries nothing until this is switched off. */
   cut(on: boolean, host?: string): Promise<void>;
   /** The host's NAT forgets all its mappings. */
   forget(host: string): Promise<void>;
-  /** The host's NAT answers connections that nobody asked for with a reset, instead of not at all. */
+  /** The host's NAT answers unsolicited connections with a reset, instead of not at all. */
   refuse(host: string, on: boolean): Promise<void>;
   /** The host's NAT lets connections to that port in, as none of Lambda's does: for native TCP over the same path. */
   forward(host: string, port: number): Promise<void>;
   /** The host's NAT gets another public address. @returns it */
   move(host: string): Promise<string>;
-  where(host: string): Promise<Whereabouts>;
+  where(host: string): Promise<SlotInfo>;
 }
 
 export interface FaultsOptions {
-  readonly tell: Holder['tell'];
+  readonly run: Holder['run'];
   /** The internet's namespace. */
   readonly internet: number;
-  readonly standing: ReadonlySet<Standing>;
+  readonly occupied: ReadonlySet<OccupiedSlot>;
   /** Another public address for a host, instead of that one. */
   readonly takeAnother: (host: string, old: string) => string;
 }
 
-export function faultsOf({ tell, internet, standing, takeAnother }: FaultsOptions): Faults {
+export function faultsOf({ run, internet, occupied, takeAnother }: FaultsOptions): Faults {
   /** Hosts whose part of the internet is cut, with the address that it is cut for. */
   const cut = new Map<string, string>();
 
-  const find = (host: string): Standing => {
-    const found = [...standing].find(({ owner }) => owner === host);
+  const find = (host: string): OccupiedSlot => {
+    const found = [...occupied].find(({ owner }) => owner === host);
     if (found) return found;
-    const owners = [...new Set([...standing].map(({ owner }) => owner))];
-    throw new Error(`'${host}' has no place in the network now; those that have: ${owners.join(', ') || 'none'}`);
+    const owners = [...new Set([...occupied].map(({ owner }) => owner))];
+    throw new Error(`'${host}' has no slot in the network now; those that have: ${owners.join(', ') || 'none'}`);
   };
-  const gateOf = (host: string) => find(host).place.gate;
+  const gateOf = (host: string) => find(host).slot.gate;
 
-  const rule = (text: string) => tell(`filter ${internet} ${text}`);
+  const rule = (text: string) => run(`filter ${internet} ${text}`);
   const mend = async (host: string) => {
     const address = cut.get(host);
     if (address !== undefined && cut.delete(host)) await rule(`delete element ip internet cut { ${address} }`);
@@ -54,16 +54,16 @@ export function faultsOf({ tell, internet, standing, takeAnother }: FaultsOption
   };
 
   return {
-    delay: (roundTrip) => tell(`delay ${internet} ${Math.round((roundTrip * 1000) / 2)}`),
+    rtt: (milliseconds) => run(`delay ${internet} ${Math.round((milliseconds * 1000) / 2)}`),
     cut: async (on, host) => {
       if (host !== undefined) await (on ? cutOff(host) : mend(host));
       else await rule(`flush chain ip internet everything${on ? '; add rule ip internet everything drop' : ''}`);
     },
-    forget: async (host) => tell(`forget ${gateOf(host).space}`),
-    refuse: async (host, on) => tell(`filter ${gateOf(host).space} ${unsolicitedRules(on)}`),
+    forget: async (host) => run(`forget ${gateOf(host).space}`),
+    refuse: async (host, on) => run(`filter ${gateOf(host).space} ${unsolicitedRules(on)}`),
     forward: async (host, port) => {
-      const { gate, privateAddress } = find(host).place;
-      await tell(`filter ${gate.space} ${forwardRules(privateAddress, port)}`);
+      const { gate, privateAddress } = find(host).slot;
+      await run(`filter ${gate.space} ${forwardRules(privateAddress, port)}`);
     },
     move: async (host) => {
       const gate = gateOf(host);
@@ -71,22 +71,16 @@ export function faultsOf({ tell, internet, standing, takeAnother }: FaultsOption
       const address = takeAnother(host, old);
       gate.address = address;
       await all([
-        tell(`address ${space} ${OUTSIDE} ${address}/32`),
-        tell(`no-address ${space} ${OUTSIDE} ${old}/32`),
-        tell(`route ${internet} ${address}/32 ${uplink}`),
-        tell(`no-route ${internet} ${old}/32 ${uplink}`),
+        run(`address ${space} ${OUTSIDE} ${address}/32`),
+        run(`no-address ${space} ${OUTSIDE} ${old}/32`),
+        run(`route ${internet} ${address}/32 ${uplink}`),
+        run(`no-route ${internet} ${old}/32 ${uplink}`),
         // The kernel forgets them by itself, but when it finds the time.
-        tell(`forget ${space}`),
+        run(`forget ${space}`),
       ]);
       if (cut.has(host)) await cutOff(host);
       return address;
     },
-    where: async (host) => whereabouts(find(host).place),
+    where: async (host) => slotInfo(find(host).slot),
   };
-}
-
-/** Waits for all, whatever becomes of some: nothing is under way when the first failure is told. */
-export async function all(steps: ReadonlyArray<Promise<unknown>>): Promise<unknown[]> {
-  await Promise.allSettled(steps);
-  return Promise.all(steps);
 }

@@ -2,7 +2,8 @@
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { LocalError } from '../errors';
 import { takeLock } from '../platform/lock';
-import type { Network, Slot } from './network';
+import type { Network } from './network';
+import type { Slot } from './slot';
 
 const FIRST = 64;
 const LAST = 252;
@@ -20,7 +21,7 @@ export async function openFlat(port: number): Promise<Network> {
     if (!error) return flatNetwork(number, port, lock.release);
     lock.release();
     if (error.code !== 'EADDRINUSE') throw cannotBind(port, number, error);
-    // Something on the wildcard address has the port under every number: three of them tell.
+    // Something on the wildcard address has the port under every number: three of them are proof enough.
     if (++inUse === 3) throw portInUse(port, number);
   }
   if (inUse > 0) throw portInUse(port, LAST);
@@ -46,7 +47,7 @@ function flatNetwork(number: number, port: number, release: () => void): Network
     environment: { IMAGINARY_FLAT: String(number) },
     missing: [],
     prepare: () => undefined,
-    place: async () => HERE,
+    takeSlot: async () => HERE,
     broken: new Promise(() => undefined),
     close: async () => release(),
   };

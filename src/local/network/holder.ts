@@ -13,7 +13,7 @@ export interface Holder {
   /** Nothing of it is left. Never rejects. */
   readonly exited: Promise<void>;
   /** A command, see `network.h`. Commands are obeyed in their order; only `filter` may be overtaken. @throws LocalError */
-  tell(command: string): Promise<void>;
+  run(command: string): Promise<void>;
   /** The command `space`. @returns the namespace's path */
   space(number: number): Promise<string>;
   /** The commands `listen` and `dial`. */
@@ -32,7 +32,7 @@ interface Answer {
 const CONTROL = 3;
 const ANSWERS = 4;
 
-/** @param name tells platforms apart. @throws LocalError when this machine allows no network namespaces */
+/** @param name distinguishes platforms. @throws LocalError when this machine allows no network namespaces */
 export async function startHolder(name: string): Promise<Holder> {
   const args = ['hold', '--control', String(CONTROL), '--answers', String(ANSWERS), name];
   const child = spawn(networkFile(), args, {
@@ -43,28 +43,28 @@ export async function startHolder(name: string): Promise<Holder> {
   });
   const control = child.stdio[CONTROL] as Socket;
   control.on('error', () => undefined); // its end is what matters, and that is the child's
-  const waiting = new Map<number, { done: (told: Answer, handle?: Handle) => void; fail: (error: Error) => void }>();
+  const waiting = new Map<number, { done: (answer: Answer, handle?: Handle) => void; fail: (error: Error) => void }>();
   const exited = endOf(child);
   const ready = new Promise<Answer>((done, fail) => {
-    child.once('message', (told) => done(told as Answer));
+    child.once('message', (answer) => done(answer as Answer));
     void exited.then((why) => fail(new LocalError('network', `the network could not be made: ${why}`)));
   });
   let last = 0;
   child.on('message', (message, handle) => {
-    const told = message as Answer;
-    const asked = waiting.get(told.id ?? 0);
-    waiting.delete(told.id ?? 0);
-    if (told.error !== undefined) asked?.fail(new LocalError('network', told.error));
-    else asked?.done(told, handle as Handle | undefined);
+    const answer = message as Answer;
+    const command = waiting.get(answer.id ?? 0);
+    waiting.delete(answer.id ?? 0);
+    if (answer.error !== undefined) command?.fail(new LocalError('network', answer.error));
+    else command?.done(answer, handle as Handle | undefined);
   });
   void exited.then((why) => {
     for (const { fail } of waiting.values()) fail(new LocalError('network', `the network is gone: ${why}`));
     waiting.clear();
   });
-  const command = <T>(text: string, take: (told: Answer, handle?: Handle) => T) =>
+  const command = <T>(text: string, take: (answer: Answer, handle?: Handle) => T) =>
     new Promise<T>((done, fail) => {
       if (!control.writable) return fail(new LocalError('network', 'the network is gone'));
-      waiting.set(++last, { done: (told, handle) => done(take(told, handle)), fail });
+      waiting.set(++last, { done: (answer, handle) => done(take(answer, handle)), fail });
       control.write(`${last} ${text}\n`);
     });
   const { user, error } = await ready;
@@ -72,7 +72,7 @@ export async function startHolder(name: string): Promise<Holder> {
   return {
     ...(user ? { users: user } : {}),
     exited: exited.then(() => undefined),
-    tell: (text) => command(text, () => undefined),
+    run: (text) => command(text, () => undefined),
     space: (number) => command(`space ${number}`, ({ path }) => path!),
     socket: (text) => command(text, (_, handle) => handle!),
     close: async () => {
@@ -87,4 +87,10 @@ function endOf(child: ChildProcess): Promise<string> {
     child.once('error', (error) => resolve(error.message));
     child.once('close', (code, signal) => resolve(signal ?? `exit code ${code}`));
   });
+}
+
+/** Waits for all, whatever becomes of some: nothing is under way when the first failure is reported. */
+export async function all(steps: ReadonlyArray<Promise<unknown>>): Promise<unknown[]> {
+  await Promise.allSettled(steps);
+  return Promise.all(steps);
 }

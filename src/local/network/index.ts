@@ -6,30 +6,24 @@
  * - `flat`: every host has loopback addresses of its own. Works everywhere.
  */
 import { LocalError } from '../errors';
+import type { NetworkChoice, PlatformFlags } from '../types';
 import { openControlSocket } from './control-socket';
 import { openFlat } from './flat';
+import { RANGE } from './gates';
 import { startHolder } from './holder';
-import { openInternet, RANGE } from './internet';
+import { Internet } from './internet';
 import { CLIENT, describeNat, type NatOf, parseNats } from './nat';
 import type { Network } from './network';
-
-export type NetworkChoice = 'auto' | 'nat' | 'flat';
 
 /** What is most like AWS, where this machine allows it. */
 export const DEFAULT_NETWORK: NetworkChoice = 'auto';
 
-/** A place costs 1.3 MB of the kernel's memory, also while it waits. */
+/** A slot costs 1.3 MB of the kernel's memory, also while it waits. */
 const AHEAD = 16;
 
-export interface NetworkOptions {
+export interface NetworkOptions extends Pick<PlatformFlags, 'network' | 'nat' | 'rtt'> {
   /** Tells platforms of this machine apart. */
   readonly name: string;
-  /** Absent: `nat` where something is asked for that only it has, else `DEFAULT_NETWORK`. */
-  readonly choice?: NetworkChoice;
-  /** Kinds of NAT, as `--nat` has them. */
-  readonly nat: readonly string[];
-  /** Round trip over the internet, in milliseconds. */
-  readonly roundTrip: number;
   readonly hosts: readonly string[];
   /** The seed's. */
   readonly port: number;
@@ -37,10 +31,10 @@ export interface NetworkOptions {
 
 /** @throws LocalError */
 export async function openNetwork(options: NetworkOptions): Promise<Network> {
-  const { port, hosts, nat, roundTrip } = options;
+  const { port, hosts, nat = [], rtt = 0 } = options;
   const natOf = parseNats(nat, hosts);
-  const wanted = nat.length > 0 ? '--nat' : roundTrip > 0 ? '--rtt' : undefined;
-  const choice = options.choice ?? (wanted ? 'nat' : DEFAULT_NETWORK);
+  const wanted = nat.length > 0 ? '--nat' : rtt > 0 ? '--rtt' : undefined;
+  const choice = options.network ?? (wanted ? 'nat' : DEFAULT_NETWORK);
   if (choice === 'flat') {
     if (wanted) throw new LocalError('nat', `${wanted} is for network nat, not for flat`, '--network nat');
     return openFlat(port);
@@ -60,11 +54,11 @@ export async function openNetwork(options: NetworkOptions): Promise<Network> {
   }
 }
 
-async function openNat({ name, hosts, port, roundTrip }: NetworkOptions, natOf: NatOf): Promise<Network> {
+async function openNat({ name, hosts, port, rtt = 0 }: NetworkOptions, natOf: NatOf): Promise<Network> {
   const holder = await startHolder(name);
   try {
-    const internet = await openInternet(holder, natOf, hosts);
-    await internet.faults.delay(roundTrip);
+    const internet = await Internet.open(holder, natOf, hosts);
+    await internet.faults.rtt(rtt);
     const dialSeed = () => internet.dialSeed(port);
     const { close, ...access } = await openControlSocket(name, internet, dialSeed);
     let closing = false;
@@ -73,7 +67,7 @@ async function openNat({ name, hosts, port, roundTrip }: NetworkOptions, natOf: 
         if (!closing) fail(new LocalError('network', 'the process that holds the network has ended'));
       });
     });
-    broken.catch(() => undefined); // whoever waits for it handles it
+    broken.catch(() => undefined); // handled where it is waited for
     const kinds = [...hosts, CLIENT].map((owner) => [owner, describeNat(natOf(owner))]);
     return {
       info: { kind: 'nat', range: RANGE, nats: Object.fromEntries(kinds), ...access },
@@ -83,7 +77,7 @@ async function openNat({ name, hosts, port, roundTrip }: NetworkOptions, natOf: 
       environment: {},
       missing: [],
       prepare: () => void internet.prepare(hosts.slice(0, AHEAD)),
-      place: (owner) => internet.place(owner, 'host'),
+      takeSlot: (owner) => internet.takeSlot(owner, 'host'),
       broken,
       close: async () => {
         closing = true;

@@ -139,7 +139,7 @@ const MASQUERADE: Record<Mapping, readonly string[]> = {
   symmetric: ['masquerade random,fully-random'],
 };
 
-/** What becomes of connections that nobody asked for. */
+/** What becomes of unsolicited connections. */
 export function unsolicitedRules(refused: boolean): string {
   const rule = 'add rule ip gate unsolicited';
   return `flush chain ip gate unsolicited; ${refused ? `${rule} meta l4proto tcp reject with tcp reset; ` : ''}${rule} drop`;

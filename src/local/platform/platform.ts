@@ -21,7 +21,7 @@ import { startSeedProcess } from './seed-process';
 import { type StateDir, takeStateDir, writePrivate } from './state-dir';
 
 /**
- * How long a sandbox is kept that holds no host any more. While a host is suspended in it, it is not asked for anything either, for
+ * How long a sandbox is kept that holds no host any more. While a host is suspended in it, it gets no invocation either, for
  * as long as the host's release timeout. Lambda's is not documented; the shortest that was seen is about as long.
  */
 const RECYCLE_AFTER = 5 * 60_000;
@@ -53,10 +53,8 @@ async function boot(options: PlatformOptions, undo: Undo): Promise<Platform> {
   const state = await takeStateDir(options.stateDir);
   undo.push(state.release);
   const network = await openNetwork({
+    ...options,
     name: state.prefix,
-    choice: options.network,
-    nat: options.nat ?? [],
-    roundTrip: options.roundTrip ?? 0,
     hosts: manifest.hosts.map(({ name }) => name),
     port: manifest.seed.port,
   });
@@ -223,7 +221,7 @@ function deferred() {
     resolve = yes;
     reject = no;
   });
-  promise.catch(() => undefined); // whoever waits for it handles it
+  promise.catch(() => undefined); // handled where it is waited for
   return { promise, resolve, reject };
 }
 

@@ -13,7 +13,7 @@ export interface SeedOptions {
   readonly manifestFile: string;
   readonly keyFile: string;
   readonly network: Network;
-  /** As it is reached from the seed's place. */
+  /** As it is reached from the seed's slot. */
   readonly lambda: LambdaEndpoint;
   readonly logFile: string;
   /** It cannot be kept running. */
@@ -80,7 +80,7 @@ export function startSeedProcess(options: SeedOptions): SeedProcess {
     };
     look();
   });
-  listening.catch(() => undefined); // whoever waits for it handles it
+  listening.catch(() => undefined); // handled where it is waited for
 
   return {
     listening,
@@ -115,7 +115,7 @@ function spawnSeed(options: SeedOptions, first: boolean): Launched {
   const address = network.seedAddress;
   const args = [
     ...['--manifest', manifestFile, '--key-file', keyFile, '--listen', address, '--address', address],
-    // Members are told which one it is.
+    // The welcome of members names the port.
     ...['--data-listen', `${address.slice(0, address.lastIndexOf(':'))}:0`],
     ...['--lambda-endpoint', lambda.url, '--region', lambda.region],
     ...(network.info.kind === 'flat' ? ['--flat', String(network.info.number)] : []),

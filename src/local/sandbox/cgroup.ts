@@ -1,7 +1,7 @@
 /**
  * Which cgroups a sandbox gets: one to freeze it, one or two to limit it. The launcher makes and removes them; here is
  * decided where, and what a platform that was killed left behind is removed. Names begin with `imaginary-` and the
- * state directory's hash, so that leftovers are told from everything else.
+ * state directory's hash, so that leftovers are distinguished from everything else.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
@@ -143,7 +143,7 @@ function usable(bases: readonly string[], prefix: string, file: string): string 
   });
 }
 
-/** Which limits cgroups made in that base of version 2 have; asks for them where that is allowed. */
+/** Which limits cgroups made in that base of version 2 have; enables them where that is allowed. */
 function enableLimits(base: string, prefix: string): Set<string> {
   const available = () => {
     const probe = join(base, `${prefix}probe`);

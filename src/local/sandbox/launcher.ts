@@ -56,7 +56,7 @@ type Event =
   | ({ readonly event: 'exit' } & Exit);
 
 const CONTROL = 3;
-/** A launcher that was told to kill its sandbox and does not is killed itself, and its sandbox from here. */
+/** A launcher that does not obey `kill` is killed itself, and its sandbox from here. */
 const ENDS_WITHIN = 3_000;
 /** When all is dead; only a process that nobody knows of could hold them. */
 const PIPES_CLOSE_WITHIN = 1_000;
@@ -90,7 +90,7 @@ export function launch(
     onStarted = resolve;
     onFailed = reject;
   });
-  started.catch(() => undefined); // whoever waits for it handles it
+  started.catch(() => undefined); // handled where it is waited for
   const listen = (event: Event) => {
     if (event.event === 'started') onStarted(event);
     else if (event.event === 'failed') failure = event.reason;

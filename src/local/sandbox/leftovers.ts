@@ -30,7 +30,7 @@ const CLIENT = 'exec-';
 
 /**
  * Makes the folder in which a client of the cluster (`imaginary exec`) and its guests meet. Not in the state directory: the path of a
- * Unix socket may have 107 characters only. Its name tells whose it is, for the case that the client is killed.
+ * Unix socket may have 107 characters only. Its name names the client, for the case that the client is killed.
  */
 export function makeClientFolder(stateDir: string): string {
   const folder = join(

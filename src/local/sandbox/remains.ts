@@ -6,7 +6,7 @@ const LOOKS = 500;
 
 /**
  * Ends what is left of a sandbox: what is in its cgroups, frozen or not, and what bears its name in its environment (without
- * cgroups and namespaces nothing else tells whose a process is). Never rejects.
+ * cgroups and namespaces nothing else shows whose a process is). Never rejects.
  */
 export async function endRemains(sandbox: string): Promise<void> {
   killNaming(sandbox);

@@ -1,8 +1,9 @@
 /** The processes of a sandbox: started by the launcher with the environment that Lambda would give, and their Runtime API. */
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { Mailbox } from '../../runtime/mailbox';
 import { REGION } from '../lambda/lambda-limits';
-import type { Happening } from '../lambda/outcome';
+import type { SandboxEvent } from '../lambda/outcome';
 import { type RuntimeApi, startRuntimeApi } from '../lambda/runtime-api';
 import type { Network } from '../network/network';
 import { shortTmp } from '../paths';
@@ -22,7 +23,7 @@ export interface SandboxSettings {
   readonly runtime: string;
   /** The folder that becomes /opt. */
   readonly opt: (layers: readonly string[]) => string;
-  readonly network: Pick<Network, 'place' | 'environment'>;
+  readonly network: Pick<Network, 'takeSlot' | 'environment'>;
 }
 
 export interface SandboxProcess {
@@ -30,8 +31,8 @@ export interface SandboxProcess {
   readonly launched: Launched;
   /** Nothing of it is left. Never rejects. */
   readonly exited: Promise<void>;
-  /** The next thing that happens, each one told once; `timeout` after so many milliseconds. One call at a time. */
-  happening(limit: number): Promise<Happening>;
+  /** The next event; `timeout` after `limit` milliseconds. One call at a time. */
+  nextEvent(limit: number): Promise<SandboxEvent>;
 }
 
 /** What a sandbox writes. Bare, guests reach their sockets under this path, which must be short for that. */
@@ -44,7 +45,7 @@ export function removeSandboxFolder(name: string, settings: SandboxSettings): vo
   rmSync(sandboxFolder(name, settings), { recursive: true, force: true });
 }
 
-/** @param owner whose place in the network it gets */
+/** @param owner whose slot in the network it gets */
 export async function startSandboxProcess(
   fn: LocalFunction,
   owner: string,
@@ -57,61 +58,37 @@ export async function startSandboxProcess(
   const tmp = join(folder, 'tmp');
   mkdirSync(folder, { mode: 0o700, recursive: true });
   mkdirSync(tmp, { recursive: true });
-  const happenings = eventQueue();
-  const place = await settings.network.place(owner);
-  // Nothing is asked of a sandbox whose network is not complete.
-  const happen = (event: Happening) =>
-    void place.ready.then(
-      () => happenings.push(event),
-      (error: Error) => happenings.push({ type: 'failed', error }),
+  const events = new Mailbox<SandboxEvent>();
+  const slot = await settings.network.takeSlot(owner);
+  // A sandbox whose network is not complete gets no invocation.
+  const put = (event: SandboxEvent) =>
+    void slot.ready.then(
+      () => events.put(event),
+      (error: Error) => events.put({ type: 'failed', error }),
     );
-  // Only what was launched connects, so whoever connects before that is somebody else.
+  // Only what was launched connects: a connection before that is somebody else's.
   let isOwn: Launched['owns'] = async () => false;
-  const api = await startRuntimeApi(place, (socket) => isOwn(socket), happen).catch((error: Error) => {
-    place.close();
+  const api = await startRuntimeApi(slot, (socket) => isOwn(socket), put).catch((error: Error) => {
+    slot.close();
     throw error;
   });
   const options = [
-    ...['--mode', settings.kind.mode, ...place.options],
+    ...['--mode', settings.kind.mode, ...slot.options],
     ...cgroupOptions(settings.kind.cgroups, name, fn.memorySize),
     ...(bare ? bareCommand(fn, settings) : isolatedCommand(fn, settings, tmp)),
   ];
   const launched = launch(options, functionEnvironment(fn, settings, api.address, folder), undefined, name);
   isOwn = launched.owns;
-  launched.started.catch((error: Error) => happenings.push({ type: 'failed', error }));
+  launched.started.catch((error: Error) => events.put({ type: 'failed', error }));
   launched.stdout?.on('data', write);
   launched.stderr?.on('data', write);
   const exited = launched.exited.then((exit) => {
     api.close();
-    place.close();
-    happenings.push({ type: 'exit', exit });
+    slot.close();
+    events.put({ type: 'exit', exit });
   });
-  return { api, launched, exited, happening: happenings.next };
-}
-
-function eventQueue() {
-  const events: Happening[] = [];
-  let wake: () => void = () => undefined;
-  const next = (limit: number) =>
-    new Promise<Happening>((resolve) => {
-      const timer = setTimeout(() => {
-        wake = () => undefined;
-        resolve({ type: 'timeout' });
-      }, limit);
-      wake = () => {
-        const event = events.shift();
-        if (!event) return;
-        wake = () => undefined;
-        clearTimeout(timer);
-        resolve(event);
-      };
-      wake();
-    });
-  const push = (event: Happening) => {
-    events.push(event);
-    wake();
-  };
-  return { next, push };
+  const nextEvent = async (limit: number) => (await events.takeWithin(limit)) ?? ({ type: 'timeout' } as const);
+  return { api, launched, exited, nextEvent };
 }
 
 function isolatedCommand(fn: LocalFunction, settings: SandboxSettings, tmp: string): string[] {

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { FunctionLog } from '../lambda/function-log';
 import { LIMITS } from '../lambda/lambda-limits';
-import { type Happening, type Outcome, outcomeOf, timedOut } from '../lambda/outcome';
+import { type Outcome, outcomeOf, type SandboxEvent, timedOut } from '../lambda/outcome';
 import type { Delivery } from '../lambda/runtime-api';
 import type { LocalFunction } from '../types';
 import { peakMemory } from './cgroup';
@@ -21,7 +21,7 @@ export interface Sandbox {
   destroy(): Promise<void>;
 }
 
-/** @param owner whose place in the network it gets */
+/** @param owner whose slot in the network it gets */
 export function createSandbox(fn: LocalFunction, owner: string, settings: SandboxSettings, log: FunctionLog): Sandbox {
   const name = `${settings.prefix}${randomBytes(3).toString('hex')}`;
   let running: SandboxProcess | undefined;
@@ -52,15 +52,15 @@ export function createSandbox(fn: LocalFunction, owner: string, settings: Sandbo
   };
 
   /** Until the client waits for its first invocation. Like Lambda, tries twice: again at the expense of the function's own time. */
-  const init = async (): Promise<Happening> => {
+  const init = async (): Promise<SandboxEvent> => {
     const first = await start();
-    const happened = await first.happening(LIMITS.init);
-    if (happened.type !== 'timeout') return happened;
-    log.tell(`INIT_REPORT Init Duration: ${LIMITS.init.toFixed(2)} ms\tPhase: init\tStatus: timeout\n`);
+    const event = await first.nextEvent(LIMITS.init);
+    if (event.type !== 'timeout') return event;
+    log.note(`INIT_REPORT Init Duration: ${LIMITS.init.toFixed(2)} ms\tPhase: init\tStatus: timeout\n`);
     running = undefined;
     first.launched.kill();
     await first.exited;
-    return (await start()).happening(fn.timeout);
+    return (await start()).nextEvent(fn.timeout);
   };
 
   const serve = async (current: SandboxProcess, request: Request): Promise<Outcome> => {
@@ -71,39 +71,39 @@ export function createSandbox(fn: LocalFunction, owner: string, settings: Sandbo
     frozen = false;
     const deadline = Date.now() + fn.timeout;
     current.api.deliver({ ...request, functionName: fn.name, deadline });
-    const happened = await current.happening(fn.timeout);
-    if (happened.type === 'timeout') {
+    const event = await current.nextEvent(fn.timeout);
+    if (event.type === 'timeout') {
       log.write(`${new Date().toISOString()} ${request.requestId} ${timedOut(fn.timeout)}\n\n`);
     }
-    // An invocation is over when the client asks for the next one.
-    const answered = happened.type !== 'timeout' && happened.type !== 'exit';
-    const after = answered ? await current.happening(Math.max(0, deadline - Date.now())) : happened;
+    // An invocation is over when the client requests the next one.
+    const answered = event.type !== 'timeout' && event.type !== 'exit';
+    const after = answered ? await current.nextEvent(Math.max(0, deadline - Date.now())) : event;
     if (after.type === 'next') {
       frozen = await current.launched.freeze();
       if (!frozen && alive) log.write('the sandbox did not freeze; it is ended\n');
     }
     if (!frozen) await destroy();
-    return outcomeOf(happened, request.requestId, fn.timeout);
+    return outcomeOf(event, request.requestId, fn.timeout);
   };
 
   const invoke = async (request: Request): Promise<Outcome> => {
     const begin = performance.now();
     let initMs: number | undefined;
     if (!running) {
-      const happened = await init();
+      const event = await init();
       initMs = performance.now() - begin;
-      if (happened.type !== 'next') {
+      if (event.type !== 'next') {
         await destroy();
-        log.tell(`START RequestId: ${request.requestId} Version: $LATEST\n${report(request.requestId, initMs)}`);
-        return outcomeOf(happened, request.requestId, fn.timeout);
+        log.note(`START RequestId: ${request.requestId} Version: $LATEST\n${report(request.requestId, initMs)}`);
+        return outcomeOf(event, request.requestId, fn.timeout);
       }
     }
-    log.tell(`START RequestId: ${request.requestId} Version: $LATEST\n`);
+    log.note(`START RequestId: ${request.requestId} Version: $LATEST\n`);
     const outcome = await serve(running!, request);
     // What the function wrote before it answered is in its pipes by now: two turns of the event loop read it.
     await turn();
     await turn();
-    log.tell(report(request.requestId, performance.now() - begin - (initMs ?? 0), initMs));
+    log.note(report(request.requestId, performance.now() - begin - (initMs ?? 0), initMs));
     return outcome;
   };
 

@@ -23,10 +23,10 @@ interface Loaded {
 let loading: Promise<Loaded> | undefined;
 
 async function start(): Promise<Loaded> {
-  const { createSupervisor, toStdout } = await import('../supervisor/index.js');
+  const { Supervisor, toStdout } = await import('../supervisor/index.js');
   const { parseInvocation } = await import('../../contract/platform/invocation.js');
   const { IMAGINARY_FLAT } = process.env;
-  supervisor = createSupervisor({
+  supervisor = new Supervisor({
     runDir: process.env[RUN_DIR_ENV] ?? '/tmp/.imaginary',
     flat: IMAGINARY_FLAT ? Number(IMAGINARY_FLAT) : undefined,
     environment: process.env,
@@ -47,7 +47,7 @@ setImmediate(
     ),
 );
 
-/** The platform kills what is left soon after it has asked. */
+/** The platform kills what is left soon after the signal. */
 const SHUTDOWN_LIMIT = 1_500;
 
 process.on('SIGTERM', () => {

@@ -1,3 +1,3 @@
 /** What the handler loads, see README.md. */
 export { toStdout } from './run/log';
-export { createSupervisor, type Supervisor } from './run/supervisor';
+export { Supervisor } from './run/supervisor';

@@ -1,13 +1,5 @@
 import { IM_DIRECT, IM_LOCATE, IM_TABLE_MAGIC } from '../../../src/contract/abi/generated';
-import {
-  aliasAddress,
-  HEADER,
-  isTableOf,
-  layoutTable,
-  ownPortsOf,
-  type TableSpec,
-  writeTable,
-} from '../../../src/contract/abi/table';
+import { aliasAddress, HEADER, layoutTable, type TableSpec, writeTable } from '../../../src/contract/abi/table';
 import { formatAddress, parseAddress } from '../../../src/contract/manifest/address';
 import { readTable } from './table-reader';
 
@@ -109,42 +101,4 @@ test('a thousand hosts all resolve', () => {
   }));
   const { read } = open({ ...spec, directory });
   for (const { name, address: wanted } of directory) expect(read.resolve(`${name}.shop`)).toBe(wanted);
-});
-
-test('a table is taken up again by another writer: the same directory, its own ports, an unfinished write', () => {
-  const { layout, memory, writer, read } = open();
-  const own = { address: address('100.64.9.9'), port: 80, real: address('127.64.9.9'), realPort: 64_592 } as const;
-  const redis = { address: address('100.64.77.3'), real: address('127.64.77.3') };
-  writer.write(
-    [{ address: redis.address, direct: { real: redis.real, epoch: 7 } }],
-    [
-      { ...own, scope: 'any' },
-      { ...own, port: 53, scope: 'host', protocol: 'udp' },
-      { ...redis, port: 6_379, realPort: 6_379, scope: 'any' },
-    ],
-  );
-  const table = Buffer.from(memory);
-  expect(isTableOf(table, layout)).toBe(true);
-  expect(ownPortsOf(table)).toEqual([
-    { ...own, port: 53, scope: 'host', protocol: 'udp' },
-    { ...own, scope: 'any' },
-  ]);
-  const other = { name: 'queue', aliases: [], address: '100.64.1.1', nodeId: 3 };
-  expect(isTableOf(table, layoutTable({ ...spec, directory: [...spec.directory, other] }))).toBe(false);
-  expect(isTableOf(table, layoutTable({ ...spec, self: { ...spec.self, name: 'web' } }))).toBe(false);
-
-  const words = new Uint32Array(memory);
-  words[HEADER.seq / 4] = 7; // killed while it wrote
-  writeTable(memory, layout).write([redis], []);
-  expect([read.u32(HEADER.seq), read.ports(), read.hosts()[1].state]).toEqual([10, [], IM_LOCATE]);
-});
-
-test('what is no table has no ports, and stands for no directory', () => {
-  const { layout, memory } = open();
-  const wild = Buffer.from(Buffer.from(memory));
-  wild.writeUInt32LE(0xffff_fff0, HEADER.ports_offset);
-  wild.writeUInt32LE(0xffff_ffff, HEADER.ports_count);
-  for (const bytes of [Buffer.alloc(0), Buffer.alloc(layout.size), Buffer.alloc(4_096, 0xff), wild]) {
-    expect([ownPortsOf(bytes), isTableOf(bytes, layout)]).toEqual([[], false]);
-  }
 });

@@ -77,10 +77,10 @@ test('an ordinary program connects by name to a host that does not run, twice', 
   const curl = ['curl', '-sS', '-o', '/dev/null', '-w', '%{http_code} %{remote_ip}', 'http://web.test:8000/'];
   const first = await run(client, curl);
   expect(first).toMatchObject({ code: 0, stdout: expect.stringMatching(/^200 100\.64\./) });
-  const asks = cluster.events.filter((e) => e.event === 'connected').length;
+  const connects = cluster.events.filter((e) => e.event === 'connected').length;
   // The second one finds the location in the table: the seed hears nothing of it.
   expect(await run(client, curl)).toEqual(first);
-  expect(cluster.events.filter((e) => e.event === 'connected')).toHaveLength(asks);
+  expect(cluster.events.filter((e) => e.event === 'connected')).toHaveLength(connects);
 });
 
 test('host to host: a guest reaches its peer by name and allocates it', async () => {

@@ -1,6 +1,6 @@
 import { createGuard } from '../../../src/runtime/control/guard';
 import { LocateError } from '../../../src/runtime/control/index';
-import { createDatagrams, type DatagramRequest } from '../../../src/runtime/supervisor/datagrams/datagrams';
+import { type DatagramRequest, Datagrams } from '../../../src/runtime/supervisor/datagrams/datagrams';
 import type { Locations } from '../../../src/runtime/supervisor/sockets/locations';
 import type { Locator } from '../../../src/runtime/supervisor/sockets/locator';
 
@@ -13,7 +13,7 @@ function open() {
   const asked: string[] = [];
   let settle: { answer(realPort: number): void; fail(error: Error): void } | undefined;
   let up = false;
-  const datagrams = createDatagrams({
+  const datagrams = new Datagrams({
     guard: createGuard(() => undefined),
     native: {
       sendDatagram: (fd, data, address, port, ...manner) =>
@@ -29,7 +29,7 @@ function open() {
       },
       findDatagrams: (_host: string, port: number) => (up ? { location, port, realPort: port } : undefined),
     } as unknown as Locations,
-    asks: {
+    locator: {
       locate: (host: string, port: number, options: { protocol?: string }) => {
         asked.push(`${host}:${port}/${options.protocol}`);
         return new Promise((resolve, reject) => {

@@ -7,7 +7,7 @@ import type { Location } from '../../../src/contract/control/location';
 import { parseAddress } from '../../../src/contract/manifest/address';
 import { loadNative } from '../../../src/native/addon/load';
 import { type Located, LocateError } from '../../../src/runtime/control/index';
-import { createMember, type Member, type MemberSession } from '../../../src/runtime/supervisor/run/member';
+import { Member, type MemberSession } from '../../../src/runtime/supervisor/run/member';
 import { openRunDir } from '../../../src/runtime/supervisor/run/run-dir';
 import { createLocator } from '../../../src/runtime/supervisor/sockets/locator';
 
@@ -56,13 +56,13 @@ print(status, int((time.monotonic() - began) * 1000))
 let folder: string;
 let member: Member;
 let asked: Array<number | undefined>;
-beforeEach(() => {
+beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'imaginary-deadline-'));
   asked = [];
   const native = loadNative();
-  member = createMember({
+  member = new Member({
     native,
-    runDir: openRunDir(folder, native),
+    runDir: await openRunDir(folder, native),
     welcome: {
       ...{ type: 'welcome', directoryDigest: 'digest', cluster: 'test', cidr: '100.64.0.0/16', self, directory },
       ...{ observed: '127.0.0.1', observedPort: 1, dataPort: 2, ports: [10_240, 704] },
@@ -171,11 +171,11 @@ test.each(cases)('%s', async (_name, errno, least, arrange) => {
 
 test('who asks for the same port later has a deadline of its own', async () => {
   const sent: Array<{ since?: number; reject(error: LocateError): void }> = [];
-  const asks = createLocator();
-  asks.use({ locate: (_h, _p, with_) => new Promise((_, reject) => sent.push({ since: with_?.since, reject })) });
+  const locator = createLocator();
+  locator.use({ locate: (_h, _p, with_) => new Promise((_, reject) => sent.push({ since: with_?.since, reject })) });
   const ends: string[] = [];
   const waits = [100, 300, 200].map((since) =>
-    asks.locate('api', 80, { since }).catch((error: LocateError) => void ends.push(`${since} ${error.errno}`)),
+    locator.locate('api', 80, { since }).catch((error: LocateError) => void ends.push(`${since} ${error.errno}`)),
   );
   expect(sent.map(({ since }) => since)).toEqual([100]);
   sent[0].reject(new LocateError('ETIMEDOUT', 'waited'));
@@ -183,7 +183,7 @@ test('who asks for the same port later has a deadline of its own', async () => {
   expect(ends).toEqual(['100 ETIMEDOUT']);
   expect(sent.map(({ since }) => since)).toEqual([100, 200]);
   // Who has called earlier than those who wait is asked for at once.
-  const early = asks
+  const early = locator
     .locate('api', 80, { since: 50 })
     .catch((error: LocateError) => void ends.push(`50 ${error.errno}`));
   expect(sent.at(-1)?.since).toBe(50);

@@ -5,18 +5,19 @@ import { SANDBOX_ALIASES } from '../../../src/contract/abi/table';
 import { loadNative } from '../../../src/native/addon/load';
 import { type Guest, startGuest } from '../../../src/runtime/supervisor/guest/guest';
 import { ProgramError } from '../../../src/runtime/supervisor/guest/program';
-import { openRunDir } from '../../../src/runtime/supervisor/run/run-dir';
+import { openRunDir, type RunDir } from '../../../src/runtime/supervisor/run/run-dir';
 import { openLocations } from '../../../src/runtime/supervisor/sockets/locations';
 
 jest.setTimeout(30_000);
 
 let runDir: string;
+let directory: RunDir;
 let lines: Array<{ stream: string; line: string }>;
 let watchers: Set<() => void>;
 let guests: Guest[];
-beforeEach(() => {
+beforeEach(async () => {
   runDir = mkdtempSync(join(tmpdir(), 'imaginary-guest-'));
-  const directory = openRunDir(runDir, loadNative());
+  directory = await openRunDir(runDir, loadNative());
   const self = { name: 'web', address: '100.64.0.9', nodeId: 0 };
   const entry = { ...self, aliases: [] };
   openLocations(
@@ -35,8 +36,7 @@ afterEach(async () => {
 function start(command: readonly string[], environment = {}, workingDirectory = '/'): Guest {
   const guest = startGuest({
     host: { name: 'web', command, environment, workingDirectory, remappedFiles: { '/no/such/place': '/usr/bin' } },
-    epoch: 1,
-    runDir,
+    runDir: directory,
     native: loadNative(),
     environment: { PATH: '/usr/bin:/bin', AWS_SECRET_ACCESS_KEY: 'secret' },
     write: (text) => {

@@ -19,7 +19,7 @@ import type { Channel } from '../../../src/runtime/control/channel';
 import { openControl } from '../../../src/runtime/control/connection';
 import { LocateError, openSession } from '../../../src/runtime/control/index';
 import { listenControl } from '../../../src/runtime/control/server';
-import { createMember, type Member, type MemberSession, meeting } from '../../../src/runtime/supervisor/run/member';
+import { Member, type MemberSession, peerMessageHandlers } from '../../../src/runtime/supervisor/run/member';
 import { openRunDir } from '../../../src/runtime/supervisor/run/run-dir';
 import { randomNumbers } from '../../support/random';
 import { bootCluster } from '../seed/cluster';
@@ -61,7 +61,7 @@ interface Setting {
   request(message: Buffer, descriptor?: boolean): void;
 }
 
-function setUp(flat: number | undefined): Setting {
+async function setUp(flat: number | undefined): Promise<Setting> {
   const folder = mkdtempSync(join(tmpdir(), 'imaginary-hostile-'));
   folders.push(folder);
   const faults: string[] = [];
@@ -74,9 +74,9 @@ function setUp(flat: number | undefined): Setting {
       return addon.openShimSocket(path, handle, connector);
     },
   };
-  const member = createMember({
+  const member = new Member({
     native,
-    runDir: openRunDir(folder, native),
+    runDir: await openRunDir(folder, native),
     welcome,
     flat,
     settleTime: 0,
@@ -156,7 +156,7 @@ function shimRequest(op: number, random: (limit: number) => number): Buffer {
 }
 
 test.each(CASES)('members and guests of a member on %s that is %s', async (_network, _state, flat, enter) => {
-  const setting = setUp(flat);
+  const setting = await setUp(flat);
   const { member, session, faults } = setting;
   const random = randomNumbers(1);
   enter(setting);
@@ -178,12 +178,12 @@ test.each(CASES)('members and guests of a member on %s that is %s', async (_netw
   // Who is honest is served: here, a guest's question.
   let asked = 0;
   member.attach({ ...session, locate: async () => ({ location: api, realPort: ++asked }) });
-  await expect(member.asks.locate('api', 81)).resolves.toMatchObject({ realPort: expect.any(Number) });
+  await expect(member.locator.locate('api', 81)).resolves.toMatchObject({ realPort: expect.any(Number) });
   member.close();
 });
 
 test('a seed that sends anything', async () => {
-  const setting = setUp(undefined);
+  const setting = await setUp(undefined);
   const { member } = setting;
   const random = randomNumbers(2);
   const first = { ...(welcome as object), directory: packDirectory(directory) } as unknown as FromSeed;
@@ -224,7 +224,7 @@ test('a seed that sends anything', async () => {
     secret,
     join: () => ({ ports: [] }),
     onLocation: (location) => void member.locations.apply(location),
-    ...meeting(() => member),
+    ...peerMessageHandlers(() => member),
     onDisconnect: () => member.locations.forget(),
     onWelcome: () => member.refresh(),
     onStop: () => undefined,

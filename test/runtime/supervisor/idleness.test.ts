@@ -5,10 +5,10 @@ const quiet: Look = { cpu: 0, connections: 0, moved: false, queued: 0, pending: 
 /** Judges looks 100 ms apart; returns the first one (counted from 1) that found the host idle. */
 function firstIdle(
   looks: readonly Look[],
-  mode: 'no-connections' | 'no-traffic' = 'no-connections',
+  releasePolicy: 'no-connections' | 'no-traffic' = 'no-connections',
   idleTimeout = 1_000,
 ) {
-  const judge = createIdleness(idleTimeout, mode);
+  const judge = createIdleness(idleTimeout, releasePolicy);
   return looks.findIndex((look) => judge(look, 100).idle) + 1;
 }
 const times = (n: number, look: Partial<Look> = {}) => Array.from({ length: n }, () => ({ ...quiet, ...look }));
@@ -62,7 +62,7 @@ test('a stretch in which nobody looked (a freeze) is not idleness', async () => 
       return quiet;
     };
     const onIdle = () => resolve(performance.now());
-    watchIdleness({ idleTimeout: 300, mode: 'no-connections', look, onIdle }, watch.signal);
+    watchIdleness({ idleTimeout: 300, releasePolicy: 'no-connections', look, onIdle }, watch.signal);
   });
   expect(idleAt - start).toBeGreaterThan(600);
   watch.abort();
@@ -76,7 +76,7 @@ test('an aborted watch looks no more', async () => {
     watch.abort();
     return quiet;
   };
-  watchIdleness({ idleTimeout: 100, mode: 'no-connections', look, onIdle: () => undefined }, watch.signal);
+  watchIdleness({ idleTimeout: 100, releasePolicy: 'no-connections', look, onIdle: () => undefined }, watch.signal);
   await new Promise((resolve) => setTimeout(resolve, 150));
   expect(looks).toBe(1);
 });

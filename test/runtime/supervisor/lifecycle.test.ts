@@ -224,7 +224,7 @@ test('no-traffic: a connection that is open but quiet does not hold the host', a
     '-c',
     'import socket\nl = socket.create_server(("0.0.0.0", 8080))\nwhile True: s = l.accept()[0]; s.sendall(s.recv(9)); x = s',
   ];
-  const { client } = await boot([{ name: 'web', command, idleTimeout: 300, release: 'no-traffic' }]);
+  const { client } = await boot([{ name: 'web', command, idleTimeout: 300, releasePolicy: 'no-traffic' }]);
   const { location, realPort } = await client.locate('web', 8080);
   const socket = connect(realPort, location.address);
   socket.write('x');

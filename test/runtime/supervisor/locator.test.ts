@@ -24,63 +24,63 @@ function session() {
 
 test('one question per port, however many wait for its answer', async () => {
   const seed = session();
-  const asks = createLocator();
-  asks.use(seed);
-  const waiting = [asks.locate('web', 80), asks.locate('web', 80), asks.locate('web', 81)];
+  const locator = createLocator();
+  locator.use(seed);
+  const waiting = [locator.locate('web', 80), locator.locate('web', 80), locator.locate('web', 81)];
   expect(seed.asked.map((a) => a.key)).toEqual(['web:80', 'web:81']);
-  expect(asks.pending).toBe(2);
+  expect(locator.pending).toBe(2);
   seed.asked[0].resolve(answer);
   expect(await Promise.all(waiting.slice(0, 2))).toEqual([answer, answer]);
   seed.asked[1].reject(new LocateError('ECONNREFUSED', 'no'));
   await expect(waiting[2]).rejects.toMatchObject({ errno: 'ECONNREFUSED' });
-  expect(asks.pending).toBe(0);
+  expect(locator.pending).toBe(0);
   // Answered questions are asked anew.
-  void asks.locate('web', 80).catch(() => undefined);
+  void locator.locate('web', 80).catch(() => undefined);
   expect(seed.asked).toHaveLength(3);
-  asks.close('over');
+  locator.close('over');
 });
 
 test('a question waits while there is no session, and goes through the next one', async () => {
-  const asks = createLocator();
-  const waiting = asks.locate('web', 80);
+  const locator = createLocator();
+  const waiting = locator.locate('web', 80);
   const first = session();
-  asks.use(first);
-  asks.use(undefined);
-  // The first session ends, and with it its asks: that is not the question's end.
+  locator.use(first);
+  locator.use(undefined);
+  // The first session ends, and with it its attempt: that is not the question's end.
   expect(first.asked[0].signal.aborted).toBe(true);
   await new Promise((resolve) => setImmediate(resolve));
-  expect(asks.pending).toBe(1);
+  expect(locator.pending).toBe(1);
   const second = session();
-  asks.use(second);
+  locator.use(second);
   second.asked[0].resolve(answer);
   expect(await waiting).toBe(answer);
 });
 
 test('the last one that gives up takes the question back', async () => {
   const seed = session();
-  const asks = createLocator();
-  asks.use(seed);
+  const locator = createLocator();
+  locator.use(seed);
   const callers = [new AbortController(), new AbortController()];
-  const waiting = callers.map(({ signal }) => asks.locate('web', 80, { signal }));
+  const waiting = callers.map(({ signal }) => locator.locate('web', 80, { signal }));
   callers[0].abort();
   await expect(waiting[0]).rejects.toMatchObject({ errno: 'ETIMEDOUT' });
   expect(seed.asked[0].signal.aborted).toBe(false);
   callers[1].abort();
   await expect(waiting[1]).rejects.toMatchObject({ errno: 'ETIMEDOUT' });
   expect(seed.asked[0].signal.aborted).toBe(true);
-  expect(asks.pending).toBe(0);
-  await expect(asks.locate('web', 80, { signal: callers[0].signal })).rejects.toMatchObject({ errno: 'ETIMEDOUT' });
-  expect(asks.pending).toBe(0);
+  expect(locator.pending).toBe(0);
+  await expect(locator.locate('web', 80, { signal: callers[0].signal })).rejects.toMatchObject({ errno: 'ETIMEDOUT' });
+  expect(locator.pending).toBe(0);
 });
 
-test('a doubt about an incarnation asks again, an older one does not', async () => {
+test('a doubt about an epoch asks again, an older one does not', async () => {
   const seed = session();
-  const asks = createLocator();
-  asks.use(seed);
+  const locator = createLocator();
+  locator.use(seed);
   const waiting = [
-    asks.locate('web', 80),
-    asks.locate('web', 80, { staleEpoch: 5 }),
-    asks.locate('web', 80, { staleEpoch: 4 }),
+    locator.locate('web', 80),
+    locator.locate('web', 80, { staleEpoch: 5 }),
+    locator.locate('web', 80, { staleEpoch: 4 }),
   ];
   expect(seed.asked.map((a) => a.staleEpoch)).toEqual([undefined, 5]);
   seed.asked[1].resolve(answer);

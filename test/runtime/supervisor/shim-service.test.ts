@@ -8,7 +8,7 @@ import type { Location } from '../../../src/contract/control/location';
 import { parseAddress } from '../../../src/contract/manifest/address';
 import { loadNative } from '../../../src/native/addon/load';
 import { LocateError } from '../../../src/runtime/control/index';
-import { createMember, type Member, type MemberSession } from '../../../src/runtime/supervisor/run/member';
+import { Member, type MemberSession } from '../../../src/runtime/supervisor/run/member';
 import { openRunDir } from '../../../src/runtime/supervisor/run/run-dir';
 import { readTable } from '../../contract/abi/table-reader';
 
@@ -47,16 +47,16 @@ let log: string[];
 let asked: string[];
 let ports: string[];
 let answer: (host: string) => Promise<{ location: Location; realPort: number }>;
-beforeEach(() => {
+beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'imaginary-service-'));
   log = [];
   asked = [];
   ports = [];
   answer = async () => ({ location, realPort: 40_080 });
   const native = loadNative();
-  member = createMember({
+  member = new Member({
     native,
-    runDir: openRunDir(folder, native),
+    runDir: await openRunDir(folder, native),
     welcome: {
       type: 'welcome',
       directoryDigest: 'digest',
@@ -198,7 +198,7 @@ test('a caller that has died is not waited for', async () => {
   const dead = spawn('true');
   await new Promise((done) => dead.once('close', done));
   expect(await send(connect('100.64.0.6', 80, { pid: dead.pid }))).toEqual(['110']);
-  expect(member.asks.pending).toBe(0);
+  expect(member.locator.pending).toBe(0);
 });
 
 test('what a shim has to say is in the log; what is no request is dropped, and said once', async () => {
@@ -217,6 +217,6 @@ test('when the host is stopped, those who wait are told', async () => {
   answer = () => new Promise(() => undefined);
   const waiting = send(connect('100.64.0.6', 80));
   while (asked.length === 0) await new Promise((resolve) => setImmediate(resolve));
-  member.asks.close('stopping');
+  member.locator.close('stopping');
   expect(await waiting).toEqual(['101']);
 });

@@ -21,7 +21,7 @@ const TESTS = [
   'test/runtime/transport/direct.test.ts',
   'test/runtime/transport/relayed.test.ts',
   'test/runtime/supervisor/lifecycle.test.ts',
-  'test/runtime/supervisor/adoption.test.ts',
+  'test/runtime/supervisor/dead-supervisor.test.ts',
   'test/runtime/supervisor/resolver.test.ts',
   'test/runtime/seed/main.test.ts',
   'test/local/lambda-api.test.ts',

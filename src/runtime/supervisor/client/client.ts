@@ -10,7 +10,7 @@ import { openSession } from '../../control/index';
 import { findShim, underShim } from '../guest/environment';
 import { inspectCommand } from '../guest/program';
 import type { Log } from '../run/log';
-import { createMember, type Member, meeting } from '../run/member';
+import { Member, peerMessageHandlers } from '../run/member';
 import { openRunDir } from '../run/run-dir';
 
 export { ProgramError } from '../guest/program';
@@ -32,9 +32,9 @@ export interface ClientOptions {
   readonly nativeDir?: string;
   /** Where `shim-glibc.so` and `shim-musl.so` are. Default: beside the bundle, else the built layer. */
   readonly shimDir?: string;
-  /** What shims and the supervisor itself have to say, one line each. Default: nothing is shown. */
+  /** Messages of shims and of the supervisor itself, one line each. Default: nothing is shown. */
   readonly log?: (line: string) => void;
-  /** Told of every connect of the command that fails, and why. */
+  /** Called for every connect of the command that fails. */
   readonly onRefused?: (refusal: { readonly to: string; readonly errno: string; readonly reason: string }) => void;
   /** Ends the attempt to join, and later the client. */
   readonly signal?: AbortSignal;
@@ -75,7 +75,7 @@ export class ClientEndedError extends Error {
 
 /**
  * Joins a running cluster.
- * @throws ControlError when the seed cannot be reached before `signal` is aborted, or says no
+ * @throws ControlError when the seed cannot be reached before `signal` is aborted, or refuses
  */
 export async function startClient(options: ClientOptions): Promise<Client> {
   const { seed, secret, as, flat } = options;
@@ -89,7 +89,7 @@ export async function startClient(options: ClientOptions): Promise<Client> {
   const ended = new Promise<never>((_, reject) => {
     end = reject;
   });
-  // Whoever does not ask need not be told.
+  // A caller need not look at it.
   ended.catch(() => undefined);
 
   const session = await openSession({
@@ -99,7 +99,7 @@ export async function startClient(options: ClientOptions): Promise<Client> {
     join: () => ({ ...(as === undefined ? {} : { host: as, asClient: true }), ports: [] }),
     onWelcome: () => member?.refresh(),
     onLocation: (location) => void member?.locations.apply(location),
-    ...meeting(() => member),
+    ...peerMessageHandlers(() => member),
     ownPort: flat === undefined,
     onDisconnect: () => member?.locations.forget(),
     onStop: (reason) => end(new ClientEndedError(reason)),
@@ -107,9 +107,9 @@ export async function startClient(options: ClientOptions): Promise<Client> {
     log,
   });
   try {
-    const runDir = openRunDir(options.runDir, native);
+    const runDir = await openRunDir(options.runDir, native);
     const { welcome } = session;
-    member = createMember({
+    member = new Member({
       native,
       runDir,
       welcome,

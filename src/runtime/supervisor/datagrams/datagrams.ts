@@ -15,7 +15,7 @@ import type { Locator } from '../sockets/locator';
 export interface DatagramsOptions {
   readonly native: Pick<NativeAddon, 'sendDatagram' | 'closeDescriptor'>;
   readonly locations: Locations;
-  readonly asks: Locator;
+  readonly locator: Locator;
   /** Where the guest's own socket reaches that port of a host that is up; undefined: nowhere. */
   readonly route: (
     destination: Destination,
@@ -38,14 +38,6 @@ interface DatagramEndpoint {
 
 export type DatagramRequest = Extract<ShimRequest, { op: 'datagram' }>;
 
-export interface Datagrams {
-  /** Sends it from `socket` as soon as its destination is up. Owns the descriptor from now on. */
-  send(request: DatagramRequest, socket: number): void;
-  /** Resolves when nothing is held, or when the signal is aborted. */
-  drained(signal: AbortSignal): Promise<void>;
-  close(): void;
-}
-
 interface Queue {
   readonly held: DatagramRequest[];
   /** The guests' sockets, by cookie: each is kept once. */
@@ -59,106 +51,129 @@ const MOST_BYTES = 512 * 1024;
 /** Descriptors are scarcer: Lambda allows 1,024. */
 const MOST_SOCKETS = 128;
 
-export function createDatagrams(options: DatagramsOptions): Datagrams {
-  const { native, locations, asks, log } = options;
-  const queues = new Map<string, Queue>();
-  const waiting = new Set<() => void>();
-  let sockets = 0;
+export class Datagrams {
+  readonly #options: DatagramsOptions;
+  readonly #queues = new Map<string, Queue>();
+  /** Callers of `drained`. */
+  readonly #waiting = new Set<() => void>();
+  #sockets = 0;
 
-  const discard = (queue: Queue) => {
-    for (const socket of queue.sockets.values()) native.closeDescriptor(socket);
-    sockets -= queue.sockets.size;
-    queue.sockets.clear();
-  };
-  const pass = (socket: number, { data, source, sourcePort, marks }: DatagramRequest, to: DatagramEndpoint) =>
-    native.sendDatagram(socket, data, to.real, to.realPort, source, sourcePort, marks);
-  const flush = (key: string, real: number | undefined, realPort: number) => {
-    const queue = queues.get(key);
-    if (!queue) return;
-    queues.delete(key);
-    for (const request of queue.held) {
-      if (real !== undefined) pass(queue.sockets.get(request.cookie)!, request, { real, realPort });
+  constructor(options: DatagramsOptions) {
+    this.#options = options;
+  }
+
+  /** Sends it from `socket` as soon as its destination is up. Owns the descriptor from now on. */
+  send(request: DatagramRequest, socket: number): void {
+    const { native, locations } = this.#options;
+    const { address, port } = request;
+    const host = locations.hostAt(address);
+    if (host === undefined || port === 0) {
+      native.closeDescriptor(socket);
+      return;
     }
-    discard(queue);
-    if (queues.size === 0) for (const wake of waiting) wake();
-  };
+    const known = locations.findDatagrams(host, port);
+    if (known) this.#sendNow(request, socket, known);
+    else this.#queue(request, socket, host);
+  }
 
-  /** Asks for the host, and lets the queue go. */
-  const resolve = async (key: string, host: string, address: number, port: number) => {
+  #queue(request: DatagramRequest, socket: number, host: string): void {
+    const { address, port } = request;
+    const key = `${host}:${port}`;
+    const there = this.#queues.get(key);
+    const queue = there ?? { held: [], sockets: new Map(), bytes: 0 };
+    if (!this.#hold(queue, request, socket)) {
+      this.#options.native.closeDescriptor(socket);
+      return;
+    }
+    if (there) return;
+    this.#queues.set(key, queue);
+    this.#locate(key, host, address, port).catch((error: Error) => {
+      this.#options.log('error', `datagrams for ${key} failed here: ${error.stack}`);
+      this.#flush(key, undefined, port);
+    });
+  }
+
+  /** Resolves when nothing is held, or when the signal is aborted. */
+  drained(signal: AbortSignal): Promise<void> {
+    return new Promise((done) => {
+      if (this.#queues.size === 0 || signal.aborted) return done();
+      const finish = () => {
+        this.#waiting.delete(finish);
+        signal.removeEventListener('abort', finish);
+        done();
+      };
+      this.#waiting.add(finish);
+      signal.addEventListener('abort', finish, { once: true });
+    });
+  }
+
+  close(): void {
+    for (const queue of this.#queues.values()) this.#discard(queue);
+    this.#queues.clear();
+    for (const wake of this.#waiting) wake();
+  }
+
+  /** Locates the host, and lets the queue go. */
+  async #locate(key: string, host: string, address: number, port: number): Promise<void> {
+    const { locations, locator, log, nowhere } = this.#options;
     try {
-      const { location, realPort } = await asks.locate(host, port, {
-        staleEpoch: locations.distrusted(host),
-        protocol: 'udp',
-      });
+      const staleEpoch = locations.distrusted(host);
+      const { location, realPort } = await locator.locate(host, port, { staleEpoch, protocol: 'udp' });
       locations.apply(location);
-      const route = await options.route({ location, port, realPort }, address);
-      flush(key, route?.real, route?.realPort ?? realPort);
+      const route = await this.#options.route({ location, port, realPort }, address);
+      this.#flush(key, route?.real, route?.realPort ?? realPort);
     } catch (error) {
       if (!(error instanceof LocateError)) throw error;
       log('info', `${host}:${port} (UDP) cannot be reached: ${error.message}`, { errno: error.errno });
-      flush(key, options.nowhere(address), hiddenPort(port));
+      this.#flush(key, nowhere(address), hiddenPort(port));
     }
-  };
+  }
 
-  /** False: there is no room for it. */
-  const hold = (queue: Queue, request: DatagramRequest, socket: number): boolean => {
-    if (queue.held.length >= MOST_DATAGRAMS || queue.bytes + request.data.length > MOST_BYTES) return false;
-    if (!queue.sockets.has(request.cookie)) {
-      if (sockets >= MOST_SOCKETS) return false;
-      queue.sockets.set(request.cookie, socket);
-      sockets += 1;
-    } else native.closeDescriptor(socket);
-    queue.held.push(request);
-    queue.bytes += request.data.length;
-    return true;
-  };
-
-  const now = (request: DatagramRequest, socket: number, known: Destination) => {
-    const go = (route: DatagramEndpoint | undefined) => {
-      if (route) pass(socket, request, route);
+  #sendNow(request: DatagramRequest, socket: number, known: Destination): void {
+    const { native, route, guard } = this.#options;
+    const pass = (to: DatagramEndpoint | undefined) => {
+      if (to) this.#pass(socket, request, to);
       native.closeDescriptor(socket);
     };
     const send = () => {
-      const route = options.route(known, request.address);
-      if (route instanceof Promise) return route.then(go);
-      return go(route);
+      const to = route(known, request.address);
+      return to instanceof Promise ? to.then(pass) : pass(to);
     };
-    options.guard('a datagram of a guest', send, () => native.closeDescriptor(socket));
-  };
+    guard('a datagram of a guest', send, () => native.closeDescriptor(socket));
+  }
 
-  return {
-    send: (request, socket) => {
-      const { address, port } = request;
-      const host = locations.hostAt(address);
-      if (host === undefined || port === 0) return native.closeDescriptor(socket);
-      const known = locations.findDatagrams(host, port);
-      if (known) return now(request, socket, known);
-      const key = `${host}:${port}`;
-      const there = queues.get(key);
-      const queue = there ?? { held: [], sockets: new Map(), bytes: 0 };
-      if (!hold(queue, request, socket)) return native.closeDescriptor(socket);
-      if (there) return;
-      queues.set(key, queue);
-      resolve(key, host, address, port).catch((error: Error) => {
-        log('error', `datagrams for ${key} failed here: ${error.stack}`);
-        flush(key, undefined, port);
-      });
-    },
-    drained: (signal) =>
-      new Promise((done) => {
-        if (queues.size === 0 || signal.aborted) return done();
-        const finish = () => {
-          waiting.delete(finish);
-          signal.removeEventListener('abort', finish);
-          done();
-        };
-        waiting.add(finish);
-        signal.addEventListener('abort', finish, { once: true });
-      }),
-    close: () => {
-      for (const queue of queues.values()) discard(queue);
-      queues.clear();
-      for (const wake of waiting) wake();
-    },
-  };
+  /** False: there is no room for it. */
+  #hold(queue: Queue, request: DatagramRequest, socket: number): boolean {
+    if (queue.held.length >= MOST_DATAGRAMS || queue.bytes + request.data.length > MOST_BYTES) return false;
+    if (!queue.sockets.has(request.cookie)) {
+      if (this.#sockets >= MOST_SOCKETS) return false;
+      queue.sockets.set(request.cookie, socket);
+      this.#sockets += 1;
+    } else this.#options.native.closeDescriptor(socket);
+    queue.held.push(request);
+    queue.bytes += request.data.length;
+    return true;
+  }
+
+  /** Sends what is held to `real`; undefined: it is lost. */
+  #flush(key: string, real: number | undefined, realPort: number): void {
+    const queue = this.#queues.get(key);
+    if (!queue) return;
+    this.#queues.delete(key);
+    for (const request of queue.held) {
+      if (real !== undefined) this.#pass(queue.sockets.get(request.cookie)!, request, { real, realPort });
+    }
+    this.#discard(queue);
+    if (this.#queues.size === 0) for (const wake of this.#waiting) wake();
+  }
+
+  #pass(socket: number, { data, source, sourcePort, marks }: DatagramRequest, to: DatagramEndpoint): void {
+    this.#options.native.sendDatagram(socket, data, to.real, to.realPort, source, sourcePort, marks);
+  }
+
+  #discard(queue: Queue): void {
+    for (const socket of queue.sockets.values()) this.#options.native.closeDescriptor(socket);
+    this.#sockets -= queue.sockets.size;
+    queue.sockets.clear();
+  }
 }

@@ -40,7 +40,7 @@ interface UdpProxy {
 
 /** Descriptors are scarce: Lambda allows 1,024. The one that was used least recently makes room. */
 const MOST = 128;
-/** Longer than a shim remembers whom it has heard of (30 s). */
+/** Longer than a shim remembers its recent peers (30 s). */
 const IDLE = 120_000;
 const SWEEP = 30_000;
 

@@ -1,5 +1,5 @@
 /**
- * The files that guests find elsewhere than they are: those that say who this host is and who its peers are, and what the host's
+ * The files that guests find elsewhere than they are: those that name this host and its peers, and what the host's
  * manifest adds. Written into the run directory; the shim reads the list when a guest starts (abi.h, IM_FILES_FILE).
  */
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -42,9 +42,8 @@ export function writeRemaps(
   put(join(runDir, FILES_FILE), texts.map((text) => `${text}\0`).join(''));
 }
 
-/** Guests that are adopted may be reading: a file that says the same already is left alone. */
 function put(path: string, text: string): void {
-  if (readOr(path, '') !== text) writeFileSync(path, text, { mode: 0o600 });
+  writeFileSync(path, text, { mode: 0o600 });
 }
 
 /** Every host of the cluster, then the machine's own entries: readers take the first that fits. */
@@ -56,7 +55,7 @@ export function hostsText(identity: Identity, machine: string): string {
   return `# The imaginary cluster ${cluster}\n${lines.join('')}# This machine\n${machine}`;
 }
 
-/** What the machine's file says of names, with our resolver in place of its nameservers, which it asks in its turn. */
+/** The machine's file with our resolver in place of its nameservers, to which the resolver passes questions on. */
 export function resolvText(machine: string): string {
   const others = machine.split('\n').filter((line) => line !== '' && !/^\s*nameserver\b/.test(line));
   return [`nameserver ${RESOLVER_ADDRESS}`, ...others].map((line) => `${line}\n`).join('');

@@ -1,6 +1,6 @@
 /**
  * The environment that guests get. It starts empty: what Lambda gives the function process (credentials of the function's
- * role, its internals) is the supervisor's business and no guest's, unless the host asks for it. What there is:
+ * role, its internals) is the supervisor's business and no guest's, unless the host names it. What there is:
  *
  *   PATH              the function's own, with /var/task/bin and /var/task in front and the sbin folders behind
  *   HOME              /tmp, the only place where a function may write

@@ -101,7 +101,7 @@ const ownSession = () => ownProcess()?.session ?? 0;
 const ownStart = () => ownProcess()?.started ?? 0;
 
 const EXHAUSTED: ReadonlySet<unknown> = new Set(['EMFILE', 'ENFILE', 'ENOMEM']);
-/** What cannot be read for want of descriptors is there all the same: who takes it for gone takes a busy host for idle. */
+/** What cannot be read for want of descriptors is there all the same: a process that is taken for gone makes a busy host idle. */
 function unlessExhausted<T>(error: unknown, otherwise: T): T {
   if (EXHAUSTED.has((error as NodeJS.ErrnoException).code)) throw error;
   return otherwise;

@@ -153,7 +153,7 @@ function libcOfElf(file: string, head: Buffer): Libc {
   return /(^|\/)ld-musl-/.test(loader) ? 'musl' : 'glibc';
 }
 
-/** The calls without which a program is in no network: who makes them itself is seen by nobody. */
+/** The calls without which a program is in no network: the shim does not see a program that makes them itself. */
 const NETWORK_CALLS = ['connect', 'bind', 'listen'];
 
 /** Only the calls that the program does not have from libc are looked for, so that most programs are not searched at all. */
@@ -176,7 +176,7 @@ function refuseRaw(file: string, head: Buffer, headers: readonly ProgramHeader[]
   );
 }
 
-/** Without optimisation rustix has one function per system call, and its symbols tell which. */
+/** Without optimisation rustix has one function per system call, whose symbols name it. */
 function rustixCalls(file: string, head: Buffer, wanted: readonly string[]): string[] {
   const table = sections(file, head).find(({ name }) => name === '.strtab');
   const symbols = table ? readAt(file, table.offset, table.size, MOST_CODE) : Buffer.alloc(0);
@@ -205,7 +205,7 @@ function interpreterOf(file: string, headers: readonly ProgramHeader[]): string 
   return named && readAt(file, named.offset, named.size).toString('utf8').split('\0', 1)[0];
 }
 
-/** Go's linker leaves a note with its build id, unless it is told not to, and a section about the build. */
+/** Go's linker leaves a note with its build id, unless an option forbids it, and a section about the build. */
 function isGo(file: string, head: Buffer, headers: readonly ProgramHeader[]): boolean {
   const notes = headers.filter((header) => header.type === PT_NOTE);
   return (

@@ -1,4 +1,4 @@
-/** What a host's guests are doing right now, as far as the kernel tells any user. */
+/** What a host's guests are doing right now, as far as the kernel shows any user. */
 
 import { RESOLVER_ADDRESS } from '../../../contract/abi/shim';
 import { parseAddress } from '../../../contract/manifest/address';
@@ -14,7 +14,9 @@ import {
   tcpSockets,
   timeWaitSockets,
 } from '../sockets/proc-net';
-import { CPU_THRESHOLD } from './idleness';
+
+/** Guests may use this part of one CPU and still be idle: timers, housekeeping. */
+export const CPU_THRESHOLD = 0.05;
 
 export interface Activity {
   /** CPU time that guests used since the last look, in milliseconds. */
@@ -25,7 +27,7 @@ export interface Activity {
   readonly moved: boolean;
   /** Connections that wait in a guest's queue to be accepted. */
   readonly queued: number;
-  /** How many milliseconds ago the last connection with another host was closed. Costs more than the rest: ask when it matters. */
+  /** How many milliseconds ago the last connection with another host was closed. Costs more than the rest: to be called when it matters. */
   readonly closed: () => number | undefined;
   /** All sockets of the network namespace, except those in TIME_WAIT. */
   readonly sockets: readonly TcpSocket[];
@@ -104,7 +106,7 @@ function cpuSince(before: ReadonlyMap<number, GuestProcess>, now: ReadonlyMap<nu
   return Math.max(0, sum);
 }
 
-/** As TIME_WAIT tells: of either end, if both are here. */
+/** From sockets in TIME_WAIT: of either end, if both are here. */
 function lastClosed({ native, addresses, seedPort }: ActivityOptions): number | undefined {
   const own = (address: number) => addresses.includes(address);
   const ages = timeWaitSockets(native)

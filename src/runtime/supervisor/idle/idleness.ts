@@ -1,11 +1,11 @@
 /**
  * When a host is idle: for `idleTimeout` its guests used no more than 5 % of one CPU, nobody waits for a connection from or to
- * it, and no connection is open (release mode `no-connections`) or none moved bytes (`no-traffic`).
+ * it, and no connection is open (release policy `no-connections`) or none moved bytes (`no-traffic`).
  *
  * Time is counted by looks: a frozen sandbox, or a machine that stood still, did not idle in the meantime.
  */
-import type { ReleaseMode } from '../../../contract/manifest/manifest';
-import type { Activity } from './activity';
+import type { ReleasePolicy } from '../../../contract/manifest/manifest';
+import { type Activity, CPU_THRESHOLD } from './activity';
 
 export type Busy = 'starting' | 'cpu' | 'connections' | 'traffic' | 'waiting';
 
@@ -16,14 +16,11 @@ export interface Look extends Pick<Activity, 'cpu' | 'connections' | 'moved' | '
   readonly datagrams?: boolean;
 }
 
-/** Guests may use this part of one CPU and still be idle: timers, housekeeping. */
-export const CPU_THRESHOLD = 0.05;
-
 /** What keeps a host busy at this moment, apart from CPU use; undefined: nothing. */
-export function busyNow(look: Look, mode: ReleaseMode): Busy | undefined {
+export function busyNow(look: Look, policy: ReleasePolicy): Busy | undefined {
   if (look.pending > 0 || look.queued > 0) return 'waiting';
   if (look.datagrams) return 'traffic';
-  if (mode === 'no-connections') return look.connections > 0 ? 'connections' : undefined;
+  if (policy === 'no-connections') return look.connections > 0 ? 'connections' : undefined;
   return look.moved ? 'traffic' : undefined;
 }
 
@@ -34,7 +31,7 @@ export interface Verdict {
 }
 
 /** @returns judge: takes a look and the time since the last one, in milliseconds */
-export function createIdleness(idleTimeout: number, mode: ReleaseMode): (look: Look, elapsed: number) => Verdict {
+export function createIdleness(idleTimeout: number, policy: ReleasePolicy): (look: Look, elapsed: number) => Verdict {
   /** Looks of the last `idleTimeout`, by awake time. */
   let window: Array<{ readonly at: number; readonly cpu: number }> = [];
   let awake = 0;
@@ -43,7 +40,7 @@ export function createIdleness(idleTimeout: number, mode: ReleaseMode): (look: L
 
   return (look, elapsed) => {
     awake += elapsed;
-    const busy = busyNow(look, mode);
+    const busy = busyNow(look, policy);
     if (busy) {
       lastBusy = awake;
       heldBy = busy;
@@ -52,7 +49,7 @@ export function createIdleness(idleTimeout: number, mode: ReleaseMode): (look: L
       const closed = look.closed();
       if (closed !== undefined && awake - closed > lastBusy) {
         lastBusy = awake - closed;
-        heldBy = mode === 'no-connections' ? 'connections' : 'traffic';
+        heldBy = policy === 'no-connections' ? 'connections' : 'traffic';
       }
     }
     window.push({ at: awake, cpu: look.cpu });
@@ -70,7 +67,7 @@ export function createIdleness(idleTimeout: number, mode: ReleaseMode): (look: L
 
 export interface IdleWatchOptions {
   readonly idleTimeout: number;
-  readonly mode: ReleaseMode;
+  readonly releasePolicy: ReleasePolicy;
   /** Takes a look. Called about ten times per `idleTimeout`, at least every second. */
   readonly look: () => Look;
   /** Called once; the watch is over then. */
@@ -82,7 +79,7 @@ const LONGEST_DELAY = 1_000;
 /** Watches until the host is idle or the signal is aborted. */
 export function watchIdleness(options: IdleWatchOptions, signal: AbortSignal): void {
   const interval = Math.min(1_000, Math.max(20, options.idleTimeout / 10));
-  const judge = createIdleness(options.idleTimeout, options.mode);
+  const judge = createIdleness(options.idleTimeout, options.releasePolicy);
   let last = performance.now();
   const tick = () => {
     const start = performance.now();

@@ -33,7 +33,7 @@ export type Query =
   | { readonly is: 'question'; readonly question: Question }
   /** To be answered with that code. */
   | { readonly is: 'bad'; readonly rcode: number }
-  /** Not to be answered at all: who answers answers can be made to answer himself. */
+  /** Not to be answered at all: a server that answers answers can be made to answer itself. */
   | { readonly is: 'none' };
 
 export function readQuery(message: Buffer): Query {
@@ -117,7 +117,7 @@ export function writeReply(query: Buffer, rcode: number, records?: readonly DnsR
   return Buffer.concat(parts);
 }
 
-/** Who asks with an OPT record is answered with one. It is where everybody puts it: alone behind the question. */
+/** A question with an OPT record is answered with one. The record is where everybody puts it: alone behind the question. */
 function hasOpt(query: Buffer, at: number): boolean {
   const alone = query.readUInt16BE(6) === 0 && query.readUInt16BE(8) === 0 && query.readUInt16BE(10) > 0;
   return alone && query.length >= at + OPT.length && query[at] === 0 && query.readUInt16BE(at + 1) === 41;

@@ -44,7 +44,7 @@ export function clusterNames({ cluster, cidr, self, directory }: ResolverIdentit
   for (const entry of entries) add(namesOf(entry, cluster), parseAddress(entry.address)!, entry.name);
   const block = parseCidr(cidr)!;
   const range = clientRange(block);
-  // Nobody is told which clients there are, but their names follow from their addresses (seed/clients.ts).
+  // Clients are not announced, but their names follow from their addresses (seed/clients.ts).
   for (let address = range.first; address <= range.last; address++) {
     if (owners.has(address)) continue;
     let name = `client-${address - range.first}`;

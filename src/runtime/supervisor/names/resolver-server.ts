@@ -1,4 +1,4 @@
-/** The resolver itself: answers what is about the cluster, passes on the rest. Loaded when a guest first asks. */
+/** The resolver itself: answers what is about the cluster, passes on the rest. Loaded when a guest first sends a question. */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
@@ -19,15 +19,15 @@ export interface ResolverServerOptions extends UpstreamOptions {
 export interface ResolverServer {
   readonly udpPort: number;
   readonly tcpPort: number;
-  /** Questions that others have been asked. */
+  /** Questions that were passed on and have no answer. */
   readonly pending: number;
   close(): void;
 }
 
 const MOST_CONNECTIONS = 64;
-/** A connection on which nothing was asked or answered for this long is closed. */
+/** A connection without question or answer for this long is closed. */
 const IDLE = 10_000;
-/** A guest that asks and does not read is cut off. */
+/** A guest that sends questions and does not read is cut off. */
 const MOST_UNREAD = 1024 * 1024;
 
 /** @throws Error of Node.js when the address cannot be listened at */

@@ -1,6 +1,6 @@
 /**
  * Questions that are not about the cluster, passed to the machine's own nameservers: as they are, but under a number and from a
- * port of our own. All that have been asked may answer; the first answer counts.
+ * port of our own. Every nameserver may answer; the first answer counts.
  */
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
@@ -20,7 +20,7 @@ export interface UpstreamOptions {
 export interface Upstream {
   /** Questions that are not answered yet. */
   readonly pending: number;
-  /** Undefined: nobody answers, or there is too much to ask already. */
+  /** Undefined: no nameserver answers, or too many questions are open. */
   ask(query: Buffer, over: Over): Promise<Buffer | undefined>;
   close(): void;
 }

@@ -1,6 +1,6 @@
 /**
- * A resolver for guests that ask DNS by themselves (c-ares, Netty, Erlang, dig): their resolv.conf names RESOLVER_ADDRESS. It is
- * opened when the first of them asks, so that it costs a cold start nothing, not even the reading of its code, which is a bundle beside ours.
+ * A resolver for guests that send DNS questions by themselves (c-ares, Netty, Erlang, dig): their resolv.conf names RESOLVER_ADDRESS. It is
+ * opened when the first of them sends a question, so that it costs a cold start nothing, not even the reading of its code, which is a bundle beside ours.
  */
 
 import { RESOLVER_ADDRESS, RESOLVER_PORT } from '../../../contract/abi/shim';
@@ -20,7 +20,7 @@ export interface ResolverOptions {
 }
 
 export interface Resolver {
-  /** Questions of guests that others have been asked. */
+  /** Questions of guests that were passed on and have no answer. */
   readonly pending: number;
   /** False: it cannot be opened; the log says why. */
   open(): Promise<boolean>;

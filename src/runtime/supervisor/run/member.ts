@@ -7,20 +7,20 @@ import { aliasAddress, SANDBOX_ALIASES, type TableSpec } from '../../../contract
 import { formatAddress, parseAddress } from '../../../contract/manifest/address';
 import { HOST_LIMITS } from '../../../contract/manifest/limits';
 import type { NativeAddon } from '../../../native/addon';
-import { createGuard } from '../../control/guard';
+import { createGuard, type Guard } from '../../control/guard';
 import type { Session, SessionOptions, Welcome } from '../../control/index';
 import { openTransports, type SeedLink, type Transports } from '../../transport';
 import { directRoute } from '../../transport/direct/direct';
 import { poolMost } from '../../transport/pool/pool-most';
-import { createDatagrams, type Datagrams } from '../datagrams/datagrams';
-import { createUdpProxies } from '../datagrams/udp-proxies';
+import { Datagrams } from '../datagrams/datagrams';
+import { createUdpProxies, type UdpProxies } from '../datagrams/udp-proxies';
 import { writeRemaps } from '../files/remaps';
 import { createResolver, type Resolver } from '../names/resolver';
 import { createListeners, type Listeners, publicPorts } from '../sockets/listeners';
 import { type Locations, type OwnPort, openLocations } from '../sockets/locations';
-import { createLocator, type Locator } from '../sockets/locator';
+import { createLocator } from '../sockets/locator';
 import { tcpSockets } from '../sockets/proc-net';
-import { openShimService, type ShimService } from '../sockets/shim-service';
+import { ShimService } from '../sockets/shim-service';
 import type { Log } from './log';
 import type { RunDir } from './run-dir';
 
@@ -43,166 +43,177 @@ export interface MemberOptions {
 
 export type MemberSession = Pick<Session, 'locate' | 'ports' | 'observation' | 'report'> & SeedLink;
 
-export interface Member {
-  readonly locations: Locations;
-  readonly asks: Locator;
-  readonly listeners: Listeners;
-  readonly datagrams: Datagrams;
-  readonly resolver: Pick<Resolver, 'pending'>;
-  /** Datagrams that guests have sent to or received from other hosts so far, modulo 2³². */
-  readonly traffic: () => number;
-  readonly transports: Transports;
-  readonly service: ShimService;
-  /** Real addresses that are this member's alone; empty: all that there are. */
-  readonly addresses: readonly number[];
-  /** Joined: what guests wait for is asked through this session from now on. */
-  attach(session: MemberSession): void;
-  /** The same session has joined again: it tells what the seed may have missed; what was known may have changed unseen. */
-  refresh(): void;
-  /** No session for a while: guests' questions wait. */
-  detach(): void;
-  close(): void;
-}
-
 export function tableSpec({ cluster, cidr, self, directory }: Welcome, flat: number | undefined): TableSpec {
   return { cluster, cidr, self, directory, aliases: flat ?? SANDBOX_ALIASES, handoff: flat === undefined };
 }
 
-export function createMember(options: MemberOptions): Member {
-  const { runDir, welcome, flat } = options;
-  const self = parseAddress(welcome.self.address)!;
-  const handoff = flat === undefined;
-  const aliases = flat ?? SANDBOX_ALIASES;
-  const addresses = handoff ? [] : [aliasAddress(aliases, self), aliasAddress(aliases + 1, self)];
-  const guard = createGuard(options.log);
-  let session: MemberSession | undefined;
+export class Member {
+  readonly locations: Locations;
+  readonly locator = createLocator();
+  readonly listeners: Listeners;
+  readonly datagrams: Datagrams;
+  readonly resolver: Resolver;
+  readonly transports: Transports;
+  readonly service: ShimService;
+  /** Real addresses that are this member's alone; empty: all that there are. */
+  readonly addresses: readonly number[];
+  readonly #options: MemberOptions;
+  readonly #guard: Guard;
+  readonly #self: number;
+  /** Begins the loopback aliases. */
+  readonly #aliases: number;
+  readonly #udpProxies: UdpProxies;
+  #session: MemberSession | undefined;
 
-  writeRemaps(runDir.path, welcome, welcome.host?.remappedFiles ?? {});
-  const adopted = runDir.leftover?.ports();
-  const locations = openLocations({ ...tableSpec(welcome, flat), kernelName: options.kernelName }, runDir.mapTable, {
-    adopted,
-    onGone: (_host, address) => transports.drop(address),
-  });
-  const transports = openTransports({
-    native: options.native,
-    aliasBase: aliasAddress(aliases, 0),
-    flat,
-    locationAt: (address) => {
-      const host = locations.hostAt(address);
-      return host === undefined ? undefined : locations.findDatagrams(host, 0)?.location;
-    },
-    onDatagram: (address, datagram) => udpProxies.deliver(address, datagram),
-    poolMost: poolMost(process.env),
-    guard,
-    onEvent: (event, detail) => {
-      options.log('info', event, detail);
-      session?.report(event, detail);
-    },
-  });
-  const asks = createLocator();
-  const listeners = createListeners({
-    adopted,
-    settleTime: options.settleTime,
-    starting: options.settleTime > 0 ? options.starting : undefined,
-    onChange: (ports, settled, settledDatagrams) => {
-      locations.setOwnPorts(ports);
-      transports.connector.listeners(listenerRows(ports));
-      session?.ports(publicPorts(ports), settled, settledDatagrams);
-    },
-    sockets: () => tcpSockets(options.native),
-    onListening: (port) => {
-      const { port: number, realPort, scope, real, protocol } = port;
-      options.log('info', `a guest listens on ${protocol === 'udp' ? 'UDP ' : ''}port ${number}`, {
-        port: number,
-        real: scope === 'loopback6' ? '::1' : formatAddress(real),
-        realPort,
-        scope,
-      });
-      options.onListening?.(port);
-    },
-  });
-  const udpProxies = createUdpProxies({
-    aliases: aliases,
-    self,
-    ownPorts: () => listeners.ports,
-    send: (address, datagram) => transports.sendDatagram(address, datagram),
-    guard,
-    log: options.log,
-  });
-  const datagrams = createDatagrams({
-    native: options.native,
-    locations,
-    asks,
-    guard,
-    route: (destination, address) =>
-      directRoute(flat, address, destination) ?? (handoff ? udpProxies.open(address, destination.port) : undefined),
-    nowhere: (address) => aliasAddress(aliases, address),
-    log: options.log,
-  });
-  const resolver = createResolver({ identity: welcome, onOpen: locations.setResolverPorts, guard, log: options.log });
-  const limits = new Map(welcome.directory.map(({ name, allocationTimeout }) => [name, allocationTimeout]));
-  const service = openShimService({
-    native: options.native,
-    path: runDir.shimSocket,
-    guard,
-    locations,
-    asks,
-    listeners,
-    datagrams,
-    connect: transports.connect,
-    limitOf: (host) => limits.get(host) ?? HOST_LIMITS.allocationTimeout.default,
-    connector: transports.connector.native,
-    resolver,
-    asClient: options.asClient,
-    ownReal: aliasAddress(aliases, self),
-    log: options.log,
-  });
+  constructor(options: MemberOptions) {
+    const { runDir, welcome, flat, log, native } = options;
+    this.#options = options;
+    this.#guard = createGuard(log);
+    this.#self = parseAddress(welcome.self.address)!;
+    const self = this.#self;
+    this.#aliases = flat ?? SANDBOX_ALIASES;
+    const aliases = this.#aliases;
+    this.addresses = flat === undefined ? [] : [aliasAddress(aliases, self), aliasAddress(aliases + 1, self)];
 
-  const refresh = () => {
-    locations.forget();
-    const seen = handoff ? session?.observation : undefined;
-    if (session && seen) transports.joined(session, seen);
-    session?.ports(publicPorts(listeners.ports), listeners.settled, listeners.settledDatagrams);
-  };
+    writeRemaps(runDir.path, welcome, welcome.host?.remappedFiles ?? {});
+    const spec = { ...tableSpec(welcome, flat), kernelName: options.kernelName };
+    this.locations = openLocations(spec, runDir.mapTable, (_host, address) => this.transports.drop(address));
+    this.transports = this.#openTransports();
+    this.listeners = this.#createListeners();
+    this.#udpProxies = createUdpProxies({
+      aliases,
+      self,
+      ownPorts: () => this.listeners.ports,
+      send: (address, datagram) => this.transports.sendDatagram(address, datagram),
+      guard: this.#guard,
+      log,
+    });
+    this.datagrams = new Datagrams({
+      native,
+      locations: this.locations,
+      locator: this.locator,
+      guard: this.#guard,
+      route: (destination, address) =>
+        directRoute(flat, address, destination) ??
+        (flat === undefined ? this.#udpProxies.open(address, destination.port) : undefined),
+      nowhere: (address) => aliasAddress(aliases, address),
+      log,
+    });
+    const onOpen = this.locations.setResolverPorts;
+    this.resolver = createResolver({ identity: welcome, onOpen, guard: this.#guard, log });
+    this.service = this.#openService();
+  }
 
-  return {
-    locations,
-    asks,
-    listeners,
-    datagrams,
-    resolver,
-    traffic: runDir.traffic,
-    transports,
-    service,
-    addresses,
-    attach: (next) => {
-      session = next;
-      refresh();
-      asks.use(next);
-    },
-    refresh,
-    detach: () => {
-      session = undefined;
-      asks.use(undefined);
-      locations.forget();
-      transports.left();
-    },
-    close: () => {
-      session = undefined;
-      asks.close('this host is being stopped');
-      datagrams.close();
-      resolver.close();
-      udpProxies.close();
-      service.close();
-      transports.close();
-      listeners.close();
-      runDir.remove();
-    },
-  };
+  /** Datagrams that guests have sent to or received from other hosts so far, modulo 2³². */
+  traffic(): number {
+    return this.#options.runDir.traffic();
+  }
+
+  /** Joined: guests' requests go through this session from now on. */
+  attach(session: MemberSession): void {
+    this.#session = session;
+    this.refresh();
+    this.locator.use(session);
+  }
+
+  /** The same session has joined again: sends what the seed may have missed, and forgets what may have changed unseen. */
+  refresh(): void {
+    this.locations.forget();
+    const session = this.#session;
+    const seen = this.#options.flat === undefined ? session?.observation : undefined;
+    if (session && seen) this.transports.joined(session, seen);
+    const { ports, settled, settledDatagrams } = this.listeners;
+    session?.ports(publicPorts(ports), settled, settledDatagrams);
+  }
+
+  /** No session for a while: guests' requests wait. */
+  detach(): void {
+    this.#session = undefined;
+    this.locator.use(undefined);
+    this.locations.forget();
+    this.transports.left();
+  }
+
+  close(): void {
+    this.#session = undefined;
+    this.locator.close('this host is being stopped');
+    this.datagrams.close();
+    this.resolver.close();
+    this.#udpProxies.close();
+    this.service.close();
+    this.transports.close();
+    this.listeners.close();
+    this.#options.runDir.remove();
+  }
+
+  #openTransports(): Transports {
+    const { native, flat, log } = this.#options;
+    return openTransports({
+      native,
+      aliasBase: aliasAddress(this.#aliases, 0),
+      flat,
+      locationAt: (address) => {
+        const host = this.locations.hostAt(address);
+        return host === undefined ? undefined : this.locations.findDatagrams(host, 0)?.location;
+      },
+      onDatagram: (address, datagram) => this.#udpProxies.deliver(address, datagram),
+      poolMost: poolMost(process.env),
+      guard: this.#guard,
+      onEvent: (event, detail) => {
+        log('info', event, detail);
+        this.#session?.report(event, detail);
+      },
+    });
+  }
+
+  #createListeners(): Listeners {
+    const { native, settleTime, starting, onListening, log } = this.#options;
+    return createListeners({
+      settleTime,
+      starting: settleTime > 0 ? starting : undefined,
+      onChange: (ports, settled, settledDatagrams) => {
+        this.locations.setOwnPorts(ports);
+        this.transports.connector.listeners(listenerRows(ports));
+        this.#session?.ports(publicPorts(ports), settled, settledDatagrams);
+      },
+      sockets: () => tcpSockets(native),
+      onListening: (port) => {
+        const { port: number, realPort, scope, real, protocol } = port;
+        log('info', `a guest listens on ${protocol === 'udp' ? 'UDP ' : ''}port ${number}`, {
+          port: number,
+          real: scope === 'loopback6' ? '::1' : formatAddress(real),
+          realPort,
+          scope,
+        });
+        onListening?.(port);
+      },
+    });
+  }
+
+  #openService(): ShimService {
+    const { native, runDir, welcome, asClient, log } = this.#options;
+    const limits = new Map(welcome.directory.map(({ name, allocationTimeout }) => [name, allocationTimeout]));
+    return new ShimService({
+      native,
+      path: runDir.shimSocket,
+      guard: this.#guard,
+      locations: this.locations,
+      locator: this.locator,
+      listeners: this.listeners,
+      datagrams: this.datagrams,
+      connect: this.transports.connect,
+      limitOf: (host) => limits.get(host) ?? HOST_LIMITS.allocationTimeout.default,
+      connector: this.transports.connector.native,
+      resolver: this.resolver,
+      asClient,
+      ownReal: aliasAddress(this.#aliases, this.#self),
+      log,
+    });
+  }
 }
 
-/** What a session hears from other members, for the member that has it. */
-export function meeting(
+/** Handlers of a session for what other members send. */
+export function peerMessageHandlers(
   member: () => Member | undefined,
 ): Pick<SessionOptions, 'onPeerMessage' | 'onUndeliverable' | 'onRelayed'> {
   return {

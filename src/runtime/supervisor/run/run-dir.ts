@@ -1,6 +1,6 @@
 /** The run directory of a host: the files that supervisor and guests share. */
 import { randomBytes } from 'node:crypto';
-import { closeSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   FILES_FILE,
@@ -12,26 +12,31 @@ import {
 } from '../../../contract/abi/shim';
 import type { NativeAddon } from '../../../native/addon';
 import { HOSTNAME_FILE, HOSTS_FILE, RESOLV_FILE } from '../files/remaps';
-import { findLeftover, GUEST_FILE, type Leftover } from '../guest/adoption';
+import { GUEST_ENV } from '../guest/environment';
+import { type GuestProcesses, type Marks, trackGuests } from '../guest/processes';
+import { listNow, stopAll } from '../guest/stop';
 
 /** Locked by the supervisor that has the directory. */
 const LOCK_FILE = 'lock';
-/** Holds the name of the life that the directory is used for. */
+/** Holds the name of the life that the directory is used for, for a supervisor that finds guests of a dead one. */
 const LIFE_FILE = 'life';
+/** Milliseconds between SIGTERM and SIGKILL. */
+const GRACE = 2_000;
 
 export interface RunDir {
   readonly path: string;
-  /** Names this set of guests, and no other one anywhere. It outlives a supervisor that dies before its guests. */
+  /** Names this set of guests, and no other one anywhere. Guests have it in their environment (`GUEST_ENV`). */
   readonly life: string;
+  /** Guests of a supervisor that had died, which were stopped. */
+  readonly stopped: readonly number[];
   readonly shimSocket: string;
-  /** Guests of a supervisor that died: they have the files mapped, so these are as it left them. */
-  readonly leftover?: Leftover;
-  /** The table, mapped: zeroed, or the one of the guests that are left. */
+  /** The table, mapped: zeroed. */
   mapTable(size: number): ArrayBuffer;
   /** The guests' own counter of datagrams. */
   traffic(): number;
-  /** Gives the directory back as it was found. */
-  leave(): void;
+  /** The processes that use the directory, from now on. */
+  track(): GuestProcesses;
+  /** Removes the files and gives the directory back. */
   remove(): void;
 }
 
@@ -48,44 +53,45 @@ export class RunDirBusyError extends Error {
 }
 
 /**
- * Takes the directory, and makes in it what does not depend on the cluster. What an earlier supervisor left is removed, unless
- * guests of it still run.
+ * Takes the directory, and makes in it what does not depend on the cluster. Guests that a dead supervisor left in it are
+ * stopped: without one they are in no cluster.
  * @throws RunDirBusyError
  */
-export function openRunDir(path: string, native: Pick<NativeAddon, 'mapFile' | 'lockFile' | 'tcpSockets'>): RunDir {
+export async function openRunDir(path: string, native: Pick<NativeAddon, 'mapFile' | 'lockFile'>): Promise<RunDir> {
   const inDir = (name: string) => join(path, name);
   const remapped = [HOSTS_FILE, HOSTNAME_FILE, RESOLV_FILE];
-  const files = [TABLE_FILE, SOCKETS_FILE, SHIM_SOCKET, FILES_FILE, GUEST_FILE, LIFE_FILE, ...remapped].map(inDir);
+  const files = [TABLE_FILE, SOCKETS_FILE, SHIM_SOCKET, FILES_FILE, LIFE_FILE, ...remapped].map(inDir);
   mkdirSync(path, { recursive: true, mode: 0o700 });
-  const [lock, holder] = native.lockFile(inDir(LOCK_FILE));
-  if (lock < 0) throw new RunDirBusyError(path, holder);
-  const leftover = findLeftover(path, native);
-  const clean = () => {
-    for (const file of files) rmSync(file, { force: true });
-  };
-  if (!leftover) clean();
-  const life = (leftover && lifeIn(inDir(LIFE_FILE))) ?? randomBytes(12).toString('hex');
+  const [lock, owner] = native.lockFile(inDir(LOCK_FILE));
+  if (lock < 0) throw new RunDirBusyError(path, owner);
+  const mapped = join(realpathSync(path), TABLE_FILE);
+  const track = (life: string, since?: Marks['since']) =>
+    trackGuests({ environment: `${GUEST_ENV}=${life}`, mapped, since });
+
+  const former = lifeIn(inDir(LIFE_FILE));
+  const left = former === undefined ? undefined : track(former, 0);
+  const stopped = left ? (listNow(left) ?? []).map(({ pid }) => pid) : [];
+  if (left && stopped.length > 0) await stopAll({ processes: left }, GRACE);
+  for (const file of files) rmSync(file, { force: true });
+
+  const life = randomBytes(12).toString('hex');
   writeFileSync(inDir(LIFE_FILE), life, { mode: 0o600 });
   const traffic = new Uint32Array(native.mapFile(inDir(SOCKETS_FILE), SOCKETS_SIZE), TRAFFIC_OFFSET, 1);
   let owned = true;
-  const giveBack = (cleaning: boolean) => {
-    if (!owned) return;
-    owned = false;
-    if (cleaning) {
-      clean();
-      rmSync(inDir(LOCK_FILE), { force: true });
-    }
-    closeSync(lock);
-  };
   return {
     path,
     life,
+    stopped,
     shimSocket: inDir(SHIM_SOCKET),
-    leftover,
     mapTable: (size) => native.mapFile(inDir(TABLE_FILE), size),
     traffic: () => Atomics.load(traffic, 0),
-    leave: () => giveBack(!leftover),
-    remove: () => giveBack(true),
+    track: () => track(life),
+    remove: () => {
+      if (!owned) return;
+      owned = false;
+      for (const file of [...files, inDir(LOCK_FILE)]) rmSync(file, { force: true });
+      closeSync(lock);
+    },
   };
 }
 

@@ -8,436 +8,166 @@
  *                                ▼
  *                 exited, released or fenced: empty again
  */
-
-import { hostIdentity } from '../../../contract/control/psk';
 import type { Invocation, InvocationResult } from '../../../contract/platform/invocation';
-import type { NativeAddon } from '../../../native/addon';
 import { loadNative } from '../../../native/addon/load';
-import { ControlError, openSession, type Session, type Welcome } from '../../control/index';
 import { pskContext } from '../../control/tls-options';
-import type { Leftover } from '../guest/adoption';
+import { Mailbox } from '../../mailbox';
 import { findShim } from '../guest/environment';
-import { adoptGuest, type GuestExit } from '../guest/guest';
 import { inspectCommand } from '../guest/program';
-import { type Verdict, watchIdleness } from '../idle/idleness';
-import { publicPorts } from '../sockets/listeners';
-import { createMailbox, type Mailbox } from '../sockets/mailbox';
-import { type Life, startLife } from './life';
-import { createLog, type Log, type Write } from './log';
-import { meeting, tableSpec } from './member';
-import { openRunDir, type RunDir } from './run-dir';
+import type { HostRun } from './host-run';
+import { type Event, GRACE, runInvocation, SHUTDOWN_GRACE, schedule, stop } from './invocation';
+import { join } from './join';
+import { createLog, type Log } from './log';
+import { openRunDir } from './run-dir';
+import { type SandboxFiles, SupervisorError, type SupervisorSettings } from './settings';
 
-export interface SupervisorSettings {
-  readonly runDir: string;
-  /** Network `flat`: the cluster's number N. */
-  readonly flat?: number;
-  /** What the function process has. */
-  readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Where `native.node` is; see `loadNative`. */
-  readonly nativeDir?: string;
-  /** Where the shims are; see `findShim`. */
-  readonly shimDir?: string;
-  /** Writes to the host's log. */
-  readonly write: Write;
-}
-
-export interface Supervisor {
-  /**
-   * Does ahead what the first invocation would have to do: loads, makes files, runs once what is slow when it runs first. What fails
-   * here fails again, and is told, in the invocation.
-   */
-  prepare(): void;
-  /** @param remaining milliseconds that this invocation may still take */
-  invoke(invocation: Invocation, remaining: () => number): Promise<InvocationResult>;
-  /** The sandbox is being shut down: stops the guests; an invocation that is open returns. */
-  shutdown(reason: string): Promise<void>;
-  /** Ends the guests at once; for the last moment of the process. */
-  kill(): void;
-}
-
-/** The supervisor cannot do what it was invoked for. The message reaches the operator as the function's error. */
-export class SupervisorError extends Error {
-  constructor(
-    readonly code: 'busy' | 'wrong-host' | 'not-joined',
-    message: string,
-  ) {
-    super(message);
-    this.name = 'SupervisorError';
-  }
-}
-
-type State =
-  | { readonly is: 'empty' }
-  | {
-      readonly is: 'joining' | 'running' | 'fencing';
-      readonly invocation: Invocation;
-      readonly mailbox: Mailbox<Happening>;
-    }
-  | { readonly is: 'dormant'; readonly epoch: number; readonly life: Life };
-
-/** What ends an invocation, or may end it. */
-type Happening =
-  | { readonly is: 'idle'; readonly verdict: Verdict }
-  | { readonly is: 'exited'; readonly exit: GuestExit }
-  | { readonly is: 'stopped'; readonly reason: string; readonly fenced: boolean }
-  | { readonly is: 'deadline' }
-  | { readonly is: 'shutdown'; readonly reason: string };
-
-/** Guests that are told to end have this long before they are killed. */
-const GRACE = 2_000;
-/** The same when the platform shuts the sandbox down: it does not wait long. */
-const SHUTDOWN_GRACE = 300;
 /** Before the function's time is up it returns, to be invoked again: this long, or a quarter of its time if that is less. */
 const RENEW_MARGIN = 2_000;
-/** The seed has its own limit for what it does then (500 ms): one that is silent for so long is not there. */
-const SUSPEND_LIMIT = 5_000;
 /** A seed that is being restarted is waited for. */
 const JOIN_LIMIT = 30_000;
 
-interface Prepared {
-  readonly native: NativeAddon;
-  readonly runDir: RunDir;
-}
+export class Supervisor {
+  readonly #settings: SupervisorSettings;
+  /** The host that runs in the sandbox, and the epoch that it runs as. */
+  #present: { readonly host: HostRun; readonly epoch: number } | undefined;
+  /** The invocation that has not returned. */
+  #open:
+    | { readonly invocation: Invocation; readonly events: Mailbox<Event>; readonly result: Promise<unknown> }
+    | undefined;
+  #prepared: Promise<SandboxFiles> | undefined;
 
-export function createSupervisor(settings: SupervisorSettings): Supervisor {
-  let state: State = { is: 'empty' };
-  let current: Life | undefined;
-  let finished: Promise<unknown> = Promise.resolve();
-  let prepared: Prepared | undefined;
+  constructor(settings: SupervisorSettings) {
+    this.#settings = settings;
+  }
 
-  const run = async (invocation: Invocation, remaining: () => number): Promise<InvocationResult> => {
-    const { host, epoch } = invocation;
-    const mailbox = createMailbox<Happening>();
-    const dormant = state.is === 'dormant' ? state : undefined;
-    const log = createLog(host, settings.write);
-    const found = dormant && (await revived(dormant, invocation, log));
-    const ending = new AbortController();
-    state = { is: 'joining', invocation, mailbox };
+  /**
+   * Does ahead what the first invocation would have to do: loads, makes files, runs once what is slow when it runs first. What
+   * fails here fails again, and is reported, in the invocation.
+   */
+  prepare(): void {
+    if (this.#prepared || this.#open || this.#present) return;
+    const files = this.#openFiles();
+    this.#prepared = files;
+    files.catch(() => {
+      if (this.#prepared === files) this.#prepared = undefined;
+    });
     try {
+      pskContext();
+      findShim(inspectCommand([process.execPath]).libc, this.#settings.shimDir);
+    } catch {
+      // the invocation will report it
+    }
+  }
+
+  /** @param remaining milliseconds that this invocation may still take */
+  async invoke(invocation: Invocation, remaining: () => number): Promise<InvocationResult> {
+    const { host, epoch, action } = invocation;
+    if (this.#open) {
+      const { invocation: other } = this.#open;
+      throw new SupervisorError('busy', `this sandbox is busy with epoch ${other.epoch} of '${other.host}'`);
+    }
+    if (this.#present) {
+      const { host: present, epoch: held } = this.#present;
+      const { name } = present.entry;
+      if (name !== host) throw new SupervisorError('wrong-host', `this sandbox holds '${name}', not '${host}'`);
+      if (epoch < held) return { host, epoch, outcome: 'fenced', reason: `this sandbox holds epoch ${held}` };
+    }
+    const events = new Mailbox<Event>();
+    const log = createLog(host, this.#settings.write);
+    const work = action === 'release' ? this.#release(invocation, log) : this.#run(invocation, remaining, events, log);
+    this.#open = { invocation, events, result: work.catch(() => undefined) };
+    try {
+      return await work;
+    } finally {
+      this.#open = undefined;
+    }
+  }
+
+  /** The sandbox is being shut down: stops the guests; an invocation that is open returns. */
+  async shutdown(reason: string): Promise<void> {
+    if (this.#open) {
+      this.#open.events.put({ is: 'shutdown', reason });
+      await this.#open.result;
+    }
+    const host = this.#present?.host;
+    this.#present = undefined;
+    await host?.end(SHUTDOWN_GRACE);
+  }
+
+  /** Ends the guests at once; for the last moment of the process. */
+  kill(): void {
+    this.#present?.host.guest?.kill();
+  }
+
+  async #run(
+    invocation: Invocation,
+    remaining: () => number,
+    events: Mailbox<Event>,
+    log: Log,
+  ): Promise<InvocationResult> {
+    const ending = new AbortController();
+    const { signal } = ending;
+    try {
+      const found = await this.#revived(invocation, log);
       const margin = Math.min(RENEW_MARGIN, remaining() / 4);
       const timeLeft = () => remaining() - margin;
-      schedule(timeLeft(), () => mailbox.put({ is: 'deadline' }), ending.signal);
-      const joined = await join(invocation, found, mailbox, log, remaining(), ending.signal);
-      if ('refused' in joined) return await endAs('fenced', joined.refused, found, undefined, log, invocation, GRACE);
-      const { session, life } = joined;
-      current = life;
-      void life.exited.then((exit) => mailbox.put({ is: 'exited', exit }));
-      state = { is: 'running', invocation, mailbox };
-      return await live({ invocation, mailbox, session, life, log, timeLeft, signal: ending.signal });
-    } catch (error) {
-      // A guest that runs stays with the sandbox; a later invocation finds it.
-      if (!current) clear();
-      else state = { is: 'dormant', epoch: dormant?.epoch ?? epoch, life: current };
-      throw error;
+      schedule(timeLeft(), () => events.put({ is: 'deadline' }), signal);
+      const limit = Math.min(JOIN_LIMIT, remaining() / 2);
+      const present = found ?? (await this.#takeFiles(log));
+      const joined = await join(present, this.#settings, { invocation, events, log, limit, signal });
+      let result: InvocationResult;
+      if ('refused' in joined) {
+        result = await stop({ host: found, invocation, log }, 'fenced', joined.refused, GRACE);
+      } else {
+        const { host } = joined;
+        // If this invocation fails, a guest that runs stays with the sandbox; a later invocation finds it.
+        this.#present ??= { host, epoch: invocation.epoch };
+        void host.exited.then((exit) => events.put({ is: 'exited', exit }));
+        result = await runInvocation({ invocation, events, ...joined, log, timeLeft, signal });
+      }
+      const stays = result.outcome === 'suspended' || result.outcome === 'renew';
+      this.#present = stays && 'host' in joined ? { host: joined.host, epoch: invocation.epoch } : undefined;
+      return result;
     } finally {
       ending.abort();
     }
-  };
-
-  /** Joins, and puts the host into the sandbox unless it lives there already. */
-  const join = async (
-    invocation: Invocation,
-    found: Life | undefined,
-    mailbox: Mailbox<Happening>,
-    log: Log,
-    remaining: number,
-    signal: AbortSignal,
-  ): Promise<{ session: Session; life: Life } | { refused: string }> => {
-    const { host, epoch, seed, secret } = invocation;
-    const attempt = new AbortController();
-    let life = found;
-    let files: Prepared | undefined;
-    const ports = () => {
-      const left = files?.runDir.leftover;
-      return life?.member.listeners.ports ?? (left && goesOn(left, invocation) ? left.ports() : []);
-    };
-    const who = () => {
-      const left = files?.runDir.leftover;
-      const guests = life !== undefined || (left !== undefined && goesOn(left, invocation));
-      return { life: life?.name ?? files?.runDir.life, guests };
-    };
-    let session: (Session & { readonly welcome: Welcome }) | undefined;
-    schedule(Math.min(JOIN_LIMIT, remaining / 2), () => !session && attempt.abort(), signal);
-    const opening = openSession({
-      seed,
-      secret,
-      identity: hostIdentity(host, epoch),
-      join: () => ({ host, epoch, ...who(), ports: publicPorts(ports()) }),
-      onWelcome: (welcome) => {
-        log('info', life ? 'rejoined the cluster' : 'joined the cluster', { cluster: welcome.cluster, epoch });
-        if (session) life?.member.refresh();
-      },
-      onLocation: (location) => void life?.member.locations.apply(location),
-      ...meeting(() => life?.member),
-      ownPort: settings.flat === undefined,
-      onDisconnect: () => life?.member.locations.forget(),
-      onStop: (reason, fenced) => mailbox.put({ is: 'stopped', reason, fenced }),
-      signal: attempt.signal,
-      log,
-    });
-    try {
-      // While the first packets are under way: what does not depend on the answer.
-      files = found ? undefined : takePrepared();
-      const newer = files?.runDir.leftover?.record;
-      if (newer?.host === host && newer.epoch > epoch) {
-        throw new ControlError('fenced', `guests of epoch ${newer.epoch} of '${host}' run in ${settings.runDir}`, seed);
-      }
-      session = await opening;
-      const { welcome } = session;
-      if (life) life.member.attach(session);
-      else {
-        const { host: entry } = welcome;
-        if (!entry?.command) throw new SupervisorError('wrong-host', `to the seed '${host}' is not a function host`);
-        const seedPort = Number(seed.slice(seed.lastIndexOf(':') + 1));
-        files = await withoutStrangers(files!, invocation, welcome, log);
-        life = startLife({ ...settings, ...files!, entry, welcome, seedPort, log }, session);
-      }
-      return { session, life };
-    } catch (error) {
-      attempt.abort();
-      opening.catch(() => undefined);
-      const fenced = error instanceof ControlError && error.code === 'fenced';
-      const { leftover } = files?.runDir ?? {};
-      if (fenced && leftover && isOf(leftover, invocation)) await endLeftover(files!.runDir, log);
-      files?.runDir.leave();
-      if (!(error instanceof ControlError)) throw error;
-      if (fenced) return { refused: error.message };
-      throw new SupervisorError('not-joined', `'${host}' could not join the cluster: ${error.message}`);
-    }
-  };
-
-  /** Guests that a supervisor which died has left, and that cannot go on as this host's, are ended. */
-  const withoutStrangers = async (
-    files: Prepared,
-    invocation: Invocation,
-    welcome: Welcome,
-    log: Log,
-  ): Promise<Prepared> => {
-    const { leftover } = files.runDir;
-    if (!leftover || (goesOn(leftover, invocation) && leftover.fits(tableSpec(welcome, settings.flat)))) return files;
-    await endLeftover(files.runDir, log);
-    return prepareFiles();
-  };
-  const endLeftover = async (runDir: RunDir, log: Log): Promise<void> => {
-    const { leftover } = runDir;
-    if (!leftover) return;
-    const guest = adoptGuest(leftover, { host: { name: leftover.record?.host ?? '' }, write: settings.write });
-    log(
-      'warn',
-      'guests of a supervisor that died are ended: they are not of this host and epoch, or the cluster has changed',
-      {
-        pid: guest.pid,
-        host: leftover.record?.host,
-        epoch: leftover.record?.epoch,
-      },
-    );
-    await guest.stop(GRACE);
-    runDir.remove();
-  };
-
-  /** A host whose guest ended after its invocation had returned is of no use any more. */
-  const revived = async (
-    { life, epoch }: { readonly life: Life; readonly epoch: number },
-    { oldest = 0 }: Invocation,
-    log: Log,
-  ): Promise<Life | undefined> => {
-    const outdated = epoch < oldest;
-    if (!life.ended && !outdated) return life;
-    if (outdated) log('warn', `guests of epoch ${epoch} are ended: a newer epoch has run elsewhere since`, { oldest });
-    clear();
-    await life.end(0);
-    return undefined;
-  };
-
-  const takePrepared = (): Prepared => {
-    const taken = prepared ?? prepareFiles();
-    prepared = undefined;
-    return taken;
-  };
-  const prepareFiles = (): Prepared => {
-    const native = loadNative(settings.nativeDir);
-    return { native, runDir: openRunDir(settings.runDir, native) };
-  };
-
-  interface Living {
-    readonly invocation: Invocation;
-    readonly mailbox: Mailbox<Happening>;
-    readonly session: Session;
-    readonly life: Life;
-    readonly log: Log;
-    /** Milliseconds until this invocation has to begin to end. */
-    readonly timeLeft: () => number;
-    readonly signal: AbortSignal;
   }
 
-  /** From joined to the end of this invocation. */
-  const live = async (living: Living): Promise<InvocationResult> => {
-    const { invocation, mailbox, session, life, log, signal } = living;
-    const watch = () => {
-      if (!life.guest) return;
-      const { idleTimeout, release: mode } = life.entry;
-      watchIdleness(
-        { idleTimeout, mode, look: life.look, onIdle: (v) => mailbox.put({ is: 'idle', verdict: v }) },
-        signal,
-      );
-    };
-    watch();
-    for (;;) {
-      const happening = await mailbox.take();
-      switch (happening.is) {
-        case 'exited':
-          return exited(living, happening.exit);
-        case 'stopped': {
-          const outcome = happening.fenced ? 'fenced' : 'released';
-          return endAs(outcome, happening.reason, life, undefined, log, invocation, GRACE);
-        }
-        case 'shutdown':
-          return endAs('released', happening.reason, life, session, log, invocation, SHUTDOWN_GRACE);
-        case 'deadline':
-          log('info', "the function's time is nearly up: to be invoked again", {});
-          return sleepAs('renew', living);
-        case 'idle': {
-          if (await mayRest(living, happening.verdict)) return sleepAs('suspended', living);
-          watch();
-        }
-      }
-    }
-  };
+  /** The host that runs here. One whose guest has ended after its invocation had returned, or whose epoch has ended, is ended. */
+  async #revived({ oldest = 0 }: Invocation, log: Log): Promise<HostRun | undefined> {
+    if (!this.#present) return undefined;
+    const { host, epoch } = this.#present;
+    const outdated = epoch < oldest;
+    if (!host.ended && !outdated) return host;
+    if (outdated) log('warn', `guests of epoch ${epoch} are ended: a newer epoch has run elsewhere since`, { oldest });
+    this.#present = undefined;
+    await host.end(0);
+    return undefined;
+  }
 
-  /**
-   * The fence: the seed first tells every host that knows our location that it is no longer good, so that nobody connects
-   * to a sandbox that is frozen. What came in until then keeps us here.
-   */
-  const mayRest = async (
-    { invocation, mailbox, session, life, log, timeLeft }: Living,
-    verdict: Verdict,
-  ): Promise<boolean> => {
-    state = { is: 'fencing', invocation, mailbox };
-    try {
-      const reply = await session.suspend(Math.max(0, Math.min(SUSPEND_LIMIT, timeLeft())));
-      if (!reply.ok) {
-        log('info', `idle, but not suspended: ${reply.reason ?? 'the seed said no'}`);
-        return false;
-      }
-      if (mailbox.size > 0 || life.isNeeded()) {
-        session.stay();
-        log('info', 'idle, but not suspended: something came in meanwhile');
-        return false;
-      }
-      log('info', `idle for ${life.entry.idleTimeout} ms: suspended`, { lastHeldBy: verdict.heldBy });
-      return true;
-    } finally {
-      state = { is: 'running', invocation, mailbox };
-    }
-  };
-
-  /** Leaves the cluster with guests that go on, or go on later. */
-  const sleepAs = async (outcome: 'suspended' | 'renew', living: Living): Promise<InvocationResult> => {
-    const { invocation, session, life } = living;
+  async #release(invocation: Invocation, log: Log): Promise<InvocationResult> {
     const { host, epoch } = invocation;
-    life.member.detach();
-    await session.leave({ outcome });
-    state = { is: 'dormant', epoch, life };
-    return { host, epoch, outcome };
-  };
-
-  const exited = async ({ invocation, session, life, log }: Living, exit: GuestExit): Promise<InvocationResult> => {
-    const { host, epoch } = invocation;
-    const { exitCode, signal, reason } = exit;
-    log(exitCode === 0 ? 'info' : 'error', 'the guest has ended', { exitCode, signal, reason });
-    await life.end(0);
-    clear();
-    const why = reason ?? (signal ? `ended by ${signal}` : undefined);
-    await session.leave({ outcome: 'exited', exitCode, reason: why });
-    return { host, epoch, outcome: 'exited', exitCode, signal, reason };
-  };
-
-  const endAs = async (
-    outcome: 'fenced' | 'released',
-    reason: string,
-    life: Life | undefined,
-    session: Session | undefined,
-    log: Log,
-    { host, epoch }: Invocation,
-    grace: number,
-  ): Promise<InvocationResult> => {
-    log('info', `stopping: ${reason}`, { outcome });
-    await life?.end(grace);
-    clear();
-    await session?.leave({ outcome, reason });
-    return { host, epoch, outcome, reason };
-  };
-
-  const clear = () => {
-    state = { is: 'empty' };
-    current = undefined;
-  };
-
-  const release = async (invocation: Invocation): Promise<InvocationResult> => {
-    const { host, epoch } = invocation;
-    const log = createLog(host, settings.write);
-    if (state.is !== 'dormant') {
-      const { runDir } = takePrepared();
-      if (runDir.leftover && isOf(runDir.leftover, invocation)) await endLeftover(runDir, log);
-      runDir.leave();
+    if (!this.#present) {
+      // Guests of a dead supervisor are stopped by the one that takes the files.
+      const { runDir } = await this.#takeFiles(log);
+      runDir.remove();
       return { host, epoch, outcome: 'released' };
     }
-    return endAs('released', 'released by the seed', state.life, undefined, log, invocation, GRACE);
-  };
+    const result = await stop({ host: this.#present.host, invocation, log }, 'released', 'released by the seed', GRACE);
+    this.#present = undefined;
+    return result;
+  }
 
-  return {
-    prepare: () => {
-      if (prepared || state.is !== 'empty') return;
-      try {
-        prepared = prepareFiles();
-        pskContext();
-        findShim(inspectCommand([process.execPath]).libc, settings.shimDir);
-      } catch {
-        // the invocation will say it
-      }
-    },
-    invoke: async (invocation, remaining) => {
-      const { host, epoch, action } = invocation;
-      if (state.is !== 'empty' && state.is !== 'dormant') {
-        const { invocation: other } = state;
-        throw new SupervisorError('busy', `this sandbox is busy with epoch ${other.epoch} of '${other.host}'`);
-      }
-      if (state.is === 'dormant') {
-        const { life, epoch: held } = state;
-        const { name } = life.entry;
-        if (name !== host) throw new SupervisorError('wrong-host', `this sandbox holds '${name}', not '${host}'`);
-        if (epoch < held) return { host, epoch, outcome: 'fenced', reason: `this sandbox holds epoch ${held}` };
-      }
-      const work = action === 'release' ? release(invocation) : run(invocation, remaining);
-      finished = work.catch(() => undefined);
-      return work;
-    },
-    shutdown: async (reason) => {
-      if (state.is === 'dormant') {
-        const { life } = state;
-        clear();
-        await life.end(SHUTDOWN_GRACE);
-      } else if (state.is !== 'empty') {
-        state.mailbox.put({ is: 'shutdown', reason });
-        await finished;
-      }
-    },
-    kill: () => current?.guest?.kill(),
-  };
-}
+  async #takeFiles(log: Log): Promise<SandboxFiles> {
+    const files = this.#prepared ?? this.#openFiles();
+    this.#prepared = undefined;
+    const pids = (await files).runDir.stopped.join(' ');
+    if (pids) log('warn', 'guests of a supervisor that died were stopped', { pids });
+    return files;
+  }
 
-/** Whether guests that were left are of the host that is invoked, of this epoch or an earlier one. */
-function isOf({ record }: Leftover, { host, epoch }: Invocation): boolean {
-  return record?.host === host && record.epoch <= epoch;
-}
-
-/** Whether they may go on under this invocation: no newer epoch has run in between. */
-function goesOn(leftover: Leftover, invocation: Invocation): boolean {
-  return isOf(leftover, invocation) && leftover.record!.epoch >= (invocation.oldest ?? 0);
-}
-
-/** Calls `act` after that time, unless the signal is aborted first. */
-function schedule(delay: number, act: () => void, signal: AbortSignal): void {
-  const timer = setTimeout(act, Math.max(0, delay));
-  signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
+  async #openFiles(): Promise<SandboxFiles> {
+    const native = loadNative(this.#settings.nativeDir);
+    return { native, runDir: await openRunDir(this.#settings.runDir, native) };
+  }
 }

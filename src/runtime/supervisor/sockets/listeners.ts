@@ -1,4 +1,4 @@
-/** What the guests of this host listen on: told by their shims, checked against the kernel's own list. */
+/** What the guests of this host listen on: reported by their shims, checked against the kernel's own list. */
 import type { PortMapping } from '../../../contract/control/location';
 import type { OwnPort } from './locations';
 import { LISTEN, readUdp, type TcpSocket } from './proc-net';
@@ -13,8 +13,6 @@ export interface ListenersOptions {
    * clients when they are ready: as long as they are at it, up to `SETTLE_LIMIT`, the host is not settled.
    */
   readonly starting?: () => boolean;
-  /** What guests of an earlier supervisor listen on already. */
-  readonly adopted?: readonly OwnPort[];
   /** The kernel's list, now. */
   readonly sockets: () => readonly TcpSocket[];
 }
@@ -51,7 +49,7 @@ export function createListeners(options: ListenersOptions): Listeners {
   const tcp: Settling = { settled: false, timer: undefined };
   const udp: Settling = { settled: false, timer: undefined };
   const ports = () => [...open.values()].map((entry) => entry.port);
-  const tell = () => options.onChange(ports(), tcp.settled, udp.settled);
+  const report = () => options.onChange(ports(), tcp.settled, udp.settled);
   const unsettle = (which: Settling, settleTime?: number) => {
     which.settled = false;
     clearTimeout(which.timer);
@@ -63,7 +61,7 @@ export function createListeners(options: ListenersOptions): Listeners {
       waited += settleTime;
       if (waited < SETTLE_LIMIT && options.starting?.()) return arm();
       which.settled = true;
-      tell();
+      report();
     };
     const arm = () => {
       which.timer = setTimeout(settle, settleTime);
@@ -71,10 +69,6 @@ export function createListeners(options: ListenersOptions): Listeners {
     };
     arm();
   };
-  for (const port of options.adopted ?? []) {
-    open.set(keyOf(port), { port, since: Number.NEGATIVE_INFINITY });
-    unsettle(port.protocol ? udp : tcp, options.settleTime);
-  }
   let many = MANY;
   /** Forgets those of `entries` that nothing listens at any more; whether there was one. */
   const drop = (
@@ -128,17 +122,17 @@ export function createListeners(options: ListenersOptions): Listeners {
         many = Math.max(MANY, 2 * open.size);
       }
       unsettle(port.protocol ? udp : tcp, options.settleTime);
-      tell();
+      report();
       if (!before) options.onListening(port);
     },
     find: (port) => ports().find((p) => p.port === port && !p.protocol && isPublic(p)),
     check: (sockets, datagrams = readUdp) => {
       const old = [...open].filter(([, { since }]) => performance.now() - since >= YOUNG);
       if (!drop(old, sockets, datagrams)) return;
-      // Nothing listens any more: whoever asks waits for a listener again, as at the start.
+      // Nothing listens any more: a connect waits for a listener again, as at the start.
       if (!ports().some((port) => !port.protocol)) unsettle(tcp);
       if (!ports().some((port) => port.protocol)) unsettle(udp);
-      tell();
+      report();
     },
     close: () => {
       clearTimeout(tcp.timer);
@@ -149,9 +143,9 @@ export function createListeners(options: ListenersOptions): Listeners {
 
 const keyOf = ({ scope, port, protocol, address = 0 }: OwnPort) => `${scope}:${address}:${port}/${protocol ?? 'tcp'}`;
 
-/** Whether that socket is the listener, or the bound UDP socket, that was told. */
-export function isListener(socket: TcpSocket, port: OwnPort): boolean {
-  // Of IPv6 addresses only those that stand for IPv4 ones are told apart.
+/** Whether that socket is the listener, or the bound UDP socket, that was reported. */
+function isListener(socket: TcpSocket, port: OwnPort): boolean {
+  // Of IPv6 addresses only those that stand for IPv4 ones are distinguished.
   if (port.scope === 'loopback6') return socket.localPort === port.realPort && socket.local === -1;
   return socket.localPort === port.realPort && (socket.local === port.real || socket.local === 0);
 }

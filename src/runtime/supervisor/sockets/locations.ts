@@ -31,9 +31,9 @@ export interface Locations {
   findDatagrams(host: string, port: number): Destination | undefined;
   /** Takes over a location; false when a newer one is known. */
   apply(location: Location): boolean;
-  /** A guest found that this epoch of `host` cannot be connected to: ask from now on. */
+  /** A guest found that this epoch of `host` cannot be connected to: it is located anew from now on. */
   distrust(host: string, epoch: number): void;
-  /** The epoch that the seed should doubt when `host` is asked for next. */
+  /** The epoch that the seed should doubt when `host` is located next. */
   distrusted(host: string): number | undefined;
   /** Everything may have changed unseen. */
   forget(): void;
@@ -42,18 +42,14 @@ export interface Locations {
   setResolverPorts(ports: readonly PortRow[]): void;
 }
 
-export interface LocationsOptions {
-  /** The table is in use already, and these are the ports of the guests that use it. */
-  readonly adopted?: readonly OwnPort[];
-  /** That host is not up any more, or not where it was as far as we know. */
-  readonly onGone?: (host: string, address: number) => void;
-}
-
-/** @param map maps the table's file, given its size */
+/**
+ * @param map maps the table's file, given its size
+ * @param onGone the host is not up any more, or not where it was
+ */
 export function openLocations(
   spec: TableSpec,
   map: (size: number) => ArrayBuffer,
-  { adopted, onGone = () => undefined }: LocationsOptions = {},
+  onGone: (host: string, address: number) => void = () => undefined,
 ): Locations {
   const layout = layoutTable(spec);
   const writer = writeTable(map(layout.size), layout);
@@ -62,7 +58,7 @@ export function openLocations(
   const addressOf = new Map([...nameAt].map(([address, name]) => [name, address]));
   const known = new Map<string, Location>();
   const doubts = new Map<string, number>();
-  let own: readonly OwnPort[] = adopted ?? [];
+  let own: readonly OwnPort[] = [];
   let resolver: readonly PortRow[] = [];
 
   const rowsOf = (location: Location): PortRow[] => {
@@ -88,8 +84,6 @@ export function openLocations(
     for (const host of hosts) known.delete(host);
     write(hosts.map((host) => ({ address: addressOf.get(host) ?? 0 })));
   };
-  // Where the others are was found out by a supervisor that is dead.
-  if (adopted) write(layout.hosts);
 
   return {
     self,
@@ -109,7 +103,7 @@ export function openLocations(
       const before = known.get(location.host);
       if (before && before.epoch > location.epoch) return false;
       doubts.delete(location.host);
-      // A client is not the host whose name it may have: guests ask for that one.
+      // A client is not the host whose name it may have: guests locate that host.
       if (addressOf.get(location.host) === self) return true;
       known.set(location.host, location);
       if (location.state !== 'running' || before?.epoch !== location.epoch) gone(location.host);

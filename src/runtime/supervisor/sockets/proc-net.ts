@@ -17,10 +17,8 @@ export interface TcpSocket {
   readonly timer: number;
   /** 0: belongs to no descriptor (not accepted yet, or closed by its process). */
   readonly inode: number;
-  /** Bytes moved so far, both ways; absent where the kernel does not tell. */
+  /** Bytes moved so far, both ways; absent where the kernel does not count. */
   readonly bytes?: number;
-  /** SO_COOKIE; absent where only /proc tells. */
-  readonly cookie?: number;
 }
 
 export const ESTABLISHED = 1;
@@ -57,7 +55,6 @@ function fromRows(rows: Float64Array): TcpSocket[] {
       timer: rows[i++],
       inode: rows[i++],
       bytes: rows[i++],
-      cookie: rows[i++],
     });
   }
   return sockets;

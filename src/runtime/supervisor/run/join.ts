@@ -1,0 +1,79 @@
+/** How a host joins the cluster for an invocation, and is put into the sandbox unless it runs there already. */
+import { hostIdentity } from '../../../contract/control/psk';
+import type { Invocation } from '../../../contract/platform/invocation';
+import { ControlError, openSession, type Session } from '../../control/index';
+import type { Mailbox } from '../../mailbox';
+import { publicPorts } from '../sockets/listeners';
+import { HostRun } from './host-run';
+import { type Event, schedule } from './invocation';
+import type { Log } from './log';
+import { peerMessageHandlers } from './member';
+import { type SandboxFiles, SupervisorError, type SupervisorSettings } from './settings';
+
+export interface JoinOptions {
+  readonly invocation: Invocation;
+  readonly events: Mailbox<Event>;
+  readonly log: Log;
+  /** Milliseconds that this may take; the seed is waited for while it is being restarted. */
+  readonly limit: number;
+  /** The end of the invocation. */
+  readonly signal: AbortSignal;
+}
+
+export type Joined = { readonly session: Session; readonly host: HostRun } | { readonly refused: string };
+
+/**
+ * @param present a host that runs in the sandbox, or the files that it is to run with
+ * @returns `refused` if another epoch of the host is the newer one
+ */
+export async function join(
+  present: HostRun | SandboxFiles,
+  settings: SupervisorSettings,
+  { invocation, events, log, limit, signal }: JoinOptions,
+): Promise<Joined> {
+  const { host: name, epoch, seed, secret } = invocation;
+  const attempt = new AbortController();
+  let host = present instanceof HostRun ? present : undefined;
+  let session: Session | undefined;
+  const life = present instanceof HostRun ? present.life : present.runDir.life;
+  schedule(limit, () => !session && attempt.abort(), signal);
+  try {
+    const opened = await openSession({
+      seed,
+      secret,
+      identity: hostIdentity(name, epoch),
+      join: () => {
+        const ports = publicPorts(host?.member.listeners.ports ?? []);
+        return { host: name, epoch, life, guests: host !== undefined, ports };
+      },
+      onWelcome: ({ cluster }) => {
+        log('info', host ? 'rejoined the cluster' : 'joined the cluster', { cluster, epoch });
+        if (session) host?.member.refresh();
+      },
+      onLocation: (location) => void host?.member.locations.apply(location),
+      ...peerMessageHandlers(() => host?.member),
+      ownPort: settings.flat === undefined,
+      onDisconnect: () => host?.member.locations.forget(),
+      onStop: (reason, fenced) => events.put({ is: 'stopped', reason, fenced }),
+      signal: attempt.signal,
+      log,
+    });
+    session = opened;
+    if (present instanceof HostRun) {
+      present.member.attach(opened);
+      return { session: opened, host: present };
+    }
+    const { welcome } = opened;
+    const { host: entry } = welcome;
+    if (!entry?.command) throw new SupervisorError('wrong-host', `to the seed '${name}' is not a function host`);
+    const seedPort = Number(seed.slice(seed.lastIndexOf(':') + 1));
+    host = HostRun.start({ ...settings, ...present, entry, welcome, seedPort, log }, opened);
+    return { session: opened, host };
+  } catch (error) {
+    attempt.abort();
+    if (!(present instanceof HostRun)) present.runDir.remove();
+    if (!(error instanceof ControlError)) throw error;
+    if (error.code === 'fenced') return { refused: error.message };
+    throw new SupervisorError('not-joined', `'${name}' could not join the cluster: ${error.message}`);
+  }
+}

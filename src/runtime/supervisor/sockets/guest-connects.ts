@@ -1,0 +1,202 @@
+/** Connects of guests: where the host is, by which transport it is reached, and what the guest is answered. */
+import { RESOLVER_ADDRESS, type ShimReply, type ShimRequest } from '../../../contract/abi/shim';
+import { ERRNO } from '../../../contract/control/errno';
+import { formatAddress, parseAddress } from '../../../contract/manifest/address';
+import { LocateError } from '../../control/index';
+import type { Destination, GuestConnect, TransportResult } from '../../transport/transport';
+import type { Resolver } from '../names/resolver';
+import type { Log } from '../run/log';
+import type { Listeners } from './listeners';
+import type { Locations } from './locations';
+import type { Locator } from './locator';
+
+export interface GuestConnectsOptions {
+  readonly locations: Locations;
+  readonly locator: Locator;
+  readonly listeners: Listeners;
+  /** Connects a guest to another host. */
+  readonly connect: (guest: GuestConnect) => Promise<TransportResult>;
+  /** How long a connect to that host may take, from the guest's call on, in milliseconds. */
+  readonly limitOf: (host: string) => number;
+  readonly resolver: Pick<Resolver, 'open'>;
+  /** A client under a host's address: a port that is not served here is located. */
+  readonly asClient: boolean;
+  readonly log: Log;
+}
+
+/** How often the callers that wait are looked after: a process that has died waits no longer. */
+const SWEEP = 1_000;
+
+const RESOLVER = parseAddress(RESOLVER_ADDRESS)!;
+/**
+ * A host that runs and cannot be reached is tried again for so long (milliseconds), as natively a SYN is sent again: its NAT or
+ * the network may have lost what was agreed on, which takes its supervisor a while to find out.
+ */
+const PATIENCE = 25_000;
+const PAUSE = 500;
+/** The seed's own answer comes first: it has a reason. */
+const SEED_FIRST = 250;
+/** Calls that have been answered, and may be repeated because the answer led nowhere. */
+const MOST_ANSWERED = 1_024;
+/** A connection that its shim cannot take is requested again within this time. */
+const TAKING = 1_000;
+
+type Connect = Extract<ShimRequest, { op: 'connect' }>;
+/** One connect of a guest's, from its first request on. */
+interface Call extends Pick<Connect, 'address' | 'port' | 'epoch'> {
+  /** `performance.now()` */
+  readonly since: number;
+}
+/** What becomes of a request: a reply, none, or one that another part has sent or will send. */
+export type Outcome = ShimReply | 'none' | 'elsewhere';
+
+export class GuestConnects {
+  readonly #options: GuestConnectsOptions;
+  /** Callers that wait, with the process of each. */
+  readonly #waiting = new Map<AbortController, number>();
+  readonly #answered = new Map<bigint, Call & { readonly until: number }>();
+  #sweeper: NodeJS.Timeout | undefined;
+
+  constructor(options: GuestConnectsOptions) {
+    this.#options = options;
+  }
+
+  async connect(request: Connect, replyTo: number): Promise<Outcome> {
+    const { address, port, epoch } = request;
+    const { locations, listeners, resolver } = this.#options;
+    if (address === locations.self) {
+      const own = listeners.find(port);
+      if (own) return { status: 0, real: own.real, realPort: own.realPort, epoch: 0 };
+      if (!this.#options.asClient) {
+        return this.#failed(`port ${port} of this host`, 'ECONNREFUSED', 'nothing listens there');
+      }
+    }
+    if (address === RESOLVER) return { status: (await resolver.open()) ? 0 : ERRNO.ECONNREFUSED };
+    const host = locations.hostAt(address);
+    // An address of the cluster's network that is nobody's.
+    if (host === undefined) {
+      const text = formatAddress(address);
+      return this.#failed(`${text}:${port}`, 'EHOSTUNREACH', `no host of the cluster has the address ${text}`);
+    }
+    // As natively. The seed refuses such a port.
+    if (port === 0) return this.#failed(`${host}:0`, 'ECONNREFUSED', 'nothing listens on port 0');
+    if (epoch !== 0) locations.distrust(host, epoch);
+    return this.#connectTo(host, request, replyTo);
+  }
+
+  close(): void {
+    clearTimeout(this.#sweeper);
+    for (const caller of this.#waiting.keys()) caller.abort();
+  }
+
+  /** Until the host is connected to, or the time of the guest's call has passed. */
+  async #connectTo(host: string, request: Connect, replyTo: number): Promise<Outcome> {
+    const { address, port, pid, sourcePort } = request;
+    const caller = new AbortController();
+    this.#waiting.set(caller, pid);
+    this.#sweeper ??= setTimeout(this.#sweep, SWEEP);
+    const call = this.#callOf(request);
+    const limit = this.#options.limitOf(host);
+    const late = new LocateError(
+      'ETIMEDOUT',
+      `the seed has not answered, and ${limit} ms (allocationTimeout) have passed`,
+    );
+    const left = call.since + limit + SEED_FIRST - performance.now();
+    const deadline = setTimeout(() => caller.abort(late), left);
+    try {
+      const outcome = await this.#attempt(host, { address, sourcePort, replyTo, signal: caller.signal }, call);
+      this.#remember(request.cookie, call, host, outcome);
+      return outcome;
+    } catch (error) {
+      if (!(error instanceof LocateError)) throw error;
+      return this.#failed(`${host}:${port}`, error.errno, error.message);
+    } finally {
+      clearTimeout(deadline);
+      this.#waiting.delete(caller);
+    }
+  }
+
+  async #attempt(host: string, guest: Omit<GuestConnect, keyof Destination>, call: Call): Promise<Outcome> {
+    const { locations, log } = this.#options;
+    const { port, since } = call;
+    let until = since + this.#options.limitOf(host);
+    for (let failures = 0; ; failures++) {
+      const destination = await this.#locate(host, port, { signal: guest.signal, since });
+      const result = await this.#options.connect({ ...guest, ...destination });
+      if (result.by === 'direct') return { status: 0, ...result };
+      if (result.by !== 'none') return 'elsewhere';
+      log('warn', `${host}:${port} cannot be connected to: ${result.reason}`);
+      if (failures === 0) until = Math.min(until, performance.now() + PATIENCE);
+      if (guest.signal.aborted || performance.now() + PAUSE > until) {
+        return this.#failed(`${host}:${port}`, 'EHOSTUNREACH', result.reason);
+      }
+      // The host may have another location meanwhile.
+      locations.distrust(host, destination.location.epoch);
+      await pause(guest.signal);
+    }
+  }
+
+  /** The location, as far as it is known here or to the seed, which allocates the host if need be. @throws LocateError */
+  async #locate(host: string, port: number, caller: { signal: AbortSignal; since: number }): Promise<Destination> {
+    const { locations, locator } = this.#options;
+    const known = locations.find(host, port);
+    if (known) return known;
+    const staleEpoch = locations.distrusted(host);
+    const { location, realPort } = await locator.locate(host, port, { staleEpoch, ...caller });
+    locations.apply(location);
+    return { location, port, realPort };
+  }
+
+  #failed(to: string, errno: keyof typeof ERRNO, reason: string): ShimReply {
+    this.#options.log('info', `${to} cannot be connected to: ${reason}`, { to, errno, reason });
+    return { status: ERRNO[errno] };
+  }
+
+  /** The guest's call that a request is of. A shim sends another request when the answer led nowhere, which is the same call. */
+  #callOf({ cookie, address, port, epoch }: Connect): Call {
+    const now = performance.now();
+    const before = this.#answered.get(cookie);
+    this.#answered.delete(cookie);
+    const same = before?.address === address && before.port === port && before.epoch === epoch && now < before.until;
+    return { address, port, epoch, since: same ? before.since : now };
+  }
+
+  #remember(cookie: bigint, call: Call, host: string, outcome: Outcome): void {
+    const answered = this.#answered;
+    const direct = typeof outcome === 'object' && 'epoch' in outcome ? outcome : undefined;
+    if (!direct && outcome !== 'elsewhere') return;
+    const until = direct ? call.since + this.#options.limitOf(host) : performance.now() + TAKING;
+    answered.set(cookie, { ...call, epoch: direct ? direct.epoch : call.epoch, until });
+    for (const [oldest] of answered) if (answered.size > MOST_ANSWERED) answered.delete(oldest);
+  }
+
+  readonly #sweep = (): void => {
+    for (const [caller, pid] of this.#waiting) if (!isAlive(pid)) caller.abort();
+    this.#sweeper = this.#waiting.size > 0 ? setTimeout(this.#sweep, SWEEP) : undefined;
+  };
+}
+
+/** Ends early when the signal is aborted. */
+function pause(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, PAUSE);
+    if (signal.aborted) done();
+    else signal.addEventListener('abort', done, { once: true });
+  });
+}
+
+/** A pid of 0 is a sender without one. */
+function isAlive(pid: number): boolean {
+  if (pid === 0) return true;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
