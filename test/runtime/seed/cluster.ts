@@ -195,7 +195,7 @@ export async function bootCluster(
         ...options,
       });
       sessions.add(session);
-      return Object.defineProperties({ told } as never, Object.getOwnPropertyDescriptors(session));
+      return Object.assign(session, { told });
     },
     access: (identity) => access(identity, seed.address),
     event: (host, name, match = () => true) =>
