@@ -28,7 +28,12 @@ const HOSTS = [
   'quiet',
 ];
 const NATS = [
-  ...['changing=endpoint-independent', 'altering=endpoint-independent', 'symmetric=symmetric', 'quiet=no-udp'],
+  ...[
+    'endpoint-independent=endpoint-independent',
+    'altering=endpoint-independent',
+    'symmetric=symmetric',
+    'quiet=no-udp',
+  ],
   ...['left=shared', 'right=shared', 'tenant=shared:house+apart', 'neighbour=shared:house+apart'],
 ];
 const options = {
