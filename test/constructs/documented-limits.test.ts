@@ -21,9 +21,9 @@ function docsOf(file: string): Record<string, string> {
     ]),
   );
 }
-const host = docsOf('host-options.ts');
-const cluster = docsOf('imaginary-cluster.ts');
-const seed = docsOf('seed-node.ts');
+const host = docsOf('host/host-options.ts');
+const cluster = docsOf('cluster/imaginary-cluster.ts');
+const seed = docsOf('seed/seed-node.ts');
 
 const number = (value: number) => value.toLocaleString('en');
 const duration = (ms: number) => Duration.millis(ms).toHumanString();

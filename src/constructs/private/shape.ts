@@ -5,10 +5,10 @@
 import { Token } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import { CIDR, HOST_DEFAULTS } from '../../contract/manifest';
-import type { HostFunctionProps } from '../host-function';
-import type { HostGroupOptions, HostOptions } from '../host-options';
-import type { ImaginaryClusterAttributes, ImaginaryClusterProps } from '../imaginary-cluster';
-import type { SeedNodeOptions, SeedNodeProps } from '../seed-node';
+import type { ImaginaryClusterAttributes, ImaginaryClusterProps } from '../cluster/imaginary-cluster';
+import type { HostFunctionProps } from '../host/host-function';
+import type { HostGroupOptions, HostOptions } from '../host/host-options';
+import type { SeedNodeOptions, SeedNodeProps } from '../seed/seed-node';
 import { refuse } from './checks';
 
 export interface Rule {

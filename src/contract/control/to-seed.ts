@@ -121,4 +121,4 @@ const toSeed = v.variant('type', [
 export type ToSeed = Immutable<v.InferOutput<typeof toSeed>>;
 
 /** The frame, checked; or what is wrong with it. */
-export const checkFrame = (frame: AnyFrame) => checkedBy(toSeed, frame);
+export const checkToSeed = (frame: AnyFrame) => checkedBy(toSeed, frame);

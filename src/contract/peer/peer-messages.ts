@@ -127,10 +127,10 @@ export const peerMessage = v.variant('type', [
   /** Sent along with a relay's token: connect to the relay, for this purpose. `reason`: why not in a better way. */
   v.strictObject({ type: v.literal('relay'), purpose, reason: line }),
 ]);
-export type MemberMessage = Immutable<v.InferOutput<typeof peerMessage>>;
+export type PeerMessage = Immutable<v.InferOutput<typeof peerMessage>>;
 
 /** The message, checked; undefined when it is none. */
-export function checkMessage(frame: unknown): MemberMessage | undefined {
+export function checkMessage(frame: unknown): PeerMessage | undefined {
   const result = v.safeParse(peerMessage, frame);
   return result.success ? result.output : undefined;
 }

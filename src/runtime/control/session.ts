@@ -3,7 +3,7 @@ import type { Location } from '../../contract/control/location';
 import { type DirectoryEntry, unpackDirectory } from '../../contract/control/packed-directory';
 import type { ReportedEvent, ToSeed } from '../../contract/control/to-seed';
 import { parseAddress } from '../../contract/manifest/address';
-import type { MemberMessage, NatReport, Observation, Recipient, Sender } from '../../contract/peer/peer-messages';
+import type { NatReport, Observation, PeerMessage, Recipient, Sender } from '../../contract/peer/peer-messages';
 import { pause } from '../pause';
 import { type Control, ControlError, openControl, type SeedAccess } from './connection';
 import { type Located, LocateError, type LocateOptions, Locates } from './locates';
@@ -31,11 +31,11 @@ export interface SessionOptions extends SeedAccess {
   /** A location that this member knows has changed. It is acknowledged when this returns: have it in force by then. */
   readonly onLocation: (location: Location) => void;
   /** Another member's message. */
-  readonly onPeerMessage?: (from: Sender, message: MemberMessage) => void;
+  readonly onPeerMessage?: (from: Sender, message: PeerMessage) => void;
   /** The message with this `id` could not be delivered to `to`. */
   readonly onUndeliverable?: (to: Recipient, id: number | undefined, reason: string) => void;
   /** Another member wants a connection through the seed's data port: it has the other token. */
-  readonly onRelayed?: (from: Sender, token: string, message: MemberMessage) => void;
+  readonly onRelayed?: (from: Sender, token: string, message: PeerMessage) => void;
   /** The connection was lost. Locations change unseen from now on: forget them all, so that they are located again. */
   readonly onDisconnect?: () => void;
   /** The seed ends this session for good: fenced by a newer epoch, the cluster goes down, or the key is no longer accepted. */
@@ -132,7 +132,7 @@ export class Session {
   }
 
   /** Sends a message to another member. False: there is no connection to the seed. */
-  sendPeerMessage(to: Recipient, message: MemberMessage): boolean {
+  sendPeerMessage(to: Recipient, message: PeerMessage): boolean {
     return this.#send({ type: 'peerMessage', to, message });
   }
 
@@ -141,7 +141,7 @@ export class Session {
    * @returns the token (base64) to connect to the data port with
    * @throws LocateError
    */
-  relay(to: Recipient, message: MemberMessage): Promise<string> {
+  relay(to: Recipient, message: PeerMessage): Promise<string> {
     return new Promise((resolve, reject) => {
       const id = ++this.#lastRelay;
       if (this.#send({ type: 'relay', id, to, message })) this.#relays.set(id, { resolve, reject });

@@ -1,6 +1,6 @@
 /** Messages of other members: requests for connections that are punched or relayed to this one, and answers to its own requests. */
 import type { ReportedEvent } from '../../contract/control/to-seed';
-import type { MemberMessage, Sender } from '../../contract/peer/peer-messages';
+import type { PeerMessage, Sender } from '../../contract/peer/peer-messages';
 import type { Guard } from '../control/guard';
 import type { OwnNat } from './own-nat';
 import type { Puncher } from './punched/punch';
@@ -33,7 +33,7 @@ export class Incoming {
 
   constructor(private readonly options: IncomingOptions) {}
 
-  message(from: Sender, message: MemberMessage, reply: (message: MemberMessage) => void) {
+  message(from: Sender, message: PeerMessage, reply: (message: PeerMessage) => void) {
     const { puncher, onStaleLink } = this.options;
     if ('address' in message && !this.#isAt(from, message.address)) {
       const reason = `${message.address} is not an address of '${from.name}'; allowed: ${from.addresses.join(', ')}`;
@@ -56,7 +56,7 @@ export class Incoming {
   }
 
   /** A connection through the seed, with this side's token for it. */
-  async relay(from: Sender, token: string, message: MemberMessage): Promise<void> {
+  async relay(from: Sender, token: string, message: PeerMessage): Promise<void> {
     const { ownNat, relayed, onEvent } = this.options;
     if (message.type !== 'relay') return;
     const fail = (reason: string) => onEvent('relay-failed', { from: from.name, reason });
@@ -75,7 +75,7 @@ export class Incoming {
     return from.addresses.includes(address) || this.options.addressesOf(from).includes(address);
   }
 
-  #punch(from: Sender, message: Punch, reply: (message: MemberMessage) => void) {
+  #punch(from: Sender, message: Punch, reply: (message: PeerMessage) => void) {
     const { guard, respond: options } = this.options;
     const { id, purpose } = message;
     const end = this.#requests.begin(from.name, message.from.length);

@@ -3,7 +3,7 @@ import { setMaxListeners } from 'node:events';
 import type { Location } from '../../contract/control/location';
 import { formatAddress, parseAddress } from '../../contract/manifest/address';
 import type { Datagram } from '../../contract/peer/datagram';
-import type { MemberMessage, NatReport, Observation, Recipient, Sender } from '../../contract/peer/peer-messages';
+import type { NatReport, Observation, PeerMessage, Recipient, Sender } from '../../contract/peer/peer-messages';
 import type { NativeAddon } from '../../native/addon';
 import type { Guard } from '../control/guard';
 import { Connector } from './connector';
@@ -25,8 +25,8 @@ export type { GuestConnect, TransportResult } from './transport';
 
 /** What of a session with the seed the transports use. */
 export interface SeedLink {
-  sendPeerMessage(to: Recipient, message: MemberMessage): boolean;
-  relay(to: Recipient, message: MemberMessage): Promise<string>;
+  sendPeerMessage(to: Recipient, message: PeerMessage): boolean;
+  relay(to: Recipient, message: PeerMessage): Promise<string>;
   reportNat(report: NatReport): void;
 }
 
@@ -169,8 +169,8 @@ export class Transports {
   }
 
   /** From another member, by way of the seed. */
-  peerMessage(from: Sender, message: MemberMessage): void {
-    const reply = (answer: MemberMessage) => void this.#seed?.sendPeerMessage(from.member, answer);
+  peerMessage(from: Sender, message: PeerMessage): void {
+    const reply = (answer: PeerMessage) => void this.#seed?.sendPeerMessage(from.member, answer);
     this.options.guard('a message of another member', () => this.#incoming.message(from, message, reply));
   }
 
@@ -180,7 +180,7 @@ export class Transports {
   }
 
   /** Another member wants a connection through the seed, which gave this token for it. */
-  relayed(from: Sender, token: string, message: MemberMessage): void {
+  relayed(from: Sender, token: string, message: PeerMessage): void {
     this.options.guard('a connection through the seed', () => this.#incoming.relay(from, token, message));
   }
 

@@ -5,7 +5,7 @@
 #include "core/alias.h"
 #include "core/shim.h"
 #include "core/kernel.h"
-#include "waiting/waiting.h"
+#include "connect/waiting/waiting.h"
 #include "replace.h"
 #include "core/request.h"
 #include "core/room.h"

@@ -3,9 +3,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkFromSeed, type FromSeed } from '../../../src/contract/control/from-seed';
-import { checkFrame, type ToSeed } from '../../../src/contract/control/to-seed';
+import { checkToSeed, type ToSeed } from '../../../src/contract/control/to-seed';
 import type { ManifestHost } from '../../../src/contract/manifest';
-import { checkMessage, type MemberMessage, type Purpose } from '../../../src/contract/peer/peer-messages';
+import { checkMessage, type PeerMessage, type Purpose } from '../../../src/contract/peer/peer-messages';
 import { ENTRY_DEFAULTS } from '../../support/defaults';
 
 type Typed = { readonly type: string };
@@ -20,7 +20,7 @@ const purposes: { readonly [F in Purpose['for']]: Required<Extract<Purpose, { fo
   signalling: { for: 'signalling', key },
   'peer-link': { for: 'peer-link', key },
 };
-const messages: { readonly [T in MemberMessage['type']]: Required<Extract<MemberMessage, { type: T }>> } = {
+const messages: { readonly [T in PeerMessage['type']]: Required<Extract<PeerMessage, { type: T }>> } = {
   punch: {
     ...{ type: 'punch', id: 1, near: true, address: '203.0.113.1', from: [1_024], to: [1_025] },
     purpose: purposes.connection,
@@ -108,7 +108,7 @@ function* widened(value: unknown, path = ''): Generator<readonly [where: string,
 const onWire = <T>(value: T): T => JSON.parse(JSON.stringify(value));
 
 describe.each([
-  ['to the seed', Object.values(toSeed), checkFrame],
+  ['to the seed', Object.values(toSeed), checkToSeed],
   ['from the seed', Object.values(fromSeed), checkFromSeed],
 ] as const)(
   'frames %s',

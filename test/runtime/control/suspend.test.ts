@@ -4,7 +4,7 @@ import type { FromSeed } from '../../../src/contract/control/from-seed';
 import { packDirectory } from '../../../src/contract/control/packed-directory';
 import { openSession } from '../../../src/runtime/control/index';
 import { listenControl } from '../../../src/runtime/control/server';
-import { fromSeed } from '../supervisor/hostile';
+import { fromSeed } from '../supervisor/run/hostile';
 
 test('a question to be suspended that nobody answers ends by its limit, and the session joins again', async () => {
   const secret = Buffer.alloc(32, 1);

@@ -22,7 +22,7 @@ import {
 } from '../../../src/runtime/control/index';
 import { lambdaInvoker } from '../../../src/runtime/seed/allocator/lambda';
 import { type Seed, type SeedOptions, startSeed } from '../../../src/runtime/seed/seed';
-import { type LambdaApi, lambdaApi } from './lambda-api';
+import { type LambdaApi, lambdaApi } from './allocator/lambda-api';
 
 export const CLUSTER_KEY = Buffer.from('a cluster key for tests only');
 

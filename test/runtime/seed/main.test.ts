@@ -10,7 +10,7 @@ import { createInterface } from 'node:readline';
 import { buildSync } from 'esbuild';
 import { deriveSecret, hostIdentity, joinSecret, keyId, parseClusterKeys } from '../../../src/contract/control/psk';
 import { openSession, reloadKeys } from '../../../src/runtime/control/index';
-import { type LambdaApi, lambdaApi } from './lambda-api';
+import { type LambdaApi, lambdaApi } from './allocator/lambda-api';
 
 const KEY = 'a cluster key for tests only';
 let folder: string;

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import type { Location } from '../../../src/contract/control/location';
 import { formatAddress, parseAddress } from '../../../src/contract/manifest/address';
-import type { MemberMessage, Sender } from '../../../src/contract/peer/peer-messages';
+import type { PeerMessage, Sender } from '../../../src/contract/peer/peer-messages';
 import { loadNative } from '../../../src/native/addon/load';
 import { createGuard } from '../../../src/runtime/control/guard';
 import { openTransports } from '../../../src/runtime/transport';
@@ -51,9 +51,9 @@ test('who is asked to meet somebody at an address that is not theirs connects to
     ...{ locationAt: () => undefined, onDatagram: () => undefined, onEvent: () => undefined },
     guard: createGuard(() => undefined),
   });
-  const answers: MemberMessage[] = [];
+  const answers: PeerMessage[] = [];
   let answered: () => void = () => undefined;
-  const tell = (_to: unknown, message: MemberMessage) => {
+  const tell = (_to: unknown, message: PeerMessage) => {
     answers.push(message);
     answered();
     return true;

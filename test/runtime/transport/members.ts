@@ -6,7 +6,7 @@ import { setMaxListeners } from 'node:events';
 import { readdirSync, readlinkSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { parseAddress } from '../../../src/contract/manifest/address';
-import type { MemberMessage, NatReport, Sender } from '../../../src/contract/peer/peer-messages';
+import type { NatReport, PeerMessage, Sender } from '../../../src/contract/peer/peer-messages';
 import { loadNative } from '../../../src/native/addon/load';
 import { Connector } from '../../../src/runtime/transport/connector';
 import type { PeerMember } from '../../../src/runtime/transport/peer-member';
@@ -25,9 +25,9 @@ export interface TestMember {
   readonly punchPorts: PunchPorts;
   readonly puncher: Puncher;
   /** Messages that it got. */
-  readonly got: MemberMessage[];
+  readonly got: PeerMessage[];
   /** What becomes of a message on its way to it; default: it arrives. */
-  receive: (message: MemberMessage, reply: (message: MemberMessage) => void) => void;
+  receive: (message: PeerMessage, reply: (message: PeerMessage) => void) => void;
   /** The peers of the pool's connections that were lost. */
   readonly lost: number[];
   /** A connection for its peer link. */
@@ -68,7 +68,7 @@ export function twoMembers(number: number): Pair {
       throw new Error('no port of this member is to be probed');
     });
     const sender: Sender = { member: index, name, address: virtual, epoch: 7, addresses: [address] };
-    const send = (message: MemberMessage) => {
+    const send = (message: PeerMessage) => {
       const to = peer();
       queueMicrotask(() =>
         to.receive(message, (answer) =>

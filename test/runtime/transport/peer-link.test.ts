@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { Socket } from 'node:net';
 import { parseAddress } from '../../../src/contract/manifest/address';
 import { type Datagram, encodeDatagram } from '../../../src/contract/peer/datagram';
-import type { MemberMessage, Sender } from '../../../src/contract/peer/peer-messages';
+import type { PeerMessage, Sender } from '../../../src/contract/peer/peer-messages';
 import type { DataPort } from '../../../src/native/addon';
 import { createGuard } from '../../../src/runtime/control/guard';
 import { type LinkPeer, type LinkTransport, PeerLinks } from '../../../src/runtime/transport/peer-link/peer-link';
@@ -14,13 +14,13 @@ import { native, openSockets, type Pair, socketsSince, type TestMember, twoMembe
 
 const HERE = '127.65.2.1';
 const never = new AbortController().signal;
-const hello: MemberMessage = { type: 'unpunchable', id: 1, reason: 'hello' };
-const answer: MemberMessage = { type: 'unpunchable', id: 2, reason: 'hello' };
+const hello: PeerMessage = { type: 'unpunchable', id: 1, reason: 'hello' };
+const answer: PeerMessage = { type: 'unpunchable', id: 2, reason: 'hello' };
 const datagram = (text: string | Buffer, port = 53): Datagram => ({ sourcePort: 1_000, port, data: Buffer.from(text) });
 
 class Side {
   /** Messages, and how many datagrams were there before each. */
-  readonly heard: Array<{ readonly from: Sender; readonly message: MemberMessage; readonly after: number }> = [];
+  readonly heard: Array<{ readonly from: Sender; readonly message: PeerMessage; readonly after: number }> = [];
   readonly got: Datagram[] = [];
   readonly failures: string[] = [];
   readonly made: LinkTransport[] = [];
@@ -222,7 +222,7 @@ describe('datagrams', () => {
     web.send('first');
     await api.next();
     for (let i = 0; i < 400; i++) web.send(Buffer.alloc(60_000), i);
-    expect(web.say({ ...hello, reason: 'x'.repeat(2_000) } as MemberMessage)).toBe(true);
+    expect(web.say({ ...hello, reason: 'x'.repeat(2_000) } as PeerMessage)).toBe(true);
     await until(() => api.heard.length > 0);
     expect(api.heard[0].after).toBe(1);
     await until(() => api.got.length > 5);

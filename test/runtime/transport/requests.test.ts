@@ -1,6 +1,6 @@
 /** A member that asks this one for more than its share is refused, and takes nothing from the others. */
 import { parseAddress } from '../../../src/contract/manifest/address';
-import type { MemberMessage, Purpose, Sender } from '../../../src/contract/peer/peer-messages';
+import type { PeerMessage, Purpose, Sender } from '../../../src/contract/peer/peer-messages';
 import { createGuard } from '../../../src/runtime/control/guard';
 import { openTransports } from '../../../src/runtime/transport';
 import { MOST_REQUESTED, Requests } from '../../../src/runtime/transport/punched/requests';
@@ -43,13 +43,13 @@ describe('shares', () => {
 });
 
 interface Fixture {
-  readonly answers: MemberMessage[];
+  readonly answers: PeerMessage[];
   readonly events: string[];
   readonly transports: ReturnType<typeof openTransports>;
 }
 
 function member(): Fixture {
-  const answers: MemberMessage[] = [];
+  const answers: PeerMessage[] = [];
   const events: string[] = [];
   const transports = openTransports({
     ...{ native, aliasBase: parseAddress('127.66.70.0')!, flat: undefined, poolMost: 0 },
@@ -57,7 +57,7 @@ function member(): Fixture {
     onEvent: (event, { reason }) => void events.push(`${event}: ${reason ?? ''}`),
     guard: createGuard((_level, message) => void events.push(message)),
   });
-  const send = (_to: unknown, message: MemberMessage) => {
+  const send = (_to: unknown, message: PeerMessage) => {
     answers.push(message);
     return true;
   };

@@ -2,7 +2,7 @@ import type { AnyFrame } from '../../../contract/control/frame-codec';
 import type { FromSeed } from '../../../contract/control/from-seed';
 import type { Identity } from '../../../contract/control/psk';
 import type { ToSeed } from '../../../contract/control/to-seed';
-import { checkFrame } from '../../../contract/control/to-seed';
+import { checkToSeed } from '../../../contract/control/to-seed';
 import type { Manifest, ManifestHost } from '../../../contract/manifest';
 import type { Channel, ChannelEnd } from '../../control/channel';
 import type { PeerHandlers } from '../../control/server';
@@ -70,7 +70,7 @@ export class Connection implements PeerHandlers {
   }
 
   readonly onFrame = (raw: AnyFrame): void => {
-    const checked = checkFrame(raw);
+    const checked = checkToSeed(raw);
     if ('problem' in checked) this.#refuse(checked.problem);
     else this.#dispatch(checked.frame);
   };

@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import type { FromSeed } from '../../../contract/control/from-seed';
-import type { MemberMessage, Recipient, Sender } from '../../../contract/peer/peer-messages';
+import type { PeerMessage, Recipient, Sender } from '../../../contract/peer/peer-messages';
 import { Allowance } from '../allowance';
 import type { Directory } from '../locate/directory';
 import type { Connections, Machine } from '../machine/interpreter';
@@ -50,7 +50,7 @@ export class Members implements Connections {
   }
 
   /** Passes a message on, or answers that it cannot be. */
-  pass(from: Peer, to: Recipient, message: MemberMessage): void {
+  pass(from: Peer, to: Recipient, message: PeerMessage): void {
     const found = misplaced(from, message) ?? this.find(from, to);
     const passed = { type: 'peerMessage', from: from.sender, message } as const;
     const reason = typeof found === 'string' ? found : found.inbox.pass(from, passed);
@@ -94,7 +94,7 @@ export class Members implements Connections {
 }
 
 /** Why a message is not passed on: the sender names an address that is not its own, or ports of others beside it. */
-function misplaced({ sender, ports: [first, many], channel }: Peer, message: MemberMessage): string | undefined {
+function misplaced({ sender, ports: [first, many], channel }: Peer, message: PeerMessage): string | undefined {
   if (!('address' in message)) return undefined;
   const { address } = message;
   if (!sender.addresses.includes(address)) {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { MemberMessage, Recipient } from '../../../contract/peer/peer-messages';
+import type { PeerMessage, Recipient } from '../../../contract/peer/peer-messages';
 import type { DataPort, DataPortEvent, NativeAddon } from '../../../native/addon';
 import type { Log } from '../../control/session';
 import type { Members } from '../members/members';
@@ -44,7 +44,7 @@ export class Relay {
   }
 
   /** Gives both members a token for one connection, or answers why not. */
-  request(from: Peer, id: number, to: Recipient, message: MemberMessage) {
+  request(from: Peer, id: number, to: Recipient, message: PeerMessage) {
     const refuse = (reason: string) => void from.channel.send({ type: 'relayReply', id, reason });
     const peer = this.#options.members.find(from, to);
     if (typeof peer === 'string') return refuse(peer);

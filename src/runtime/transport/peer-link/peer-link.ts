@@ -8,7 +8,7 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { formatAddress, parseAddress } from '../../../contract/manifest/address';
 import { type Datagram, decodeDatagram, encodeDatagram } from '../../../contract/peer/datagram';
-import type { MemberMessage, NatReport, Sender } from '../../../contract/peer/peer-messages';
+import type { NatReport, PeerMessage, Sender } from '../../../contract/peer/peer-messages';
 import { checkMessage } from '../../../contract/peer/peer-messages';
 import { Channel } from '../../control/channel';
 import type { Guard } from '../../control/guard';
@@ -27,7 +27,7 @@ export interface PeerLinksOptions {
   readonly punch: (peer: PeerMember, key: string) => Promise<number>;
   /** The same through the seed. @param reason why it is not punched */
   readonly relay: (peer: LinkPeer, key: string, reason: string) => Promise<number>;
-  readonly onMessage: (from: Sender, message: MemberMessage, reply: (message: MemberMessage) => void) => void;
+  readonly onMessage: (from: Sender, message: PeerMessage, reply: (message: PeerMessage) => void) => void;
   /** From the host with that virtual address. */
   readonly onDatagram: (address: number, datagram: Datagram) => void;
   /** Datagrams to that host are lost, as there can be no link. */
@@ -48,7 +48,7 @@ interface Link {
   /** It is wanted for messages. Otherwise it ends when no datagram has come or gone for a while. */
   wanted: boolean;
   ended: boolean;
-  channel?: Channel<MemberMessage>;
+  channel?: Channel<PeerMessage>;
   /** Datagrams that wait for the channel. */
   readonly waiting: Buffer[];
   waitingBytes: number;
@@ -79,7 +79,7 @@ export class PeerLinks {
   }
 
   /** False: there is no link to this epoch of that host; it may be on its way. */
-  sendMessage({ address, epoch }: Pick<PeerMember, 'address' | 'epoch'>, message: MemberMessage): boolean {
+  sendMessage({ address, epoch }: Pick<PeerMember, 'address' | 'epoch'>, message: PeerMessage): boolean {
     const link = this.#links.get(address);
     return link?.from.epoch === epoch && link.channel?.send(message) === true;
   }
@@ -196,7 +196,7 @@ export class PeerLinks {
     const { address, from } = link;
     this.#connections.proved(raw);
     socket.setNoDelay(true);
-    const channel = new Channel<MemberMessage>(socket, {
+    const channel = new Channel<PeerMessage>(socket, {
       heartbeat: HEARTBEAT,
       maxFrame: MOST_FRAME,
       onFrame: (frame) => {

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { parseAddress } from '../../../contract/manifest/address';
-import type { MemberMessage, NatReport, Purpose } from '../../../contract/peer/peer-messages';
+import type { NatReport, PeerMessage, Purpose } from '../../../contract/peer/peer-messages';
 import { type Opening, OpeningError } from '../connector';
 import { isPredictable, unpunchable } from '../nat/nat';
 import type { PeerMember } from '../peer-member';
@@ -14,7 +14,7 @@ import { isTaken, meetingPoint, type PunchPorts } from './punch-ports';
 export interface PunchOptions {
   readonly punchPorts: PunchPorts;
   /** The message is lost when that member does not run. */
-  readonly send: (peer: PeerMember, message: MemberMessage) => void;
+  readonly send: (peer: PeerMember, message: PeerMessage) => void;
   /** This member's own; waits until it is known. */
   readonly natReport: () => Promise<NatReport>;
 }
@@ -53,9 +53,9 @@ function punchProblem(mine: NatReport, theirs: NatReport): string | undefined {
   return own === undefined ? unpunchable(theirs) : `on this side: ${own}`;
 }
 
-type PunchMessage = Extract<MemberMessage, { type: 'punch' }>;
-export type PunchAnswer = Extract<MemberMessage, { type: 'punching' | 'unpunchable' }>;
-type Punching = Pick<Extract<MemberMessage, { type: 'punching' }>, 'address' | 'ports'>;
+type PunchMessage = Extract<PeerMessage, { type: 'punch' }>;
+export type PunchAnswer = Extract<PeerMessage, { type: 'punching' | 'unpunchable' }>;
+type Punching = Pick<Extract<PeerMessage, { type: 'punching' }>, 'address' | 'ports'>;
 
 interface Stopped {
   readonly reason: string;

@@ -1,7 +1,7 @@
 /** The other side of a punch: connects from the ports that were agreed on, for the purpose that the request names. */
 import { constants } from 'node:os';
 import { parseAddress } from '../../../contract/manifest/address';
-import type { MemberMessage, NatReport, Sender } from '../../../contract/peer/peer-messages';
+import type { NatReport, PeerMessage, Sender } from '../../../contract/peer/peer-messages';
 import { type Connector, OpeningError } from '../connector';
 import { isPredictable } from '../nat/nat';
 import { ownProblem, PUNCH_LIMIT, proofs } from './punch';
@@ -19,7 +19,7 @@ export interface RespondOptions {
   readonly signal: AbortSignal;
 }
 
-export type Punch = Extract<MemberMessage, { type: 'punch' }>;
+export type Punch = Extract<PeerMessage, { type: 'punch' }>;
 
 /** Why a member gets no further connection for the moment. */
 export const SHARE_USED = 'this member has its share of connections there; those before have to be accepted first';
@@ -46,7 +46,7 @@ export async function respond(
   options: RespondOptions,
   from: Sender,
   message: Punch,
-  reply: (message: MemberMessage) => void,
+  reply: (message: PeerMessage) => void,
 ): Promise<void> {
   const { connector, punchPorts, signal } = options;
   const { id, purpose } = message;

@@ -1,13 +1,13 @@
 /** Connections through the seed, where punching cannot work: both sides connect to its relay and show the tokens that it gave them. */
 import { parseAddress } from '../../../contract/manifest/address';
-import type { Endpoint, MemberMessage, Purpose, Recipient, Sender } from '../../../contract/peer/peer-messages';
+import type { Endpoint, PeerMessage, Purpose, Recipient, Sender } from '../../../contract/peer/peer-messages';
 import { type Connector, OpeningError } from '../connector';
 import type { GuestConnect, Transport, TransportResult } from '../transport';
 
 export interface RelayedOptions {
   readonly connector: Connector;
   /** Asks the seed for a relayed connection: our token for it (base64). @throws Error with the seed's reason */
-  readonly relay: (to: Recipient, message: MemberMessage) => Promise<string>;
+  readonly relay: (to: Recipient, message: PeerMessage) => Promise<string>;
   readonly dataPort: () => Endpoint;
   /** A port for a guest that has bound none. */
   readonly guestPort: () => number;

@@ -1,0 +1,289 @@
+import { Duration, Stack, Token } from 'aws-cdk-lib';
+import type * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
+import type * as ec2 from 'aws-cdk-lib/aws-ec2';
+import * as iam from 'aws-cdk-lib/aws-iam';
+import * as lambda from 'aws-cdk-lib/aws-lambda';
+import * as logs from 'aws-cdk-lib/aws-logs';
+import { Construct } from 'constructs';
+import { formatAddress, HOST_DEFAULTS, HOST_LIMITS, type ManifestHost } from '../../contract/manifest';
+import type { ImaginaryCluster } from '../cluster/imaginary-cluster';
+import { acknowledge } from '../private/acknowledge';
+import * as check from '../private/checks';
+import { layersFor } from '../private/layers';
+import { checkShape, HOST_FUNCTION } from '../private/shape';
+import { type HostOptions, ReleasePolicy } from './host-options';
+
+/** Properties of a HostFunction. */
+export interface HostFunctionProps extends HostOptions {
+  /** The cluster that the host belongs to. */
+  readonly cluster: ImaginaryCluster;
+
+  /**
+   * The name that the cluster's other hosts reach this one by.
+   *
+   * @default - the construct's id
+   */
+  readonly hostName?: string;
+}
+
+/**
+ * One host of a cluster: a Lambda function that runs only while somebody needs the host.
+ *
+ * Usually made by `ImaginaryCluster.addHost`.
+ */
+export class HostFunction extends Construct implements iam.IGrantable, ec2.IConnectable {
+  /** The host's name in the cluster. */
+  public readonly hostName: string;
+
+  /** Further names that resolve to this host. */
+  public readonly aliases: string[];
+
+  /** The physical name of the function: `<cluster>-<host>`. */
+  public readonly functionName: string;
+
+  /** The function that the host runs in. */
+  public readonly lambdaFunction: lambda.Function;
+
+  /** Where the output of the supervisor and its guests goes. */
+  public readonly logGroup: logs.ILogGroup;
+
+  /** The guest's permissions. */
+  public readonly role: iam.IRole;
+
+  /** The guest's permissions. */
+  public readonly grantPrincipal: iam.IPrincipal;
+
+  private readonly cluster: ImaginaryCluster;
+  private readonly guestEnvironment: { [name: string]: string } = {};
+  /** Variables of the function that the supervisor passes on to the guest. */
+  private readonly passed = new Set<string>();
+  private readonly fixed: Omit<ManifestHost, 'address' | 'environment'>;
+
+  constructor(scope: Construct, id: string, props: HostFunctionProps) {
+    super(scope, id);
+    checkShape(this, '', props, HOST_FUNCTION);
+    if (props.logGroup && props.logRetention !== undefined) {
+      check.refuse(
+        this,
+        "logRetention is set beside 'logGroup', which has its own; set it there, or leave 'logGroup' out",
+      );
+    }
+    this.cluster = props.cluster;
+    this.hostName = props.hostName ?? id;
+    this.aliases = [...(props.aliases ?? [])];
+    check.checkHostName(this, props.hostName === undefined ? 'the host name (the id)' : 'hostName', this.hostName);
+    for (const [i, alias] of this.aliases.entries()) check.checkHostName(this, `aliases[${i}]`, alias);
+    if (Stack.of(this) !== Stack.of(this.cluster)) {
+      const stacks = `stack '${Stack.of(this).node.path}', its cluster to '${Stack.of(this.cluster).node.path}'`;
+      check.refuse(this, `the host belongs to ${stacks}; define both in one stack`);
+    }
+    this.functionName = `${this.cluster.clusterName}-${this.hostName}`;
+    check.checkFunctionName(this, this.functionName, this.cluster.clusterName, this.hostName);
+    const runtime = props.runtime ?? lambda.Runtime.NODEJS_24_X;
+    check.checkRuntime(this, runtime);
+    this.fixed = this.checkedHost(props);
+    this.cluster._register(this, props.address);
+
+    this.logGroup =
+      props.logGroup ?? new logs.LogGroup(this, 'Log', { retention: props.logRetention ?? this.cluster.logRetention });
+    this.role = this.roleFor(props);
+    this.grantPrincipal = this.role;
+    const architecture = props.architecture ?? lambda.Architecture.X86_64;
+    this.lambdaFunction = new lambda.Function(this, 'Function', {
+      functionName: this.functionName,
+      description: `Host ${this.hostName} of the imaginary cluster ${this.cluster.clusterName}`,
+      runtime,
+      architecture,
+      handler: '/opt/imaginary/handler.handler',
+      code: props.code,
+      layers: [...layersFor(this, architecture), ...(props.layers ?? [])],
+      role: this.role,
+      logGroup: this.logGroup,
+      memorySize: this.fixed.memorySize,
+      ephemeralStorageSize: props.ephemeralStorageSize,
+      timeout: Duration.millis(this.fixed.timeout),
+      reservedConcurrentExecutions: (props.reserveConcurrency ?? this.cluster.reserveConcurrency) ? 1 : undefined,
+      // A host that outlives one invocation is invoked again by what it caused; Lambda would take that for a loop.
+      recursiveLoop: lambda.RecursiveLoop.ALLOW,
+      vpc: props.vpc,
+      vpcSubnets: props.vpcSubnets,
+      securityGroups: props.securityGroups,
+    });
+    if (props.passCredentials) for (const name of CREDENTIALS) this.passed.add(name);
+    for (const [name, value] of Object.entries(props.environment ?? {})) this.addEnvironment(name, value);
+  }
+
+  /** The host's virtual address, the same whether it runs or not. */
+  public get virtualAddress(): string {
+    return formatAddress(this.cluster._addressOf(this.hostName));
+  }
+
+  /** The function's connections. Only of a host in a VPC. */
+  public get connections(): ec2.Connections {
+    return this.lambdaFunction.connections;
+  }
+
+  /**
+   * Adds a variable to the guest's environment.
+   *
+   * @param name the variable's name
+   * @param value its value, which may be known only at deployment
+   */
+  public addEnvironment(name: string, value: string): this {
+    for (const [what, given] of Object.entries({ name, value })) {
+      if (typeof given === 'string' || Token.isUnresolved(given)) continue;
+      const of = what === 'name' ? '' : ` of '${name}'`;
+      check.refuse(
+        this,
+        `the ${what}${of} in the environment is ${JSON.stringify(given) ?? typeof given}; allowed: a string`,
+      );
+    }
+    if (Token.isUnresolved(value)) {
+      delete this.guestEnvironment[name];
+      this.passed.add(name);
+      this.lambdaFunction.addEnvironment(name, value);
+    } else {
+      this.passed.delete(name);
+      this.guestEnvironment[name] = value;
+    }
+    return this;
+  }
+
+  /**
+   * A metric of the host's function.
+   *
+   * @param metricName for example `ConcurrentExecutions`
+   * @param props how to show it
+   */
+  public metric(metricName: string, props?: cloudwatch.MetricOptions): cloudwatch.Metric {
+    return this.lambdaFunction.metric(metricName, props);
+  }
+
+  /**
+   * How often the host was allocated, resumed or handed to a new invocation. Default: sum over 5 minutes.
+   *
+   * @param props how to show it
+   */
+  public metricInvocations(props?: cloudwatch.MetricOptions): cloudwatch.Metric {
+    return this.lambdaFunction.metricInvocations(props);
+  }
+
+  /**
+   * How long the host ran, in milliseconds: what is paid for. Default: average over 5 minutes.
+   *
+   * @param props how to show it
+   */
+  public metricDuration(props?: cloudwatch.MetricOptions): cloudwatch.Metric {
+    return this.lambdaFunction.metricDuration(props);
+  }
+
+  /**
+   * How often an invocation failed. Default: sum over 5 minutes.
+   *
+   * @param props how to show it
+   */
+  public metricErrors(props?: cloudwatch.MetricOptions): cloudwatch.Metric {
+    return this.lambdaFunction.metricErrors(props);
+  }
+
+  /**
+   * How often an allocation met the account's limit, or with `reserveConcurrency` a host that ran already. Default: sum over 5 minutes.
+   *
+   * @param props how to show it
+   */
+  public metricThrottles(props?: cloudwatch.MetricOptions): cloudwatch.Metric {
+    return this.lambdaFunction.metricThrottles(props);
+  }
+
+  /**
+   * The host's entry in the manifest.
+   *
+   * @internal
+   */
+  public _manifestHost(address: number): ManifestHost {
+    const environment = { ...this.guestEnvironment };
+    const passed = [environment[PASS_ENVIRONMENT], ...this.passed].filter(Boolean).join(',');
+    if (passed) environment[PASS_ENVIRONMENT] = passed;
+    return { ...this.fixed, address: formatAddress(address), environment };
+  }
+
+  private checkedHost(props: HostOptions): Omit<ManifestHost, 'address' | 'environment'> {
+    check.checkCommand(this, props.command);
+    const workingDirectory = props.workingDirectory ?? HOST_DEFAULTS.workingDirectory;
+    check.requireKnown(this, 'workingDirectory', workingDirectory, 'give it as a literal string');
+    if (!workingDirectory.startsWith('/')) {
+      check.refuse(
+        this,
+        `workingDirectory is '${workingDirectory}'; allowed: an absolute path, like '${HOST_DEFAULTS.workingDirectory}'`,
+      );
+    }
+    const remappedFiles = { ...props.remappedFiles };
+    check.checkRemappedFiles(this, remappedFiles);
+    const { memorySize } = HOST_LIMITS;
+    const ms = (prop: Exclude<keyof typeof HOST_LIMITS, 'memorySize'>) => {
+      const limit = HOST_LIMITS[prop];
+      const value = props[prop];
+      return value === undefined ? limit.default : check.milliseconds(this, prop, value, limit);
+    };
+    return {
+      name: this.hostName,
+      aliases: this.aliases,
+      kind: 'function',
+      functionName: this.functionName,
+      command: [...props.command],
+      workingDirectory,
+      remappedFiles,
+      memorySize: check.checkWhole(this, 'memorySize', props.memorySize ?? memorySize.default, memorySize),
+      timeout: ms('timeout'),
+      idleTimeout: ms('idleTimeout'),
+      releaseTimeout: ms('releaseTimeout'),
+      allocationTimeout: ms('allocationTimeout'),
+      settleTime: ms('settleTime'),
+      releasePolicy: props.releasePolicy ?? ReleasePolicy.NO_CONNECTIONS,
+    };
+  }
+
+  private roleFor(props: HostOptions): iam.IRole {
+    if (props.role) {
+      this.logGroup.grantWrite(props.role);
+      return props.role;
+    }
+    // Inline, so that the function cannot be created before its permissions, and at no further resource per host.
+    const statements = [
+      new iam.PolicyStatement({
+        actions: ['logs:CreateLogStream', 'logs:PutLogEvents'],
+        resources: [this.logGroup.logGroupArn],
+      }),
+    ];
+    if (props.vpc) statements.push(NETWORK_INTERFACES());
+    const role = new iam.Role(this, 'Role', {
+      assumedBy: new iam.ServicePrincipal('lambda.amazonaws.com'),
+      description: `Guests of host ${this.hostName} of the imaginary cluster ${this.cluster.clusterName}`,
+      inlinePolicies: { Host: new iam.PolicyDocument({ statements }) },
+    });
+    if (props.vpc) {
+      acknowledge(role.node.defaultChild!, {
+        'AwsSolutions-IAM5[Resource::*]': "EC2 has no resource-level permissions for Lambda's network interfaces.",
+      });
+    }
+    return role;
+  }
+}
+
+/** The guest's environment names here what it also gets of the function's; a list, separated by commas. */
+const PASS_ENVIRONMENT = 'IMAGINARY_PASS_ENV';
+const CREDENTIALS = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN'];
+
+/** What Lambda needs to place a function in a VPC; `AWSLambdaVPCAccessExecutionRole` without its access to all logs. */
+const NETWORK_INTERFACES = () =>
+  new iam.PolicyStatement({
+    actions: [
+      'ec2:AssignPrivateIpAddresses',
+      'ec2:CreateNetworkInterface',
+      'ec2:DeleteNetworkInterface',
+      'ec2:DescribeNetworkInterfaces',
+      'ec2:DescribeSubnets',
+      'ec2:UnassignPrivateIpAddresses',
+    ],
+    resources: ['*'],
+  });
