@@ -18,7 +18,7 @@ import { writeRemaps } from '../files/remaps';
 import { createResolver, type Resolver } from '../names/resolver';
 import { createListeners, type Listeners, publicPorts } from '../sockets/listeners';
 import { type Locations, type OwnPort, openLocations } from '../sockets/locations';
-import { createLocator } from '../sockets/locator';
+import { Locator } from '../sockets/locator';
 import { tcpSockets } from '../sockets/proc-net';
 import { ShimService } from '../sockets/shim-service';
 import type { Log } from './log';
@@ -49,7 +49,7 @@ export function tableSpec({ cluster, cidr, self, directory }: Welcome, flat: num
 
 export class Member {
   readonly locations: Locations;
-  readonly locator = createLocator();
+  readonly locator = new Locator();
   readonly listeners: Listeners;
   readonly datagrams: Datagrams;
   readonly resolver: Resolver;

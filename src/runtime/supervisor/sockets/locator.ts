@@ -17,17 +17,6 @@ export interface LocatorOptions {
   readonly since?: number;
 }
 
-export interface Locator {
-  /** Number of questions that somebody waits for. */
-  readonly pending: number;
-  /** @throws LocateError */
-  locate(host: string, port: number, options?: LocatorOptions): Promise<Located>;
-  /** Asks through this session from now on; undefined: hold everything. */
-  use(session: Pick<Session, 'locate'> | undefined): void;
-  /** Fails everything that waits. */
-  close(reason: string): void;
-}
-
 interface Waiter {
   readonly since: number;
   resolve(answer: Located): void;
@@ -54,106 +43,111 @@ function keyOf({ host, port, protocol }: Pick<Question, 'host' | 'port' | 'proto
   return `${host}:${port}/${protocol ?? 'tcp'}`;
 }
 
-export function createLocator(): Locator {
-  const questions = new Map<string, Question>();
-  let session: Pick<Session, 'locate'> | undefined;
+export class Locator {
+  readonly #questions = new Map<string, Question>();
+  #session: Pick<Session, 'locate'> | undefined;
 
-  const settle = (question: Question, act: (waiter: Waiter) => void) => {
-    clearTimeout(question.deadline);
-    questions.delete(keyOf(question));
-    question.attempt?.abort();
-    for (const waiter of question.waiters) act(waiter);
-  };
-  const fail = (question: Question, error: LocateError) => settle(question, (waiter) => waiter.reject(error));
+  /** Questions with at least one waiter. */
+  get pending(): number {
+    return this.#questions.size;
+  }
 
-  /** The seed's deadline is that of the waiter that has waited longest. The others have time left. */
-  const refused = (question: Question, error: LocateError) => {
-    const late = [...question.waiters].filter(({ since }) => since <= question.since);
-    if (error.errno !== 'ETIMEDOUT' || late.length === question.waiters.size) return fail(question, error);
-    for (const waiter of late) {
-      question.waiters.delete(waiter);
-      waiter.reject(error);
-    }
-    send(question);
-  };
+  /** @throws LocateError */
+  locate(host: string, port: number, options: LocatorOptions = {}): Promise<Located> {
+    const { staleEpoch, signal, protocol, since = performance.now() } = options;
+    return new Promise((resolve, reject) => {
+      const there = this.#questions.get(keyOf({ host, port, protocol }));
+      const question = there ?? this.#open(host, port, staleEpoch, protocol);
+      const onAbort = () => {
+        question.waiters.delete(waiter);
+        const why: unknown = signal?.reason;
+        waiter.reject(why instanceof LocateError ? why : new LocateError('ETIMEDOUT', 'given up by the caller'));
+        if (question.waiters.size === 0) this.#settle(question, () => undefined);
+      };
+      const done = () => signal?.removeEventListener('abort', onAbort);
+      const waiter: Waiter = {
+        since,
+        resolve: (answer: Located) => {
+          done();
+          resolve(answer);
+        },
+        reject: (error: LocateError) => {
+          done();
+          reject(error);
+        },
+      };
+      question.waiters.add(waiter);
+      if (signal?.aborted) return onAbort();
+      signal?.addEventListener('abort', onAbort, { once: true });
+      const newDoubt = staleEpoch !== undefined && staleEpoch > (question.staleEpoch ?? -1);
+      if (newDoubt) question.staleEpoch = staleEpoch;
+      if (!there || newDoubt || since < question.since) this.#send(question);
+    });
+  }
 
-  const send = (question: Question) => {
+  /** Sends questions through this session from now on; undefined: holds all of them. */
+  use(session: Pick<Session, 'locate'> | undefined): void {
+    this.#session = session;
+    for (const question of this.#questions.values()) this.#send(question);
+  }
+
+  /** Fails all waiters. */
+  close(reason: string): void {
+    this.#session = undefined;
+    for (const question of [...this.#questions.values()]) this.#fail(question, new LocateError('ENETUNREACH', reason));
+  }
+
+  #open(host: string, port: number, staleEpoch: number | undefined, protocol?: 'udp'): Question {
+    const late = () => this.#fail(question, new LocateError('ETIMEDOUT', `no answer for ${host}:${port}`));
+    const question: Question = {
+      ...{ host, port, protocol, staleEpoch },
+      since: Number.POSITIVE_INFINITY,
+      waiters: new Set(),
+      deadline: setTimeout(late, LONGEST),
+    };
+    question.deadline.unref();
+    this.#questions.set(keyOf(question), question);
+    return question;
+  }
+
+  #send(question: Question): void {
     question.attempt?.abort();
     question.attempt = undefined;
-    if (!session) return;
+    if (!this.#session) return;
     const attempt = new AbortController();
     question.attempt = attempt;
     const { host, port, staleEpoch, protocol } = question;
     question.since = Math.min(...[...question.waiters].map(({ since }) => since));
-    session.locate(host, port, { staleEpoch, signal: attempt.signal, protocol, since: question.since }).then(
+    this.#session.locate(host, port, { staleEpoch, signal: attempt.signal, protocol, since: question.since }).then(
       (answer) => {
-        if (question.attempt === attempt) settle(question, (waiter) => waiter.resolve(answer));
+        if (question.attempt === attempt) this.#settle(question, (waiter) => waiter.resolve(answer));
       },
       (error: LocateError) => {
         // An attempt that was given up for a better one (or for none, until the next session) settles nothing.
-        if (question.attempt === attempt) refused(question, error);
+        if (question.attempt === attempt) this.#refused(question, error);
       },
     );
-  };
+  }
 
-  const open = (host: string, port: number, staleEpoch: number | undefined, protocol?: 'udp'): Question => {
-    const question: Question = {
-      host,
-      port,
-      protocol,
-      staleEpoch,
-      since: Number.POSITIVE_INFINITY,
-      waiters: new Set(),
-      deadline: setTimeout(
-        () => fail(question, new LocateError('ETIMEDOUT', `no answer for ${host}:${port}`)),
-        LONGEST,
-      ),
-    };
-    question.deadline.unref();
-    questions.set(keyOf(question), question);
-    return question;
-  };
+  /** The seed's deadline is that of the waiter that has waited longest. The others have time left. */
+  #refused(question: Question, error: LocateError): void {
+    const late = [...question.waiters].filter(({ since }) => since <= question.since);
+    if (error.errno !== 'ETIMEDOUT' || late.length === question.waiters.size) return this.#fail(question, error);
+    for (const waiter of late) {
+      question.waiters.delete(waiter);
+      waiter.reject(error);
+    }
+    this.#send(question);
+  }
 
-  return {
-    get pending() {
-      return questions.size;
-    },
-    locate: (host, port, { staleEpoch, signal, protocol, since = performance.now() } = {}) =>
-      new Promise((resolve, reject) => {
-        const there = questions.get(keyOf({ host, port, protocol }));
-        const question = there ?? open(host, port, staleEpoch, protocol);
-        const onAbort = () => {
-          question.waiters.delete(waiter);
-          const why: unknown = signal?.reason;
-          waiter.reject(why instanceof LocateError ? why : new LocateError('ETIMEDOUT', 'given up by the caller'));
-          if (question.waiters.size === 0) settle(question, () => undefined);
-        };
-        const done = () => signal?.removeEventListener('abort', onAbort);
-        const waiter: Waiter = {
-          since,
-          resolve: (answer: Located) => {
-            done();
-            resolve(answer);
-          },
-          reject: (error: LocateError) => {
-            done();
-            reject(error);
-          },
-        };
-        question.waiters.add(waiter);
-        if (signal?.aborted) return onAbort();
-        signal?.addEventListener('abort', onAbort, { once: true });
-        const newDoubt = staleEpoch !== undefined && staleEpoch > (question.staleEpoch ?? -1);
-        if (newDoubt) question.staleEpoch = staleEpoch;
-        if (!there || newDoubt || since < question.since) send(question);
-      }),
-    use: (next) => {
-      session = next;
-      for (const question of questions.values()) send(question);
-    },
-    close: (reason) => {
-      session = undefined;
-      for (const question of [...questions.values()]) fail(question, new LocateError('ENETUNREACH', reason));
-    },
-  };
+  #fail(question: Question, error: LocateError): void {
+    this.#settle(question, (waiter) => waiter.reject(error));
+  }
+
+  #settle(question: Question, act: (waiter: Waiter) => void): void {
+    clearTimeout(question.deadline);
+    this.#questions.delete(keyOf(question));
+    question.attempt?.abort();
+    for (const waiter of question.waiters) act(waiter);
+  }
 }

@@ -9,7 +9,7 @@ import { loadNative } from '../../../../src/native/addon/load';
 import { type Located, LocateError } from '../../../../src/runtime/control/index';
 import { Member, type MemberSession } from '../../../../src/runtime/supervisor/run/member';
 import { openRunDir } from '../../../../src/runtime/supervisor/run/run-dir';
-import { createLocator } from '../../../../src/runtime/supervisor/sockets/locator';
+import { Locator } from '../../../../src/runtime/supervisor/sockets/locator';
 
 jest.setTimeout(20_000);
 
@@ -171,7 +171,7 @@ test.each(cases)('%s', async (_name, errno, least, arrange) => {
 
 test('who asks for the same port later has a deadline of its own', async () => {
   const sent: Array<{ since?: number; reject(error: LocateError): void }> = [];
-  const locator = createLocator();
+  const locator = new Locator();
   locator.use({ locate: (_h, _p, with_) => new Promise((_, reject) => sent.push({ since: with_?.since, reject })) });
   const ends: string[] = [];
   const waits = [100, 300, 200].map((since) =>

@@ -1,5 +1,5 @@
 import { type Located, LocateError } from '../../../../src/runtime/control/index';
-import { createLocator } from '../../../../src/runtime/supervisor/sockets/locator';
+import { Locator } from '../../../../src/runtime/supervisor/sockets/locator';
 
 const answer: Located = { location: { host: 'web', epoch: 7, state: 'running', ports: [] }, realPort: 80 };
 
@@ -24,7 +24,7 @@ function session() {
 
 test('one question per port, however many wait for its answer', async () => {
   const seed = session();
-  const locator = createLocator();
+  const locator = new Locator();
   locator.use(seed);
   const waiting = [locator.locate('web', 80), locator.locate('web', 80), locator.locate('web', 81)];
   expect(seed.asked.map((a) => a.key)).toEqual(['web:80', 'web:81']);
@@ -41,7 +41,7 @@ test('one question per port, however many wait for its answer', async () => {
 });
 
 test('a question waits while there is no session, and goes through the next one', async () => {
-  const locator = createLocator();
+  const locator = new Locator();
   const waiting = locator.locate('web', 80);
   const first = session();
   locator.use(first);
@@ -58,7 +58,7 @@ test('a question waits while there is no session, and goes through the next one'
 
 test('the last one that gives up takes the question back', async () => {
   const seed = session();
-  const locator = createLocator();
+  const locator = new Locator();
   locator.use(seed);
   const callers = [new AbortController(), new AbortController()];
   const waiting = callers.map(({ signal }) => locator.locate('web', 80, { signal }));
@@ -75,7 +75,7 @@ test('the last one that gives up takes the question back', async () => {
 
 test('a doubt about an epoch asks again, an older one does not', async () => {
   const seed = session();
-  const locator = createLocator();
+  const locator = new Locator();
   locator.use(seed);
   const waiting = [
     locator.locate('web', 80),
