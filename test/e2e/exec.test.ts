@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { createInterface } from 'node:readline';
 import { bootCluster, type TestCluster } from '../support/cluster';
+import { eventually } from '../support/eventually';
 
 const python = '/usr/bin/python3';
 const root = process.getuid?.() === 0;
@@ -18,13 +19,6 @@ const running = (isSo: (line: string) => boolean) =>
   });
 const sleeping = (seconds: number) => running((line) => line === `sleep\0${seconds}\0`);
 const folders = () => readdirSync(tmpdir()).filter((name) => /^imaginary-.*-exec-/.test(name));
-const until = async (isSo: () => boolean) => {
-  for (const deadline = Date.now() + 10_000; !isSo(); ) {
-    if (Date.now() > deadline) throw new Error('not within 10 s');
-    await new Promise((next) => setTimeout(next, 20));
-  }
-};
-
 describe.each(['flat', 'auto'])('network: %s', (network) => {
   let cluster: TestCluster;
   beforeAll(async () => {
@@ -66,13 +60,13 @@ describe.each(['flat', 'auto'])('network: %s', (network) => {
     const script = `setsid sleep ${started} & echo ready; exec sleep ${own}`;
     const child = cluster.start(['sh', '-c', script]);
     await once(createInterface({ input: child.stdout! }), 'line');
-    await until(() => sleeping(own).length === 1 && sleeping(started).length === 1);
+    await eventually(() => sleeping(own).length === 1 && sleeping(started).length === 1);
     const ended = once(child, 'exit');
     child.kill('SIGKILL');
     await ended;
-    await until(() => sleeping(own).length === 0);
+    await eventually(() => sleeping(own).length === 0);
     // On network `nat` there is a process more of `imaginary`. It leaves the folder, too, which tells `down` of the rest.
-    await until(() => running((line) => line.includes(`exec sleep ${own}`)).length === 0);
+    await eventually(() => running((line) => line.includes(`exec sleep ${own}`)).length === 0);
     expect(sleeping(started)).toHaveLength(1);
     expect(folders()).toHaveLength(before.length + 1);
     // Another one that goes on is not touched by `down`.
@@ -81,7 +75,7 @@ describe.each(['flat', 'auto'])('network: %s', (network) => {
     try {
       expect((await cluster.down()).code).toBe(0);
       // What has been killed is in /proc until the kernel is done with it.
-      await until(() => sleeping(started).length === 0);
+      await eventually(() => sleeping(started).length === 0);
       expect(other.exitCode).toBe(null);
     } finally {
       other.stdin!.end();

@@ -83,11 +83,3 @@ export function flatNumber({ info }: Pick<Platform, 'info'>): number {
 export function client({ url, region, accessKeyId, secretAccessKey }: Platform['info']['lambda']): LambdaClient {
   return new LambdaClient({ endpoint: url, region, credentials: { accessKeyId, secretAccessKey }, maxAttempts: 1 });
 }
-
-/** Looks until it is so: for the ends of processes that are not our children, which are no events. */
-export async function eventually(what: string, isSo: () => boolean | Promise<boolean>, limit = 5_000): Promise<void> {
-  for (const deadline = Date.now() + limit; !(await isSo()); ) {
-    if (Date.now() > deadline) throw new Error(`not within ${limit} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { InvokeCommand } from '@aws-sdk/client-lambda';
-import { type Booted, bootFunctions, client, eventually, flatNumber, plain } from '../boot';
+import { eventually } from '../../support/eventually';
+import { type Booted, bootFunctions, client, flatNumber, plain } from '../boot';
 
 let booted: Booted;
 beforeAll(async () => {
@@ -45,7 +46,7 @@ test('the headers of an answer, and the end of the log', async () => {
   expect(tail).toMatch(
     new RegExp(`^START RequestId: ${id} Version: \\$LATEST\nhello\nEND RequestId: ${id}\nREPORT RequestId: ${id}\t`),
   );
-  await eventually('it is in the log', () => log().includes(`REPORT RequestId: ${id}`));
+  await eventually(() => log().includes(`REPORT RequestId: ${id}`));
 });
 
 test('the environment of a function, and nothing of ours', async () => {
@@ -112,7 +113,7 @@ test('a timeout ends the sandbox', async () => {
   });
   expect(Date.now() - from).toBeGreaterThanOrEqual(1_000);
   expect((await booted.call({ do: 'echo' }, 'short')).invocations).toBe(1);
-  await eventually('it is in the log', () => log('short').includes('Task timed out after 1.00 seconds'));
+  await eventually(() => log('short').includes('Task timed out after 1.00 seconds'));
 });
 
 test('a handler that cannot be loaded', async () => {
@@ -127,12 +128,12 @@ test('handlers of an ES module, and with a callback', async () => {
 
 test('an init that takes more than 10 seconds is done again, in the time of the function', async () => {
   expect(await booted.call({}, 'slow-init')).toBe('late');
-  await eventually('it is in the log', () => /INIT_REPORT .*timeout/.test(log('slow-init')));
+  await eventually(() => /INIT_REPORT .*timeout/.test(log('slow-init')));
 }, 40_000);
 
 test('429 when reserved concurrency is used up; unreserved functions get another sandbox', async () => {
   const busy = booted.call({ do: 'wait', ms: 500 }, 'plain');
-  await eventually('it has begun', () => log().split('START').length > log().split('END').length);
+  await eventually(() => log().split('START').length > log().split('END').length);
   const error = await failing(booted.call({ do: 'echo' }));
   expect(error).toMatchObject({
     name: 'TooManyRequestsException',
@@ -208,16 +209,16 @@ describe('Event', () => {
       { FunctionName: 'small', InvocationType: 'Event' },
     )) as any;
     expect(answer.StatusCode).toBe(202);
-    await eventually('it ran', () => markers().includes('marker once'));
+    await eventually(() => markers().includes('marker once'));
   });
 
   test('is tried three times in all when the function fails', async () => {
     await booted.invoke({ do: 'fail', message: 'marker again' }, { FunctionName: 'small', InvocationType: 'Event' });
     const reports = () => log('small').split('Error: marker again').length - 1;
-    await eventually('three tries', () => reports() === 3);
+    await eventually(() => reports() === 3);
     // In order of arrival: when this one has run, a fourth try of the other would have.
     await booted.invoke({ do: 'print', text: 'marker later' }, { FunctionName: 'small', InvocationType: 'Event' });
-    await eventually('the next one ran', () => markers().includes('marker later'));
+    await eventually(() => markers().includes('marker later'));
     expect(reports()).toBe(3);
   });
 
@@ -226,7 +227,7 @@ describe('Event', () => {
       booted.invoke({ do: 'print', text }, { FunctionName: 'small', InvocationType: 'Event' }),
     );
     expect((await Promise.all(events)).map((e: any) => e.StatusCode)).toEqual([202, 202, 202]);
-    await eventually('all ran', () => ['marker a', 'marker b', 'marker c'].every((m) => markers().includes(m)), 15_000);
+    await eventually(() => ['marker a', 'marker b', 'marker c'].every((m) => markers().includes(m)), 15_000);
   }, 20_000);
 });
 

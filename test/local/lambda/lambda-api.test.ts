@@ -3,6 +3,7 @@ import { createHash, createHmac } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 import type { FunctionPool, Invoked } from '../../../src/local/lambda/functions';
 import { type LambdaApi, startLambdaApi } from '../../../src/local/lambda/lambda-api';
+import { eventually } from '../../support/eventually';
 import { plain } from '../boot';
 
 const credentials = { region: 'us-east-1', accessKeyId: 'LOCAL1', secretAccessKey: 'secret' };
@@ -119,14 +120,10 @@ const send = async (call: Call, whole = true): Promise<string> => {
   socket.destroy();
   return answer;
 };
-const until = async (isSo: () => boolean) => {
-  while (!isSo()) await new Promise((next) => setTimeout(next, 5));
-};
-
 test('a request that is right', async () => {
   for (const hash of [true, false]) {
     const answer = send({ hash, headers: { 'x-amz-log-type': 'Tail' } });
-    await until(() => invoked.length > 0);
+    await eventually(() => invoked.length > 0);
     finish();
     expect(status(await answer)).toBe(200);
     invoked = [];
@@ -185,9 +182,9 @@ test('forty strangers that send 6 MB each: nothing of it is held', async () => {
 test('a connection has so many requests at a time, others go on', async () => {
   const socket = open();
   socket.write(Array.from({ length: 3 }, () => request().join('')).join(''));
-  await until(() => invoked.length === 2);
+  await eventually(() => invoked.length === 2);
   const other = send({});
-  await until(() => invoked.length === 3);
+  await eventually(() => invoked.length === 3);
   finish();
   expect((await answers(socket, 3)).map(status)).toEqual([200, 200, 429]);
   expect(status(await other)).toBe(200);
@@ -196,12 +193,12 @@ test('a connection has so many requests at a time, others go on', async () => {
 
 test('so many requests in all, and room again when they are answered', async () => {
   const waiting = Array.from({ length: 6 }, () => send({}));
-  await until(() => invoked.length === 6);
+  await eventually(() => invoked.length === 6);
   expect(status(await send({}))).toBe(429);
   finish();
   expect((await Promise.all(waiting)).map(status)).toEqual(Array(6).fill(200));
   const next = send({});
-  await until(() => invoked.length === 7);
+  await eventually(() => invoked.length === 7);
   finish();
   expect(status(await next)).toBe(200);
 });
@@ -211,13 +208,13 @@ test.each(['RequestResponse', 'Event'])(
   async (type) => {
     const call = { body: `"${'x'.repeat(4_000)}"`, headers: { 'x-amz-invocation-type': type } };
     const two = [send(call), send(call)];
-    await until(() => invoked.length === 2);
+    await eventually(() => invoked.length === 2);
     if (type === 'Event') expect((await Promise.all(two)).map(status)).toEqual([202, 202]);
     expect(status(await send(call))).toBe(429);
     finish();
     await Promise.all(two);
     const next = send(call);
-    await until(() => invoked.length === 3);
+    await eventually(() => invoked.length === 3);
     finish();
     expect(status(await next)).toBe(type === 'Event' ? 202 : 200);
   },

@@ -9,7 +9,7 @@ import { commandInside, faultsOf } from '../../../src/local/network/control-sock
 import { describeNat, parseNats } from '../../../src/local/network/nat';
 import type { Network } from '../../../src/local/network/network';
 import type { NatSlot } from '../../../src/local/network/slot';
-import { eventually } from '../boot';
+import { eventually } from '../../support/eventually';
 import { holdersOf } from '../processes';
 
 jest.setTimeout(60_000);
@@ -309,7 +309,7 @@ natTest('when it is closed, nothing has its namespaces any longer', async () => 
   const namespace = readlinkSync(at.net);
   expect(holdersOf(namespace)).not.toEqual([]);
   await other.close();
-  await eventually('nobody has it', () => holdersOf(namespace).length === 0);
+  await eventually(() => holdersOf(namespace).length === 0);
 });
 
 test.each([

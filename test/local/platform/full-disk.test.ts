@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runningCluster } from '../../../src/cli/target/state';
 import { readPlatform, startPlatform } from '../../../src/local';
-import { bootFunctions, emptyManifest, eventually, plain } from '../boot';
+import { eventually } from '../../support/eventually';
+import { bootFunctions, emptyManifest, plain } from '../boot';
 import { mentioning } from '../processes';
 
 const root = process.getuid?.() === 0;
@@ -54,17 +55,13 @@ const seedsOf = (file: string) =>
       failure = error;
     });
     const ended = new Set<number>();
-    await eventually(
-      'it is given up',
-      () => {
-        for (const pid of seedsOf(manifestFile).filter((seed) => !ended.has(seed))) {
-          process.kill(pid, 'SIGKILL');
-          ended.add(pid);
-        }
-        return failure !== undefined;
-      },
-      30_000,
-    );
+    await eventually(() => {
+      for (const pid of seedsOf(manifestFile).filter((seed) => !ended.has(seed))) {
+        process.kill(pid, 'SIGKILL');
+        ended.add(pid);
+      }
+      return failure !== undefined;
+    }, 30_000);
     expect(ended.size).toBeGreaterThan(1);
     await booted.platform.stop();
     expect(readPlatform(stateDir)?.ended?.reason).toMatch(

@@ -25,7 +25,8 @@ import {
 } from '../../../src/local';
 import { launcherFile } from '../../../src/local/paths';
 import { cgroupPrefix } from '../../../src/local/sandbox/cgroup';
-import { type Booted, bootFunctions, client, emptyManifest, eventually, FUNCTIONS, flatNumber, plain } from '../boot';
+import { eventually } from '../../support/eventually';
+import { type Booted, bootFunctions, client, emptyManifest, FUNCTIONS, flatNumber, plain } from '../boot';
 import { holdersOf, mentioning, processesOf } from '../processes';
 
 jest.setTimeout(30_000);
@@ -115,7 +116,7 @@ test('the seed is restarted when it dies', async () => {
   const seeds = () => mentioning(`seed.js --manifest ${booted.platform.info.manifestFile}`).filter(isNode);
   const [first] = seeds();
   process.kill(first, 'SIGKILL');
-  await eventually('another seed runs', () => seeds().length === 1 && seeds()[0] !== first);
+  await eventually(() => seeds().length === 1 && seeds()[0] !== first);
 });
 
 test('a platform whose network has ended ends too, and says why', async () => {
@@ -144,7 +145,7 @@ test('stop leaves nothing: no process, no cgroup, no file of a running cluster',
 test('stop in the midst of an invocation', async () => {
   const other = await bootFunctions([plain({ name: 'midst' })]);
   const open = failing(other.call({ do: 'hang' }, 'midst'));
-  await eventually('it has begun', () => processesOf('midst').length > 0);
+  await eventually(() => processesOf('midst').length > 0);
   await other.platform.stop();
   expect(await open).toBeInstanceOf(Object);
   expectNothingOf(other.stateDir);
@@ -170,7 +171,7 @@ test.each([
       expect(mentioning(stateDir).length).toBeGreaterThan(1);
       const namespace = await namespaceOf(info, 'plain');
       process.kill(info.pid, 'SIGKILL');
-      await eventually('all has ended', () => nothingRuns(stateDir) && mentioning('/bin/sleep 3606').length === 0);
+      await eventually(() => nothingRuns(stateDir) && mentioning('/bin/sleep 3606').length === 0);
       expect(namespace && holdersOf(namespace)).toEqual(namespace && []);
       expect(isPlatformRunning(readPlatform(stateDir)!)).toBe(false);
       // What nobody but another platform can do: remove what is left in the way of files.
@@ -212,7 +213,7 @@ const networks = ['flat', 'auto'] as const;
     } finally {
       lambda.destroy();
       process.kill(info.pid, 'SIGKILL');
-      await eventually('all has ended', () => nothingRuns(stateDir));
+      await eventually(() => nothingRuns(stateDir));
       rmSync(stateDir, { recursive: true, force: true });
     }
   },
@@ -222,7 +223,7 @@ test('giving up while it boots leaves nothing', async () => {
   const stateDir = mkdtempSync(join(tmpdir(), 'imaginary-unit-'));
   const given = new AbortController();
   const booting = failing(startPlatform({ application: application(), stateDir, signal: given.signal }));
-  await eventually('the seed was started', () => existsSync(join(stateDir, 'logs', 'seed.log')));
+  await eventually(() => existsSync(join(stateDir, 'logs', 'seed.log')));
   given.abort(new Error('no longer wanted'));
   expect(await booting).toMatchObject({ message: 'no longer wanted' });
   expectNothingOf(stateDir);
@@ -261,7 +262,7 @@ test('without network namespaces: flat, and why', async () => {
     expect(info.isolation.missing.join('\n')).toMatch(/network nat cannot be had here: .*network namespace/);
   } finally {
     process.kill(info.pid, 'SIGKILL');
-    await eventually('all has ended', () => nothingRuns(stateDir));
+    await eventually(() => nothingRuns(stateDir));
     rmSync(stateDir, { recursive: true, force: true });
   }
 });

@@ -1,7 +1,8 @@
 /** A process around a sandbox is killed, while the sandbox runs and while it is frozen: its host is usable again at once. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { cgroupPrefix } from '../../../src/local/sandbox/cgroup';
-import { type Booted, bootFunctions, eventually, plain } from '../boot';
+import { eventually } from '../../support/eventually';
+import { type Booted, bootFunctions, plain } from '../boot';
 import { mentioning, processesOf, running } from '../processes';
 
 const read = (file: string) => {
@@ -61,7 +62,7 @@ describe.each(['auto', 'none'] as const)('sandbox: %s', (sandbox) => {
       // On a machine without namespaces the client is the first process.
       if (victims.length === 0) return void expect([which, sandbox]).toEqual(['init', 'none']);
       const hanging = state === 'running' ? booted.error({ do: 'wait', ms: 300 }, 'one').catch((e) => e) : undefined;
-      if (hanging) await eventually('it runs', () => /START(?!.*END)/s.test(lastOf(booted, 'one')));
+      if (hanging) await eventually(() => /START(?!.*END)/s.test(lastOf(booted, 'one')));
       for (const pid of victims) process.kill(pid, state === 'stopped' ? 'SIGSTOP' : 'SIGKILL');
       if (state === 'stopped') {
         // It does not answer: nothing ends by itself, but the platform does not wait for it for ever.
@@ -78,7 +79,7 @@ describe.each(['auto', 'none'] as const)('sandbox: %s', (sandbox) => {
         if (which === 'guest') return void expect(after.started).toBe(started);
         expect(after.started).not.toBe(started);
       }
-      await eventually('nothing of it is left', () => before.filter((pid) => ofThis(pid)).length === 0);
+      await eventually(() => before.filter((pid) => ofThis(pid)).length === 0);
       expect(find.guest()).toEqual([]);
     },
     40_000,
@@ -110,12 +111,12 @@ test('the launcher of the seed: another seed is started', async () => {
       );
     const [first] = launchers();
     process.kill(first, 'SIGKILL');
-    await eventually('another one runs', () => launchers().length === 1 && launchers()[0] !== first);
+    await eventually(() => launchers().length === 1 && launchers()[0] !== first);
     const seeds = () =>
       mentioning(`seed.js --manifest ${booted.platform.info.manifestFile}`).filter(
         (pid) => !read(`/proc/${pid}/cmdline`).includes('--control'),
       );
-    await eventually('one seed runs', () => seeds().length === 1);
+    await eventually(() => seeds().length === 1);
     expect(readdirSync('/proc')).toContain(String(seeds()[0]));
   } finally {
     await booted.dispose();

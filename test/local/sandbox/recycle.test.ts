@@ -1,6 +1,7 @@
 /** Sandboxes that nobody asks for anything are ended: what a platform holds does not grow with what was ever allocated. */
 import { readdirSync, readFileSync } from 'node:fs';
-import { type Booted, bootFunctions, eventually, plain } from '../boot';
+import { eventually } from '../../support/eventually';
+import { type Booted, bootFunctions, plain } from '../boot';
 import { mentioning, processesOf } from '../processes';
 
 const names = Array.from({ length: 6 }, (_, i) => `fn${i}`);
@@ -24,17 +25,17 @@ test.each(['flat', 'auto'] as const)(
     booted = await bootFunctions(functions, { network, recycleAfter: 100 });
     const cycle = async () => {
       await Promise.all(names.map((name) => booted.call({ do: 'echo' }, name)));
-      await eventually('they are recycled', () => sandboxes() === 0);
-      await eventually('their folders too', () => readdirSync(`${booted.stateDir}/sandboxes`).length === 0);
+      await eventually(() => sandboxes() === 0);
+      await eventually(() => readdirSync(`${booted.stateDir}/sandboxes`).length === 0);
     };
     // The connections of the SDK's client are not what is counted, nor is what is opened once.
     await cycle();
     booted.lambda.destroy();
-    await eventually('its connections are closed', () => connections() === 0);
+    await eventually(() => connections() === 0);
     const before = descriptors();
     for (let i = 0; i < 3; i++) await cycle();
     booted.lambda.destroy();
-    await eventually('no more descriptors than after the first time', () => descriptors() <= before);
+    await eventually(() => descriptors() <= before);
     const launchers = mentioning('/sandbox --control').filter((pid) => names.flatMap(processesOf).includes(pid));
     expect(launchers).toEqual([]);
   },
@@ -46,6 +47,6 @@ test('not while they are asked for something', async () => {
   const first = await booted.call({ do: 'wait', ms: 1 }, 'fn0');
   // Longer than it would be kept, but never idle for so long.
   expect((await booted.call({ do: 'wait', ms: 500 }, 'fn0')).started).toBe(first.started);
-  await eventually('it is recycled', () => sandboxes() === 0);
+  await eventually(() => sandboxes() === 0);
   expect((await booted.call({ do: 'wait', ms: 1 }, 'fn0')).started).not.toBe(first.started);
 }, 30_000);

@@ -13,6 +13,7 @@ import {
 } from '../../../src/contract/manifest';
 import type { Invocation, InvocationResult } from '../../../src/contract/platform/invocation';
 import {
+  fetchStatus,
   LocateError,
   openSession,
   readEvents,
@@ -22,6 +23,7 @@ import {
 } from '../../../src/runtime/control/index';
 import { lambdaInvoker } from '../../../src/runtime/seed/allocator/lambda';
 import { type Seed, type SeedOptions, startSeed } from '../../../src/runtime/seed/seed';
+import { eventually } from '../../support/eventually';
 import { type LambdaApi, lambdaApi } from './allocator/lambda-api';
 
 export const CLUSTER_KEY = Buffer.from('a cluster key for tests only');
@@ -57,6 +59,8 @@ export interface Cluster {
     options?: Partial<SessionOptions>,
   ): Promise<Session & { readonly welcome: Welcome; readonly told: Location[] }>;
   access(identity: string): { seed: string; identity: string; secret: Buffer };
+  /** Resolves when the host has failed and is imagined again. @returns the detail of `failed` */
+  backedOff(name: string): Promise<ClusterEvent['detail']>;
   /** The first event, past or future, that matches. */
   event(host: string | null, name: string, match?: (event: ClusterEvent) => boolean): Promise<ClusterEvent>;
   /** Kills the seed and starts another one on the same address. Its events are appended. */
@@ -166,6 +170,18 @@ export async function bootCluster(
     };
   };
 
+  const event: Cluster['event'] = (host, name, match = () => true) =>
+    new Promise((resolve) => {
+      const look = () => {
+        const found = events.find((event) => event.host === host && event.event === name && match(event));
+        if (!found) return;
+        watchers.delete(look);
+        resolve(found);
+      };
+      watchers.add(look);
+      look();
+    });
+
   return {
     lambda,
     get seed() {
@@ -198,17 +214,14 @@ export async function bootCluster(
       return Object.assign(session, { told });
     },
     access: (identity) => access(identity, seed.address),
-    event: (host, name, match = () => true) =>
-      new Promise((resolve) => {
-        const look = () => {
-          const found = events.find((event) => event.host === host && event.event === name && match(event));
-          if (!found) return;
-          watchers.delete(look);
-          resolve(found);
-        };
-        watchers.add(look);
-        look();
-      }),
+    backedOff: async (name) => {
+      const { detail } = await event(name, 'failed');
+      const stateOf = async () =>
+        (await fetchStatus(access('operator', seed.address))).hosts.find((host) => host.name === name)?.state;
+      await eventually(async () => (await stateOf()) === 'imagined');
+      return detail;
+    },
+    event,
     restartSeed: async (options = {}) => {
       const { address } = seed;
       await seed.stop();

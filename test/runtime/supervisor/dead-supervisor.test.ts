@@ -148,12 +148,6 @@ function host(name: string): Host {
   };
 }
 
-/** The host has failed, and is imagined again. */
-async function backedOff(name: string): Promise<void> {
-  const { detail } = await cluster.event(name, 'failed');
-  await new Promise((done) => setTimeout(done, Number(detail.backOffMs) + 20));
-}
-
 async function boot(hosts: Parameters<typeof bootCluster>[0]) {
   cluster = await bootCluster(
     hosts.map((entry) => ({ workingDirectory: '/', ...entry })),
@@ -197,7 +191,7 @@ test('a supervisor dies: what stands goes on, what waits and what is new fails; 
   expect(await second.ask('pending', 'slow', 9000)).toBe('EHOSTUNREACH');
   expect(await api.ask('say', 'web')).toBe('hello');
   expect(await first.ask('say', 'api')).toBe('hello');
-  await backedOff('web');
+  await cluster.backedOff('web');
   const anew = await lineTo(client, 'web');
   const sandbox = await web.sandbox();
   expect(await first.ask('pid')).toBe('closed');
@@ -228,7 +222,7 @@ test('guests of a dead supervisor are stopped whatever the sandbox is invoked fo
   expect([usersOf(web.runDir), readdirSync(web.runDir)]).toEqual([[], []]);
   await releasing.die();
 
-  await backedOff('web');
+  await cluster.backedOff('web');
   line = await lineTo(client, 'web');
   await web.die();
   const other = await openSandbox({ layers: layers.path, flat: FLAT, runDir: web.runDir });

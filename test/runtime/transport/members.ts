@@ -4,7 +4,6 @@
  */
 import { setMaxListeners } from 'node:events';
 import { readdirSync, readlinkSync } from 'node:fs';
-import { setImmediate } from 'node:timers/promises';
 import { parseAddress } from '../../../src/contract/manifest/address';
 import type { NatReport, PeerMessage, Sender } from '../../../src/contract/peer/peer-messages';
 import { loadNative } from '../../../src/native/addon/load';
@@ -138,12 +137,3 @@ export function openSockets(): Set<string> {
 /** Sockets of this process that were not there then. What else is open comes and goes with the test runner. */
 export const socketsSince = (then: ReadonlySet<string>): number =>
   [...openSockets()].filter((socket) => !then.has(socket)).length;
-
-/** Waits until it holds, ten seconds at most. */
-export async function until(holds: () => boolean): Promise<void> {
-  const limit = performance.now() + 10_000;
-  while (!holds()) {
-    if (performance.now() > limit) throw new Error(`not within 10 s: ${holds}`);
-    await setImmediate();
-  }
-}

@@ -10,7 +10,8 @@ import { createGuard } from '../../../src/runtime/control/guard';
 import { type LinkPeer, type LinkTransport, PeerLinks } from '../../../src/runtime/transport/peer-link/peer-link';
 import { handshake } from '../../../src/runtime/transport/peer-link/tls';
 import type { PeerMember } from '../../../src/runtime/transport/peer-member';
-import { native, openSockets, type Pair, socketsSince, type TestMember, twoMembers, until } from './members';
+import { eventually } from '../../support/eventually';
+import { native, openSockets, type Pair, socketsSince, type TestMember, twoMembers } from './members';
 
 const HERE = '127.65.2.1';
 const never = new AbortController().signal;
@@ -141,13 +142,13 @@ describe('messages', () => {
   test('one that is sent here is heard there, from the member that the seed vouched for, and answered over the link', async () => {
     expect(web.say()).toBe(false);
     web.links.open(web.peer);
-    await until(() => web.say());
-    await until(() => web.heard.length > 0);
+    await eventually(() => web.say());
+    await eventually(() => web.heard.length > 0);
     expect(api.heard[0]).toMatchObject({ from: pair.web.sender, message: hello });
     const { name, address, epoch } = pair.api.sender;
     expect(web.heard[0]).toMatchObject({ from: { name, address, epoch }, message: answer });
     // It is the other side's, too, but not another epoch's.
-    await until(() => api.say());
+    await eventually(() => api.say());
     expect(web.links.sendMessage({ ...web.peer, epoch: 8 }, hello)).toBe(false);
     expect(web.links.sendMessage({ ...web.peer, address: 1 }, hello)).toBe(false);
   });
@@ -155,7 +156,7 @@ describe('messages', () => {
   test('a link is made once, however often it is asked for', async () => {
     web.links.open(web.peer);
     web.links.open(web.peer);
-    await until(() => web.say());
+    await eventually(() => web.say());
     web.links.open(web.peer);
     expect(web.made).toEqual(['punched']);
   });
@@ -163,10 +164,10 @@ describe('messages', () => {
   test('both members open one at the same moment', async () => {
     web.links.open(web.peer);
     api.links.open(api.peer);
-    await until(() => web.say());
-    await until(() => api.heard.length > 0);
-    await until(() => api.say());
-    await until(() => web.heard.some(({ message }) => 'id' in message && message.id === 1));
+    await eventually(() => web.say());
+    await eventually(() => api.heard.length > 0);
+    await eventually(() => api.say());
+    await eventually(() => web.heard.some(({ message }) => 'id' in message && message.id === 1));
   });
 
   test('a punch that fails: no relay is asked for, no failure is reported, and the next one may try again', async () => {
@@ -175,18 +176,18 @@ describe('messages', () => {
     await new Promise(setImmediate);
     punches = punch;
     web.links.open(web.peer);
-    await until(() => web.say());
+    await eventually(() => web.say());
     expect(web.made).toEqual(['punched', 'punched']);
     expect(web.failures).toEqual([]);
   });
 
   test('dropped: neither side has it', async () => {
     web.links.open(web.peer);
-    await until(() => web.say());
-    await until(() => api.say());
+    await eventually(() => web.say());
+    await eventually(() => api.say());
     web.links.drop(web.peer.address);
     expect(web.say()).toBe(false);
-    await until(() => !api.say());
+    await eventually(() => !api.say());
   });
 });
 
@@ -223,9 +224,9 @@ describe('datagrams', () => {
     await api.next();
     for (let i = 0; i < 400; i++) web.send(Buffer.alloc(60_000), i);
     expect(web.say({ ...hello, reason: 'x'.repeat(2_000) } as PeerMessage)).toBe(true);
-    await until(() => api.heard.length > 0);
+    await eventually(() => api.heard.length > 0);
     expect(api.heard[0].after).toBe(1);
-    await until(() => api.got.length > 5);
+    await eventually(() => api.got.length > 5);
   });
 
   test('before the link stands no more than 256 are held', async () => {
@@ -244,8 +245,8 @@ describe('datagrams', () => {
     expect(web.say()).toBe(true);
     punches = punch;
     api.links.open(api.peer);
-    await until(() => ended === 1);
-    await until(() => api.say());
+    await eventually(() => ended === 1);
+    await eventually(() => api.say());
     expect(api.made).toEqual(['punched']);
     web.send('punched');
     expect(await api.next()).toEqual(datagram('punched'));
@@ -294,7 +295,7 @@ describe('datagrams', () => {
     web.send('first');
     await api.next();
     api.links.clear();
-    await until(() => ended === 1);
+    await eventually(() => ended === 1);
     while (web.made.length < 4) {
       web.send('again');
       await new Promise(setImmediate);
@@ -318,8 +319,8 @@ describe('a connection that another member got', () => {
       return descriptor;
     };
     web.links.open(web.peer);
-    await until(() => opened === 1);
-    await until(() => socketsSince(before) === 0);
+    await eventually(() => opened === 1);
+    await eventually(() => socketsSince(before) === 0);
     expect([web.say(), api.say()]).toEqual([false, false]);
   });
 

@@ -3,7 +3,8 @@ import { createServer } from 'node:net';
 import type { NatReport } from '../../../src/contract/peer/peer-messages';
 import type { DataPort } from '../../../src/native/addon';
 import { PunchPorts } from '../../../src/runtime/transport/punched/punch-ports';
-import { native, openSockets, socketsSince, until } from './members';
+import { eventually } from '../../support/eventually';
+import { native, openSockets, socketsSince } from './members';
 
 jest.setTimeout(20_000);
 
@@ -25,7 +26,7 @@ beforeEach(() => {
 });
 afterEach(() => dataPort.close());
 
-test('each is open, as it is seen, until it is closed', async () => {
+test('each is open, as it is seen it is closed', async () => {
   const opened = await punchPorts.open(mine, false, [24_000, 24_001], never);
   expect(opened.map(({ port, seen }) => [port, seen])).toEqual([
     [24_000, 24_000],
@@ -33,7 +34,7 @@ test('each is open, as it is seen, until it is closed', async () => {
   ]);
   expect(socketsSince(before)).toBeGreaterThan(1);
   for (const port of opened) port.close();
-  await until(() => socketsSince(before) === 0);
+  await eventually(() => socketsSince(before) === 0);
 });
 
 test('one that cannot be opened: the others are closed, too', async () => {
@@ -43,7 +44,7 @@ test('one that cannot be opened: the others are closed, too', async () => {
     const open = openSockets();
     const ports = [24_010, 24_011, 24_012, 24_013];
     await expect(punchPorts.open(mine, false, ports, never)).rejects.toMatchObject({ code: 'EADDRINUSE' });
-    await until(() => socketsSince(open) === 0);
+    await eventually(() => socketsSince(open) === 0);
   } finally {
     owner.close();
   }
@@ -54,7 +55,7 @@ test('given up in the middle: none is left open', async () => {
   const opening = punchPorts.open(mine, false, [24_020, 24_021], giving.signal);
   giving.abort();
   await expect(opening).rejects.toThrow('given up');
-  await until(() => socketsSince(before) === 0);
+  await eventually(() => socketsSince(before) === 0);
 });
 
 test('a data port that has gone: said so', async () => {

@@ -4,7 +4,8 @@ import type { NatReport, Purpose } from '../../../src/contract/peer/peer-message
 import { OpeningError } from '../../../src/runtime/transport/connector';
 import { PunchError } from '../../../src/runtime/transport/punched/punch';
 import { pairsOf } from '../../../src/runtime/transport/punched/punched';
-import { openSockets, type Pair, socketsSince, twoMembers, until } from './members';
+import { eventually } from '../../support/eventually';
+import { openSockets, type Pair, socketsSince, twoMembers } from './members';
 
 const never = new AbortController().signal;
 let pair: Pair;
@@ -43,10 +44,10 @@ const behind = (nat: NatReport['kind'], address: string): Partial<NatReport> => 
 
 test('so many as were asked for; each is closed by a drop, and nothing is left', async () => {
   expect(await pool(8)).toBe(8);
-  await until(() => socketsSince(before) === 16);
+  await eventually(() => socketsSince(before) === 16);
   pair.web.connector.drop(0);
   pair.api.connector.drop(0);
-  await until(() => socketsSince(before) === 0);
+  await eventually(() => socketsSince(before) === 0);
 });
 
 test('a pair of ports is not used again soon', async () => {
@@ -61,27 +62,27 @@ test('who says another secret than was agreed on is not kept ready', async () =>
   expect(await pool(2, { forge: Buffer.from('a wrong password') })).toBe(1);
   pair.web.connector.drop(0);
   pair.api.connector.drop(0);
-  await until(() => socketsSince(before) === 0);
+  await eventually(() => socketsSince(before) === 0);
 });
 
 test('given up: at once, and nothing is left', async () => {
   const giving = new AbortController();
   pair.api.receive = () => giving.abort();
   await expect(pool(16, { signal: giving.signal })).rejects.toEqual(new OpeningError(0));
-  await until(() => socketsSince(before) === 0);
+  await eventually(() => socketsSince(before) === 0);
 });
 
 test('no answer from one that knows its ports: a time-out', async () => {
   pair.api.receive = () => undefined;
   expect(await pool(2)).toBe(0);
-  await until(() => socketsSince(before) === 0);
+  await eventually(() => socketsSince(before) === 0);
 });
 
 test('no answer from one that has to say its ports: a time-out', async () => {
   Object.assign(pair.api.nat, behind('endpoint-independent', '198.51.100.9'));
   pair.api.receive = () => undefined;
   await expect(pool(1)).rejects.toThrow(new PunchError('the other side: it did not answer'));
-  await until(() => socketsSince(before) === 0);
+  await eventually(() => socketsSince(before) === 0);
 });
 
 test('not delivered: at once', async () => {
@@ -89,7 +90,7 @@ test('not delivered: at once', async () => {
     if (message.type === 'punch') pair.web.puncher.undeliverable(message.id, 'api does not run');
   };
   await expect(pool(4)).rejects.toThrow(new PunchError('the other side: api does not run'));
-  await until(() => socketsSince(before) === 0);
+  await eventually(() => socketsSince(before) === 0);
 });
 
 test.each<[string, Partial<NatReport>, Partial<NatReport>, string]>([
@@ -144,7 +145,7 @@ describe('what is asked of this side is checked', () => {
     ['fewer ports than connections', { to: [] }, 'these are not its ports'],
   ])('%s', async (_name, change, reason) => {
     expect(await ask(change)).toEqual({ type: 'unpunchable', id: 3, reason });
-    await until(() => socketsSince(before) === 0);
+    await eventually(() => socketsSince(before) === 0);
   });
 
   test('ports that it cannot name by itself', async () => {

@@ -8,7 +8,8 @@ import type { Purpose } from '../../../src/contract/peer/peer-messages';
 import type { DataPort, DataPortEvent } from '../../../src/native/addon';
 import { Relayed } from '../../../src/runtime/transport/relayed/relayed';
 import type { GuestConnect } from '../../../src/runtime/transport/transport';
-import { native, openSockets, type Pair, socketsSince, type TestMember, twoMembers, until } from './members';
+import { eventually } from '../../support/eventually';
+import { native, openSockets, type Pair, socketsSince, type TestMember, twoMembers } from './members';
 
 jest.setTimeout(30_000);
 
@@ -132,7 +133,7 @@ afterEach(() => {
 async function exchange(): Promise<void> {
   const { host, address, epoch } = pair.api.asPeer;
   const mine = own(await web.toSupervisor({ host, address, epoch }, PEER_LINK, 'punched: no'));
-  await until(() => handed.length === 1);
+  await eventually(() => handed.length === 1);
   const theirs = own(handed.pop()!);
   for (const [from, to] of [
     [mine, theirs],
@@ -143,22 +144,22 @@ async function exchange(): Promise<void> {
   }
   mine.destroy();
   await once(theirs.resume(), 'close');
-  await until(() => events.some(({ type, ...event }) => type === 'ended' && 'id' in event && event.id === lastId));
+  await eventually(() => events.some(({ type, ...event }) => type === 'ended' && 'id' in event && event.id === lastId));
 }
 
 /** Nobody's guest saw anything of it, nothing is left of it, and others are served as before. */
 async function nothingCameOfIt(): Promise<void> {
-  await until(() => socketsSince(before) === 0);
+  await eventually(() => socketsSince(before) === 0);
   expect({ signals, handed, arriving: pair.api.connector.arriving() }).toEqual({ signals: 0, handed: [], arriving: 0 });
   await exchange();
-  await until(() => socketsSince(before) === 0);
+  await eventually(() => socketsSince(before) === 0);
 }
 
 test('a token of each side: the guest that listens is signalled', async () => {
   const [mine, theirs] = tokens();
   void api.relayed(pair.web.sender, theirs, PURPOSE);
   void stranger(mine);
-  await until(() => signals === 1);
+  await eventually(() => signals === 1);
 });
 
 test('a token is good for once: shown again, by whomever, it is refused at once', async () => {
@@ -166,7 +167,7 @@ test('a token is good for once: shown again, by whomever, it is refused at once'
   next = [used];
   const { host, address, epoch } = pair.api.asPeer;
   const mine = own(await web.toSupervisor({ host, address, epoch }, PEER_LINK, ''));
-  await until(() => handed.length === 1);
+  await eventually(() => handed.length === 1);
   const theirs = own(handed.pop()!);
   const open = openSockets();
 
@@ -175,7 +176,7 @@ test('a token is good for once: shown again, by whomever, it is refused at once'
   expect(await call()).toEqual({ outcome: { by: 'none', reason: 'ECONNRESET' }, answered: '' });
   next = [used];
   await expect(web.toSupervisor({ host, address, epoch }, PEER_LINK, '')).rejects.toMatchObject({ code: 'NOT_OPENED' });
-  await until(() => socketsSince(open) === 0);
+  await eventually(() => socketsSince(open) === 0);
 
   // Who used it first does not notice.
   mine.write('still whole');

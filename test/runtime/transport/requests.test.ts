@@ -5,7 +5,8 @@ import { createGuard } from '../../../src/runtime/control/guard';
 import { openTransports } from '../../../src/runtime/transport';
 import { MOST_REQUESTED, Requests } from '../../../src/runtime/transport/punched/requests';
 import { SHARE_USED } from '../../../src/runtime/transport/punched/respond';
-import { native, openSockets, socketsSince, until } from './members';
+import { eventually } from '../../support/eventually';
+import { native, openSockets, socketsSince } from './members';
 
 jest.setTimeout(30_000);
 
@@ -92,7 +93,7 @@ test.each(Object.keys(purposes))('punches for %s: refused at once beyond the sha
     const refused = () => answers.filter((answer) => answer.type === 'unpunchable' && answer.reason === SHARE_USED);
     expect(refused().length).toBe(4 * MOST_REQUESTED - MOST_REQUESTED / 2 / count);
     for (const answer of refused()) expect(answer).toMatchObject({ busy: true });
-    await until(() => socketsSince(before) > 0);
+    await eventually(() => socketsSince(before) > 0);
     expect(socketsSince(before)).toBeLessThan(MOST_REQUESTED / 2 + 20);
     const soFar = refused().length;
     punch(honest);
@@ -114,7 +115,7 @@ test('connections through the seed: beyond the share the token is not used', asy
     relay(honest);
     expect(refused()).toBe(MOST_REQUESTED / 2);
     // Nobody listens at that data port: each ends, and the share is free again.
-    await until(() => {
+    await eventually(() => {
       const soFar = refused();
       relay(flood);
       return refused() === soFar;

@@ -65,7 +65,7 @@ test('a function that fails: EHOSTUNREACH with its error, at once again during t
   expect(failed.detail).toMatchObject({ errno: 'EHOSTUNREACH', error: 'RangeError' });
 
   cluster.host('api', serves(80));
-  await new Promise((resolve) => setTimeout(resolve, Number(failed.detail.backOffMs) + 20));
+  await cluster.backedOff('api');
   const answer = await client.locate('api', 80);
   expect(answer.location.epoch).toBeGreaterThan(Number(failed.detail.epoch));
 });

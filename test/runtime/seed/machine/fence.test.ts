@@ -253,8 +253,7 @@ test('slower than its deadline: it is taken when it joins, and the allocation af
   });
   const client = await cluster.client();
   await client.locate('api', 80).catch(() => undefined);
-  const { detail } = await cluster.event('api', 'failed');
-  await new Promise((resolve) => setTimeout(resolve, Number(detail.backOffMs) + 20));
+  const detail = await cluster.backedOff('api');
   const second = client.locate('api', 80).catch(() => undefined);
   await cluster.event('api', 'allocating', (e) => Number(e.detail.epoch) > Number(detail.epoch));
   started[0].join();

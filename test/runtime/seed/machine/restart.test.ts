@@ -267,8 +267,7 @@ test('cut off for so long that a new session runs: fenced when it comes back, wi
   const before = await client.locate('api', 80);
   const { invocation, session } = await first;
   session.close();
-  const { detail } = await cluster.event('api', 'failed');
-  await new Promise((resolve) => setTimeout(resolve, Number(detail.backOffMs) + 20));
+  await cluster.backedOff('api');
   const after = await client.locate('api', 80);
   expect(after.location.epoch).toBeGreaterThan(before.location.epoch);
   await expect(cluster.supervise(invocation)).rejects.toMatchObject({ code: 'fenced' });

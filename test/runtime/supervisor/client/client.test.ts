@@ -11,6 +11,7 @@ import {
   ProgramError,
   startClient,
 } from '../../../../src/runtime/supervisor/client/client';
+import { eventually } from '../../../support/eventually';
 import { bootCluster, type Cluster } from '../../seed/cluster';
 import { layersFolder, openSandbox, type Sandbox } from '../sandbox';
 
@@ -146,7 +147,7 @@ test('a guest of the client that gives up is not waited for', async () => {
   await run(client, ['timeout', '-s', 'KILL', '0.5', 'curl', '-sS', 'http://mute/']);
   const waiting = async () => (await fetchStatus(cluster.access('operator'))).hosts[0].waiting;
   expect(await waiting()).toBe(1);
-  while ((await waiting()) > 0) await new Promise((resolve) => setTimeout(resolve, 100));
+  await eventually(async () => (await waiting()) === 0);
 });
 
 test('commands that cannot run are refused before they start; close leaves nothing behind', async () => {

@@ -10,6 +10,7 @@ import * as dns from 'dns-packet';
 import { createGuard } from '../../../../src/runtime/control/guard';
 import { openResolverServer, type ResolverServer } from '../../../../src/runtime/supervisor/names/resolver-server';
 import { framed, frames } from '../../../../src/runtime/supervisor/names/resolver-stream';
+import { eventually } from '../../../support/eventually';
 
 const ADDRESS = '127.53.7.1';
 const web = { name: 'web', address: '100.64.0.2', aliases: ['www'], nodeId: 1 };
@@ -162,10 +163,6 @@ async function overTcp(...messages: Buffer[]): Promise<Buffer[]> {
 const ask = async (name: string, type?: Type) => dns.decode(await overUdp(query(name, type)));
 const datas = ({ answers }: dns.DecodedPacket) => answers?.map((answer) => (answer as dns.StringAnswer).data);
 
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await new Promise(setImmediate);
-}
-
 describe('the cluster', () => {
   beforeEach(() => start());
 
@@ -297,7 +294,7 @@ describe('all else', () => {
     await start();
     const reply = ask('a.example');
     const wrong = says('203.0.113.1');
-    await until(() => server.asked.length > 0);
+    await eventually(() => server.asked.length > 0);
     const [{ query: asked, port }] = server.asked;
     server.answer((query) => wrong({ ...query, id: query.id! ^ 1 }, 'udp'));
     server.answer((query) => wrong({ ...query, questions: [{ type: 'A', name: 'b.example' }] }, 'udp'));
