@@ -22,13 +22,12 @@ test('addresses, ports and names, as the shim has them', () => {
        #include "core/addr.c"
        #include "core/alias.c"
        #include "core/table.c"
-       #include "datagram/datagram.c"
        static const char *const names[] = {${NAMES.map((name) => `"${name}"`)}};
        int main(void) {
          static _Alignas(8) char map[1 << 20];
          if (!usable(map, fread(map, 1, sizeof map, stdin))) return 1;
          for (uint32_t port = 1; port < 65536; port++)
-           printf("%u %u\\n", hidden_port((uint16_t)port), plain_port((uint16_t)port));
+           printf("%u %u\\n", alias_hidden_port((uint16_t)port), alias_plain_port((uint16_t)port));
          for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
            struct im_location found = {0};
            table_find_name(names[i], &found);
