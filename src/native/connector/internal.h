@@ -145,6 +145,8 @@ int opening_go(const struct im_connection *connection);
 void opening_start(struct im_connector *connector, struct im_connection *connection, int error);
 /* A connection that is kept unused is found out when the NAT has forgotten it. `ours`: no guest gets it later. */
 void opening_keep_alive(int fd, bool ours);
+/* Undoes it: a guest gets the connection, and has options of its own. Lock held. */
+void opening_for_guest(int fd);
 
 /* ---- share.c ---- */
 

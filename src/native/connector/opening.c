@@ -184,17 +184,30 @@ static const struct im_stage connecting = {.opening = true, .on_event = on_conne
 
 /* ---- stage: each side proves itself ---- */
 
-/*
- * So that a connection that a NAT has forgotten is found out: within seconds when it is quiet, at once when something
- * is sent and not acknowledged. A guest that gets it later has options of its own.
- */
-void opening_keep_alive(int fd, bool ours) {
-  int on = 1, idle = 5, interval = 2, count = 2, unheard = 1500;
+static const int KEEP_ALIVE_NAMES[] = {TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT};
+#define KEEP_ALIVE_TIMES (sizeof KEEP_ALIVE_NAMES / sizeof *KEEP_ALIVE_NAMES)
+
+static void keep_alive(int fd, int on, const int *times) {
   setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-  setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
-  setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
-  setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+  for (size_t i = 0; i < KEEP_ALIVE_TIMES; i++)
+    setsockopt(fd, IPPROTO_TCP, KEEP_ALIVE_NAMES[i], &times[i], sizeof times[i]);
+}
+
+/* Found out within seconds when the connection is quiet; an own one at once when what is sent is not acknowledged. */
+void opening_keep_alive(int fd, bool ours) {
+  static const int soon[KEEP_ALIVE_TIMES] = {5, 2, 2}, unheard = 1500;
+  keep_alive(fd, 1, soon);
   if (ours) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard, sizeof unheard);
+}
+
+void opening_for_guest(int fd) {
+  static int times[KEEP_ALIVE_TIMES]; /* of a new socket; the lock is held */
+  int fresh = times[0] ? -1 : socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  socklen_t size = sizeof *times;
+  for (size_t i = 0; fresh >= 0 && i < KEEP_ALIVE_TIMES; i++)
+    getsockopt(fresh, IPPROTO_TCP, KEEP_ALIVE_NAMES[i], &times[i], &size);
+  if (fresh >= 0) close(fresh);
+  keep_alive(fd, 0, times);
 }
 
 static void opened(struct im_connector *connector, struct im_connection *connection) {
