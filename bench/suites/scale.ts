@@ -322,8 +322,8 @@ async function upheavals(
   const quick = await restart(stage, seeds, 0);
   add(`seed killed and started: start to all ${hosts} rejoined`, 's', quick.joined / 1_000, 5);
   add(`the same, and their ${PEERS * hosts} asks answered`, 's', quick.asked / 1_000, 5);
-  add('seed CPU per rejoin and 5 asks', 'ms', quick.cpu);
-  add('KB on the wire per rejoin and 5 asks', 'KB', quick.bytes / 1_000);
+  add('seed CPU per rejoin and 5 locates', 'ms', quick.cpu);
+  add('KB on the wire per rejoin and 5 locates', 'KB', quick.bytes / 1_000);
   add('seed start to listening', 's', quick.start / 1_000);
   load('restart');
 

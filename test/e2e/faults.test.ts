@@ -63,7 +63,7 @@ test('a port that a settled host does not listen on: ECONNREFUSED', async () => 
   expect(await connect('echo', 7999)).toMatchObject({ outcome: 'ECONNREFUSED' });
 });
 
-test('a seed killed and restarted during an allocation: the connect still goes through, one incarnation', async () => {
+test('a seed killed and restarted during an allocation: the connect still goes through, one epoch', async () => {
   const connecting = connect('slow');
   await cluster.waitFor((e) => e.host === 'slow' && e.event === 'guest-started');
   process.kill(seedPid(), 'SIGKILL');

@@ -23,7 +23,7 @@ const is =
   (e: { host: string | null; event: string; time: number }) =>
     e.host === 'redis' && e.event === event && e.time > after;
 
-test('idle: suspended with its memory; woken by a connect; idle again: released; then a new incarnation', async () => {
+test('idle: suspended with its memory; woken by a connect; idle again: released; then a new epoch', async () => {
   expect(await redis('SET', 'color', 'green')).toBe('OK');
   const first = await cluster.host('redis');
   expect(first).toMatchObject({ state: 'running', allocations: 1, ports: [6379] });

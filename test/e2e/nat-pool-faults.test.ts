@@ -39,13 +39,13 @@ test('a host that is suspended: what is kept ready works when it wakes, and it i
   expect(await relayed()).toBe(0);
 });
 
-test('a host that is released: the next incarnation gets what comes then, all of it', async () => {
+test('a host that is released: the next epoch gets what comes then, all of it', async () => {
   expect(await dial('brief', 20)).toEqual(all(20));
   let time = 0;
-  for (let incarnation = 2; incarnation <= 3; incarnation++) {
+  for (let epoch = 2; epoch <= 3; epoch++) {
     ({ time } = await cluster.waitFor(named('released', 'brief', time)));
     expect(await dial('brief', 2, 16)).toEqual(all(32));
-    expect(await cluster.host('brief')).toMatchObject({ allocations: incarnation });
+    expect(await cluster.host('brief')).toMatchObject({ allocations: epoch });
   }
   expect(await relayed()).toBe(0);
 });

@@ -52,7 +52,7 @@ static bool done(struct im_connector *connector, struct im_connection *connectio
 }
 
 /* The guest sees a reset. The others that were made along with it are no better. */
-static void unheard(struct im_connector *connector, struct im_connection *connection) {
+static void unacknowledged(struct im_connector *connector, struct im_connection *connection) {
   struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
   uint32_t peer = connection->what.peer;
   connect(connection->fd, &nowhere, sizeof nowhere);
@@ -64,7 +64,7 @@ static void unheard(struct im_connector *connector, struct im_connection *connec
 static void look_again(struct im_connector *connector, struct im_connection *connection) {
   int64_t pause = FIRST_PAUSE << (connection->tries < 6 ? connection->tries : 6);
   if (done(connector, connection)) return;
-  if (++connection->tries == MOST_LOOKS) return unheard(connector, connection);
+  if (++connection->tries == MOST_LOOKS) return unacknowledged(connector, connection);
   connection_at(connector, connection, clock_now() + (pause < LONGEST_PAUSE ? pause : LONGEST_PAUSE));
 }
 

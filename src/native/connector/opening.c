@@ -195,9 +195,9 @@ static void keep_alive(int fd, int on, const int *times) {
 
 /* Found out within seconds when the connection is quiet; an own one at once when what is sent is not acknowledged. */
 void opening_keep_alive(int fd, bool ours) {
-  static const int soon[KEEP_ALIVE_TIMES] = {5, 2, 2}, unheard = 1500;
+  static const int soon[KEEP_ALIVE_TIMES] = {5, 2, 2}, unacknowledged = 1500;
   keep_alive(fd, 1, soon);
-  if (ours) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard, sizeof unheard);
+  if (ours) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged, sizeof unacknowledged);
 }
 
 void opening_for_guest(int fd) {

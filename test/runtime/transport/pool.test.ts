@@ -93,7 +93,7 @@ test('all peers together have no more than there are descriptors for', async () 
   expect(asked.at(-1)).toEqual({ host: 'host-8', count: 2 });
 });
 
-test('a peer that is not where it was, and one that is another incarnation, begin anew', async () => {
+test('a peer that is not where it was, and one that is another epoch, begin anew', async () => {
   const all = pools();
   for (let i = 0; i < 3; i++) await miss(all, peer(1));
   asked = [];

@@ -39,7 +39,7 @@ function noted(own = mine, end = () => Promise.resolve()) {
 }
 const settled = () => new Promise(setImmediate);
 
-test('one for each incarnation, with the ports that supervisors do not use themselves', async () => {
+test('one for each epoch, with the ports that supervisors do not use themselves', async () => {
   const { signalling, made } = noted();
   signalling.open(api);
   signalling.open(api);
@@ -94,7 +94,7 @@ test.each<[string, NatReport, NatReport]>([
   expect(made).toEqual([]);
 });
 
-test('what is to be made ready is called for where there is a signalling channel to that incarnation, and otherwise left to others', async () => {
+test('what is to be made ready is called for where there is a signalling channel to that epoch, and otherwise left to others', async () => {
   const { signalling, called } = noted();
   expect(await signalling.fill(api, 2, 1)).toBeUndefined();
   signalling.open(api);

@@ -6,7 +6,7 @@ export interface DirectRoute {
   /** Real IPv4 address, as an unsigned integer. */
   readonly real: number;
   readonly realPort: number;
-  /** Incarnation of the destination that this route leads to. */
+  /** Epoch of the destination that this route leads to. */
   readonly epoch: number;
 }
 

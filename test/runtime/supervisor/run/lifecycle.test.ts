@@ -197,7 +197,7 @@ test("the function's time is up: invoked again into the same sandbox, the guest 
   expect((await sandbox('web')).output().filter((line) => line === 'serving')).toHaveLength(1);
 });
 
-test('a newer incarnation has joined meanwhile: the older one stops its guests, whether it comes back or is there', async () => {
+test('a newer epoch has joined meanwhile: the older one stops its guests, whether it comes back or is there', async () => {
   const { client, sandbox } = await boot([{ name: 'web', command: serves(8080), idleTimeout: 200 }]);
   const { location } = await client.locate('web', 8080);
   await cluster.event('web', 'suspended');

@@ -65,7 +65,7 @@ test.each(['127.64.9.9', '127.0.0.1', '10.0.0.1'])('%s is not where that host ca
   expect(table.ports()).toEqual([]);
 });
 
-test('a doubted incarnation is asked for until the seed says where the host is', () => {
+test('a doubted epoch is asked for until the seed says where the host is', () => {
   const { locations, state } = open();
   locations.apply(api());
   locations.distrust('api', 9);
