@@ -23,6 +23,7 @@ struct im_connector *connector_create(uint32_t alias_base, void (*report)(void *
   connector->references = 1;
   connector->alias_base = alias_base;
   connector->share = share_total();
+  opening_read_defaults(connector);
   connector->close_by = CLOSE_BY;
   connector->soon = SOON;
   connector->report = report;

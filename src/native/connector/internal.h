@@ -86,14 +86,17 @@ struct im_batch {
   struct im_pair pairs[];
 };
 
+#define IM_KEEP_ALIVE_TIMES 3
+
 struct im_connector {
   struct im_reactor reactor; /* its lock is the connector's */
   pthread_t filler;
   pthread_cond_t more; /* of `batches` */
   int references;      /* atomic: of JavaScript and of shim sockets */
   bool filling, stopping;
-  uint32_t share;      /* descriptors that other members may have here; see share.c */
-  uint32_t alias_base; /* a member's loopback alias is alias_base | (virtual & 0xffff) */
+  uint32_t share;                      /* descriptors that other members may have here; see share.c */
+  uint32_t alias_base;                 /* a member's loopback alias is alias_base | (virtual & 0xffff) */
+  int keep_alive[IM_KEEP_ALIVE_TIMES]; /* of a new socket: idle, interval, count; 0: could not be read */
   struct im_connection *all;
   struct im_batch *batches;   /* not begun, the oldest first */
   struct im_batch *beginning; /* of which one is being begun just now, without the lock */
@@ -145,8 +148,10 @@ int opening_go(const struct im_connection *connection);
 void opening_start(struct im_connector *connector, struct im_connection *connection, int error);
 /* A connection that is kept unused is found out when the NAT has forgotten it. `ours`: no guest gets it later. */
 void opening_keep_alive(int fd, bool ours);
-/* Undoes it: a guest gets the connection, and has options of its own. Lock held. */
-void opening_for_guest(int fd);
+/* Undoes it: a guest gets the connection, and has options of its own. */
+void opening_for_guest(const struct im_connector *connector, int fd);
+/* What a new socket of this machine has. */
+void opening_read_defaults(struct im_connector *connector);
 
 /* ---- share.c ---- */
 

@@ -185,29 +185,29 @@ static const struct im_stage connecting = {.opening = true, .on_event = on_conne
 /* ---- stage: each side proves itself ---- */
 
 static const int KEEP_ALIVE_NAMES[] = {TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT};
-#define KEEP_ALIVE_TIMES (sizeof KEEP_ALIVE_NAMES / sizeof *KEEP_ALIVE_NAMES)
 
 static void keep_alive(int fd, int on, const int *times) {
   setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-  for (size_t i = 0; i < KEEP_ALIVE_TIMES; i++)
+  for (size_t i = 0; i < IM_KEEP_ALIVE_TIMES; i++)
     setsockopt(fd, IPPROTO_TCP, KEEP_ALIVE_NAMES[i], &times[i], sizeof times[i]);
 }
 
 /* Found out within seconds when the connection is quiet; an own one at once when what is sent is not acknowledged. */
 void opening_keep_alive(int fd, bool ours) {
-  static const int soon[KEEP_ALIVE_TIMES] = {5, 2, 2}, unacknowledged = 1500;
+  static const int soon[IM_KEEP_ALIVE_TIMES] = {5, 2, 2}, unacknowledged = 1500;
   keep_alive(fd, 1, soon);
   if (ours) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged, sizeof unacknowledged);
 }
 
-void opening_for_guest(int fd) {
-  static int times[KEEP_ALIVE_TIMES]; /* of a new socket; the lock is held */
-  int fresh = times[0] ? -1 : socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  socklen_t size = sizeof *times;
-  for (size_t i = 0; fresh >= 0 && i < KEEP_ALIVE_TIMES; i++)
-    getsockopt(fresh, IPPROTO_TCP, KEEP_ALIVE_NAMES[i], &times[i], &size);
-  if (fresh >= 0) close(fresh);
-  keep_alive(fd, 0, times);
+void opening_for_guest(const struct im_connector *connector, int fd) { keep_alive(fd, 0, connector->keep_alive); }
+
+void opening_read_defaults(struct im_connector *connector) {
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  socklen_t size = sizeof *connector->keep_alive;
+  if (fd < 0) return;
+  for (size_t i = 0; i < IM_KEEP_ALIVE_TIMES; i++)
+    getsockopt(fd, IPPROTO_TCP, KEEP_ALIVE_NAMES[i], &connector->keep_alive[i], &size);
+  close(fd);
 }
 
 static void opened(struct im_connector *connector, struct im_connection *connection) {

@@ -123,7 +123,7 @@ struct im_connection *pool_take(struct im_connector *connector, uint32_t peer, u
     struct im_connection *connection = pool->first;
     uint16_t source = source_port ? source_port : connection->what.local_port;
     if (alive(connection->fd) && send_header(connection, port, source)) {
-      opening_for_guest(connection->fd);
+      opening_for_guest(connector, connection->fd);
       forget(connector, connection);
       pool_low(connector, pool);
       return connection;
@@ -149,7 +149,7 @@ static void read_header(struct im_connector *connector, struct im_connection *co
   memcpy(&ports, connection->header + what->expect_size, sizeof ports);
   what->port = ntohs(ports.port);
   what->source_port = ntohs(ports.source_port);
-  opening_for_guest(connection->fd);
+  opening_for_guest(connector, connection->fd);
   deliver_start(connector, connection);
 }
 
