@@ -130,7 +130,7 @@ export class Locator {
   }
 
   /** The seed's deadline is that of the waiter that has waited longest. The others have time left. */
-  #refused(question: Question, error: LocateError): void {
+  #refused(question: Question, error: LocateError) {
     const late = [...question.waiters].filter(({ since }) => since <= question.since);
     if (error.errno !== 'ETIMEDOUT' || late.length === question.waiters.size) return this.#fail(question, error);
     for (const waiter of late) {
