@@ -253,6 +253,18 @@ describe('datagrams', () => {
     expect(web.made).toEqual(['punched', 'relayed']);
   });
 
+  test('a client under the name of a host with a link is served, too', async () => {
+    api.send('of the host');
+    await web.next();
+    const client = new Side({ ...pair.api, sender: { ...pair.api.sender, epoch: 0 } }, () => web);
+    punches = refuse('no');
+    client.send('of the client');
+    expect(await web.next()).toEqual(datagram('of the client'));
+    web.send('answer');
+    expect(await client.next()).toEqual(datagram('answer'));
+    client.links.clear();
+  });
+
   test('a link that was to be punched for messages is relayed for a datagram that waits for it', async () => {
     let fail: (error: Error) => void = () => undefined;
     punches = () => new Promise((_resolve, reject) => (fail = reject));

@@ -215,9 +215,9 @@ export class PeerLinks {
       },
     });
     link.channel = channel;
-    // Two members that open their link at the same moment serve both; the last one is used.
+    // Two members that open their link at the same moment serve both; the last one is used. A client has no epoch.
     const before = this.#links.get(address);
-    if ((before?.from.epoch ?? 0) > from.epoch) return this.#end(link);
+    if (from.epoch > 0 && before && before.from.epoch > from.epoch) return this.#end(link);
     this.#links.set(address, link);
     for (const datagram of [link, before].flatMap((each) => each?.waiting.splice(0) ?? [])) channel.offer(datagram);
   }
