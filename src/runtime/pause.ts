@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
 
-/** Waits for so many milliseconds, or until the signal is aborted. */
-export async function pause(delay: number, signal: AbortSignal): Promise<void> {
+/** Waits for `delay` milliseconds, or until the signal is aborted. */
+export async function pause(delay: number, signal?: AbortSignal): Promise<void> {
   await setTimeout(delay, undefined, { signal }).catch(() => undefined);
 }

@@ -4,13 +4,14 @@ import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import type { ManifestHost } from '../../../contract/manifest/manifest';
 import type { NativeAddon } from '../../../native/addon';
+import { pause } from '../../pause';
 import { remapped } from '../files/remaps';
 import { forwardLines, type Stream, type Write } from '../run/log';
 import type { RunDir } from '../run/run-dir';
 import { findShim, GUEST_ENV, guestEnvironment, underShim } from './environment';
 import type { GuestProcesses } from './processes';
 import { inspectCommand, ProgramError } from './program';
-import { killAll, listNow, pause, signalAll, stopAll } from './stop';
+import { killAll, listNow, signalAll, stopAll } from './stop';
 
 export interface GuestOptions {
   readonly host: Pick<ManifestHost, 'name' | 'command' | 'environment' | 'workingDirectory' | 'remappedFiles'>;

@@ -1,4 +1,5 @@
 /** Ends processes that are not all children of this one: by signals, again and again until none is left. */
+import { pause } from '../../pause';
 import type { GuestProcess, GuestProcesses } from './processes';
 
 const STOP_CHECK = 20;
@@ -44,8 +45,6 @@ export function listNow(processes: GuestProcesses): GuestProcess[] | undefined {
     return undefined;
   }
 }
-
-export const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 function sendSignal(pid: number, signal: NodeJS.Signals) {
   try {

@@ -3,6 +3,7 @@ import { RESOLVER_ADDRESS, type ShimReply, type ShimRequest } from '../../../con
 import { ERRNO } from '../../../contract/control/errno';
 import { formatAddress, parseAddress } from '../../../contract/manifest/address';
 import { LocateError } from '../../control/index';
+import { pause } from '../../pause';
 import type { Destination, GuestConnect, TransportResult } from '../../transport/transport';
 import type { Resolver } from '../names/resolver';
 import type { Log } from '../run/log';
@@ -132,7 +133,7 @@ export class GuestConnects {
       }
       // The host may have another location meanwhile.
       locations.distrust(host, destination.location.epoch);
-      await pause(guest.signal);
+      await pause(PAUSE, guest.signal);
     }
   }
 
@@ -174,20 +175,6 @@ export class GuestConnects {
     for (const [caller, pid] of this.#waiting) if (!isAlive(pid)) caller.abort();
     this.#sweeper = this.#waiting.size > 0 ? setTimeout(this.#sweep, SWEEP) : undefined;
   };
-}
-
-/** Ends early when the signal is aborted. */
-function pause(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, PAUSE);
-    if (signal.aborted) done();
-    else signal.addEventListener('abort', done, { once: true });
-  });
 }
 
 /** A pid of 0 is a sender without one. */

@@ -21,7 +21,6 @@ export interface TcpSocket {
   readonly bytes?: number;
 }
 
-export const ESTABLISHED = 1;
 export const TIME_WAIT = 6;
 export const CLOSE = 7;
 export const CLOSE_WAIT = 8;
