@@ -8,8 +8,10 @@ import { dirname, join } from 'node:path';
  */
 export function layerFile(layer: 'supervisor' | 'shim', name: string, dir?: string): readonly string[] {
   if (dir) return [join(dir, name)];
+  const beside = join(__dirname, name);
+  if (existsSync(beside)) return [beside];
   const arch = process.arch === 'arm64' ? 'arm64' : 'x86_64';
   let root = dirname(__dirname);
   while (!existsSync(join(root, 'lambda-layers')) && dirname(root) !== root) root = dirname(root);
-  return [join(__dirname, name), join(root, 'lambda-layers', layer, arch, 'imaginary', name)];
+  return [beside, join(root, 'lambda-layers', layer, arch, 'imaginary', name)];
 }
