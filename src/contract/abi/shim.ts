@@ -13,7 +13,6 @@ export const SOCKETS_SIZE = abi.IM_SOCKETS_SIZE;
 export const SHIM_SOCKET = abi.IM_SHIM_SOCKET;
 export const FILES_FILE = abi.IM_FILES_FILE;
 export const FILES_MAGIC = abi.IM_FILES_MAGIC;
-export const FILES_MOST = abi.IM_FILES_MOST;
 export const TRAFFIC_OFFSET = abi.IM_TRAFFIC_OFFSET;
 export const LOW_PORTS = abi.IM_LOW_PORTS;
 export const RESOLVER_ADDRESS = formatAddress(abi.IM_RESOLVER);
@@ -48,7 +47,7 @@ export function scopeNumber(scope: Scope, protocol?: Protocol): number {
 }
 
 /** And back; undefined when there is no such scope. */
-export function scopeOf(number: number): { readonly scope: Scope; readonly protocol?: Protocol } | undefined {
+function scopeOf(number: number): { readonly scope: Scope; readonly protocol?: Protocol } | undefined {
   if (number >= 2 * abi.IM_SCOPE_DATAGRAM) return undefined;
   const udp = number >= abi.IM_SCOPE_DATAGRAM;
   const scope = (Object.keys(SCOPE) as Scope[]).find((name) => SCOPE[name] === number % abi.IM_SCOPE_DATAGRAM);
@@ -68,7 +67,7 @@ export function plainPort(real: number): number {
 const LOOPBACK = 0x7f000001;
 
 /** Whether that is 127.0.0.2 or the like, at which a guest may listen: neither 127.0.0.1 nor the resolver. */
-export function isAlias(address: number): boolean {
+function isExtraLoopback(address: number): boolean {
   return address >>> 24 === 127 && address !== LOOPBACK && address !== abi.IM_RESOLVER;
 }
 
@@ -164,7 +163,7 @@ export function decodeRequest(message: Buffer): ShimRequest {
       const real = message.readUInt32LE(REQUEST.real);
       const realPort = message.readUInt16LE(REQUEST.real_port);
       if (port === 0 || realPort === 0) throw new BadRequestError(`a listener at port ${port || realPort}`);
-      const alias = listens.scope === 'loopback' && isAlias(address) ? { address } : {};
+      const alias = listens.scope === 'loopback' && isExtraLoopback(address) ? { address } : {};
       return { op: 'listen', pid, cookie, port, real, realPort, ...listens, ...alias };
     }
     case OP.datagram: {

@@ -151,7 +151,7 @@ export interface HostState {
 }
 
 export interface PortRow {
-  /** Virtual address of the host; or, of the table's own host, where on its loopback interface it is (`isAlias`). */
+  /** Virtual address of the host. For the table's own host it may be an address of its loopback interface. */
   readonly address: number;
   readonly port: number;
   readonly real: number;

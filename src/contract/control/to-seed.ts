@@ -11,7 +11,6 @@ import { portMapping } from './location';
 /** Events that supervisors report. All other events are the seed's own. */
 export const REPORTED_EVENTS = [
   'guest-started',
-  'guest-adopted',
   'transport-chosen',
   'datagrams-lost',
   'relay-failed',

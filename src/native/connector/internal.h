@@ -196,8 +196,6 @@ void pool_low(struct im_connector *connector, const struct im_pool *pool);
 struct im_connection *pool_take(struct im_connector *connector, uint32_t peer, uint16_t port, uint16_t source_port);
 /* Closes what is ready for that peer. */
 void pool_drop(struct im_connector *connector, uint32_t peer);
-/* It ends unused. */
-void pool_lose(struct im_connector *connector, struct im_connection *connection);
 extern const struct im_use pool_out, pool_in;
 
 /* ---- confirm.c ---- */

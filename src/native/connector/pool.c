@@ -48,7 +48,7 @@ static void forget(struct im_connector *connector, struct im_connection *connect
   }
 }
 
-void pool_lose(struct im_connector *connector, struct im_connection *connection) {
+static void lose(struct im_connector *connector, struct im_connection *connection) {
   bool ours = connection->what.purpose == IM_POOL_OUT;
   uint32_t peer = connection->what.peer;
   connection_close(connector, connection);
@@ -70,11 +70,10 @@ static bool alive(int fd) {
 /* The other side sends nothing before it is used: an event means that it has ended. */
 static void on_ready_event(struct im_connector *connector, struct im_connection *connection, uint32_t events) {
   (void)events;
-  if (!alive(connection->fd)) pool_lose(connector, connection);
+  if (!alive(connection->fd)) lose(connector, connection);
 }
 
-static const struct im_stage ready = {
-    .idle = true, .on_event = on_ready_event, .on_late = pool_lose, .on_forget = forget};
+static const struct im_stage ready = {.idle = true, .on_event = on_ready_event, .on_late = lose, .on_forget = forget};
 
 static void out_opened(struct im_connector *connector, struct im_connection *connection) {
   struct im_pool *pool = pool_of(connector, connection->what.peer, true);
@@ -128,7 +127,7 @@ struct im_connection *pool_take(struct im_connector *connector, uint32_t peer, u
       pool_low(connector, pool);
       return connection;
     }
-    pool_lose(connector, connection);
+    lose(connector, connection);
   }
   return NULL;
 }
@@ -142,10 +141,10 @@ static void read_header(struct im_connector *connector, struct im_connection *co
   struct ports ports;
   ssize_t got = recv(connection->fd, connection->header + connection->got, size - connection->got, MSG_DONTWAIT);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (got <= 0) return pool_lose(connector, connection);
+  if (got <= 0) return lose(connector, connection);
   connection->got = (uint8_t)(connection->got + got);
   if (connection->got < size) return;
-  if (!secret_is(connection->header, what->expect, what->expect_size)) return pool_lose(connector, connection);
+  if (!secret_is(connection->header, what->expect, what->expect_size)) return lose(connector, connection);
   memcpy(&ports, connection->header + what->expect_size, sizeof ports);
   what->port = ntohs(ports.port);
   what->source_port = ntohs(ports.source_port);
@@ -158,8 +157,7 @@ static void on_header_event(struct im_connector *connector, struct im_connection
   read_header(connector, connection);
 }
 
-static const struct im_stage header = {
-    .idle = true, .on_event = on_header_event, .on_late = pool_lose, .look = read_header};
+static const struct im_stage header = {.idle = true, .on_event = on_header_event, .on_late = lose, .look = read_header};
 
 static void in_opened(struct im_connector *connector, struct im_connection *connection) {
   opening_keep_alive(connection->fd, false);
