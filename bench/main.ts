@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- SUITE [--json]`: measures ours beside the native baseline in the same run. Prints a table and writes
- * it to `bench/results/`; `--json` prints one object `{suite, rows}` on standard output and nothing else.
+ * `npm run bench -- SUITE [--json]`: measures ours beside the native baseline in the same run. Prints a table and
+ * writes it to `bench/results/`; `--json` prints one object `{suite, rows}` on standard output and nothing else.
  */
 import { parseArgs } from 'node:util';
 import { keep, loadNote } from './lib/results';

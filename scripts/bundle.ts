@@ -54,7 +54,8 @@ async function buildJs({ entry, files, executable }: JsOutput): Promise<string[]
     platform: 'node',
     target: 'node20',
     format: 'cjs',
-    // Not `keepNames`: it gives every closure a dictionary of properties each time that one is made, which took a seed 7 KB a host.
+    // Not `keepNames`: it gives every closure a dictionary of properties each time that one is made, which took a seed
+    // 7 KB a host.
     minify: true,
     legalComments: 'none',
     external: ['*.node', LOADED_LATE],

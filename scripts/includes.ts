@@ -5,8 +5,8 @@ import * as path from 'node:path';
 const INCLUDE = /^[ \t]*#[ \t]*(?:include|include_next|import)[ \t]*(?:"([^"\n]+)"|<([^>\n]+)>)/gm;
 
 /**
- * The sources and all that they include, directly or not, sorted. Headers of the compiler's own are left out: they change with it.
- * Conditions are not looked at: what is included under one of them counts.
+ * The sources and all that they include, directly or not, sorted. Headers of the compiler's own are left out: they
+ * change with it. Conditions are not looked at: what is included under one of them counts.
  * @param folders those of the `-I` flags
  */
 export function includedBy(sources: readonly string[], folders: readonly string[]): string[] {

@@ -1,6 +1,6 @@
 /**
- * Verifies the snapshots of integ/ without an AWS account: each integ.*.ts is synthesised and its template compared with
- * the committed one (asset hashes apart). To accept a change: `npx tsx scripts/integ.ts --update`.
+ * Verifies the snapshots of integ/ without an AWS account: each integ.*.ts is synthesised and its template compared
+ * with the committed one (asset hashes apart). To accept a change: `npx tsx scripts/integ.ts --update`.
  */
 import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';

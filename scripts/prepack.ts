@@ -1,6 +1,7 @@
 /**
- * Builds what the npm package consists of, as far as it is missing or older than its sources, and checks that it is all there. `npm pack`
- * runs it by itself; a package without the library or without the layers would be found out by its first user only.
+ * Builds what the npm package consists of, as far as it is missing or older than its sources, and checks that it is all
+ * there. `npm pack` runs it by itself; a package without the library or without the layers would be found out by its
+ * first user only.
  */
 import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';

@@ -1,6 +1,7 @@
 /**
- * Sums test-reports/*.json (jest's `--json` results, or `{passed, failed, skipped, failures?}` of other test programs) and ends with
- * the line `N passed, N failed, N skipped`, above it what failed and why. Exits 1 when anything failed, or was skipped, or when there is no result.
+ * Sums test-reports/*.json (jest's `--json` results, or `{passed, failed, skipped, failures?}` of other test programs)
+ * and ends with the line `N passed, N failed, N skipped`, above it what failed and why. Exits 1 when anything failed,
+ * or was skipped, or when there is no result.
  *
  *   tsx scripts/test-summary.ts [--exit-code CODE] [--reports FOLDER]     CODE: what the test run itself ended with
  */

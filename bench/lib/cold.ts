@@ -1,6 +1,6 @@
 /**
- * A platform whose functions are all cold: hosts of a cluster, and as many bare functions (a handler that only says when it was
- * entered) as the baseline for what a sandbox costs by itself.
+ * A platform whose functions are all cold: hosts of a cluster, and as many bare functions (a handler that only says
+ * when it was entered) as the baseline for what a sandbox costs by itself.
  */
 import { chmodSync, copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -51,7 +51,9 @@ export interface Plot {
   readonly distributions: readonly Distribution[];
 }
 
-/** Empirical cumulative distributions below each other, on a logarithmic axis of microseconds: one self-contained SVG. */
+/**
+ * Empirical cumulative distributions below each other, on a logarithmic axis of microseconds: one self-contained SVG.
+ */
 export function drawDistributions(title: string, plots: readonly Plot[]): string {
   const height = 44 + plots.length * PANEL;
   const bodies = plots.map((plot, i) => `<g transform="translate(0 ${44 + i * PANEL})">${drawPlot(plot)}</g>`);

@@ -3,7 +3,9 @@ import { once } from 'node:events';
 import { commandInside } from '../../src/local';
 import { IPERF_PORT, NATIVE_IPERF_PORT, type Paths } from './path';
 
-/** iperf3 between the same two hosts, natively and as guests. @returns Gbit/s of both, as the receiving side saw them */
+/**
+ * iperf3 between the same two hosts, natively and as guests. @returns Gbit/s of both, as the receiving side saw them
+ */
 export async function iperf(
   paths: Paths,
   host: string,

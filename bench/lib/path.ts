@@ -1,6 +1,7 @@
 /**
- * The two ends of a path through two NATs, three times: native programs with a static forward of the server's NAT, and the same
- * programs as guests, whose connections are pooled or opened on demand. All stand at the same time, to be measured in turn.
+ * The two ends of a path through two NATs, three times: native programs with a static forward of the server's NAT, and
+ * the same programs as guests, whose connections are pooled or opened on demand. All stand at the same time, to be
+ * measured in turn.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -43,7 +43,10 @@ export function absoluteRow(metric: string, unit: string, value: number, budget:
 
 const figure = (x: number | null) => (x === null ? '–' : Math.abs(x) >= 100 ? x.toFixed(0) : x.toFixed(2));
 
-/** A row held against its baseline by their ratio, which is to be at least `least`: given as the inverse, so that less is better. */
+/**
+ * A row held against its baseline by their ratio, which is to be at least `least`: given as the inverse, so that less
+ * is better.
+ */
 export function rateRow(metric: string, unit: string, value: number, baseline: number, least: number): Row {
   const ratio = baseline / value;
   return { metric, unit, value, baseline, ratio, budget: Number((1 / least).toFixed(2)), within: ratio <= 1 / least };

@@ -1,6 +1,7 @@
 /**
- * Supervisors' places in a cluster, many in one process, for the suite `scale`: each is the control client that a supervisor has
- * (`openSession`), over TLS of its own, without a guest. Commands come from the parent process, one at a time.
+ * Supervisors' places in a cluster, many in one process, for the suite `scale`: each is the control client that a
+ * supervisor has (`openSession`), over TLS of its own, without a guest. Commands come from the parent process, one at a
+ * time.
  */
 import { connect, type TLSSocket } from 'node:tls';
 import { hostIdentity, joinSecret } from '../../src/contract/control/psk';
@@ -46,7 +47,9 @@ export interface Told {
 /** The machine's monotonic clock, the same in all processes; milliseconds. */
 export const clock = () => Number(process.hrtime.bigint()) / 1e6;
 
-/** Every frame is one JSON text: counted where it is made and where it is read, so that the client itself is as it is. */
+/**
+ * Every frame is one JSON text: counted where it is made and where it is read, so that the client itself is as it is.
+ */
 const frames: Record<string, number> = {};
 function countFrames(): void {
   const { parse, stringify } = JSON;

@@ -19,8 +19,8 @@ const NAMES = {
 type Way = keyof typeof NAMES;
 
 /**
- * Through two NATs: native with a static forward, in turn with a guest's connections, and with the least that these can take:
- * see bare-chain.c.
+ * Through two NATs: native with a static forward, in turn with a guest's connections, and with the least that these can
+ * take: see bare-chain.c.
  */
 export function connectNat(progress: (text: string) => void): Promise<Row[]> {
   return withPaths(1, [], async (paths) => {

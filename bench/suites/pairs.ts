@@ -10,7 +10,10 @@ const PINGS = 16;
 const NAMES = { native: 'native, static forward', pooled: 'ours, pooled', open: 'ours, simultaneous open' } as const;
 type Way = keyof typeof NAMES;
 
-/** The measurement of the Boxer papers: 32 distinct pairs, each makes 1,024 connections. Here the pairs have their turns on one machine. */
+/**
+ * The measurement of the Boxer papers: 32 distinct pairs, each makes 1,024 connections. Here the pairs have their turns
+ * on one machine.
+ */
 export const pairs: Suite = {
   name: 'pairs',
   title: `${PAIRS} pairs, ${CONNECTS} connections each, as in the papers: time to first byte and round trip, through two NATs`,

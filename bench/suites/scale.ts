@@ -1,6 +1,6 @@
 /**
- * The control network at scale: one real seed, and N hosts' control clients in two processes of their own. The baseline is a TLS
- * server with pre-shared keys that echoes and knows nothing, with as many connections from the same processes.
+ * The control network at scale: one real seed, and N hosts' control clients in two processes of their own. The baseline
+ * is a TLS server with pre-shared keys that echoes and knows nothing, with as many connections from the same processes.
  */
 import { type ChildProcess, execFileSync, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -15,7 +15,10 @@ const LEAST_RATE = 0.8;
 
 const RTTS = [0, 0.7];
 
-/** Connections that stand, and connections per second, through two NATs: native with a static forward, in turn with punched ones. */
+/**
+ * Connections that stand, and connections per second, through two NATs: native with a static forward, in turn with
+ * punched ones.
+ */
 export const throughput: Suite = {
   name: 'throughput',
   title: 'Round trips, throughput and connections per second of punched connections, through two NATs',

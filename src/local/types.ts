@@ -8,7 +8,10 @@ export interface LocalFunction {
   readonly code: string;
   /** Folders that are merged, in this order, into `/opt`. */
   readonly layers: readonly string[];
-  /** `provided`: the program `bootstrap` of the code or of a layer is the runtime client. Default: Node.js, this machine's. */
+  /**
+   * `provided`: the program `bootstrap` of the code or of a layer is the runtime client. Default: Node.js, this
+   * machine's.
+   */
   readonly runtime?: 'provided';
   /** `file.export`, relative to the code or absolute. */
   readonly handler: string;
@@ -39,7 +42,10 @@ export interface PlatformFlags {
   readonly port?: number;
   /** `none`: as on a machine without any privilege. Default `auto`: the best that this machine allows. */
   readonly sandbox?: 'auto' | 'none';
-  /** `auto`: `nat` where this machine allows it. Default: `nat` with any of the two options below, else `DEFAULT_NETWORK`. */
+  /**
+   * `auto`: `nat` where this machine allows it. Default: `nat` with any of the two options below, else
+   * `DEFAULT_NETWORK`.
+   */
   readonly network?: NetworkChoice;
   /** Kinds of NAT: `WORDS` for all hosts, `HOST=WORDS` for one, like `symmetric+no-udp`. See `network/nat.ts`. */
   readonly nat?: readonly string[];

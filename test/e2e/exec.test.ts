@@ -1,4 +1,6 @@
-/** What a command under `imaginary exec` may not do to the machine, and what is left of it when `imaginary` is killed. */
+/**
+ * What a command under `imaginary exec` may not do to the machine, and what is left of it when `imaginary` is killed.
+ */
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
@@ -65,7 +67,8 @@ describe.each(['flat', 'auto'])('network: %s', (network) => {
     child.kill('SIGKILL');
     await ended;
     await eventually(() => sleeping(own).length === 0);
-    // On network `nat` there is a process more of `imaginary`. It leaves the folder, too, which tells `down` of the rest.
+    // On network `nat` there is a process more of `imaginary`. It leaves the folder, too, which tells `down` of the
+    // rest.
     await eventually(() => running((line) => line.includes(`exec sleep ${own}`)).length === 0);
     expect(sleeping(started)).toHaveLength(1);
     expect(folders()).toHaveLength(before.length + 1);

@@ -1,6 +1,7 @@
 /**
- * Two live sandboxes of one host on the local platform, which allows that where nothing is reserved, as Lambda does. What the seed and
- * supervisors do about it in every order is in test/runtime/seed/machine/fence.test.ts and test/runtime/supervisor/run/fence.test.ts.
+ * Two live sandboxes of one host on the local platform, which allows that where nothing is reserved, as Lambda does.
+ * What the seed and supervisors do about it in every order is in test/runtime/seed/machine/fence.test.ts and
+ * test/runtime/supervisor/run/fence.test.ts.
  */
 import { readFileSync } from 'node:fs';
 import { InvokeCommand } from '@aws-sdk/client-lambda';

@@ -1,6 +1,6 @@
 /**
- * Everything that a running cluster listens at on network `flat`, where all of it can be reached by every user of this machine:
- * there is no listener that is not listed here, and each is tried as a stranger.
+ * Everything that a running cluster listens at on network `flat`, where all of it can be reached by every user of this
+ * machine: there is no listener that is not listed here, and each is tried as a stranger.
  */
 import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';

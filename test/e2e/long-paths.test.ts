@@ -36,7 +36,8 @@ describe('exec', () => {
   });
   afterAll(() => cluster?.dispose());
 
-  // Around the lengths at which a folder for sockets is chosen, a shim takes another way, and a path is too long by itself.
+  // Around the lengths at which a folder for sockets is chosen, a shim takes another way, and a path is too long by
+  // itself.
   test.each([57, 58, 79, 91, 98, 107, 108, 300])('TMPDIR of %d bytes', async (length) => {
     const run = await cluster.exec(ASK, { env: { ...process.env, TMPDIR: folderOf(length) }, timeout: 20_000 });
     expect(run).toEqual({ code: 0, stdout: 'here\n', stderr: '' });

@@ -1,4 +1,7 @@
-/** UDP between hosts that are behind NATs: over a punched connection where there can be one, over a relayed one elsewhere. */
+/**
+ * UDP between hosts that are behind NATs: over a punched connection where there can be one, over a relayed one
+ * elsewhere.
+ */
 import { bootCluster, type TestCluster } from '../support/cluster';
 import { datagramWakesSuspended, hostsAskEachOther, udpClient, udpHosts } from '../support/datagrams';
 import { guestFiles } from '../support/guests';

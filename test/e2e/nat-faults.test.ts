@@ -1,4 +1,7 @@
-/** Faults of network `nat`: what can still be connected is, what cannot be ends within its deadline, and nothing else is hurt. */
+/**
+ * Faults of network `nat`: what can still be connected is, what cannot be ends within its deadline, and nothing else is
+ * hurt.
+ */
 import type { ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';

@@ -1,6 +1,6 @@
 /**
- * The only address of a sandbox is link-local on network `nat`, as on Lambda. Java, Erlang and Go skip such an address when they look for
- * their own: guests are shown the virtual one in its place, in every language that is installed.
+ * The only address of a sandbox is link-local on network `nat`, as on Lambda. Java, Erlang and Go skip such an address
+ * when they look for their own: guests are shown the virtual one in its place, in every language that is installed.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

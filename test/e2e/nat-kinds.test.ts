@@ -1,6 +1,6 @@
 /**
- * Connections of guests over network `nat`, for each kind of NAT: all of them work, and in the best way that can work. More of them
- * in `bench kinds`.
+ * Connections of guests over network `nat`, for each kind of NAT: all of them work, and in the best way that can work.
+ * More of them in `bench kinds`.
  */
 import { bootCluster, type TestCluster } from '../support/cluster';
 import { dialFiles, dialFrom, echo, type From, other } from '../support/dial';

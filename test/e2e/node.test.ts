@@ -1,4 +1,7 @@
-/** A cluster from the first command to the last, with the Node.js that runs the test. `npm run test:node` runs it with others. */
+/**
+ * A cluster from the first command to the last, with the Node.js that runs the test. `npm run test:node` runs it with
+ * others.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { bootCluster, type TestCluster } from '../support/cluster';
 

@@ -1,4 +1,7 @@
-/** `npm pack`, then README's "Start your own" in an empty folder, line by line, with the tarball in place of the package's name. */
+/**
+ * `npm pack`, then README's "Start your own" in an empty folder, line by line, with the tarball in place of the
+ * package's name.
+ */
 import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

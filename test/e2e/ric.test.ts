@@ -1,6 +1,7 @@
 /**
- * The handler under AWS's own runtime client for Node.js, as it runs on Lambda: what calls it there is not our bootstrap. The client
- * is installed (and its native part compiled, which takes about a minute) once, into the package cache folder.
+ * The handler under AWS's own runtime client for Node.js, as it runs on Lambda: what calls it there is not our
+ * bootstrap. The client is installed (and its native part compiled, which takes about a minute) once, into the package
+ * cache folder.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,6 @@
-/** A new cluster key for a cluster that runs: what is connected stays, what comes later works, the old key is of no use. */
+/**
+ * A new cluster key for a cluster that runs: what is connected stays, what comes later works, the old key is of no use.
+ */
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { joinSecret, parseClusterKeys } from '../../src/contract/control/psk';

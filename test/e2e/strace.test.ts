@@ -1,6 +1,7 @@
 /**
- * An established connection costs a guest nothing: between its two marks a program makes the same system calls natively and
- * in the cluster, one by one. Nothing can be traced inside a sandbox, so the traced programs are commands of `imaginary exec`.
+ * An established connection costs a guest nothing: between its two marks a program makes the same system calls natively
+ * and in the cluster, one by one. Nothing can be traced inside a sandbox, so the traced programs are commands of
+ * `imaginary exec`.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -72,7 +73,9 @@ function callsOf(file: string): string[][] {
   return [...processes.values()].map((calls) => calls.map(comparable));
 }
 
-/** Without spaces, as calls that were put together have others; without the process's own pointers and sizes of buffers. */
+/**
+ * Without spaces, as calls that were put together have others; without the process's own pointers and sizes of buffers.
+ */
 const comparable = (call: string) =>
   call
     .replace(/\s/g, '')
@@ -114,7 +117,10 @@ test.each([
   expect(Math.min(...ours.map((calls) => calls.length))).toBeGreaterThan(100);
 });
 
-/** From the first byte on; strace says of a descriptor whose connection stands which one it is, and that a handed-off one began as IPv6. */
+/**
+ * From the first byte on; strace says of a descriptor whose connection stands which one it is, and that a handed-off
+ * one began as IPv6.
+ */
 function onConnections(calls: readonly string[]): string[] {
   const first = new Map<string, number>();
   const descriptorOf = (call: string) => /^\w+\((\d+<TCP(?:v6)?:\[\S*->\S*\]>)/.exec(call)?.[1];

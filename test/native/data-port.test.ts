@@ -1,4 +1,6 @@
-/** The seed's data port (src/native/relay) as a program of its own: plain, with gcc's sanitizers, and under valgrind. */
+/**
+ * The seed's data port (src/native/relay) as a program of its own: plain, with gcc's sanitizers, and under valgrind.
+ */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -177,7 +179,10 @@ async function digest(socket: Socket): Promise<string> {
   return hash.digest('hex');
 }
 
-/** Sends until nothing fits any more and resets; then reads what the other side has. Prints whether it had something, and its end. */
+/**
+ * Sends until nothing fits any more and resets; then reads what the other side has. Prints whether it had something,
+ * and its end.
+ */
 const UNREAD = `
 import errno, socket, struct, sys
 def side(token):
@@ -460,7 +465,8 @@ describe.each(BUILDS.filter(([, there]) => there))('%s', (name, _, command) => {
     first.socket.write('served');
     await second.bytes(7);
     await Promise.race(idle.map(({ over }) => over));
-    // More at once than the port's queue holds: those that did not fit come again a second later, and must find it open.
+    // More at once than the port's queue holds: those that did not fit come again a second later, and must find it
+    // open.
     await Promise.all(idle.map(({ socket, over }) => Promise.race([over, connected(socket)])));
     expect((await port.line('rejected')).reason).toBe('too many that have not said what they want');
     await port.close();

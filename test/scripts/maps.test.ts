@@ -1,4 +1,7 @@
-/** Each folder of src opens with a map, or stands in that of the folder above: no file is left out, none is named that is gone. */
+/**
+ * Each folder of src opens with a map, or stands in that of the folder above: no file is left out, none is named that
+ * is gone.
+ */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';

@@ -1,4 +1,7 @@
-/** A connection that stood ready for a guest and has ended meanwhile: connect() gives another one, and no errno of its own. */
+/**
+ * A connection that stood ready for a guest and has ended meanwhile: connect() gives another one, and no errno of its
+ * own.
+ */
 import { existsSync } from 'node:fs';
 import { type Peer, startPeer } from './harness';
 

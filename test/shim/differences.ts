@@ -46,7 +46,8 @@ export const DIFFERENCES: readonly Difference[] = [
     ways: HANDOFF_WAYS,
     lines: [['remote: PEER:P+0 (16)\nping: ok\n', 'remote: ENOTCONN\nping: EPIPE\n']],
   },
-  // The header of a pooled connection is under way: the guest's first small write is not to wait for its acknowledgement.
+  // The header of a pooled connection is under way: the guest's first small write is not to wait for its
+  // acknowledgement.
   {
     area: 'active',
     name: 'options, none of them set',

@@ -11,8 +11,8 @@ const LIMIT = 30_000;
 
 /**
  * What the other host is while a case runs: `direct`, the table says where it is; `ask`, the supervisor must be asked.
- * Where hosts do not reach each other: `ready`, connections to it stand ready; `listed`, it is up and they have to be made;
- * `handoff-ask`, the supervisor must be asked.
+ * Where hosts do not reach each other: `ready`, connections to it stand ready; `listed`, it is up and they have to be
+ * made; `handoff-ask`, the supervisor must be asked.
  */
 export type Way = 'direct' | 'ask' | 'ready' | 'listed' | 'handoff-ask';
 export const HANDOFF_WAYS: readonly Way[] = ['ready', 'listed', 'handoff-ask'];

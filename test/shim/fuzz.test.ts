@@ -1,6 +1,6 @@
 /**
- * Everything that the shim and the addon parse, fuzzed for a few seconds, always from the same seeds: `npm run fuzz` goes on
- * from there. Inputs that once broke something are in test/shim/fuzz/regressions.
+ * Everything that the shim and the addon parse, fuzzed for a few seconds, always from the same seeds: `npm run fuzz`
+ * goes on from there. Inputs that once broke something are in test/shim/fuzz/regressions.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,6 +1,6 @@
 /**
- * Builds the fuzz targets of test/shim/fuzz with clang's libFuzzer, AddressSanitizer and UndefinedBehaviorSanitizer, and
- * makes what they start from: messages as the real encoders write them.
+ * Builds the fuzz targets of test/shim/fuzz with clang's libFuzzer, AddressSanitizer and UndefinedBehaviorSanitizer,
+ * and makes what they start from: messages as the real encoders write them.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -86,7 +86,9 @@ function zig(): string {
   return require.resolve(`@zigc/${process.platform}-${process.arch}/bin/zig`);
 }
 
-/** The shim as a shared library; `trap` ends the process at undefined behaviour, `address` is gcc's AddressSanitizer. */
+/**
+ * The shim as a shared library; `trap` ends the process at undefined behaviour, `address` is gcc's AddressSanitizer.
+ */
 export async function buildShim(variant: Variant): Promise<string> {
   const flags = [...WARNINGS, ...SHARED, ...INCLUDE_SHIM];
   const command =

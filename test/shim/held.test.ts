@@ -1,6 +1,6 @@
 /**
- * A datagram to a host that is not up is what the guest has sent, whatever the guest does to its socket before the host is up:
- * natively the server does not look at its datagrams until then.
+ * A datagram to a host that is not up is what the guest has sent, whatever the guest does to its socket before the host
+ * is up: natively the server does not look at its datagrams until then.
  */
 import { buildProgram, type Guest, HOSTS, type Network, type Peer, startPeer } from './harness';
 

@@ -58,9 +58,10 @@ describe.each(NETWORKS)('network %s', (network, flat) => {
       passed(await (await peer.program(host, name, args, 'address')).ended);
     });
 
-    // Files and interfaces are in files.test.ts. Not `starts`: what starts with an environment of its own lacks the library that
-    // has to be loaded first. Not `connects`, which counts libc's memory. Not `fork_pending`, which valgrind looks at below: in a
-    // child that is forked while another thread starts, this AddressSanitizer's allocator stays locked, and the child hangs in it.
+    // Files and interfaces are in files.test.ts. Not `starts`: what starts with an environment of its own lacks the
+    // library that has to be loaded first. Not `connects`, which counts libc's memory. Not `fork_pending`, which
+    // valgrind looks at below: in a child that is forked while another thread starts, this AddressSanitizer's allocator
+    // stays locked, and the child hangs in it.
     test.each([['nonblocking', '0'], ['pending_calls'], ['close_pending'], ['interrupted']])(
       '%s, answered when it waits',
       async (name, ...more) => {

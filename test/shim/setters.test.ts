@@ -1,6 +1,7 @@
 /**
- * What a guest sees of names and interfaces is not the machine's, so it must not change the machine's, not even as root. Every call
- * that sets what a virtual call gets is tried, by name and by number, with values that are the machine's own.
+ * What a guest sees of names and interfaces is not the machine's, so it must not change the machine's, not even as
+ * root. Every call that sets what a virtual call gets is tried, by name and by number, with values that are the
+ * machine's own.
  */
 import { existsSync } from 'node:fs';
 import { type Peer, startPeer } from './harness';

@@ -13,7 +13,10 @@ const LARGEST_FRAME = 1280;
 /** They run once, when the process starts, on its first thread's stack. */
 const AT_START = ['files_open', 'sockets_open', 'table_open'];
 
-/** Their frames grow: with a path, up to IM_FILES_STACK; with the guest's own arguments and environment; with PATH, as in libc. */
+/**
+ * Their frames grow: with a path, up to IM_FILES_STACK; with the guest's own arguments and environment; with PATH, as
+ * in libc.
+ */
 const GROW = ['on_path', 'program_library_found', 'remapped_realpath'];
 
 const withGcc = has('gcc') ? test : test.skip;

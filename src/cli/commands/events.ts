@@ -36,7 +36,9 @@ const EVENT_STYLES: Readonly<Record<string, Parameters<Paint>[0]>> = {
 /** Where a line goes on that does not fit: below its first fact, where there is room for one. */
 const FACTS_AT = 13;
 
-/** `12:03:04.123  web  allocating  by=client port=80`. Epochs are long numbers of no meaning to people: for `--json`. */
+/**
+ * `12:03:04.123  web  allocating  by=client port=80`. Epochs are long numbers of no meaning to people: for `--json`.
+ */
 export function eventText(
   { time, host, event, detail }: ClusterEvent,
   paint: Paint,

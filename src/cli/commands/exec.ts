@@ -103,8 +103,8 @@ async function inCluster(
 }
 
 /**
- * Whether the command could rename this machine, as root can: then it gets a name of its own to change. Where there can be none, the
- * shim refuses the change.
+ * Whether the command could rename this machine, as root can: then it gets a name of its own to change. Where there can
+ * be none, the shim refuses the change.
  */
 function mayRename(): boolean {
   if (process.geteuid?.() !== 0) return false;

@@ -1,4 +1,6 @@
-/** What is known before anything runs, and would surprise later: values that nobody has, programs that cannot be guests. */
+/**
+ * What is known before anything runs, and would surprise later: values that nobody has, programs that cannot be guests.
+ */
 import { join } from 'node:path';
 import type { ManifestHost } from '../../contract/manifest';
 import { type LocalApplication, readAssembly, readManifest } from '../../local';
@@ -23,7 +25,10 @@ export function foreseen(source: { assembly?: string; manifest?: string }, clust
   });
 }
 
-/** A program that comes with the function's code. The machine's own may be others on Lambda, and are judged when they start. */
+/**
+ * A program that comes with the function's code. The machine's own may be others on Lambda, and are judged when they
+ * start.
+ */
 function unfit(host: ManifestHost, code: string): string[] {
   const [program] = host.command ?? [];
   const inCode = program?.startsWith(`${TASK}/`) ? program.slice(TASK.length + 1) : program;

@@ -18,7 +18,9 @@ export function outputTo(stream: NodeJS.WritableStream, json: boolean): Output {
   };
 }
 
-/** Tells an error: on standard error for people, as one object on standard output with `--json`. Returns the exit code. */
+/**
+ * Tells an error: on standard error for people, as one object on standard output with `--json`. Returns the exit code.
+ */
 export function tellError(error: unknown, json: boolean): number {
   const report = reportOf(error);
   if (json) {

@@ -43,8 +43,8 @@ export function fold(text: string, columns: number, indent: number): string {
 }
 
 /**
- * Left-aligned columns, two spaces apart; columns named in `right` are right-aligned. The last one is a list of words, and is
- * folded where the terminal ends.
+ * Left-aligned columns, two spaces apart; columns named in `right` are right-aligned. The last one is a list of words,
+ * and is folded where the terminal ends.
  */
 export function table(
   rows: ReadonlyArray<readonly string[]>,

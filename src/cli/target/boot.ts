@@ -78,7 +78,9 @@ export function interruption(): Promise<NodeJS.Signals> {
   });
 }
 
-/** Until interrupted, or until the platform ends by itself; then everything is stopped. @throws what ended the platform */
+/**
+ * Until interrupted, or until the platform ends by itself; then everything is stopped. @throws what ended the platform
+ */
 export async function keep(platform: Platform, interrupted: Promise<unknown>): Promise<void> {
   try {
     await Promise.race([interrupted, platform.done]);

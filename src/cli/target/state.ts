@@ -13,7 +13,9 @@ export interface RunningCluster extends PlatformInfo {
   readonly manifest: Manifest;
 }
 
-/** The state directory that is meant: the one given, else the nearest `.imaginary` from here upwards, else the one here. */
+/**
+ * The state directory that is meant: the one given, else the nearest `.imaginary` from here upwards, else the one here.
+ */
 export function stateDirectory(given: string | undefined): string {
   if (given !== undefined) {
     if (statSync(given, { throwIfNoEntry: false })?.isDirectory() === false)

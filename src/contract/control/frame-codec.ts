@@ -1,6 +1,6 @@
 /**
- * Frames of the control network and of peer links: u32 big-endian length, then that many bytes of UTF-8 JSON. Length 0 carries no
- * frame: it is a sign of life. A binary frame begins with a byte of 0, which no JSON does. No I/O here.
+ * Frames of the control network and of peer links: u32 big-endian length, then that many bytes of UTF-8 JSON. Length 0
+ * carries no frame: it is a sign of life. A binary frame begins with a byte of 0, which no JSON does. No I/O here.
  */
 export const MAX_FRAME_BYTES = 8 * 1024 * 1024;
 
@@ -65,8 +65,8 @@ export interface AnyFrame {
 }
 
 /**
- * An incremental decoder: takes the bytes as they come, however they are split, and calls `onFrame` for each whole frame, with its
- * length. It holds no more than the bytes of one frame that have arrived.
+ * An incremental decoder: takes the bytes as they come, however they are split, and calls `onFrame` for each whole
+ * frame, with its length. It holds no more than the bytes of one frame that have arrived.
  * @param onBytes for binary frames; absent: they are refused
  * @returns push; throws FrameError, and must not be called again after that
  */

@@ -100,7 +100,10 @@ function readAssets(templateFile: string): Map<string, string> {
   return keys;
 }
 
-/** Values that only a deployment knows are left out, and named: there is no deployment. A secret's stands as text in a template. */
+/**
+ * Values that only a deployment knows are left out, and named: there is no deployment. A secret's stands as text in a
+ * template.
+ */
 function readEnvironment(from: unknown): Pick<LocalFunction, 'environment' | 'unknown'> {
   const variables = (from as { Variables?: Record<string, unknown> } | undefined)?.Variables ?? {};
   const isKnown = (entry: [string, unknown]): entry is [string, string] =>

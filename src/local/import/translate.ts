@@ -1,4 +1,7 @@
-/** Without a file system of its own, a function's code and layers are where they are: what names /var/task or /opt is translated. */
+/**
+ * Without a file system of its own, a function's code and layers are where they are: what names /var/task or /opt is
+ * translated.
+ */
 import type { Manifest, ManifestHost } from '../../contract/manifest';
 import { TASK_ROOT } from '../sandbox/folders';
 import type { LocalFunction } from '../types';

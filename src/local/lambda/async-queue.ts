@@ -1,4 +1,7 @@
-/** Asynchronous (`Event`) invocations: accepted at once, run in order of arrival as there is room, repeated when they fail. */
+/**
+ * Asynchronous (`Event`) invocations: accepted at once, run in order of arrival as there is room, repeated when they
+ * fail.
+ */
 
 import type { Request } from '../sandbox/sandbox';
 import { type FunctionPool, ThrottledError } from './functions';

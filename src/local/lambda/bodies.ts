@@ -1,4 +1,6 @@
-/** How much the Invoke API holds for its callers: requests, and bytes of their bodies, for each connection and in all. */
+/**
+ * How much the Invoke API holds for its callers: requests, and bytes of their bodies, for each connection and in all.
+ */
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 
@@ -19,7 +21,10 @@ export class NoRoomError extends Error {
 
 /** A request that there was room for. */
 export interface Held {
-  /** The whole body; undefined when it is larger than that (it is read to its end, so that the answer is seen). @throws NoRoomError */
+  /**
+   * The whole body; undefined when it is larger than that (it is read to its end, so that the answer is seen). @throws
+   * NoRoomError
+   */
   read(limit: number): Promise<Buffer | undefined>;
   /** The bytes stay when the request is answered. @returns gives them back */
   keep(): () => void;

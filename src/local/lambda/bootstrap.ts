@@ -1,6 +1,6 @@
 /**
- * The runtime client: runs inside a sandbox, loads the handler and calls it for one invocation after the other, as AWS's own
- * for Node.js does. Small, because each cold start pays for it. Imports nothing of the project.
+ * The runtime client: runs inside a sandbox, loads the handler and calls it for one invocation after the other, as
+ * AWS's own for Node.js does. Small, because each cold start pays for it. Imports nothing of the project.
  */
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { join, resolve } from 'node:path';

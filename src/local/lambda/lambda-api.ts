@@ -187,7 +187,8 @@ function refuse(request: IncomingMessage, response: ServerResponse, error: Error
     ...(request.complete ? {} : { connection: 'close' }),
   });
   if (request.complete) return void response.end(text);
-  // A connection that is closed with something unread in it loses the answer: what still comes is thrown away, for a while.
+  // A connection that is closed with something unread in it loses the answer: what still comes is thrown away, for a
+  // while.
   response.write(text);
   const limit = setTimeout(() => request.socket.destroy(), UNREAD);
   response.once('close', () => clearTimeout(limit));

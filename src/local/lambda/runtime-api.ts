@@ -1,4 +1,7 @@
-/** The Runtime API (2018-06-01) of one sandbox: what its runtime client requests and reports. No policy; see `sandbox.ts`. */
+/**
+ * The Runtime API (2018-06-01) of one sandbox: what its runtime client requests and reports. No policy; see
+ * `sandbox.ts`.
+ */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createListener, type Socket } from 'node:net';
 import type { Slot } from '../network/slot';

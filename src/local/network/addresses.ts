@@ -14,8 +14,8 @@ export function numbers() {
 }
 
 /**
- * Public addresses above `base`. An owner that comes again gets the one that it had; one that comes while it is there (several
- * sandboxes of one function) another one.
+ * Public addresses above `base`. An owner that comes again gets the one that it had; one that comes while it is there
+ * (several sandboxes of one function) another one.
  * @param first have the first addresses, in this order
  */
 export function addressBook(base: number, first: readonly string[] = []) {

@@ -1,8 +1,8 @@
 /**
- * Where other programs of this machine meet network `nat`: two Unix sockets, which are files so that `imaginary` finds them from a
- * slot inside, too, as in a shell that it has started. One leads to the seed, which authenticates its peer by TLS. The other takes
- * requests for a slot or a fault from a program that has the token of `platform.json`: one request, one answer, each a line of
- * JSON. A slot is held for as long as the connection is.
+ * Where other programs of this machine meet network `nat`: two Unix sockets, which are files so that `imaginary` finds
+ * them from a slot inside, too, as in a shell that it has started. One leads to the seed, which authenticates its peer
+ * by TLS. The other takes requests for a slot or a fault from a program that has the token of `platform.json`: one
+ * request, one answer, each a line of JSON. A slot is held for as long as the connection is.
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { chmodSync } from 'node:fs';

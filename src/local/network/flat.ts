@@ -1,4 +1,6 @@
-/** Network `flat`: each running cluster has a number N of its own on this machine; 127.N and 127.N+1 are its addresses. */
+/**
+ * Network `flat`: each running cluster has a number N of its own on this machine; 127.N and 127.N+1 are its addresses.
+ */
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { LocalError } from '../errors';
 import { takeLock } from '../platform/lock';

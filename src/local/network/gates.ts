@@ -1,6 +1,6 @@
 /**
- * The internet of network `nat` and the NATs at it, each in a namespace. A NAT stands for one host, or for all that share it, under
- * a public address.
+ * The internet of network `nat` and the NATs at it, each in a namespace. A NAT stands for one host, or for all that
+ * share it, under a public address.
  */
 import { parseAddress } from '../../contract/manifest';
 import { addressBook, numbers } from './addresses';
@@ -8,7 +8,10 @@ import { all, type Holder } from './holder';
 import { type Nat, type NatOf, natRules, OUTSIDE } from './nat';
 import type { Gate } from './slot';
 
-/** For benchmarks of networks, so nowhere in use (RFC 2544). Hosts are in the lower half from 198.18.1.1 on, clients in the upper. */
+/**
+ * For benchmarks of networks, so nowhere in use (RFC 2544). Hosts are in the lower half from 198.18.1.1 on, clients in
+ * the upper.
+ */
 export const RANGE = '198.18.0.0/15';
 const ROUTER = '198.18.0.1';
 export const SEED = '198.18.0.2';

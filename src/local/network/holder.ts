@@ -1,4 +1,6 @@
-/** The program `src/native/netns` as a child process: it makes and holds network namespaces, and ends with the platform. */
+/**
+ * The program `src/native/netns` as a child process: it makes and holds network namespaces, and ends with the platform.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { LocalError } from '../errors';
@@ -12,7 +14,9 @@ export interface Holder {
   readonly users?: string;
   /** Nothing of it is left. Never rejects. */
   readonly exited: Promise<void>;
-  /** A command, see `network.h`. Commands are obeyed in their order; only `filter` may be overtaken. @throws LocalError */
+  /**
+   * A command, see `network.h`. Commands are obeyed in their order; only `filter` may be overtaken. @throws LocalError
+   */
   run(command: string): Promise<void>;
   /** The command `space`. @returns the namespace's path */
   space(number: number): Promise<string>;

@@ -1,6 +1,6 @@
 /**
- * Network `nat`: an internet in a namespace, the seed at a public address in another, and for each sandbox and each client one
- * behind a NAT. The namespaces are the holder's, so they end with it, and it ends with the platform.
+ * Network `nat`: an internet in a namespace, the seed at a public address in another, and for each sandbox and each
+ * client one behind a NAT. The namespaces are the holder's, so they end with it, and it ends with the platform.
  *
  *     sandbox eth0 ── lN NAT wan ── nN internet nN ── eth0 seed
  */
@@ -143,7 +143,10 @@ function socketOf(handle: Handle): Socket {
   return new Socket({ handle, readable: true, writable: true } as ConstructorParameters<typeof Socket>[0]);
 }
 
-/** Hosts that reach each other behind their NAT are in a private network. Every other one is alone there, as a sandbox on Lambda. */
+/**
+ * Hosts that reach each other behind their NAT are in a private network. Every other one is alone there, as a sandbox
+ * on Lambda.
+ */
 function isPrivateNetwork({ shared, apart }: Nat): boolean {
   return shared !== undefined && !apart;
 }

@@ -1,4 +1,6 @@
-/** What a NAT does to what goes through it: kinds, as users name them, and the rules that make them, as nft reads them. */
+/**
+ * What a NAT does to what goes through it: kinds, as users name them, and the rules that make them, as nft reads them.
+ */
 import { LocalError } from '../errors';
 
 /** How a NAT chooses the public port of a connection. */
@@ -95,8 +97,8 @@ export function describeNat({ mapping, shared, apart, udp }: Nat): string {
 export const OUTSIDE = 'wan';
 
 /**
- * Rules of a NAT. What comes in unasked ends in `unsolicited`. A packet in the midst of a connection that the NAT knows nothing of
- * is dropped, as elsewhere: Linux by itself would guess the mapping that it has forgotten.
+ * Rules of a NAT. What comes in unasked ends in `unsolicited`. A packet in the midst of a connection that the NAT knows
+ * nothing of is dropped, as elsewhere: Linux by itself would guess the mapping that it has forgotten.
  */
 export function natRules(nat: Nat): string {
   const chain = (name: string, type: string, ...rules: readonly string[]) =>
@@ -124,8 +126,8 @@ export function natRules(nat: Nat): string {
 }
 
 /**
- * Linux gives a second connection from the same local port the mapping that the first one has, if it may: with `to` it never is
- * the local port, with `fully-random` it may not.
+ * Linux gives a second connection from the same local port the mapping that the first one has, if it may: with `to` it
+ * never is the local port, with `fully-random` it may not.
  */
 const MASQUERADE: Record<Mapping, readonly string[]> = {
   'port-preserving': ['masquerade'],

@@ -1,4 +1,7 @@
-/** The file that holds the cluster's keys: one a line, the newest first. Read by the seed and by programs that may act for the cluster. */
+/**
+ * The file that holds the cluster's keys: one a line, the newest first. Read by the seed and by programs that may act
+ * for the cluster.
+ */
 import { randomBytes } from 'node:crypto';
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 

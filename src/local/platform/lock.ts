@@ -1,6 +1,6 @@
 /**
- * Locks between platforms: abstract Unix sockets. One exists once per network namespace, as loopback addresses do, leaves no
- * file, and is gone with its process, however that ends.
+ * Locks between platforms: abstract Unix sockets. One exists once per network namespace, as loopback addresses do,
+ * leaves no file, and is gone with its process, however that ends.
  */
 import { createServer } from 'node:net';
 

@@ -43,8 +43,8 @@ export function writePlatform(stateDir: string, info: PlatformInfo): void {
 }
 
 /**
- * Says in the file why the platform has ended. Overwrites what is there and makes nothing longer: that needs no room on the disk,
- * which may be why it has ended. Never throws.
+ * Says in the file why the platform has ended. Overwrites what is there and makes nothing longer: that needs no room on
+ * the disk, which may be why it has ended. Never throws.
  */
 export function writeEnd(stateDir: string, info: PlatformInfo, reason: string): void {
   const file = join(stateDir, FILE);

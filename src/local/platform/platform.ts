@@ -21,8 +21,9 @@ import { startSeedProcess } from './seed-process';
 import { type StateDir, takeStateDir, writePrivate } from './state-dir';
 
 /**
- * How long a sandbox is kept that holds no host any more. While a host is suspended in it, it gets no invocation either, for
- * as long as the host's release timeout. Lambda's is not documented; the shortest that was seen is about as long.
+ * How long a sandbox is kept that holds no host any more. While a host is suspended in it, it gets no invocation
+ * either, for as long as the host's release timeout. Lambda's is not documented; the shortest that was seen is about as
+ * long.
  */
 const RECYCLE_AFTER = 5 * 60_000;
 

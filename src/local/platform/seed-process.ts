@@ -1,6 +1,6 @@
 /**
- * Runs the seed, and runs it again when it dies, as systemd does on an instance. The launcher looks after it, without limits:
- * so it ends with the platform, however that ends.
+ * Runs the seed, and runs it again when it dies, as systemd does on an instance. The launcher looks after it, without
+ * limits: so it ends with the platform, however that ends.
  */
 import { closeSync, openSync } from 'node:fs';
 import type { LambdaEndpoint } from '../../contract/platform/platform-info';

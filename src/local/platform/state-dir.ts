@@ -1,4 +1,6 @@
-/** The state directory of a cluster: taken by one platform at a time, and what is written into it before anything runs. */
+/**
+ * The state directory of a cluster: taken by one platform at a time, and what is written into it before anything runs.
+ */
 import {
   accessSync,
   chmodSync,

@@ -26,8 +26,9 @@ export function bindOptions({ code, opt, runtime, stateDir }: SandboxFolders): s
 const bind = (source: string, target: string) => ['--bind-ro', source, target];
 
 /**
- * The code as a whole, or entry by entry: where the state directory (with the cluster's key) is among them, and where the
- * folder itself is closed to others. On Lambda too that folder is the platform's, and only what is in it is the user's.
+ * The code as a whole, or entry by entry: where the state directory (with the cluster's key) is among them, and where
+ * the folder itself is closed to others. On Lambda too that folder is the platform's, and only what is in it is the
+ * user's.
  */
 function codeOptions(code: string, stateDir: string): string[] {
   const folder = realpathSync(code);

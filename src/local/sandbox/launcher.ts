@@ -107,7 +107,8 @@ export function launch(
   child.on('exit', (_, signal) => {
     ended = true;
     for (const answer of answers.splice(0)) answer(false);
-    // One that ends in order leaves nothing. Of one that is killed, what is frozen never dies, and holds our pipes open.
+    // One that ends in order leaves nothing. Of one that is killed, what is frozen never dies, and holds our pipes
+    // open.
     const cleared = signal === null || !remains ? Promise.resolve() : endRemains(remains);
     void cleared.then(() => setTimeout(letGo, PIPES_CLOSE_WITHIN).unref());
   });

@@ -1,4 +1,7 @@
-/** What a platform leaves that was killed: nothing that runs (its launchers see to that), but cgroups, files and folders. */
+/**
+ * What a platform leaves that was killed: nothing that runs (its launchers see to that), but cgroups, files and
+ * folders.
+ */
 import { mkdirSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { shortTmp } from '../paths';
@@ -29,8 +32,9 @@ export async function cleanLeftovers(stateDir: string): Promise<void> {
 const CLIENT = 'exec-';
 
 /**
- * Makes the folder in which a client of the cluster (`imaginary exec`) and its guests meet. Not in the state directory: the path of a
- * Unix socket may have 107 characters only. Its name names the client, for the case that the client is killed.
+ * Makes the folder in which a client of the cluster (`imaginary exec`) and its guests meet. Not in the state directory:
+ * the path of a Unix socket may have 107 characters only. Its name names the client, for the case that the client is
+ * killed.
  */
 export function makeClientFolder(stateDir: string): string {
   const folder = join(
@@ -51,7 +55,9 @@ async function endClient(folder: string): Promise<void> {
   rmSync(folder, { recursive: true, force: true });
 }
 
-/** Launchers notice the platform's end by themselves; this waits for them, and kills one that does not come to its end. */
+/**
+ * Launchers notice the platform's end by themselves; this waits for them, and kills one that does not come to its end.
+ */
 async function endLaunchers(prefix: string, manifestFile: string): Promise<void> {
   for (const deadline = Date.now() + END_LIMIT; ; ) {
     const left = launchers(prefix, manifestFile);

@@ -5,8 +5,8 @@ import { removeCgroups } from './cgroup';
 const LOOKS = 500;
 
 /**
- * Ends what is left of a sandbox: what is in its cgroups, frozen or not, and what bears its name in its environment (without
- * cgroups and namespaces nothing else shows whose a process is). Never rejects.
+ * Ends what is left of a sandbox: what is in its cgroups, frozen or not, and what bears its name in its environment
+ * (without cgroups and namespaces nothing else shows whose a process is). Never rejects.
  */
 export async function endRemains(sandbox: string): Promise<void> {
   killNaming(sandbox);

@@ -1,4 +1,7 @@
-/** The processes of a sandbox: started by the launcher with the environment that Lambda would give, and their Runtime API. */
+/**
+ * The processes of a sandbox: started by the launcher with the environment that Lambda would give, and their Runtime
+ * API.
+ */
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Mailbox } from '../../runtime/mailbox';

@@ -51,7 +51,10 @@ export function createSandbox(fn: LocalFunction, owner: string, settings: Sandbo
     return started;
   };
 
-  /** Until the client waits for its first invocation. Like Lambda, tries twice: again at the expense of the function's own time. */
+  /**
+   * Until the client waits for its first invocation. Like Lambda, tries twice: again at the expense of the function's
+   * own time.
+   */
   const init = async (): Promise<SandboxEvent> => {
     const first = await start();
     const event = await first.nextEvent(LIMITS.init);

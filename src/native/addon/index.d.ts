@@ -2,9 +2,9 @@
 export interface NativeAddon {
   /**
    * Binds a Unix datagram socket at `path` (mode 0600, an existing file is replaced) and reads it on a thread of its
-   * own. What `connector` can answer by itself never gets here. `onMessage` is called on the JavaScript thread for each other
-   * datagram, with its bytes and the descriptors that came along (CLOEXEC; the callee owns them). Datagrams of another uid
-   * than our own are dropped (SO_PASSCRED).
+   * own. What `connector` can answer by itself never gets here. `onMessage` is called on the JavaScript thread for each
+   * other datagram, with its bytes and the descriptors that came along (CLOEXEC; the callee owns them). Datagrams of
+   * another uid than our own are dropped (SO_PASSCRED).
    * @throws Error with `code` (errno name) when the socket cannot be bound
    */
   openShimSocket(
@@ -13,17 +13,20 @@ export interface NativeAddon {
     connector?: NativeConnector,
   ): ShimSocket;
   /**
-   * Makes connections for guests and takes them for guests (src/native/connector). `aliasBase`: the first address of the
-   * loopback aliases. `onEvent`: see `enum im_event` in src/contract/abi/connector.h. Its threads start with the first
-   * connection.
+   * Makes connections for guests and takes them for guests (src/native/connector). `aliasBase`: the first address of
+   * the loopback aliases. `onEvent`: see `enum im_event` in src/contract/abi/connector.h. Its threads start with the
+   * first connection.
    */
   openConnector(aliasBase: number, onEvent: (event: number, subject: number, detail: number) => void): NativeConnector;
-  /** Sends one message with descriptors on a Unix socket, without blocking, then closes `fd`. False: the other side is gone. */
+  /**
+   * Sends one message with descriptors on a Unix socket, without blocking, then closes `fd`. False: the other side is
+   * gone.
+   */
   reply(fd: number, message: Uint8Array, descriptors: readonly number[]): boolean;
   /**
-   * Sends one UDP datagram from a socket that came with a message, to a real address and port, without blocking: as the guest has
-   * sent it, whatever became of the socket. `source`, `sourcePort` and `marks` (TTL and 256 times the TOS): as they were then; 0: as
-   * the socket has it. Does not close `fd`. False: the kernel did not take it.
+   * Sends one UDP datagram from a socket that came with a message, to a real address and port, without blocking: as the
+   * guest has sent it, whatever became of the socket. `source`, `sourcePort` and `marks` (TTL and 256 times the TOS):
+   * as they were then; 0: as the socket has it. Does not close `fd`. False: the kernel did not take it.
    */
   sendDatagram(
     fd: number,
@@ -39,8 +42,8 @@ export interface NativeAddon {
   /** Creates (or opens) a file of exactly `size` bytes, mode 0600, and maps it shared, read-write. */
   mapFile(path: string, size: number): ArrayBuffer;
   /**
-   * Locks a file (made when missing, mode 0600) for this process, until the descriptor is closed or the process ends; not
-   * against the process itself.
+   * Locks a file (made when missing, mode 0600) for this process, until the descriptor is closed or the process ends;
+   * not against the process itself.
    * @returns the descriptor, or -1 and the process that has the file locked
    */
   lockFile(path: string): [descriptor: number, holder: number];
@@ -62,14 +65,16 @@ export interface NativeAddon {
     onExit: (code: number | null, signal: number | null) => void,
   ): number;
   /**
-   * The TCP sockets of this network namespace: those in TIME_WAIT, or all others. Ten numbers a row: local address and port, remote
-   * address and port (IPv4 as an unsigned integer, also when mapped into IPv6; 0: any; -1: another IPv6 address), state, bytes
-   * not acknowledged, bytes not read (of a listener: connections not accepted), milliseconds left in TIME_WAIT, inode (0:
-   * no descriptor), bytes moved so far (acknowledged plus received). Null where the kernel has no sock_diag.
+   * The TCP sockets of this network namespace: those in TIME_WAIT, or all others. Ten numbers a row: local address and
+   * port, remote address and port (IPv4 as an unsigned integer, also when mapped into IPv6; 0: any; -1: another IPv6
+   * address), state, bytes not acknowledged, bytes not read (of a listener: connections not accepted), milliseconds
+   * left in TIME_WAIT, inode (0: no descriptor), bytes moved so far (acknowledged plus received). Null where the kernel
+   * has no sock_diag.
    */
   tcpSockets(timeWait: boolean): Float64Array | null;
   /**
-   * Opens the seed's data port (src/native/relay/relay.h) on a thread of its own; `onEvent` is called on the JavaScript thread.
+   * Opens the seed's data port (src/native/relay/relay.h) on a thread of its own; `onEvent` is called on the JavaScript
+   * thread.
    * @throws Error with `code` (errno name) when it cannot be listened on
    */
   openDataPort(address: string, port: number, onEvent: (event: DataPortEvent) => void): DataPort;
@@ -78,8 +83,8 @@ export interface DataPort {
   /** What is really listened on. */
   readonly port: number;
   /**
-   * Whoever connects with token `a` and whoever connects with token `b` (32 random bytes each) within 10 s will be connected to each
-   * other. False: the relay is full, or closed.
+   * Whoever connects with token `a` and whoever connects with token `b` (32 random bytes each) within 10 s will be
+   * connected to each other. False: the relay is full, or closed.
    */
   expect(a: Uint8Array, b: Uint8Array, id: number): boolean;
   /** Resets all connections. No event comes after it. */
@@ -131,7 +136,10 @@ export interface ConnectorOpening {
   /** What each side sends first: 36 bytes at most. In a pool, the side that keeps it ready sends it when it is used. */
   readonly send?: Uint8Array;
   readonly expect?: Uint8Array;
-  /** A signalling channel (its `send` and `expect` are keys of 16 bytes): the ports that connections are called from, and to. */
+  /**
+   * A signalling channel (its `send` and `expect` are keys of 16 bytes): the ports that connections are called from,
+   * and to.
+   */
   readonly ownFirst?: number;
   readonly ownCount?: number;
   readonly theirFirst?: number;
@@ -141,17 +149,20 @@ export interface NativeConnector {
   /** @returns 0, or an errno: then no event follows */
   open(opening: ConnectorOpening): number;
   /**
-   * Many for the pool, which differ in their ports (own, other side's, and so on) and secrets (16 bytes each: own, other
-   * side's, and so on). One event reports all of them. @returns as `open`
+   * Many for the pool, which differ in their ports (own, other side's, and so on) and secrets (16 bytes each: own,
+   * other side's, and so on). One event reports all of them. @returns as `open`
    */
   fill(opening: ConnectorOpening, ports: Uint16Array, secrets: Uint8Array): number;
   /**
-   * `count` (1 to 64) for the pool, agreed on over the signalling channel to that peer; `low` as in `ConnectorOpening`. One
-   * event reports all of them.
+   * `count` (1 to 64) for the pool, agreed on over the signalling channel to that peer; `low` as in `ConnectorOpening`.
+   * One event reports all of them.
    * @returns as `open`; ENOTCONN when there is no signalling channel
    */
   call(id: number, peer: number, count: number, low: number): number;
-  /** Gives an opening (or what is left of many) up: no event follows. False: it has ended already, and its event is under way. */
+  /**
+   * Gives an opening (or what is left of many) up: no event follows. False: it has ended already, and its event is
+   * under way.
+   */
   cancel(id: number): boolean;
   /** Closes what is kept ready with that peer (0: with all of them), in both directions. */
   drop(peer: number): void;

@@ -26,8 +26,8 @@ export interface ChannelOptions {
   /** Bytes that one frame of the peer may have. Default 8 MiB. */
   readonly maxFrame?: number;
   /**
-   * Frames that the peer may send in a second; further ones are not read until their time has come. A long one counts as one for each
-   * 512 bytes. Default: any number.
+   * Frames that the peer may send in a second; further ones are not read until their time has come. A long one counts
+   * as one for each 512 bytes. Default: any number.
    */
   readonly maxRate?: number;
   /** Milliseconds between signs of life. Default 5,000. */
@@ -163,7 +163,9 @@ export class Channel<Out extends AnyFrame> {
     });
   }
 
-  /** Beats are counted, not measured: after a stall or a freeze of this very process one beat is due, not all of them. */
+  /**
+   * Beats are counted, not measured: after a stall or a freeze of this very process one beat is due, not all of them.
+   */
   #beat(): void {
     // A peer that is not read cannot be heard.
     if (this.#pace.holding) this.#silent = 0;

@@ -35,7 +35,10 @@ export interface ControlOptions extends SeedAccess {
   readonly signal?: AbortSignal;
 }
 
-/** Below those that kernels choose from: first and count. One that is taken by chance fails, and the next try has another. */
+/**
+ * Below those that kernels choose from: first and count. One that is taken by chance fails, and the next try has
+ * another.
+ */
 const PORTS = [10_240, 22_528] as const;
 
 /** One connection to the seed. It does not reconnect: see `openSession`. */

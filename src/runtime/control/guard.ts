@@ -1,6 +1,6 @@
 /**
- * Messages of others and a lack of resources must not end this process, which has guests: an error in the handler of an event is
- * logged, and the handler's `refuse` is called. Only the event's sender pays for it.
+ * Messages of others and a lack of resources must not end this process, which has guests: an error in the handler of an
+ * event is logged, and the handler's `refuse` is called. Only the event's sender pays for it.
  */
 import type { Log } from './session';
 

@@ -17,12 +17,12 @@ const MAX_BEGUN = 64;
 const PATIENCE = 100;
 
 /**
- * Keeps their number within bounds (their time is node's `handshakeTimeout`), and begins them in the order in which they came, a few
- * at a time: a thousand that come at once and take turns would all be ready at the very end, or all run out of time. One that does
- * not go on holds up the others for a moment only, whatever it is that it waits for.
+ * Keeps their number within bounds (their time is node's `handshakeTimeout`), and begins them in the order in which
+ * they came, a few at a time: a thousand that come at once and take turns would all be ready at the very end, or all
+ * run out of time. One that does not go on holds up the others for a moment only, whatever it is that it waits for.
  *
- * When there are too many, the oldest goes: a peer that knows the key is through within a few round trips, so connections that wait for
- * nothing soon fill the table. A flood of one address pushes out its own.
+ * When there are too many, the oldest goes: a peer that knows the key is through within a few round trips, so
+ * connections that wait for nothing soon fill the table. A flood of one address pushes out its own.
  */
 export function handshakes(
   begin: (socket: Socket) => void,

@@ -1,5 +1,6 @@
 /**
- * The control network, as its users see it. Owns: TLS with pre-shared keys, frames on a socket, heartbeats, reconnecting.
+ * The control network, as its users see it. Owns: TLS with pre-shared keys, frames on a socket, heartbeats,
+ * reconnecting.
  *
  * - `openSession`: a supervisor's place in the cluster (join, locate, ports, suspend, leave), for `supervisor`.
  * - `fetchStatus`, `readEvents`, `reloadKeys`: an operator's requests, for `cli` and `local`.

@@ -1,9 +1,9 @@
 import type { TLSSocket } from 'node:tls';
 
 /**
- * Bytes that are written at once. A TLS socket of Node.js begins with a buffer of 1 KiB (`NodeBIO` in its source); once a record does not
- * fit, it keeps one of at least 16 KiB for as long as it is open. With a welcome in one piece, a seed would need as much more for
- * each of its hosts as the welcome is long.
+ * Bytes that are written at once. A TLS socket of Node.js begins with a buffer of 1 KiB (`NodeBIO` in its source); once
+ * a record does not fit, it keeps one of at least 16 KiB for as long as it is open. With a welcome in one piece, a seed
+ * would need as much more for each of its hosts as the welcome is long.
  */
 const SLICE = 900;
 /** Binary frames that are written at once, unless a single one is longer: a record of TLS. */

@@ -38,7 +38,10 @@ export interface SessionOptions extends SeedAccess {
   readonly onRelayed?: (from: Sender, token: string, message: PeerMessage) => void;
   /** The connection was lost. Locations change unseen from now on: forget them all, so that they are located again. */
   readonly onDisconnect?: () => void;
-  /** The seed ends this session for good: fenced by a newer epoch, the cluster goes down, or the key is no longer accepted. */
+  /**
+   * The seed ends this session for good: fenced by a newer epoch, the cluster goes down, or the key is no longer
+   * accepted.
+   */
   readonly onStop: (reason: string, fenced: boolean) => void;
   /** After this many milliseconds without a connection, locates fail with ENETUNREACH. Default 15,000. */
   readonly unreachableAfter?: number;
@@ -62,7 +65,8 @@ const SUSPEND_LIMIT = 5_000;
 
 /**
  * Joins the cluster and stays joined until `leave`, `close`, the signal, or the seed's `stop`.
- * @throws ControlError when the first join does not succeed: at once when the seed says no, after the signal's abort when it cannot
+ * @throws ControlError when the first join does not succeed: at once when the seed says no, after the signal's abort
+ * when it cannot
  * be reached
  */
 export async function openSession(options: SessionOptions): Promise<Session> {
@@ -116,7 +120,10 @@ export class Session {
     };
   }
 
-  /** Where `host`:`port` is, once it listens; allocates the host if need be. Kept through a lost connection. @throws LocateError */
+  /**
+   * Where `host`:`port` is, once it listens; allocates the host if need be. Kept through a lost connection. @throws
+   * LocateError
+   */
   locate(host: string, port: number, options?: LocateOptions): Promise<Located> {
     return this.#locates.add(host, port, options);
   }
@@ -158,8 +165,8 @@ export class Session {
   }
 
   /**
-   * Asks to be suspended. `ok`: no other host believes any longer that this one can be reached. Not `ok` without a connection, nor
-   * when the seed has not answered after `limit` ms: the path to it may be dead without a sign.
+   * Asks to be suspended. `ok`: no other host believes any longer that this one can be reached. Not `ok` without a
+   * connection, nor when the seed has not answered after `limit` ms: the path to it may be dead without a sign.
    */
   suspend(limit = SUSPEND_LIMIT): Promise<SuspendReply> {
     return new Promise((resolve) => {

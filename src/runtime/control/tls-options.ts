@@ -11,8 +11,8 @@ export function pskOptions(): SecureContextOptions & { ALPNProtocols: string[] }
     ecdhCurve: 'X25519:P-256',
     minVersion: 'TLSv1.2',
     maxVersion: 'TLSv1.2',
-    // In TLS 1.2 a session ticket is sent in clear and holds the connection's secret under a key that the server keeps: a thief of
-    // that key could decrypt recorded connections later.
+    // In TLS 1.2 a session ticket is sent in clear and holds the connection's secret under a key that the server keeps:
+    // a thief of that key could decrypt recorded connections later.
     secureOptions: constants.SSL_OP_NO_TICKET,
     // Without this, the first connection of a process parses all root certificates, which nobody here uses.
     ca: [],

@@ -2,8 +2,8 @@
  * What the supervisor layer exposes to Lambda: `handler`. The supervisor lives as long as the sandbox does, across the
  * invocations that start, resume, renew and release its host.
  *
- * A cold start is what somebody's connect waits for. So this module loads nothing; the rest is loaded, and what can be prepared
- * is prepared, while the runtime is on its way to fetch the first invocation.
+ * A cold start is what somebody's connect waits for. So this module loads nothing; the rest is loaded, and what can be
+ * prepared is prepared, while the runtime is on its way to fetch the first invocation.
  */
 
 import { RUN_DIR_ENV } from '../../contract/abi/shim';

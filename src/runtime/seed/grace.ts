@@ -29,7 +29,10 @@ export class Grace {
     return this.#timer === undefined;
   }
 
-  /** The seed starts, or a host of the earlier seed is back: the first may be later than the grace time, and is not the last. */
+  /**
+   * The seed starts, or a host of the earlier seed is back: the first may be later than the grace time, and is not the
+   * last.
+   */
   start(): void {
     const { time, joined } = this.#options;
     if (time === 0 || this.#timer || this.#closed || performance.now() - this.#startedAt > RETURN_LIMIT) return;
@@ -42,8 +45,8 @@ export class Grace {
   }
 
   /**
-   * Many hosts take longer than that, and are all in their handshakes before the first has joined. With each that is back the time
-   * begins anew; as long as there are handshakes too, but up to a limit: they may be anybody's.
+   * Many hosts take longer than that, and are all in their handshakes before the first has joined. With each that is
+   * back the time begins anew; as long as there are handshakes too, but up to a limit: they may be anybody's.
    */
   #look(quiet: number, before: number, left: number): void {
     const { time, joined, handshaking, onEnd } = this.#options;

@@ -3,8 +3,8 @@ import { parseClusterKeys } from '../../contract/control/psk';
 import { FlagError, type SeedFlags } from './flags';
 
 /**
- * In Secrets Manager a new value leaves the one before in place, as the version AWSPREVIOUS. It is accepted for this long after
- * the new one came: each running host has a secret made from the new one by then.
+ * In Secrets Manager a new value leaves the one before in place, as the version AWSPREVIOUS. It is accepted for this
+ * long after the new one came: each running host has a secret made from the new one by then.
  */
 const OVERLAP = 3_600_000;
 

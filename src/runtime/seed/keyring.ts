@@ -4,8 +4,8 @@ import type { Channel } from '../control/channel';
 import type { PeerHandlers } from '../control/server';
 
 /**
- * The cluster's keys: the newest, from which secrets are made, and older ones that are still accepted while a rotation is under
- * way. Connections are remembered with the key that they were proved with.
+ * The cluster's keys: the newest, from which secrets are made, and older ones that are still accepted while a rotation
+ * is under way. Connections are remembered with the key that they were proved with.
  */
 export class Keyring {
   readonly #cluster: string;
@@ -51,8 +51,9 @@ export class Keyring {
   }
 
   /**
-   * Other keys, the newest first. A connected host whose key is accepted still is given a secret made from the newest. A connection
-   * that was proved with a key that is gone is closed: a member that has a newer secret by then is back at once, others are not let in.
+   * Other keys, the newest first. A connected host whose key is accepted still is given a secret made from the newest.
+   * A connection that was proved with a key that is gone is closed: a member that has a newer secret by then is back at
+   * once, others are not let in.
    */
   replace(keys: readonly Uint8Array[]): void {
     const before = this.#newest;

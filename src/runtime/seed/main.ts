@@ -17,7 +17,8 @@ const log: Log = (level, message, detail = {}) => {
 /** Milliseconds that the last lines may take. */
 const LAST_LINES = 1_000;
 
-// What a seed keeps, it keeps for long. Left alone, V8 takes up to 48 MB for what is new, as much as a thousand hosts need.
+// What a seed keeps, it keeps for long. Left alone, V8 takes up to 48 MB for what is new, as much as a thousand hosts
+// need.
 setFlagsFromString('--semi-space-growth-factor=1');
 
 // Its warning about this Node version is for developers, not for an operator's log.

@@ -31,11 +31,14 @@ export interface SeedOptions {
   /** What invokes host functions. Allocations wait for it; joins do not. */
   readonly invoke: Promise<Invoke>;
   readonly log: Log;
-  /** Network `flat`: its number N. Hosts are at 127.N.c.d for their virtual addresses a.b.c.d. Absent: hosts are where they are seen. */
+  /**
+   * Network `flat`: its number N. Hosts are at 127.N.c.d for their virtual addresses a.b.c.d. Absent: hosts are where
+   * they are seen.
+   */
   readonly flat?: number;
   /**
-   * Milliseconds after the start, and after the last host of an earlier seed that has rejoined, in which others may rejoin before
-   * anything is allocated. Default 2,000.
+   * Milliseconds after the start, and after the last host of an earlier seed that has rejoined, in which others may
+   * rejoin before anything is allocated. Default 2,000.
    */
   readonly grace?: number;
   /** Milliseconds after which a lost control connection means a lost host. Default 10,000. */

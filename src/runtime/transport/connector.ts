@@ -83,7 +83,8 @@ export class Connector {
   }
 
   /**
-   * Makes so many connections for the pool: see `NativeConnector.fill`. Resolves when none of them is under way any more.
+   * Makes so many connections for the pool: see `NativeConnector.fill`. Resolves when none of them is under way any
+   * more.
    * @returns how many it became
    * @throws OpeningError when it is given up
    */

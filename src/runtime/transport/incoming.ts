@@ -1,4 +1,7 @@
-/** Messages of other members: requests for connections that are punched or relayed to this one, and answers to its own requests. */
+/**
+ * Messages of other members: requests for connections that are punched or relayed to this one, and answers to its own
+ * requests.
+ */
 import type { ReportedEvent } from '../../contract/control/to-seed';
 import type { PeerMessage, Sender } from '../../contract/peer/peer-messages';
 import type { Guard } from '../control/guard';

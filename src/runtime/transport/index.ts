@@ -1,4 +1,7 @@
-/** How this member's guests are connected to other hosts, and others' guests to this one: the three transports, together. */
+/**
+ * How this member's guests are connected to other hosts, and others' guests to this one: the three transports,
+ * together.
+ */
 import { setMaxListeners } from 'node:events';
 import type { Location } from '../../contract/control/location';
 import { formatAddress, parseAddress } from '../../contract/manifest/address';
@@ -243,7 +246,9 @@ export class Transports {
     return [location.nat.reflexiveAddress, location.nat.localAddress];
   }
 
-  /** A host that was connected to once is likely to be connected to again: soon, and without a message through the seed. */
+  /**
+   * A host that was connected to once is likely to be connected to again: soon, and without a message through the seed.
+   */
   #keepReady(peer: PeerMember): void {
     this.#links.open(this.#asOfNow(peer));
     this.#signalling.open(peer);

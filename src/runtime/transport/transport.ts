@@ -1,6 +1,7 @@
 /**
- * How one guest connection is carried. A transport turns "this port of this host, which runs here" into a connection of the
- * guest's; the supervisor's shim service asks for one through `connectBy`. Order of preference is the order of the list.
+ * How one guest connection is carried. A transport turns "this port of this host, which runs here" into a connection of
+ * the guest's; the supervisor's shim service asks for one through `connectBy`. Order of preference is the order of the
+ * list.
  */
 import type { Location } from '../../contract/control/location';
 
@@ -19,7 +20,9 @@ export interface GuestConnect extends Destination {
   readonly address: number;
   /** The port that it has bound; 0: none. */
   readonly sourcePort: number;
-  /** Where its shim waits for the answer. A transport that connects the guest closes it; otherwise the caller owns it. */
+  /**
+   * Where its shim waits for the answer. A transport that connects the guest closes it; otherwise the caller owns it.
+   */
   readonly replyTo: number;
   /** Aborted: it waits no longer. */
   readonly signal: AbortSignal;

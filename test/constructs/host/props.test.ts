@@ -1,6 +1,6 @@
 /**
- * Props as JavaScript passes them: missing, or of another kind. The lists of props are complete by their types (`Shape`), so that a new
- * prop is tried here, too.
+ * Props as JavaScript passes them: missing, or of another kind. The lists of props are complete by their types
+ * (`Shape`), so that a new prop is tried here, too.
  */
 import { Duration, Lazy } from 'aws-cdk-lib';
 import { HostFunction, ImaginaryCluster, SeedNode } from '../../../src';

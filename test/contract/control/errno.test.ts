@@ -1,4 +1,7 @@
-/** Errors of asks go to guests as they are: as numbers that a connect can end with, and by which no program takes it for unfinished. */
+/**
+ * Errors of asks go to guests as they are: as numbers that a connect can end with, and by which no program takes it for
+ * unfinished.
+ */
 import { constants } from 'node:os';
 import { ERRNO } from '../../../src/contract/control/errno';
 

@@ -92,7 +92,10 @@ const fromSeed: { readonly [T in FromSeed['type']]: Required<Extract<FromSeed, {
   eventsEnd: { type: 'eventsEnd', id: 1 },
 };
 
-/** The message with one more field, in each of its objects in turn. What holds any names (details) or is not checked is left out. */
+/**
+ * The message with one more field, in each of its objects in turn. What holds any names (details) or is not checked is
+ * left out.
+ */
 function* widened(value: unknown, path = ''): Generator<readonly [where: string, value: unknown]> {
   if (typeof value !== 'object' || value === null || /(^|\.)(detail|host)$/.test(path)) return;
   if (!Array.isArray(value)) yield [`${path}${path && '.'}surplus`, { ...value, surplus: 1 }];

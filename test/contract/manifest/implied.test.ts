@@ -1,4 +1,7 @@
-/** What follows from names and may be left out of a manifest. That the constructs say the same is in test/constructs/cluster/manifest.test.ts. */
+/**
+ * What follows from names and may be left out of a manifest. That the constructs say the same is in
+ * test/constructs/cluster/manifest.test.ts.
+ */
 import { formatAddress, hostRange, ManifestError, parseCidr, parseManifest } from '../../../src/contract/manifest';
 
 const parse = (hosts: object[], cluster: object = { name: 'shop' }) =>

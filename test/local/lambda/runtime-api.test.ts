@@ -1,4 +1,6 @@
-/** Network `flat`: a sandbox's Runtime API is a port of this machine's loopback interface. Only the sandbox may use it. */
+/**
+ * Network `flat`: a sandbox's Runtime API is a port of this machine's loopback interface. Only the sandbox may use it.
+ */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { type Booted, bootFunctions, plain } from '../boot';

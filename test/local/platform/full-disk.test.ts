@@ -1,4 +1,7 @@
-/** The disk of the state directory is full while a cluster runs: it runs on, and what ends it in spite of that can be told. */
+/**
+ * The disk of the state directory is full while a cluster runs: it runs on, and what ends it in spite of that can be
+ * told.
+ */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

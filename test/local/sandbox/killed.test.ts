@@ -1,4 +1,7 @@
-/** A process around a sandbox is killed, while the sandbox runs and while it is frozen: its host is usable again at once. */
+/**
+ * A process around a sandbox is killed, while the sandbox runs and while it is frozen: its host is usable again at
+ * once.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { cgroupPrefix } from '../../../src/local/sandbox/cgroup';
 import { eventually } from '../../support/eventually';
@@ -31,7 +34,9 @@ describe.each(['auto', 'none'] as const)('sandbox: %s', (sandbox) => {
   };
 
   const launchers = () => mentioning('/sandbox --control').filter(ofThis);
-  /** The launcher, the sandbox's first process (where it is another one than the client), the runtime client, a guest. */
+  /**
+   * The launcher, the sandbox's first process (where it is another one than the client), the runtime client, a guest.
+   */
   const find = {
     launcher: () => launchers().filter((pid) => parentOf(pid) === process.pid),
     init: () => launchers().filter((pid) => parentOf(pid) !== process.pid),

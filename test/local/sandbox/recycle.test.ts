@@ -1,4 +1,6 @@
-/** Sandboxes that nobody asks for anything are ended: what a platform holds does not grow with what was ever allocated. */
+/**
+ * Sandboxes that nobody asks for anything are ended: what a platform holds does not grow with what was ever allocated.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { eventually } from '../../support/eventually';
 import { type Booted, bootFunctions, plain } from '../boot';

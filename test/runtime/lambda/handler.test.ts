@@ -1,4 +1,6 @@
-/** What comes into a host function: every field is known and is what it should be, or the invocation fails by its name. */
+/**
+ * What comes into a host function: every field is known and is what it should be, or the invocation fails by its name.
+ */
 import { rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

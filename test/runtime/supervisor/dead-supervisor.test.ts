@@ -1,4 +1,7 @@
-/** Supervisors that are killed under running guests, and the next ones in their run directories: real processes, a real seed, real connections. */
+/**
+ * Supervisors that are killed under running guests, and the next ones in their run directories: real processes, a real
+ * seed, real connections.
+ */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -14,8 +17,8 @@ const FLAT = 96;
 const python = '/usr/bin/python3';
 
 /**
- * A guest that does what it is told over a connection to port 8080, one line of words at a time, and answers with one line.
- * Any number of connections at once.
+ * A guest that does what it is told over a connection to port 8080, one line of words at a time, and answers with one
+ * line. Any number of connections at once.
  */
 const AGENT = `
 import errno, os, select, socket, sys, threading

@@ -1,6 +1,7 @@
 /**
- * A sandbox for tests of the supervisor: a process of its own that runs the real bundled handler, as a Lambda runtime would,
- * beside the real layers. Frozen and thawed as the local platform does it where it has no cgroups: SIGSTOP of everything.
+ * A sandbox for tests of the supervisor: a process of its own that runs the real bundled handler, as a Lambda runtime
+ * would, beside the real layers. Frozen and thawed as the local platform does it where it has no cgroups: SIGSTOP of
+ * everything.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';

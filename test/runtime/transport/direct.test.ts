@@ -1,4 +1,6 @@
-/** Direct connections are for network `flat`: anywhere else an address of a location would lead into the asking sandbox. */
+/**
+ * Direct connections are for network `flat`: anywhere else an address of a location would lead into the asking sandbox.
+ */
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import type { Location } from '../../../src/contract/control/location';

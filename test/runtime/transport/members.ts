@@ -1,6 +1,7 @@
 /**
- * Two members of a cluster in one process, each with a real connector, that agree on connections and make them over this machine's
- * loopback interface: as two that are behind one address. What the seed does for them, passing messages on, is done here.
+ * Two members of a cluster in one process, each with a real connector, that agree on connections and make them over
+ * this machine's loopback interface: as two that are behind one address. What the seed does for them, passing messages
+ * on, is done here.
  */
 import { setMaxListeners } from 'node:events';
 import { readdirSync, readlinkSync } from 'node:fs';

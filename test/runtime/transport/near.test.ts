@@ -1,6 +1,6 @@
 /**
- * Two members behind one public address, and where they meet: each one's own NAT report, and the other one's as the seed reports it.
- * No message and no connection is to go where they cannot meet.
+ * Two members behind one public address, and where they meet: each one's own NAT report, and the other one's as the
+ * seed reports it. No message and no connection is to go where they cannot meet.
  */
 import { randomBytes } from 'node:crypto';
 import type { NatReport, Purpose } from '../../../src/contract/peer/peer-messages';

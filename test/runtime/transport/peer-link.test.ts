@@ -1,4 +1,7 @@
-/** Messages and datagrams over one connection per pair of members: real connections, punched, or through a real data port. */
+/**
+ * Messages and datagrams over one connection per pair of members: real connections, punched, or through a real data
+ * port.
+ */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { Socket } from 'node:net';

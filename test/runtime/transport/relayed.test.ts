@@ -1,4 +1,7 @@
-/** Relayed connections with the seed's real data port: who shows what is not (or no longer) good gets nothing, and says so. */
+/**
+ * Relayed connections with the seed's real data port: who shows what is not (or no longer) good gets nothing, and says
+ * so.
+ */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer, type Server, Socket } from 'node:net';

@@ -53,7 +53,9 @@ export function isKnown(difference: Difference, known: readonly Known[]): Known 
   );
 }
 
-/** Reads what outcomes.py has written: a line per test when it starts, another when it ends, and one at the very end. */
+/**
+ * Reads what outcomes.py has written: a line per test when it starts, another when it ends, and one at the very end.
+ */
 export function parseOutcomes(text: string): { outcomes: Map<string, Ended>; complete: boolean } {
   const outcomes = new Map<string, Ended>();
   let complete = false;

@@ -1,6 +1,7 @@
 /**
- * libuv's own test suite: what it has of TCP, UDP, names, pipes, polling and child processes. Built from a checkout that
- * IMAGINARY_LIBUV_SOURCE names, or else from Debian's source package, that apt-get fetches with the machine's own sources.
+ * libuv's own test suite: what it has of TCP, UDP, names, pipes, polling and child processes. Built from a checkout
+ * that IMAGINARY_LIBUV_SOURCE names, or else from Debian's source package, that apt-get fetches with the machine's own
+ * sources.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';

@@ -1,14 +1,15 @@
 /**
- * Conformance: test suites that nobody here wrote, run natively and under the shim on the same machine, test by test. What
- * counts is not whether a test passes but that it ends the same on both sides.
+ * Conformance: test suites that nobody here wrote, run natively and under the shim on the same machine, test by test.
+ * What counts is not whether a test passes but that it ends the same on both sides.
  *
  *   npm run test:conformance [-- --jobs N] [-- PART...]     PART: test_socket, libuv_tcp, connects, …; default all
  *
  * Beside them `connects`: 1,000,000 connects of one guest, of which nothing may be left (test/shim/connects.ts).
  *
- * The runs under the shim are commands of `imaginary exec` in a cluster on the local platform. A test that ends differently
- * runs again on both sides, alone, three times at most; if it then ends the same it is reported as flaky. Differences that stay are in
- * docs/transparency.md and listed here with their reason; any other one fails. Writes test-reports/conformance.json.
+ * The runs under the shim are commands of `imaginary exec` in a cluster on the local platform. A test that ends
+ * differently runs again on both sides, alone, three times at most; if it then ends the same it is reported as flaky.
+ * Differences that stay are in docs/transparency.md and listed here with their reason; any other one fails. Writes
+ * test-reports/conformance.json.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';

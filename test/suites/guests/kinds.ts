@@ -1,7 +1,7 @@
 /**
- * The real guests and the demo with each kind of NAT between all of them: `npm run test:guests [-- KIND...]`. Two kinds at a
- * time, as they wait more than they work. Writes test-reports/guests.json. (test/e2e has them on `flat` and behind NATs that
- * preserve ports.)
+ * The real guests and the demo with each kind of NAT between all of them: `npm run test:guests [-- KIND...]`. Two kinds
+ * at a time, as they wait more than they work. Writes test-reports/guests.json. (test/e2e has them on `flat` and behind
+ * NATs that preserve ports.)
  */
 import { spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';

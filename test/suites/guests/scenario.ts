@@ -1,6 +1,7 @@
 /**
- * A scenario is a folder: `cluster.json` says which hosts there are, what they run, and the steps that use them; the other
- * files are the functions' code (`/var/task`), and the steps' working directory where they run outside of the hosts.
+ * A scenario is a folder: `cluster.json` says which hosts there are, what they run, and the steps that use them; the
+ * other files are the functions' code (`/var/task`), and the steps' working directory where they run outside of the
+ * hosts.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +14,9 @@ const ERRAND = 'errand.py';
 interface Step {
   /** Ends with 0 if the work was done and what came back is right. */
   readonly run: readonly string[];
-  /** The host that runs it; it serves errands (`errand.py serve`). Default: a command of this machine, `imaginary exec`. */
+  /**
+   * The host that runs it; it serves errands (`errand.py serve`). Default: a command of this machine, `imaginary exec`.
+   */
   readonly on?: string;
   /** `imaginary exec --as`. */
   readonly as?: string;
@@ -48,7 +51,9 @@ export function readScenario(name: string): Scenario {
   return { name, ...JSON.parse(readFileSync(join(__dirname, name, 'cluster.json'), 'utf8')) };
 }
 
-/** Boots the cluster, runs the steps and takes it down. Fails with the hosts' logs if anything is not as it should be. */
+/**
+ * Boots the cluster, runs the steps and takes it down. Fails with the hosts' logs if anything is not as it should be.
+ */
 export async function runScenario(name: string, { network, nat, tell = () => undefined }: ScenarioOptions = {}) {
   const scenario = readScenario(name);
   const cluster = prepareCluster(scenario.hosts, {
@@ -97,7 +102,9 @@ async function imaginedAtFirst(cluster: TestCluster): Promise<void> {
   if (early.length > 0) throw new Error(`before the first step: ${JSON.stringify(early)}`);
 }
 
-/** What `ps` counts, and what the events tell: a host that failed and was allocated again does not pass as one that ran. */
+/**
+ * What `ps` counts, and what the events tell: a host that failed and was allocated again does not pass as one that ran.
+ */
 async function allocatedAsExpected(cluster: TestCluster, scenario: Scenario, tell: (line: string) => void) {
   const hosts = await cluster.ps();
   const events = await cluster.events();

@@ -1,6 +1,7 @@
 /**
- * What depends on Node.js, with each version in package.json here: `npm run test:node [-- VERSION...]`. That is the addon, TLS
- * with pre-shared keys, a supervisor, the seed, the local platform, and a cluster by the command. Writes a report for each.
+ * What depends on Node.js, with each version in package.json here: `npm run test:node [-- VERSION...]`. That is the
+ * addon, TLS with pre-shared keys, a supervisor, the seed, the local platform, and a cluster by the command. Writes a
+ * report for each.
  *
  * The versions come from npm as binaries, pinned by the lock file; nobody else's `npm ci` fetches them.
  */

@@ -32,8 +32,8 @@ const TRY_AGAIN = new Set([
 ]);
 
 /**
- * The SDK's Lambda client, for invocations that stay open for as long as a host runs. The SDK is loaded with the first call of
- * this function, not with this module: supervisors that rejoin a restarted seed need not wait for it.
+ * The SDK's Lambda client, for invocations that stay open for as long as a host runs. The SDK is loaded with the first
+ * call of this function, not with this module: supervisors that rejoin a restarted seed need not wait for it.
  */
 export async function lambdaInvoker(options: LambdaOptions): Promise<Invoke> {
   const { InvokeCommand, LambdaClient, LambdaServiceException } = await import('@aws-sdk/client-lambda');
@@ -61,9 +61,9 @@ export async function lambdaInvoker(options: LambdaOptions): Promise<Invoke> {
   // A chain of renewals is not recursion: without the trace header Lambda's loop detection does not end it.
   client.middlewareStack.remove('recursionDetectionMiddleware');
 
-  // The first request of a process loads and compiles much, and fetches credentials: it takes twice as long (6 instead of 13
-  // ms on an idle machine), and no connect shall wait for that. Aborted from the start, this one goes all the way but the
-  // last step; nothing is sent.
+  // The first request of a process loads and compiles much, and fetches credentials: it takes twice as long (6 instead
+  // of 13 ms on an idle machine), and no connect shall wait for that. Aborted from the start, this one goes all the way
+  // but the last step; nothing is sent.
   const rehearsal = new InvokeCommand({ FunctionName: 'none', Payload: Buffer.from('{}') });
   await client.send(rehearsal, { abortSignal: AbortSignal.abort() }).catch(() => undefined);
 

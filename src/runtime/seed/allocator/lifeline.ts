@@ -27,9 +27,10 @@ const PREVIOUS_LIMIT = 2_000;
 const STALE_SOCKET = 1_000;
 
 /**
- * One open invocation of a host function: as long as it is open, the host's sandbox belongs to its epoch. Its end is the
- * release or failure signal. Repeats what was certainly not started (429), and a request over a connection that was dead already.
- * Nothing relies on 429: where the function may run several times at once, epochs and lives tell its sandboxes apart.
+ * One open invocation of a host function: as long as it is open, the host's sandbox belongs to its epoch. Its end is
+ * the release or failure signal. Repeats what was certainly not started (429), and a request over a connection that was
+ * dead already. Nothing relies on 429: where the function may run several times at once, epochs and lives tell its
+ * sandboxes apart.
  */
 export class Lifeline {
   /** Resolves when the invocation has ended, after `onEnd`. */

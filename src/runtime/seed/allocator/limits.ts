@@ -36,7 +36,8 @@ export class Limits {
   }
 
   /**
-   * Whether a host may be started for this member now, while so many run already. If so, the start is counted; if not, nothing is.
+   * Whether a host may be started for this member now, while so many run already. If so, the start is counted; if not,
+   * nothing is.
    * @returns why not
    */
   take(by: string, running: number): Excess | undefined {

@@ -9,7 +9,10 @@ type Welcome = Extract<FromSeed, { type: 'welcome' }>;
 /** Names and virtual addresses of all hosts. Static: what the manifest says. */
 export interface Directory {
   readonly entries: readonly DirectoryEntry[];
-  /** A welcome, encoded: with these entries, which are the same for everybody, unless the joiner has them (it names their digest). */
+  /**
+   * A welcome, encoded: with these entries, which are the same for everybody, unless the joiner has them (it names
+   * their digest).
+   */
   welcome(rest: Omit<Welcome, 'directory' | 'directoryDigest'>, known: string | undefined): readonly Buffer[];
   /** A host by its name, an alias, `node-ID` or `NAME.CLUSTER`. */
   find(name: string): { readonly host: ManifestHost; readonly nodeId: number } | undefined;

@@ -9,8 +9,8 @@ interface Subscription {
 }
 
 /**
- * Which members know one host's location. A member is sent it because it located the host, until the member disconnects or the
- * epoch ends.
+ * Which members know one host's location. A member is sent it because it located the host, until the member disconnects
+ * or the epoch ends.
  */
 export class Subscribers {
   readonly #send: (member: MemberId, frame: FromSeed) => void;
@@ -32,8 +32,8 @@ export class Subscribers {
   }
 
   /**
-   * Sends every subscriber where the host is now. A subscriber that has not acknowledged the version before is sent this one when
-   * it has: a host that changes again and again fills no connection.
+   * Sends every subscriber where the host is now. A subscriber that has not acknowledged the version before is sent
+   * this one when it has: a host that changes again and again fills no connection.
    */
   publish(location: Location): void {
     this.#version += 1;
@@ -42,7 +42,9 @@ export class Subscribers {
     }
   }
 
-  /** Sends every subscriber that this epoch has ended, and forgets them: a member that wants the next one locates again. */
+  /**
+   * Sends every subscriber that this epoch has ended, and forgets them: a member that wants the next one locates again.
+   */
   publishEnd(location: Location): void {
     this.#version += 1;
     for (const [member, subscription] of this.#subscriptions) this.#sendTo(member, subscription, location);

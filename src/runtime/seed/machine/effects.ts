@@ -23,7 +23,10 @@ export type Effect =
       readonly member: MemberId;
       readonly frame: Extract<FromSeed, { type: 'located' | 'unreachable' }>;
     }
-  /** A supervisor that is connected although its epoch has ended: its sandbox may thaw any time, and would act for the host. */
+  /**
+   * A supervisor that is connected although its epoch has ended: its sandbox may thaw any time, and would act for the
+   * host.
+   */
   | { readonly type: 'dismiss'; readonly member: MemberId; readonly reason: string }
   /** This control connection is dead, even if its end was not noticed yet. */
   | { readonly type: 'destroy'; readonly member: MemberId }
@@ -32,7 +35,10 @@ export type Effect =
   | { readonly type: 'publish'; readonly location: Location }
   /** The same, and all subscriptions end: a member that wants the next epoch locates again. */
   | { readonly type: 'publishEnd'; readonly location: Location }
-  /** The subscribers' acknowledgements of what was published last are counted: `acks`, now and whenever the number changes. */
+  /**
+   * The subscribers' acknowledgements of what was published last are counted: `acks`, now and whenever the number
+   * changes.
+   */
   | { readonly type: 'awaitAcks' }
   /** May the host be started for this cause? Answered by `startGranted` or `startDenied`. */
   | { readonly type: 'seekStart'; readonly cause: Cause }

@@ -1,6 +1,6 @@
 /**
- * Ports that a host is likely to open yet. Many servers open a port for debuggers or for their own kind at once, and the one for
- * clients seconds later: these ports are waited for after the host has settled.
+ * Ports that a host is likely to open yet. Many servers open a port for debuggers or for their own kind at once, and
+ * the one for clients seconds later: these ports are waited for after the host has settled.
  */
 import type { PortMapping } from '../../../contract/control/location';
 import { visiblePorts } from './state';
@@ -16,7 +16,10 @@ export function tcpPorts(ports: readonly PortMapping[]): number[] {
   return ports.filter(({ protocol }) => !protocol).map(({ port }) => port);
 }
 
-/** A port was located. It is expected when the guest connected before the host listened anywhere: the host may be up because of it. */
+/**
+ * A port was located. It is expected when the guest connected before the host listened anywhere: the host may be up
+ * because of it.
+ */
 export function expectLocated(turn: Turn, port: number, since: number) {
   const { session, state } = turn;
   if (session?.listeningSince === undefined) return turn.set({ wanted: add(state.wanted, port) });

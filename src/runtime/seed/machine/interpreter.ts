@@ -1,4 +1,7 @@
-/** Runs the machine of one host: hands it events one by one, and carries its effects out with real timers and invocations. */
+/**
+ * Runs the machine of one host: hands it events one by one, and carries its effects out with real timers and
+ * invocations.
+ */
 import type { FromSeed } from '../../../contract/control/from-seed';
 import type { Invoke } from '../allocator/lambda';
 import { Lifeline } from '../allocator/lifeline';

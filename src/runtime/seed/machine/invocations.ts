@@ -64,7 +64,8 @@ function onResult(turn: Turn, result: InvocationResult) {
     case 'renew':
       return renew(turn);
     case 'fenced':
-      // The platform woke a sandbox that holds older guests, and those of this epoch are elsewhere: none of them is used any more.
+      // The platform woke a sandbox that holds older guests, and those of this epoch are elsewhere: none of them is
+      // used any more.
       if (turn.phase.state === 'allocating' && turn.phase.resume) {
         return released(turn, { note: 'the platform gave another sandbox than the one that was suspended' });
       }

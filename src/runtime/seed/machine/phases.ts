@@ -10,7 +10,10 @@ import { wakeForWaiters } from './wake';
 
 const FIRST_BACK_OFF = 500;
 const LAST_BACK_OFF = 30_000;
-/** After its supervisor's last word an invocation returns within this time: before, the same epoch would get a second sandbox. */
+/**
+ * After its supervisor's last word an invocation returns within this time: before, the same epoch would get a second
+ * sandbox.
+ */
 const RETURN_LIMIT = 500;
 /** What setTimeout can do: 24 days, longer than any platform keeps a sandbox. */
 const MAX_TIMER = 2 ** 31 - 1;
@@ -28,7 +31,9 @@ function mayStart({ phase, entry }: Turn): boolean {
   return phase.state === 'suspended' && !phase.releasing;
 }
 
-/** imagined → allocating: a new epoch. suspended → allocating: the epoch is resumed. The budget has been charged for it. */
+/**
+ * imagined → allocating: a new epoch. suspended → allocating: the epoch is resumed. The budget has been charged for it.
+ */
 export function start(turn: Turn, cause: Cause): void {
   const { phase, moment, state } = turn;
   if (!mayStart(turn)) return;

@@ -1,4 +1,7 @@
-/** What a machine knows of one host: plain data. Members and invocations are numbers here, timers are the times they are due. */
+/**
+ * What a machine knows of one host: plain data. Members and invocations are numbers here, timers are the times they are
+ * due.
+ */
 import type { ConnectErrno } from '../../../contract/control/errno';
 import type { Location, PortMapping, HostState as State } from '../../../contract/control/location';
 import type { ManifestHost } from '../../../contract/manifest';
@@ -55,8 +58,8 @@ export interface EpochSession {
 }
 
 /**
- * A suspension in progress. `acks`: the subscribers are sent the location; a locate ends the suspension. `granted`: the host may
- * go at any moment; locates wait for its `leave` or `stay`.
+ * A suspension in progress. `acks`: the subscribers are sent the location; a locate ends the suspension. `granted`: the
+ * host may go at any moment; locates wait for its `leave` or `stay`.
  */
 export type Fence =
   | { readonly stage: 'acks'; readonly until: number; readonly missing: number }
@@ -204,7 +207,9 @@ export function portName({ port, protocol }: Pick<PortMapping, 'port' | 'protoco
   return `${port}/${protocol ?? 'tcp'}`;
 }
 
-/** Ports of one location: one host's do not fill the tables and connections of others, which locate any further port. */
+/**
+ * Ports of one location: one host's do not fill the tables and connections of others, which locate any further port.
+ */
 const MOST_PORTS = 256;
 
 /** Where the host is, as others are sent it. During a suspension it is already `suspended`. */

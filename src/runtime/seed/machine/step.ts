@@ -17,7 +17,10 @@ export interface Step {
   readonly effects: readonly Effect[];
 }
 
-/** What becomes of a host by an event. Depends on nothing else, and changes nothing: neither the state nor anything outside. */
+/**
+ * What becomes of a host by an event. Depends on nothing else, and changes nothing: neither the state nor anything
+ * outside.
+ */
 export function step(state: HostState, event: MachineEvent, moment: Moment): Step {
   const turn = new Turn(state, moment);
   apply(turn, event);

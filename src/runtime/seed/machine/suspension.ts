@@ -1,6 +1,6 @@
 /**
- * How an idle host is suspended: its subscribers are sent that it cannot be reached, and once they have acknowledged that (or their
- * time is over) its supervisor may go.
+ * How an idle host is suspended: its subscribers are sent that it cannot be reached, and once they have acknowledged
+ * that (or their time is over) its supervisor may go.
  */
 import { run } from './phases';
 import type { Turn } from './turn';

@@ -103,7 +103,8 @@ function answersIn(state: HostState): (waiter: Waiter) => Answer | undefined {
   return (waiter) => {
     const realPort = open.get(portName(waiter));
     if (realPort !== undefined) return { realPort };
-    // The UDP ports are as they will be, or this one is of the kernel's choice: the kernel there knows whether to refuse.
+    // The UDP ports are as they will be, or this one is of the kernel's choice: the kernel there knows whether to
+    // refuse.
     if (waiter.protocol === 'udp')
       return settled || settledDatagrams ? { realPort: hiddenPort(waiter.port) } : undefined;
     if (!settled || expected?.includes(waiter.port)) return undefined;

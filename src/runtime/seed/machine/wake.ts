@@ -23,7 +23,10 @@ export function wake(turn: Turn, { by, port, since }: Waiter) {
   }
 }
 
-/** As `wake`, if a member waits: the oldest wait is the cause. If that member's budget is used up, the next may have some left. */
+/**
+ * As `wake`, if a member waits: the oldest wait is the cause. If that member's budget is used up, the next may have
+ * some left.
+ */
 export function wakeForWaiters(turn: Turn): void {
   const waiter = turn.state.waiters.at(0);
   if (waiter) wake(turn, waiter);

@@ -16,7 +16,10 @@ export class Clients {
   readonly #first: number;
   readonly #last: number;
   readonly #taken = new Set<number>();
-  /** The address after the one given last: a freed address rests as long as possible, so that stale connections to it end. */
+  /**
+   * The address after the one given last: a freed address rests as long as possible, so that stale connections to it
+   * end.
+   */
   #next: number;
 
   constructor(manifest: Manifest, directory: Directory) {

@@ -4,11 +4,14 @@ import type { Channel } from '../../control/channel';
 
 type Passed = Extract<FromSeed, { type: 'peerMessage' | 'relayed' }>;
 
-/** Bytes of other members that may wait for one: the rest of its queue is the seed's, so what they send never costs it its connection. */
+/**
+ * Bytes of other members that may wait for one: the rest of its queue is the seed's, so what they send never costs it
+ * its connection.
+ */
 export const MOST_WAITING = 2 * 1024 * 1024;
 /**
- * Of what is free, one sender may take this part: whoever comes next finds some left, however many have been there before (as
- * switches share a buffer: "dynamic thresholds").
+ * Of what is free, one sender may take this part: whoever comes next finds some left, however many have been there
+ * before (as switches share a buffer: "dynamic thresholds").
  */
 const SHARE = 1 / 4;
 

@@ -12,7 +12,8 @@ const BURST = 8_192;
 const RATE = 4_096;
 
 /**
- * The members that have joined, by number, and messages from one to another. The seed vouches for the sender, not for the message.
+ * The members that have joined, by number, and messages from one to another. The seed vouches for the sender, not for
+ * the message.
  */
 export class Members implements Connections {
   readonly #directory: Directory;

@@ -14,8 +14,8 @@ const COUNT = 704;
 const SLICES = 32;
 
 /**
- * Members that are seen at one public address may be behind one NAT, where two that punch from the same port collide: each
- * gets ports of its own, as far as they go.
+ * Members that are seen at one public address may be behind one NAT, where two that punch from the same port collide:
+ * each gets ports of its own, as far as they go.
  */
 export class PortRanges {
   readonly #log: Log;

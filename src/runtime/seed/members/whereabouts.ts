@@ -7,7 +7,10 @@ import type { Channel } from '../../control/channel';
 
 type Seen = Pick<Channel<FromSeed>, 'peer' | 'local'>;
 
-/** A member knows its NAT, but does not say where others punch to: it could name anybody. `ports`: those that it was given. */
+/**
+ * A member knows its NAT, but does not say where others punch to: it could name anybody. `ports`: those that it was
+ * given.
+ */
 export function vouched(nat: NatReport, seen: Seen, ports: readonly [number, number]): NatReport {
   const { localAddress: local } = nat;
   const localAddress = isMeetingPlace(local) && local !== seen.local.address ? local : seen.peer;
@@ -32,7 +35,8 @@ export function unknownNat({ peer }: Seen, ports: readonly [number, number]): Na
 }
 
 /**
- * Blocks of private networks: members behind one address may be met there. Any other address is a member's own affair (127.0.0.0/8,
+ * Blocks of private networks: members behind one address may be met there. Any other address is a member's own affair
+ * (127.0.0.0/8,
  * 169.254.0.0/16 with the platform's own services) or somebody else's, as the seed's.
  */
 const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10'].map((block) => parseCidr(block)!);

@@ -51,7 +51,8 @@ export class EventLog {
   }
 
   /**
-   * @param source whose doing it is, where that is not the seed's own about this host. When there is no room, the oldest event of
+   * @param source whose doing it is, where that is not the seed's own about this host. When there is no room, the
+   * oldest event of
    * the source that takes most of it is forgotten: a source of many events loses its own only
    */
   emit(host: string | null, event: string, detail: Detail = {}, source = host ?? ''): void {
@@ -71,7 +72,10 @@ export class EventLog {
     for (const watcher of this.#watchers) watcher();
   }
 
-  /** The same of what a host's supervisor says, which may be anything and come at any rate: what is too much is only counted. */
+  /**
+   * The same of what a host's supervisor says, which may be anything and come at any rate: what is too much is only
+   * counted.
+   */
   emitSaid(host: string, event: string, detail: Detail): void {
     const speaker = this.#said.get(host) ?? { allowance: new Allowance(SAID.burst, SAID.rate), muted: 0 };
     this.#said.set(host, speaker);

@@ -16,10 +16,15 @@ export interface RelayOptions {
 }
 
 const TOKEN_BYTES = 32;
-/** Connections that one member may have requested and neither side, or one only, has come for: as many as a function has descriptors. */
+/**
+ * Connections that one member may have requested and neither side, or one only, has come for: as many as a function has
+ * descriptors.
+ */
 const MOST_EXPECTED = 1_024;
 
-/** Connections through the seed: which members may have one. The bytes never come here: see src/native/relay/relay.h. */
+/**
+ * Connections through the seed: which members may have one. The bytes never come here: see src/native/relay/relay.h.
+ */
 export class Relay {
   readonly #options: RelayOptions;
   readonly #dataPort: DataPort;

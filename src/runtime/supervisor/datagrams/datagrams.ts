@@ -1,6 +1,6 @@
 /**
- * Datagrams for hosts that are not up: held, as a kernel holds packets while it looks for a neighbour, and sent from the
- * guest's own socket when the host is. A queue per destination; what does not fit is lost, as datagrams may be.
+ * Datagrams for hosts that are not up: held, as a kernel holds packets while it looks for a neighbour, and sent from
+ * the guest's own socket when the host is. A queue per destination; what does not fit is lost, as datagrams may be.
  */
 
 import { hiddenPort, type ShimRequest } from '../../../contract/abi/shim';
@@ -22,8 +22,8 @@ export interface DatagramsOptions {
     address: number,
   ) => DatagramEndpoint | undefined | Promise<DatagramEndpoint | undefined>;
   /**
-   * Where a host that did not come up would have been (network `flat`): what is sent there is refused by the kernel, so that a
-   * connected socket learns of it. Undefined: nowhere.
+   * Where a host that did not come up would have been (network `flat`): what is sent there is refused by the kernel, so
+   * that a connected socket learns of it. Undefined: nowhere.
    */
   readonly nowhere: (address: number) => number | undefined;
   readonly guard: Guard;

@@ -1,7 +1,7 @@
 /**
- * UDP ports of other hosts, as guests here see them: real sockets at those hosts' loopback aliases, inside this sandbox. What a guest sends
- * to one is carried to the host that it stands for; what comes from there is sent to the guest from it, so that its source is
- * shown by arithmetic, as in network `flat`.
+ * UDP ports of other hosts, as guests here see them: real sockets at those hosts' loopback aliases, inside this
+ * sandbox. What a guest sends to one is carried to the host that it stands for; what comes from there is sent to the
+ * guest from it, so that its source is shown by arithmetic, as in network `flat`.
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { hiddenPort, plainPort } from '../../../contract/abi/shim';

@@ -1,6 +1,6 @@
 /**
- * The environment that guests get. It starts empty: what Lambda gives the function process (credentials of the function's
- * role, its internals) is the supervisor's business and no guest's, unless the host names it. What there is:
+ * The environment that guests get. It starts empty: what Lambda gives the function process (credentials of the
+ * function's role, its internals) is the supervisor's business and no guest's, unless the host names it. What there is:
  *
  *   PATH              the function's own, with /var/task/bin and /var/task in front and the sbin folders behind
  *   HOME              /tmp, the only place where a function may write
@@ -69,8 +69,8 @@ export class ShimMissingError extends Error {
 }
 
 /**
- * The shim for a C library: in `dir` when given; else beside the running bundle; else, when run from source, in the built
- * layer of this machine's architecture.
+ * The shim for a C library: in `dir` when given; else beside the running bundle; else, when run from source, in the
+ * built layer of this machine's architecture.
  * @throws ShimMissingError
  */
 export function findShim(libc: Libc, dir?: string): string {

@@ -47,7 +47,10 @@ export interface Guest {
 const DAEMON_CHECK = 500;
 /** Milliseconds that what was killed has to be gone in. */
 const KILLED_LIMIT = 2_000;
-/** What is still in the pipes when the last process has ended is read; a process of ours that we do not know may hold one open. */
+/**
+ * What is still in the pipes when the last process has ended is read; a process of ours that we do not know may hold
+ * one open.
+ */
 const OUTPUT_LIMIT = 500;
 
 /**
@@ -57,7 +60,8 @@ const OUTPUT_LIMIT = 500;
 export function startGuest(options: GuestOptions): Guest {
   const { host, runDir, native, write } = options;
   const command = host.command ?? [];
-  // The guest's program and its directory may be remapped themselves, and nothing is under the shim yet that would know.
+  // The guest's program and its directory may be remapped themselves, and nothing is under the shim yet that would
+  // know.
   const cwd = remapped(host.workingDirectory, host.remappedFiles);
   if (!existsSync(cwd)) throw new ProgramError('not-found', cwd, 'there is no such working directory');
   const environment = guestEnvironment(host.name, host.environment, options.environment);

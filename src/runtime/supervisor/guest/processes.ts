@@ -19,7 +19,10 @@ export interface GuestProcess {
 export interface GuestProcesses {
   /** The guest's first process, which leads a session of its own. */
   add(pid: number): void;
-  /** All guest processes that are alive, as of now. @throws when this process has no descriptors or no memory left to look */
+  /**
+   * All guest processes that are alive, as of now. @throws when this process has no descriptors or no memory left to
+   * look
+   */
   list(): GuestProcess[];
 }
 
@@ -28,7 +31,9 @@ export interface Marks {
   readonly environment?: string;
   /** A file that every guest under the shim maps, and that nobody else does. */
   readonly mapped: string;
-  /** What was started before this, in clock ticks after boot, has no mark of ours. Default: the supervisor's own start. */
+  /**
+   * What was started before this, in clock ticks after boot, has no mark of ours. Default: the supervisor's own start.
+   */
   readonly since?: number;
 }
 
@@ -101,7 +106,10 @@ const ownSession = () => ownProcess()?.session ?? 0;
 const ownStart = () => ownProcess()?.started ?? 0;
 
 const EXHAUSTED: ReadonlySet<unknown> = new Set(['EMFILE', 'ENFILE', 'ENOMEM']);
-/** What cannot be read for want of descriptors is there all the same: a process that is taken for gone makes a busy host idle. */
+/**
+ * What cannot be read for want of descriptors is there all the same: a process that is taken for gone makes a busy host
+ * idle.
+ */
 function unlessExhausted<T>(error: unknown, otherwise: T): T {
   if (EXHAUSTED.has((error as NodeJS.ErrnoException).code)) throw error;
   return otherwise;

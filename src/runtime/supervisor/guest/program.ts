@@ -1,4 +1,7 @@
-/** Looks at what a command would run, before it runs: where the program is, and whether the shim can be preloaded into it. */
+/**
+ * Looks at what a command would run, before it runs: where the program is, and whether the shim can be preloaded into
+ * it.
+ */
 import { accessSync, closeSync, constants, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { importsOf, type ProgramHeader, rawCalls } from '../sockets/raw-calls';
@@ -156,7 +159,10 @@ function libcOfElf(file: string, head: Buffer): Libc {
 /** The calls without which a program is in no network: the shim does not see a program that makes them itself. */
 const NETWORK_CALLS = ['connect', 'bind', 'listen'];
 
-/** Only the calls that the program does not have from libc are looked for, so that most programs are not searched at all. */
+/**
+ * Only the calls that the program does not have from libc are looked for, so that most programs are not searched at
+ * all.
+ */
 function refuseRaw(file: string, head: Buffer, headers: readonly ProgramHeader[]): void {
   const found = withFile(file, (fd) => {
     const read = (offset: number, length: number) => readFrom(fd, offset, length, MOST_CODE);

@@ -27,7 +27,10 @@ export interface Activity {
   readonly moved: boolean;
   /** Connections that wait in a guest's queue to be accepted. */
   readonly queued: number;
-  /** How many milliseconds ago the last connection with another host was closed. Costs more than the rest: to be called when it matters. */
+  /**
+   * How many milliseconds ago the last connection with another host was closed. Costs more than the rest: to be called
+   * when it matters.
+   */
   readonly closed: () => number | undefined;
   /** All sockets of the network namespace, except those in TIME_WAIT. */
   readonly sockets: readonly TcpSocket[];
@@ -78,8 +81,8 @@ function connectionsOf(sockets: readonly TcpSocket[], inodes: ReadonlySet<number
 }
 
 /**
- * A connection that the other side has closed (CLOSE_WAIT) holds nothing, unless there is something left to send: clients'
- * pools keep such descriptors for as long as they like.
+ * A connection that the other side has closed (CLOSE_WAIT) holds nothing, unless there is something left to send:
+ * clients' pools keep such descriptors for as long as they like.
  */
 function isOpen(socket: TcpSocket): boolean {
   if (socket.state === CLOSE_WAIT) return socket.sendQueue > 0;
@@ -117,7 +120,10 @@ function lastClosed({ native, addresses, seedPort }: ActivityOptions): number | 
   return ages.length > 0 ? ages.reduce((least, age) => Math.min(least, age)) : undefined;
 }
 
-/** @returns whether guests used more CPU than idle ones do, or started processes, since the last call; what cannot be seen counts as that */
+/**
+ * @returns whether guests used more CPU than idle ones do, or started processes, since the last call; what cannot be
+ * seen counts as that
+ */
 export function watchStarting(processes: Pick<GuestProcesses, 'list'>): () => boolean {
   let before = new Map<number, GuestProcess>();
   let last = performance.now();

@@ -1,6 +1,6 @@
 /**
- * When a host is idle: for `idleTimeout` its guests used no more than 5 % of one CPU, nobody waits for a connection from or to
- * it, and no connection is open (release policy `no-connections`) or none moved bytes (`no-traffic`).
+ * When a host is idle: for `idleTimeout` its guests used no more than 5 % of one CPU, nobody waits for a connection
+ * from or to it, and no connection is open (release policy `no-connections`) or none moved bytes (`no-traffic`).
  *
  * Time is counted by looks: a frozen sandbox, or a machine that stood still, did not idle in the meantime.
  */
@@ -12,7 +12,10 @@ export type Busy = 'starting' | 'cpu' | 'connections' | 'traffic' | 'waiting';
 export interface Look extends Pick<Activity, 'cpu' | 'connections' | 'moved' | 'queued' | 'closed'> {
   /** Guests that wait for a connection to be set up. */
   readonly pending: number;
-  /** Whether datagrams went to or came from other hosts since the last look. UDP has no connections: this is all that holds. */
+  /**
+   * Whether datagrams went to or came from other hosts since the last look. UDP has no connections: this is all that
+   * holds.
+   */
   readonly datagrams?: boolean;
 }
 

@@ -1,4 +1,6 @@
-/** As much of a DNS message (RFC 1035, RFC 6891) as a forwarder has to know: header, question, answers of a few bytes. */
+/**
+ * As much of a DNS message (RFC 1035, RFC 6891) as a forwarder has to know: header, question, answers of a few bytes.
+ */
 
 export const TYPE = { A: 1, PTR: 12, AAAA: 28, ANY: 255 } as const;
 export const RCODE = {
@@ -92,7 +94,10 @@ export interface DnsRecord {
   readonly data: Buffer;
 }
 
-/** An answer about the question's own name, of ours (`records`; none: it has nothing of that type, or does not exist) or of nobody's. */
+/**
+ * An answer about the question's own name, of ours (`records`; none: it has nothing of that type, or does not exist) or
+ * of nobody's.
+ */
 export function writeReply(query: Buffer, rcode: number, records?: readonly DnsRecord[]): Buffer {
   const question = query.readUInt16BE(4) === 1 ? readQuestion(query) : undefined;
   const edns = question !== undefined && hasOpt(query, question.end);
@@ -117,7 +122,9 @@ export function writeReply(query: Buffer, rcode: number, records?: readonly DnsR
   return Buffer.concat(parts);
 }
 
-/** A question with an OPT record is answered with one. The record is where everybody puts it: alone behind the question. */
+/**
+ * A question with an OPT record is answered with one. The record is where everybody puts it: alone behind the question.
+ */
 function hasOpt(query: Buffer, at: number): boolean {
   const alone = query.readUInt16BE(6) === 0 && query.readUInt16BE(8) === 0 && query.readUInt16BE(10) > 0;
   return alone && query.length >= at + OPT.length && query[at] === 0 && query.readUInt16BE(at + 1) === 41;

@@ -1,4 +1,6 @@
-/** What the resolver knows by itself: names and addresses of the cluster, and those that every machine has for itself. */
+/**
+ * What the resolver knows by itself: names and addresses of the cluster, and those that every machine has for itself.
+ */
 
 import { namesOf } from '../../../contract/abi/table';
 import { clientRange, inCidr, parseAddress, parseCidr } from '../../../contract/manifest/address';
@@ -72,7 +74,10 @@ export function clusterNames({ cluster, cidr, self, directory }: ResolverIdentit
 
 const PTR = { type: TYPE.PTR, ttl: TTL };
 
-/** A name below one that is known can only be the cluster's, and does not exist. Below `localhost` all names do (RFC 6761). */
+/**
+ * A name below one that is known can only be the cluster's, and does not exist. Below `localhost` all names do (RFC
+ * 6761).
+ */
 function forward(name: string, names: ReadonlyMap<string, Records>): Answer | undefined {
   const found = names.get(name);
   if (found) return exists(found);

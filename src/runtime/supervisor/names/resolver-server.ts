@@ -1,4 +1,7 @@
-/** The resolver itself: answers what is about the cluster, passes on the rest. Loaded when a guest first sends a question. */
+/**
+ * The resolver itself: answers what is about the cluster, passes on the rest. Loaded when a guest first sends a
+ * question.
+ */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';

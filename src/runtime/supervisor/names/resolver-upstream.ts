@@ -1,6 +1,6 @@
 /**
- * Questions that are not about the cluster, passed to the machine's own nameservers: as they are, but under a number and from a
- * port of our own. Every nameserver may answer; the first answer counts.
+ * Questions that are not about the cluster, passed to the machine's own nameservers: as they are, but under a number
+ * and from a port of our own. Every nameserver may answer; the first answer counts.
  */
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
@@ -35,7 +35,10 @@ const MOST_PENDING = 128;
 /** Another server may know better. */
 const UNWILLING: readonly number[] = [RCODE.serverFailure, RCODE.notImplemented, RCODE.refused];
 
-/** Sends one query to one server. Calls `done` later and once, unless it is stopped before: with the answer, or without one. */
+/**
+ * Sends one query to one server. Calls `done` later and once, unless it is stopped before: with the answer, or without
+ * one.
+ */
 type Attempt = (query: Buffer, server: string, port: number, done: (reply?: Buffer) => void) => () => void;
 
 export function openUpstream({ resolvConf, port }: UpstreamOptions): Upstream {

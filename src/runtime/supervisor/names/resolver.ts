@@ -1,6 +1,7 @@
 /**
- * A resolver for guests that send DNS questions by themselves (c-ares, Netty, Erlang, dig): their resolv.conf names RESOLVER_ADDRESS. It is
- * opened when the first of them sends a question, so that it costs a cold start nothing, not even the reading of its code, which is a bundle beside ours.
+ * A resolver for guests that send DNS questions by themselves (c-ares, Netty, Erlang, dig): their resolv.conf names
+ * RESOLVER_ADDRESS. It is opened when the first of them sends a question, so that it costs a cold start nothing, not
+ * even the reading of its code, which is a bundle beside ours.
  */
 
 import { RESOLVER_ADDRESS, RESOLVER_PORT } from '../../../contract/abi/shim';

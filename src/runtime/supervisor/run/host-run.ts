@@ -1,6 +1,6 @@
 /**
- * A host that runs in this sandbox: its guest, and its membership of the network. It outlives the invocations that started
- * and resumed it.
+ * A host that runs in this sandbox: its guest, and its membership of the network. It outlives the invocations that
+ * started and resumed it.
  */
 import type { ManifestHost } from '../../../contract/manifest/manifest';
 import { createGuard, type Guard } from '../../control/guard';

@@ -74,8 +74,8 @@ function watchIdle({ host, events, signal }: RunContext): void {
 }
 
 /**
- * The fence: the seed first takes the location back from every host that knows it, so that no host connects to a sandbox
- * that is frozen. What came in until then keeps the host running.
+ * The fence: the seed first takes the location back from every host that knows it, so that no host connects to a
+ * sandbox that is frozen. What came in until then keeps the host running.
  */
 async function trySuspend({ events, session, host, log, timeLeft }: RunContext): Promise<boolean> {
   const reply = await session.suspend(Math.max(0, Math.min(SUSPEND_LIMIT, timeLeft())));

@@ -28,7 +28,9 @@ export interface MemberOptions {
   readonly native: NativeAddon;
   readonly runDir: RunDir;
   readonly welcome: Welcome;
-  /** Network `flat`: its number N. Absent: this member is alone on its loopback interface, and connections are handoff. */
+  /**
+   * Network `flat`: its number N. Absent: this member is alone on its loopback interface, and connections are handoff.
+   */
   readonly flat?: number;
   readonly settleTime: number;
   /** See `ListenersOptions.starting`. */
@@ -116,7 +118,9 @@ export class Member {
     this.locator.use(session);
   }
 
-  /** The same session has joined again: sends what the seed may have missed, and forgets what may have changed unseen. */
+  /**
+   * The same session has joined again: sends what the seed may have missed, and forgets what may have changed unseen.
+   */
   refresh(): void {
     this.locations.forget();
     const session = this.#session;

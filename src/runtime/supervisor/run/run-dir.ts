@@ -53,8 +53,8 @@ export class RunDirBusyError extends Error {
 }
 
 /**
- * Takes the directory, and makes in it what does not depend on the cluster. Guests that a dead supervisor left in it are
- * stopped: without one they are in no cluster.
+ * Takes the directory, and makes in it what does not depend on the cluster. Guests that a dead supervisor left in it
+ * are stopped: without one they are in no cluster.
  * @throws RunDirBusyError
  */
 export async function openRunDir(path: string, native: Pick<NativeAddon, 'mapFile' | 'lockFile'>): Promise<RunDir> {

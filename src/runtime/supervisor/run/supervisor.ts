@@ -21,7 +21,10 @@ import { createLog, type Log } from './log';
 import { openRunDir } from './run-dir';
 import { type SandboxFiles, SupervisorError, type SupervisorSettings } from './settings';
 
-/** Before the function's time is up it returns, to be invoked again: this long, or a quarter of its time if that is less. */
+/**
+ * Before the function's time is up it returns, to be invoked again: this long, or a quarter of its time if that is
+ * less.
+ */
 const RENEW_MARGIN = 2_000;
 /** A seed that is being restarted is waited for. */
 const JOIN_LIMIT = 30_000;
@@ -41,8 +44,8 @@ export class Supervisor {
   }
 
   /**
-   * Does ahead what the first invocation would have to do: loads, makes files, runs once what is slow when it runs first. What
-   * fails here fails again, and is reported, in the invocation.
+   * Does ahead what the first invocation would have to do: loads, makes files, runs once what is slow when it runs
+   * first. What fails here fails again, and is reported, in the invocation.
    */
   prepare(): void {
     if (this.#prepared || this.#open || this.#present) return;
@@ -133,7 +136,10 @@ export class Supervisor {
     }
   }
 
-  /** The host that runs here. One whose guest has ended after its invocation had returned, or whose epoch has ended, is ended. */
+  /**
+   * The host that runs here. One whose guest has ended after its invocation had returned, or whose epoch has ended, is
+   * ended.
+   */
   async #revived({ oldest = 0 }: Invocation, log: Log): Promise<HostRun | undefined> {
     if (!this.#present) return undefined;
     const { host, epoch } = this.#present;

@@ -30,8 +30,8 @@ const SWEEP = 1_000;
 
 const RESOLVER = parseAddress(RESOLVER_ADDRESS)!;
 /**
- * A host that runs and cannot be reached is tried again for so long (milliseconds), as natively a SYN is sent again: its NAT or
- * the network may have lost what was agreed on, which takes its supervisor a while to find out.
+ * A host that runs and cannot be reached is tried again for so long (milliseconds), as natively a SYN is sent again:
+ * its NAT or the network may have lost what was agreed on, which takes its supervisor a while to find out.
  */
 const PATIENCE = 25_000;
 const PAUSE = 500;
@@ -137,7 +137,9 @@ export class GuestConnects {
     }
   }
 
-  /** The location, as far as it is known here or to the seed, which allocates the host if need be. @throws LocateError */
+  /**
+   * The location, as far as it is known here or to the seed, which allocates the host if need be. @throws LocateError
+   */
   async #locate(host: string, port: number, caller: { signal: AbortSignal; since: number }): Promise<Destination> {
     const { locations, locator } = this.#options;
     const known = locations.find(host, port);
@@ -153,7 +155,10 @@ export class GuestConnects {
     return { status: ERRNO[errno] };
   }
 
-  /** The guest's call that a request is of. A shim sends another request when the answer led nowhere, which is the same call. */
+  /**
+   * The guest's call that a request is of. A shim sends another request when the answer led nowhere, which is the same
+   * call.
+   */
   #callOf({ cookie, address, port, epoch }: Connect): Call {
     const now = performance.now();
     const before = this.#answered.get(cookie);

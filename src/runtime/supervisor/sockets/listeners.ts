@@ -9,8 +9,8 @@ export interface ListenersOptions {
   readonly onChange: (ports: readonly OwnPort[], settled: boolean, settledDatagrams: boolean) => void;
   readonly onListening: (port: OwnPort) => void;
   /**
-   * Whether guests used CPU or started processes since the last call. Servers open a port for their own kind first, and the one for
-   * clients when they are ready: as long as they are at it, up to `SETTLE_LIMIT`, the host is not settled.
+   * Whether guests used CPU or started processes since the last call. Servers open a port for their own kind first, and
+   * the one for clients when they are ready: as long as they are at it, up to `SETTLE_LIMIT`, the host is not settled.
    */
   readonly starting?: () => boolean;
   /** The kernel's list, now. */
@@ -111,7 +111,8 @@ export function createListeners(options: ListenersOptions): Listeners {
       // Forked workers and servers that call listen() twice announce the same listener again.
       const same = before?.port.real === port.real && before.port.realPort === port.realPort;
       if (same) return;
-      // The port was listened on at another address: by a listener that is closed, mostly, and would be taken for this one.
+      // The port was listened on at another address: by a listener that is closed, mostly, and would be taken for this
+      // one.
       const others = [...open].filter(
         ([other, entry]) => other !== key && entry.port.port === port.port && entry.port.protocol === port.protocol,
       );

@@ -1,4 +1,7 @@
-/** The kernel's list of TCP sockets, as any user may read it: by sock_diag, or where there is none in /proc/net/tcp and tcp6. */
+/**
+ * The kernel's list of TCP sockets, as any user may read it: by sock_diag, or where there is none in /proc/net/tcp and
+ * tcp6.
+ */
 import { readFileSync } from 'node:fs';
 import type { NativeAddon } from '../../../native/addon';
 

@@ -1,4 +1,7 @@
-/** Looks for system calls that a program makes by itself: pairs of "the number of a call" and "enter the kernel" in its code. */
+/**
+ * Looks for system calls that a program makes by itself: pairs of "the number of a call" and "enter the kernel" in its
+ * code.
+ */
 
 export interface ProgramHeader {
   readonly type: number;

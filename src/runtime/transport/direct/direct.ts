@@ -11,8 +11,8 @@ export interface DirectRoute {
 }
 
 /**
- * Where a guest's own socket reaches that destination; undefined: it does not. Only on network `flat`, and there only at the address
- * that follows from the virtual one: on any other, a loopback address would lead back into this sandbox.
+ * Where a guest's own socket reaches that destination; undefined: it does not. Only on network `flat`, and there only
+ * at the address that follows from the virtual one: on any other, a loopback address would lead back into this sandbox.
  *
  * @param flat number of the network; undefined: it is not flat
  * @param address virtual address of the destination

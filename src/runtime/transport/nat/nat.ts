@@ -1,4 +1,6 @@
-/** The kind of the NAT between this member and the internet: the seed sees the same port of ours from two of its own. */
+/**
+ * The kind of the NAT between this member and the internet: the seed sees the same port of ours from two of its own.
+ */
 import { connect } from 'node:net';
 import { formatAddress } from '../../../contract/manifest/address';
 import type { Endpoint, NatKind, NatReport, Observation } from '../../../contract/peer/peer-messages';

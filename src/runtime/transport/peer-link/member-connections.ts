@@ -1,6 +1,6 @@
 /**
- * Connections for peer links, also before the other side has proved itself. A member may request them at will, so each has a deadline for
- * the proof, and a member has a few at most: the newest stay.
+ * Connections for peer links, also before the other side has proved itself. A member may request them at will, so each
+ * has a deadline for the proof, and a member has a few at most: the newest stay.
  */
 import { Socket } from 'node:net';
 

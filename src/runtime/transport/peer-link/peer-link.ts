@@ -1,7 +1,8 @@
 /**
- * Peer links: one TLS connection between two supervisors, by a key that both have from the seed. It carries their messages, which need
- * not go through the seed then, and their guests' datagrams, also where UDP is blocked. A message on it is from the member that the seed
- * vouched for when the link was made. A datagram that does not fit into it is lost, as datagrams may be.
+ * Peer links: one TLS connection between two supervisors, by a key that both have from the seed. It carries their
+ * messages, which need not go through the seed then, and their guests' datagrams, also where UDP is blocked. A message
+ * on it is from the member that the seed vouched for when the link was made. A datagram that does not fit into it is
+ * lost, as datagrams may be.
  */
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
@@ -97,7 +98,10 @@ export class PeerLinks {
     }
   }
 
-  /** Makes a punched link for messages, unless there is one. Relaying messages would gain nothing: the seed passes them on. */
+  /**
+   * Makes a punched link for messages, unless there is one. Relaying messages would gain nothing: the seed passes them
+   * on.
+   */
   open(peer: PeerMember): void {
     const link = this.#links.get(peer.address);
     if (link?.from.epoch === peer.epoch && !(link.by === 'relayed' && link.channel)) {

@@ -1,7 +1,7 @@
 /**
- * How many connections are kept ready for which peer: as many as were needed at once of late. A guest that finds none makes its
- * peer's share grow, and so does a share that is used up fast, as each message then pays for more connections. A share
- * that is not used shrinks by itself, as unused connections expire.
+ * How many connections are kept ready for which peer: as many as were needed at once of late. A guest that finds none
+ * makes its peer's share grow, and so does a share that is used up fast, as each message then pays for more
+ * connections. A share that is not used shrinks by itself, as unused connections expire.
  */
 import type { PeerMember } from '../peer-member';
 import type { Punched } from '../punched/punched';

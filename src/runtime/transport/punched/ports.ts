@@ -1,6 +1,6 @@
 /**
- * Ports in sequence, from a range that is a member's own. In sequence and not at random: a pair of ports that was used a
- * moment ago may still be remembered by a NAT (design section 8), and by the kernel of the side that closed first.
+ * Ports in sequence, from a range that is a member's own. In sequence and not at random: a pair of ports that was used
+ * a moment ago may still be remembered by a NAT (design section 8), and by the kernel of the side that closed first.
  */
 export function portSequence([first, count]: readonly [number, number]): () => number {
   // Not always from the start: an earlier epoch may have had this range.
@@ -12,8 +12,8 @@ export function portSequence([first, count]: readonly [number, number]): () => n
 }
 
 /**
- * For the other side of a pair of which one side is in `portSequence`: skips one in every round, so that a pair comes again
- * after `count` rounds only.
+ * For the other side of a pair of which one side is in `portSequence`: skips one in every round, so that a pair comes
+ * again after `count` rounds only.
  */
 export function pairedSequence([first, count]: readonly [number, number]): () => number {
   const next = portSequence([first, count]);
@@ -31,8 +31,9 @@ type Range = readonly [number, number];
 type By = 'punch' | 'signalling';
 
 /**
- * Half of a member's ports are for connections that signalling channels agree on. Half of each are for the calling side, half for the
- * called side: two members that call each other at the same moment never name the same pair, on which their waiting guests would meet.
+ * Half of a member's ports are for connections that signalling channels agree on. Half of each are for the calling
+ * side, half for the called side: two members that call each other at the same moment never name the same pair, on
+ * which their waiting guests would meet.
  */
 export function portsFor([first, count]: Range, by: By, side: 'calls' | 'called'): Range {
   const quarter = Math.floor(count / 4);

@@ -28,7 +28,10 @@ export class PunchPorts {
     return this.#next(portSequence, mine, 'calls', 'own');
   }
 
-  /** The next one of the other side's ports (`report`), for a punch that the other side is asked for. `pair` names both members. */
+  /**
+   * The next one of the other side's ports (`report`), for a punch that the other side is asked for. `pair` names both
+   * members.
+   */
   pairedPort(report: NatReport, pair: string): number {
     return this.#next(pairedSequence, report, 'called', pair);
   }
@@ -76,8 +79,9 @@ interface MeetingPoint {
 }
 
 /**
- * Two members meet on the internet, or near: at their own addresses, when they are behind the same one. Nothing in between changes
- * ports then, and nothing keeps a SYN that comes too early: one of them waits, the other one tries again.
+ * Two members meet on the internet, or near: at their own addresses, when they are behind the same one. Nothing in
+ * between changes ports then, and nothing keeps a SYN that comes too early: one of them waits, the other one tries
+ * again.
  */
 export function meetingPoint(mine: NatReport, theirs: NatReport): MeetingPoint {
   if (mine.reflexiveAddress !== theirs.reflexiveAddress)
@@ -95,8 +99,8 @@ export function meetingPoint(mine: NatReport, theirs: NatReport): MeetingPoint {
 const LINK_LOCAL = parseCidr('169.254.0.0/16')!;
 
 /**
- * Why a member cannot be met at its own address from behind the same public one; undefined: as far as we know it can be met. A link-local
- * address leads to another machine on each link, and on Lambda back to the sandbox itself.
+ * Why a member cannot be met at its own address from behind the same public one; undefined: as far as we know it can be
+ * met. A link-local address leads to another machine on each link, and on Lambda back to the sandbox itself.
  */
 export function unmeetable({ localAddress: local }: NatReport): string | undefined {
   if (!inCidr(LINK_LOCAL, parseAddress(local)!)) return undefined;
@@ -105,8 +109,8 @@ export function unmeetable({ localAddress: local }: NatReport): string | undefin
 
 /**
  * In the place of an address at which nobody meets a member, the seed sends others the public one
- * (src/runtime/seed/members/whereabouts.ts). Few NATs lead there from inside. Of a member that has reported nothing yet, the seed
- * knows no other address.
+ * (src/runtime/seed/members/whereabouts.ts). Few NATs lead there from inside. Of a member that has reported nothing
+ * yet, the seed knows no other address.
  */
 function withheld({ kind: nat, reflexiveAddress: address, localAddress: local }: NatReport): string | undefined {
   if (local !== address || nat === 'none' || nat === 'unknown') return undefined;

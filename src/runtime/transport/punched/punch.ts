@@ -1,6 +1,6 @@
 /**
- * One punch: two members agree on pairs of ports, and both connect (simultaneous open; "hole punching" in the Boxer papers). Here is
- * the side that sends the request; the other side is respond.ts.
+ * One punch: two members agree on pairs of ports, and both connect (simultaneous open; "hole punching" in the Boxer
+ * papers). Here is the side that sends the request; the other side is respond.ts.
  */
 import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
@@ -151,7 +151,10 @@ export class Puncher {
     this.#punches.get(id)?.stopping.abort({ reason } satisfies Stopped);
   }
 
-  /** Sends the message. @param address where the other side is met, as far as it is known here @returns where it connects from */
+  /**
+   * Sends the message. @param address where the other side is met, as far as it is known here @returns where it
+   * connects from
+   */
   async #agree(peer: PeerMember, address: string, message: PunchMessage, punch: Punch): Promise<Punching> {
     const { punchPorts, send } = this.options;
     const count = message.from.length;

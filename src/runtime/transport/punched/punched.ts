@@ -21,7 +21,10 @@ const RETRY_AFTER = 30_000;
 /** The purpose of a connection at this side. */
 type Own = Pick<Opening, 'purpose' | 'replyTo' | 'sourcePort'> & Partial<SignallingTerms>;
 
-/** Milliseconds before another try, with other ports: a port is in use, or this member has its share there for the moment. */
+/**
+ * Milliseconds before another try, with other ports: a port is in use, or this member has its share there for the
+ * moment.
+ */
 const PAUSES = [0, 100, 400] as const;
 
 export class Punched implements Transport {
@@ -74,7 +77,10 @@ export class Punched implements Transport {
     return this.#openUnlessFailed(peer, purpose, { purpose: 'hand' });
   }
 
-  /** Resolves when there is a signalling channel; its two ends have to be predictable. @throws PunchError or OpeningError */
+  /**
+   * Resolves when there is a signalling channel; its two ends have to be predictable. @throws PunchError or
+   * OpeningError
+   */
   async signalling(peer: PeerMember, key: string, terms: SignallingTerms): Promise<void> {
     await this.#openUnlessFailed(peer, { for: 'signalling', key }, { purpose: 'signallingOut', ...terms });
   }

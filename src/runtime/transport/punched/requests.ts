@@ -1,9 +1,15 @@
 /** Requests of other members for connections: how many may be under way for all of them, and for each. */
 
-/** Connections. Each may hold a descriptor for its port here, in addition to those that the connector counts (src/native/connector/share.c). */
+/**
+ * Connections. Each may hold a descriptor for its port here, in addition to those that the connector counts
+ * (src/native/connector/share.c).
+ */
 export const MOST_REQUESTED = 512;
 
-/** A member may have as many as it leaves free for the others: each later member finds some, however many members came before. */
+/**
+ * A member may have as many as it leaves free for the others: each later member finds some, however many members came
+ * before.
+ */
 export class Requests {
   readonly #shares = new Map<string, number>();
   #all = 0;

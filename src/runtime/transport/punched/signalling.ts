@@ -1,6 +1,7 @@
 /**
- * Signalling channels: a standing connection between the connectors of two members, over which one calls the other for a guest's connection
- * without JavaScript at either side (src/native/connector/signalling.c). Only where both know their ports as others see them.
+ * Signalling channels: a standing connection between the connectors of two members, over which one calls the other for
+ * a guest's connection without JavaScript at either side (src/native/connector/signalling.c). Only where both know
+ * their ports as others see them.
  */
 import { randomBytes } from 'node:crypto';
 import type { NatReport } from '../../../contract/peer/peer-messages';
@@ -33,7 +34,9 @@ export class Signalling {
     this.#make(peer).catch(() => this.#forget(peer));
   }
 
-  /** Makes so many connections ready over it: see `Punched.fill`. Undefined: that has to be agreed on in another way. */
+  /**
+   * Makes so many connections ready over it: see `Punched.fill`. Undefined: that has to be agreed on in another way.
+   */
   async fill(peer: PeerMember, count: number, low: number): Promise<number | undefined> {
     if (this.to(peer.address)?.epoch !== peer.epoch) return undefined;
     try {

@@ -3,7 +3,9 @@ import type { NatReport } from '../../../contract/peer/peer-messages';
 import type { ConnectorOpening } from '../../../native/addon';
 import { portsFor } from './ports';
 
-/** How long a ready connection is kept: well below the time for which NATs keep a quiet one (AWS's NAT gateway: 350 s). */
+/**
+ * How long a ready connection is kept: well below the time for which NATs keep a quiet one (AWS's NAT gateway: 350 s).
+ */
 export const POOL_TTL = 30_000;
 /** The side that waits for a header keeps its end longer, so that it never ends under one. */
 export const POOL_TTL_PASSIVE = POOL_TTL + 10_000;

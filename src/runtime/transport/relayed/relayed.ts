@@ -1,4 +1,7 @@
-/** Connections through the seed, where punching cannot work: both sides connect to its relay and show the tokens that it gave them. */
+/**
+ * Connections through the seed, where punching cannot work: both sides connect to its relay and show the tokens that it
+ * gave them.
+ */
 import { parseAddress } from '../../../contract/manifest/address';
 import type { Endpoint, PeerMessage, Purpose, Recipient, Sender } from '../../../contract/peer/peer-messages';
 import { type Connector, OpeningError } from '../connector';

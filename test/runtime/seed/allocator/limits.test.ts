@@ -1,4 +1,7 @@
-/** What a cluster may cost: members beyond a limit are refused, and nobody else is. The arithmetic is in limits-budget.test.ts. */
+/**
+ * What a cluster may cost: members beyond a limit are refused, and nobody else is. The arithmetic is in
+ * limits-budget.test.ts.
+ */
 import type { ManifestLimits } from '../../../../src/contract/manifest';
 import { bootCluster, type Cluster, failure } from '../cluster';
 

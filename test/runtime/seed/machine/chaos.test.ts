@@ -1,10 +1,10 @@
 /**
- * Everything at once: hosts that exit, crash, renew, suspend, lose their connection; a seed that is restarted; clients that
- * never stop locating. What must hold all the time: every locate ends by its deadline, a host is not in the cluster twice (for longer
- * than it takes to tell the older epoch to stop), and the epochs that a client sees only grow. Without reserved
- * concurrency the platform does not help with the second: only the seed's fencing does. Then a seed that has just started knows
- * of no newer epoch than that of who comes first, which may be an epoch that was cut off while the seed before it allocated
- * anew: epochs grow for as long as one seed lives.
+ * Everything at once: hosts that exit, crash, renew, suspend, lose their connection; a seed that is restarted; clients
+ * that never stop locating. What must hold all the time: every locate ends by its deadline, a host is not in the
+ * cluster twice (for longer than it takes to tell the older epoch to stop), and the epochs that a client sees only
+ * grow. Without reserved concurrency the platform does not help with the second: only the seed's fencing does. Then a
+ * seed that has just started knows of no newer epoch than that of who comes first, which may be an epoch that was cut
+ * off while the seed before it allocated anew: epochs grow for as long as one seed lives.
  */
 import type { Invocation, InvocationResult } from '../../../../src/contract/platform/invocation';
 import { bootCluster, type Cluster, failure, mapping, type Supervisor } from '../cluster';

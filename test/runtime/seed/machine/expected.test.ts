@@ -1,4 +1,7 @@
-/** Servers that open the port for clients long after another one: which ports a settled host is waited for, and for how long. */
+/**
+ * Servers that open the port for clients long after another one: which ports a settled host is waited for, and for how
+ * long.
+ */
 import type { Invocation } from '../../../../src/contract/platform/invocation';
 import { bootCluster, type Cluster, failure, mapping, type Supervisor } from '../cluster';
 

@@ -1,6 +1,7 @@
 /**
- * Functions without reserved concurrency: the platform may run several sandboxes of one host at once, repeat an invocation, and wake
- * whichever sandbox it likes. Nothing is answered with 429 here. In test/runtime/supervisor/run/fence.test.ts the same with real supervisors.
+ * Functions without reserved concurrency: the platform may run several sandboxes of one host at once, repeat an
+ * invocation, and wake whichever sandbox it likes. Nothing is answered with 429 here. In
+ * test/runtime/supervisor/run/fence.test.ts the same with real supervisors.
  */
 
 import { hostIdentity } from '../../../../src/contract/control/psk';
@@ -15,8 +16,8 @@ const boot = (options: Parameters<typeof bootCluster>[1] = {}, entry = {}) =>
   bootCluster([{ name: 'api', ...entry }], options, { reserved: false });
 
 /**
- * The SDK does not know errors of Jest's outer realm as such, and wraps them without their code; outside of Jest a request that ends
- * without an answer is ECONNRESET.
+ * The SDK does not know errors of Jest's outer realm as such, and wraps them without their code; outside of Jest a
+ * request that ends without an answer is ECONNRESET.
  */
 const invoke: Invoke = async (...request) => {
   const outcome = await (await lambdaInvoker({ region: 'us-east-1', endpoint: cluster.lambda.endpoint }))(...request);

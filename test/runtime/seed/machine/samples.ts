@@ -154,7 +154,8 @@ export const STATES: Readonly<Record<string, HostState>> = {
   Aj: after(allocating, joins),
   Al: after(allocating, joins, lost),
   Ar: after(suspended, anna, startGranted),
-  // Running; settled; its connection lost; fenced until the acknowledgements are there; and after that; renewing; an instance.
+  // Running; settled; its connection lost; fenced until the acknowledgements are there; and after that; renewing; an
+  // instance.
   R: running,
   Rs: after(running, EVENTS['ports settled'], EVENTS['timer expect']),
   Rl: after(running, lost),
@@ -169,8 +170,9 @@ export const STATES: Readonly<Record<string, HostState>> = {
 };
 
 /**
- * What a step came to, in a few characters: the phase (`a` or `g`: fenced, `l`: its connection lost, `r`: releasing) and what was done
- * (`?` may it be started, `!` invoked, `+` located, `-` unreachable, `>` published, `x` a connection ended). `.`: nothing at all.
+ * What a step came to, in a few characters: the phase (`a` or `g`: fenced, `l`: its connection lost, `r`: releasing)
+ * and what was done (`?` may it be started, `!` invoked, `+` located, `-` unreachable, `>` published, `x` a connection
+ * ended). `.`: nothing at all.
  */
 export function summary(before: HostState, { state, effects }: Step): string {
   if (state === before && effects.length === 0) return '.';

@@ -4,7 +4,10 @@ import { join } from 'node:path';
 import { step } from '../../../../src/runtime/seed/machine/step';
 import { EVENTS, moment, STATES, summary } from './samples';
 
-/** Rows are events, columns states: see `samples.ts`. A cell is what `summary` gives: `.` is an event that must change nothing. */
+/**
+ * Rows are events, columns states: see `samples.ts`. A cell is what `summary` gives: `.` is an event that must change
+ * nothing.
+ */
 const TABLE = `
                       I     Iw    Ii    A     Aj    Al    Ar    R     Rs    Rl    Ra    Rg    Rr    Ri    S     Sr    F
 locate 80             I?    I?    I-    A     A     Al    A     R+    R-    Rl    R+>   Rg    Rl    R+    S?    Sr    F-

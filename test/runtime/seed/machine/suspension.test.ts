@@ -96,7 +96,8 @@ test('a host that others wait for is not suspended', async () => {
   await client.locate('api', 80);
   const waits = failure(client.locate('api', 81));
   const host = await running;
-  // Sent after the locate on another connection: give the locate time to arrive by asking for something on the same one.
+  // Sent after the locate on another connection: give the locate time to arrive by asking for something on the same
+  // one.
   await failure(client.locate('nobody', 1));
   expect(await host.session.suspend()).toMatchObject({ ok: false, reason: '1 connections wait for this host' });
   expect((await waits).errno).toBe('ETIMEDOUT');

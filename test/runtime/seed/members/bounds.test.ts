@@ -1,4 +1,6 @@
-/** What one member sends to another is bounded for each sender: who sends too much is told so, and nobody else notices. */
+/**
+ * What one member sends to another is bounded for each sender: who sends too much is told so, and nobody else notices.
+ */
 import { once } from 'node:events';
 import { type TLSSocket, connect as tlsConnect } from 'node:tls';
 import { encodeFrame, frameDecoder } from '../../../../src/contract/control/frame-codec';

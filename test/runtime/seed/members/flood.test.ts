@@ -1,4 +1,7 @@
-/** One member that sends as much as it can, to a seed that is a process of its own: what it costs the seed and the others. */
+/**
+ * One member that sends as much as it can, to a seed that is a process of its own: what it costs the seed and the
+ * others.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, copyFileSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,7 @@
-/** Where a member can be met is the seed's word, not the member's: it could name anybody, or the loopback interface of who asks. */
+/**
+ * Where a member can be met is the seed's word, not the member's: it could name anybody, or the loopback interface of
+ * who asks.
+ */
 import type { NatReport, PeerMessage } from '../../../../src/contract/peer/peer-messages';
 import { bootCluster, type Cluster, failure } from '../cluster';
 

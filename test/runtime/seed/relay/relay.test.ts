@@ -1,4 +1,7 @@
-/** Members find each other through the seed: messages, what they know of their NATs, and connections through its data port. */
+/**
+ * Members find each other through the seed: messages, what they know of their NATs, and connections through its data
+ * port.
+ */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import type { FromSeed } from '../../../../src/contract/control/from-seed';

@@ -1,4 +1,7 @@
-/** Without descriptors nobody can look after guests: what cannot be read is not taken for gone, and the supervisor goes on. */
+/**
+ * Without descriptors nobody can look after guests: what cannot be read is not taken for gone, and the supervisor goes
+ * on.
+ */
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,7 @@
-/** What the resolver answers by itself: every record type × every kind of name, over UDP and TCP, and nobody else is asked. */
+/**
+ * What the resolver answers by itself: every record type × every kind of name, over UDP and TCP, and nobody else is
+ * asked.
+ */
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';

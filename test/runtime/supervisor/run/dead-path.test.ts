@@ -1,4 +1,7 @@
-/** The path between a host and its seed dies without a sign at the moment at which the host is idle: real guest, real seed. */
+/**
+ * The path between a host and its seed dies without a sign at the moment at which the host is idle: real guest, real
+ * seed.
+ */
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { bootCluster } from '../../seed/cluster';
 import { layersFolder, openSandbox, read } from '../sandbox';

@@ -1,4 +1,7 @@
-/** A connect of a guest's has one deadline: the destination's allocationTimeout, from the guest's call on, whatever happens. */
+/**
+ * A connect of a guest's has one deadline: the destination's allocationTimeout, from the guest's call on, whatever
+ * happens.
+ */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,6 +1,6 @@
 /**
- * Several sandboxes of one host, as a platform without reserved concurrency may run them: the real seed, real supervisors, real guests.
- * What the seed alone decides is in test/runtime/seed/machine/fence.test.ts.
+ * Several sandboxes of one host, as a platform without reserved concurrency may run them: the real seed, real
+ * supervisors, real guests. What the seed alone decides is in test/runtime/seed/machine/fence.test.ts.
  */
 import { connect } from 'node:net';
 import { aliasAddress } from '../../../../src/contract/abi/table';

@@ -1,6 +1,6 @@
 /**
- * What members, guests and the seed send, in all kinds, with each other's payloads, and spoiled: nothing of it is thrown out of the
- * handler that it came to, no promise is left rejected, and who is honest is served afterwards.
+ * What members, guests and the seed send, in all kinds, with each other's payloads, and spoiled: nothing of it is
+ * thrown out of the handler that it came to, no promise is left rejected, and who is honest is served afterwards.
  */
 import { mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,7 @@
-/** One good sample of every kind of frame, message and request, and what a liar makes of them. A kind without a sample does not compile. */
+/**
+ * One good sample of every kind of frame, message and request, and what a liar makes of them. A kind without a sample
+ * does not compile.
+ */
 import type { FromSeed } from '../../../../src/contract/control/from-seed';
 import type { Location } from '../../../../src/contract/control/location';
 import type { ToSeed } from '../../../../src/contract/control/to-seed';

@@ -1,6 +1,6 @@
 /**
- * Network `flat`, where all hosts of a machine share its kernel: what one has at 127.0.0.2 and the like is no other's, and what it
- * had in an earlier life is not in its way.
+ * Network `flat`, where all hosts of a machine share its kernel: what one has at 127.0.0.2 and the like is no other's,
+ * and what it had in an earlier life is not in its way.
  */
 import { bootCluster, type Cluster } from '../../seed/cluster';
 import { layersFolder, openSandbox, read, type Sandbox } from '../sandbox';
@@ -43,7 +43,9 @@ async function boot(hosts: Parameters<typeof bootCluster>[0]) {
   return cluster.client();
 }
 
-/** At 127.0.0.10 a TCP and a UDP port that say whose they are; who connects to the wildcard is told what is found there. */
+/**
+ * At 127.0.0.10 a TCP and a UDP port that say whose they are; who connects to the wildcard is told what is found there.
+ */
 const OWN = `
 import socket, sys, threading
 name = sys.argv[1]
