@@ -10,6 +10,7 @@ import { describeNat, parseNats } from '../../../src/local/network/nat';
 import type { Network } from '../../../src/local/network/network';
 import type { NatSlot } from '../../../src/local/network/slot';
 import { eventually } from '../../support/eventually';
+import { hasNetworkNamespaces } from '../../support/namespaces';
 import { holdersOf } from '../processes';
 
 jest.setTimeout(60_000);
@@ -45,23 +46,13 @@ const options = {
 };
 
 let network: Network;
-let missing: string | undefined;
 const children = new Set<ChildProcess>();
 
-/** Runs where this machine allows it, and says why where not. */
-const natTest = (name: string, run: () => Promise<void>) =>
-  test(name, async () => {
-    if (missing !== undefined) return void process.stderr.write(`not run: ${name}: ${missing}\n`);
-    await run();
-  });
+const natTest = hasNetworkNamespaces ? test : test.skip;
 
 beforeAll(async () => {
-  try {
-    network = await openNetwork(options);
-  } catch (error) {
-    missing = (error as Error).message;
-    return;
-  }
+  if (!hasNetworkNamespaces) return;
+  network = await openNetwork(options);
   const [, net, , users] = network.seed.options;
   await start({ net, users }, 'serve', '7001', '7002').next();
 });
