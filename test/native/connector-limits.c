@@ -70,7 +70,7 @@ static bool is_taken(void) {
 }
 
 static bool has_missed_one(const struct im_connector *connector) {
-  return (connector->all && connector->all->timer.due < connector->all->deadline) || is_taken();
+  return (connector->all && connector->reactor.timers->due < connector->all->deadline) || is_taken();
 }
 
 static void quiet(void) {

@@ -17,7 +17,7 @@ const PROGRAMS = [
   'connector-faults',
   'connector-many',
   'connector-signalling',
-  'connector-near',
+  'connector-meeting',
   'connector-listeners',
   'connector-secrets',
   'connector-limits',

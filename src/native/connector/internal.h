@@ -44,6 +44,12 @@ struct im_asker {
   void (*on_fail)(struct im_connector *connector, struct im_connection *connection, int error);
 };
 
+union im_address {
+  struct sockaddr any;
+  struct sockaddr_in four;
+  struct sockaddr_in6 six;
+};
+
 struct im_connection {
   struct im_connection *next, *previous; /* all of them, the newest first */
   struct im_connection *pool_next;       /* of those that are ready */
@@ -53,6 +59,7 @@ struct im_connection {
   const struct im_use *use;
   const struct im_asker *asker; /* NULL: nobody, or it has been answered */
   void *asked;                  /* the asker's: a batch, or a call */
+  void (*on_met)(struct im_connector *connector, struct im_connection *connection); /* meeting.c has its socket */
   int fd, signal;
   struct im_source of_fd, of_signal;
   struct im_timer timer;
@@ -105,6 +112,7 @@ struct im_connector {
   uint32_t calls;
   uint32_t close_by; /* a peer is near up to this round trip, in microseconds; see `signalling_call` */
   uint32_t soon;     /* milliseconds until a guest of a near peer hears that its connection is not there yet */
+  struct im_meeting_point *meeting_points;
   struct im_connection *signalled[IM_BUCKETS];
   struct im_listener *listeners;
   size_t listeners_count;
@@ -152,6 +160,14 @@ void opening_keep_alive(int fd, bool ours);
 void opening_for_guest(const struct im_connector *connector, int fd);
 /* What a new socket of this machine has. */
 void opening_read_defaults(struct im_connector *connector);
+
+/* ---- meeting.c ---- */
+
+/*
+ * The connection waits for the other side's connect, with those that wait at the same port; `error` is its own
+ * listener's. `on_met` is called with the socket. 0, or an errno: then it has what it had.
+ */
+int meeting_wait(struct im_connector *connector, struct im_connection *connection, int error);
 
 /* ---- share.c ---- */
 

@@ -9,9 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define ACCEPT_PAUSE (20 * IM_MS)
-
-static const struct im_stage waiting, connecting, listening, hello;
+static const struct im_stage waiting, connecting, hello;
 
 /*
  * A guest's socket may be of either family, and the kernel turns an IPv6 one with mapped addresses into an IPv4 one,
@@ -41,25 +39,19 @@ static int family_socket(void) {
   return fd;
 }
 
-union address {
-  struct sockaddr any;
-  struct sockaddr_in four;
-  struct sockaddr_in6 six;
-};
-
 /* In the sockets' family; its size. */
-static socklen_t address_of(uint32_t ip, uint16_t port, union address *address) {
-  *address = (union address){.four = connection_address(ip, port)};
+static socklen_t address_of(uint32_t ip, uint16_t port, union im_address *address) {
+  *address = (union im_address){.four = connection_address(ip, port)};
   if (sockets.family == AF_INET) return sizeof address->four;
   struct in_addr four = address->four.sin_addr;
-  *address = (union address){.six = {.sin6_family = AF_INET6, .sin6_port = htons(port)}};
+  *address = (union im_address){.six = {.sin6_family = AF_INET6, .sin6_port = htons(port)}};
   address->six.sin6_addr.s6_addr[10] = address->six.sin6_addr.s6_addr[11] = 0xff;
   memcpy(&address->six.sin6_addr.s6_addr[12], &four, sizeof four);
   return sizeof address->six;
 }
 
 static int connect_to(int fd, const struct im_opening *what) {
-  union address to;
+  union im_address to;
   socklen_t size = address_of(what->remote, what->remote_port, &to);
   return connect(fd, &to.any, size);
 }
@@ -71,7 +63,7 @@ static int connect_to(int fd, const struct im_opening *what) {
 static int make_socket(const struct im_opening *what) {
   int on = 1, fd = family_socket();
   if (fd < 0) return -1;
-  union address from;
+  union im_address from;
   socklen_t size = address_of(what->local, what->local_port, &from);
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -131,26 +123,16 @@ static void refused(struct im_connector *connector, struct im_connection *connec
     connection_fail(connector, connection, error);
 }
 
-/* Another one that waits at the same port, with the listener of all of them or (`with` false) without. */
-static struct im_connection *fellow(const struct im_connector *connector, const struct im_connection *connection,
-                                    bool with) {
-  const struct im_opening *what = &connection->what;
-  for (struct im_connection *other = connector->all; other; other = other->next)
-    if (other != connection && other->stage == &listening && other->what.local_port == what->local_port &&
-        other->what.local == what->local && (other->fd >= 0) == with)
-      return other;
-  return NULL;
+static void on_met(struct im_connector *connector, struct im_connection *connection) {
+  connection->stage = &hello;
+  if (connection_watch(connector, connection)) hello.on_event(connector, connection, EPOLLIN);
 }
 
 void opening_start(struct im_connector *connector, struct im_connection *connection, int error) {
   connection_at(connector, connection, IM_NEVER);
-  if (connection->what.listens && error == EADDRINUSE && fellow(connector, connection, true)) {
-    if (connection->fd >= 0) close(connection->fd);
-    connection->fd = -1;
-    connection->stage = &listening;
-    return;
-  }
-  connection->stage = connection->what.listens ? &listening : &connecting;
+  connection->stage = &connecting;
+  connection->on_met = on_met;
+  if (connection->what.listens && !(error = meeting_wait(connector, connection, error))) return;
   if (connection->fd < 0) return connection_fail(connector, connection, error);
   if (error) return refused(connector, connection, error);
   connection_watch(connector, connection);
@@ -169,7 +151,7 @@ static void on_connect(struct im_connector *connector, struct im_connection *con
   if (getsockopt(connection->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
   if (error) return refused(connector, connection, error);
   if (!connection->what.local_port) {
-    union address local;
+    union im_address local;
     size = sizeof local;
     if (getsockname(connection->fd, &local.any, &size) == 0) connection->what.local_port = ntohs(local.four.sin_port);
   }
@@ -259,87 +241,3 @@ static void on_hello(struct im_connector *connector, struct im_connection *conne
 }
 
 static const struct im_stage hello = {.opening = true, .on_event = on_hello};
-
-/* ---- stage: the other side connects ---- */
-
-/* Others wait at the same port: one of them has the listener now. */
-static bool bequeath(struct im_connector *connector, struct im_connection *connection) {
-  struct im_connection *heir = connection->fd >= 0 ? fellow(connector, connection, false) : NULL;
-  if (!heir) return false;
-  reactor_unwatch(&connector->reactor, &connection->of_fd);
-  heir->fd = connection->fd;
-  connection->fd = -1;
-  connection_watch(connector, heir);
-  return true;
-}
-
-static void on_listener_close(struct im_connector *connector, struct im_connection *connection) {
-  (void)bequeath(connector, connection);
-}
-
-static struct im_connection *expected(const struct im_connector *connector, const struct im_connection *listener,
-                                      const union address *from) {
-  uint32_t ip = from->four.sin_addr.s_addr;
-  if (from->any.sa_family == AF_INET6)
-    memcpy(&ip, &from->six.sin6_addr.s6_addr[12], sizeof ip); /* mapped: so is the listener's */
-  for (struct im_connection *other = connector->all; other; other = other->next)
-    if (other->stage == &listening && other->what.local_port == listener->what.local_port &&
-        other->what.local == listener->what.local && htonl(other->what.remote) == ip &&
-        htons(other->what.remote_port) == from->four.sin_port) /* both families have it there */
-      return other;
-  return NULL;
-}
-
-/*
- * After an accept that failed, whether the next one may be there already. What is missing now, a descriptor or memory,
- * makes no event when it is there again: the connection that waits in the queue has made its only one.
- */
-static bool may_accept(struct im_connector *connector, struct im_connection *listener) {
-  if (errno == EINTR || errno == ECONNABORTED) return true;
-  if (errno != EAGAIN) connection_at(connector, listener, clock_now() + ACCEPT_PAUSE);
-  return false;
-}
-
-/*
- * Where no NAT is in between, a SYN that comes before its time is answered with a reset, and two sides that try in turn
- * would never meet: one of them waits. Several may wait for different ones at one port, with one listener.
- */
-static void accept_all(struct im_connector *connector, struct im_connection *connection) {
-  const struct linger now = {.l_onoff = 1, .l_linger = 0};
-  union address from;
-  socklen_t size = sizeof from;
-  int fd;
-  while ((fd = accept4(connection->fd, &from.any, &size, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0 ||
-         may_accept(connector, connection)) {
-    if (fd < 0) continue;
-    struct im_connection *met = expected(connector, connection, &from);
-    if (!met) { /* not here, or not yet: it tries again */
-      setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-      close(fd);
-      continue;
-    }
-    bool last = met == connection && !bequeath(connector, connection);
-    if (last) {
-      reactor_unwatch(&connector->reactor, &connection->of_fd);
-      close(connection->fd);
-    }
-    met->fd = fd;
-    met->stage = &hello;
-    connection_at(connector, met, IM_NEVER); /* no other try of an accept */
-    if (connection_watch(connector, met)) on_hello(connector, met, EPOLLIN);
-    if (met == connection) return; /* the heir of the listener gets an event for those that are left in its queue */
-  }
-}
-
-static void on_accept(struct im_connector *connector, struct im_connection *connection, uint32_t events) {
-  (void)events;
-  accept_all(connector, connection);
-}
-
-static void on_accept_time(struct im_connector *connector, struct im_connection *connection) {
-  connection_at(connector, connection, IM_NEVER);
-  if (connection->fd >= 0) accept_all(connector, connection);
-}
-
-static const struct im_stage listening = {
-    .opening = true, .on_event = on_accept, .on_time = on_accept_time, .on_close = on_listener_close};
