@@ -46,7 +46,7 @@ function copy(from: string, to: string): string[] {
   return publish(to, fs.readFileSync(from), 0o644) ? [to] : [];
 }
 
-async function buildJs({ entry, files, executable }: JsOutput): Promise<string[]> {
+async function buildJs({ entry, files, executable, importsOthers = false }: JsOutput): Promise<string[]> {
   const result = await esbuild.build({
     entryPoints: [entry],
     bundle: true,
@@ -54,11 +54,13 @@ async function buildJs({ entry, files, executable }: JsOutput): Promise<string[]
     platform: 'node',
     target: 'node20',
     format: 'cjs',
+    // `require` loads what lies beside: a true `import()` first loads Node.js' own loader of ES modules, for 60 ms.
+    supported: { 'dynamic-import': importsOthers },
     // Not `keepNames`: it gives every closure a dictionary of properties each time that one is made, which took a seed
     // 7 KB a host.
     minify: true,
     legalComments: 'none',
-    external: ['*.node', LOADED_LATE],
+    external: ['*.node', ...LOADED_LATE],
     banner: executable ? { js: '#!/usr/bin/env node' } : undefined,
     logLevel: 'warning',
   });

@@ -8,7 +8,7 @@ import { bootCold } from '../lib/cold';
 import { build, inCluster } from '../lib/programs';
 import { absoluteRow, median, type Row, ratioRow, type Suite } from '../lib/rows';
 
-const HOSTS = 9;
+const HOSTS = 25;
 const LAYERS = resolve(__dirname, '../../lambda-layers');
 
 /** Bytes of the layers' zip files: deflated content plus the format's headers. */
@@ -26,15 +26,31 @@ function residentMemory(pid: number): number {
   return Number(line![1]) / 1024;
 }
 
-/** Resident set of a `node` that has started and does nothing. */
-async function bareNodeMemory(): Promise<number> {
+/** Processor time that the process' threads have used, in milliseconds. */
+function processorTime(pid: number): number {
+  const threads = readdirSync(`/proc/${pid}/task`);
+  const used = threads.map((id) => Number(readFileSync(`/proc/${pid}/task/${id}/schedstat`, 'utf8').split(' ')[0]));
+  return used.reduce((sum, time) => sum + time, 0) / 1e6;
+}
+
+interface Weight {
+  /** MB. */
+  readonly memory: number;
+  /** Milliseconds of a processor since its start. */
+  readonly time: number;
+}
+const weigh = (pid: number): Weight => ({ memory: residentMemory(pid), time: processorTime(pid) });
+const medianOf = (weights: readonly Weight[], what: keyof Weight) => median(weights.map((weight) => weight[what]));
+
+/** A `node` that has started and does nothing. */
+async function bareNode(): Promise<Weight> {
   const child = spawn(process.execPath, ['-e', 'process.stdin.resume(); console.log()'], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   await new Promise((ready) => child.stdout.once('data', ready));
-  const memory = residentMemory(child.pid!);
+  const weight = weigh(child.pid!);
   child.kill();
-  return memory;
+  return weight;
 }
 
 /** The processes whose command line ends in the Runtime API client, oldest first. */
@@ -65,29 +81,31 @@ export const footprint: Suite = {
     const cold = await bootCold(HOSTS, build('ttfb-server', folder), ['0.0.0.0', '7000']);
     try {
       const bareStarts: number[] = [];
-      const bareMemory: number[] = [];
-      const memory: number[] = [];
+      const bare: Weight[] = [];
+      const weights: Weight[] = [];
       for (let i = 0; i < HOSTS; i++) {
         progress(`start ${i + 1} of ${HOSTS}`);
         bareStarts.push(await cold.bareStart(i));
-        bareMemory.push(await bareNodeMemory());
+        bare.push(await bareNode());
         const before = new Set(runtimeClients());
         await inCluster(cold.cluster, [client, `host-${i}`, '7000', '1', '0']);
-        memory.push(
+        weights.push(
           ...runtimeClients()
             .filter((pid) => !before.has(pid))
-            .map(residentMemory),
+            .map(weigh),
         );
       }
-      if (memory.length !== HOSTS) throw new Error(`found ${memory.length} supervisors of ${HOSTS}`);
-      const starts = startTimes(await cold.cluster.events());
-      const start = median(starts);
-      const bare = median(bareStarts);
+      if (weights.length !== HOSTS) throw new Error(`found ${weights.length} supervisors of ${HOSTS}`);
+      const start = median(startTimes(await cold.cluster.events()));
+      const bareStart = median(bareStarts);
+      const [memory, bareMemory] = [medianOf(weights, 'memory'), medianOf(bare, 'memory')];
+      const [time, bareTime] = [medianOf(weights, 'time'), medianOf(bare, 'time')];
       rows.push(
-        ratioRow('invoke to joined, vs a bare sandbox to its handler', 'ms', start, bare, null),
-        absoluteRow('supervisor start to joined, beyond bare node', 'ms', start - bare, 60),
-        ratioRow('resident memory of the supervisor, vs bare node', 'MB', median(memory), median(bareMemory), null),
-        absoluteRow('supervisor memory, beyond bare node', 'MB', median(memory) - median(bareMemory), 25),
+        ratioRow('invoke to joined, vs a bare sandbox to its handler', 'ms', start, bareStart, null),
+        absoluteRow('supervisor start to joined, beyond bare node', 'ms', start - bareStart, 60),
+        ratioRow('processor time of the supervisor to the first byte, vs bare node', 'ms', time, bareTime, null),
+        ratioRow('resident memory of the supervisor, vs bare node', 'MB', memory, bareMemory, null),
+        absoluteRow('supervisor memory, beyond bare node', 'MB', memory - bareMemory, 25),
       );
       return rows;
     } finally {

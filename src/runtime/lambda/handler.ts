@@ -23,8 +23,7 @@ interface Loaded {
 let loading: Promise<Loaded> | undefined;
 
 async function start(): Promise<Loaded> {
-  const { Supervisor, toStdout } = await import('../supervisor/index.js');
-  const { parseInvocation } = await import('../../contract/platform/invocation.js');
+  const { Supervisor, parseInvocation, toStdout } = await import('./supervisor.js');
   const { IMAGINARY_FLAT } = process.env;
   supervisor = new Supervisor({
     runDir: process.env[RUN_DIR_ENV] ?? '/tmp/.imaginary',
