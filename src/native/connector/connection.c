@@ -66,7 +66,7 @@ void connection_until(struct im_connector *connector, struct im_connection *conn
   connection_at(connector, connection, deadline);
 }
 
-static void reset(int fd) {
+void connection_reset(int fd) {
   struct linger now = {.l_onoff = 1, .l_linger = 0};
   if (fd < 0) return;
   setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
@@ -74,7 +74,7 @@ static void reset(int fd) {
 }
 
 void connection_discard(struct im_connection *connection) {
-  if (connection) reset(connection->fd);
+  if (connection) connection_reset(connection->fd);
   free(connection);
 }
 
@@ -94,7 +94,7 @@ static void forget(struct im_connector *connector, struct im_connection *connect
   if (stage->opening && connection->use->on_fail) connection->use->on_fail(connector, connection);
   if (asker) asker->on_fail(connector, connection, error);
   reactor_unwatch(&connector->reactor, &connection->of_signal);
-  reset(connection->signal);
+  connection_reset(connection->signal);
   connection->signal = connection->fd = -1;
   reactor_bury(&connector->reactor, &connection->of_fd);
 }
@@ -102,7 +102,7 @@ static void forget(struct im_connector *connector, struct im_connection *connect
 void connection_fail(struct im_connector *connector, struct im_connection *connection, int error) {
   if (connection->stage->on_close) connection->stage->on_close(connector, connection);
   reactor_unwatch(&connector->reactor, &connection->of_fd);
-  reset(connection->fd);
+  connection_reset(connection->fd);
   forget(connector, connection, error);
 }
 

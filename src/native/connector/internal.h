@@ -127,6 +127,8 @@ static inline struct sockaddr_in connection_address(uint32_t ip, uint16_t port) 
 }
 /* A connection's structure, in no list yet. Any thread. NULL: no memory. */
 struct im_connection *connection_make(const struct im_opening *what, const struct im_use *use);
+/* Closes a socket with a reset, so that it holds no port; negative: nothing. Any thread. */
+void connection_reset(int fd);
 /* Ends one that is in no list; NULL: nothing. Any thread. */
 void connection_discard(struct im_connection *connection);
 /* Adds it to the list. Its time begins; `connection_at` or `opening_start` follows. */

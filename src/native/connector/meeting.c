@@ -25,8 +25,6 @@ struct im_meeting_point {
   struct im_timer timer;
 };
 
-static const struct im_stage meeting;
-
 static bool is_at(const struct im_connection *connection, const struct im_meeting_point *point) {
   return connection->what.local_port == point->port && connection->what.local == point->local;
 }
@@ -73,7 +71,6 @@ static bool may_accept(struct im_connector *connector, struct im_meeting_point *
 }
 
 static void accept_all(struct im_connector *connector, struct im_meeting_point *point) {
-  const struct linger now = {.l_onoff = 1, .l_linger = 0};
   for (bool last = false; !last;) {
     union im_address from;
     socklen_t size = sizeof from;
@@ -84,8 +81,7 @@ static void accept_all(struct im_connector *connector, struct im_meeting_point *
     }
     struct im_connection *met = expected(connector, point, &from);
     if (!met) { /* not here, or not yet: it tries again */
-      setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-      close(fd);
+      connection_reset(fd);
       continue;
     }
     last = point->waiting == 1;
