@@ -18,9 +18,9 @@ import {
   COPIES,
   JS_OUTPUTS,
   type JsOutput,
-  LOADED_LATE,
   NATIVE_OUTPUTS,
   type NativeOutput,
+  toEsbuild,
 } from './bundle-outputs';
 import { includedBy } from './includes';
 
@@ -46,25 +46,10 @@ function copy(from: string, to: string): string[] {
   return publish(to, fs.readFileSync(from), 0o644) ? [to] : [];
 }
 
-async function buildJs({ entry, files, executable, importsOthers = false }: JsOutput): Promise<string[]> {
-  const result = await esbuild.build({
-    entryPoints: [entry],
-    bundle: true,
-    write: false,
-    platform: 'node',
-    target: 'node20',
-    format: 'cjs',
-    // `require` loads what lies beside: a true `import()` first loads Node.js' own loader of ES modules, for 60 ms.
-    supported: { 'dynamic-import': importsOthers },
-    // Not `keepNames`: it gives every closure a dictionary of properties each time that one is made, which took a seed
-    // 7 KB a host.
-    minify: true,
-    legalComments: 'none',
-    external: ['*.node', ...LOADED_LATE],
-    banner: executable ? { js: '#!/usr/bin/env node' } : undefined,
-    logLevel: 'warning',
-  });
-  return files.filter((file) => publish(file, result.outputFiles[0].contents, executable ? 0o755 : 0o644));
+async function buildJs(output: JsOutput): Promise<string[]> {
+  const result = await esbuild.build({ ...toEsbuild(output), write: false });
+  const mode = output.executable ? 0o755 : 0o644;
+  return output.files.filter((file) => publish(file, result.outputFiles[0].contents, mode));
 }
 
 /** Hash of everything a native output is made from: compiler, flags, sources, and the headers that they include. */

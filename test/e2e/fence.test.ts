@@ -9,8 +9,8 @@ import { hostIdentity, joinSecret, parseClusterKeys } from '../../src/contract/c
 import type { Invocation } from '../../src/contract/platform/invocation';
 import { readPlatform } from '../../src/local';
 import { client } from '../local/boot';
-import { mentioning, processesOf } from '../local/processes';
 import { bootCluster, type TestCluster } from '../support/cluster';
+import { mentioning, processesOf } from '../support/processes';
 
 /** In the command line of each guest. */
 const MARK = `guest of ${process.pid}`;

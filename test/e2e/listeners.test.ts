@@ -8,6 +8,7 @@ import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import type { PlatformInfo } from '../../src/local';
 import { bootCluster, type TestCluster } from '../support/cluster';
+import { family } from '../support/processes';
 
 const python = '/usr/bin/python3';
 const NOBODY = 65_534;
@@ -38,22 +39,6 @@ beforeAll(async () => {
   info = JSON.parse(readFileSync(`${cluster.state}/platform.json`, 'utf8'));
 });
 afterAll(() => cluster?.dispose());
-
-/** The platform's process and everything below it. */
-function family(root: number): number[] {
-  const parents = new Map<number, number>();
-  for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
-    try {
-      const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
-      parents.set(Number(name), Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]));
-    } catch {
-      // It has ended.
-    }
-  }
-  const found = [root];
-  for (const pid of found) for (const [child, parent] of parents) if (parent === pid) found.push(child);
-  return found;
-}
 
 function inodesOf(pid: number): string[] {
   try {

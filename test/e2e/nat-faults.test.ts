@@ -6,11 +6,11 @@ import type { ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { readPlatform } from '../../src/local';
-import { mentioning, processesOf } from '../local/processes';
 import { bootCluster, type TestCluster } from '../support/cluster';
 import { dialFiles, dialFrom, echo, other } from '../support/dial';
 import { guestFiles, python } from '../support/guests';
 import { networkOf, type TestNetwork } from '../support/network';
+import { mentioning, processesOf } from '../support/processes';
 
 let cluster: TestCluster;
 let network: TestNetwork;

@@ -1,8 +1,8 @@
 /** Network `nat`: hosts that stop, sleep and come again while connections to them are kept ready. */
 
-import { mentioning, processesOf } from '../local/processes';
 import { bootCluster, type TestCluster } from '../support/cluster';
 import { dialFiles, dialFrom, echo, other } from '../support/dial';
+import { mentioning, processesOf } from '../support/processes';
 
 const hosts = [
   echo('echo'),

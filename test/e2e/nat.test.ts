@@ -2,9 +2,9 @@
 import { readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { readPlatform } from '../../src/local';
-import { holdersOf, mentioning } from '../local/processes';
 import { bootCluster, type TestCluster } from '../support/cluster';
 import { networkOf, type TestNetwork } from '../support/network';
+import { holdersOf, mentioning } from '../support/processes';
 
 const python = '/usr/bin/python3';
 

@@ -11,7 +11,7 @@ import type { Network } from '../../../src/local/network/network';
 import type { NatSlot } from '../../../src/local/network/slot';
 import { eventually } from '../../support/eventually';
 import { hasNetworkNamespaces } from '../../support/namespaces';
-import { holdersOf } from '../processes';
+import { holdersOf } from '../../support/processes';
 
 jest.setTimeout(60_000);
 const PROBE = ['/usr/bin/python3', join(__dirname, 'probe.py')];

@@ -9,8 +9,8 @@ import { join } from 'node:path';
 import { runningCluster } from '../../../src/cli/target/state';
 import { readPlatform, startPlatform } from '../../../src/local';
 import { eventually } from '../../support/eventually';
+import { mentioning } from '../../support/processes';
 import { bootFunctions, emptyManifest, plain } from '../boot';
-import { mentioning } from '../processes';
 
 const root = process.getuid?.() === 0;
 if (!root) process.stderr.write('not run: a full disk needs a tmpfs, and that root\n');

@@ -27,8 +27,8 @@ import { launcherFile } from '../../../src/local/paths';
 import { cgroupPrefix } from '../../../src/local/sandbox/cgroup';
 import { eventually } from '../../support/eventually';
 import { hasNetworkNamespaces } from '../../support/namespaces';
+import { holdersOf, mentioning, processesOf } from '../../support/processes';
 import { type Booted, bootFunctions, client, emptyManifest, FUNCTIONS, flatNumber, plain } from '../boot';
-import { holdersOf, mentioning, processesOf } from '../processes';
 
 jest.setTimeout(30_000);
 const NOBODY = 65_534;

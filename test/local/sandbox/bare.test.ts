@@ -1,7 +1,7 @@
 /** On a machine that allows nothing: no namespaces, no cgroups. */
 import { existsSync } from 'node:fs';
+import { running } from '../../support/processes';
 import { type Booted, bootFunctions, plain } from '../boot';
-import { running } from '../processes';
 
 let bare: Booted;
 beforeAll(async () => {

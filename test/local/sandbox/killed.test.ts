@@ -5,8 +5,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { cgroupPrefix } from '../../../src/local/sandbox/cgroup';
 import { eventually } from '../../support/eventually';
+import { mentioning, processesOf, running, signal } from '../../support/processes';
 import { type Booted, bootFunctions, plain } from '../boot';
-import { mentioning, processesOf, running } from '../processes';
 
 const read = (file: string) => {
   try {
@@ -68,7 +68,7 @@ describe.each(['auto', 'none'] as const)('sandbox: %s', (sandbox) => {
       if (victims.length === 0) return void expect([which, sandbox]).toEqual(['init', 'none']);
       const hanging = state === 'running' ? booted.error({ do: 'wait', ms: 300 }, 'one').catch((e) => e) : undefined;
       if (hanging) await eventually(() => /START(?!.*END)/s.test(lastOf(booted, 'one')));
-      for (const pid of victims) process.kill(pid, state === 'stopped' ? 'SIGSTOP' : 'SIGKILL');
+      signal(victims, state === 'stopped' ? 'SIGSTOP' : 'SIGKILL');
       if (state === 'stopped') {
         // It does not answer: nothing ends by itself, but the platform does not wait for it for ever.
         const from = Date.now();
@@ -92,7 +92,7 @@ describe.each(['auto', 'none'] as const)('sandbox: %s', (sandbox) => {
 
   test('and stop leaves nothing, at once', async () => {
     await booted.call({ do: 'leave', seconds: ++sleeps }, 'one');
-    for (const pid of find.launcher()) process.kill(pid, 'SIGKILL');
+    signal(find.launcher(), 'SIGKILL');
     const from = Date.now();
     await stop();
     expect(Date.now() - from).toBeLessThan(5_000);

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { launcherFile } from '../../../src/local/paths';
-import { running } from '../processes';
+import { running } from '../../support/processes';
 
 const root = process.getuid?.() === 0;
 /** Runs it to its end; events, output and exit code. */

@@ -3,8 +3,8 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { eventually } from '../../support/eventually';
+import { mentioning, processesOf } from '../../support/processes';
 import { type Booted, bootFunctions, plain } from '../boot';
-import { mentioning, processesOf } from '../processes';
 
 const names = Array.from({ length: 6 }, (_, i) => `fn${i}`);
 let booted: Booted;

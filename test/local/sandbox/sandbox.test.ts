@@ -1,8 +1,8 @@
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { cpuTicks, processesOf, running, signal } from '../../support/processes';
 import { type Booted, bootFunctions, plain } from '../boot';
-import { cpuTicks, processesOf, running } from '../processes';
 
 let booted: Booted;
 beforeAll(async () => {
@@ -163,7 +163,7 @@ test('what an invocation leaves running ends with the sandbox', async () => {
 
 test('a sandbox that is killed while it is frozen is replaced', async () => {
   const { started } = await booted.call({ do: 'wait', ms: 1 }, 'two');
-  for (const pid of processesOf('two')) process.kill(pid, 'SIGKILL');
+  signal(processesOf('two'), 'SIGKILL');
   // A process that a cgroup of version 1 holds dies when it thaws: then this invocation sees it.
   await booted.call({ do: 'wait', ms: 1 }, 'two').catch(() => undefined);
   expect((await booted.call({ do: 'wait', ms: 1 }, 'two')).started).not.toBe(started);

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Invocation } from '../../../src/contract/platform/invocation';
+import { signal } from '../../support/processes';
 import { bootCluster, type Cluster } from '../seed/cluster';
 import { layersFolder, openSandbox, type Sandbox } from './sandbox';
 
@@ -73,7 +74,7 @@ beforeEach(() => {
 });
 afterEach(async () => {
   for (const line of lines) line.close();
-  for (const folder of folders) for (const pid of usersOf(folder)) process.kill(pid, 'SIGKILL');
+  for (const folder of folders) signal(usersOf(folder), 'SIGKILL');
   for (const sandbox of sandboxes) sandbox.close();
   await cluster.close();
   for (const folder of folders) rmSync(folder, { recursive: true });

@@ -4,12 +4,14 @@
  * everything.
  */
 import { type ChildProcess, fork } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { buildSync } from 'esbuild';
+import { JS_OUTPUTS, toEsbuild } from '../../../scripts/bundle-outputs';
 import type { Invocation, InvocationResult } from '../../../src/contract/platform/invocation';
+import { family, signal } from '../../support/processes';
 
 const root = resolve(__dirname, '../../..');
 const arch = process.arch === 'arm64' ? 'arm64' : 'x86_64';
@@ -31,20 +33,16 @@ process.send({ ready: true });
 /** A folder as /opt/imaginary is in a function: the bundle with everything that it looks for beside itself. */
 export function layersFolder(): { readonly path: string; remove(): void } {
   const path = mkdtempSync(join(tmpdir(), 'imaginary-layers-'));
-  buildSync({
-    entryPoints: [join(root, 'src/runtime/lambda/handler.ts')],
-    outfile: join(path, 'handler.js'),
-    bundle: true,
-    platform: 'node',
-    target: 'node20',
-    format: 'cjs',
-    external: ['*.node'],
-  });
+  const layer = join('lambda-layers', 'supervisor', arch, 'imaginary');
+  for (const output of JS_OUTPUTS) {
+    const file = output.files.find((name) => dirname(name) === layer);
+    if (!file) continue;
+    buildSync({ ...toEsbuild(output), absWorkingDir: root, outfile: join(path, basename(file)), minify: false });
+  }
   writeFileSync(join(path, 'runtime.js'), RUNTIME);
-  for (const layer of ['supervisor', 'shim']) {
-    const folder = join(root, 'lambda-layers', layer, arch, 'imaginary');
-    for (const name of readdirSync(folder)) {
-      if (name !== 'handler.js') symlinkSync(join(folder, name), join(path, name));
+  for (const folder of [layer, join('lambda-layers', 'shim', arch, 'imaginary')]) {
+    for (const name of readdirSync(join(root, folder))) {
+      if (!name.endsWith('.js')) symlinkSync(join(root, folder, name), join(path, name));
     }
   }
   return { path, remove: () => rmSync(path, { recursive: true }) };
@@ -141,13 +139,13 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
         done = resolve;
       });
       await earlier;
-      for (const pid of family(child.pid!)) process.kill(pid, 'SIGCONT');
+      signal(family(child.pid!), 'SIGCONT');
       const answer = await new Promise<{ result?: InvocationResult; error?: object }>((answered) => {
         calls.set(id, answered);
         child.send({ id, event, time: options.timeout ?? 60_000 });
       });
       calls.delete(id);
-      if (child.exitCode === null && !ending) for (const pid of family(child.pid!)) process.kill(pid, 'SIGSTOP');
+      if (child.exitCode === null && !ending) signal(family(child.pid!), 'SIGSTOP');
       done();
       if (!answer.result) throw Object.assign(new Error(), answer.error);
       return answer.result;
@@ -171,11 +169,11 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
     },
     shutdown: () => {
       ending = true;
-      for (const pid of family(child.pid!)) process.kill(pid, 'SIGCONT');
+      signal(family(child.pid!), 'SIGCONT');
       child.kill('SIGTERM');
     },
     close: () => {
-      for (const pid of family(child.pid!)) process.kill(pid, 'SIGKILL');
+      signal(family(child.pid!), 'SIGKILL');
       rmSync(folder, { recursive: true, force: true });
     },
   };
@@ -189,23 +187,4 @@ export function read(address: string, port: number): Promise<string> {
     socket.on('data', (chunk) => (text += chunk));
     socket.on('error', reject).on('close', () => resolve(text));
   });
-}
-
-/** A process and its descendants. */
-export function family(root: number): number[] {
-  const parents = new Map<number, number>();
-  for (const name of readdirSync('/proc')) {
-    if (!/^\d+$/.test(name)) continue;
-    try {
-      const stat = readFileSync(`/proc/${name}/stat`, 'latin1').split(') ').at(-1)!.split(' ');
-      if (stat[0] !== 'Z') parents.set(Number(name), Number(stat[1]));
-    } catch {
-      // ended meanwhile
-    }
-  }
-  const found = parents.has(root) ? [root] : [];
-  for (let i = 0; i < found.length; i++) {
-    for (const [pid, parent] of parents) if (parent === found[i]) found.push(pid);
-  }
-  return found;
 }

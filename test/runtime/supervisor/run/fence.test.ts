@@ -6,8 +6,9 @@ import { connect } from 'node:net';
 import { aliasAddress } from '../../../../src/contract/abi/table';
 import { assignAddresses, formatAddress, parseCidr } from '../../../../src/contract/manifest';
 import type { Invocation, InvocationResult } from '../../../../src/contract/platform/invocation';
+import { family, signal } from '../../../support/processes';
 import { bootCluster, type Cluster } from '../../seed/cluster';
-import { family, layersFolder, openSandbox, type Sandbox } from '../sandbox';
+import { layersFolder, openSandbox, type Sandbox } from '../sandbox';
 
 jest.setTimeout(60_000);
 
@@ -61,9 +62,6 @@ function ask(sandbox: Sandbox, port: number): Promise<string> {
 const boot = (entry: object = {}, options: Parameters<typeof bootCluster>[1] = {}) =>
   bootCluster([{ name: 'web', command, workingDirectory: '/', ...entry }], options, { reserved: false });
 const alone = ({ pid }: Sandbox) => expect(family(pid)).toEqual([pid]);
-const signal = ({ pid }: Sandbox, name: NodeJS.Signals) => {
-  for (const process_ of family(pid)) process.kill(process_, name);
-};
 
 test('an invocation that is delivered twice: one sandbox is the host, the other one is fenced before it starts a guest', async () => {
   cluster = await boot();
@@ -103,7 +101,7 @@ test('a zombie thaws after its successor has run: it is fenced, its guests end, 
   const client = await cluster.client();
   const before = await client.locate('web', 8080);
   expect(await ask(zombie, before.realPort)).toBe('1');
-  signal(zombie, 'SIGSTOP');
+  signal(family(zombie.pid), 'SIGSTOP');
   timeOut(new Error('Task timed out after 900.00 seconds'));
   await cluster.event('web', 'failed');
   expect(client.told.at(-1)).toMatchObject({ state: 'failed', epoch: before.location.epoch });
@@ -113,7 +111,7 @@ test('a zombie thaws after its successor has run: it is fenced, its guests end, 
   expect(await ask(successor, after.realPort)).toBe('1');
 
   const told = client.told.length;
-  signal(zombie, 'SIGCONT');
+  signal(family(zombie.pid), 'SIGCONT');
   expect(await results[0]).toMatchObject({ outcome: 'fenced', epoch: before.location.epoch });
   alone(zombie);
   expect(client.told).toHaveLength(told);

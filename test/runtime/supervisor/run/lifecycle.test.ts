@@ -1,8 +1,9 @@
 /** The supervisor in a process of its own, with a real seed, real guests under the real shim, and real connections. */
 import { connect } from 'node:net';
 import { LocateError } from '../../../../src/runtime/control/index';
+import { family } from '../../../support/processes';
 import { bootCluster, type Cluster } from '../../seed/cluster';
-import { family, layersFolder, openSandbox, read, type Sandbox, type SandboxOptions } from '../sandbox';
+import { layersFolder, openSandbox, read, type Sandbox, type SandboxOptions } from '../sandbox';
 
 jest.setTimeout(60_000);
 

@@ -1,4 +1,4 @@
-/** Looks at the processes of this machine. */
+/** The processes of this machine: finds them, and sends them signals. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 function read(path: string): string {
@@ -13,6 +13,12 @@ function pids(): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number);
+}
+
+/** From the state on: what stands before it is a name that may contain anything. */
+function statOf(pid: number): string[] {
+  const stat = read(`/proc/${pid}/stat`);
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
 }
 
 const commandLine = (pid: number) => read(`/proc/${pid}/cmdline`).split('\0').filter(Boolean).join(' ');
@@ -36,9 +42,31 @@ export function processesOf(functionName: string): number[] {
   );
 }
 
+/** A process and its descendants. */
+export function family(root: number): number[] {
+  const parents = new Map<number, number>();
+  for (const pid of pids()) {
+    const [state, parent] = statOf(pid);
+    if (state && state !== 'Z') parents.set(pid, Number(parent));
+  }
+  const found = parents.has(root) ? [root] : [];
+  for (const pid of found) for (const [child, parent] of parents) if (parent === pid) found.push(child);
+  return found;
+}
+
+/** Sends a signal to processes that were there a moment ago: one of them may have ended since. */
+export function signal(processes: Iterable<number>, name: NodeJS.Signals): void {
+  for (const pid of processes) {
+    try {
+      process.kill(pid, name);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+  }
+}
+
 export function cpuTicks(pid: number): number {
-  const stat = read(`/proc/${pid}/stat`);
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const fields = statOf(pid);
   return Number(fields[11]) + Number(fields[12]);
 }
 
