@@ -7,7 +7,6 @@ import { join } from 'node:path';
 import { buildProgram, type Guest, HOSTS, type Peer, start } from './harness';
 
 const FOLDER = 'differential';
-const LIMIT = 30_000;
 
 /**
  * What the other host is while a case runs: `direct`, the table says where it is; `ask`, the supervisor must be asked.
@@ -57,9 +56,9 @@ async function tellServer(server: Guest, what: string): Promise<void> {
 export async function playNatively(area: string, name: string, flat: number, port: number): Promise<string> {
   const [program, server] = await Promise.all([buildProgram(area, 'plain', FOLDER), buildServer()]);
   const [self, peer] = [`127.${flat}.1.1`, `127.${flat}.1.2`];
-  const other = start([server, peer, peer, String(port)], process.env, LIMIT);
+  const other = start([server, peer, peer, String(port)], process.env);
   await other.line('listening');
-  const guest = start([program, name, 'native', self, peer, String(port)], process.env, LIMIT);
+  const guest = start([program, name, 'native', self, peer, String(port)], process.env);
   // What ends natively by the case's own TCP_USER_TIMEOUT needs nothing from here.
   const order = async (what: string) => {
     if (what !== 'expire') await tellServer(other, what);

@@ -150,7 +150,13 @@ export interface Guest {
   stop(): Promise<Result>;
 }
 
-export function start(command: readonly string[], env: NodeJS.ProcessEnv, limit = 60_000): Guest {
+/**
+ * Milliseconds after which a program is killed that a test has left behind. That a program hangs, its test's own time
+ * tells: a server serves all tests of a file, however long a busy machine takes for them.
+ */
+const ORPHAN_LIMIT = 900_000;
+
+export function start(command: readonly string[], env: NodeJS.ProcessEnv): Guest {
   const child = spawn(command[0], command.slice(1), { env, stdio: ['pipe', 'pipe', 'pipe'] });
   const lines: string[] = [];
   const waiting = new Set<() => void>();
@@ -159,7 +165,7 @@ export function start(command: readonly string[], env: NodeJS.ProcessEnv, limit 
   };
   let stderr = '';
   let result: Result | undefined;
-  const timer = setTimeout(() => child.kill('SIGKILL'), limit);
+  const timer = setTimeout(() => child.kill('SIGKILL'), ORPHAN_LIMIT);
   createInterface({ input: child.stdout }).on('line', (line) => {
     lines.push(line);
     changed();
@@ -211,8 +217,8 @@ export interface Peer {
   run(host: string, command: readonly string[], variant?: Variant): Promise<Result>;
   /** A command without the shim. */
   native(command: readonly string[]): Guest;
-  /** A program of test/shim/programs; `limit`: milliseconds that it may run, otherwise one minute. */
-  program(host: string, name: string, args: readonly string[], variant?: Variant, limit?: number): Promise<Guest>;
+  /** A program of test/shim/programs. */
+  program(host: string, name: string, args: readonly string[], variant?: Variant): Promise<Guest>;
   /** Stops the peer and lets it go on: a supervisor that is busy. */
   pause(): void;
   resume(): void;
@@ -244,7 +250,7 @@ export async function startPeer(
   }
   const hosts = Object.entries(HOSTS).map(([name, address]) => `${name}=${address}`);
   const mode = network === 'handoff' ? [network] : [];
-  const peer = start([await buildPeer(), folder, String(flat), ...mode, ...hosts], process.env, 600_000);
+  const peer = start([await buildPeer(), folder, String(flat), ...mode, ...hosts], process.env);
   await peer.line('ready');
   const guests = new Set<Guest>();
   const env = (host: string, variant: Variant = 'plain') => {
@@ -261,8 +267,8 @@ export async function startPeer(
     void guest.ended.finally(() => guests.delete(guest)).catch(() => undefined);
     return guest;
   };
-  const startGuest = (host: string, command: readonly string[], variant?: Variant, limit?: number) =>
-    own(start(command, env(host, variant), limit));
+  const startGuest = (host: string, command: readonly string[], variant?: Variant) =>
+    own(start(command, env(host, variant)));
   return {
     folder,
     pid: peer.process.pid,
@@ -272,9 +278,9 @@ export async function startPeer(
     start: (host, command, variant) => startGuest(host, command, variant),
     native: (command) => own(start(command, process.env)),
     run: (host, command, variant) => startGuest(host, command, variant).ended,
-    program: async (host, name, args, variant, limit) => {
+    program: async (host, name, args, variant) => {
       const file = await buildProgram(name, variant === 'musl' ? 'musl' : 'plain');
-      return startGuest(host, [file, ...args], variant, limit);
+      return startGuest(host, [file, ...args], variant);
     },
     pause: () => void peer.process.kill('SIGSTOP'),
     resume: () => void peer.process.kill('SIGCONT'),
@@ -320,10 +326,9 @@ export async function startEcho(
   peer: Peer,
   host = 'api',
   address = '0.0.0.0',
-  limit?: number,
 ): Promise<{ port: string; guest: Guest }> {
   const port = String(++lastPort);
-  const guest = await peer.program(host, 'echo', [address, port], 'plain', limit);
+  const guest = await peer.program(host, 'echo', [address, port]);
   await guest.line('listening');
   return { port, guest };
 }
