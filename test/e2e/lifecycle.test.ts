@@ -7,7 +7,7 @@ beforeAll(async () => {
       name: 'redis',
       command: ['/usr/bin/redis-server', '--bind', '0.0.0.0', '--dir', '/tmp', '--save', '', '--protected-mode', 'no'],
       idleTimeout: 1_000,
-      releaseTimeout: 2_000,
+      releaseTimeout: 6_000,
     },
   ]);
 });

@@ -50,7 +50,7 @@ function installClient(): void {
   beforeAll(async () => {
     installClient();
     const files = { name: 'files', command: [python, '-u', '-m', 'http.server', '8000'] };
-    cluster = prepareCluster([{ ...files, idleTimeout: 300, releaseTimeout: 1_000, settleTime: 200 }]);
+    cluster = prepareCluster([{ ...files, idleTimeout: 300, releaseTimeout: 6_000, settleTime: 200 }]);
     writeFileSync(join(cluster.folder, 'hello.txt'), 'hello\n');
     const application = readManifest(join(cluster.folder, 'manifest.json'));
     const functions = application.functions.map((fn) => ({

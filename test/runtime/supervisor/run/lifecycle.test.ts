@@ -76,7 +76,7 @@ const failure = (ask: Promise<unknown>) =>
 
 test('allocated by the first ask, suspended when idle, resumed with its guest, released', async () => {
   const { client, sandbox } = await boot([
-    { name: 'web', command: serves(8080), idleTimeout: 300, releaseTimeout: 1_000 },
+    { name: 'web', command: serves(8080), idleTimeout: 300, releaseTimeout: 3_000 },
   ]);
   const first = await client.locate('web', 8080);
   expect(first.location).toMatchObject({ state: 'running', address: expect.stringMatching(/^127\.78\./) });
