@@ -170,7 +170,8 @@ const STEPS: ReadonlyArray<{ id: string; title: string; run: (shop: Shop) => Pro
     id: 'idleness',
     title: 'Idleness suspends the hosts, and then releases them',
     run: async (shop) => {
-      const after = shop.curls[1].to;
+      // Its start: on a slow machine a host is suspended before the command that connected to it has ended.
+      const after = shop.curls[1].from;
       print(`\n  ${paint('1', '$ imaginary events --follow')}`);
       const narrated = shop.log.each(({ time, host, event }) => {
         if (time < after || (event !== 'suspended' && event !== 'released')) return;
