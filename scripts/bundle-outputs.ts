@@ -41,6 +41,7 @@ export const JS_OUTPUTS: readonly JsOutput[] = [
   { entry: 'src/cli/main.ts', files: ['assets/cli/imaginary.js'], executable: true },
 ];
 
+/** How esbuild builds an output, wherever it is written. */
 export function toEsbuild({ entry, executable, importsOthers = false }: JsOutput) {
   return {
     entryPoints: [entry],

@@ -170,13 +170,15 @@ const STEPS: ReadonlyArray<{ id: string; title: string; run: (shop: Shop) => Pro
     id: 'idleness',
     title: 'Idleness suspends the hosts, and then releases them',
     run: async (shop) => {
-      // Its start: on a slow machine a host is suspended before the command that connected to it has ended.
+      // Not its end: on a slow machine a host is suspended before the command that connected to it has ended.
       const after = shop.curls[1].from;
       print(`\n  ${paint('1', '$ imaginary events --follow')}`);
       const narrated = shop.log.each(({ time, host, event }) => {
         if (time < after || (event !== 'suspended' && event !== 'released')) return;
         const at = ((time - after) / 1_000).toFixed(1).padStart(5);
-        print(`    ${at} s after the second curl: ${paint(event === 'suspended' ? '34' : '2', `${host} ${event}`)}`);
+        print(
+          `    ${at} s after the second curl began: ${paint(event === 'suspended' ? '34' : '2', `${host} ${event}`)}`,
+        );
       });
       try {
         await shop.log.until('all hosts suspended', 30_000, happened(shop, 'suspended', after));

@@ -151,8 +151,8 @@ export interface Guest {
 }
 
 /**
- * Milliseconds after which a program is killed that a test has left behind. That a program hangs, its test's own time
- * tells: a server serves all tests of a file, however long a busy machine takes for them.
+ * Milliseconds after which a program that a test has left behind is killed. A program that hangs fails its test earlier,
+ * by Jest's limit. A server runs for all tests of its file, however long a busy machine takes for them.
  */
 const ORPHAN_LIMIT = 900_000;
 

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { runningCluster } from '../../../src/cli/target/state';
 import { readPlatform, startPlatform } from '../../../src/local';
 import { eventually } from '../../support/eventually';
-import { mentioning } from '../../support/processes';
+import { mentioning, signal } from '../../support/processes';
 import { bootFunctions, emptyManifest, plain } from '../boot';
 
 const root = process.getuid?.() === 0;
@@ -60,7 +60,7 @@ const seedsOf = (file: string) =>
     const ended = new Set<number>();
     await eventually(() => {
       for (const pid of seedsOf(manifestFile).filter((seed) => !ended.has(seed))) {
-        process.kill(pid, 'SIGKILL');
+        signal([pid], 'SIGKILL');
         ended.add(pid);
       }
       return failure !== undefined;

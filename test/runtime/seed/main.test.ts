@@ -7,9 +7,9 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
-import { buildSync } from 'esbuild';
 import { deriveSecret, hostIdentity, joinSecret, keyId, parseClusterKeys } from '../../../src/contract/control/psk';
 import { openSession, reloadKeys } from '../../../src/runtime/control/index';
+import { bundleInto } from '../../support/bundles';
 import { type LambdaApi, lambdaApi } from './allocator/lambda-api';
 
 const KEY = 'a cluster key for tests only';
@@ -22,16 +22,7 @@ const closing = new AbortController();
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'seed-test-'));
-  script = join(folder, 'seed.js');
-  const entry = resolve(__dirname, '../../../src/runtime/seed/main.ts');
-  buildSync({
-    entryPoints: [entry],
-    bundle: true,
-    platform: 'node',
-    target: 'node20',
-    outfile: script,
-    logLevel: 'error',
-  });
+  script = bundleInto(folder, 'assets/seed/seed.js');
   const arch = process.arch === 'arm64' ? 'arm64' : 'x86_64';
   const native = resolve(__dirname, '../../../lambda-layers/supervisor', arch, 'imaginary/native.node');
   copyFileSync(native, join(folder, 'native.node'));

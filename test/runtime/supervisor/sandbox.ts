@@ -7,10 +7,10 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join, resolve } from 'node:path';
-import { buildSync } from 'esbuild';
-import { JS_OUTPUTS, toEsbuild } from '../../../scripts/bundle-outputs';
+import { dirname, join, resolve } from 'node:path';
+import { JS_OUTPUTS } from '../../../scripts/bundle-outputs';
 import type { Invocation, InvocationResult } from '../../../src/contract/platform/invocation';
+import { bundleInto } from '../../support/bundles';
 import { family, signal } from '../../support/processes';
 
 const root = resolve(__dirname, '../../..');
@@ -34,11 +34,7 @@ process.send({ ready: true });
 export function layersFolder(): { readonly path: string; remove(): void } {
   const path = mkdtempSync(join(tmpdir(), 'imaginary-layers-'));
   const layer = join('lambda-layers', 'supervisor', arch, 'imaginary');
-  for (const output of JS_OUTPUTS) {
-    const file = output.files.find((name) => dirname(name) === layer);
-    if (!file) continue;
-    buildSync({ ...toEsbuild(output), absWorkingDir: root, outfile: join(path, basename(file)), minify: false });
-  }
+  for (const file of JS_OUTPUTS.flatMap(({ files }) => files)) if (dirname(file) === layer) bundleInto(path, file);
   writeFileSync(join(path, 'runtime.js'), RUNTIME);
   for (const folder of [layer, join('lambda-layers', 'shim', arch, 'imaginary')]) {
     for (const name of readdirSync(join(root, folder))) {

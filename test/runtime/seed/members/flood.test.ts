@@ -9,13 +9,13 @@ import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type TLSSocket, connect as tlsConnect } from 'node:tls';
-import { buildSync } from 'esbuild';
 import { encodeFrame, frameDecoder } from '../../../../src/contract/control/frame-codec';
 import type { FromSeed } from '../../../../src/contract/control/from-seed';
 import { deriveSecret, parseClusterKeys } from '../../../../src/contract/control/psk';
 import type { ToSeed } from '../../../../src/contract/control/to-seed';
 import { fetchStatus, openSession, readEvents, type Session } from '../../../../src/runtime/control/index';
 import { pskOptions } from '../../../../src/runtime/control/tls-options';
+import { bundleInto } from '../../../support/bundles';
 
 const KEY = 'a cluster key for tests only';
 const FLOOD = 2_000;
@@ -35,16 +35,7 @@ const access = (identity: string) => ({
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'seed-flood-'));
-  const source = resolve(__dirname, '../../../../src/runtime/seed/main.ts');
-  const script = join(folder, 'seed.js');
-  buildSync({
-    entryPoints: [source],
-    bundle: true,
-    platform: 'node',
-    target: 'node20',
-    outfile: script,
-    logLevel: 'error',
-  });
+  bundleInto(folder, 'assets/seed/seed.js');
   const arch = process.arch === 'arm64' ? 'arm64' : 'x86_64';
   const native = resolve(__dirname, '../../../../lambda-layers/supervisor', arch, 'imaginary/native.node');
   copyFileSync(native, join(folder, 'native.node'));

@@ -126,7 +126,7 @@ test("a connection to the host's resolver does not count, open or closed", async
     await guest('c.shutdown(socket.SHUT_WR)');
     await guest("c.recv(1) == b''");
     await guest('c.close()');
-    // Closed as the test "came and went" closes: there, one of another peer is seen.
+    // The kernel lists it as closed. The next tests show that a connection to another peer counts then.
     await eventually(() => timeWaitSockets(loadNative()).some((s) => s.local === own || s.remote === own));
     expect(look().closed()).toBeUndefined();
   } finally {
