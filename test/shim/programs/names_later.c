@@ -45,7 +45,10 @@ static void compare(void) {
   for (int i = 0; i < COUNT; i++) {
     if (!list[i]) continue;
     CHECK(result_of(list[i]) == codes[i], "%s: %d", names[i], result_of(list[i]));
-    CHECK(cancel(list[i]) == EAI_ALLDONE);
+    int end;
+    /* The C library's thread writes a result first, and puts the request away after. */
+    while ((end = cancel(list[i])) == EAI_NOTCANCELED) sched_yield();
+    CHECK(end == EAI_ALLDONE, "%s: %d", names[i], end);
     if (codes[i]) continue;
     const char *address = i == 0 || i == 5 ? "100.64.1.2:80" : i == 1 ? "127.0.0.1:80" : "100.64.1.3:80";
     CHECK(!strcmp(show((struct sockaddr_in *)list[i]->ar_result->ai_addr, text), address), "%s", text);
