@@ -61,6 +61,11 @@ static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static int noticed;
 
 static void notice(union sigval value) {
+  /* This thread may still be ending when the signal comes, and the C library has unblocked all signals in it. */
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR1);
+  CHECK(pthread_sigmask(SIG_BLOCK, &set, 0) == 0);
   pthread_mutex_lock(&lock);
   noticed = value.sival_int;
   pthread_cond_signal(&changed);
