@@ -38,6 +38,8 @@ export class Supervisor {
     | { readonly invocation: Invocation; readonly events: Mailbox<Event>; readonly result: Promise<unknown> }
     | undefined;
   #prepared: Promise<SandboxFiles> | undefined;
+  /** The sandbox has been invoked: nothing is done ahead any more. */
+  #invoked = false;
 
   constructor(settings: SupervisorSettings) {
     this.#settings = settings;
@@ -48,7 +50,7 @@ export class Supervisor {
    * first. What fails here fails again, and is reported, in the invocation.
    */
   prepare(): void {
-    if (this.#prepared || this.#open || this.#present) return;
+    if (this.#prepared || this.#invoked) return;
     const files = this.#openFiles();
     this.#prepared = files;
     files.catch(() => {
@@ -64,6 +66,7 @@ export class Supervisor {
 
   /** @param remaining milliseconds that this invocation may still take */
   async invoke(invocation: Invocation, remaining: () => number): Promise<InvocationResult> {
+    this.#invoked = true;
     const { host, epoch, action } = invocation;
     if (this.#open) {
       const { invocation: other } = this.#open;
