@@ -1,3 +1,4 @@
+import type { HostFunction } from '../allocator/lambda-api';
 import { bootCluster, type Cluster, failure } from '../cluster';
 
 let cluster: Cluster;
@@ -77,18 +78,28 @@ test('a function that does not exist is denied, and says so', async () => {
   expect(reason).toContain('ResourceNotFoundException: Function not found: test-api');
 });
 
+/** Invokes the function past the seed, and waits until it runs. @returns when that invocation ends */
+async function occupy(run: HostFunction): Promise<{ readonly ended: Promise<unknown> }> {
+  let ended: Promise<unknown> | undefined;
+  await new Promise<void>((runs) => {
+    cluster.host('api', (invocation) => {
+      runs();
+      return run(invocation);
+    });
+    const url = `${cluster.lambda.endpoint}/2015-03-31/functions/test-api/invocations`;
+    // A cluster that is closed ends it.
+    ended = fetch(url, { method: 'POST', body: '{"host":"api","epoch":1}' }).catch(() => undefined);
+  });
+  return { ended: ended! };
+}
+
 test('429: tries again until the function is free', async () => {
   cluster = await bootCluster([{ name: 'api' }]);
   let free: () => void = () => undefined;
-  cluster.host('api', (invocation) => {
+  // Somebody else's run of the function: it never joins.
+  const busy = await occupy(({ host, epoch }) => {
     cluster.host('api', serves(80));
-    // Somebody else's run of the function: it never joins.
-    const { host, epoch } = invocation;
     return new Promise((resolve) => (free = () => resolve({ host, epoch, outcome: 'fenced' })));
-  });
-  const busy = fetch(`${cluster.lambda.endpoint}/2015-03-31/functions/test-api/invocations`, {
-    method: 'POST',
-    body: '{"host":"api","epoch":1}',
   });
   const client = await cluster.client();
   const locate = client.locate('api', 80);
@@ -96,17 +107,13 @@ test('429: tries again until the function is free', async () => {
   expect(throttled.detail.reason).toBe('ReservedFunctionConcurrentInvocationLimitExceeded');
   free();
   expect((await locate).realPort).toBe(40_080);
-  await busy;
+  await busy.ended;
   expect((await cluster.event('api', 'running')).detail.epoch).toBe(throttled.detail.epoch);
 });
 
 test('429 until the deadline: ETIMEDOUT', async () => {
   cluster = await bootCluster([{ name: 'api', allocationTimeout: 300 }]);
-  cluster.host('api', () => new Promise(() => undefined));
-  void fetch(`${cluster.lambda.endpoint}/2015-03-31/functions/test-api/invocations`, {
-    method: 'POST',
-    body: '{"host":"api","epoch":1}',
-  }).catch(() => undefined);
+  await occupy(() => new Promise(() => undefined));
   const client = await cluster.client();
   expect((await failure(client.locate('api', 80))).errno).toBe('ETIMEDOUT');
   const failed = await cluster.event('api', 'failed');
