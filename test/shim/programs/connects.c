@@ -153,7 +153,7 @@ static void check_sockets_file(void) {
 
 int main(int argc, char **argv) {
   if (argc != 6) return 2;
-  /* With one arena, mallinfo tells of all threads, and one more of them at a time maps no further 64 MB. */
+  /* One arena: mallinfo counts the memory of every thread, and a further thread maps no 64 MB of its own. */
   CHECK(mallopt(M_ARENA_MAX, 1) == 1);
   long count = atol(argv[5]);
   direct = resolve(argv[1], atoi(argv[2]));

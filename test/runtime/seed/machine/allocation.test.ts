@@ -78,19 +78,18 @@ test('a function that does not exist is denied, and says so', async () => {
   expect(reason).toContain('ResourceNotFoundException: Function not found: test-api');
 });
 
-/** Invokes the function past the seed, and waits until it runs. @returns when that invocation ends */
-async function occupy(run: HostFunction): Promise<{ readonly ended: Promise<unknown> }> {
-  let ended: Promise<unknown> | undefined;
-  await new Promise<void>((runs) => {
+/** Invokes the function past the seed. Resolves when the function runs; `ended`, when its invocation ends. */
+async function occupy(run: HostFunction): Promise<{ readonly ended: Promise<Response> }> {
+  const runs = new Promise<void>((resolve) => {
     cluster.host('api', (invocation) => {
-      runs();
+      resolve();
       return run(invocation);
     });
-    const url = `${cluster.lambda.endpoint}/2015-03-31/functions/test-api/invocations`;
-    // A cluster that is closed ends it.
-    ended = fetch(url, { method: 'POST', body: '{"host":"api","epoch":1}' }).catch(() => undefined);
   });
-  return { ended: ended! };
+  const url = `${cluster.lambda.endpoint}/2015-03-31/functions/test-api/invocations`;
+  const ended = fetch(url, { method: 'POST', body: '{"host":"api","epoch":1}' });
+  await runs;
+  return { ended };
 }
 
 test('429: tries again until the function is free', async () => {
@@ -113,7 +112,9 @@ test('429: tries again until the function is free', async () => {
 
 test('429 until the deadline: ETIMEDOUT', async () => {
   cluster = await bootCluster([{ name: 'api', allocationTimeout: 300 }]);
-  await occupy(() => new Promise(() => undefined));
+  const { ended } = await occupy(() => new Promise(() => undefined));
+  // The cluster is closed before.
+  ended.catch(() => undefined);
   const client = await cluster.client();
   expect((await failure(client.locate('api', 80))).errno).toBe('ETIMEDOUT');
   const failed = await cluster.event('api', 'failed');
