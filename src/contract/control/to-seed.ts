@@ -37,12 +37,10 @@ const toSeed = v.variant('type', [
     host: v.optional(name),
     epoch: v.optional(count),
     /**
-     * Tells apart sandboxes that are invoked with one epoch: the platform may repeat an invocation, or give a new
-     * sandbox. Another one for each set of guests.
+     * Tells apart sandboxes that are invoked with one epoch: the platform may repeat an invocation. An epoch belongs to
+     * the first of them that joins. Another one for each set of guests.
      */
     life: v.optional(name),
-    /** The host's guests are in the sandbox already. */
-    guests: v.optional(v.boolean()),
     /** A client that acts under the address of `host`; it never becomes its location. */
     asClient: v.optional(v.boolean()),
     /** Rejoin of a client: the virtual address it had. */

@@ -16,6 +16,11 @@ const invocation = v.strictObject({
    * certain.
    */
   oldest: v.optional(v.pipe(v.number('a whole number, or nothing'), v.safeInteger('a whole number, or nothing'))),
+  /**
+   * What the host starts as in a sandbox that does not hold `epoch` (which then has ended). Absent: `epoch` is a new
+   * one.
+   */
+  fresh: v.optional(v.strictObject({ epoch: whole, secret: text }, 'an epoch and a secret, or nothing')),
   /** `run`: start or resume the host. `release`: stop its guests; answers at once with `released`. */
   action: v.picklist(['run', 'release'], "'run' or 'release'"),
   /** `address:port` of the seed's control network. */
@@ -33,6 +38,8 @@ const result = v.strictObject({
   /** With `exited`: the guest's exit code, or null when a signal ended it. */
   exitCode: v.optional(v.nullable(v.number())),
   signal: v.optional(v.nullable(name)),
+  /** With `fenced`: the newer epoch that the sandbox holds. */
+  held: v.optional(count),
   /** With `exited`: why, for people, e.g. which file of the command was not found. */
   reason: v.optional(
     v.pipe(
@@ -57,12 +64,12 @@ export function parseInvocation(event: unknown): Invocation {
   const checked = v.safeParse(invocation, event);
   if (checked.success) return checked.output;
   const issue = checked.issues[0];
-  const field = v.getDotPath(issue) as keyof Invocation | null;
+  const field = v.getDotPath(issue);
   if (field === null) throw new InvocationError('it is not an object');
-  if (!Object.hasOwn(invocation.entries, field)) throw new InvocationError(`the field '${field}' is unknown`);
-  const is = field === 'secret' ? typeof issue.input : JSON.stringify(issue.input);
+  if (issue.expected === 'never') throw new InvocationError(`the field '${field}' is unknown`);
+  const is = field.endsWith('secret') ? typeof issue.input : JSON.stringify(issue.input);
   // Of a field that is missing the issue does not say what it should be.
-  const schema = invocation.entries[field];
+  const schema = invocation.entries[field.split('.')[0] as keyof Invocation];
   const rule = issue.type === 'strict_object' && 'message' in schema ? schema.message : issue.message;
   throw new InvocationError(`'${field}' is ${is}; allowed: ${rule}`);
 }

@@ -37,7 +37,6 @@ const toSeed: { readonly [T in ToSeed['type']]: Required<Extract<ToSeed, { type:
       host: 'api',
       epoch: 5,
       life: 'a',
-      guests: true,
       asClient: true,
       virtual: '100.64.0.2',
       ports,

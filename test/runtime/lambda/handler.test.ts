@@ -15,24 +15,31 @@ afterAll(() => rmSync(runDir, { recursive: true, force: true }));
 
 const whole: Required<Invocation> = {
   ...{ version: 1, cluster: 'test', host: 'api', epoch: 5, oldest: 5, action: 'run' },
+  fresh: { epoch: 6, secret: 'of nobody' },
   ...{ seed: '127.0.0.1:1', secret: 'of nobody' },
 };
 const call = (event: unknown) => handler(event, { getRemainingTimeInMillis: () => 1_000 });
 
 test('one that is right is done', async () => {
   const { host, epoch } = whole;
-  expect(await call({ ...whole, action: 'release' })).toEqual({ host, epoch, outcome: 'released' });
+  expect(await call({ ...whole, action: 'release', fresh: undefined })).toEqual({ host, epoch, outcome: 'released' });
 });
 
 test.each(Object.keys(whole))("without '%s' or with another kind of value in it", async (field) => {
   const { [field as keyof Invocation]: _, ...rest } = whole;
-  const problem = new RegExp(`'${field}' is .+; allowed: `);
-  if (field !== 'oldest') await expect(call(rest)).rejects.toThrow(problem);
+  const problem = new RegExp(`'${field}(\\.epoch)?' is .+; allowed: `);
+  if (field !== 'oldest' && field !== 'fresh') await expect(call(rest)).rejects.toThrow(problem);
   await expect(call({ ...rest, [field]: {} })).rejects.toThrow(problem);
 });
 
 test.each([
   ['a field more', { ...whole, surplus: 1 }, "the field 'surplus' is unknown"],
+  [
+    'a field more of the fresh epoch',
+    { ...whole, fresh: { ...whole.fresh, surplus: 1 } },
+    "'fresh.surplus' is unknown",
+  ],
+  ['no epoch in it', { ...whole, fresh: { secret: 'x' } }, "'fresh.epoch' is undefined; allowed: "],
   ['a field with the name of a method', { ...whole, valueOf: 1 }, "the field 'valueOf' is unknown"],
   ['no object', 'run', 'it is not an object'],
   ['no event', null, 'it is not an object'],
@@ -41,6 +48,9 @@ test.each([
 });
 
 test('a secret that is none is not shown', async () => {
-  const error = await call({ ...whole, secret: ['hidden'] }).catch((thrown: Error) => thrown);
-  expect(String(error)).not.toContain('hidden');
+  for (const fields of [{ secret: ['hidden'] }, { fresh: { epoch: 1, secret: ['hidden'] } }]) {
+    const error = await call({ ...whole, ...fields }).catch((thrown: Error) => thrown);
+    expect(String(error)).toContain("secret' is object; allowed: ");
+    expect(String(error)).not.toContain('hidden');
+  }
 });

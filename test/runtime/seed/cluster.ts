@@ -50,10 +50,7 @@ export interface Cluster {
   /** A function that listens on these ports and then runs until the seed stops it. */
   serves(...ports: number[]): (invocation: Invocation) => Promise<InvocationResult>;
   /** Joins the seed as an invocation says. */
-  supervise(
-    invocation: Invocation,
-    options?: { ports?: readonly PortMapping[]; life?: string; guests?: boolean },
-  ): Promise<Supervisor>;
+  supervise(invocation: Invocation, options?: { ports?: readonly PortMapping[]; life?: string }): Promise<Supervisor>;
   /** A client, and the locations that it was told of. */
   client(
     options?: Partial<SessionOptions>,
@@ -134,7 +131,7 @@ export async function bootCluster(
   });
   let seed = await start('127.0.0.1:0', {});
 
-  const supervise: Cluster['supervise'] = async (invocation, { ports = [], life, guests } = {}) => {
+  const supervise: Cluster['supervise'] = async (invocation, { ports = [], life } = {}) => {
     let now: readonly PortMapping[] = ports;
     let stop: (fenced: boolean) => void = () => undefined;
     const stopped = new Promise<boolean>((resolve) => (stop = resolve));
@@ -143,7 +140,7 @@ export async function bootCluster(
       seed: invocation.seed,
       identity: hostIdentity(host, epoch),
       secret: invocation.secret,
-      join: () => ({ host, epoch, life, guests, ports: now }),
+      join: () => ({ host, epoch, life, ports: now }),
       onLocation: () => undefined,
       onStop: (_reason, fenced) => stop(fenced),
       signal: closing.signal,

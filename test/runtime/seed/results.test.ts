@@ -10,7 +10,7 @@ test.each<[string, object, string]>([
   ['an outcome that is none', { outcome: 'gone' }, 'outcome: '],
   ['an exit code that is none', { outcome: 'exited', exitCode: 'x' }, 'exitCode: '],
 ])('%s is a failure that names it', async (_what, fields, why) => {
-  cluster = await bootCluster([{ name: 'api' }]);
+  cluster = await bootCluster([{ name: 'api', allocationTimeout: 1_000 }]);
   cluster.host('api', async ({ host, epoch }) => ({ host, epoch, ...fields }) as InvocationResult);
   const { reason } = await failure((await cluster.client()).locate('api', 80));
   expect(reason).toContain('which is no result of a host function');

@@ -12,8 +12,7 @@ export interface LifelineOptions {
   readonly previous: Lifeline | undefined;
   /** `performance.now()` before which nothing is sent: an invocation that cannot be observed is about to return. */
   readonly notBefore: number;
-  /** A request is sent. `again`: the one before broke at once, and may have started a sandbox as well. */
-  readonly onSend: (attempt: number, again: boolean) => void;
+  readonly onSend: (attempt: number) => void;
   readonly onThrottled: (reason: string, attempt: number) => void;
   /** `repeated`: a request was sent again. */
   readonly onEnd: (outcome: InvokeOutcome, repeated: boolean) => void;
@@ -69,9 +68,8 @@ export class Lifeline {
     }
     let delay = FIRST_RETRY;
     let repeated = false;
-    for (let attempt = 1, again = false; !stopped.aborted; attempt++) {
-      onSend(attempt, again);
-      again = false;
+    for (let attempt = 1; !stopped.aborted; attempt++) {
+      onSend(attempt);
       const began = performance.now();
       const outcome = await this.#once(invoke);
       if (this.#abandoned.signal.aborted) return;
@@ -84,7 +82,6 @@ export class Lifeline {
       // Should the function have been started all the same, the sandbox that joins second is fenced.
       if (outcome.kind === 'broken' && isReset(outcome.code) && !repeated && performance.now() - began < STALE_SOCKET) {
         repeated = true;
-        again = true;
         continue;
       }
       return onEnd(outcome, repeated);

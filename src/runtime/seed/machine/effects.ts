@@ -6,7 +6,7 @@ import type { Detail } from '../operators/events';
 import type { Cause, MemberId } from './state';
 
 /** Timers of a phase; which of them run follows from the state: see `timersOf`. */
-export type PhaseTimer = 'deadline' | 'lost' | 'expect' | 'acks' | 'release' | 'retry';
+export type PhaseTimer = 'deadline' | 'lost' | 'probe' | 'expect' | 'acks' | 'release' | 'retry';
 export type TimerName = PhaseTimer | WaitTimer;
 /** The deadline of one locate, by its member and id. */
 export type WaitTimer = `wait ${MemberId}/${number}`;
@@ -49,6 +49,8 @@ export type Effect =
       readonly type: 'invoke';
       readonly number: number;
       readonly epoch: number;
+      /** The epoch that the sandbox joins as, if it does not hold `epoch`. */
+      readonly fresh?: number;
       /** Epochs before this one have ended. */
       readonly oldest: number;
       readonly action: Invocation['action'];

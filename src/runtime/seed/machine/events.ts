@@ -33,7 +33,6 @@ export interface Join {
   readonly member: MemberId;
   readonly epoch: number;
   readonly life?: string;
-  readonly guests: boolean;
   readonly address?: string;
   readonly ports: readonly PortMapping[];
   readonly nat?: NatReport;
@@ -69,8 +68,8 @@ export type SessionEvent =
 
 /** What becomes of an invocation. */
 export type InvocationEvent =
-  /** A request is sent. `again`: the one before broke, and may have started a sandbox as well. */
-  | (OfInvocation & { readonly type: 'sent'; readonly attempt: number; readonly again: boolean })
+  /** A request is sent. */
+  | (OfInvocation & { readonly type: 'sent'; readonly attempt: number })
   | (OfInvocation & { readonly type: 'throttled'; readonly attempt: number; readonly reason: string })
   | (OfInvocation & { readonly type: 'ended'; readonly repeated: boolean; readonly outcome: InvokeOutcome });
 

@@ -198,18 +198,22 @@ export class Machine {
     if (all !== undefined) events.emit(this.entry.name, 'limited', { by, limit, allowed, refused: all, reason }, by);
   }
 
-  #invoke({ number, epoch, oldest, action, notBefore }: Extract<Effect, { type: 'invoke' }>): void {
+  #invoke({ number, epoch, fresh, oldest, action, notBefore }: Extract<Effect, { type: 'invoke' }>): void {
     const { cluster, address, secretOf, invoke } = this.#world;
     const { name: host, functionName, timeout } = this.entry;
     const about = { number, epoch, action };
+    const as = (one: number) => ({ epoch: one, secret: secretOf(host, one) });
     const lifeline = new Lifeline({
       functionName: functionName!,
-      invocation: { version: 1, cluster, host, epoch, oldest, action, seed: address(), secret: secretOf(host, epoch) },
+      invocation: {
+        ...{ version: 1, cluster, host, oldest, action, seed: address(), ...as(epoch) },
+        fresh: fresh === undefined ? undefined : as(fresh),
+      },
       limit: timeout + REQUEST_MARGIN,
       invoke,
       previous: this.#invocation?.lifeline,
       notBefore,
-      onSend: (attempt, again) => this.handle({ type: 'sent', ...about, attempt, again }),
+      onSend: (attempt) => this.handle({ type: 'sent', ...about, attempt }),
       onThrottled: (reason, attempt) => this.handle({ type: 'throttled', ...about, attempt, reason }),
       onEnd: (outcome, repeated) => {
         if (this.#invocation?.number === number) this.#invocation = undefined;

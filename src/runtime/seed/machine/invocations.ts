@@ -2,16 +2,17 @@
 import type { InvocationResult } from '../../../contract/platform/invocation';
 import type { InvokeOutcome } from '../allocator/lambda';
 import type { InvocationEvent } from './events';
-import { exited, fail, released, renew, suspended } from './phases';
+import { exited, fail, lose, loseConnection, released, renew, suspended } from './phases';
 import type { Turn } from './turn';
 
 type Of<T extends InvocationEvent['type']> = Extract<InvocationEvent, { type: T }>;
 
 const RELEASE_ATTEMPTS = 6;
 
-export function onSent(turn: Turn, { number, epoch, action, attempt, again }: Of<'sent'>): void {
+export function onSent(turn: Turn, { number, epoch, action, attempt }: Of<'sent'>): void {
   const { invocation } = turn.state;
-  if (again && invocation?.number === number) turn.set({ invocation: { ...invocation, throttled: false } });
+  if (invocation?.number === number && invocation.throttled)
+    turn.set({ invocation: { ...invocation, throttled: false } });
   turn.emit('invoked', { epoch, action, attempt });
 }
 
@@ -25,27 +26,34 @@ export function onThrottled(turn: Turn, { number, epoch, action, attempt, reason
   released(turn, { note: `its guests could not be stopped: ${reason}` });
 }
 
-export function onEnded(turn: Turn, { number, epoch, action, repeated, outcome }: Of<'ended'>) {
-  if (turn.state.invocation?.number === number) turn.set({ invocation: undefined });
+export function onEnded(turn: Turn, { number, action, repeated, outcome }: Of<'ended'>) {
+  const { invocation } = turn.state;
+  // Something newer has begun, or it was given up.
+  if (invocation?.number !== number) return;
+  // Of the epoch that the sandbox has joined as.
+  const { epoch } = invocation;
+  turn.set({ invocation: undefined });
   if (action === 'release') {
     if (isReleasing(turn, epoch)) released(turn, outcome.kind === 'result' ? {} : { note: describe(outcome) });
     return;
   }
   const { phase, session } = turn;
-  // Something newer has begun, or its supervisor has reported the end already.
+  // Its supervisor has reported the end already.
   const live = phase.state === 'allocating' || phase.state === 'running';
-  if (!live || phase.epoch !== epoch || turn.state.invocation) return;
+  if (!live || phase.epoch !== epoch) return;
   const fenced = outcome.kind === 'result' && outcome.result.outcome === 'fenced';
   if (outcome.kind === 'result' && !(fenced && session)) return onResult(turn, outcome.result);
   const message = outcome.kind === 'result' ? 'it was answered by a second sandbox' : describe(outcome);
   const doubtful = outcome.kind === 'broken' || (outcome.kind === 'function-error' && repeated);
-  if (fenced || (doubtful && session?.peer !== undefined)) {
-    // Only our request is gone: the host is connected (or will be given up), its `leave` will report the end.
-    return turn.emit('lifeline-lost', { epoch, reason: message });
+  if (fenced || (doubtful && session)) {
+    // Only our request is gone: the host's `leave` will report the end; without a connection, a probe will.
+    turn.emit('lifeline-lost', { epoch, reason: message });
+    return session?.peer === undefined ? loseConnection(turn) : undefined;
   }
+  if (outcome.kind === 'denied') return fail(turn, 'EHOSTUNREACH', message, { error: outcome.kind });
   // A function that has ended takes its epoch with it. Where that is not certain, it may still come back.
   if (outcome.kind === 'function-error') turn.set({ minEpoch: epoch + 1 });
-  fail(turn, 'EHOSTUNREACH', message, { error: outcome.kind === 'function-error' ? outcome.error : outcome.kind });
+  lose(turn, message, { error: outcome.kind === 'function-error' ? outcome.error : outcome.kind });
 }
 
 function isReleasing({ phase }: Turn, epoch: number): boolean {
@@ -64,12 +72,9 @@ function onResult(turn: Turn, result: InvocationResult) {
     case 'renew':
       return renew(turn);
     case 'fenced':
-      // The platform woke a sandbox that holds older guests, and those of this epoch are elsewhere: none of them is
-      // used any more.
-      if (turn.phase.state === 'allocating' && turn.phase.resume) {
-        return released(turn, { note: 'the platform gave another sandbox than the one that was suspended' });
-      }
-      return fail(turn, 'EHOSTUNREACH', 'the sandbox belongs to a newer epoch');
+      // Of a seed whose clock went before this one's: the next epoch is to be newer.
+      turn.set({ lastEpoch: Math.max(turn.state.lastEpoch, result.held ?? 0) });
+      return lose(turn, 'the sandbox belongs to a newer epoch');
     default:
       return result.outcome satisfies never;
   }

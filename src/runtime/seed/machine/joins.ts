@@ -3,28 +3,27 @@ import { isDeepStrictEqual } from 'node:util';
 import type { FromSeed } from '../../../contract/control/from-seed';
 import type { Join, SessionEvent } from './events';
 import { tcpPorts } from './expected';
-import { adopt, exited, fail, released, renew, run, suspended } from './phases';
+import { adopt, exited, lose, loseConnection, released, renew, replace, run, suspended } from './phases';
 import { setPorts } from './ports';
-import { type EpochSession, epochOf, type HostState } from './state';
+import { type EpochSession, epochOf, type HostState, sessionOf } from './state';
 import type { Turn } from './turn';
 import { dropFence } from './wake';
 
 type Refusal = Omit<Extract<FromSeed, { type: 'refuse' }>, 'type'>;
 
 /** Whether a supervisor may join as this epoch; if not, why. */
-export function admit(state: HostState, join: Pick<Join, 'epoch' | 'life' | 'guests'>): Refusal | undefined {
-  const { phase, minEpoch, lastEpoch } = state;
+export function admit(state: HostState, join: Pick<Join, 'epoch' | 'life'>): Refusal | undefined {
+  const { phase, minEpoch, lastEpoch, owner } = state;
   const { name, kind } = state.settings.entry;
-  const { epoch, life, guests } = join;
+  const { epoch, life } = join;
   const known = epochOf(state);
   const fenced = (how: string): Refusal => ({ reason: `epoch ${epoch} of '${name}' ${how}`, fenced: true });
   if (epoch < minEpoch) return fenced('has ended');
   if (phase.state === 'suspended' && phase.releasing && epoch === phase.epoch) return fenced('is being released');
-  if (isAnother(state, epoch, life) && (guests || !mayReplace(state, epoch))) {
-    return fenced('belongs to another sandbox');
-  }
+  if (owner?.epoch === epoch && owner.life !== life) return fenced('belongs to another sandbox');
   if (known === null || epoch === known || phase.state === 'failed') return undefined;
   if (epoch > known) {
+    if (replaces(state, epoch)) return undefined;
     // Of an allocation that was given up when an older epoch came back. Those of another seed are greater.
     if (epoch > lastEpoch || kind === 'instance') return undefined;
     return fenced(`is not needed: epoch ${known} is back`);
@@ -40,14 +39,13 @@ export function onJoin(turn: Turn, join: Join) {
   const { state, phase, session: before } = turn;
   const refusal = admit(state, join);
   if (refusal) return turn.do({ type: 'dismiss', member, reason: refusal.reason });
-  const another = isAnother(state, epoch, life);
   turn.set({ minEpoch: Math.max(state.minEpoch, epoch), owner: { epoch, life } });
-  if (before && epochOf(state) === epoch && !another) return rejoin(turn, before, join);
+  if (before && epochOf(state) === epoch) return rejoin(turn, before, join);
   const awaited = phase.state === 'allocating' && phase.epoch === epoch ? phase : undefined;
-  const resumed = awaited?.resume && !another;
+  const resumed = awaited?.resume === true;
   const session: EpochSession = {
     ...{ peer: member, address, nat, ports: [], settled: false },
-    woken: another || resumed === true,
+    woken: resumed,
     expected: resumed ? tcpPorts(awaited!.had) : state.served,
   };
   if (awaited) {
@@ -59,10 +57,13 @@ export function onJoin(turn: Turn, join: Join) {
     if (awaited.resume && awaited.had.length === 0) run(turn);
     return;
   }
+  if (replaces(state, epoch)) {
+    replace(turn, epoch, session);
+    turn.emit('joined', { epoch, address: seenAt(join) });
+    return setPorts(turn, ports, false);
+  }
   turn.dismiss(`epoch ${epoch} has joined`);
   adopt(turn, epoch, session);
-  // The same epoch in a new sandbox: the location that others have of the old one leads nowhere.
-  if (another) turn.publish();
   turn.emit('joined', { epoch, address: seenAt(join), adopted: true });
   setPorts(turn, ports, false);
 }
@@ -70,7 +71,9 @@ export function onJoin(turn: Turn, join: Join) {
 /** The supervisor of this epoch has lost its connection, and has another one now. */
 function rejoin(turn: Turn, before: EpochSession, { member, address, ports, nat }: Join): void {
   if (before.peer !== undefined) turn.do({ type: 'destroy', member: before.peer });
-  turn.setSession({ peer: member, address, nat, lostAt: undefined, renewing: false });
+  // What was to find out whether it is there need not any more.
+  if (turn.state.invocation?.throttled) turn.giveUp();
+  turn.setSession({ peer: member, address, nat, lostAt: undefined, probeAt: undefined });
   turn.emit('rejoined', { epoch: turn.epoch, address: seenAt({ address, nat }) });
   const { phase } = turn;
   const moved = before.address !== address || !isDeepStrictEqual(before.nat, nat);
@@ -91,9 +94,9 @@ export function onLeave(turn: Turn, frame: Extract<SessionEvent, { type: 'leave'
     case 'released':
       return released(turn);
     case 'fenced':
-      return fail(turn, 'EHOSTUNREACH', frame.reason ?? 'the sandbox belongs to a newer epoch');
+      return lose(turn, frame.reason ?? 'the sandbox belongs to a newer epoch');
     case 'renew':
-      turn.setSession({ lostAt: turn.moment.at + turn.state.settings.lostAfter, renewing: true });
+      turn.setSession({ lostAt: turn.moment.at + turn.state.settings.lostAfter });
       // The invocation's own result starts the next one. A seed that was restarted has no such result to wait for.
       return turn.state.invocation?.epoch === turn.epoch ? undefined : renew(turn);
     default:
@@ -102,7 +105,8 @@ export function onLeave(turn: Turn, frame: Extract<SessionEvent, { type: 'leave'
 }
 
 export function onLost(turn: Turn, reason: string): void {
-  turn.setSession({ peer: undefined, lostAt: turn.moment.at + turn.state.settings.lostAfter });
+  turn.setSession({ peer: undefined });
+  loseConnection(turn);
   turn.emit('disconnected', { epoch: turn.epoch, reason });
   // A granted suspension stands: its `leave` may be what was lost, and the invocation's result reports it.
   if (turn.phase.state === 'running' && turn.phase.fence?.stage === 'acks') dropFence(turn);
@@ -112,18 +116,12 @@ export function onLost(turn: Turn, reason: string): void {
 export function giveUp(turn: Turn): void {
   const reason = `its supervisor has not been heard of for ${turn.state.settings.lostAfter} ms`;
   if (turn.entry.kind === 'instance') released(turn, { note: reason });
-  else fail(turn, 'EHOSTUNREACH', reason);
+  else lose(turn, reason);
 }
 
-/** Whether this epoch has joined before, from another sandbox or with other guests. */
-function isAnother({ owner }: HostState, epoch: number, life: string | undefined): boolean {
-  return owner?.epoch === epoch && owner.life !== life;
-}
-
-/** An epoch goes to a new sandbox only where the platform was asked for a sandbox, and no supervisor has joined. */
-function mayReplace({ phase }: HostState, epoch: number): boolean {
-  if (phase.state === 'allocating') return phase.epoch === epoch && phase.resume && !phase.session;
-  return phase.state === 'running' && phase.epoch === epoch && phase.session.renewing === true;
+/** The epoch that the open invocation gave to a sandbox which does not hold the host's: nobody else is the host. */
+function replaces(state: HostState, epoch: number): boolean {
+  return state.invocation?.fresh === epoch && sessionOf(state)?.peer === undefined;
 }
 
 function seenAt({ address, nat }: Pick<EpochSession, 'address' | 'nat'>): string | null {

@@ -3,9 +3,9 @@ import type { ConnectErrno } from '../../../contract/control/errno';
 import type { Invocation, InvocationResult } from '../../../contract/platform/invocation';
 import type { Excess } from '../allocator/limits';
 import type { Detail } from '../operators/events';
-import { type Cause, type EpochSession, nextEpoch, visiblePorts } from './state';
+import { type Cause, type EpochSession, type Failed, nextEpoch, visiblePorts } from './state';
 import type { Turn } from './turn';
-import { refuseAll, refuseOf, serve } from './waiters';
+import { refuseOf, refuseUnopened, serve } from './waiters';
 import { wakeForWaiters } from './wake';
 
 const FIRST_BACK_OFF = 500;
@@ -15,15 +15,24 @@ const LAST_BACK_OFF = 30_000;
  * sandbox.
  */
 const RETURN_LIMIT = 500;
+/** A supervisor that has lost its connection, and no invocation to be known by, has this time to be back. */
+const PROBE_DELAY = 100;
 /** What setTimeout can do: 24 days, longer than any platform keeps a sandbox. */
 const MAX_TIMER = 2 ** 31 - 1;
 
-function invoke(turn: Turn, epoch: number, action: Invocation['action']): void {
+function invoke(turn: Turn, epoch: number, action: Invocation['action'], fresh?: number): void {
   const { invocation, invocations, leftAt, minEpoch: oldest } = turn.state;
   const returns = epoch === turn.epoch && invocation?.epoch !== epoch && leftAt !== undefined;
   const number = invocations + 1;
-  turn.set({ invocation: { number, epoch, throttled: false }, invocations: number });
-  turn.do({ type: 'invoke', number, epoch, oldest, action, notBefore: returns ? leftAt + RETURN_LIMIT : 0 });
+  turn.set({ invocation: { number, epoch, fresh, throttled: false }, invocations: number });
+  turn.do({ type: 'invoke', number, epoch, fresh, oldest, action, notBefore: returns ? leftAt + RETURN_LIMIT : 0 });
+}
+
+/** Invokes the sandbox that holds the epoch. One that does not hold it is to join as a fresh epoch. */
+function invokeAgain(turn: Turn, epoch: number): void {
+  const fresh = nextEpoch(turn.state, turn.moment.wall);
+  turn.set({ lastEpoch: fresh });
+  invoke(turn, epoch, 'run', fresh);
 }
 
 function mayStart({ phase, entry }: Turn): boolean {
@@ -50,7 +59,7 @@ export function start(turn: Turn, cause: Cause): void {
     const { epoch, had } = phase;
     turn.enter({ ...common, epoch, resume: true, had });
     turn.emit('resuming', { by, port, epoch });
-    invoke(turn, epoch, 'run');
+    invokeAgain(turn, epoch);
   }
 }
 
@@ -70,11 +79,30 @@ export function adopt(turn: Turn, epoch: number, session: EpochSession): void {
     turn.set({ allocations: state.allocations + 1 });
     if (entry.kind === 'function') turn.do({ type: 'returned' });
   }
-  if (state.invocation) turn.do({ type: 'giveUp' });
+  turn.giveUp();
   turn.set({ lastEpoch: Math.max(state.lastEpoch, epoch) });
   const cause = { by: entry.name, port: null, since: moment.at };
   const deadline = moment.at + entry.allocationTimeout;
   turn.enter({ state: 'allocating', epoch, cause, resume: false, had: [], deadline, session });
+}
+
+/**
+ * allocating, running → allocating: the platform gave a sandbox that does not hold the epoch. The epoch has ended, and
+ * what joins is the next one, for which the invocation is open already.
+ */
+export function replace(turn: Turn, epoch: number, session: EpochSession): void {
+  const { state, phase, entry, moment } = turn;
+  if (!state.invocation || (phase.state !== 'allocating' && phase.state !== 'running')) return;
+  turn.emit('replaced', { epoch, replaced: phase.epoch });
+  const waits = phase.state === 'allocating';
+  const cause = waits ? phase.cause : { by: entry.name, port: null, since: moment.at };
+  const deadline = waits ? phase.deadline : moment.at + entry.allocationTimeout;
+  turn.set({
+    allocations: state.allocations + 1,
+    invocation: { ...state.invocation, epoch, fresh: undefined },
+  });
+  turn.enter({ state: 'allocating', epoch, cause, resume: false, had: [], deadline, session });
+  turn.publishEnd();
 }
 
 /** allocating → running: the host can be connected to. */
@@ -102,7 +130,7 @@ export function onDeadline(turn: Turn) {
   // The host is up, and listens nowhere: each wait for a port has a deadline of its own.
   if (phase.session) return run(turn, { listening: false });
   const why = state.invocation?.throttled ? ': its function could not be started (429)' : '';
-  fail(turn, 'ETIMEDOUT', `did not join within ${entry.allocationTimeout} ms${why}`);
+  lose(turn, `did not join within ${entry.allocationTimeout} ms${why}`);
 }
 
 /** allocating, running → suspended. */
@@ -156,25 +184,51 @@ export function exited(turn: Turn, end: Pick<InvocationResult, 'exitCode' | 'sig
   const reason = `the guest ${started ? how : 'could not be started'}${end.reason ? `: ${end.reason}` : ''}`;
   turn.emit('exited', { epoch, exitCode, signal, reason });
   turn.set({ minEpoch: (epoch ?? state.lastEpoch) + 1 });
-  if (phase.state !== 'running' || exitCode !== 0) return fail(turn, 'ECONNREFUSED', reason);
+  if (phase.state !== 'running') return fail(turn, 'ECONNREFUSED', reason);
   turn.set({ reason });
-  refuseAll(turn, 'ECONNREFUSED', reason);
+  refuseUnopened(turn, 'ECONNREFUSED', reason);
   imagine(turn);
 }
 
-/** any → failed: every wait is refused, and the next allocation waits for the end of the back-off. */
+/**
+ * The guest has failed, or the host can never be invoked: any → failed. Every wait is refused, and the next allocation
+ * waits for the end of the back-off.
+ */
 export function fail(turn: Turn, errno: ConnectErrno, reason: string, detail: Detail = {}): void {
+  enterFailed(turn, turn.state.failures, { errno, reason }, detail);
+  serve(turn);
+}
+
+/**
+ * The platform has failed: nobody's guest is to blame, and every wait stays. A host that ran, or that has failed once,
+ * is imagined, and allocated again at once if a member waits. An allocation that fails again waits for the end of a
+ * back-off: any → failed.
+ */
+export function lose(turn: Turn, reason: string, detail: Detail = {}) {
+  const { state, phase } = turn;
+  if (phase.state !== 'running' && state.failures > 0) {
+    return enterFailed(turn, state.failures - 1, { reason }, detail);
+  }
+  turn.emit('failed', { epoch: turn.epoch, reason, backOffMs: 0, ...detail });
+  turn.set({ failures: phase.state === 'running' ? 0 : 1, reason });
+  turn.giveUp();
+  turn.dismiss(reason);
+  turn.enter({ state: 'imagined' });
+  turn.publishEnd();
+  wakeForWaiters(turn);
+}
+
+function enterFailed(turn: Turn, doublings: number, why: Pick<Failed, 'errno' | 'reason'>, detail: Detail): void {
   const { state, moment } = turn;
   const epoch = turn.epoch ?? state.lastEpoch;
-  const worst = Math.min(LAST_BACK_OFF, FIRST_BACK_OFF * 2 ** state.failures);
+  const worst = Math.min(LAST_BACK_OFF, FIRST_BACK_OFF * 2 ** doublings);
   const backOffMs = Math.round(worst * (0.75 + moment.random / 4));
-  turn.set({ failures: state.failures + 1, reason });
-  if (state.invocation) turn.do({ type: 'giveUp' });
-  turn.dismiss(reason);
-  turn.enter({ state: 'failed', epoch, errno, reason, retryAt: moment.at + backOffMs });
-  turn.emit('failed', { epoch, errno, reason, backOffMs, ...detail });
+  turn.set({ failures: state.failures + 1, reason: why.reason });
+  turn.giveUp();
+  turn.dismiss(why.reason);
+  turn.enter({ state: 'failed', epoch, ...why, retryAt: moment.at + backOffMs });
+  turn.emit('failed', { epoch, ...why, backOffMs, ...detail });
   turn.publishEnd();
-  serve(turn);
 }
 
 /** failed → imagined: the back-off is over. */
@@ -182,6 +236,7 @@ export function retry(turn: Turn): void {
   if (turn.phase.state !== 'failed') return;
   turn.enter({ state: 'imagined' });
   turn.publishEnd();
+  wakeForWaiters(turn);
 }
 
 /** The function's time is up: it is invoked again into the same sandbox. The phase stays. */
@@ -189,6 +244,27 @@ export function renew(turn: Turn): void {
   const { epoch, session } = turn;
   if (epoch === null || !turn.entry.functionName) return;
   turn.emit('renewing', { epoch });
-  if (session && session.peer === undefined) turn.setSession({ renewing: true });
-  invoke(turn, epoch, 'run');
+  invokeAgain(turn, epoch);
+  if (session) loseConnection(turn);
+}
+
+/** Nothing says whether the host is there: its connection is lost, and no invocation is open. One finds out. */
+export function probe(turn: Turn): void {
+  const { epoch } = turn;
+  turn.setSession({ probeAt: undefined });
+  if (epoch === null || turn.state.invocation) return;
+  turn.emit('probing', { epoch });
+  invokeAgain(turn, epoch);
+}
+
+/** The supervisor is not connected any more: it has a limited time to be back. */
+export function loseConnection(turn: Turn): void {
+  const { session, state, moment, entry } = turn;
+  if (session?.peer !== undefined) turn.do({ type: 'destroy', member: session.peer });
+  const unknown = entry.kind === 'function' && !state.invocation;
+  turn.setSession({
+    peer: undefined,
+    lostAt: session?.lostAt ?? moment.at + state.settings.lostAfter,
+    probeAt: unknown ? moment.at + PROBE_DELAY : undefined,
+  });
 }

@@ -46,14 +46,8 @@ export function onNatReport(turn: Turn, nat: NatReport): void {
 }
 
 export function onReport(turn: Turn, { event, detail }: Extract<SessionEvent, { type: 'report' }>) {
-  const { session, state, epoch } = turn;
   // What the seed itself says of the event is not the member's to say.
-  if (event !== 'guest-started' || !session?.woken) return turn.emitSaid(event, { ...detail, epoch });
-  // The platform gave a new sandbox: what was suspended is gone, and this is an allocation like any other.
-  turn.setSession({ woken: false, expected: session.expected && state.served });
-  if (turn.phase.state === 'allocating') turn.enter({ ...turn.phase, resume: false });
-  turn.set({ allocations: state.allocations + 1 });
-  turn.emitSaid(event, { ...detail, epoch, newSandbox: true });
+  turn.emitSaid(event, { ...detail, epoch: turn.epoch });
 }
 
 function list(

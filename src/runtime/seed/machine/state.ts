@@ -45,8 +45,6 @@ export interface EpochSession {
   readonly settledDatagrams?: boolean;
   /** The host was resumed: its guest ought to be there already. */
   readonly woken: boolean;
-  /** The invocation returns, to be made again: maybe into a new sandbox. */
-  readonly renewing?: boolean;
   /** When the host listened somewhere first. */
   readonly listeningSince?: number;
   /** TCP ports that are waited for although the host has settled. Undefined: the time for that is over. */
@@ -55,6 +53,8 @@ export interface EpochSession {
   readonly expectUntil?: number;
   /** While the connection is lost: when the host is given up. */
   readonly lostAt?: number;
+  /** While the connection is lost and no invocation is open: when the platform is asked by one. */
+  readonly probeAt?: number;
 }
 
 /**
@@ -73,7 +73,7 @@ export interface Allocating {
   readonly state: 'allocating';
   readonly epoch: number;
   readonly cause: Cause;
-  /** Not a new epoch: a suspended one is woken. Becomes false when its sandbox turns out to be new. */
+  /** Not a new epoch: a suspended one is woken. */
   readonly resume: boolean;
   /** With `resume`: what the host listened on when it was suspended. */
   readonly had: readonly PortMapping[];
@@ -102,7 +102,8 @@ export interface Suspended {
 export interface Failed {
   readonly state: 'failed';
   readonly epoch: number;
-  readonly errno: ConnectErrno;
+  /** What locates are refused with: the guest has failed. Undefined: the platform has, and locates wait. */
+  readonly errno?: ConnectErrno;
   readonly reason: string;
   /** The end of the back-off. */
   readonly retryAt: number;
@@ -114,7 +115,9 @@ export type Phase = Imagined | Allocating | Running | Suspended | Failed;
 export interface OpenInvocation {
   readonly number: number;
   readonly epoch: number;
-  /** The last try that was answered was answered with 429. */
+  /** The epoch that a sandbox joins as, if it does not hold the other one. */
+  readonly fresh?: number;
+  /** Nothing is under way: the last try was answered with 429, and the next is to come. */
   readonly throttled: boolean;
 }
 

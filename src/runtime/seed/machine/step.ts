@@ -4,7 +4,7 @@ import type { Locate, MachineEvent, Moment, SessionEvent } from './events';
 import { expectLocated } from './expected';
 import { onEnded, onSent, onThrottled } from './invocations';
 import { giveUp, onJoin, onLeave, onLost } from './joins';
-import { onDeadline, refuseStart, releaseGuests, retry, start } from './phases';
+import { onDeadline, probe, refuseStart, releaseGuests, retry, start } from './phases';
 import { onNatReport, onReport, setPorts } from './ports';
 import type { HostState } from './state';
 import { onAckLimit, onAcks, onStay, onSuspend } from './suspension';
@@ -96,6 +96,8 @@ function onTimer(turn: Turn, name: TimerName) {
       return onDeadline(turn);
     case 'lost':
       return giveUp(turn);
+    case 'probe':
+      return probe(turn);
     case 'expect':
       turn.setSession({ expected: undefined, expectUntil: undefined });
       return serve(turn);

@@ -70,6 +70,13 @@ export class Turn {
     this.do({ type: 'publishEnd', location: locationOf(this.#state) });
   }
 
+  /** The open invocation is not tried again, and its end concerns nobody. */
+  giveUp(): void {
+    if (!this.#state.invocation) return;
+    this.set({ invocation: undefined });
+    this.do({ type: 'giveUp' });
+  }
+
   /** Tells the supervisor to stop: its epoch has ended. */
   dismiss(reason: string): void {
     const member = this.session?.peer;
@@ -98,6 +105,6 @@ export function timersOf(state: HostState): Partial<Record<PhaseTimer, number>> 
   }
 }
 
-function timersOfSession(session: EpochSession | undefined): { lost?: number; expect?: number } {
-  return { lost: session?.lostAt, expect: session?.expectUntil };
+function timersOfSession(session: EpochSession | undefined): Partial<Record<PhaseTimer, number>> {
+  return { lost: session?.lostAt, probe: session?.probeAt, expect: session?.expectUntil };
 }

@@ -54,6 +54,12 @@ export function refuseAll(turn: Turn, errno: ConnectErrno, reason: string): void
   endWaits(turn, () => ({ errno, reason }));
 }
 
+/** Ends the waits for ports that the guest has not opened: it has ended. What it did open, its next epoch will. */
+export function refuseUnopened(turn: Turn, errno: ConnectErrno, reason: string): void {
+  const open = new Set(visiblePorts(turn.session?.ports ?? []).map(portName));
+  endWaits(turn, (waiter) => (open.has(portName(waiter)) ? undefined : { errno, reason }));
+}
+
 /** Ends the waits of one member, without an event for each. @returns how many those were */
 export function refuseOf(turn: Turn, by: string, errno: ConnectErrno, reason: string): number {
   const own = removeWaits(turn, (waiter) => waiter.by === by);
@@ -77,8 +83,7 @@ export function waitIsOver(turn: Turn, name: WaitTimer): void {
   const waiter = endWait(turn, member, id);
   if (!waiter) return;
   const { allocationTimeout } = turn.entry;
-  const what = turn.phase.state === 'running' ? listensOn(turn.state) : `is still ${turn.phase.state}`;
-  const reason = `'${turn.entry.name}' ${what}; waited ${allocationTimeout} ms for port ${waiter.port}`;
+  const reason = `'${turn.entry.name}' ${whyLate(turn)}; waited ${allocationTimeout} ms for port ${waiter.port}`;
   give(turn, waiter, { errno: 'ETIMEDOUT', reason });
 }
 
@@ -95,7 +100,10 @@ function endWaits(turn: Turn, answerTo: (waiter: Waiter) => Answer | undefined) 
 /** How waits end in this state. Undefined: not yet. */
 function answersIn(state: HostState): (waiter: Waiter) => Answer | undefined {
   const { phase } = state;
-  if (phase.state === 'failed') return () => phase;
+  if (phase.state === 'failed') {
+    const { errno, reason } = phase;
+    return () => (errno ? { errno, reason } : undefined);
+  }
   // Without its control connection the host may be anywhere: the locates wait until it is back or given up.
   if (phase.state !== 'running' || phase.fence || phase.session.peer === undefined) return () => undefined;
   const { ports, settled, settledDatagrams, expected } = phase.session;
@@ -128,6 +136,15 @@ function give(turn: Turn, waiter: Waiter, answer: Answer) {
 
 function answerUnreachable(turn: Turn, { member, id }: Waiter, errno: ConnectErrno, reason: string): void {
   turn.do({ type: 'answer', member, frame: { type: 'unreachable', id, errno, reason } });
+}
+
+function whyLate({ phase, state }: Turn): string {
+  const { invocation, reason } = state;
+  if (phase.state === 'running') return listensOn(state);
+  if (phase.state === 'failed') return `could not be allocated: ${phase.reason}`;
+  const throttled = invocation?.throttled ? ': its function could not be started (429)' : '';
+  const before = !throttled && reason !== undefined ? ` (before: ${reason})` : '';
+  return `is still ${phase.state}${throttled}${before}`;
 }
 
 function notOn(state: HostState, port: number): string {

@@ -186,8 +186,8 @@ export class Connection implements PeerHandlers {
   }
 
   #joinAsHost(host: Machine, epoch: number, frame: Frame<'join'>) {
-    const { life, ports, guests = false } = frame;
-    const refusal = admit(host.state, { epoch, life, guests });
+    const { life, ports } = frame;
+    const refusal = admit(host.state, { epoch, life });
     if (refusal) return this.#refuse(refusal.reason, refusal.fenced);
     const { name, address } = host.entry;
     const entered = this.#enter(frame, name, { address, nodeId: host.nodeId, epoch }, host.entry);
@@ -198,7 +198,7 @@ export class Connection implements PeerHandlers {
       flat !== undefined
         ? { address: flatAddress(flat, address) }
         : { nat: vouched(frame.nat ?? unknownNat(this.#channel, given), this.#channel, given) };
-    host.handle({ type: 'join', member: sender.member, epoch, life, guests, ports, ...where });
+    host.handle({ type: 'join', member: sender.member, epoch, life, ports, ...where });
   }
 
   #joinAsClient(frame: Frame<'join'>) {

@@ -44,7 +44,7 @@ export async function join(
       identity: hostIdentity(name, epoch),
       join: () => {
         const ports = publicPorts(host?.member.listeners.ports ?? []);
-        return { host: name, epoch, life, guests: host !== undefined, ports };
+        return { host: name, epoch, life, ports };
       },
       onWelcome: ({ cluster }) => {
         log('info', host ? 'rejoined the cluster' : 'joined the cluster', { cluster, epoch });

@@ -65,18 +65,19 @@ export class Supervisor {
   }
 
   /** @param remaining milliseconds that this invocation may still take */
-  async invoke(invocation: Invocation, remaining: () => number): Promise<InvocationResult> {
+  async invoke(asked: Invocation, remaining: () => number): Promise<InvocationResult> {
     this.#invoked = true;
-    const { host, epoch, action } = invocation;
     if (this.#open) {
       const { invocation: other } = this.#open;
       throw new SupervisorError('busy', `this sandbox is busy with epoch ${other.epoch} of '${other.host}'`);
     }
+    const invocation = this.#taken(asked);
+    const { host, epoch, action } = invocation;
     if (this.#present) {
       const { host: present, epoch: held } = this.#present;
       const { name } = present.entry;
       if (name !== host) throw new SupervisorError('wrong-host', `this sandbox holds '${name}', not '${host}'`);
-      if (epoch < held) return { host, epoch, outcome: 'fenced', reason: `this sandbox holds epoch ${held}` };
+      if (epoch < held) return { host, epoch, outcome: 'fenced', held, reason: `this sandbox holds epoch ${held}` };
     }
     const events = new Mailbox<Event>();
     const log = createLog(host, this.#settings.write);
@@ -137,6 +138,14 @@ export class Supervisor {
     } finally {
       ending.abort();
     }
+  }
+
+  /** The invocation as this sandbox takes it: with a fresh epoch, if it does not hold the one that is to go on. */
+  #taken(asked: Invocation): Invocation {
+    const { epoch, fresh } = asked;
+    const held = this.#present && !this.#present.host.ended ? this.#present.epoch : 0;
+    if (!fresh || held >= epoch) return asked;
+    return { ...asked, ...fresh, fresh: undefined, oldest: fresh.epoch };
   }
 
   /**

@@ -50,25 +50,34 @@ test('an invocation carries what the function needs, and no trace header', async
   }
 });
 
-test('a function that fails: EHOSTUNREACH with its error, at once again during the back-off, then a new epoch', async () => {
+test('a function that fails is invoked again at once for those that wait, then after a back-off', async () => {
   cluster = await bootCluster([{ name: 'api' }]);
+  let calls = 0;
+  cluster.host('api', async (invocation) => {
+    calls += 1;
+    if (calls <= 2) throw new RangeError('out of cheese');
+    return serves(80)(invocation);
+  });
+  const client = await cluster.client();
+  const { location } = await client.locate('api', 80);
+  const failures = cluster.events.filter(({ event }) => event === 'failed').map(({ detail }) => detail);
+  expect(failures).toEqual([
+    expect.objectContaining({ backOffMs: 0, error: 'RangeError', reason: expect.stringContaining('out of cheese') }),
+    expect.objectContaining({ error: 'RangeError' }),
+  ]);
+  expect(failures[1].backOffMs).toBeGreaterThanOrEqual(375);
+  expect(failures[1].backOffMs).toBeLessThanOrEqual(500);
+  expect(location.epoch).toBeGreaterThan(Number(failures[1].epoch));
+});
+
+test('a function that fails until the deadline: ETIMEDOUT with its error', async () => {
+  cluster = await bootCluster([{ name: 'api', allocationTimeout: 1_000 }]);
   cluster.host('api', async () => {
     throw new RangeError('out of cheese');
   });
-  const client = await cluster.client();
-  const first = await failure(client.locate('api', 80));
-  expect(first.errno).toBe('EHOSTUNREACH');
-  expect(first.reason).toContain('RangeError: out of cheese');
-  const again = await failure(client.locate('api', 80));
-  expect(again).toEqual(first);
-  expect(cluster.lambda.requests).toHaveLength(1);
-  const failed = await cluster.event('api', 'failed');
-  expect(failed.detail).toMatchObject({ errno: 'EHOSTUNREACH', error: 'RangeError' });
-
-  cluster.host('api', serves(80));
-  await cluster.backedOff('api');
-  const answer = await client.locate('api', 80);
-  expect(answer.location.epoch).toBeGreaterThan(Number(failed.detail.epoch));
+  const { errno, reason } = await failure((await cluster.client()).locate('api', 80));
+  expect(errno).toBe('ETIMEDOUT');
+  expect(reason).toMatch(/RangeError: out of cheese.*; waited 1000 ms for port 80/);
 });
 
 test('a function that does not exist is denied, and says so', async () => {

@@ -2,7 +2,7 @@
 import { deepStrictEqual, ok } from 'node:assert/strict';
 import type { Effect, TimerName } from '../../../../src/runtime/seed/machine/effects';
 import type { MachineEvent, SessionEvent } from '../../../../src/runtime/seed/machine/events';
-import { epochOf, type HostState, sessionOf, visiblePorts } from '../../../../src/runtime/seed/machine/state';
+import { type HostState, sessionOf, visiblePorts } from '../../../../src/runtime/seed/machine/state';
 import { step } from '../../../../src/runtime/seed/machine/step';
 import { timersOf } from '../../../../src/runtime/seed/machine/turn';
 import { waitTimer } from '../../../../src/runtime/seed/machine/waiters';
@@ -16,9 +16,8 @@ const ALLOCATION_TIMEOUT = newHost().settings.entry.allocationTimeout;
 interface Invocation {
   readonly number: number;
   readonly epoch: number;
+  readonly fresh?: number;
   readonly action: 'run' | 'release';
-  /** Its supervisor has reported that it is about to return. */
-  left: boolean;
 }
 
 /** Members and a platform that do anything at any time, but answer `seekStart` at once, as the interpreter does. */
@@ -28,6 +27,7 @@ class History {
   readonly #timers = new Map<TimerName, number>();
   readonly #waits = new Set<string>();
   readonly #invocations = new Map<number, Invocation>();
+  readonly #given = new Set<number>();
   readonly #supervisors: number[] = [];
   #random: number;
   #at = 0;
@@ -105,13 +105,13 @@ class History {
   }
 
   #join(): MachineEvent {
-    const epochs = [...this.#invocations.values()].map(({ epoch }) => epoch);
+    const epochs = [...this.#invocations.values()].map(({ epoch, fresh }) => this.#pick([epoch, fresh ?? epoch]));
     const { lastEpoch } = this.state;
     const epoch = this.#pick([...epochs, ...epochs, lastEpoch, lastEpoch, lastEpoch - 1, lastEpoch + 1]);
     const member = 1 + this.#supervisors.length;
     this.#supervisors.push(member);
     const ports = this.#pick([[], [mapping(80)]]);
-    return { type: 'join', member, epoch, life: this.#pick(['a', 'a', 'b']), guests: this.#chance(0.5), ports };
+    return { type: 'join', member, epoch, life: this.#pick(['a', 'a', 'b']), ports };
   }
 
   /** Mostly of the supervisor that is connected. */
@@ -151,16 +151,12 @@ class History {
   }
 
   #notice(before: HostState, event: MachineEvent): void {
-    const current = 'member' in event && sessionOf(before)?.peer === event.member;
     if (event.type === 'locate') this.#waits.add(waitTimer(event));
     if (event.type === 'cancel') this.#waits.delete(waitTimer(event));
     if (event.type === 'gone') {
       for (const waiter of before.waiters) if (waiter.member === event.member) this.#waits.delete(waitTimer(waiter));
     }
     if (event.type === 'ended') this.#invocations.delete(event.number);
-    if (event.type === 'leave' && current) {
-      for (const open of this.#invocations.values()) open.left ||= open.epoch === epochOf(before);
-    }
   }
 
   #run(effect: Effect): void {
@@ -175,12 +171,13 @@ class History {
       this.#lastLocated = frame.location.epoch;
     }
     if (effect.type === 'invoke') {
-      const { number, epoch, action } = effect;
-      // No second sandbox of an epoch while the first may be there.
-      const open = [...this.#invocations.values()].filter((other) => !other.left && other.epoch === epoch);
-      deepStrictEqual(open, []);
+      const { number, epoch, fresh, action } = effect;
+      // No two sandboxes that are empty become the same epoch.
+      const given = fresh ?? epoch;
+      if (action === 'run') ok(!this.#given.has(given), `epoch ${given} is given out twice`);
+      this.#given.add(given);
       ok(!this.#invocations.has(number));
-      this.#invocations.set(number, { number, epoch, action, left: false });
+      this.#invocations.set(number, { number, epoch, fresh, action });
     }
   }
 
@@ -200,7 +197,8 @@ class History {
   #checkWaits(): void {
     const { phase, waiters } = this.state;
     const releasing = phase.state === 'suspended' && phase.releasing;
-    if (phase.state === 'failed' || (phase.state === 'suspended' && !releasing)) deepStrictEqual(waiters, []);
+    if ((phase.state === 'failed' && phase.errno) || (phase.state === 'suspended' && !releasing))
+      deepStrictEqual(waiters, []);
     if (phase.state === 'imagined' && this.#mayAllocate) deepStrictEqual(waiters, []);
     if (phase.state !== 'running' || phase.fence || phase.session.peer === undefined) return;
     const open = visiblePorts(phase.session.ports).map(({ port }) => port);

@@ -37,9 +37,11 @@ const result = ({ host, epoch }: Invocation, outcome: InvocationResult['outcome'
   outcome,
 });
 const fenced = { code: 'fenced', message: expect.stringContaining('belongs to another sandbox') };
+/** What a sandbox does that does not hold the epoch which it is to go on with. */
+const asFresh = (invocation: Invocation): Invocation => ({ ...invocation, ...invocation.fresh, fresh: undefined });
 /** What a real supervisor does that is fenced when it joins. */
-const orFenced = (invocation: Invocation, life: string, guests = false) =>
-  cluster.supervise(invocation, { life, guests }).catch((error) => {
+const orFenced = (invocation: Invocation, life: string) =>
+  cluster.supervise(invocation, { life }).catch((error) => {
     expect(error).toMatchObject({ code: 'fenced' });
     return undefined;
   });
@@ -57,8 +59,8 @@ test('two sandboxes with one epoch: the first that joins has it, however often t
   const client = await cluster.client();
   const before = await client.locate('api', 80);
   const { invocation, session } = await first.promise;
-  for (const guests of [false, true]) {
-    await expect(cluster.supervise(invocation, { life: 'two', guests })).rejects.toMatchObject(fenced);
+  for (let i = 0; i < 2; i++) {
+    await expect(cluster.supervise(invocation, { life: 'two' })).rejects.toMatchObject(fenced);
   }
   expect(session.connected).toBe(true);
   expect((await client.locate('api', 80)).location).toEqual(before.location);
@@ -80,7 +82,7 @@ test('while the connection of the first is lost, the other one does not get its 
   session.close();
   await cluster.event('api', 'disconnected');
   await expect(cluster.supervise(invocation, { life: 'two' })).rejects.toMatchObject(fenced);
-  (await cluster.supervise(invocation, { life: 'one', guests: true })).listen(80);
+  (await cluster.supervise(invocation, { life: 'one' })).listen(80);
   await cluster.event('api', 'rejoined');
   expect((await client.locate('api', 80)).location).toEqual(before.location);
 });
@@ -142,46 +144,42 @@ test.each([true, false])(
   },
 );
 
-test('resumed into a new sandbox, then the old one is woken: its guests are older, and are not the host', async () => {
+test('resumed into a new sandbox: a new epoch; the old sandbox is fenced, and whoever waits is answered', async () => {
   cluster = await boot({}, { releaseTimeout: 60_000 });
-  const suspendNow: Array<() => void> = [];
-  const lives = ['old', 'new', 'old', 'fresh'];
-  const holds = new Set<string>();
+  const suspendNow = later();
   cluster.host('api', async (invocation) => {
-    const life = lives.shift()!;
-    const host = await orFenced(invocation, life, holds.has(life));
-    if (!host) return result(invocation, 'fenced');
-    if (!holds.has(life)) host.session.report('guest-started', { pid: 1 });
-    holds.add(life);
+    const host = await cluster.supervise(invocation, { life: 'old' });
     host.listen(80);
-    await new Promise<void>((resolve) => suspendNow.push(resolve));
+    await suspendNow.promise;
     return (await host.suspend())!;
   });
   const client = await cluster.client();
   const first = await client.locate('api', 80);
-  suspendNow.shift()!();
+  suspendNow.resolve();
   await cluster.event('api', 'suspended');
+  cluster.host('api', async (invocation) => {
+    const host = await cluster.supervise(asFresh(invocation), { life: 'new' });
+    host.listen(80);
+    await host.stopped;
+    return result(invocation, 'released');
+  });
   const second = await client.locate('api', 80);
-  expect(second.location.epoch).toBe(first.location.epoch);
-  await cluster.event('api', 'guest-started', ({ detail }) => detail.newSandbox === true);
-  suspendNow.shift()!();
-  await cluster.event('api', 'suspended', (event) => cluster.events.find((e) => e.event === 'suspended') !== event);
-  const third = await client.locate('api', 80);
-  expect(third.location.epoch).toBeGreaterThan(first.location.epoch);
-  expect(lives).toEqual([]);
-  expect(cluster.lambda.requests.at(-1)!.invocation.oldest).toBeGreaterThan(first.location.epoch);
+  expect(second.location.epoch).toBeGreaterThan(first.location.epoch);
+  const { detail } = await cluster.event('api', 'replaced');
+  expect(detail).toMatchObject({ epoch: second.location.epoch, replaced: first.location.epoch });
+  expect(client.told.map(({ state }) => state)).toEqual(['suspended', 'allocating']);
+  const { invocation } = cluster.lambda.requests[0];
+  await expect(cluster.supervise(invocation, { life: 'old' })).rejects.toMatchObject({ code: 'fenced' });
 });
 
-test('renewed into a new sandbox: the old one is fenced when it comes back, and others are told that it ended', async () => {
+test('renewed into a new sandbox: a new epoch; the old one is fenced, and others are told that it ended', async () => {
   cluster = await boot();
   const renew = later();
-  let calls = 0;
   cluster.host('api', async (invocation) => {
-    calls += 1;
-    const host = await cluster.supervise(invocation, { life: `life ${calls}` });
-    host.session.report('guest-started', { pid: calls });
+    const renewed = invocation.fresh !== undefined;
+    const host = await cluster.supervise(asFresh(invocation), { life: renewed ? 'two' : 'one' });
     host.listen(80);
-    if (calls === 1) {
+    if (!renewed) {
       await renew.promise;
       await host.session.leave({ outcome: 'renew' });
       return result(invocation, 'renew');
@@ -192,12 +190,12 @@ test('renewed into a new sandbox: the old one is fenced when it comes back, and 
   const client = await cluster.client();
   const before = await client.locate('api', 80);
   renew.resolve();
-  await cluster.event('api', 'guest-started', ({ detail }) => detail.newSandbox === true);
+  await cluster.event('api', 'replaced');
   const after = await client.locate('api', 80);
-  expect(after.location.epoch).toBe(before.location.epoch);
-  expect(client.told.map(({ state }) => state)).toEqual(['allocating', 'running']);
+  expect(after.location.epoch).toBeGreaterThan(before.location.epoch);
+  expect(client.told.map(({ state }) => state)).toEqual(['allocating']);
   const { invocation } = cluster.lambda.requests[0];
-  await expect(cluster.supervise(invocation, { life: 'life 1', guests: true })).rejects.toMatchObject(fenced);
+  await expect(cluster.supervise(invocation, { life: 'one' })).rejects.toMatchObject({ code: 'fenced' });
 });
 
 test.each(['suspended', 'renew'] as const)(
@@ -210,7 +208,7 @@ test.each(['suspended', 'renew'] as const)(
     cluster.host('api', async (invocation) => {
       busy += 1;
       most = Math.max(most, busy);
-      const host = await cluster.supervise(invocation, { life: 'one', guests: most > 1 });
+      const host = await cluster.supervise(invocation, { life: 'one' });
       host.listen(80);
       await Promise.race([due.promise, host.stopped]);
       if (outcome === 'suspended') await host.session.suspend();
@@ -254,7 +252,7 @@ test('slower than its deadline: it is taken when it joins, and the allocation af
   });
   const client = await cluster.client();
   await client.locate('api', 80).catch(() => undefined);
-  const detail = await cluster.backedOff('api');
+  const { detail } = await cluster.event('api', 'failed');
   const second = client.locate('api', 80).catch(() => undefined);
   await cluster.event('api', 'allocating', (e) => Number(e.detail.epoch) > Number(detail.epoch));
   started[0].join();

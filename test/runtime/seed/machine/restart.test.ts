@@ -203,8 +203,8 @@ test('an adopted host that renews is invoked again by the new seed', async () =>
   expect((await client.locate('api', 80)).location.epoch).toBe(before.location.epoch);
 });
 
-test('a lost supervisor: kept for a while, then failed', async () => {
-  cluster = await bootCluster([{ name: 'api' }], { lostAfter: 200 });
+test('a lost supervisor is waited for; then the host is allocated again for those that wait', async () => {
+  cluster = await bootCluster([{ name: 'api' }], { lostAfter: 200 }, { reserved: false });
   let lose: () => void = () => undefined;
   cluster.host('api', async (invocation) => {
     const host = await cluster.supervise(invocation);
@@ -213,15 +213,17 @@ test('a lost supervisor: kept for a while, then failed', async () => {
     return new Promise(() => undefined);
   });
   const client = await cluster.client();
-  await client.locate('api', 80);
+  const before = await client.locate('api', 80);
   lose();
   await cluster.event('api', 'disconnected');
-  const { errno, reason } = await failure(client.locate('api', 80));
-  expect(errno).toBe('EHOSTUNREACH');
-  expect(reason).toContain('has not been heard of for 200 ms');
+  cluster.host('api', cluster.serves(80));
+  const after = await client.locate('api', 80);
+  expect(after.location.epoch).toBeGreaterThan(before.location.epoch);
+  const { detail } = await cluster.event('api', 'failed');
+  expect(detail).toMatchObject({ backOffMs: 0, reason: expect.stringContaining('has not been heard of for 200 ms') });
 });
 
-test('a function that crashes while others wait: EHOSTUNREACH without waiting for the bound', async () => {
+test('a function that crashes while others wait: the host is allocated again for them', async () => {
   cluster = await bootCluster([{ name: 'api' }]);
   let crash: (error: Error) => void = () => undefined;
   cluster.host('api', async (invocation) => {
@@ -231,11 +233,59 @@ test('a function that crashes while others wait: EHOSTUNREACH without waiting fo
     throw new Error('unreachable');
   });
   const client = await cluster.client();
-  await client.locate('api', 80);
-  const waits = failure(client.locate('api', 81));
+  const before = await client.locate('api', 80);
+  const waits = client.locate('api', 81);
   await failure(client.locate('nobody', 1));
+  cluster.host('api', cluster.serves(81));
   crash(new Error('signal: killed'));
-  expect(await waits).toMatchObject({ errno: 'EHOSTUNREACH', reason: expect.stringContaining('signal: killed') });
+  expect((await waits).location.epoch).toBeGreaterThan(before.location.epoch);
+  const { detail } = await cluster.event('api', 'failed');
+  expect(detail).toMatchObject({ backOffMs: 0, reason: expect.stringContaining('signal: killed') });
+});
+
+test('a host that an earlier seed started, and that is lost, is found by an invocation: gone, so another takes its place', async () => {
+  cluster = await bootCluster([{ name: 'api' }], { lostAfter: 20_000 });
+  let die: () => void = () => undefined;
+  cluster.host('api', async (invocation) => {
+    const host = await cluster.supervise(invocation);
+    host.listen(80);
+    await new Promise<void>((resolve) => (die = resolve));
+    host.session.close();
+    throw new Error('killed');
+  });
+  const client = await cluster.client();
+  const before = await client.locate('api', 80);
+  await cluster.restartSeed({ grace: 2_000 });
+  await client.locate('api', 80);
+  cluster.host('api', (invocation) => cluster.serves(80)({ ...invocation, ...invocation.fresh, fresh: undefined }));
+  die();
+  await cluster.event('api', 'disconnected');
+  const after = await client.locate('api', 80);
+  expect(after.location.epoch).toBeGreaterThan(before.location.epoch);
+  await cluster.event('api', 'probing');
+  await cluster.event('api', 'replaced');
+});
+
+test('a host that an earlier seed started, and that has only lost its connection, keeps its epoch', async () => {
+  cluster = await bootCluster([{ name: 'api' }], { lostAfter: 20_000 });
+  const started: Supervisor[] = [];
+  cluster.host('api', async (invocation) => {
+    const host = await cluster.supervise(invocation, { life: 'one' });
+    started.push(host);
+    host.listen(80);
+    return new Promise(() => undefined);
+  });
+  const client = await cluster.client();
+  const before = await client.locate('api', 80);
+  await cluster.restartSeed({ grace: 2_000 });
+  await client.locate('api', 80);
+  started[0].session.close();
+  // Lambda says that it runs.
+  await cluster.event('api', 'throttled');
+  const locate = client.locate('api', 80);
+  (await cluster.supervise(started[0].invocation, { life: 'one' })).listen(80);
+  expect((await locate).location.epoch).toBe(before.location.epoch);
+  expect(started).toHaveLength(1);
 });
 
 test('stale epochs are fenced', async () => {
@@ -267,7 +317,7 @@ test('cut off for so long that a new session runs: fenced when it comes back, wi
   const before = await client.locate('api', 80);
   const { invocation, session } = await first;
   session.close();
-  await cluster.backedOff('api');
+  await cluster.event('api', 'failed');
   const after = await client.locate('api', 80);
   expect(after.location.epoch).toBeGreaterThan(before.location.epoch);
   await expect(cluster.supervise(invocation)).rejects.toMatchObject({ code: 'fenced' });

@@ -26,7 +26,7 @@ export function newHost(kind: 'function' | 'instance' = 'function'): HostState {
   return imaginedHost({ entry: hosts[0], lostAfter: 10_000, expectLimit: 10_000 }, 0);
 }
 
-const api = { epoch: EPOCH, life: 'a', guests: false, ports: [] } as const;
+const api = { epoch: EPOCH, life: 'a', ports: [] } as const;
 const excess = { limit: 'maxRunningHosts', allowed: 1, reason: 'too many hosts run' } as const;
 const cause = { by: 'anna', port: 80, since: 0 };
 const of = { number: 1, epoch: EPOCH, action: 'run' } as const;
@@ -59,9 +59,9 @@ const BY_TYPE: { readonly [T in MachineEvent['type']]: Readonly<Record<string, O
   join: {
     'join again': { type: 'join', member: OTHER, ...api },
     'join, life b': { type: 'join', member: OTHER, ...api, life: 'b' },
-    'join, life b, guests': { type: 'join', member: OTHER, ...api, life: 'b', guests: true },
     'join, older epoch': { type: 'join', member: OTHER, ...api, epoch: EPOCH - 1 },
-    'join, newer epoch': { type: 'join', member: OTHER, ...api, epoch: EPOCH + 1 },
+    'join, fresh epoch': { type: 'join', member: OTHER, ...api, epoch: EPOCH + 1 },
+    'join, newer epoch': { type: 'join', member: OTHER, ...api, epoch: EPOCH + 9 },
   },
   ports: {
     'ports none': { type: 'ports', member: SUPERVISOR, ports: [], settled: false },
@@ -97,7 +97,7 @@ const BY_TYPE: { readonly [T in MachineEvent['type']]: Readonly<Record<string, O
     'lost of other': { type: 'lost', member: OTHER, reason: 'closed' },
   },
   acks: { 'acks 0': { type: 'acks', missing: 0 }, 'acks 2': { type: 'acks', missing: 2 } },
-  sent: { sent: { type: 'sent', ...of, attempt: 1, again: false } },
+  sent: { sent: { type: 'sent', ...of, attempt: 1 } },
   throttled: {
     throttled: { type: 'throttled', ...of, attempt: 1, reason: 'busy' },
     'throttled release': { type: 'throttled', ...of, ...release, attempt: 6, reason: 'busy' },
@@ -113,11 +113,15 @@ const BY_TYPE: { readonly [T in MachineEvent['type']]: Readonly<Record<string, O
     'ended broken': { ...ended, outcome: { kind: 'broken', code: 'EPIPE', message: 'reset' } },
     'ended denied': { ...ended, outcome: { kind: 'denied', code: 'AccessDenied', message: 'no' } },
     'ended release': { ...result('released'), ...release },
+    'ended 2 error': { ...ended, number: 2, outcome: { kind: 'function-error', error: 'Crash', message: 'gone' } },
+    'ended 2 broken': { ...ended, number: 2, outcome: { kind: 'broken', code: 'EPIPE', message: 'reset' } },
+    'ended 2 fenced': { ...result('fenced'), number: 2 },
     'ended older': { ...result('released'), number: 0, epoch: EPOCH - 1 },
   },
   timer: {
     'timer deadline': { type: 'timer', name: 'deadline' },
     'timer lost': { type: 'timer', name: 'lost' },
+    'timer probe': { type: 'timer', name: 'probe' },
     'timer expect': { type: 'timer', name: 'expect' },
     'timer acks': { type: 'timer', name: 'acks' },
     'timer release': { type: 'timer', name: 'release' },
@@ -142,6 +146,8 @@ const allocating = after(newHost(), anna, startGranted);
 const running = after(allocating, joins, listens);
 const suspended = after(running, suspend, EVENTS['acks 0'], EVENTS['leave suspended']);
 const instance = newHost('instance');
+/** As a seed that was restarted finds it. */
+const lonely = after(newHost(), joins, listens);
 
 /** By the name of a column of the table. Anna waits for port 80 in those that are allocating. */
 export const STATES: Readonly<Record<string, HostState>> = {
@@ -154,19 +160,21 @@ export const STATES: Readonly<Record<string, HostState>> = {
   Aj: after(allocating, joins),
   Al: after(allocating, joins, lost),
   Ar: after(suspended, anna, startGranted),
-  // Running; settled; its connection lost; fenced until the acknowledgements are there; and after that; renewing; an
-  // instance.
+  // Running; settled; its connection lost; fenced until the acknowledgements are there; and after that; renewing;
+  // known by no invocation, and lost; an instance.
   R: running,
   Rs: after(running, EVENTS['ports settled'], EVENTS['timer expect']),
   Rl: after(running, lost),
   Ra: after(running, suspend),
   Rg: after(running, suspend, EVENTS['acks 0']),
-  Rr: after(running, EVENTS['leave renew']),
+  Rr: after(running, EVENTS['leave renew'], EVENTS['ended renew']),
+  Rp: after(lonely, lost),
   Ri: after(instance, joins, listens),
-  // Suspended; its guests being released.
+  // Suspended; its guests being released. Failed, its guest; failed, the platform.
   S: suspended,
   Sr: after(suspended, EVENTS['timer release']),
-  F: after(allocating, EVENTS['timer deadline']),
+  F: after(allocating, joins, EVENTS['leave exited 1']),
+  Fp: after(allocating, EVENTS['timer deadline'], startGranted, EVENTS['timer deadline']),
 };
 
 /**

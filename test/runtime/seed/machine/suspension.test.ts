@@ -25,7 +25,11 @@ function sandbox(...ports: number[]) {
         return { host, epoch, outcome: 'released' };
       }
       const done = new Promise<InvocationResult>((resolve) => (finish = resolve));
-      const supervisor = await cluster.supervise(invocation, { ports: live ? ports.map((p) => mapping(p)) : [] });
+      const fresh = live ? {} : invocation.fresh;
+      const supervisor = await cluster.supervise(
+        { ...invocation, ...fresh },
+        { ports: live ? ports.map((p) => mapping(p)) : [] },
+      );
       if (!live) {
         supervisor.session.report('guest-started');
         supervisor.listen(...ports);
@@ -71,18 +75,18 @@ test('idle: suspended; asked for again: resumed with the same epoch; idle for lo
   expect(box.invocations[2].epoch).toBe(box.invocations[0].epoch);
 });
 
-test('a new sandbox instead of the suspended one is an allocation, and says so', async () => {
+test('a new sandbox instead of the suspended one is a new epoch', async () => {
   cluster = await bootCluster([{ name: 'api' }]);
   const box = sandbox(80);
   cluster.host('api', box.function);
   const client = await cluster.client();
   const running = box.running;
-  await client.locate('api', 80);
+  const { epoch } = (await client.locate('api', 80)).location;
   box.finish(await (await running).suspend());
   await cluster.event('api', 'suspended');
   box.recycle();
-  await client.locate('api', 80);
-  await cluster.event('api', 'guest-started', (e) => e.detail.newSandbox === true);
+  expect((await client.locate('api', 80)).location.epoch).toBeGreaterThan(epoch);
+  expect((await cluster.event('api', 'replaced')).detail.replaced).toBe(epoch);
   expect(cluster.events.some((e) => e.event === 'resumed')).toBe(false);
   expect(cluster.events.filter((e) => e.event === 'running')).toHaveLength(2);
 });

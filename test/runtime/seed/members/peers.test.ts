@@ -214,9 +214,7 @@ test('aliases and canonical names lead to the same host', async () => {
 test('status shows what operators need', async () => {
   cluster = await bootCluster([{ name: 'api' }, { name: 'web' }, { name: 'bad' }]);
   cluster.host('api', cluster.serves(80, 8_080));
-  cluster.host('bad', async () => {
-    throw new Error('no such layer');
-  });
+  cluster.host('bad', async (invocation) => (await cluster.supervise(invocation)).exit(1, 'no such file'));
   const client = await cluster.client();
   await client.locate('api', 8_080);
   await failure(client.locate('bad', 80));
@@ -225,7 +223,7 @@ test('status shows what operators need', async () => {
   expect(hosts).toMatchObject([
     { name: 'api', state: 'running', allocations: 1, ports: [80, 8_080], waiting: 0, allocateMs: expect.any(Number) },
     { name: 'web', state: 'imagined', epoch: null, allocations: 0, allocateMs: null, ports: [] },
-    { name: 'bad', state: 'failed', allocations: 1, reason: expect.stringContaining('no such layer') },
+    { name: 'bad', state: 'failed', allocations: 1, reason: expect.stringContaining('no such file') },
   ]);
 });
 

@@ -46,7 +46,6 @@ test.each(REPORTED_EVENTS)(
           event: 'failed',
           level: 'error',
           message: 'x',
-          newSandbox: true,
         };
         host.session.report(event, { ...forged, said: 'this' });
         host.listen(80);
