@@ -93,6 +93,7 @@ const project = new awscdk.AwsCdkConstructLibrary({
     'commander@14.0.3',
     'dns-packet@5.6.1',
     'esbuild@0.28.2',
+    'fast-check@4.11.0',
     'jest@30.5.2',
     'node-api-headers@1.9.0',
     'tsx@4.23.15',

@@ -121,7 +121,8 @@ export function giveUp(turn: Turn): void {
 
 /** The epoch that the open invocation gave to a sandbox which does not hold the host's: nobody else is the host. */
 function replaces(state: HostState, epoch: number): boolean {
-  return state.invocation?.fresh === epoch && sessionOf(state)?.peer === undefined;
+  const live = state.phase.state === 'allocating' || state.phase.state === 'running';
+  return live && state.invocation?.fresh === epoch && sessionOf(state)?.peer === undefined;
 }
 
 function seenAt({ address, nat }: Pick<EpochSession, 'address' | 'nat'>): string | null {

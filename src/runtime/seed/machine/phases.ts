@@ -139,6 +139,8 @@ export function suspended(turn: Turn): void {
   if (phase.state !== 'allocating' && phase.state !== 'running') return;
   const { epoch } = phase;
   const had = visiblePorts(session?.ports ?? []);
+  // The invocation has returned before the `leave` was heard. Should its sandbox run for another, it joins again.
+  if (session?.peer !== undefined) turn.do({ type: 'destroy', member: session.peer });
   const ranMs = Math.round(moment.at - state.stateSince);
   const releaseAt = moment.at + Math.min(turn.entry.releaseTimeout, MAX_TIMER);
   // A supervisor that goes without a `suspend`: the subscribers have not been sent the location.

@@ -50,7 +50,7 @@ acks 2              .     .     .     .     .     .     .     .     .     .     
 sent                I     I     I     A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Rl    R     S     Sr    F     F
 throttled           I     I     I     A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Rl    R     S     Sr    F     F
 throttled release   I     I     I     A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Rl    R     S     I>    F     F
-ended suspended     .     .     .     S?>   S?>   S?>   .     S>    S>    S>    S     S     .     .     .     S     .     .     .
+ended suspended     .     .     .     S?>   S?>x  S?>   .     S>x   S>x   S>    Sx    Sx    .     .     .     S     .     .     .
 ended exited 0      .     .     .     F->   F->x  F->   .     I>x   I>x   I>    I>x   I>x   .     .     .     S     .     .     .
 ended exited 1      .     .     .     F->   F->x  F->   .     I>x   I>x   I>    I>x   I>x   .     .     .     S     .     .     .
 ended released      .     .     .     I?>   I?>x  I?>   .     I>x   I>x   I>    I>x   I>x   .     .     .     S     .     .     .

@@ -1,0 +1,60 @@
+/** The clients of the model: they locate hosts, connect to them, and are sent the ends of epochs. */
+import type { Move } from './moves';
+import { countAcks, hear } from './seed';
+import type { Client, World } from './world';
+
+export function clientMoves(world: World): Move[] {
+  return world.clients.flatMap((client, c) => movesOf(world, client, c));
+}
+
+function movesOf({ hosts, seed }: World, { link, left, open }: Client, c: number): Move[] {
+  const of = `client ${c}`;
+  if (!link) return seed.up ? [[`${of} joins`, (w) => dial(w, w.clients[c])]] : [];
+  const moves: Move[] = [];
+  if (link.up.length > 0)
+    moves.push([`the seed hears ${link.up[0].type} of ${of}`, (w) => hear(w, w.clients[c].link!)]);
+  if (link.down.length > 0) moves.push([`${of} hears ${link.down[0].type}`, (w) => listen(w, w.clients[c])]);
+  else if (link.closed)
+    moves.push([`${of} notices that its connection has ended`, ({ clients }) => disconnect(clients[c])]);
+  if (link.closed || open || left === 0) return moves;
+  return [
+    ...moves,
+    ...hosts.map((_, h): Move => [`${of} locates host ${h}`, ({ clients }) => locate(clients[c], h), 'chosen']),
+  ];
+}
+
+function disconnect(client: Client): void {
+  client.link = undefined;
+}
+
+/** A locate that is open is sent again. */
+function dial(world: World, client: Client): void {
+  client.link = { member: ++world.members, up: [], down: [] };
+  if (client.open) send(client);
+}
+
+function locate(client: Client, host: number): void {
+  client.left -= 1;
+  client.ids += 1;
+  client.open = { id: client.ids * 10 + host, host };
+  send(client);
+}
+
+function send({ link, open }: Client): void {
+  link!.up.push({ type: 'locate', by: 'client', id: open!.id, port: 80, waited: 0 });
+}
+
+function listen(world: World, client: Client): void {
+  const word = client.link!.down.shift()!;
+  if (word.type === 'answer' && word.id === client.open?.id) {
+    const { host } = client.open;
+    client.open = undefined;
+    if (word.epoch === undefined) return;
+    client.older ||= word.epoch < client.seen[host];
+    client.seen[host] = word.epoch;
+    client.connected[host] = word.epoch;
+  }
+  if (word.type !== 'location') return;
+  if (word.end && client.connected[word.host] <= word.epoch) client.connected[word.host] = 0;
+  countAcks(world, word.host);
+}

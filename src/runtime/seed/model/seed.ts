@@ -1,0 +1,175 @@
+/** The seed of the model: the very `step`, and its effects in the model's world. */
+import type { PortMapping } from '../../../contract/control/location';
+import { parseManifest } from '../../../contract/manifest';
+import type { Effect } from '../machine/effects';
+import type { MachineEvent } from '../machine/events';
+import { admit } from '../machine/joins';
+import { type HostState, imaginedHost, type Settings } from '../machine/state';
+import { step } from '../machine/step';
+import type { Link, Report, Run, Sandbox, World } from './world';
+
+/** The port that every host listens on. */
+export const listening: PortMapping = { port: 80, realPort: 40_080, scope: 'any' };
+
+const { hosts } = parseManifest({
+  version: 1,
+  cluster: { name: 'model' },
+  hosts: [{ name: 'host', functionName: 'function', command: ['guest'] }],
+});
+const settings: Settings = { entry: hosts[0], lostAfter: 10_000, expectLimit: 10_000 };
+
+export function newMachine() {
+  const { settings: _, ...machine } = imaginedHost(settings, 0);
+  return machine;
+}
+
+export function stateOf(world: World, host: number): HostState {
+  return { settings, ...world.hosts[host].machine };
+}
+
+/** Of all members that are connected. */
+export function linkOf(world: World, member: number): Link | undefined {
+  const runs = world.hosts.flatMap(({ sandboxes }) => sandboxes.map(({ run }) => run?.link));
+  const links = [...runs, ...world.hosts.flatMap(({ dead }) => dead), ...world.clients.map(({ link }) => link)];
+  return links.find((link) => link?.member === member && !link.closed);
+}
+
+/** The seed takes an event, and all that comes of it at once. */
+export function take(world: World, host: number, event: MachineEvent): void {
+  const { mayAllocate, clock } = world.seed;
+  const { state, effects } = step(stateOf(world, host), event, { at: 0, wall: clock, random: 0, mayAllocate });
+  const { settings: _, ...machine } = state;
+  world.hosts[host].machine = machine;
+  for (const effect of effects) carryOut(world, host, effect);
+}
+
+function carryOut(world: World, host: number, effect: Effect) {
+  const of = world.hosts[host];
+  switch (effect.type) {
+    case 'send':
+      if (effect.frame.type !== 'suspendReply') throw new Error(`the model has no '${effect.frame.type}'`);
+      return void linkOf(world, effect.member)?.down.push({ type: 'suspendReply', ok: effect.frame.ok });
+    case 'answer': {
+      const { member, frame } = effect;
+      const how = frame.type === 'located' ? { epoch: frame.location.epoch } : { errno: frame.errno };
+      return void linkOf(world, member)?.down.push({ type: 'answer', id: frame.id, ...how });
+    }
+    case 'dismiss':
+      linkOf(world, effect.member)?.down.push({ type: 'stop' });
+      return close(world, effect.member);
+    case 'destroy':
+      return close(world, effect.member);
+    case 'subscribe':
+      if (!of.subscribers.includes(effect.member)) of.subscribers.push(effect.member);
+      return;
+    case 'publish':
+    case 'publishEnd': {
+      const { epoch, state } = effect.location;
+      const word = { type: 'location', host, epoch, state, end: effect.type === 'publishEnd' } as const;
+      for (const member of of.subscribers) linkOf(world, member)?.down.push(word);
+      if (word.end) of.subscribers = [];
+      return;
+    }
+    case 'awaitAcks':
+      return countAcks(world, host);
+    case 'seekStart':
+      return take(world, host, { type: 'startGranted', cause: effect.cause });
+    case 'invoke': {
+      const { number, epoch, fresh, oldest, action } = effect;
+      of.requests.push({ at: 'sent', call: { number, epoch, fresh, oldest, action } });
+      return;
+    }
+    case 'giveUp':
+      of.requests = of.requests.filter(({ at, call }) => at !== 'waits' || call.orphan);
+      for (const { call } of of.requests) call.stopped = true;
+      return;
+    case 'emit':
+    case 'emitSaid':
+    case 'limited':
+    case 'returned':
+    case 'startTimer':
+    case 'cancelTimer':
+      return;
+    default:
+      return effect satisfies never;
+  }
+}
+
+/** The seed's end of a connection is closed: nothing more of it is heard. What was sent arrives. */
+function close(world: World, member: number): void {
+  const link = linkOf(world, member);
+  if (!link) return;
+  hangUp(link);
+  forget(world, member);
+}
+
+/** A member is gone: it waits for nothing, and is sent nothing. */
+function forget(world: World, member: number): void {
+  for (const host of world.hosts.keys()) {
+    const of = world.hosts[host];
+    of.subscribers = of.subscribers.filter((other) => other !== member);
+    if (of.machine.waiters.some((waiter) => waiter.member === member)) take(world, host, { type: 'gone', member });
+    countAcks(world, host);
+  }
+}
+
+/** A subscriber acknowledges what it takes in. */
+export function countAcks(world: World, host: number): void {
+  const { machine, subscribers } = world.hosts[host];
+  if (machine.phase.state !== 'running' || machine.phase.fence?.stage !== 'acks') return;
+  const told = (member: number) =>
+    linkOf(world, member)?.down.some((word) => word.type === 'location' && word.host === host);
+  take(world, host, { type: 'acks', missing: subscribers.filter(told).length });
+}
+
+/** What a member has sent arrives. */
+export function hear(world: World, link: Link) {
+  const report = link.up.shift()!;
+  const { member } = link;
+  if (report.type === 'lost') {
+    link.closed = true;
+    forget(world, member);
+  }
+  if (link.host !== undefined) return take(world, link.host, { ...report, member } as MachineEvent);
+  if (report.type === 'locate') take(world, hostOf(report), { ...report, member } as MachineEvent);
+}
+
+/** Which host a client's locate is for: its id says so. */
+function hostOf(report: Extract<Report, { type: 'locate' }>): number {
+  return report.id % 10;
+}
+
+/** A supervisor joins as its sandbox's epoch. @returns false if it is refused */
+export function join(world: World, host: number, { id, guests, listens }: Sandbox, run: Run): boolean {
+  const { epoch } = run;
+  const life = `${id}.${guests}`;
+  if (admit(stateOf(world, host), { epoch, life })) return false;
+  const { lives } = world.hosts[host];
+  lives[epoch] ??= life;
+  if (lives[epoch] !== life) world.hosts[host].twice = true;
+  const member = ++world.members;
+  run.link = { member, host, up: [], down: [] };
+  take(world, host, { type: 'join', member, epoch, life, ports: listens ? [listening] : [] });
+  return true;
+}
+
+/** The seed dies, and all that it knew. What it has requested goes on without it. */
+export function crash(world: World): void {
+  world.seed = { up: false, mayAllocate: false, clock: world.seed.clock + 100 };
+  for (const host of world.hosts) {
+    host.machine = newMachine();
+    host.subscribers = [];
+    host.requests = host.requests.filter(({ at }) => at === 'sent');
+    const runs = host.sandboxes.flatMap(({ run }) => run ?? []);
+    for (const { call } of [...host.requests, ...runs]) call.orphan = true;
+    for (const { link } of runs) if (link) hangUp(link);
+    host.dead = [];
+    host.lives = {};
+  }
+  for (const { link } of world.clients) if (link) hangUp(link);
+}
+
+function hangUp(link: Link): void {
+  link.closed = true;
+  link.up = [];
+}

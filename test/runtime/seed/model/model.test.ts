@@ -1,0 +1,22 @@
+/** Every state of small clusters, with all that may go wrong in them. */
+import { explore } from '../../../../src/runtime/seed/model/explore';
+import type { Size } from '../../../../src/runtime/seed/model/world';
+
+jest.setTimeout(120_000);
+
+const base: Size = { hosts: 1, clients: [1], faults: 0, cycles: 0, reserved: true };
+
+test.each<[string, Partial<Size>]>([
+  ['two faults', { faults: 2 }],
+  ['two faults, without reserved concurrency', { faults: 2, reserved: false }],
+  ['a fault and a suspension or renewal', { faults: 1, cycles: 1, clients: [2] }],
+  ['a fault and a suspension or renewal, without reserved concurrency', { faults: 1, cycles: 1, reserved: false }],
+  ['two suspensions or renewals', { cycles: 2, clients: [2] }],
+  ['a fault and two clients', { faults: 1, clients: [1, 1] }],
+  ['a suspension or renewal and two clients', { cycles: 1, clients: [1, 1] }],
+  ['a fault and two hosts', { faults: 1, hosts: 2, clients: [2] }],
+])('%s: what must hold, holds', (_what, more) => {
+  const { violation, whole } = explore({ ...base, ...more }, 100_000);
+  expect(violation).toBeUndefined();
+  expect(whole).toBe(true);
+});

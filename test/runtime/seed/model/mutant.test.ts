@@ -1,0 +1,88 @@
+/** A model that finds nothing proves nothing: for each property, a change of the machine's code that violates it. */
+import { readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { Script } from 'node:vm';
+import { build, type Plugin } from 'esbuild';
+import type * as model from '../../../../src/runtime/seed/model/explore';
+import { ALWAYS, AT_LAST, RESTLESS } from '../../../../src/runtime/seed/model/properties';
+import type { Size } from '../../../../src/runtime/seed/model/world';
+
+jest.setTimeout(120_000);
+
+const seed = resolve(__dirname, '../../../../src/runtime/seed');
+
+/** A file of the machine, what stands there, and what stands there instead. */
+type Change = readonly [file: string, from: string, to: string];
+
+/** The model of a machine that was changed. */
+async function mutated([file, from, to]: Change): Promise<typeof model> {
+  let changed = 0;
+  const plugin: Plugin = {
+    name: 'mutant',
+    setup: ({ onLoad }) =>
+      onLoad({ filter: /\/machine\/[a-z]+\.ts$/ }, ({ path }) => {
+        const text = readFileSync(path, 'utf8');
+        if (path !== join(seed, 'machine', file) || !text.includes(from)) return undefined;
+        changed += 1;
+        return { contents: text.replace(from, to), loader: 'ts' };
+      }),
+  };
+  const { outputFiles } = await build({
+    entryPoints: [join(seed, 'model/explore.ts')],
+    bundle: true,
+    write: false,
+    platform: 'node',
+    format: 'cjs',
+    plugins: [plugin],
+  });
+  expect(changed).toBe(1);
+  const module = { exports: {} as typeof model };
+  const run = new Script(`(function (module, exports, require) {${outputFiles[0].text}\n})`).runInThisContext();
+  run(module, module.exports, require);
+  return module.exports;
+}
+
+const base: Size = { hosts: 1, clients: [1], faults: 1, cycles: 1, reserved: false };
+
+/** By the property that it violates. */
+const MUTANTS: Readonly<Record<string, readonly [Change, Partial<Size>?]>> = {
+  'at most one sandbox is a host, and one an epoch': [
+    ['joins.ts', 'owner?.epoch === epoch && owner.life !== life', 'false'],
+  ],
+  'the epochs that a client sees grow': [
+    [
+      'joins.ts',
+      "return { reason: `epoch ${known} of '${name}' is newer than ${epoch}`, fenced: true };",
+      'return undefined;',
+    ],
+    { clients: [3], cycles: 0, faults: 2 },
+  ],
+  'no connect that waits is forgotten': [
+    ['phases.ts', "turn.enter({ state: 'imagined' });", "turn.set({ phase: { state: 'imagined' }, waiters: [] });"],
+    { faults: 0, clients: [2] },
+  ],
+  'every connect that waits ends by its deadline': [
+    ['waiters.ts', 'give(turn, waiter, { errno', "if (turn.phase.state !== 'allocating') give(turn, waiter, { errno"],
+  ],
+  'every host is released': [
+    ['turn.ts', 'release: phase.releasing ? undefined : phase.releaseAt', 'release: undefined'],
+  ],
+  'the state converges': [['invocations.ts', 'turn.set({ invocation: undefined });', '']],
+  [RESTLESS]: [
+    [
+      'phases.ts',
+      'if (!published) turn.publish();\n  wakeForWaiters(turn);',
+      "turn.do({ type: 'seekStart', cause: { by: 'x', port: null, since: 0 } });",
+    ],
+  ],
+};
+
+test('every property has its mutant', () => {
+  expect(Object.keys(MUTANTS)).toEqual([...Object.keys(ALWAYS), ...Object.keys(AT_LAST), RESTLESS]);
+});
+
+test.each(Object.entries(MUTANTS))('%s: violated by its mutant', async (property, [change, more]) => {
+  const { explore } = await mutated(change);
+  const { violation } = explore({ ...base, ...more }, 100_000);
+  expect(violation?.problem).toContain(property);
+});
