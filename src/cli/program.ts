@@ -3,6 +3,7 @@
  * when it runs, so that `imaginary --help` and usage errors cost nothing.
  */
 import { Command, Option } from 'commander';
+import type { HostCommand } from '../contract/control/to-seed';
 import { lines, platformOptions, seconds, since } from './options';
 
 const STATE = 'state directory of the cluster (default: the nearest .imaginary, from here upwards)';
@@ -56,6 +57,7 @@ export function buildProgram(version: string, setExitCode: (code: number) => voi
   addEvents(command);
   addLogs(command);
   addExec(command, setExitCode);
+  addOrders(command);
   addRotate(command);
   addDaemon(program);
   program.addHelpText('after', HELP);
@@ -174,6 +176,30 @@ function addExec(command: AddCommand, setExitCode: (code: number) => void): void
     .action(async (argv: string[], options) =>
       setExitCode(await (await import('./commands/exec.js')).exec(argv, options)),
     );
+}
+
+const ORDERS: ReadonlyArray<readonly [command: HostCommand, summary: string, description: string]> = [
+  ['start', 'start a host', 'Starts a host that nobody connects to, or wakes a suspended one. Returns when it runs.'],
+  ['wake', 'wake a suspended host', 'Wakes a suspended host, with all that is in its memory. Returns when it runs.'],
+  [
+    'release',
+    'end a suspended host',
+    'Ends the guests of a suspended host now, instead of after its releaseTimeout. The next connect starts it anew.',
+  ],
+  [
+    'stop',
+    'end a host',
+    'Ends the guests of a host, whether it runs or is suspended. The next connect starts it anew.',
+  ],
+];
+
+function addOrders(command: AddCommand): void {
+  for (const [name, summary, description] of ORDERS) {
+    command(name, summary, description, [`imaginary ${name} worker`, `imaginary ${name} worker --json`])
+      .argument('<host>', 'name of a host')
+      .option('--state <dir>', STATE)
+      .action(async (host: string, options) => (await import('./commands/order.js')).order(name, host, options));
+  }
 }
 
 function addRotate(command: AddCommand): void {

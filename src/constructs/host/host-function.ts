@@ -11,7 +11,7 @@ import { acknowledge } from '../private/acknowledge';
 import * as check from '../private/checks';
 import { layersFor } from '../private/layers';
 import { checkShape, HOST_FUNCTION } from '../private/shape';
-import { type HostOptions, ReleasePolicy } from './host-options';
+import { type HostOptions, ReleasePolicy, RestartPolicy } from './host-options';
 
 /** Properties of a HostFunction. */
 export interface HostFunctionProps extends HostOptions {
@@ -240,6 +240,8 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
       allocationTimeout: ms('allocationTimeout'),
       settleTime: ms('settleTime'),
       releasePolicy: props.releasePolicy ?? ReleasePolicy.NO_CONNECTIONS,
+      restartPolicy: props.restartPolicy ?? RestartPolicy.NEVER,
+      startWith: [...(props.startWith ?? [])],
     };
   }
 

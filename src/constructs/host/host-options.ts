@@ -12,6 +12,16 @@ export enum ReleasePolicy {
   NO_TRAFFIC = 'no-traffic',
 }
 
+/** Whether a guest that has ended by itself is started again. */
+export enum RestartPolicy {
+  /** The next connection to the host starts it. */
+  NEVER = 'never',
+  /** A guest that exits with another code than 0, or that a signal ends, is started again. */
+  ON_FAILURE = 'on-failure',
+  /** The guest is started again however it ended. */
+  ALWAYS = 'always',
+}
+
 /** How a host of a cluster is run. */
 export interface HostOptions {
   /**
@@ -129,6 +139,22 @@ export interface HostOptions {
    * @default ReleasePolicy.NO_CONNECTIONS
    */
   readonly releasePolicy?: ReleasePolicy;
+
+  /**
+   * Whether a guest that has ended by itself is started again, without a connection that asks for it. The first restart comes after half
+   * a second; the time doubles, to 30 seconds at most, until the guest has run for 10 seconds.
+   *
+   * @default RestartPolicy.NEVER
+   */
+  readonly restartPolicy?: RestartPolicy;
+
+  /**
+   * Names of hosts that this host starts with: it is started when one of them is, and is not suspended before they are. For hosts that
+   * only dial out, and that nobody ever connects to: a worker with its queue.
+   *
+   * @default - none: a connection starts the host
+   */
+  readonly startWith?: string[];
 
   /**
    * Further names that resolve to this host.

@@ -78,6 +78,11 @@ export const HOST: Shape<HostOptions> = {
     'ReleasePolicy.NO_CONNECTIONS or ReleasePolicy.NO_TRAFFIC',
     (value) => value === 'no-connections' || value === 'no-traffic',
   ),
+  restartPolicy: optional(
+    'RestartPolicy.NEVER, RestartPolicy.ON_FAILURE or RestartPolicy.ALWAYS',
+    (value) => value === 'never' || value === 'on-failure' || value === 'always',
+  ),
+  startWith: texts("['redis']"),
   aliases: texts("['cache']"),
   address: text('100.64.0.10'),
   reserveConcurrency: boolean,

@@ -106,6 +106,14 @@ const fromSeed = v.variant('type', [
   v.strictObject({ type: v.literal('stop'), reason: text, fenced: v.boolean() }),
   /** The cluster has a newer key: this host proves itself with this secret when it joins again. */
   v.strictObject({ type: v.literal('secret'), secret: text }),
+  /** Answer to `command`: how it went, and the host's state now. */
+  v.strictObject({
+    type: v.literal('commandReply'),
+    id: count,
+    ok: v.boolean(),
+    reason: v.optional(text),
+    state: hostState,
+  }),
   /** Answer to `reload`: the ids of the keys that are accepted now, the newest first. */
   v.strictObject({ type: v.literal('reloaded'), id: count, keys: v.array(text) }),
   /** Answer to `status`. */

@@ -27,6 +27,13 @@ const line = v.pipe(
     (text) => text.slice(0, MOST_OF_LINE).replace(/[^\P{Cc}\n\t]/gu, '�') + (text.length > MOST_OF_LINE ? '…' : ''),
   ),
 );
+/**
+ * What operators may order of a host. `start`: allocate or resume it. `wake`: resume it. `release`: end the guests of
+ * the suspended host. `stop`: end its guests, whether it runs or is suspended.
+ */
+export const HOST_COMMANDS = ['start', 'wake', 'release', 'stop'] as const;
+export type HostCommand = (typeof HOST_COMMANDS)[number];
+
 const portMappings = v.pipe(v.array(portMapping), v.maxLength(4_096));
 
 const toSeed = v.variant('type', [
@@ -112,6 +119,8 @@ const toSeed = v.variant('type', [
    * at last.
    */
   v.strictObject({ type: v.literal('events'), id: count, follow: v.boolean() }),
+  /** Operator: an order about one host. Answered by `commandReply` once it is carried out, or cannot be. */
+  v.strictObject({ type: v.literal('command'), id: count, host: name, command: v.picklist(HOST_COMMANDS) }),
   /** Operator: the cluster keys have changed where the seed has them from. Answered by `reloaded`. */
   v.strictObject({ type: v.literal('reload'), id: count }),
 ]);

@@ -27,7 +27,11 @@ export const HOST_LIMITS = {
   settleTime: { low: 0, high: 900_000, ...ms, default: 1_000 },
 } as const satisfies Record<string, Limit>;
 
-export const HOST_DEFAULTS = { workingDirectory: '/var/task', releasePolicy: 'no-connections' } as const;
+export const HOST_DEFAULTS = {
+  workingDirectory: '/var/task',
+  releasePolicy: 'no-connections',
+  restartPolicy: 'never',
+} as const;
 
 /** The defaults are far more than a program needs. */
 export const CLUSTER_LIMITS = {

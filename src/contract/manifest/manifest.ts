@@ -31,6 +31,7 @@ const ADDRESS_RULE = "an IPv4 address inside the cluster's cidr";
 const remappedPath = v.pipe(text(limits.REMAPPED_PATH_RULE), v.check(limits.isRemappedPath, limits.REMAPPED_PATH_RULE));
 /** What keeps a host from being idle besides CPU use: any open connection, or only one that moves bytes. */
 const releasePolicy = v.picklist(['no-connections', 'no-traffic'], "'no-connections' or 'no-traffic'");
+const restartPolicy = v.picklist(['never', 'on-failure', 'always'], "'never', 'on-failure' or 'always'");
 export type ReleasePolicy = v.InferOutput<typeof releasePolicy>;
 
 /** One named machine of a cluster. */
@@ -98,6 +99,10 @@ const hostSchema = v.strictObject({
   /** A host that listens somewhere refuses other ports once no listener was added for this long. */
   settleTime: limited(limits.HOST_LIMITS.settleTime),
   releasePolicy: v.optional(releasePolicy, limits.HOST_DEFAULTS.releasePolicy),
+  /** Whether a guest that has ended by itself is started again: after 500 ms, then after up to 30 s. */
+  restartPolicy: v.optional(restartPolicy, limits.HOST_DEFAULTS.restartPolicy),
+  /** The host is started whenever one of these hosts is, and is not suspended before them. */
+  startWith: v.optional(v.array(cString, 'names of hosts'), []),
 });
 
 /** What a cluster may cost: the seed refuses to start hosts beyond it. */

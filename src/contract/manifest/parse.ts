@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { formatAddress, hostRange, inCidr, parseAddress, parseCidr } from './address';
 import { AddressCollisionError, type AddressRequest, assignAddresses } from './assign';
 import { FUNCTION_NAME_LENGTH, FUNCTION_NAME_RULE } from './limits';
-import { type GivenManifest, type Manifest, manifestSchema } from './manifest';
+import { type GivenManifest, type Manifest, type ManifestHost, manifestSchema } from './manifest';
 
 /** A manifest (or a part of one) that cannot work. `message` names each path, its value and what is allowed. */
 export class ManifestError extends Error {
@@ -136,5 +136,38 @@ function crossChecks(manifest: Manifest, given: GivenManifest): string[] {
       if (host.functionName) functions.set(host.functionName, `${at} ('${host.name}')`);
     }
   });
+  return [...problems, ...companionProblems(manifest)];
+}
+
+/** Hosts that start with others: those must be there, and none may start with itself by way of others. */
+function companionProblems({ hosts }: Manifest): string[] {
+  const byName = new Map(hosts.map((host) => [host.name, host]));
+  const problems: string[] = [];
+  hosts.forEach(({ name, kind, startWith }, i) => {
+    const at = `hosts.${i}.startWith`;
+    if (kind === 'instance' && startWith.length > 0) {
+      problems.push(`${at}: is set on host '${name}'; allowed: only for kind 'function', as an instance starts itself`);
+    }
+    startWith.forEach((other, j) => {
+      if (!byName.has(other)) problems.push(`${at}.${j}: is "${other}" on host '${name}'; allowed: the name of a host`);
+    });
+    const circle = circleFrom(name, byName);
+    if (circle) problems.push(`${at}: host '${name}' starts with itself (${circle.join(' → ')}); allowed: no circle`);
+  });
   return problems;
+}
+
+function circleFrom(name: string, byName: ReadonlyMap<string, ManifestHost>): string[] | undefined {
+  const seen = new Set<string>();
+  const search = (path: string[]): string[] | undefined => {
+    for (const next of byName.get(path.at(-1)!)?.startWith ?? []) {
+      if (next === name) return [...path, next];
+      if (seen.has(next)) continue;
+      seen.add(next);
+      const found = search([...path, next]);
+      if (found) return found;
+    }
+    return undefined;
+  };
+  return search([name]);
 }

@@ -3,14 +3,14 @@
  * reconnecting.
  *
  * - `openSession`: a supervisor's place in the cluster (join, locate, ports, suspend, leave), for `supervisor`.
- * - `fetchStatus`, `readEvents`, `reloadKeys`: an operator's requests, for `cli` and `local`.
+ * - `fetchStatus`, `readEvents`, `orderHost`, `reloadKeys`: an operator's requests, for `cli` and `local`.
  * - `openControl`: one bare connection, for other protocols on top of it, and for tests.
  *
  * The server side is in `server.ts`, for `seed` only.
  */
 export { type Control, ControlError, type ControlOptions, openControl, type SeedAccess } from './connection';
 export { type Located, LocateError } from './locates';
-export { fetchStatus, readEvents, reloadKeys } from './operator-session';
+export { fetchStatus, orderHost, readEvents, reloadKeys } from './operator-session';
 export {
   type JoinFrame,
   type LeaveFrame,

@@ -1,4 +1,5 @@
 import type { ClusterEvent, ClusterStatus, FromSeed } from '../../contract/control/from-seed';
+import type { HostCommand } from '../../contract/control/to-seed';
 import { type Control, ControlError, openControl, type SeedAccess } from './connection';
 
 interface OperatorOptions extends SeedAccess {
@@ -9,6 +10,21 @@ interface OperatorOptions extends SeedAccess {
 export async function fetchStatus(options: OperatorOptions): Promise<ClusterStatus> {
   for await (const frame of request(options, (control) => control.send({ type: 'status', id: 1 }))) {
     if (frame.type === 'statusReply') return frame.status;
+  }
+  throw closedEarly(options);
+}
+
+/**
+ * Gives an order about a host, and waits until it is carried out.
+ * @throws ControlError also where there is no such host
+ */
+export async function orderHost(
+  options: OperatorOptions,
+  host: string,
+  command: HostCommand,
+): Promise<Pick<Extract<FromSeed, { type: 'commandReply' }>, 'ok' | 'reason' | 'state'>> {
+  for await (const frame of request(options, (control) => control.send({ type: 'command', id: 1, host, command }))) {
+    if (frame.type === 'commandReply') return frame;
   }
   throw closedEarly(options);
 }

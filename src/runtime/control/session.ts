@@ -320,6 +320,7 @@ export class Session {
         this.#control?.destroy();
         this.#end(frame.reason);
         return onStop(frame.reason, frame.fenced);
+      case 'commandReply':
       case 'reloaded':
       case 'statusReply':
       case 'event':

@@ -210,6 +210,11 @@ class RunningSeed implements Seed {
       costly: new Set(),
       mayAllocate: () => this.#grace.over && !this.#stopping,
       onReturn: () => this.#grace.start(),
+      onUp: (name, up) => {
+        for (const host of this.#hosts.values()) {
+          if (host.entry.startWith.includes(name)) host.handle({ type: 'companion', name, up });
+        }
+      },
     };
   }
 }

@@ -5,7 +5,7 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import * as s3 from 'aws-cdk-lib/aws-s3';
-import { HostFunction, ReleasePolicy } from '../../../src';
+import { HostFunction, ReleasePolicy, RestartPolicy } from '../../../src';
 import { guestEnvironment } from '../../../src/runtime/supervisor/guest/environment';
 import { flat, HOST, manifestOf, newCluster, only, statementsOf } from '../support';
 
@@ -50,6 +50,8 @@ describe('defaults', () => {
         allocationTimeout: 30_000,
         settleTime: 1_000,
         releasePolicy: 'no-connections',
+        restartPolicy: 'never',
+        startWith: [],
       },
     ]);
   });
@@ -146,7 +148,10 @@ describe('overrides', () => {
       allocationTimeout: Duration.seconds(5),
       settleTime: Duration.seconds(0),
       releasePolicy: ReleasePolicy.NO_TRAFFIC,
+      restartPolicy: RestartPolicy.ON_FAILURE,
+      startWith: ['queue'],
     });
+    cluster.addHost('queue', { ...HOST, restartPolicy: RestartPolicy.ALWAYS });
     expect(host.virtualAddress).toBe('100.64.7.7');
     expect(manifestOf(stack).hosts[0]).toMatchObject({
       command: ['redis-server', '--port', '6379'],
@@ -160,7 +165,10 @@ describe('overrides', () => {
       allocationTimeout: 5_000,
       settleTime: 0,
       releasePolicy: 'no-traffic',
+      restartPolicy: 'on-failure',
+      startWith: ['queue'],
     });
+    expect(manifestOf(stack).hosts[1]).toMatchObject({ restartPolicy: 'always' });
   });
 
   test('a role and a log group that are brought along', () => {

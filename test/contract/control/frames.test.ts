@@ -57,6 +57,7 @@ const toSeed: { readonly [T in ToSeed['type']]: Required<Extract<ToSeed, { type:
   leave: { type: 'leave', outcome: 'exited', reason: 'why', exitCode: 1 },
   status: { type: 'status', id: 1 },
   events: { type: 'events', id: 1, follow: true },
+  command: { type: 'command', id: 1, host: 'api', command: 'start' },
   reload: { type: 'reload', id: 1 },
 };
 const location = { host: 'api', epoch: 5, state: 'running', address: '127.64.0.2', ports, nat: NAT } as const;
@@ -79,6 +80,7 @@ const fromSeed: { readonly [T in FromSeed['type']]: Required<Extract<FromSeed, {
   suspendReply: { type: 'suspendReply', ok: true, reason: 'why' },
   stop: { type: 'stop', reason: 'why', fenced: true },
   secret: { type: 'secret', secret: 'x' },
+  commandReply: { type: 'commandReply', id: 1, ok: false, reason: 'why', state: 'running' },
   reloaded: { type: 'reloaded', id: 1, keys: ['x'] },
   statusReply: {
     ...{ type: 'statusReply', id: 1 },

@@ -171,6 +171,26 @@ test.each<[string, unknown, string]>([
     { ...manifest, seed: { port: 9410, dataPort: 9410 } },
     'seed.dataPort: is 9410; allowed: another port than seed.port',
   ],
+  [
+    'another restart policy',
+    withHost({ restartPolicy: 'sometimes' }),
+    `hosts.0.restartPolicy: is "sometimes" on host 'api'; allowed: 'never', 'on-failure' or 'always'`,
+  ],
+  [
+    'a companion that is no list',
+    withHost({ startWith: 'db' }),
+    `hosts.0.startWith: is "db" on host 'api'; allowed: names of hosts`,
+  ],
+  [
+    'a companion that is no host',
+    withHost({ startWith: ['nobody'] }),
+    `hosts.0.startWith.0: is "nobody" on host 'api'; allowed: the name of a host`,
+  ],
+  [
+    'a host that starts with itself',
+    withHost({ startWith: ['api'] }),
+    "hosts.0.startWith: host 'api' starts with itself (api → api); allowed: no circle",
+  ],
   ['a port', { ...manifest, seed: { port: 65_536 } }, 'seed.port: is 65536; allowed: a port number from 1 to 65535'],
 ])('%s: one message with path, value and rule', (_what, input, message) => {
   expect(problems(input)).toEqual([message]);

@@ -6,7 +6,7 @@ import type { Detail } from '../operators/events';
 import type { Cause, MemberId } from './state';
 
 /** Timers of a phase; which of them run follows from the state: see `timersOf`. */
-export type PhaseTimer = 'deadline' | 'lost' | 'probe' | 'expect' | 'acks' | 'release' | 'retry';
+export type PhaseTimer = 'deadline' | 'lost' | 'probe' | 'expect' | 'acks' | 'release' | 'retry' | 'start' | 'order';
 export type TimerName = PhaseTimer | WaitTimer;
 /** The deadline of one locate, by its member and id. */
 export type WaitTimer = `wait ${MemberId}/${number}`;
@@ -56,6 +56,10 @@ export type Effect =
       readonly action: Invocation['action'];
       readonly notBefore: number;
     }
+  /** The host begins or ends to be allocated or to run: hosts that start with it are sent `companion`. */
+  | { readonly type: 'up'; readonly up: boolean }
+  /** Answers `command`. */
+  | { readonly type: 'commandReply'; readonly id: number; readonly ok: boolean; readonly reason?: string }
   /** The open invocation is not tried again. A request that is on its way goes on. */
   | { readonly type: 'giveUp' }
   /** A host function that an earlier seed started has joined. */

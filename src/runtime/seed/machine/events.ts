@@ -1,5 +1,5 @@
 import type { PortMapping } from '../../../contract/control/location';
-import type { ReportedEvent, ToSeed } from '../../../contract/control/to-seed';
+import type { HostCommand, ReportedEvent, ToSeed } from '../../../contract/control/to-seed';
 import type { NatReport } from '../../../contract/peer/peer-messages';
 import type { Invocation } from '../../../contract/platform/invocation';
 import type { InvokeOutcome } from '../allocator/lambda';
@@ -88,4 +88,8 @@ export type MachineEvent =
   | { readonly type: 'startDenied'; readonly cause: Cause; readonly excess: Excess }
   /** So many subscribers have not acknowledged the location that `awaitAcks` was about. */
   | { readonly type: 'acks'; readonly missing: number }
+  /** A host that this one starts with begins or ends to run. */
+  | { readonly type: 'companion'; readonly name: string; readonly up: boolean }
+  /** Of an operator. Answered by `commandReply` with the same id. */
+  | { readonly type: 'command'; readonly id: number; readonly command: HostCommand }
   | { readonly type: 'timer'; readonly name: TimerName };

@@ -3,6 +3,7 @@
  * invocations.
  */
 import type { FromSeed } from '../../../contract/control/from-seed';
+import type { HostCommand } from '../../../contract/control/to-seed';
 import type { Invoke } from '../allocator/lambda';
 import { Lifeline } from '../allocator/lifeline';
 import type { Limits } from '../allocator/limits';
@@ -23,6 +24,12 @@ export interface Connections {
   destroy(member: MemberId): void;
 }
 
+export interface CommandResult {
+  readonly ok: boolean;
+  readonly reason?: string;
+  readonly state: HostState['phase']['state'];
+}
+
 /** What the machines of a seed share. */
 export interface World {
   readonly cluster: string;
@@ -40,6 +47,8 @@ export interface World {
   readonly mayAllocate: () => boolean;
   /** A host function that an earlier seed started has joined this one. */
   readonly onReturn: () => void;
+  /** A host begins or ends to be allocated or to run. */
+  readonly onUp: (host: string, up: boolean) => void;
 }
 
 /** The request outlasts the function: its end is the function's own. */
@@ -52,6 +61,8 @@ export class Machine {
   readonly #timers = new Map<TimerName, NodeJS.Timeout>();
   /** Events that an effect has caused, until all effects before it are carried out. */
   readonly #events: MachineEvent[] = [];
+  readonly #orders = new Map<number, (result: CommandResult) => void>();
+  #lastOrder = 0;
   #busy = false;
   #closed = false;
   #state: HostState;
@@ -86,6 +97,15 @@ export class Machine {
     } finally {
       this.#busy = false;
     }
+  }
+
+  /** Carries out what an operator wants. Resolves when it is done, or cannot be. */
+  command(command: HostCommand): Promise<CommandResult> {
+    const id = ++this.#lastOrder;
+    return new Promise((resolve) => {
+      this.#orders.set(id, resolve);
+      this.handle({ type: 'command', id, command });
+    });
   }
 
   /** A subscriber has taken the location of this version over. */
@@ -125,7 +145,7 @@ export class Machine {
   }
 
   #run(effect: Effect) {
-    const { events, connections, limits, costly, onReturn } = this.#world;
+    const { events, connections, limits, costly, onReturn, onUp } = this.#world;
     const { name } = this.entry;
     switch (effect.type) {
       case 'emit':
@@ -158,6 +178,14 @@ export class Machine {
         return this.#reportLimited(effect);
       case 'invoke':
         return this.#invoke(effect);
+      case 'up':
+        return onUp(name, effect.up);
+      case 'commandReply': {
+        const { id, ok, reason } = effect;
+        this.#orders.get(id)?.({ ok, reason, state: this.#state.phase.state });
+        this.#orders.delete(id);
+        return;
+      }
       case 'giveUp':
         return this.#invocation?.lifeline.giveUp();
       case 'returned':

@@ -3,6 +3,7 @@ import type { ConnectErrno } from '../../../contract/control/errno';
 import type { Invocation, InvocationResult } from '../../../contract/platform/invocation';
 import type { Excess } from '../allocator/limits';
 import type { Detail } from '../operators/events';
+import { applyRestartPolicy, postponeOwn } from './own-start';
 import { type Cause, type EpochSession, type Failed, nextEpoch, visiblePorts } from './state';
 import type { Turn } from './turn';
 import { refuseOf, refuseUnopened, serve } from './waiters';
@@ -46,19 +47,19 @@ function mayStart({ phase, entry }: Turn): boolean {
 export function start(turn: Turn, cause: Cause): void {
   const { phase, moment, state } = turn;
   if (!mayStart(turn)) return;
-  const { by, port } = cause;
+  const { by, port, why } = cause;
   const deadline = moment.at + turn.entry.allocationTimeout;
   const common = { state: 'allocating', cause, deadline, session: undefined } as const;
   if (phase.state === 'imagined') {
     const epoch = nextEpoch(state, moment.wall);
     turn.enter({ ...common, epoch, resume: false, had: [] });
     turn.set({ lastEpoch: epoch, allocations: state.allocations + 1 });
-    turn.emit('allocating', { by, port, epoch });
+    turn.emit('allocating', { by, port, epoch, ...(why && { why }) });
     invoke(turn, epoch, 'run');
   } else if (phase.state === 'suspended') {
     const { epoch, had } = phase;
     turn.enter({ ...common, epoch, resume: true, had });
-    turn.emit('resuming', { by, port, epoch });
+    turn.emit('resuming', { by, port, epoch, ...(why && { why }) });
     invokeAgain(turn, epoch);
   }
 }
@@ -68,6 +69,7 @@ export function refuseStart(turn: Turn, { by }: Cause, excess: Excess): void {
   if (!mayStart(turn)) return;
   const refused = refuseOf(turn, by, 'ENOBUFS', `'${turn.entry.name}' is not started: ${excess.reason}`);
   turn.do({ type: 'limited', by, refused, excess });
+  postponeOwn(turn);
   wakeForWaiters(turn);
 }
 
@@ -111,7 +113,7 @@ export function run(turn: Turn, detail: Detail = {}): void {
   if (phase.state !== 'allocating' || !phase.session) return;
   const { epoch, session, resume } = phase;
   turn.enter({ state: 'running', epoch, session, fence: undefined });
-  turn.set({ failures: 0, reason: undefined });
+  turn.set({ failures: 0, reason: undefined, own: undefined });
   const { by, port, since } = phase.cause;
   const took = Math.round((moment.at - since) * 10) / 10;
   if (resume) turn.emit('resumed', { epoch, by, port, resumeMs: took, ...detail });
@@ -186,10 +188,13 @@ export function exited(turn: Turn, end: Pick<InvocationResult, 'exitCode' | 'sig
   const reason = `the guest ${started ? how : 'could not be started'}${end.reason ? `: ${end.reason}` : ''}`;
   turn.emit('exited', { epoch, exitCode, signal, reason });
   turn.set({ minEpoch: (epoch ?? state.lastEpoch) + 1 });
-  if (phase.state !== 'running') return fail(turn, 'ECONNREFUSED', reason);
-  turn.set({ reason });
-  refuseUnopened(turn, 'ECONNREFUSED', reason);
-  imagine(turn);
+  const ranMs = phase.state === 'running' ? turn.moment.at - state.stateSince : 0;
+  if (phase.state === 'running') {
+    turn.set({ reason });
+    refuseUnopened(turn, 'ECONNREFUSED', reason);
+    imagine(turn);
+  } else fail(turn, 'ECONNREFUSED', reason);
+  applyRestartPolicy(turn, exitCode !== 0, ranMs);
 }
 
 /**

@@ -29,6 +29,21 @@ export interface Cause {
   readonly by: string;
   readonly port: number | null;
   readonly since: number;
+  /** Of a start that no connect is the cause of: the cause. */
+  readonly why?: string;
+}
+
+/** The host is to be started, although no member may wait for it: at this time, or (undefined) as soon as it may. */
+export interface OwnStart {
+  readonly why: string;
+  readonly at?: number;
+}
+
+/** An operator waits until the host is so, or until `due`. */
+export interface Order {
+  readonly id: number;
+  readonly until: 'running' | 'imagined';
+  readonly due: number;
 }
 
 /** The supervisor of the current epoch, since it joined. */
@@ -149,6 +164,13 @@ export interface HostState {
   readonly invocations: number;
   /** The oldest first. */
   readonly waiters: readonly Waiter[];
+  /** Until the host runs. */
+  readonly own: OwnStart | undefined;
+  /** Hosts that this one starts with and that are up: it is not suspended before them. */
+  readonly companions: readonly string[];
+  /** Restarts in a row by the restart policy. */
+  readonly restarts: number;
+  readonly orders: readonly Order[];
   /** TCP ports that were located since the host was last listening somewhere. */
   readonly wanted: readonly number[];
   /** TCP ports that its epochs listened on, the newest last. */
@@ -173,6 +195,10 @@ export function imaginedHost(settings: Settings, at: number): HostState {
     invocation: undefined,
     invocations: 0,
     waiters: [],
+    own: undefined,
+    companions: [],
+    restarts: 0,
+    orders: [],
     wanted: [],
     served: [],
     allocations: 0,
@@ -195,9 +221,13 @@ export function nextEpoch({ lastEpoch }: HostState, wall: number): number {
   return Math.max(lastEpoch + 1, wall);
 }
 
+export function isUp({ phase }: HostState): boolean {
+  return phase.state === 'allocating' || phase.state === 'running';
+}
+
 /** Whether the platform charges for the host now. */
-export function costs({ settings, phase }: HostState): boolean {
-  return settings.entry.kind === 'function' && (phase.state === 'allocating' || phase.state === 'running');
+export function costs(state: HostState): boolean {
+  return state.settings.entry.kind === 'function' && isUp(state);
 }
 
 /** Ports that other hosts may know of. */

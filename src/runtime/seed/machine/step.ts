@@ -1,12 +1,14 @@
 /** The life cycle of a host: one pure function. */
+import { endOrder, onCommand, settleOrders } from './commands';
 import type { Effect, PhaseTimer, TimerName } from './effects';
 import type { Locate, MachineEvent, Moment, SessionEvent } from './events';
 import { expectLocated } from './expected';
 import { onEnded, onSent, onThrottled } from './invocations';
 import { giveUp, onJoin, onLeave, onLost } from './joins';
+import { onCompanion, onStartTime } from './own-start';
 import { onDeadline, probe, refuseStart, releaseGuests, retry, start } from './phases';
 import { onNatReport, onReport, setPorts } from './ports';
-import type { HostState } from './state';
+import { type HostState, isUp } from './state';
 import { onAckLimit, onAcks, onStay, onSuspend } from './suspension';
 import { Turn, timersOf } from './turn';
 import { answerOrWait, endWait, isWaitTimer, removeWaits, serve, waitIsOver } from './waiters';
@@ -24,6 +26,9 @@ export interface Step {
 export function step(state: HostState, event: MachineEvent, moment: Moment): Step {
   const turn = new Turn(state, moment);
   apply(turn, event);
+  settleOrders(turn);
+  const up = isUp(turn.state);
+  if (up !== isUp(state)) turn.do({ type: 'up', up });
   setTimers(turn, state, event);
   return { state: turn.state, effects: turn.effects };
 }
@@ -44,6 +49,10 @@ function apply(turn: Turn, event: MachineEvent) {
       return refuseStart(turn, event.cause, event.excess);
     case 'acks':
       return onAcks(turn, event.missing);
+    case 'companion':
+      return onCompanion(turn, event);
+    case 'command':
+      return onCommand(turn, event);
     case 'timer':
       return onTimer(turn, event.name);
     case 'sent':
@@ -107,6 +116,10 @@ function onTimer(turn: Turn, name: TimerName) {
       return releaseGuests(turn);
     case 'retry':
       return retry(turn);
+    case 'start':
+      return onStartTime(turn);
+    case 'order':
+      return endOrder(turn);
     default:
       return name satisfies never;
   }
@@ -114,7 +127,6 @@ function onTimer(turn: Turn, name: TimerName) {
 
 /** Timers of a phase run exactly while the state says so, whatever the transition was. */
 function setTimers(turn: Turn, before: HostState, event: MachineEvent): void {
-  if (turn.state.phase === before.phase) return;
   const had = timersOf(before);
   const has = timersOf(turn.state);
   const fired = event.type === 'timer' ? event.name : undefined;

@@ -13,6 +13,8 @@ export function onSuspend(turn: Turn) {
   const waiting = turn.state.waiters.length;
   if (turn.entry.kind === 'instance') return reply(turn, { ok: false, reason: 'a host instance is not suspended' });
   if (waiting > 0) return reply(turn, { ok: false, reason: `${waiting} connections wait for this host` });
+  const [companion] = turn.state.companions;
+  if (companion) return reply(turn, { ok: false, reason: `'${companion}' runs, which this host starts with` });
   // Its guest never listened, and is idle.
   if (turn.phase.state === 'allocating') run(turn, { listening: false });
   const { phase } = turn;

@@ -88,16 +88,19 @@ export class Turn {
 
 /** The timers that run in a state, and when they are due. */
 export function timersOf(state: HostState): Partial<Record<PhaseTimer, number>> {
-  const { phase } = state;
+  return { ...timersOfPhase(state), order: state.orders.length > 0 ? state.orders[0].due : undefined };
+}
+
+function timersOfPhase({ phase, own }: HostState): Partial<Record<PhaseTimer, number>> {
   switch (phase.state) {
     case 'imagined':
-      return {};
+      return { start: own?.at };
     case 'allocating':
       return { deadline: phase.deadline, ...timersOfSession(phase.session) };
     case 'running':
       return { acks: phase.fence?.stage === 'acks' ? phase.fence.until : undefined, ...timersOfSession(phase.session) };
     case 'suspended':
-      return { release: phase.releasing ? undefined : phase.releaseAt };
+      return phase.releasing ? {} : { release: phase.releaseAt, start: own?.at };
     case 'failed':
       return { retry: phase.retryAt };
     default:

@@ -25,11 +25,21 @@ export function wake(turn: Turn, { by, port, since }: Waiter) {
 
 /**
  * As `wake`, if a member waits: the oldest wait is the cause. If that member's budget is used up, the next may have
- * some left.
+ * some left. Without a wait, the host may be to start by itself.
  */
 export function wakeForWaiters(turn: Turn): void {
   const waiter = turn.state.waiters.at(0);
   if (waiter) wake(turn, waiter);
+  else startByItself(turn);
+}
+
+/** The host pays for it. */
+function startByItself(turn: Turn): void {
+  const { phase, entry, moment } = turn;
+  const { own } = turn.state;
+  const sleeps = phase.state === 'imagined' || (phase.state === 'suspended' && !phase.releasing);
+  if (!sleeps || !moment.mayAllocate || !own || own.at !== undefined) return;
+  turn.do({ type: 'seekStart', cause: { by: entry.name, port: null, since: moment.at, why: own.why } });
 }
 
 /** The suspension is over: the host is running as before. */

@@ -103,7 +103,7 @@ export class Connection implements PeerHandlers {
   #dispatch(frame: ToSeed) {
     const { members, hosts, relay } = this.#shared;
     const role = this.#role;
-    if (frame.type === 'status' || frame.type === 'events' || frame.type === 'reload') {
+    if (frame.type === 'status' || frame.type === 'events' || frame.type === 'reload' || frame.type === 'command') {
       if (this.#identity.kind !== 'operator') return this.#refuse(`'${frame.type}' is for operators`);
       return this.#shared.operator.serve(this.#channel, frame, this.#closing.signal);
     }

@@ -13,12 +13,13 @@ export interface Found {
   readonly violation?: { readonly problem: string; readonly trace: readonly string[] };
 }
 
-export function initialWorld({ hosts, clients, faults, cycles }: Size): World {
+export function initialWorld({ hosts, clients, faults, cycles, startWith }: Size): World {
   const each = Array.from({ length: hosts });
   return {
     seed: { up: true, mayAllocate: true, clock: 0 },
-    hosts: each.map(() => ({
+    hosts: each.map((_, h) => ({
       machine: newMachine(),
+      followers: startWith && h === 0 ? [1] : [],
       subscribers: [],
       requests: [],
       sandboxes: [],

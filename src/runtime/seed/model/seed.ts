@@ -83,12 +83,16 @@ function carryOut(world: World, host: number, effect: Effect) {
       of.requests = of.requests.filter(({ at, call }) => at !== 'waits' || call.orphan);
       for (const { call } of of.requests) call.stopped = true;
       return;
+    case 'up':
+      for (const h of of.followers) take(world, h, { type: 'companion', name: `host ${host}`, up: effect.up });
+      return;
     case 'emit':
     case 'emitSaid':
     case 'limited':
     case 'returned':
     case 'startTimer':
     case 'cancelTimer':
+    case 'commandReply':
       return;
     default:
       return effect satisfies never;

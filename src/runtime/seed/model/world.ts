@@ -80,6 +80,8 @@ export interface Run {
 
 export interface Host {
   machine: Machine;
+  /** Hosts that start with it. */
+  readonly followers: readonly number[];
   /** Members that are sent the location. */
   subscribers: number[];
   requests: Request[];
@@ -130,6 +132,8 @@ export interface Size {
   readonly faults: number;
   /** Suspensions and renewals. */
   readonly cycles: number;
+  /** The second host starts with the first. */
+  readonly startWith?: boolean;
   /** Functions have a reserved concurrency of one. */
   readonly reserved: boolean;
 }

@@ -6,7 +6,7 @@ import type { Machine } from '../machine/interpreter';
 import { epochOf, sessionOf, visiblePorts } from '../machine/state';
 import type { EventLog } from './events';
 
-type Request = Extract<ToSeed, { type: 'status' | 'events' | 'reload' }>;
+type Request = Extract<ToSeed, { type: 'status' | 'events' | 'reload' | 'command' }>;
 
 /** What operators may request. */
 export class OperatorApi {
@@ -41,9 +41,17 @@ export class OperatorApi {
           (keys) => channel.send({ type: 'reloaded', id, keys }),
           (error: Error) => channel.send({ type: 'refuse', reason: error.message }),
         );
+      case 'command':
+        return this.#command(channel, request);
       default:
         return request satisfies never;
     }
+  }
+
+  #command(channel: Channel<FromSeed>, { id, host: name, command }: Extract<Request, { type: 'command' }>) {
+    const host = this.#hosts.get(name);
+    if (!host) return void channel.send({ type: 'refuse', reason: `there is no host '${name}' in the cluster` });
+    return void host.command(command).then((result) => channel.send({ type: 'commandReply', id, ...result }));
   }
 
   #status(): ClusterStatus {

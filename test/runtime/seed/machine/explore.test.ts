@@ -11,6 +11,7 @@ import { EVENTS, newHost } from './samples';
 
 const HISTORIES = 300;
 const STEPS = 120;
+const POLICIES = ['never', 'on-failure', 'always'] as const;
 const ALLOCATION_TIMEOUT = newHost().settings.entry.allocationTimeout;
 
 interface Invocation {
@@ -28,6 +29,7 @@ class History {
   readonly #waits = new Set<string>();
   readonly #invocations = new Map<number, Invocation>();
   readonly #given = new Set<number>();
+  readonly #orders = new Set<number>();
   readonly #supervisors: number[] = [];
   #random: number;
   #at = 0;
@@ -38,7 +40,9 @@ class History {
   constructor(seed: number) {
     this.#random = seed;
     this.#mayAllocate = this.#chance(0.8);
-    this.state = deepFreeze(newHost(this.#chance(0.9) ? 'function' : 'instance'));
+    this.state = deepFreeze(
+      newHost(this.#chance(0.9) ? 'function' : 'instance', { restartPolicy: this.#pick(POLICIES) }),
+    );
   }
 
   /** mulberry32 */
@@ -64,9 +68,8 @@ class History {
       this.#mayAllocate = true;
       return this.#take({ type: 'wake' });
     }
-    const event = this.#pick([this.#locate, this.#timer, this.#invocation, this.#join, this.#session, this.#end]).call(
-      this,
-    );
+    const kinds = [this.#locate, this.#timer, this.#invocation, this.#join, this.#session, this.#end, this.#other];
+    const event = this.#pick(kinds).call(this);
     if (event) this.#take(event);
   }
 
@@ -75,6 +78,15 @@ class History {
     const protocol = this.#chance(0.2) ? 'udp' : undefined;
     const common = { type: 'locate', member, by: `member ${member}`, id: this.#nextId++ } as const;
     return { ...common, port: this.#pick([80, 81]), waited: this.#pick([0, 0, 1_000]), protocol };
+  }
+
+  #other(): MachineEvent | undefined {
+    if (this.#chance(0.6)) return undefined;
+    const name = this.#pick(['db', 'queue']);
+    if (this.#chance(0.5)) return { type: 'companion', name, up: this.#chance(0.5) };
+    const id = this.#nextId++;
+    this.#orders.add(id);
+    return { type: 'command', id, command: this.#pick(['start', 'wake', 'release', 'stop'] as const) };
   }
 
   #end(): MachineEvent | undefined {
@@ -170,6 +182,7 @@ class History {
       ok(frame.location.epoch >= this.#lastLocated, 'an older epoch is located');
       this.#lastLocated = frame.location.epoch;
     }
+    if (effect.type === 'commandReply') ok(this.#orders.delete(effect.id), 'an order is answered twice');
     if (effect.type === 'invoke') {
       const { number, epoch, fresh, action } = effect;
       // No two sandboxes that are empty become the same epoch.
@@ -187,6 +200,10 @@ class History {
     ok(state.lastEpoch >= before.lastEpoch && state.minEpoch >= before.minEpoch, 'an epoch shrinks');
     // No wait is forgotten, and none is kept that has ended.
     deepStrictEqual(state.waiters.map(waitTimer), [...this.#waits]);
+    deepStrictEqual(
+      state.orders.map(({ id }) => id),
+      [...this.#orders],
+    );
     // The timers that run are those of the state.
     const due = Object.entries(timersOf(state)).filter(([, at]) => at !== undefined) as Array<[TimerName, number]>;
     const waits = state.waiters.map((waiter) => [waitTimer(waiter), waiter.since + ALLOCATION_TIMEOUT] as const);

@@ -1,6 +1,6 @@
 /** Every state of a host's machine that the code tells apart, and every event, each with a name for tables. */
 
-import { parseManifest } from '../../../../src/contract/manifest';
+import { type ManifestHost, parseManifest } from '../../../../src/contract/manifest';
 import type { InvocationResult } from '../../../../src/contract/platform/invocation';
 import type { Effect } from '../../../../src/runtime/seed/machine/effects';
 import type { MachineEvent, Moment } from '../../../../src/runtime/seed/machine/events';
@@ -20,9 +20,9 @@ export function moment(at = 0): Moment {
   return { at, wall: EPOCH, random: 0, mayAllocate: true };
 }
 
-export function newHost(kind: 'function' | 'instance' = 'function'): HostState {
+export function newHost(kind: 'function' | 'instance' = 'function', more: Partial<ManifestHost> = {}): HostState {
   const own = kind === 'function' ? { functionName: 'test-api', command: ['guest'] } : { kind };
-  const { hosts } = parseManifest({ version: 1, cluster: { name: 'test' }, hosts: [{ name: 'api', ...own }] });
+  const { hosts } = parseManifest({ version: 1, cluster: { name: 'test' }, hosts: [{ name: 'api', ...own, ...more }] });
   return imaginedHost({ entry: hosts[0], lostAfter: 10_000, expectLimit: 10_000 }, 0);
 }
 
@@ -118,6 +118,16 @@ const BY_TYPE: { readonly [T in MachineEvent['type']]: Readonly<Record<string, O
     'ended 2 fenced': { ...result('fenced'), number: 2 },
     'ended older': { ...result('released'), number: 0, epoch: EPOCH - 1 },
   },
+  companion: {
+    'companion up': { type: 'companion', name: 'db', up: true },
+    'companion down': { type: 'companion', name: 'db', up: false },
+  },
+  command: {
+    'order start': { type: 'command', id: 1, command: 'start' },
+    'order wake': { type: 'command', id: 2, command: 'wake' },
+    'order release': { type: 'command', id: 3, command: 'release' },
+    'order stop': { type: 'command', id: 4, command: 'stop' },
+  },
   timer: {
     'timer deadline': { type: 'timer', name: 'deadline' },
     'timer lost': { type: 'timer', name: 'lost' },
@@ -126,6 +136,8 @@ const BY_TYPE: { readonly [T in MachineEvent['type']]: Readonly<Record<string, O
     'timer acks': { type: 'timer', name: 'acks' },
     'timer release': { type: 'timer', name: 'release' },
     'timer retry': { type: 'timer', name: 'retry' },
+    'timer start': { type: 'timer', name: 'start' },
+    'timer order': { type: 'timer', name: 'order' },
     'timer wait': { type: 'timer', name: `wait ${ANNA}/1` },
   },
 };
@@ -146,15 +158,17 @@ const allocating = after(newHost(), anna, startGranted);
 const running = after(allocating, joins, listens);
 const suspended = after(running, suspend, EVENTS['acks 0'], EVENTS['leave suspended']);
 const instance = newHost('instance');
+const always = newHost('function', { restartPolicy: 'always' });
 /** As a seed that was restarted finds it. */
 const lonely = after(newHost(), joins, listens);
 
 /** By the name of a column of the table. Anna waits for port 80 in those that are allocating. */
 export const STATES: Readonly<Record<string, HostState>> = {
-  // Imagined; with a wait, while nothing is allocated; an instance.
+  // Imagined; with a wait, while nothing is allocated; an instance; about to be started by its restart policy.
   I: newHost(),
   Iw: step(newHost(), anna, { ...moment(), mayAllocate: false }).state,
   Ii: instance,
+  Is: after(always, joins, listens, EVENTS['leave exited 0']),
   // Allocating; joined; its connection lost; resumed.
   A: allocating,
   Aj: after(allocating, joins),
@@ -179,7 +193,7 @@ export const STATES: Readonly<Record<string, HostState>> = {
 
 /**
  * What a step came to, in a few characters: the phase (`a` or `g`: fenced, `l`: its connection lost, `r`: releasing)
- * and what was done (`?` may it be started, `!` invoked, `+` located, `-` unreachable, `>` published, `x` a connection
+ * and what was done (`?` may it be started, `!` invoked, `=` ordered, `+` located, `-` unreachable, `>` published, `x` a connection
  * ended). `.`: nothing at all.
  */
 export function summary(before: HostState, { state, effects }: Step): string {
@@ -198,6 +212,7 @@ export function summary(before: HostState, { state, effects }: Step): string {
 const MARKS: ReadonlyArray<readonly [Exclude<Effect['type'], 'answer'> | 'located' | 'unreachable', string]> = [
   ['seekStart', '?'],
   ['invoke', '!'],
+  ['commandReply', '='],
   ['located', '+'],
   ['unreachable', '-'],
   ['publish', '>'],

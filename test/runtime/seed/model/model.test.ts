@@ -14,6 +14,8 @@ test.each<[string, Partial<Size>]>([
   ['two suspensions or renewals', { cycles: 2, clients: [2] }],
   ['a fault and two clients', { faults: 1, clients: [1, 1] }],
   ['a suspension or renewal and two clients', { cycles: 1, clients: [1, 1] }],
+  ['a fault and a host that starts with the other', { faults: 1, hosts: 2, startWith: true }],
+  ['a suspension or renewal and a host that starts with the other', { cycles: 1, hosts: 2, startWith: true }],
   ['a fault and two hosts', { faults: 1, hosts: 2, clients: [2] }],
 ])('%s: what must hold, holds', (_what, more) => {
   const { violation, whole } = explore({ ...base, ...more }, 100_000);

@@ -65,7 +65,7 @@ const MUTANTS: Readonly<Record<string, readonly [Change, Partial<Size>?]>> = {
     ['waiters.ts', 'give(turn, waiter, { errno', "if (turn.phase.state !== 'allocating') give(turn, waiter, { errno"],
   ],
   'every host is released': [
-    ['turn.ts', 'release: phase.releasing ? undefined : phase.releaseAt', 'release: undefined'],
+    ['turn.ts', 'release: phase.releaseAt', 'release: undefined'],
   ],
   'the state converges': [['invocations.ts', 'turn.set({ invocation: undefined });', '']],
   [RESTLESS]: [

@@ -55,6 +55,7 @@ const TO_SEED: Samples<ToSeed, 'type'> = {
   leave: { type: 'leave', outcome: 'renew' },
   status: { type: 'status', id: 1 },
   events: { type: 'events', id: 1, follow: false },
+  command: { type: 'command', id: 1, host: 'api', command: 'stop' },
   reload: { type: 'reload', id: 1 },
 };
 export const toSeed: readonly ToSeed[] = Object.values(TO_SEED);
@@ -82,6 +83,7 @@ const FROM_SEED: { readonly [T in FromSeed['type']]: Extract<FromSeed, { type: T
   suspendReply: { type: 'suspendReply', ok: true },
   stop: { type: 'stop', reason: 'no', fenced: false },
   secret: { type: 'secret', secret: 'text' },
+  commandReply: { type: 'commandReply', id: 1, ok: true, state: 'imagined' },
   reloaded: { type: 'reloaded', id: 1, keys: [] },
   statusReply: { type: 'statusReply', id: 1, status: { cluster: 'test', cidr: '', startedAt: 0, hosts: [] } },
   event: { type: 'event', id: 1, event: { time: 0, host: null, event: 'x', detail: {} } },

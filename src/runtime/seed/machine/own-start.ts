@@ -1,0 +1,55 @@
+/**
+ * Starts that no connect is the cause of: with a host that this one starts with, by the restart policy, by an operator.
+ */
+import type { MachineEvent } from './events';
+import type { Turn } from './turn';
+import { wakeForWaiters } from './wake';
+
+const FIRST_RESTART = 500;
+const LAST_RESTART = 30_000;
+/** A guest that has run for so long has not failed at once: the next restart comes as soon as the first did. */
+const STEADY = 10_000;
+/** A start that one of the cluster's limits forbids is tried again after this time. */
+const LIMITED_RETRY = 5_000;
+
+/** The host is to be started in `delay` milliseconds. An earlier start stands. */
+export function startOwn(turn: Turn, why: string, delay = 0): void {
+  const { phase, state, moment } = turn;
+  if (phase.state === 'running' || phase.state === 'allocating') return;
+  const at = delay > 0 ? moment.at + delay : undefined;
+  const { own } = state;
+  if (!own || (own.at !== undefined && (at === undefined || at < own.at))) turn.set({ own: { why, at } });
+  wakeForWaiters(turn);
+}
+
+/** The time for it has come. */
+export function onStartTime(turn: Turn): void {
+  const { own } = turn.state;
+  if (own) turn.set({ own: { why: own.why } });
+  wakeForWaiters(turn);
+}
+
+/** The guest has ended, which may be a reason to start it again. Called once its epoch has ended. */
+export function applyRestartPolicy(turn: Turn, failed: boolean, ranMs: number): void {
+  const { restartPolicy } = turn.entry;
+  if (restartPolicy === 'never' || (restartPolicy === 'on-failure' && !failed)) return;
+  const restarts = ranMs >= STEADY ? 0 : turn.state.restarts;
+  const worst = Math.min(LAST_RESTART, FIRST_RESTART * 2 ** restarts);
+  const delay = Math.round(worst * (0.75 + turn.moment.random / 4));
+  turn.set({ restarts: restarts + 1 });
+  turn.emit('restarting', { restartPolicy, delayMs: delay });
+  startOwn(turn, `restartPolicy '${restartPolicy}'`, delay);
+}
+
+/** A host that this one starts with begins or ends to run. */
+export function onCompanion(turn: Turn, { name, up }: Extract<MachineEvent, { type: 'companion' }>): void {
+  const others = turn.state.companions.filter((other) => other !== name);
+  turn.set({ companions: up ? [...others, name] : others });
+  if (up) startOwn(turn, `starts with '${name}'`);
+}
+
+/** The start was refused: what is not wanted by a connect is tried again. */
+export function postponeOwn(turn: Turn): void {
+  const { own } = turn.state;
+  if (own) turn.set({ own: { ...own, at: turn.moment.at + LIMITED_RETRY } });
+}
