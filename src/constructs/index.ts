@@ -1,4 +1,5 @@
 export * from './cluster/imaginary-cluster';
 export * from './host/host-function';
 export * from './host/host-options';
+export * from './host/ready';
 export * from './seed/seed-node';

@@ -6,6 +6,13 @@ const defaultsOf = <K extends string>(limits: Readonly<Record<K, Limit>>) =>
 /** What a manifest has where it names nothing. */
 export const LIMIT_DEFAULTS = defaultsOf(CLUSTER_LIMITS);
 export const ENTRY_DEFAULTS = {
-  ...{ kind: 'function' as const, aliases: [], environment: {}, remappedFiles: {}, startWith: [] },
+  ...{
+    kind: 'function' as const,
+    aliases: [],
+    environment: {},
+    remappedFiles: {},
+    startWith: [],
+    readyWhen: { kind: 'listening' as const },
+  },
   ...{ ...HOST_DEFAULTS, ...defaultsOf(HOST_LIMITS) },
 };

@@ -5,7 +5,7 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
-import { formatAddress, HOST_DEFAULTS, HOST_LIMITS, type ManifestHost } from '../../contract/manifest';
+import { formatAddress, HOST_DEFAULTS, HOST_LIMITS, type ManifestHost, READY_LIMITS } from '../../contract/manifest';
 import type { ImaginaryCluster } from '../cluster/imaginary-cluster';
 import { acknowledge } from '../private/acknowledge';
 import * as check from '../private/checks';
@@ -239,10 +239,29 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
       releaseTimeout: ms('releaseTimeout'),
       allocationTimeout: ms('allocationTimeout'),
       settleTime: ms('settleTime'),
+      readyWhen: this.readyWhen(props),
+      livenessCommand: props.livenessCommand && [...props.livenessCommand],
+      livenessInterval: ms('livenessInterval'),
       releasePolicy: props.releasePolicy ?? ReleasePolicy.NO_CONNECTIONS,
       restartPolicy: props.restartPolicy ?? RestartPolicy.NEVER,
       startWith: [...(props.startWith ?? [])],
     };
+  }
+
+  private readyWhen({ readyWhen }: HostOptions): ManifestHost['readyWhen'] {
+    const rule = readyWhen?._rule ?? { kind: 'listening' };
+    if (rule.kind === 'listening' || rule.kind === 'log') return rule;
+    const time = (name: 'interval' | 'timeout') => {
+      const limit = READY_LIMITS[name];
+      const value = rule.options[name];
+      return value === undefined ? limit.default : check.milliseconds(this, `readyWhen's ${name}`, value, limit);
+    };
+    const looks = { interval: time('interval'), timeout: time('timeout') };
+    if (rule.kind === 'command') return { kind: 'command', command: rule.command, ...looks };
+    const { path, options } = rule;
+    const { port } = options;
+    if (port !== undefined) check.checkWhole(this, "readyWhen's port", port, READY_LIMITS.port);
+    return { kind: 'http', path, port, ...looks };
   }
 
   private roleFor(props: HostOptions): iam.IRole {

@@ -3,6 +3,7 @@ import type * as ec2 from 'aws-cdk-lib/aws-ec2';
 import type * as iam from 'aws-cdk-lib/aws-iam';
 import type * as lambda from 'aws-cdk-lib/aws-lambda';
 import type * as logs from 'aws-cdk-lib/aws-logs';
+import type { Ready } from './ready';
 
 /** What keeps a host from being idle, besides the CPU use of its guests. */
 export enum ReleasePolicy {
@@ -132,6 +133,28 @@ export interface HostOptions {
    * @default Duration.seconds(1)
    */
   readonly settleTime?: Duration;
+
+  /**
+   * When the host is ready: the connections that started it wait until then, for `allocationTimeout` at most.
+   *
+   * @default Ready.listening()
+   */
+  readonly readyWhen?: Ready;
+
+  /**
+   * A command that finds out whether the guest still works: it runs beside the guest every `livenessInterval`, once the host is ready. A
+   * guest for which it fails three times in a row is ended, and has failed: see `restartPolicy`. A suspended host is not looked at.
+   *
+   * @default - none
+   */
+  readonly livenessCommand?: string[];
+
+  /**
+   * The time between two runs of `livenessCommand`, and how long one may take.
+   *
+   * @default Duration.seconds(10)
+   */
+  readonly livenessInterval?: Duration;
 
   /**
    * What keeps the host from being idle.

@@ -78,6 +78,9 @@ export const HOST: Shape<HostOptions> = {
     'ReleasePolicy.NO_CONNECTIONS or ReleasePolicy.NO_TRAFFIC',
     (value) => value === 'no-connections' || value === 'no-traffic',
   ),
+  readyWhen: having("a Ready, like Ready.command(['pg_isready'])", '_rule'),
+  livenessCommand: texts("['redis-cli', 'ping']"),
+  livenessInterval: duration,
   restartPolicy: optional(
     'RestartPolicy.NEVER, RestartPolicy.ON_FAILURE or RestartPolicy.ALWAYS',
     (value) => value === 'never' || value === 'on-failure' || value === 'always',

@@ -16,6 +16,8 @@ export const REPORTED_EVENTS = [
   'relay-failed',
   'peer-silent',
   'not-listening',
+  'not-ready',
+  'ready',
 ] as const;
 export type ReportedEvent = (typeof REPORTED_EVENTS)[number];
 

@@ -25,6 +25,14 @@ export const HOST_LIMITS = {
   releaseTimeout: { low: 100, high: YEAR, ...ms, default: 600_000 },
   allocationTimeout: { low: 100, high: 900_000, ...ms, default: 30_000 },
   settleTime: { low: 0, high: 900_000, ...ms, default: 1_000 },
+  livenessInterval: { low: 1_000, high: 3_600_000, ...ms, default: 10_000 },
+} as const satisfies Record<string, Limit>;
+
+/** Between two looks at whether a guest is ready, and for one of them. */
+export const READY_LIMITS = {
+  interval: { low: 50, high: 60_000, ...ms, default: 250 },
+  timeout: { low: 50, high: 60_000, ...ms, default: 5_000 },
+  port: { low: 1, high: 65_535, unit: 'the port range', default: 80 },
 } as const satisfies Record<string, Limit>;
 
 export const HOST_DEFAULTS = {

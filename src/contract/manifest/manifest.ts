@@ -32,6 +32,44 @@ const remappedPath = v.pipe(text(limits.REMAPPED_PATH_RULE), v.check(limits.isRe
 /** What keeps a host from being idle besides CPU use: any open connection, or only one that moves bytes. */
 const releasePolicy = v.picklist(['no-connections', 'no-traffic'], "'no-connections' or 'no-traffic'");
 const restartPolicy = v.picklist(['never', 'on-failure', 'always'], "'never', 'on-failure' or 'always'");
+
+const commandLine = v.pipe(
+  v.array(cString, 'an array of strings'),
+  v.minLength(1, 'at least the name of a program'),
+  v.check((c) => c[0] !== '', 'a first element that names a program'),
+);
+const looks = { interval: limited(limits.READY_LIMITS.interval), timeout: limited(limits.READY_LIMITS.timeout) };
+const readyWhen = v.variant(
+  'kind',
+  [
+    /** Its guest listens. */
+    v.strictObject({ kind: v.literal('listening') }),
+    /** This command exits with 0. */
+    v.strictObject({ kind: v.literal('command'), command: commandLine, ...looks }),
+    /** GET of this path is answered with 200 to 399. Without a port: on the first one that the guest listens on. */
+    v.strictObject({
+      kind: v.literal('http'),
+      path: v.pipe(text(), v.startsWith('/', "a path that begins with '/'")),
+      port: v.optional(whole(limits.READY_LIMITS.port, 'a port number')),
+      ...looks,
+    }),
+    /** A line of the guest's output matches this regular expression. */
+    v.strictObject({
+      kind: v.literal('log'),
+      pattern: v.pipe(text(), v.check(isPattern, 'a regular expression of JavaScript')),
+    }),
+  ],
+  "{ kind: 'listening' }, or of kind 'command', 'http' or 'log'",
+);
+
+function isPattern(source: string): boolean {
+  try {
+    return new RegExp(source) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
 export type ReleasePolicy = v.InferOutput<typeof releasePolicy>;
 
 /** One named machine of a cluster. */
@@ -52,13 +90,7 @@ const hostSchema = v.strictObject({
   /** Lambda function name, of kind `function`. Absent: `<cluster>-<host>`. */
   functionName: v.optional(matching(limits.FUNCTION_NAME_PATTERN, limits.FUNCTION_NAME_RULE)),
   /** The guest's command line. Required for kind `function`. */
-  command: v.optional(
-    v.pipe(
-      v.array(cString, 'an array of strings'),
-      v.minLength(1, 'at least the name of a program'),
-      v.check((c) => c[0] !== '', 'a first element that names a program'),
-    ),
-  ),
+  command: v.optional(commandLine),
   /** The guest's own environment. */
   environment: v.optional(
     v.record(matching(/^[^=\0]+$/, "a variable name without '='"), cString, 'names and values, both strings'),
@@ -98,6 +130,12 @@ const hostSchema = v.strictObject({
   allocationTimeout: limited(limits.HOST_LIMITS.allocationTimeout),
   /** A host that listens somewhere refuses other ports once no listener was added for this long. */
   settleTime: limited(limits.HOST_LIMITS.settleTime),
+  /** When other hosts may connect. */
+  readyWhen: v.optional(readyWhen, { kind: 'listening' }),
+  /** A guest for which this command fails three times in a row is ended, and has failed. */
+  livenessCommand: v.optional(commandLine),
+  /** Between two runs of `livenessCommand`, and for one of them. */
+  livenessInterval: limited(limits.HOST_LIMITS.livenessInterval),
   releasePolicy: v.optional(releasePolicy, limits.HOST_DEFAULTS.releasePolicy),
   /** Whether a guest that has ended by itself is started again: after 500 ms, then after up to 30 s. */
   restartPolicy: v.optional(restartPolicy, limits.HOST_DEFAULTS.restartPolicy),

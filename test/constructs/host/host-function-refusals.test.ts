@@ -1,6 +1,6 @@
 import { Duration, Stack, Token } from 'aws-cdk-lib';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
-import { HostFunction, type HostOptions } from '../../../src';
+import { HostFunction, type HostOptions, Ready } from '../../../src';
 import { HOST, newCluster } from '../support';
 
 describe('what cannot work is refused', () => {
@@ -102,6 +102,25 @@ describe('what cannot work is refused', () => {
       'api',
       { allocationTimeout: Duration.hours(1) },
       'allocationTimeout is 3600 s; allowed: 0.1 s to 900 s',
+    ],
+    [
+      'a look at readiness without a pause',
+      'api',
+      { readyWhen: Ready.command(['true'], { interval: Duration.millis(1) }) },
+      "readyWhen's interval is 0.001 s; allowed: 0.05 s to 60 s",
+    ],
+    [
+      'a look at readiness that takes for ever',
+      'api',
+      { readyWhen: Ready.http('/', { timeout: Duration.hours(1) }) },
+      "readyWhen's timeout is 3600 s; allowed: 0.05 s to 60 s",
+    ],
+    ['no port', 'api', { readyWhen: Ready.http('/', { port: 0 }) }, "readyWhen's port is 0; allowed: "],
+    [
+      'looks at liveness all the time',
+      'api',
+      { livenessInterval: Duration.millis(10) },
+      'livenessInterval is 0.01 s; allowed: 1 s to 3600 s',
     ],
     ['a long settle time', 'api', { settleTime: Duration.hours(1) }, 'settleTime is 3600 s; allowed: 0 s to 900 s'],
     [

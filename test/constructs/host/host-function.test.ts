@@ -5,7 +5,7 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import * as s3 from 'aws-cdk-lib/aws-s3';
-import { HostFunction, ReleasePolicy, RestartPolicy } from '../../../src';
+import { HostFunction, Ready, ReleasePolicy, RestartPolicy } from '../../../src';
 import { guestEnvironment } from '../../../src/runtime/supervisor/guest/environment';
 import { flat, HOST, manifestOf, newCluster, only, statementsOf } from '../support';
 
@@ -52,6 +52,8 @@ describe('defaults', () => {
         releasePolicy: 'no-connections',
         restartPolicy: 'never',
         startWith: [],
+        readyWhen: { kind: 'listening' },
+        livenessInterval: 10_000,
       },
     ]);
   });
@@ -150,6 +152,9 @@ describe('overrides', () => {
       releasePolicy: ReleasePolicy.NO_TRAFFIC,
       restartPolicy: RestartPolicy.ON_FAILURE,
       startWith: ['queue'],
+      readyWhen: Ready.command(['redis-cli', 'ping'], { interval: Duration.millis(100), timeout: Duration.seconds(1) }),
+      livenessCommand: ['redis-cli', 'ping'],
+      livenessInterval: Duration.seconds(30),
     });
     cluster.addHost('queue', { ...HOST, restartPolicy: RestartPolicy.ALWAYS });
     expect(host.virtualAddress).toBe('100.64.7.7');
@@ -167,8 +172,27 @@ describe('overrides', () => {
       releasePolicy: 'no-traffic',
       restartPolicy: 'on-failure',
       startWith: ['queue'],
+      readyWhen: { kind: 'command', command: ['redis-cli', 'ping'], interval: 100, timeout: 1_000 },
+      livenessCommand: ['redis-cli', 'ping'],
+      livenessInterval: 30_000,
     });
     expect(manifestOf(stack).hosts[1]).toMatchObject({ restartPolicy: 'always' });
+  });
+
+  test.each<[string, Ready, object]>([
+    ['listening', Ready.listening(), { kind: 'listening' }],
+    ['a command', Ready.command(['true']), { kind: 'command', command: ['true'], interval: 250, timeout: 5_000 }],
+    ['HTTP', Ready.http('/up'), { kind: 'http', path: '/up', interval: 250, timeout: 5_000 }],
+    [
+      'HTTP, with all there is',
+      Ready.http('/up', { port: 81, interval: Duration.seconds(1), timeout: Duration.seconds(2) }),
+      { kind: 'http', path: '/up', port: 81, interval: 1_000, timeout: 2_000 },
+    ],
+    ['a line of the log', Ready.log('ready to accept'), { kind: 'log', pattern: 'ready to accept' }],
+  ])('ready by %s', (_by, readyWhen, rule) => {
+    const { stack, cluster } = newCluster();
+    cluster.addHost('api', { ...HOST, readyWhen });
+    expect(manifestOf(stack).hosts[0].readyWhen).toEqual(rule);
   });
 
   test('a role and a log group that are brought along', () => {

@@ -172,6 +172,31 @@ test.each<[string, unknown, string]>([
     'seed.dataPort: is 9410; allowed: another port than seed.port',
   ],
   [
+    'another way to be ready',
+    withHost({ readyWhen: { kind: 'soon' } }),
+    `hosts.0.readyWhen.kind: is "soon" on host 'api'; allowed: { kind: 'listening' }, or of kind 'command', 'http' or 'log'`,
+  ],
+  [
+    'no command to be ready by',
+    withHost({ readyWhen: { kind: 'command', command: [] } }),
+    "hosts.0.readyWhen.command: is [] on host 'api'; allowed: at least the name of a program",
+  ],
+  [
+    'a path without its slash',
+    withHost({ readyWhen: { kind: 'http', path: 'up' } }),
+    `hosts.0.readyWhen.path: is "up" on host 'api'; allowed: a path that begins with '/'`,
+  ],
+  [
+    'no pattern',
+    withHost({ readyWhen: { kind: 'log', pattern: '(' } }),
+    `hosts.0.readyWhen.pattern: is "(" on host 'api'; allowed: a regular expression of JavaScript`,
+  ],
+  [
+    'no command to live by',
+    withHost({ livenessCommand: [''] }),
+    `hosts.0.livenessCommand: is [""] on host 'api'; allowed: a first element that names a program`,
+  ],
+  [
     'another restart policy',
     withHost({ restartPolicy: 'sometimes' }),
     `hosts.0.restartPolicy: is "sometimes" on host 'api'; allowed: 'never', 'on-failure' or 'always'`,

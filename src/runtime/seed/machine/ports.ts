@@ -46,6 +46,8 @@ export function onNatReport(turn: Turn, nat: NatReport): void {
 }
 
 export function onReport(turn: Turn, { event, detail }: Extract<SessionEvent, { type: 'report' }>) {
+  if (event === 'not-ready') turn.setSession({ notReady: String(detail.reason ?? '') });
+  if (event === 'ready') turn.setSession({ notReady: undefined });
   // What the seed itself says of the event is not the member's to say.
   turn.emitSaid(event, { ...detail, epoch: turn.epoch });
 }

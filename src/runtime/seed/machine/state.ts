@@ -64,6 +64,8 @@ export interface EpochSession {
   readonly listeningSince?: number;
   /** TCP ports that are waited for although the host has settled. Undefined: the time for that is over. */
   readonly expected: readonly number[] | undefined;
+  /** Why it is not ready for connects, as it said last. */
+  readonly notReady?: string;
   /** The end of that time. */
   readonly expectUntil?: number;
   /** While the connection is lost: when the host is given up. */

@@ -138,8 +138,10 @@ function answerUnreachable(turn: Turn, { member, id }: Waiter, errno: ConnectErr
   turn.do({ type: 'answer', member, frame: { type: 'unreachable', id, errno, reason } });
 }
 
-function whyLate({ phase, state }: Turn): string {
+function whyLate({ phase, state, session }: Turn): string {
   const { invocation, reason } = state;
+  const { notReady } = session ?? {};
+  if (notReady !== undefined) return `is not ready: ${notReady}`;
   if (phase.state === 'running') return listensOn(state);
   if (phase.state === 'failed') return `could not be allocated: ${phase.reason}`;
   const throttled = invocation?.throttled ? ': its function could not be started (429)' : '';

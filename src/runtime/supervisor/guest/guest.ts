@@ -22,6 +22,14 @@ export interface GuestOptions {
   /** Where the shims are; see `findShim`. */
   readonly shimDir?: string;
   readonly write: Write;
+  /** Called with each line that the guest writes. */
+  readonly onLine?: (line: string) => void;
+}
+
+/** What another command runs in that belongs to the host as its guest does. */
+export interface GuestPlace {
+  readonly environment: Readonly<Record<string, string>>;
+  readonly directory: string;
 }
 
 /** How a guest ended. */
@@ -35,6 +43,7 @@ export interface GuestExit {
 export interface Guest {
   readonly pid: number;
   readonly processes: GuestProcesses;
+  readonly place: GuestPlace;
   /** Resolves when nothing of the guest runs any more and all it wrote is in the log. */
   readonly exited: Promise<GuestExit>;
   /** SIGTERM to every process of the guest, SIGKILL to those that are left after `grace` milliseconds. */
@@ -89,10 +98,11 @@ export function startGuest(options: GuestOptions): Guest {
       for (const end of [output, errors]) closeSync(end);
     }
   });
-  return watchGuest({ host: host.name, pid, processes, ended, stdout, stderr, write });
+  const place = { environment: env, directory: cwd };
+  return watchGuest({ host: host.name, pid, processes, place, ended, stdout, stderr, write, onLine: options.onLine });
 }
 
-interface Watched extends Pick<Guest, 'pid' | 'processes'>, Pick<GuestOptions, 'write'> {
+interface Watched extends Pick<Guest, 'pid' | 'processes' | 'place'>, Pick<GuestOptions, 'write' | 'onLine'> {
   readonly host: string;
   /** How the first process ended. */
   readonly ended: Promise<GuestExit>;
@@ -101,11 +111,11 @@ interface Watched extends Pick<Guest, 'pid' | 'processes'>, Pick<GuestOptions, '
   readonly stderr: number;
 }
 
-function watchGuest({ host, pid, processes, ended, stdout, stderr, write }: Watched): Guest {
+function watchGuest({ host, pid, processes, place, ended, stdout, stderr, write, onLine }: Watched): Guest {
   const outputs: Array<Promise<void>> = [];
   const sockets: Socket[] = [];
   const forward = (stream: Stream, fd: number) => {
-    const lines = forwardLines(host, stream, write);
+    const lines = forwardLines(host, stream, write, onLine);
     const socket = new Socket({ fd, readable: true, writable: false });
     outputs.push(
       new Promise((resolve) => {
@@ -139,6 +149,7 @@ function watchGuest({ host, pid, processes, ended, stdout, stderr, write }: Watc
   return {
     pid,
     processes,
+    place,
     exited,
     stop: async (grace) => {
       await stopAll(guests, grace);

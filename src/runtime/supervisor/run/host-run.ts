@@ -7,6 +7,7 @@ import { createGuard, type Guard } from '../../control/guard';
 import type { Welcome } from '../../control/index';
 import { type Guest, type GuestExit, startGuest } from '../guest/guest';
 import { ProgramError } from '../guest/program';
+import { untilGivenUp, untilReady, watchLines } from '../guest/ready';
 import { type Activity, watchActivity, watchStarting } from '../idle/activity';
 import { busyNow, type Look } from '../idle/idleness';
 import type { Log } from './log';
@@ -19,6 +20,9 @@ export interface HostRunOptions extends SandboxFiles, Omit<SupervisorSettings, '
   readonly seedPort: number;
   readonly log: Log;
 }
+
+/** Milliseconds between SIGTERM and SIGKILL, for a guest that does not live. */
+const GRACE = 2_000;
 
 const NOTHING: Activity = { cpu: 0, connections: 0, moved: false, queued: 0, closed: () => undefined, sockets: [] };
 
@@ -33,6 +37,7 @@ export class HostRun {
   readonly guest?: Guest;
   readonly exited: Promise<GuestExit>;
   #ended = false;
+  readonly #healthWatch = new AbortController();
   #activity: () => Activity = () => NOTHING;
   /** Datagrams of guests, as of the last look. */
   #traffic = 0;
@@ -46,17 +51,19 @@ export class HostRun {
       settleTime: options.entry.settleTime,
       starting: () => starting(),
       asClient: false,
+      unpublished: options.entry.readyWhen.kind !== 'listening',
     });
     member.attach(session);
+    const { onLine, logged } = watchLines(options.entry);
     try {
-      const guest = startGuest({ ...options, host: options.entry });
+      const guest = startGuest({ ...options, host: options.entry, onLine });
       starting = watchStarting(guest.processes);
       const report = { pid: guest.pid, command: options.entry.command!.join(' ') };
       options.log('info', 'the guest was started', report);
       session.report('guest-started', report);
-      return new HostRun(options, member, guest);
+      return new HostRun(options, member, guest, logged);
     } catch (error) {
-      if (error instanceof ProgramError) return new HostRun(options, member, error);
+      if (error instanceof ProgramError) return new HostRun(options, member, error, logged);
       member.close();
       throw error;
     }
@@ -66,6 +73,7 @@ export class HostRun {
     { entry, native, runDir, seedPort, log }: HostRunOptions,
     readonly member: Member,
     guest: Guest | ProgramError,
+    logged: Promise<void>,
   ) {
     this.life = runDir.life;
     this.entry = entry;
@@ -79,11 +87,12 @@ export class HostRun {
       return;
     }
     this.guest = guest;
-    this.exited = guest.exited;
+    this.exited = this.#watchHealth(guest, logged, log);
     this.#traffic = member.traffic();
     this.#activity = watchActivity({ processes: guest.processes, native, addresses: member.addresses, seedPort });
     void guest.exited.then(() => {
       this.#ended = true;
+      this.#healthWatch.abort();
     });
   }
 
@@ -109,8 +118,42 @@ export class HostRun {
   /** Stops the guests and gives back what the host used. */
   async end(grace: number): Promise<void> {
     this.#activity = () => NOTHING;
+    this.#healthWatch.abort();
     await this.guest?.stop(grace);
     this.member.close();
+  }
+
+  /** Publishes the ports once the guest is ready, and ends a guest that does not live. @returns how it ends */
+  async #watchHealth(guest: Guest, logged: Promise<void>, log: Log): Promise<GuestExit> {
+    const { readyWhen, livenessCommand, livenessInterval: interval } = this.entry;
+    const { signal } = this.#healthWatch;
+    const { place } = guest;
+    const began = performance.now();
+    const ready = untilReady({
+      readyWhen,
+      place,
+      ports: () => this.member.listeners.ports,
+      logged,
+      onNotReady: (reason) => {
+        log('info', `the guest is not ready: ${reason}`);
+        this.member.reportEvent('not-ready', { reason });
+      },
+      signal,
+    });
+    const published = ready.then(() => {
+      if (readyWhen.kind === 'listening' || signal.aborted) return;
+      const readyMs = Math.round(performance.now() - began);
+      log('info', 'the guest is ready', { readyMs });
+      this.member.reportEvent('ready', { readyMs });
+      this.member.publishPorts();
+    });
+    if (!livenessCommand) return guest.exited;
+    const givenUp = published.then(() => untilGivenUp({ command: livenessCommand, interval, place, signal }));
+    const reason = await Promise.race([givenUp, guest.exited.then(() => undefined)]);
+    if (reason === undefined) return guest.exited;
+    log('error', `the guest is ended: ${reason}`);
+    await guest.stop(GRACE);
+    return { exitCode: null, signal: 'SIGTERM', reason };
   }
 
   #lookNow(): Look {

@@ -3,7 +3,6 @@ import { hostIdentity } from '../../../contract/control/psk';
 import type { Invocation } from '../../../contract/platform/invocation';
 import { ControlError, openSession, type Session } from '../../control/index';
 import type { Mailbox } from '../../mailbox';
-import { publicPorts } from '../sockets/listeners';
 import { HostRun } from './host-run';
 import { type Event, schedule } from './invocation';
 import type { Log } from './log';
@@ -43,8 +42,7 @@ export async function join(
       secret,
       identity: hostIdentity(name, epoch),
       join: () => {
-        const ports = publicPorts(host?.member.listeners.ports ?? []);
-        return { host: name, epoch, life, ports };
+        return { host: name, epoch, life, ports: host?.member.ports ?? [] };
       },
       onWelcome: ({ cluster }) => {
         log('info', host ? 'rejoined the cluster' : 'joined the cluster', { cluster, epoch });

@@ -43,7 +43,12 @@ export interface LineForwarder {
 }
 
 /** Turns what a guest writes into lines of the log. */
-export function forwardLines(host: string, stream: Stream, write: Write): LineForwarder {
+export function forwardLines(
+  host: string,
+  stream: Stream,
+  write: Write,
+  onLine: (line: string) => void = () => undefined,
+): LineForwarder {
   const decoder = new TextDecoder();
   let rest = '';
   const format = (line: string) => `${JSON.stringify({ time: new Date().toISOString(), host, stream, line })}\n`;
@@ -56,12 +61,16 @@ export function forwardLines(host: string, stream: Stream, write: Write): LineFo
     }
     // One write for all lines of a chunk.
     if (lines.length > 0) write(lines.map((line) => format(line.replace(/\r$/, ''))).join(''));
+    for (const line of lines) onLine(line);
   };
   return {
     push: (chunk) => take(decoder.decode(chunk, { stream: true })),
     end: () => {
       take(decoder.decode());
-      if (rest !== '') write(format(rest));
+      if (rest !== '') {
+        write(format(rest));
+        onLine(rest);
+      }
       rest = '';
     },
   };

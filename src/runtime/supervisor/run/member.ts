@@ -4,6 +4,8 @@
  */
 
 import { aliasAddress, SANDBOX_ALIASES, type TableSpec } from '../../../contract/abi/table';
+import type { PortMapping } from '../../../contract/control/location';
+import type { ReportedEvent } from '../../../contract/control/to-seed';
 import { formatAddress, parseAddress } from '../../../contract/manifest/address';
 import { HOST_LIMITS } from '../../../contract/manifest/limits';
 import type { NativeAddon } from '../../../native/addon';
@@ -41,6 +43,8 @@ export interface MemberOptions {
   readonly kernelName?: boolean;
   readonly log: Log;
   readonly onListening?: (port: OwnPort) => void;
+  /** Others are not told of ports before `publishPorts`. */
+  readonly unpublished?: boolean;
 }
 
 export type MemberSession = Pick<Session, 'locate' | 'ports' | 'observation' | 'report'> & SeedLink;
@@ -66,10 +70,12 @@ export class Member {
   readonly #aliases: number;
   readonly #udpProxies: UdpProxies;
   #session: MemberSession | undefined;
+  #published: boolean;
 
   constructor(options: MemberOptions) {
     const { runDir, welcome, flat, log, native } = options;
     this.#options = options;
+    this.#published = !options.unpublished;
     this.#guard = createGuard(log);
     this.#self = parseAddress(welcome.self.address)!;
     const self = this.#self;
@@ -126,8 +132,22 @@ export class Member {
     const session = this.#session;
     const seen = this.#options.flat === undefined ? session?.observation : undefined;
     if (session && seen) this.transports.joined(session, seen);
-    const { ports, settled, settledDatagrams } = this.listeners;
-    session?.ports(publicPorts(ports), settled, settledDatagrams);
+    this.#sendPorts();
+  }
+
+  /** What others may connect to. */
+  get ports(): PortMapping[] {
+    return this.#published ? publicPorts(this.listeners.ports) : [];
+  }
+
+  /** From now on others are told of this member's ports. */
+  publishPorts(): void {
+    this.#published = true;
+    this.#sendPorts();
+  }
+
+  reportEvent(event: ReportedEvent, detail: Parameters<MemberSession['report']>[1]): void {
+    this.#session?.report(event, detail);
   }
 
   /** No session for a while: guests' requests wait. */
@@ -148,6 +168,11 @@ export class Member {
     this.transports.close();
     this.listeners.close();
     this.#options.runDir.remove();
+  }
+
+  #sendPorts(): void {
+    const { settled, settledDatagrams } = this.listeners;
+    this.#session?.ports(this.ports, this.#published && settled, this.#published && settledDatagrams);
   }
 
   #openTransports(): Transports {
@@ -175,10 +200,10 @@ export class Member {
     return createListeners({
       settleTime,
       starting: settleTime > 0 ? starting : undefined,
-      onChange: (ports, settled, settledDatagrams) => {
+      onChange: (ports) => {
         this.locations.setOwnPorts(ports);
         this.transports.connector.listeners(listenerRows(ports));
-        this.#session?.ports(publicPorts(ports), settled, settledDatagrams);
+        this.#sendPorts();
       },
       sockets: () => tcpSockets(native),
       onListening: (port) => {

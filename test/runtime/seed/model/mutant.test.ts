@@ -64,9 +64,7 @@ const MUTANTS: Readonly<Record<string, readonly [Change, Partial<Size>?]>> = {
   'every connect that waits ends by its deadline': [
     ['waiters.ts', 'give(turn, waiter, { errno', "if (turn.phase.state !== 'allocating') give(turn, waiter, { errno"],
   ],
-  'every host is released': [
-    ['turn.ts', 'release: phase.releaseAt', 'release: undefined'],
-  ],
+  'every host is released': [['turn.ts', 'release: phase.releaseAt', 'release: undefined']],
   'the state converges': [['invocations.ts', 'turn.set({ invocation: undefined });', '']],
   [RESTLESS]: [
     [

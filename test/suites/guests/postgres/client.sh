@@ -1,8 +1,7 @@
 PATH=$(echo /usr/lib/postgresql/*/bin):$PATH
 export PGHOST=db PGUSER=postgres PGDATABASE=postgres
 
-# The first connect waits for initdb and for the listener; then the server says for a moment that it is starting.
-until pg_isready; do :; done
+# The first connect waits for initdb, for the listener, and for the end of the recovery: the host is ready then.
 test "$(psql -Atc 'SELECT 6 * 7')" = 42
 pgbench --initialize --quiet
 
