@@ -78,7 +78,7 @@ const project = new awscdk.AwsCdkConstructLibrary({
 
   excludeTypescript: BUNDLED_SOURCES,
   bin: { imaginary: 'assets/cli/imaginary.js' },
-  bundledDeps: ['valibot@1.5.0'],
+  bundledDeps: ['croner@11.0.1', 'valibot@1.5.0'],
   devDeps: [
     '@aws-cdk/integ-runner@2.197.10',
     '@aws-cdk/integ-tests-alpha@2.245.0-alpha.0',

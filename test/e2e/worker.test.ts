@@ -41,6 +41,7 @@ beforeAll(async () => {
       releaseTimeout: 4_000,
       startWith: ['redis'],
     },
+    { name: 'nightly', command: ['/bin/sh', '-c', 'echo done by the clock'], wakeSchedule: 'cron(* * * * ? *)' },
     { name: 'crasher', command: ['/bin/sh', '-c', 'exit 3'], restartPolicy: 'on-failure', allocationTimeout: 2_000 },
   ]);
 });
@@ -102,3 +103,11 @@ test('a guest that crashes is started again by its restart policy, with a back-o
   expect(Number(second.detail.delayMs)).toBeGreaterThan(500);
   expect((await cluster.imaginary(['stop', 'crasher'])).code).toBe(0);
 });
+
+test('a host that is woken by the clock does its work, without anybody connecting to it', async () => {
+  const { detail, time } = await cluster.waitFor(is('nightly', 'allocating'), 65_000);
+  expect(detail).toMatchObject({ by: 'nightly', why: "wakeSchedule 'cron(* * * * ? *)'" });
+  expect(new Date(time).getUTCSeconds()).toBeLessThan(10);
+  await cluster.waitFor(is('nightly', 'exited'));
+  expect(await cluster.logs('nightly')).toContain('done by the clock');
+}, 90_000);

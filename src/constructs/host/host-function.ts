@@ -245,6 +245,7 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
       releasePolicy: props.releasePolicy ?? ReleasePolicy.NO_CONNECTIONS,
       restartPolicy: props.restartPolicy ?? RestartPolicy.NEVER,
       startWith: [...(props.startWith ?? [])],
+      wakeSchedule: props.wakeSchedule?.expressionString,
     };
   }
 

@@ -1,5 +1,6 @@
 import type { Duration, Size } from 'aws-cdk-lib';
 import type * as ec2 from 'aws-cdk-lib/aws-ec2';
+import type * as events from 'aws-cdk-lib/aws-events';
 import type * as iam from 'aws-cdk-lib/aws-iam';
 import type * as lambda from 'aws-cdk-lib/aws-lambda';
 import type * as logs from 'aws-cdk-lib/aws-logs';
@@ -178,6 +179,14 @@ export interface HostOptions {
    * @default - none: a connection starts the host
    */
   readonly startWith?: string[];
+
+  /**
+   * When the host is started, or woken where it is suspended, although nobody connects to it: for jobs by the clock, in UTC. The seed
+   * does it, so it takes no rule and no invocation of its own. A host that runs at that time is left alone.
+   *
+   * @default - none
+   */
+  readonly wakeSchedule?: events.Schedule;
 
   /**
    * Further names that resolve to this host.

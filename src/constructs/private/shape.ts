@@ -86,6 +86,7 @@ export const HOST: Shape<HostOptions> = {
     (value) => value === 'never' || value === 'on-failure' || value === 'always',
   ),
   startWith: texts("['redis']"),
+  wakeSchedule: having('an events.Schedule, like events.Schedule.rate(Duration.hours(1))', 'expressionString'),
   aliases: texts("['cache']"),
   address: text('100.64.0.10'),
   reserveConcurrency: boolean,

@@ -6,6 +6,7 @@ import * as v from 'valibot';
 import type { Immutable } from '../fields';
 import { parseAddress } from './address';
 import * as limits from './limits';
+import { parseSchedule, SCHEDULE_RULE } from './schedule';
 
 const text = (rule = 'a string') => v.string(rule);
 const matching = (pattern: RegExp, rule: string) => v.pipe(text(rule), v.regex(pattern, rule));
@@ -141,6 +142,13 @@ const hostSchema = v.strictObject({
   restartPolicy: v.optional(restartPolicy, limits.HOST_DEFAULTS.restartPolicy),
   /** The host is started whenever one of these hosts is, and is not suspended before them. */
   startWith: v.optional(v.array(cString, 'names of hosts'), []),
+  /** When the host is started, or woken, although nobody connects to it: in UTC. */
+  wakeSchedule: v.optional(
+    v.pipe(
+      text(),
+      v.check((s) => parseSchedule(s) !== undefined, SCHEDULE_RULE),
+    ),
+  ),
 });
 
 /** What a cluster may cost: the seed refuses to start hosts beyond it. */

@@ -143,10 +143,14 @@ function crossChecks(manifest: Manifest, given: GivenManifest): string[] {
 function companionProblems({ hosts }: Manifest): string[] {
   const byName = new Map(hosts.map((host) => [host.name, host]));
   const problems: string[] = [];
-  hosts.forEach(({ name, kind, startWith }, i) => {
+  hosts.forEach(({ name, kind, startWith, wakeSchedule }, i) => {
     const at = `hosts.${i}.startWith`;
     if (kind === 'instance' && startWith.length > 0) {
       problems.push(`${at}: is set on host '${name}'; allowed: only for kind 'function', as an instance starts itself`);
+    }
+    if (kind === 'instance' && wakeSchedule !== undefined) {
+      const allowed = "allowed: only for kind 'function', as an instance starts itself";
+      problems.push(`hosts.${i}.wakeSchedule: is set on host '${name}'; ${allowed}`);
     }
     startWith.forEach((other, j) => {
       if (!byName.has(other)) problems.push(`${at}.${j}: is "${other}" on host '${name}'; allowed: the name of a host`);

@@ -1,6 +1,7 @@
 import { Duration, Size } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
+import * as events from 'aws-cdk-lib/aws-events';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
@@ -152,11 +153,13 @@ describe('overrides', () => {
       releasePolicy: ReleasePolicy.NO_TRAFFIC,
       restartPolicy: RestartPolicy.ON_FAILURE,
       startWith: ['queue'],
+      wakeSchedule: events.Schedule.cron({ minute: '0', hour: '8', weekDay: 'MON-FRI' }),
       readyWhen: Ready.command(['redis-cli', 'ping'], { interval: Duration.millis(100), timeout: Duration.seconds(1) }),
       livenessCommand: ['redis-cli', 'ping'],
       livenessInterval: Duration.seconds(30),
     });
-    cluster.addHost('queue', { ...HOST, restartPolicy: RestartPolicy.ALWAYS });
+    const wakeSchedule = events.Schedule.rate(Duration.minutes(5));
+    cluster.addHost('queue', { ...HOST, restartPolicy: RestartPolicy.ALWAYS, wakeSchedule });
     expect(host.virtualAddress).toBe('100.64.7.7');
     expect(manifestOf(stack).hosts[0]).toMatchObject({
       command: ['redis-server', '--port', '6379'],
@@ -172,11 +175,15 @@ describe('overrides', () => {
       releasePolicy: 'no-traffic',
       restartPolicy: 'on-failure',
       startWith: ['queue'],
+      wakeSchedule: 'cron(0 8 ? * MON-FRI *)',
       readyWhen: { kind: 'command', command: ['redis-cli', 'ping'], interval: 100, timeout: 1_000 },
       livenessCommand: ['redis-cli', 'ping'],
       livenessInterval: 30_000,
     });
-    expect(manifestOf(stack).hosts[1]).toMatchObject({ restartPolicy: 'always' });
+    expect(manifestOf(stack).hosts[1]).toMatchObject({
+      restartPolicy: 'always',
+      wakeSchedule: 'rate(5 minutes)',
+    });
   });
 
   test.each<[string, Ready, object]>([

@@ -197,6 +197,11 @@ test.each<[string, unknown, string]>([
     `hosts.0.livenessCommand: is [""] on host 'api'; allowed: a first element that names a program`,
   ],
   [
+    'no schedule',
+    withHost({ wakeSchedule: 'daily' }),
+    `hosts.0.wakeSchedule: is "daily" on host 'api'; allowed: a schedule like 'rate(5 minutes)' or 'cron(0 8 ? * MON-FRI *)'`,
+  ],
+  [
     'another restart policy',
     withHost({ restartPolicy: 'sometimes' }),
     `hosts.0.restartPolicy: is "sometimes" on host 'api'; allowed: 'never', 'on-failure' or 'always'`,

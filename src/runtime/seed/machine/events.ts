@@ -90,6 +90,8 @@ export type MachineEvent =
   | { readonly type: 'acks'; readonly missing: number }
   /** A host that this one starts with begins or ends to run. */
   | { readonly type: 'companion'; readonly name: string; readonly up: boolean }
+  /** It is time by the host's `wakeSchedule`. */
+  | { readonly type: 'scheduled' }
   /** Of an operator. Answered by `commandReply` with the same id. */
   | { readonly type: 'command'; readonly id: number; readonly command: HostCommand }
   | { readonly type: 'timer'; readonly name: TimerName };

@@ -11,6 +11,7 @@ import { Subscribers } from '../locate/subscribers';
 import type { EventLog } from '../operators/events';
 import type { Effect, TimerName } from './effects';
 import type { MachineEvent } from './events';
+import { Schedule } from './schedule';
 import { costs, type HostState, imaginedHost, locationOf, type MemberId, type Settings } from './state';
 import { step } from './step';
 
@@ -61,6 +62,7 @@ export class Machine {
   readonly #timers = new Map<TimerName, NodeJS.Timeout>();
   /** Events that an effect has caused, until all effects before it are carried out. */
   readonly #events: MachineEvent[] = [];
+  readonly #schedule: Schedule | undefined;
   readonly #orders = new Map<number, (result: CommandResult) => void>();
   #lastOrder = 0;
   #busy = false;
@@ -72,6 +74,9 @@ export class Machine {
     this.nodeId = nodeId;
     this.#world = world;
     this.#state = imaginedHost(settings, performance.now());
+    const { wakeSchedule } = settings.entry;
+    if (wakeSchedule !== undefined)
+      this.#schedule = new Schedule(wakeSchedule, () => this.handle({ type: 'scheduled' }));
     this.#subscribers = new Subscribers((member, frame) => world.connections.send(member, frame));
   }
 
@@ -124,6 +129,7 @@ export class Machine {
   /** Closes what is open, for good. The host goes on running. */
   close(): void {
     this.#closed = true;
+    this.#schedule?.close();
     this.#invocation?.lifeline.abandon();
     for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#timers.clear();

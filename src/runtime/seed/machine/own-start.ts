@@ -1,5 +1,6 @@
 /**
- * Starts that no connect is the cause of: with a host that this one starts with, by the restart policy, by an operator.
+ * Starts that no connect is the cause of: with a host that this one starts with, by the restart policy, by a
+ * schedule, by an operator.
  */
 import type { MachineEvent } from './events';
 import type { Turn } from './turn';

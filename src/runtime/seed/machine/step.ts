@@ -5,7 +5,7 @@ import type { Locate, MachineEvent, Moment, SessionEvent } from './events';
 import { expectLocated } from './expected';
 import { onEnded, onSent, onThrottled } from './invocations';
 import { giveUp, onJoin, onLeave, onLost } from './joins';
-import { onCompanion, onStartTime } from './own-start';
+import { onCompanion, onStartTime, startOwn } from './own-start';
 import { onDeadline, probe, refuseStart, releaseGuests, retry, start } from './phases';
 import { onNatReport, onReport, setPorts } from './ports';
 import { type HostState, isUp } from './state';
@@ -51,6 +51,8 @@ function apply(turn: Turn, event: MachineEvent) {
       return onAcks(turn, event.missing);
     case 'companion':
       return onCompanion(turn, event);
+    case 'scheduled':
+      return startOwn(turn, `wakeSchedule '${turn.entry.wakeSchedule}'`);
     case 'command':
       return onCommand(turn, event);
     case 'timer':

@@ -122,6 +122,7 @@ const BY_TYPE: { readonly [T in MachineEvent['type']]: Readonly<Record<string, O
     'companion up': { type: 'companion', name: 'db', up: true },
     'companion down': { type: 'companion', name: 'db', up: false },
   },
+  scheduled: { scheduled: { type: 'scheduled' } },
   command: {
     'order start': { type: 'command', id: 1, command: 'start' },
     'order wake': { type: 'command', id: 2, command: 'wake' },
