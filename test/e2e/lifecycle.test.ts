@@ -1,5 +1,7 @@
 import { bootCluster, type TestCluster } from '../support/cluster';
 
+const python = '/usr/bin/python3';
+
 let cluster: TestCluster;
 beforeAll(async () => {
   cluster = await bootCluster([
@@ -9,6 +11,7 @@ beforeAll(async () => {
       idleTimeout: 1_000,
       releaseTimeout: 6_000,
     },
+    { name: 'steady', command: [python, '-m', 'http.server', '80'], idleTimeout: 100, releasePolicy: 'never' },
   ]);
 });
 afterAll(() => cluster?.dispose());
@@ -22,6 +25,10 @@ const is =
   (event: string, after = 0) =>
   (e: { host: string | null; event: string; time: number }) =>
     e.host === 'redis' && e.event === event && e.time > after;
+
+test('a host that is never idle runs on', async () => {
+  expect((await cluster.exec(['curl', '-sS', 'http://steady/'])).code).toBe(0);
+});
 
 test('idle: suspended with its memory; woken by a connect; idle again: released; then a new epoch', async () => {
   expect(await redis('SET', 'color', 'green')).toBe('OK');
@@ -48,4 +55,10 @@ test('an open connection holds a host; the suspension comes after it closes', as
   const closed = await ended;
   const suspended = await cluster.waitFor(is('suspended', closed - 2_500));
   expect(suspended.time).toBeGreaterThan(closed);
+});
+
+test('a host that is never idle has been up all the time', async () => {
+  expect(await cluster.host('steady')).toMatchObject({ state: 'running', allocations: 1 });
+  const events = (await cluster.events()).filter(({ host }) => host === 'steady').map(({ event }) => event);
+  expect(events).not.toContain('suspending');
 });

@@ -12,6 +12,8 @@ export enum ReleasePolicy {
   NO_CONNECTIONS = 'no-connections',
   /** Only a connection that moves bytes counts; open but quiet ones do not hold the host. */
   NO_TRAFFIC = 'no-traffic',
+  /** The host is never idle: once started, it runs until it is stopped or its guest ends. */
+  NEVER = 'never',
 }
 
 /** Whether a guest that has ended by itself is started again. */

@@ -75,8 +75,8 @@ export const HOST: Shape<HostOptions> = {
   allocationTimeout: duration,
   settleTime: duration,
   releasePolicy: optional(
-    'ReleasePolicy.NO_CONNECTIONS or ReleasePolicy.NO_TRAFFIC',
-    (value) => value === 'no-connections' || value === 'no-traffic',
+    'ReleasePolicy.NO_CONNECTIONS, ReleasePolicy.NO_TRAFFIC or ReleasePolicy.NEVER',
+    (value) => value === 'no-connections' || value === 'no-traffic' || value === 'never',
   ),
   readyWhen: having("a Ready, like Ready.command(['pg_isready'])", '_rule'),
   livenessCommand: texts("['redis-cli', 'ping']"),

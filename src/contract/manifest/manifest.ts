@@ -30,8 +30,11 @@ const hostName = v.pipe(
 );
 const ADDRESS_RULE = "an IPv4 address inside the cluster's cidr";
 const remappedPath = v.pipe(text(limits.REMAPPED_PATH_RULE), v.check(limits.isRemappedPath, limits.REMAPPED_PATH_RULE));
-/** What keeps a host from being idle besides CPU use: any open connection, or only one that moves bytes. */
-const releasePolicy = v.picklist(['no-connections', 'no-traffic'], "'no-connections' or 'no-traffic'");
+/** What keeps a host from being idle besides CPU use: any open connection, or only one that moves bytes. Or it never is. */
+const releasePolicy = v.picklist(
+  ['no-connections', 'no-traffic', 'never'],
+  "'no-connections', 'no-traffic' or 'never'",
+);
 const restartPolicy = v.picklist(['never', 'on-failure', 'always'], "'never', 'on-failure' or 'always'");
 
 const commandLine = v.pipe(

@@ -1,6 +1,7 @@
 /**
  * When a host is idle: for `idleTimeout` its guests used no more than 5 % of one CPU, nobody waits for a connection
- * from or to it, and no connection is open (release policy `no-connections`) or none moved bytes (`no-traffic`).
+ * from or to it, and no connection is open (release policy `no-connections`) or none moved bytes (`no-traffic`). A host of policy `never` is not
+ * watched.
  *
  * Time is counted by looks: a frozen sandbox, or a machine that stood still, did not idle in the meantime.
  */

@@ -67,8 +67,8 @@ export async function runInvocation(context: RunContext): Promise<InvocationResu
 }
 
 function watchIdle({ host, events, signal }: RunContext): void {
-  if (!host.guest) return;
   const { idleTimeout, releasePolicy } = host.entry;
+  if (!host.guest || releasePolicy === 'never') return;
   const onIdle = (verdict: Verdict) => events.put({ is: 'idle', verdict });
   watchIdleness({ idleTimeout, releasePolicy, look: () => host.look(), onIdle }, signal);
 }
