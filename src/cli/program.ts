@@ -105,10 +105,11 @@ function addPs(command: AddCommand): void {
     'ps',
     'list the hosts and what they do',
     'Lists the hosts: state, since when, how often each was allocated, how long the last allocation took (from the' +
-      ' connect that caused it until the host ran), and the ports that its guests listen on.',
-    ['imaginary ps', 'imaginary ps --json | jq \'.hosts[] | select(.state == "running").name\''],
+      ' connect that caused it until the host ran), the ports that its guests listen on, and what keeps it from being idle.',
+    ['imaginary ps', 'imaginary ps --why', 'imaginary ps --json | jq \'.hosts[] | select(.state == "running").name\''],
   )
     .option('--state <dir>', STATE)
+    .option('--why', 'name the connection or the process that keeps each host up')
     .action(async (options) => (await import('./commands/ps.js')).ps(options));
 }
 

@@ -3,6 +3,7 @@ import { statusText } from '../../src/cli/commands/ps';
 import { CliError, reportOf, usageError } from '../../src/cli/output/errors';
 import { logText, parseLogLine } from '../../src/cli/output/log-line';
 import { duration, type Paint, painter, table } from '../../src/cli/output/terminal';
+import type { ClusterStatus } from '../../src/contract/control/from-seed';
 
 const plain: Paint = (_, text) => text;
 
@@ -46,37 +47,52 @@ describe('colour', () => {
   });
 });
 
-test('ps: one line per host, and below them why hosts failed', () => {
-  const host = { address: '100.64.1.2', epoch: null, since: 1_000, waiting: 0 };
-  const text = statusText(
-    {
-      cluster: 'shop',
-      cidr: '100.64.0.0/16',
-      startedAt: 0,
-      hosts: [
-        { ...host, name: 'web', state: 'running', allocations: 2, allocateMs: 212.4, ports: [80, 443] },
-        {
-          ...host,
-          name: 'api',
-          state: 'failed',
-          allocations: 1,
-          allocateMs: null,
-          ports: [],
-          waiting: 3,
-          reason: 'no file',
-        },
-      ],
-    },
-    6_000,
+const HOSTS: ClusterStatus['hosts'] = [
+  {
+    ...{ address: '100.64.1.2', epoch: null, since: 1_000, waiting: 0, name: 'web', state: 'running' },
+    ...{ allocations: 2, allocateMs: 212.4, ports: [80, 443] },
+    heldBy: { by: 'traffic', what: 'a connection from api to port 80, of process 7 (nginx)' },
+  },
+  {
+    ...{ address: '100.64.1.2', epoch: null, since: 1_000, waiting: 3, name: 'api', state: 'failed' },
+    ...{ allocations: 1, allocateMs: null, ports: [], reason: 'no file' },
+  },
+  {
+    ...{ address: '100.64.1.3', epoch: null, since: 0, waiting: 0, name: 'job', state: 'imagined' },
+    ...{ allocations: 0, allocateMs: null, ports: [] },
+  },
+];
+const statusAt = (now: number, why: boolean) =>
+  statusText(
+    { cluster: 'shop', cidr: '100.64.0.0/16', startedAt: 0, hosts: HOSTS },
+    now,
     plain,
-  );
-  expect(text.split('\n')).toEqual([
-    'HOST  ADDRESS     STATE               SINCE  ALLOCATIONS  ALLOCATE-MS  PORTS',
-    'web   100.64.1.2  running              5.0s            2          212  80, 443',
-    'api   100.64.1.2  failed (3 waiting)   5.0s            1            -  -',
-    '',
-    'api: no file',
-  ]);
+    Number.POSITIVE_INFINITY,
+    why,
+  ).split('\n');
+
+const TABLE = [
+  'HOST  ADDRESS     STATE               SINCE  ALLOCATIONS  ALLOCATE-MS  HELD BY  PORTS',
+  'web   100.64.1.2  running              5.0s            2          212  traffic  80, 443',
+  'api   100.64.1.2  failed (3 waiting)   5.0s            1            -  -        -',
+  'job   100.64.1.3  imagined             6.0s            0            -  -        -',
+  '',
+  'api: no file',
+];
+
+test('ps: one line per host, and below them why hosts failed', () => {
+  expect(statusAt(6_000, false)).toEqual(TABLE);
+});
+
+test('ps --why: what keeps hosts up', () => {
+  const why = 'web is held by traffic on a connection from api to port 80, of process 7 (nginx)';
+  expect(statusAt(6_000, true)).toEqual([...TABLE, '', why]);
+});
+
+test('ps: a cluster that is up for a while has hosts that nobody ever connects to', () => {
+  const hint = statusAt(60_000, false).at(-1);
+  expect(hint).toContain('never started, as nobody connects to them: job.');
+  expect(hint).toContain('startWith or wakeSchedule');
 });
 
 test('events: time, host, event, facts', () => {

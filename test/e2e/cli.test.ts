@@ -24,8 +24,8 @@ const shell = (script: string) => cluster.exec(['/bin/sh', '-c', script]);
 describe('ps', () => {
   test('a table for people, one object for programs', async () => {
     const { stdout } = await cluster.imaginary(['ps']);
-    expect(stdout).toMatch(/^HOST +ADDRESS +STATE +SINCE +ALLOCATIONS +ALLOCATE-MS +PORTS\n/);
-    expect(stdout).toMatch(/^files +100\.64\.\d+\.\d+ +imagined +\S+ +0 +- +-$/m);
+    expect(stdout).toMatch(/^HOST +ADDRESS +STATE +SINCE +ALLOCATIONS +ALLOCATE-MS +HELD BY +PORTS\n/);
+    expect(stdout).toMatch(/^files +100\.64\.\d+\.\d+ +imagined +\S+ +0 +- +- +-$/m);
     const status = JSON.parse((await cluster.imaginary(['ps', '--json'])).stdout);
     expect(status).toMatchObject({ cluster: 'cli', cidr: '100.64.0.0/16' });
     expect(status.hosts[0]).toMatchObject({ name: 'files', state: 'imagined', allocations: 0, ports: [] });

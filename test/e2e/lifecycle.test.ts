@@ -1,4 +1,5 @@
 import { bootCluster, type TestCluster } from '../support/cluster';
+import { eventually } from '../support/eventually';
 
 const python = '/usr/bin/python3';
 
@@ -52,6 +53,12 @@ test('an open connection holds a host; the suspension comes after it closes', as
   const held = cluster.start(['redis-cli', '-h', 'redis', 'BLPOP', 'nothing', '3']);
   const ended = new Promise<number>((done) => held.on('close', () => done(Date.now())));
   await cluster.waitFor((e) => e.event === 'connected' && e.host === 'redis');
+  const why = async () => (await cluster.imaginary(['ps', '--why'])).stdout;
+  await eventually(async () => (await why()).includes('redis is held by a connection'));
+  expect(await why()).toMatch(/^redis +\S+ +running .* connections +6379$/m);
+  expect(await why()).toMatch(
+    /^redis is held by a connection (from \S+ to port 6379|with \S+, port \d+), of process \d+ \(redis-server\)$/m,
+  );
   const closed = await ended;
   const suspended = await cluster.waitFor(is('suspended', closed - 2_500));
   expect(suspended.time).toBeGreaterThan(closed);

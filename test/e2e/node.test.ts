@@ -45,7 +45,7 @@ test('a command under exec has it', async () => {
 test('ps shows the host, and no command warns of anything', async () => {
   const { code, stdout, stderr } = await cluster.imaginary(['ps']);
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-  expect(stdout).toMatch(/^web +100\.64\.\d+\.\d+ +running +\S+ +1 +\d+ +80$/m);
+  expect(stdout).toMatch(/^web +100\.64\.\d+\.\d+ +running +\S+ +1 +\d+ +\S+ +80$/m);
 });
 
 test('down ends it', async () => {

@@ -6,7 +6,11 @@ import { columnsOf, duration, fold, iso, type Paint, painter, table } from '../o
 import { clusterStatus } from '../target/operator';
 import { runningCluster } from '../target/state';
 
-export async function ps(options: CommonOptions): Promise<void> {
+interface PsOptions extends CommonOptions {
+  readonly why?: boolean;
+}
+
+export async function ps(options: PsOptions): Promise<void> {
   const status = await clusterStatus(runningCluster(options.state));
   const times = {
     ...status,
@@ -14,7 +18,7 @@ export async function ps(options: CommonOptions): Promise<void> {
     hosts: status.hosts.map((host) => ({ ...host, since: iso(host.since) })),
   };
   outputTo(process.stdout, options.json === true).result(times, () =>
-    statusText(status, Date.now(), painter(process.stdout), columnsOf(process.stdout)),
+    statusText(status, Date.now(), painter(process.stdout), columnsOf(process.stdout), options.why),
   );
 }
 
@@ -26,14 +30,18 @@ const STATE_STYLES = {
   failed: 'red',
 } as const satisfies Record<HostState, string>;
 
-/** The table, and below it why hosts failed. */
+/** Of a cluster that is up for so long, hosts that were never started are remarked upon, in milliseconds. */
+const NEVER_STARTED = 60_000;
+
+/** The table, and below it why hosts failed; with `why`, what keeps those up that run. */
 export function statusText(
   status: ClusterStatus,
   now: number,
   paint: Paint,
   columns = Number.POSITIVE_INFINITY,
+  why = false,
 ): string {
-  const head = ['HOST', 'ADDRESS', 'STATE', 'SINCE', 'ALLOCATIONS', 'ALLOCATE-MS', 'PORTS'];
+  const head = ['HOST', 'ADDRESS', 'STATE', 'SINCE', 'ALLOCATIONS', 'ALLOCATE-MS', 'HELD BY', 'PORTS'];
   const rows = status.hosts.map((host) => [
     host.name,
     host.address,
@@ -41,11 +49,43 @@ export function statusText(
     duration(now - host.since),
     String(host.allocations),
     host.allocateMs === null ? '-' : String(Math.round(host.allocateMs)),
+    host.heldBy?.by ?? '-',
     host.ports.length > 0 ? host.ports.join(', ') : '-',
   ]);
   const reasons = status.hosts
     .filter((h) => h.reason)
     .map((h) => fold(`${paint('red', h.name)}: ${h.reason}`, columns, 2));
+  const holders = status.hosts
+    .filter(({ heldBy }) => why && heldBy)
+    .map(({ name, heldBy }) => fold(`${name} is held by ${holding(heldBy!)}`, columns, 2));
   const lines = [table([head.map((title) => paint('bold', title)), ...rows], new Set([3, 4, 5]), columns)];
-  return [...lines, ...(reasons.length > 0 ? ['', ...reasons] : [])].join('\n');
+  const blocks = [lines, reasons, holders, hints(status, now, columns)];
+  return blocks
+    .filter((block) => block.length > 0)
+    .map((block) => block.join('\n'))
+    .join('\n\n');
+}
+
+function holding({ by, what }: NonNullable<ClusterStatus['hosts'][number]['heldBy']>): string {
+  switch (by) {
+    case 'starting':
+      return 'its start';
+    case 'cpu':
+      return `the CPU use of ${what ? `process ${what}` : 'its guests'}`;
+    case 'waiting':
+      return 'a connection that is being set up';
+    case 'traffic':
+      return `traffic on ${what ?? 'a connection'}`;
+    default:
+      return what ?? 'an open connection';
+  }
+}
+
+/** A host that only dials out never runs, unless something starts it. */
+function hints({ hosts, startedAt }: ClusterStatus, now: number, columns: number): string[] {
+  const never = hosts.filter(({ state, allocations }) => state === 'imagined' && allocations === 0);
+  if (now - startedAt < NEVER_STARTED || never.length === 0 || never.length === hosts.length) return [];
+  const names = never.map(({ name }) => name).join(', ');
+  const hint = `never started, as nobody connects to them: ${names}. A host that only dials out needs startWith or wakeSchedule, or 'imaginary start HOST'.`;
+  return [fold(hint, columns, 2)];
 }

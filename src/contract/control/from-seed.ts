@@ -34,6 +34,8 @@ const clusterStatus = v.strictObject({
       allocateMs: v.nullable(v.number()),
       ports: v.array(port),
       waiting: count,
+      /** What keeps the running host from being idle, as its supervisor said last. */
+      heldBy: v.optional(v.strictObject({ by: text, what: v.optional(text) })),
       /** With state `failed` or after a failure: why, for people. */
       reason: v.optional(text),
     }),

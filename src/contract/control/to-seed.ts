@@ -21,6 +21,10 @@ export const REPORTED_EVENTS = [
 ] as const;
 export type ReportedEvent = (typeof REPORTED_EVENTS)[number];
 
+/** What may keep a host from being idle. */
+export const HELD_BY = ['starting', 'cpu', 'connections', 'traffic', 'waiting'] as const;
+export type HeldBy = (typeof HELD_BY)[number];
+
 const MOST_OF_LINE = 2_000;
 const line = v.pipe(
   v.string(),
@@ -95,6 +99,8 @@ const toSeed = v.variant('type', [
       v.check((detail) => Object.keys(detail).length <= 16),
     ),
   }),
+  /** What keeps the host from being idle, for operators: `what` names the connection or the process. */
+  v.strictObject({ type: v.literal('held'), by: v.picklist(HELD_BY), what: v.optional(line) }),
   /** The NAT report of the sender. The seed puts in the address that it sees, and the ports that it gave. */
   v.strictObject({ type: v.literal('natReport'), nat: natReport }),
   /** To be passed on to another member. Answered only when that cannot be done, by `undeliverable`. */

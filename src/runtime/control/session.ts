@@ -1,7 +1,7 @@
 import type { FromSeed } from '../../contract/control/from-seed';
 import type { Location } from '../../contract/control/location';
 import { type DirectoryEntry, unpackDirectory } from '../../contract/control/packed-directory';
-import type { ReportedEvent, ToSeed } from '../../contract/control/to-seed';
+import type { HeldBy, ReportedEvent, ToSeed } from '../../contract/control/to-seed';
 import { parseAddress } from '../../contract/manifest/address';
 import type { NatReport, Observation, PeerMessage, Recipient, Sender } from '../../contract/peer/peer-messages';
 import { pause } from '../pause';
@@ -162,6 +162,11 @@ export class Session {
     if (this.#send(frame)) return;
     this.#reports.push(frame);
     if (this.#reports.length > KEPT_REPORTS) this.#reports.shift();
+  }
+
+  /** Says what keeps the host from being idle. Not repeated on another connection: it is said again soon. */
+  held(by: HeldBy, what?: string): void {
+    this.#send({ type: 'held', by, what });
   }
 
   /**

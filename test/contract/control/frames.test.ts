@@ -51,6 +51,7 @@ const toSeed: { readonly [T in ToSeed['type']]: Required<Extract<ToSeed, { type:
   natReport: { type: 'natReport', nat: NAT },
   peerMessage: { type: 'peerMessage', to: 'api', message },
   relay: { type: 'relay', id: 1, to: 7, message },
+  held: { type: 'held', by: 'cpu', what: 'x' },
   suspend: { type: 'suspend' },
   stay: { type: 'stay' },
   ack: { type: 'ack', host: 'api', version: 1 },
@@ -86,7 +87,9 @@ const fromSeed: { readonly [T in FromSeed['type']]: Required<Extract<FromSeed, {
     ...{ type: 'statusReply', id: 1 },
     status: {
       ...{ cluster: 'test', cidr: '100.64.0.0/16', startedAt: 1 },
-      hosts: [{ ...status, allocations: 1, allocateMs: 1.5, ports: [80], waiting: 0 }],
+      hosts: [
+        { ...status, allocations: 1, allocateMs: 1.5, ports: [80], waiting: 0, heldBy: { by: 'cpu', what: 'x' } },
+      ],
     },
   },
   event: { type: 'event', id: 1, event: { time: 1.5, host: null, event: 'running', detail: {} } },

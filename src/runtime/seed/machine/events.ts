@@ -1,5 +1,5 @@
 import type { PortMapping } from '../../../contract/control/location';
-import type { HostCommand, ReportedEvent, ToSeed } from '../../../contract/control/to-seed';
+import type { HeldBy, HostCommand, ReportedEvent, ToSeed } from '../../../contract/control/to-seed';
 import type { NatReport } from '../../../contract/peer/peer-messages';
 import type { Invocation } from '../../../contract/platform/invocation';
 import type { InvokeOutcome } from '../allocator/lambda';
@@ -60,6 +60,7 @@ export type SessionEvent =
     }
   | { readonly type: 'natReport'; readonly member: MemberId; readonly nat: NatReport }
   | { readonly type: 'report'; readonly member: MemberId; readonly event: ReportedEvent; readonly detail: Detail }
+  | { readonly type: 'held'; readonly member: MemberId; readonly by: HeldBy; readonly what?: string }
   | { readonly type: 'suspend'; readonly member: MemberId }
   | { readonly type: 'stay'; readonly member: MemberId }
   | { readonly type: 'leave'; readonly member: MemberId; readonly frame: Extract<ToSeed, { type: 'leave' }> }

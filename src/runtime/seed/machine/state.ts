@@ -4,6 +4,7 @@
  */
 import type { ConnectErrno } from '../../../contract/control/errno';
 import type { Location, PortMapping, HostState as State } from '../../../contract/control/location';
+import type { HeldBy } from '../../../contract/control/to-seed';
 import type { ManifestHost } from '../../../contract/manifest';
 import type { NatReport } from '../../../contract/peer/peer-messages';
 
@@ -66,6 +67,8 @@ export interface EpochSession {
   readonly expected: readonly number[] | undefined;
   /** Why it is not ready for connects, as it said last. */
   readonly notReady?: string;
+  /** What keeps it from being idle, as it said last. */
+  readonly heldBy?: { readonly by: HeldBy; readonly what?: string };
   /** The end of that time. */
   readonly expectUntil?: number;
   /** While the connection is lost: when the host is given up. */

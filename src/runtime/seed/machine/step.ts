@@ -79,6 +79,8 @@ function applyOfSession(turn: Turn, event: SessionEvent) {
       return onNatReport(turn, event.nat);
     case 'report':
       return onReport(turn, event);
+    case 'held':
+      return turn.setSession({ heldBy: { by: event.by, what: event.what } });
     case 'suspend':
       return onSuspend(turn);
     case 'stay':

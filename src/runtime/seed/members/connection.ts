@@ -248,13 +248,14 @@ export class Connection implements PeerHandlers {
 function dispatchOfHost(
   host: Machine,
   member: number,
-  frame: Frame<'ports' | 'report' | 'suspend' | 'stay' | 'leave'>,
+  frame: Frame<'ports' | 'report' | 'held' | 'suspend' | 'stay' | 'leave'>,
 ) {
   switch (frame.type) {
     case 'leave':
       return host.handle({ type: 'leave', member, frame });
     case 'ports':
     case 'report':
+    case 'held':
     case 'suspend':
     case 'stay':
       return host.handle({ ...frame, member });

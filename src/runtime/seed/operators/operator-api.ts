@@ -66,6 +66,7 @@ export class OperatorApi {
       allocateMs: state.allocateMs,
       ports: [...new Set(visiblePorts(sessionOf(state)?.ports ?? []).map((p) => p.port))],
       waiting: state.waiters.length,
+      heldBy: state.phase.state === 'running' ? sessionOf(state)?.heldBy : undefined,
       reason: state.reason,
     }));
     return { cluster, cidr, startedAt: this.#startedAt, hosts };

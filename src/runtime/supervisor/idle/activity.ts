@@ -14,6 +14,7 @@ import {
   tcpSockets,
   timeWaitSockets,
 } from '../sockets/proc-net';
+import { connectionHeld, processName } from './holder';
 
 /** Guests may use this part of one CPU and still be idle: timers, housekeeping. */
 export const CPU_THRESHOLD = 0.05;
@@ -32,6 +33,11 @@ export interface Activity {
    * when it matters.
    */
   readonly closed: () => number | undefined;
+  /**
+   * The connection that moved bytes, or any open one; the process that used most CPU. Costs more than the rest: for
+   * operators.
+   */
+  readonly holders: () => { readonly connection?: string; readonly process?: string };
   /** All sockets of the network namespace, except those in TIME_WAIT. */
   readonly sockets: readonly TcpSocket[];
 }
@@ -41,6 +47,8 @@ export interface ActivityOptions {
   readonly native: Pick<NativeAddon, 'tcpSockets'>;
   /** Real addresses that are this host's alone (network `flat`). Empty: all of the namespace's are. */
   readonly addresses: readonly number[];
+  /** The member that a real address is known to be of. */
+  readonly nameOf: (address: number) => string | undefined;
   /** Real port that the supervisor's own connections go to. */
   readonly seedPort: number;
 }
@@ -62,16 +70,33 @@ export function watchActivity(options: ActivityOptions): () => Activity {
     const open = connectionsOf(sockets, inodes);
     const now = new Map(guests.map((p) => [p.pid, p]));
     const cpu = first ? 0 : cpuSince(before, now);
+    const last = before;
     before = now;
     const counts = new Map(open.map((socket) => [socket.inode, bytesOf(socket)]));
-    const moved = [...counts].some(([inode, count]) => traffic.get(inode) !== count);
+    const lastTraffic = traffic;
+    const mover = open.find(({ inode }) => lastTraffic.get(inode) !== counts.get(inode));
     traffic = counts;
     first = false;
     const queued = sockets
       .filter((socket) => socket.state === LISTEN && inodes.has(socket.inode))
       .reduce((sum, socket) => sum + socket.receiveQueue, 0);
-    return { cpu, connections: open.length, moved, queued, closed: () => lastClosed(options), sockets };
+    const holders = () => {
+      const held = mover ?? open.at(0);
+      const ports = sockets.filter(({ state }) => state === LISTEN).map(({ localPort }) => localPort);
+      const busiest = first ? undefined : mostCpu(last, guests);
+      return {
+        connection: held && connectionHeld(held, guests, new Set(ports), options.nameOf),
+        process: busiest && processName(busiest.pid),
+      };
+    };
+    const closed = () => lastClosed(options);
+    return { cpu, connections: open.length, moved: mover !== undefined, queued, closed, holders, sockets };
   };
+}
+
+function mostCpu(before: ReadonlyMap<number, GuestProcess>, guests: readonly GuestProcess[]): GuestProcess | undefined {
+  const used = ({ pid, cpu }: GuestProcess) => cpu - (before.get(pid)?.cpu ?? 0);
+  return guests.length === 0 ? undefined : guests.reduce((most, one) => (used(one) > used(most) ? one : most));
 }
 
 function connectionsOf(sockets: readonly TcpSocket[], inodes: ReadonlySet<number>): TcpSocket[] {

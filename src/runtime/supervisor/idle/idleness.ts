@@ -5,12 +5,13 @@
  *
  * Time is counted by looks: a frozen sandbox, or a machine that stood still, did not idle in the meantime.
  */
+import type { HeldBy } from '../../../contract/control/to-seed';
 import type { ReleasePolicy } from '../../../contract/manifest/manifest';
 import { type Activity, CPU_THRESHOLD } from './activity';
 
-export type Busy = 'starting' | 'cpu' | 'connections' | 'traffic' | 'waiting';
+export type Busy = HeldBy;
 
-export interface Look extends Pick<Activity, 'cpu' | 'connections' | 'moved' | 'queued' | 'closed'> {
+export interface Look extends Pick<Activity, 'cpu' | 'connections' | 'moved' | 'queued' | 'closed' | 'holders'> {
   /** Guests that wait for a connection to be set up. */
   readonly pending: number;
   /**
@@ -74,6 +75,8 @@ export interface IdleWatchOptions {
   readonly releasePolicy: ReleasePolicy;
   /** Takes a look. Called about ten times per `idleTimeout`, at least every second. */
   readonly look: () => Look;
+  /** Called with what holds the host, at most once a second, when that has changed. */
+  readonly onHeld: (heldBy: Busy, what: string | undefined) => void;
   /** Called once; the watch is over then. */
   readonly onIdle: (verdict: Verdict) => void;
 }
@@ -85,9 +88,18 @@ export function watchIdleness(options: IdleWatchOptions, signal: AbortSignal): v
   const interval = Math.min(1_000, Math.max(20, options.idleTimeout / 10));
   const judge = createIdleness(options.idleTimeout, options.releasePolicy);
   let last = performance.now();
+  let reported: { readonly heldBy?: Busy; readonly at: number } = { at: Number.NEGATIVE_INFINITY };
+  const report = ({ heldBy }: Verdict, look: Look, now: number) => {
+    if (heldBy === reported.heldBy || now - reported.at < 1_000) return;
+    reported = { heldBy, at: now };
+    const { connection, process } = look.holders();
+    options.onHeld(heldBy, heldBy === 'cpu' ? process : heldBy === 'starting' ? undefined : connection);
+  };
   const tick = () => {
     const start = performance.now();
-    const verdict = judge(options.look(), Math.min(start - last, delay * 2));
+    const look = options.look();
+    const verdict = judge(look, Math.min(start - last, delay * 2));
+    report(verdict, look, start);
     last = start;
     if (signal.aborted) return;
     if (verdict.idle) return options.onIdle(verdict);

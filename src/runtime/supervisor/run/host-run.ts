@@ -24,7 +24,15 @@ export interface HostRunOptions extends SandboxFiles, Omit<SupervisorSettings, '
 /** Milliseconds between SIGTERM and SIGKILL, for a guest that does not live. */
 const GRACE = 2_000;
 
-const NOTHING: Activity = { cpu: 0, connections: 0, moved: false, queued: 0, closed: () => undefined, sockets: [] };
+const NOTHING: Activity = {
+  cpu: 0,
+  connections: 0,
+  moved: false,
+  queued: 0,
+  closed: () => undefined,
+  holders: () => ({}),
+  sockets: [],
+};
 
 /** What cannot be looked at, for want of descriptors or memory, counts as busy: the next look is soon. */
 const UNSEEN: Look = { ...NOTHING, pending: 1 };
@@ -89,7 +97,13 @@ export class HostRun {
     this.guest = guest;
     this.exited = this.#watchHealth(guest, logged, log);
     this.#traffic = member.traffic();
-    this.#activity = watchActivity({ processes: guest.processes, native, addresses: member.addresses, seedPort });
+    this.#activity = watchActivity({
+      processes: guest.processes,
+      native,
+      addresses: member.addresses,
+      nameOf: member.nameOf,
+      seedPort,
+    });
     void guest.exited.then(() => {
       this.#ended = true;
       this.#healthWatch.abort();

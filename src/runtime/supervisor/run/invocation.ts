@@ -3,7 +3,7 @@ import type { Invocation, InvocationResult } from '../../../contract/platform/in
 import type { Session } from '../../control/index';
 import type { Mailbox } from '../../mailbox';
 import type { GuestExit } from '../guest/guest';
-import { type Verdict, watchIdleness } from '../idle/idleness';
+import { type Busy, type Verdict, watchIdleness } from '../idle/idleness';
 import type { HostRun } from './host-run';
 import type { Log } from './log';
 
@@ -66,11 +66,12 @@ export async function runInvocation(context: RunContext): Promise<InvocationResu
   }
 }
 
-function watchIdle({ host, events, signal }: RunContext): void {
+function watchIdle({ host, events, session, signal }: RunContext): void {
   const { idleTimeout, releasePolicy } = host.entry;
   if (!host.guest || releasePolicy === 'never') return;
   const onIdle = (verdict: Verdict) => events.put({ is: 'idle', verdict });
-  watchIdleness({ idleTimeout, releasePolicy, look: () => host.look(), onIdle }, signal);
+  const onHeld = (by: Busy, what?: string) => session.held(by, what);
+  watchIdleness({ idleTimeout, releasePolicy, look: () => host.look(), onHeld, onIdle }, signal);
 }
 
 /**

@@ -112,6 +112,13 @@ export class Member {
     this.service = this.#openService();
   }
 
+  /** The host that a real address is known to be of: on network `flat` only. */
+  readonly nameOf = (address: number): string | undefined => {
+    const { flat, welcome } = this.#options;
+    if (flat === undefined) return undefined;
+    return welcome.directory.find((host) => aliasAddress(flat, parseAddress(host.address)!) === address)?.name;
+  };
+
   /** Datagrams that guests have sent to or received from other hosts so far, modulo 2³². */
   traffic(): number {
     return this.#options.runDir.traffic();

@@ -78,6 +78,10 @@ const BY_TYPE: { readonly [T in MachineEvent['type']]: Readonly<Record<string, O
     'report other': { type: 'report', member: SUPERVISOR, event: 'not-listening', detail: {} },
     'report of other': { type: 'report', member: OTHER, event: 'guest-started', detail: {} },
   },
+  held: {
+    held: { type: 'held', member: SUPERVISOR, by: 'cpu' },
+    'held of other': { type: 'held', member: OTHER, by: 'cpu' },
+  },
   suspend: {
     suspend: { type: 'suspend', member: SUPERVISOR },
     'suspend of other': { type: 'suspend', member: OTHER },

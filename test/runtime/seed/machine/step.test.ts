@@ -32,6 +32,8 @@ natReport of other  .     .     .     .     .     .     .     .     .     .     
 report started      .     .     .     .     .     A     .     .     R     R     .     Ra    Rg    .     .     R     .     .     .     .
 report other        .     .     .     .     .     A     .     .     R     R     .     Ra    Rg    .     .     R     .     .     .     .
 report of other     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
+held                .     .     .     .     .     A     .     .     R     R     .     Ra    Rg    .     .     R     .     .     .     .
+held of other       .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
 suspend             .     .     .     .     .     A     .     .     Ra>   Ra>   .     .     .     .     .     R     .     .     .     .
 suspend of other    .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
 stay                .     .     .     .     .     .     .     .     .     .     .     .     R>    .     .     .     .     .     .     .

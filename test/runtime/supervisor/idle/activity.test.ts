@@ -64,7 +64,7 @@ const ownAddress = () => 0x7f_4d_00_00 + Math.floor(Math.random() * 0xfffe) + 1;
 function watch(addresses: number[] = []) {
   const processes = trackGuests({ environment: 'NONE=1', mapped: '/none' });
   processes.add(python.pid!);
-  return watchActivity({ processes, native: loadNative(), addresses, seedPort: 0 });
+  return watchActivity({ processes, native: loadNative(), addresses, nameOf: () => undefined, seedPort: 0 });
 }
 
 test('CPU time, of children that came and went too', async () => {

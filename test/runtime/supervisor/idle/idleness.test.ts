@@ -1,6 +1,14 @@
 import { createIdleness, type Look, watchIdleness } from '../../../../src/runtime/supervisor/idle/idleness';
 
-const quiet: Look = { cpu: 0, connections: 0, moved: false, queued: 0, pending: 0, closed: () => undefined };
+const quiet: Look = {
+  cpu: 0,
+  connections: 0,
+  moved: false,
+  queued: 0,
+  pending: 0,
+  closed: () => undefined,
+  holders: () => ({}),
+};
 
 /** Judges looks 100 ms apart; returns the first one (counted from 1) that found the host idle. */
 function firstIdle(
@@ -62,7 +70,10 @@ test('a stretch in which nobody looked (a freeze) is not idleness', async () => 
       return quiet;
     };
     const onIdle = () => resolve(performance.now());
-    watchIdleness({ idleTimeout: 300, releasePolicy: 'no-connections', look, onIdle }, watch.signal);
+    watchIdleness(
+      { idleTimeout: 300, releasePolicy: 'no-connections', look, onHeld: () => undefined, onIdle },
+      watch.signal,
+    );
   });
   expect(idleAt - start).toBeGreaterThan(600);
   watch.abort();
@@ -76,7 +87,10 @@ test('an aborted watch looks no more', async () => {
     watch.abort();
     return quiet;
   };
-  watchIdleness({ idleTimeout: 100, releasePolicy: 'no-connections', look, onIdle: () => undefined }, watch.signal);
+  watchIdleness(
+    { idleTimeout: 100, releasePolicy: 'no-connections', look, onHeld: () => undefined, onIdle: () => undefined },
+    watch.signal,
+  );
   await new Promise((resolve) => setTimeout(resolve, 150));
   expect(looks).toBe(1);
 });

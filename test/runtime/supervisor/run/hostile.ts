@@ -49,6 +49,7 @@ const TO_SEED: Samples<ToSeed, 'type'> = {
   natReport: { type: 'natReport', nat: NAT },
   peerMessage: { type: 'peerMessage', to: 'api', message: messages[0] },
   relay: { type: 'relay', id: 1, to: 'api', message: messages.at(-1)! },
+  held: { type: 'held', by: 'cpu' },
   suspend: { type: 'suspend' },
   stay: { type: 'stay' },
   ack: { type: 'ack', host: 'api', version: 1 },
