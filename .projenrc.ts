@@ -210,6 +210,8 @@ project.postCompileTask.spawn(bundle);
 
 const abi = project.addTask('abi', { description: 'Write the TypeScript view of the C headers in src/contract/abi' });
 abi.exec('tsx scripts/abi.ts');
+const lifecycle = project.addTask('lifecycle', { description: 'Write the generated part of docs/lifecycle.md' });
+lifecycle.exec('tsx scripts/lifecycle.ts');
 
 // --- documentation ---------------------------------------------------------------------------------------------------
 const snippets = project.addTask('snippets', { description: 'Compile the code in README.md and in doc comments' });

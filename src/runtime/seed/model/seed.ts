@@ -34,10 +34,28 @@ export function linkOf(world: World, member: number): Link | undefined {
   return links.find((link) => link?.member === member && !link.closed);
 }
 
+/** Is shown every step of every machine. */
+type Observer = (before: HostState, event: MachineEvent, after: HostState) => void;
+
+let observer: Observer = () => undefined;
+
+/** Runs `act`, and shows what the machines do meanwhile. */
+export function observed(show: Observer, act: () => void): void {
+  const former = observer;
+  observer = show;
+  try {
+    act();
+  } finally {
+    observer = former;
+  }
+}
+
 /** The seed takes an event, and all that comes of it at once. */
 export function take(world: World, host: number, event: MachineEvent): void {
   const { mayAllocate, clock } = world.seed;
-  const { state, effects } = step(stateOf(world, host), event, { at: 0, wall: clock, random: 0, mayAllocate });
+  const before = stateOf(world, host);
+  const { state, effects } = step(before, event, { at: 0, wall: clock, random: 0, mayAllocate });
+  observer(before, event, state);
   const { settings: _, ...machine } = state;
   world.hosts[host].machine = machine;
   for (const effect of effects) carryOut(world, host, effect);
