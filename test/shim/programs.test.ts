@@ -106,6 +106,17 @@ describe.each(NETWORKS)('network %s', (network, flat) => {
     await server.guest.stop();
   });
 
+  if (network === 'handoff') {
+    test.each(states)('connections that the supervisor marks (%s)', async (state) => {
+      const server = await startEcho(peer);
+      await peer.tell(`${state} api`);
+      passed(await (await peer.program('web', 'marks', ['api', server.port], 'trap')).ended);
+      await peer.tell('unready api');
+      await peer.tell('auto api');
+      await server.guest.stop();
+    });
+  }
+
   test.each(states)('a port that is accepted from in every way at once, 2,000 connections (%s)', async (state) => {
     const server = await peer.program('api', 'accepts', ['100.64.1.2', '5999'], 'trap');
     await server.line('listening');

@@ -58,6 +58,12 @@ describe.each(NETWORKS)('network %s', (network, flat) => {
       passed(await (await peer.program(host, name, args, 'address')).ended);
     });
 
+    if (network === 'handoff') {
+      test('marks', async () => {
+        passed(await (await peer.program('web', 'marks', ['api', port], 'address')).ended);
+      });
+    }
+
     // Files and interfaces are in files.test.ts. Not `starts`: what starts with an environment of its own lacks the
     // library that has to be loaded first. Not `connects`, which counts libc's memory. Not `fork_pending`, which
     // valgrind looks at below: in a child that is forked while another thread starts, this AddressSanitizer's allocator

@@ -5,7 +5,8 @@
  * All integers are in the machine's byte order; addresses and ports too (not network order).
  * The run directory is named by the environment variable IMAGINARY_DIR:
  *   table      written by the supervisor, mapped read-only by every guest (names, locations, ports)
- *   sockets    created zeroed by the supervisor, mapped read-write by every guest; its content is the shim's own
+ *   sockets    created zeroed by the supervisor, mapped read-write by every guest: what the shims remember of their
+ *              sockets (im_socket_slot), where the supervisor marks connections
  *   shim.sock  Unix datagram socket of the supervisor
  *   files      remapped files, read by every guest when it starts: IM_FILES_MAGIC, then pairs `path`, `where it
  *              really is`,
@@ -19,7 +20,7 @@
 #define IM_ENV_DIR "IMAGINARY_DIR"
 #define IM_TABLE_FILE "table"
 #define IM_SOCKETS_FILE "sockets"
-#define IM_SOCKETS_SIZE (512u * 1024) /* reserved at every cold start: no larger than it has to be */
+#define IM_SOCKETS_SIZE (640u * 1024) /* reserved at every cold start: no larger than it has to be */
 #define IM_SHIM_SOCKET "shim.sock"
 #define IM_FILES_FILE "files"
 #define IM_FILES_MAGIC "imaginary files 1"
@@ -29,6 +30,32 @@
 #define IM_TRAFFIC_OFFSET (IM_SOCKETS_SIZE - 64u)
 
 #define IM_VERSION 1
+
+/* ---- sockets ---- */
+/*
+ * From the file's start, up to IM_TRAFFIC_OFFSET. A slot is written under its own sequence lock: whoever makes `seq`
+ * odd writes, and makes it even again. A writer that is killed half-way leaves it odd: lost.
+ */
+struct im_socket_slot { /* 40 bytes */
+  uint32_t seq;
+  uint32_t flags;  /* IM_SOCKET_* | form of local << 8 | form of peer << 16 */
+  uint64_t cookie; /* SO_COOKIE; 0: free */
+  uint32_t local, peer;
+  uint32_t ports; /* local | peer << 16 */
+  uint32_t error;
+  uint64_t epoch; /* IM_SOCKET_HANDOFF: of the peer */
+};
+/* A connection that the supervisor has made: the kernel's addresses are not the guest's. */
+#define IM_SOCKET_HANDOFF 16u
+/* Marks of the supervisor, which the shims heed at IM_SIGNAL: reset it, as its peer's epoch has ended. */
+#define IM_SOCKET_ENDED 32u
+/* Send a keep-alive probe, as this host was frozen. The shim takes the mark off. */
+#define IM_SOCKET_PROBE 64u
+/*
+ * SIGRTMAX - 3: the supervisor sends it to guests that have a handler for it. No libc uses it, and guests see no more
+ * of it than an EINTR of a call that signals interrupt.
+ */
+#define IM_SIGNAL 61
 
 /* ---- table ---- */
 #define IM_TABLE_MAGIC 0x42544d49u /* "IMTB" */
@@ -168,6 +195,7 @@ struct im_reply { /* 32 bytes */
  */
 #define IM_TRANSPORT_HANDOFF 2
 
+_Static_assert(sizeof(struct im_socket_slot) == 40, "socket slot");
 _Static_assert(sizeof(struct im_table_header) == 128, "table header");
 _Static_assert(sizeof(struct im_host) == 32, "host");
 _Static_assert(sizeof(struct im_name) == 16, "name");

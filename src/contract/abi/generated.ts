@@ -2,13 +2,17 @@
 export const IM_ENV_DIR = 'IMAGINARY_DIR';
 export const IM_TABLE_FILE = 'table';
 export const IM_SOCKETS_FILE = 'sockets';
-export const IM_SOCKETS_SIZE = 524288;
+export const IM_SOCKETS_SIZE = 655360;
 export const IM_SHIM_SOCKET = 'shim.sock';
 export const IM_FILES_FILE = 'files';
 export const IM_FILES_MAGIC = 'imaginary files 1';
 export const IM_FILES_MOST = 128;
-export const IM_TRAFFIC_OFFSET = 524224;
+export const IM_TRAFFIC_OFFSET = 655296;
 export const IM_VERSION = 1;
+export const IM_SOCKET_HANDOFF = 16;
+export const IM_SOCKET_ENDED = 32;
+export const IM_SOCKET_PROBE = 64;
+export const IM_SIGNAL = 61;
 export const IM_TABLE_MAGIC = 1112821065;
 export const IM_LOCATE = 0;
 export const IM_DIRECT = 1;
@@ -35,6 +39,18 @@ export const IM_FLAG_LISTED = 2;
 export const IM_FLAG_READY = 4;
 export const IM_TRANSPORT_DIRECT = 1;
 export const IM_TRANSPORT_HANDOFF = 2;
+
+export const im_socket_slot = {
+  SIZE: 40,
+  seq: 0,
+  flags: 4,
+  cookie: 8,
+  local: 16,
+  peer: 20,
+  ports: 24,
+  error: 28,
+  epoch: 32,
+} as const;
 
 export const im_table_header = {
   SIZE: 128,

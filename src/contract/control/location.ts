@@ -22,6 +22,8 @@ export type PortMapping = Immutable<v.InferOutput<typeof portMapping>>;
 export const location = v.strictObject({
   host: name,
   epoch: count,
+  /** Connections to epochs before this one have ended. Absent: of no epoch is that certain. */
+  oldest: v.optional(count),
   state: hostState,
   /** Real IPv4 address, while running. */
   address: v.optional(address),

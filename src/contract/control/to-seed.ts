@@ -54,6 +54,8 @@ const toSeed = v.variant('type', [
      * the first of them that joins. Another one for each set of guests.
      */
     life: v.optional(name),
+    /** The epoch as which its guests were started. Absent: this one. */
+    born: v.optional(count),
     /** A client that acts under the address of `host`; it never becomes its location. */
     asClient: v.optional(v.boolean()),
     /** Rejoin of a client: the virtual address it had. */
@@ -81,6 +83,8 @@ const toSeed = v.variant('type', [
     /** A datagram waits, not a connection: answered when the host is up, whether or not the port is among its ports. */
     protocol: v.optional(v.literal('udp')),
   }),
+  /** There are open connections with this epoch of `host`: subscribes to its location. */
+  v.strictObject({ type: v.literal('watch'), host: name, epoch: count }),
   /** No guest waits for this `locate` any longer. */
   v.strictObject({ type: v.literal('cancel'), id: count }),
   /** All ports the guests listen on now. */

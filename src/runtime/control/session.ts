@@ -133,6 +133,11 @@ export class Session {
     this.#send({ type: 'ports', ports, settled, settledDatagrams });
   }
 
+  /** There are connections with that epoch: its end is sent. Without a connection nothing happens. */
+  watch(host: string, epoch: number): void {
+    this.#send({ type: 'watch', host, epoch });
+  }
+
   /** Reports the NAT. Without a connection nothing happens: the next join is for that. */
   reportNat(nat: NatReport): void {
     this.#send({ type: 'natReport', nat });

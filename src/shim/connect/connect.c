@@ -74,7 +74,7 @@ static int ask_and_wait(const struct call *call, uint64_t epoch, bool listed) {
       return libc_fail(EBADF);
     }
     if (passed >= 0) {
-      if (handoff_adopt(fd, passed, &call->to, answer.real_port) == 0) return 0;
+      if (handoff_adopt(fd, passed, &call->to, &answer) == 0) return 0;
       if (errno != ECONNRESET) return -1;
       if (asked == ASKS) return libc_fail(EHOSTUNREACH);
       request.flags = 0; /* not from the pool again: a new one */

@@ -21,23 +21,24 @@
 #define BYTE_MS 1000
 #define READY_MS 50 /* then the guest goes on, as if none were ready */
 
-static void remember(int fd, const struct im_addr *local, const struct im_addr *peer, uint8_t flags) {
-  struct im_socket socket = {.flags = IM_HAS_PEER | IM_IS_HANDOFF | flags, .local = *local, .peer = *peer};
+static void remember(int fd, const struct im_addr *local, const struct im_addr *peer, uint64_t epoch, uint8_t flags) {
+  struct im_socket socket = {
+      .flags = IM_HAS_PEER | IM_IS_HANDOFF | flags, .local = *local, .peer = *peer, .epoch = epoch};
   sockets_put(sockets_cookie(fd), &socket);
 }
 
-void handoff_prepare(int like, int fresh, const struct im_addr *to, uint16_t port) {
-  struct im_addr local = {table_cluster()->self, port, addr_plain(to->form)};
+void handoff_prepare(int like, int fresh, const struct im_addr *to, const struct im_reply *reply) {
+  struct im_addr local = {table_cluster()->self, reply->real_port, addr_plain(to->form)};
   replace_family(like, fresh);
-  remember(fresh, &local, to, sockets_bound_port(sockets_cookie(like)) ? IM_HAS_LOCAL : 0);
+  remember(fresh, &local, to, reply->epoch, sockets_bound_port(sockets_cookie(like)) ? IM_HAS_LOCAL : 0);
   replace_options(like, fresh);
   replace_owner(like, fresh);
   /* Natively nothing that is accepted has it from its listener. */
   replace_option(like, fresh, IPPROTO_TCP, TCP_DEFER_ACCEPT);
 }
 
-static int put(int fd, int fresh, const struct im_addr *to, uint16_t port) {
-  handoff_prepare(fd, fresh, to, port);
+static int put(int fd, int fresh, const struct im_addr *to, const struct im_reply *reply) {
+  handoff_prepare(fd, fresh, to, reply);
   int result = replace_with(fd, fresh) ? 0 : -1;
   IM_KEEP_ERRNO;
   libc_close(fresh);
@@ -46,9 +47,9 @@ static int put(int fd, int fresh, const struct im_addr *to, uint16_t port) {
 
 bool handoff_stands(int fresh) { return tcp_state(fresh) == IM_CONNECTED; }
 
-int handoff_adopt(int fd, int fresh, const struct im_addr *to, uint16_t port) {
+int handoff_adopt(int fd, int fresh, const struct im_addr *to, const struct im_reply *reply) {
   /* The supervisor's connect did not block, so for the kernel its result is still to be fetched. */
-  if (kernel_connect(fresh, to) == 0 || errno == EISCONN) return put(fd, fresh, to, port);
+  if (kernel_connect(fresh, to) == 0 || errno == EISCONN) return put(fd, fresh, to, reply);
   libc_close(fresh);
   return libc_fail(ECONNRESET);
 }
@@ -68,7 +69,7 @@ bool handoff_connect(int fd, const struct im_addr *to, int *reply) {
   int passed = -1, result = call(&request, false, READY_MS, &answer, &passed, reply);
   bool dead = result == 0 && passed >= 0 && !handoff_stands(passed);
   if (dead) libc_close(passed);
-  bool done = result == 0 && passed >= 0 && !dead && put(fd, passed, to, answer.real_port) == 0;
+  bool done = result == 0 && passed >= 0 && !dead && put(fd, passed, to, &answer) == 0;
   bool follows = result == -ETIMEDOUT || (result == 0 && answer.status == EAGAIN);
   if (*reply >= 0 && !follows) {
     libc_close(*reply);
@@ -121,7 +122,7 @@ bool handoff_accept(int listener, int accepted, uint16_t real_port, const struct
   }
   from->port = answer.real_port;
   replace_family(listener, fresh);
-  remember(fresh, local, from, 0);
+  remember(fresh, local, from, answer.epoch, 0);
   replace_options(listener, fresh);
   libc_setsockopt(fresh, SOL_SOCKET, SO_PRIORITY, &priority, sizeof priority);
   replace_option(listener, fresh, IPPROTO_TCP, TCP_NODELAY); /* nothing of ours was sent on this side */

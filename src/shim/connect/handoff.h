@@ -9,10 +9,13 @@
 
 #include <stdbool.h>
 
+struct im_reply;
+
 /*
- * `fresh` is to stand for the guest's socket `like`, connected to `to` from `port`: options, and what is shown of it.
+ * `fresh` is to stand for the guest's socket `like`, connected to `to` as `reply` says: options, and what is shown of
+ * it.
  */
-void handoff_prepare(int like, int fresh, const struct im_addr *to, uint16_t port);
+void handoff_prepare(int like, int fresh, const struct im_addr *to, const struct im_reply *reply);
 
 /*
  * Whether the connection stands. A pooled one may have ended since it was made: that is no result of a connect, and
@@ -24,7 +27,7 @@ bool handoff_stands(int fresh);
  * Replaces a guest's socket whose connect has waited, by a socket as connected: another connect fails with EISCONN.
  * Closes `fresh`. 0, or -1 with errno; ECONNRESET: `fresh` does not stand, and nothing has changed.
  */
-int handoff_adopt(int fd, int fresh, const struct im_addr *to, uint16_t port);
+int handoff_adopt(int fd, int fresh, const struct im_addr *to, const struct im_reply *reply);
 
 /*
  * A connect without blocking, to a port that the table lists as IM_HANDOFF, by a connection that stands already;

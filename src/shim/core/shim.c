@@ -1,6 +1,7 @@
 #include "shim.h"
 
 #include "complain.h"
+#include "connect/marks.h"
 #include "connect/waiting/waiting.h"
 #include "files/files.h"
 #include "libc.h"
@@ -39,6 +40,7 @@ static bool start(void) {
   program_start(paths_library());
   room_start_of_process();
   waiting_start_of_process();
+  marks_start_of_process();
   pdeathsig_start_of_process();
   return true;
 }

@@ -6,22 +6,26 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
 #define WAYS 8u
 
-/* One slot, written under its own sequence lock. A writer killed half-way leaves it odd: lost, one of 16,384. */
+/* As im_socket_slot, which says more. */
 struct slot {
   _Atomic uint32_t seq;
-  _Atomic uint32_t flags; /* flags | form of local << 8 | form of peer << 16 */
+  _Atomic uint32_t flags;
   _Atomic uint64_t cookie;
   _Atomic uint32_t local_ip, peer_ip;
-  _Atomic uint32_t ports; /* local | peer << 16 */
+  _Atomic uint32_t ports;
   _Atomic uint32_t error;
+  _Atomic uint64_t epoch;
 };
-_Static_assert(sizeof(struct slot) == 32, "slot");
+_Static_assert(sizeof(struct slot) == sizeof(struct im_socket_slot), "slot");
+_Static_assert(offsetof(struct slot, peer_ip) == offsetof(struct im_socket_slot, peer), "slot");
+_Static_assert(offsetof(struct slot, epoch) == offsetof(struct im_socket_slot, epoch), "slot");
 /* Behind the count of datagrams: a uint32_t that is no longer 0 once a rare option has been set. */
 #define RARE_OFFSET (IM_TRAFFIC_OFFSET + 4u)
 #define SLOTS (IM_TRAFFIC_OFFSET / sizeof(struct slot))
@@ -84,6 +88,7 @@ bool sockets_get(uint64_t cookie, struct im_socket *socket) {
       *socket = (struct im_socket){
           .flags = (uint8_t)flags,
           .error = (uint16_t)atomic_load_explicit(&slot->error, memory_order_relaxed),
+          .epoch = atomic_load_explicit(&slot->epoch, memory_order_relaxed),
           .local = {atomic_load_explicit(&slot->local_ip, memory_order_relaxed), (uint16_t)ports, flags >> 8 & 3},
           .peer = {atomic_load_explicit(&slot->peer_ip, memory_order_relaxed), (uint16_t)(ports >> 16),
                    flags >> 16 & 3}};
@@ -108,6 +113,7 @@ static bool write_slot(struct slot *slot, uint64_t cookie, const struct im_socke
   atomic_store_explicit(&slot->local_ip, socket->local.ip, memory_order_relaxed);
   atomic_store_explicit(&slot->peer_ip, socket->peer.ip, memory_order_relaxed);
   atomic_store_explicit(&slot->ports, socket->local.port | (uint32_t)socket->peer.port << 16, memory_order_relaxed);
+  atomic_store_explicit(&slot->epoch, socket->epoch, memory_order_relaxed);
   atomic_store_explicit(&slot->seq, seq + 2, memory_order_release);
   return true;
 }
@@ -132,6 +138,13 @@ void sockets_put(uint64_t cookie, const struct im_socket *socket) {
 
 bool sockets_has(int fd, uint8_t flags, struct im_socket *socket) {
   return sockets_get(sockets_cookie(fd), socket) && (socket->flags & flags) == flags;
+}
+
+void sockets_clear(uint64_t cookie, uint8_t flags) {
+  struct im_socket socket;
+  if (!sockets_get(cookie, &socket)) return;
+  socket.flags &= (uint8_t)~flags;
+  sockets_put(cookie, &socket);
 }
 
 uint16_t sockets_bound_port(uint64_t cookie) {

@@ -10,16 +10,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define IM_HAS_LOCAL 1u   /* bound by the guest to `local` */
-#define IM_HAS_PEER 2u    /* connected by the guest to `peer` */
-#define IM_HAS_ERROR 4u   /* the pending ECONNREFUSED really is `error` */
-#define IM_ONLY_V6 8u     /* bound at the real ::1: for IPv6 only */
-#define IM_IS_HANDOFF 16u /* a connection that the supervisor has made: the kernel's addresses are not the guest's */
+#define IM_HAS_LOCAL 1u /* bound by the guest to `local` */
+#define IM_HAS_PEER 2u  /* connected by the guest to `peer` */
+#define IM_HAS_ERROR 4u /* the pending ECONNREFUSED really is `error` */
+#define IM_ONLY_V6 8u   /* bound at the real ::1: for IPv6 only */
+#define IM_IS_HANDOFF IM_SOCKET_HANDOFF
+#define IM_HAS_ENDED IM_SOCKET_ENDED
+#define IM_WANTS_PROBE IM_SOCKET_PROBE
 
 struct im_socket {
   uint8_t flags;
   uint16_t error;
   struct im_addr local, peer;
+  uint64_t epoch; /* with IM_IS_HANDOFF: the peer's */
 };
 
 /* Maps DIRECTORY/sockets, or memory of this process and its children when the file cannot be used. */
@@ -43,6 +46,7 @@ bool sockets_has(int fd, uint8_t flags, struct im_socket *socket);
 
 bool sockets_get(uint64_t cookie, struct im_socket *socket);
 void sockets_put(uint64_t cookie, const struct im_socket *socket);
+void sockets_clear(uint64_t cookie, uint8_t flags);
 
 /* The port that the guest has bound its socket to; 0: none. */
 uint16_t sockets_bound_port(uint64_t cookie);

@@ -37,6 +37,7 @@ const toSeed: { readonly [T in ToSeed['type']]: Required<Extract<ToSeed, { type:
       host: 'api',
       epoch: 5,
       life: 'a',
+      born: 4,
       asClient: true,
       virtual: '100.64.0.2',
       ports,
@@ -45,6 +46,7 @@ const toSeed: { readonly [T in ToSeed['type']]: Required<Extract<ToSeed, { type:
     directoryDigest: 'x',
   },
   locate: { type: 'locate', id: 1, host: 'api', port: 80, staleEpoch: 4, waited: 1, protocol: 'udp' },
+  watch: { type: 'watch', host: 'api', epoch: 5 },
   cancel: { type: 'cancel', id: 1 },
   ports: { type: 'ports', ports, settled: true, settledDatagrams: true },
   report: { type: 'report', event: 'guest-started', detail: { a: 1, b: 'c', d: null, e: true } },
@@ -61,7 +63,15 @@ const toSeed: { readonly [T in ToSeed['type']]: Required<Extract<ToSeed, { type:
   command: { type: 'command', id: 1, host: 'api', command: 'start' },
   reload: { type: 'reload', id: 1 },
 };
-const location = { host: 'api', epoch: 5, state: 'running', address: '127.64.0.2', ports, nat: NAT } as const;
+const location = {
+  host: 'api',
+  epoch: 5,
+  oldest: 4,
+  state: 'running',
+  address: '127.64.0.2',
+  ports,
+  nat: NAT,
+} as const;
 const entry: ManifestHost = { ...ENTRY_DEFAULTS, name: 'api', address: '100.64.0.2' };
 const status = { name: 'api', address: '100.64.0.2', state: 'running', epoch: 5, since: 1.5, reason: 'why' } as const;
 const fromSeed: { readonly [T in FromSeed['type']]: Required<Extract<FromSeed, { type: T }>> } = {

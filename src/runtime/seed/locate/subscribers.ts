@@ -27,6 +27,12 @@ export class Subscribers {
     this.#subscriptions.set(member, { sent: this.#version, acked: this.#version });
   }
 
+  /** Adds the member, and sends it where the host is now. */
+  tell(member: MemberId, location: Location): void {
+    this.add(member);
+    this.#sendTo(member, this.#subscriptions.get(member)!, location);
+  }
+
   remove(member: MemberId): void {
     this.#subscriptions.delete(member);
   }

@@ -6,7 +6,17 @@ import type { Detail } from '../operators/events';
 import type { Cause, MemberId } from './state';
 
 /** Timers of a phase; which of them run follows from the state: see `timersOf`. */
-export type PhaseTimer = 'deadline' | 'lost' | 'probe' | 'expect' | 'acks' | 'release' | 'retry' | 'start' | 'order';
+export type PhaseTimer =
+  | 'deadline'
+  | 'lost'
+  | 'probe'
+  | 'expect'
+  | 'acks'
+  | 'release'
+  | 'retry'
+  | 'start'
+  | 'order'
+  | 'doubt';
 export type TimerName = PhaseTimer | WaitTimer;
 /** The deadline of one locate, by its member and id. */
 export type WaitTimer = `wait ${MemberId}/${number}`;
@@ -32,6 +42,8 @@ export type Effect =
   | { readonly type: 'destroy'; readonly member: MemberId }
   /** From now on the member is sent the location, until the member is gone or the epoch ends. */
   | { readonly type: 'subscribe'; readonly member: MemberId }
+  /** The same, and it is sent the present location now. */
+  | { readonly type: 'tell'; readonly member: MemberId; readonly location: Location }
   | { readonly type: 'publish'; readonly location: Location }
   /** The same, and all subscriptions end: a member that wants the next epoch locates again. */
   | { readonly type: 'publishEnd'; readonly location: Location }

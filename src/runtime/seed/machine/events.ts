@@ -33,6 +33,7 @@ export interface Join {
   readonly member: MemberId;
   readonly epoch: number;
   readonly life?: string;
+  readonly born?: number;
   readonly address?: string;
   readonly ports: readonly PortMapping[];
   readonly nat?: NatReport;
@@ -80,6 +81,8 @@ export type MachineEvent =
   | SessionEvent
   | InvocationEvent
   | { readonly type: 'cancel'; readonly member: MemberId; readonly id: number }
+  /** The member has connections with that epoch. */
+  | { readonly type: 'watch'; readonly member: MemberId; readonly epoch: number }
   /** The member is gone, and with it its locates. */
   | { readonly type: 'gone'; readonly member: MemberId }
   /** Hosts may be allocated from now on. */

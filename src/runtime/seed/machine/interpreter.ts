@@ -168,6 +168,8 @@ export class Machine {
         return connections.destroy(effect.member);
       case 'subscribe':
         return this.#subscribers.add(effect.member);
+      case 'tell':
+        return this.#subscribers.tell(effect.member, effect.location);
       case 'publish':
         return this.#subscribers.publish(effect.location);
       case 'publishEnd':

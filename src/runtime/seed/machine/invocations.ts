@@ -52,7 +52,7 @@ export function onEnded(turn: Turn, { number, action, repeated, outcome }: Of<'e
   }
   if (outcome.kind === 'denied') return fail(turn, 'EHOSTUNREACH', message, { error: outcome.kind });
   // A function that has ended takes its epoch with it. Where that is not certain, it may still come back.
-  if (outcome.kind === 'function-error') turn.set({ minEpoch: epoch + 1 });
+  if (outcome.kind === 'function-error') turn.end(epoch);
   lose(turn, message, { error: outcome.kind === 'function-error' ? outcome.error : outcome.kind });
 }
 

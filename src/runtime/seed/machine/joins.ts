@@ -35,11 +35,16 @@ export function admit(state: HostState, join: Pick<Join, 'epoch' | 'life'>): Ref
 
 /** After `admit` has allowed it, and the `welcome` was sent. */
 export function onJoin(turn: Turn, join: Join) {
-  const { member, epoch, life, address, ports, nat } = join;
+  const { member, epoch, life, born = epoch, address, ports, nat } = join;
   const { state, phase, session: before } = turn;
   const refusal = admit(state, join);
   if (refusal) return turn.do({ type: 'dismiss', member, reason: refusal.reason });
-  turn.set({ minEpoch: Math.max(state.minEpoch, epoch), owner: { epoch, life } });
+  turn.set({
+    minEpoch: Math.max(state.minEpoch, epoch),
+    oldest: Math.max(state.oldest, Math.min(born, epoch)),
+    owner: { epoch, life },
+    doubt: undefined,
+  });
   if (before && epochOf(state) === epoch) return rejoin(turn, before, join);
   const awaited = phase.state === 'allocating' && phase.epoch === epoch ? phase : undefined;
   const resumed = awaited?.resume === true;

@@ -18,6 +18,11 @@ const LAST_BACK_OFF = 30_000;
 const RETURN_LIMIT = 500;
 /** A supervisor that has lost its connection, and no invocation to be known by, has this time to be back. */
 const PROBE_DELAY = 100;
+/**
+ * A host that was given up, and that nobody needs meanwhile, may come back with its connections for so long. After that
+ * it is refused.
+ */
+const DOUBT = 60_000;
 /** What setTimeout can do: 24 days, longer than any platform keeps a sandbox. */
 const MAX_TIMER = 2 ** 31 - 1;
 
@@ -166,7 +171,8 @@ export function releaseGuests(turn: Turn): void {
 function imagine(turn: Turn): void {
   const epoch = turn.epoch;
   turn.dismiss(`epoch ${epoch} has ended`);
-  turn.set({ minEpoch: (epoch ?? turn.state.lastEpoch) + 1 });
+  // A newer one may have been there as well: when an older one came back, it was not needed.
+  turn.end(turn.state.lastEpoch);
   turn.enter({ state: 'imagined' });
   turn.publishEnd();
   wakeForWaiters(turn);
@@ -187,7 +193,7 @@ export function exited(turn: Turn, end: Pick<InvocationResult, 'exitCode' | 'sig
   const started = !(end.reason && (exitCode === 126 || exitCode === 127));
   const reason = `the guest ${started ? how : 'could not be started'}${end.reason ? `: ${end.reason}` : ''}`;
   turn.emit('exited', { epoch, exitCode, signal, reason });
-  turn.set({ minEpoch: (epoch ?? state.lastEpoch) + 1 });
+  turn.end(epoch ?? state.lastEpoch);
   const ranMs = phase.state === 'running' ? turn.moment.at - state.stateSince : 0;
   if (phase.state === 'running') {
     turn.set({ reason });
@@ -220,9 +226,24 @@ export function lose(turn: Turn, reason: string, detail: Detail = {}) {
   turn.set({ failures: phase.state === 'running' ? 0 : 1, reason });
   turn.giveUp();
   turn.dismiss(reason);
+  doubt(turn);
   turn.enter({ state: 'imagined' });
   turn.publishEnd();
   wakeForWaiters(turn);
+}
+
+/** The epoch may be out of reach: who has connections with it keeps them for a while. */
+function doubt(turn: Turn): void {
+  const { epoch, state, moment } = turn;
+  if (epoch !== null && epoch >= state.oldest) turn.set({ doubt: { epoch, until: moment.at + DOUBT } });
+}
+
+/** It was not heard of again. */
+export function endDoubt(turn: Turn): void {
+  const { doubt: about } = turn.state;
+  if (!about) return;
+  turn.end(about.epoch);
+  turn.publishEnd();
 }
 
 function enterFailed(turn: Turn, doublings: number, why: Pick<Failed, 'errno' | 'reason'>, detail: Detail): void {
@@ -233,6 +254,7 @@ function enterFailed(turn: Turn, doublings: number, why: Pick<Failed, 'errno' | 
   turn.set({ failures: state.failures + 1, reason: why.reason });
   turn.giveUp();
   turn.dismiss(why.reason);
+  doubt(turn);
   turn.enter({ state: 'failed', epoch, ...why, retryAt: moment.at + backOffMs });
   turn.emit('failed', { epoch, ...why, backOffMs, ...detail });
   turn.publishEnd();

@@ -160,8 +160,12 @@ export interface HostState {
   readonly lastEpoch: number;
   /** Epochs before this one have ended for certain: a supervisor that joins as one of them is fenced. */
   readonly minEpoch: number;
+  /** Guests of epochs before this one have ended for certain. Guests may live on as a later epoch than their first. */
+  readonly oldest: number;
   /** The newest epoch that has joined, and the life that joined as it last. */
   readonly owner: { readonly epoch: number; readonly life: string | undefined } | undefined;
+  /** It may have ended, or be out of reach. At that time it has ended for certain. */
+  readonly doubt: { readonly epoch: number; readonly until: number } | undefined;
   /** When a supervisor reported last that its invocation is about to return. */
   readonly leftAt: number | undefined;
   readonly invocation: OpenInvocation | undefined;
@@ -195,7 +199,9 @@ export function imaginedHost(settings: Settings, at: number): HostState {
     stateSince: at,
     lastEpoch: 0,
     minEpoch: 0,
+    oldest: 0,
     owner: undefined,
+    doubt: undefined,
     leftAt: undefined,
     invocation: undefined,
     invocations: 0,
@@ -254,7 +260,8 @@ const MOST_PORTS = 256;
 export function locationOf(state: HostState): Location {
   const { phase, lastEpoch } = state;
   const host = state.settings.entry.name;
-  const at = (now: State): Location => ({ host, epoch: epochOf(state) ?? lastEpoch, state: now, ports: [] });
+  const oldest = state.oldest || undefined;
+  const at = (now: State): Location => ({ host, epoch: epochOf(state) ?? lastEpoch, oldest, state: now, ports: [] });
   if (phase.state !== 'running') return at(phase.state);
   if (phase.fence) return at('suspended');
   const { address, ports, nat } = phase.session;

@@ -6,13 +6,14 @@ import { expectLocated } from './expected';
 import { onEnded, onSent, onThrottled } from './invocations';
 import { giveUp, onJoin, onLeave, onLost } from './joins';
 import { onCompanion, onStartTime, startOwn } from './own-start';
-import { onDeadline, probe, refuseStart, releaseGuests, retry, start } from './phases';
+import { endDoubt, onDeadline, probe, refuseStart, releaseGuests, retry, start } from './phases';
 import { onNatReport, onReport, setPorts } from './ports';
 import { type HostState, isUp } from './state';
 import { onAckLimit, onAcks, onStay, onSuspend } from './suspension';
 import { Turn, timersOf } from './turn';
 import { answerOrWait, endWait, isWaitTimer, removeWaits, serve, waitIsOver } from './waiters';
 import { wake, wakeForWaiters } from './wake';
+import { onWatch } from './watches';
 
 export interface Step {
   readonly state: HostState;
@@ -39,6 +40,8 @@ function apply(turn: Turn, event: MachineEvent) {
       return onLocate(turn, event);
     case 'cancel':
       return void endWait(turn, event.member, event.id);
+    case 'watch':
+      return onWatch(turn, event);
     case 'gone':
       return void removeWaits(turn, ({ member }) => member === event.member);
     case 'wake':
@@ -122,6 +125,8 @@ function onTimer(turn: Turn, name: TimerName) {
       return retry(turn);
     case 'start':
       return onStartTime(turn);
+    case 'doubt':
+      return endDoubt(turn);
     case 'order':
       return endOrder(turn);
     default:

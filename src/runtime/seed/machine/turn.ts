@@ -70,6 +70,12 @@ export class Turn {
     this.do({ type: 'publishEnd', location: locationOf(this.#state) });
   }
 
+  /** The epoch has ended for certain, and its guests with it. */
+  end(epoch: number): void {
+    const { minEpoch, oldest } = this.#state;
+    this.set({ minEpoch: Math.max(minEpoch, epoch + 1), oldest: Math.max(oldest, epoch + 1), doubt: undefined });
+  }
+
   /** The open invocation is not tried again, and its end concerns nobody. */
   giveUp(): void {
     if (!this.#state.invocation) return;
@@ -88,7 +94,8 @@ export class Turn {
 
 /** The timers that run in a state, and when they are due. */
 export function timersOf(state: HostState): Partial<Record<PhaseTimer, number>> {
-  return { ...timersOfPhase(state), order: state.orders.length > 0 ? state.orders[0].due : undefined };
+  const { orders, doubt } = state;
+  return { ...timersOfPhase(state), order: orders.length > 0 ? orders[0].due : undefined, doubt: doubt?.until };
 }
 
 function timersOfPhase({ phase, own }: HostState): Partial<Record<PhaseTimer, number>> {

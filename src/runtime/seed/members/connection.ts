@@ -119,6 +119,8 @@ export class Connection implements PeerHandlers {
         return this.#refuse('has joined already');
       case 'locate':
         return this.#locate(peer, frame);
+      case 'watch':
+        return this.#watch(member, frame);
       case 'cancel':
         return this.#cancel(peer, frame.id);
       case 'peerMessage':
@@ -151,6 +153,13 @@ export class Connection implements PeerHandlers {
     peer.locates.set(id, host.entry.name);
     this.#located.add(host);
     host.handle({ type: 'locate', member: peer.sender.member, by: peer.name, id, port, waited, protocol });
+  }
+
+  #watch(member: number, { host: name, epoch }: Frame<'watch'>): void {
+    const host = this.#host(name);
+    if (!host) return;
+    this.#located.add(host);
+    host.handle({ type: 'watch', member, epoch });
   }
 
   #cancel(peer: Peer, id: number): void {
@@ -186,7 +195,7 @@ export class Connection implements PeerHandlers {
   }
 
   #joinAsHost(host: Machine, epoch: number, frame: Frame<'join'>) {
-    const { life, ports } = frame;
+    const { life, born, ports } = frame;
     const refusal = admit(host.state, { epoch, life });
     if (refusal) return this.#refuse(refusal.reason, refusal.fenced);
     const { name, address } = host.entry;
@@ -198,7 +207,7 @@ export class Connection implements PeerHandlers {
       flat !== undefined
         ? { address: flatAddress(flat, address) }
         : { nat: vouched(frame.nat ?? unknownNat(this.#channel, given), this.#channel, given) };
-    host.handle({ type: 'join', member: sender.member, epoch, life, ports, ...where });
+    host.handle({ type: 'join', member: sender.member, epoch, life, born, ports, ...where });
   }
 
   #joinAsClient(frame: Frame<'join'>) {

@@ -31,17 +31,23 @@ function disconnect(client: Client): void {
 function dial(world: World, client: Client): void {
   client.link = { member: ++world.members, up: [], down: [] };
   if (client.open) send(client);
+  for (const h of client.connected.keys()) watch(client, h);
+}
+
+/** The end of the epoch that it is connected to is to be heard of. */
+function watch({ link, connected }: Client, host: number): void {
+  if (connected[host] > 0) link!.up.push({ type: 'watch', at: host, epoch: connected[host] });
 }
 
 function locate(client: Client, host: number): void {
   client.left -= 1;
   client.ids += 1;
-  client.open = { id: client.ids * 10 + host, host };
+  client.open = { id: client.ids, host };
   send(client);
 }
 
 function send({ link, open }: Client): void {
-  link!.up.push({ type: 'locate', by: 'client', id: open!.id, port: 80, waited: 0 });
+  link!.up.push({ type: 'locate', by: 'client', at: open!.host, id: open!.id, port: 80, waited: 0 });
 }
 
 function listen(world: World, client: Client): void {
@@ -55,6 +61,7 @@ function listen(world: World, client: Client): void {
     client.connected[host] = word.epoch;
   }
   if (word.type !== 'location') return;
-  if (word.end && client.connected[word.host] <= word.epoch) client.connected[word.host] = 0;
+  if (client.connected[word.host] < word.oldest) client.connected[word.host] = 0;
+  if (word.end && !client.link!.closed) watch(client, word.host);
   countAcks(world, word.host);
 }

@@ -34,8 +34,11 @@ export function initialWorld({ hosts, clients, faults, cycles, startWith }: Size
   };
 }
 
-/** @param most states; then the search ends */
-export function explore(size: Size, most: number): Found {
+/**
+ * @param most states; then the search ends
+ * @param property only its violation is looked for; default: any
+ */
+export function explore(size: Size, most: number, property = ''): Found {
   const first = JSON.stringify(initialWorld(size));
   const seen = new Set([keyOf(first)]);
   const parents: Array<{ readonly from: number; readonly move: string }> = [{ from: -1, move: '' }];
@@ -47,7 +50,7 @@ export function explore(size: Size, most: number): Found {
     queue[next] = undefined;
     const world: World = JSON.parse(text);
     const wrong = violationIn(world, size, text);
-    if (wrong) {
+    if (wrong?.problem.startsWith(property)) {
       const { problem, trace } = wrong;
       return { states: seen.size, whole: false, violation: { problem, trace: [...traceTo(index), ...trace] } };
     }

@@ -79,6 +79,7 @@ function start(host: Host, r: number, sandbox: Sandbox) {
 export function clear(sandbox: Sandbox): void {
   if (sandbox.holds !== undefined) sandbox.guests += 1;
   sandbox.holds = undefined;
+  sandbox.born = undefined;
   sandbox.listens = undefined;
 }
 

@@ -57,6 +57,11 @@ export const AT_LAST: Readonly<Record<string, Property>> = {
     return h < 0 ? undefined : `host ${h} is ${hosts[h].machine.phase.state}, or runs`;
   },
 
+  'no client has a connection to an epoch that has ended': ({ clients }) => {
+    const c = clients.findIndex(({ connected }) => connected.some((epoch) => epoch > 0));
+    return c < 0 ? undefined : `client ${c} is connected to epoch ${clients[c].connected.join(' or ')}`;
+  },
+
   'the state converges': ({ hosts, clients }) => {
     if (hosts.some(({ machine, requests }) => machine.invocation || requests.length > 0))
       return 'an invocation is open';

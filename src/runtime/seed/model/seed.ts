@@ -1,12 +1,12 @@
 /** The seed of the model: the very `step`, and its effects in the model's world. */
-import type { PortMapping } from '../../../contract/control/location';
+import type { Location, PortMapping } from '../../../contract/control/location';
 import { parseManifest } from '../../../contract/manifest';
 import type { Effect } from '../machine/effects';
 import type { MachineEvent } from '../machine/events';
 import { admit } from '../machine/joins';
 import { type HostState, imaginedHost, type Settings } from '../machine/state';
 import { step } from '../machine/step';
-import type { Link, Report, Run, Sandbox, World } from './world';
+import type { Link, Run, Sandbox, World } from './world';
 
 /** The port that every host listens on. */
 export const listening: PortMapping = { port: 80, realPort: 40_080, scope: 'any' };
@@ -80,10 +80,11 @@ function carryOut(world: World, host: number, effect: Effect) {
     case 'subscribe':
       if (!of.subscribers.includes(effect.member)) of.subscribers.push(effect.member);
       return;
+    case 'tell':
+      return void linkOf(world, effect.member)?.down.push(wordOf(host, effect.location, false));
     case 'publish':
     case 'publishEnd': {
-      const { epoch, state } = effect.location;
-      const word = { type: 'location', host, epoch, state, end: effect.type === 'publishEnd' } as const;
+      const word = wordOf(host, effect.location, effect.type === 'publishEnd');
       for (const member of of.subscribers) linkOf(world, member)?.down.push(word);
       if (word.end) of.subscribers = [];
       return;
@@ -115,6 +116,10 @@ function carryOut(world: World, host: number, effect: Effect) {
     default:
       return effect satisfies never;
   }
+}
+
+function wordOf(host: number, { epoch, oldest = 0, state }: Location, end: boolean) {
+  return { type: 'location', host, epoch, oldest, state, end } as const;
 }
 
 /** The seed's end of a connection is closed: nothing more of it is heard. What was sent arrives. */
@@ -153,16 +158,12 @@ export function hear(world: World, link: Link) {
     forget(world, member);
   }
   if (link.host !== undefined) return take(world, link.host, { ...report, member } as MachineEvent);
-  if (report.type === 'locate') take(world, hostOf(report), { ...report, member } as MachineEvent);
-}
-
-/** Which host a client's locate is for: its id says so. */
-function hostOf(report: Extract<Report, { type: 'locate' }>): number {
-  return report.id % 10;
+  const { at, ...event } = report;
+  if (at !== undefined) take(world, at, { ...event, member } as MachineEvent);
 }
 
 /** A supervisor joins as its sandbox's epoch. @returns false if it is refused */
-export function join(world: World, host: number, { id, guests, listens }: Sandbox, run: Run): boolean {
+export function join(world: World, host: number, { id, guests, born, listens }: Sandbox, run: Run): boolean {
   const { epoch } = run;
   const life = `${id}.${guests}`;
   if (admit(stateOf(world, host), { epoch, life })) return false;
@@ -171,7 +172,7 @@ export function join(world: World, host: number, { id, guests, listens }: Sandbo
   if (lives[epoch] !== life) world.hosts[host].twice = true;
   const member = ++world.members;
   run.link = { member, host, up: [], down: [] };
-  take(world, host, { type: 'join', member, epoch, life, ports: listens ? [listening] : [] });
+  take(world, host, { type: 'join', member, epoch, life, born, ports: listens ? [listening] : [] });
   return true;
 }
 

@@ -49,6 +49,7 @@ function movesOf(world: World, h: number, sandbox: Sandbox, { link, asks }: Run,
 function dial(world: World, h: number, sandbox: Sandbox, run: Run): void {
   if (join(world, h, sandbox, run)) {
     sandbox.holds = run.epoch;
+    sandbox.born ??= run.epoch;
     return;
   }
   clear(sandbox);

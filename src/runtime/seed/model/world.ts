@@ -20,6 +20,7 @@ export type Word =
       readonly type: 'location';
       readonly host: number;
       readonly epoch: number;
+      readonly oldest: number;
       readonly state: string;
       readonly end: boolean;
     }
@@ -31,7 +32,8 @@ export interface Link {
   readonly member: number;
   /** The host whose supervisor this is; of a client: undefined. */
   readonly host?: number;
-  up: Report[];
+  /** `at`: of a client's, the host that it is about. */
+  up: Array<Report & { readonly at?: number }>;
   down: Word[];
   /** The seed has closed its end, or died. */
   closed?: boolean;
@@ -60,6 +62,8 @@ export interface Sandbox {
   readonly id: number;
   /** The epoch whose guests it holds. */
   holds?: number;
+  /** The epoch as which they were started. */
+  born?: number;
   /** The guests listen. */
   listens?: boolean;
   /** Sets of guests that it has had: the life that a supervisor joins with. */

@@ -45,6 +45,8 @@ export interface Activity {
 export interface ActivityOptions {
   readonly processes: GuestProcesses;
   readonly native: Pick<NativeAddon, 'tcpSockets'>;
+  /** A connection that nobody is at the other end of: it does not count. */
+  readonly isDead: (socket: TcpSocket) => boolean;
   /** Real addresses that are this host's alone (network `flat`). Empty: all of the namespace's are. */
   readonly addresses: readonly number[];
   /** The member that a real address is known to be of. */
@@ -67,7 +69,7 @@ export function watchActivity(options: ActivityOptions): () => Activity {
     const guests = processes.list();
     const sockets = tcpSockets(native);
     const inodes = new Set(guests.flatMap(({ pid }) => socketInodes(pid)));
-    const open = connectionsOf(sockets, inodes);
+    const open = connectionsOf(sockets, inodes).filter((socket) => !options.isDead(socket));
     const now = new Map(guests.map((p) => [p.pid, p]));
     const cpu = first ? 0 : cpuSince(before, now);
     const last = before;

@@ -40,6 +40,8 @@ const UNSEEN: Look = { ...NOTHING, pending: 1 };
 export class HostRun {
   /** See `RunDir.life`. */
   readonly life: string;
+  /** The epoch as which it was started. */
+  readonly born: number;
   readonly entry: ManifestHost;
   /** Absent: the command could not be started; `exited` says why. */
   readonly guest?: Guest;
@@ -78,12 +80,13 @@ export class HostRun {
   }
 
   private constructor(
-    { entry, native, runDir, seedPort, log }: HostRunOptions,
+    { entry, native, runDir, welcome, seedPort, log }: HostRunOptions,
     readonly member: Member,
     guest: Guest | ProgramError,
     logged: Promise<void>,
   ) {
     this.life = runDir.life;
+    this.born = welcome.self.epoch;
     this.entry = entry;
     this.#guard = createGuard(log);
     if (guest instanceof ProgramError) {
@@ -100,6 +103,7 @@ export class HostRun {
     this.#activity = watchActivity({
       processes: guest.processes,
       native,
+      isDead: (socket) => member.peers.isDead(socket),
       addresses: member.addresses,
       nameOf: member.nameOf,
       seedPort,

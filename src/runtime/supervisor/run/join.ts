@@ -42,7 +42,7 @@ export async function join(
       secret,
       identity: hostIdentity(name, epoch),
       join: () => {
-        return { host: name, epoch, life, ports: host?.member.ports ?? [] };
+        return { host: name, epoch, life, born: host?.born, ports: host?.member.ports ?? [] };
       },
       onWelcome: ({ cluster }) => {
         log('info', host ? 'rejoined the cluster' : 'joined the cluster', { cluster, epoch });

@@ -4,10 +4,11 @@
  */
 
 import { aliasAddress, SANDBOX_ALIASES, type TableSpec } from '../../../contract/abi/table';
-import type { PortMapping } from '../../../contract/control/location';
+import type { Location, PortMapping } from '../../../contract/control/location';
 import type { ReportedEvent } from '../../../contract/control/to-seed';
 import { formatAddress, parseAddress } from '../../../contract/manifest/address';
 import { HOST_LIMITS } from '../../../contract/manifest/limits';
+import type { Sender } from '../../../contract/peer/peer-messages';
 import type { NativeAddon } from '../../../native/addon';
 import { createGuard, type Guard } from '../../control/guard';
 import type { Session, SessionOptions, Welcome } from '../../control/index';
@@ -18,6 +19,7 @@ import { Datagrams } from '../datagrams/datagrams';
 import { createUdpProxies, type UdpProxies } from '../datagrams/udp-proxies';
 import { writeRemaps } from '../files/remaps';
 import { createResolver, type Resolver } from '../names/resolver';
+import { PeerConnections } from '../peers/peer-connections';
 import { createListeners, type Listeners, publicPorts } from '../sockets/listeners';
 import { type Locations, type OwnPort, openLocations } from '../sockets/locations';
 import { Locator } from '../sockets/locator';
@@ -47,7 +49,7 @@ export interface MemberOptions {
   readonly unpublished?: boolean;
 }
 
-export type MemberSession = Pick<Session, 'locate' | 'ports' | 'observation' | 'report'> & SeedLink;
+export type MemberSession = Pick<Session, 'locate' | 'watch' | 'ports' | 'observation' | 'report'> & SeedLink;
 
 export function tableSpec({ cluster, cidr, self, directory }: Welcome, flat: number | undefined): TableSpec {
   return { cluster, cidr, self, directory, aliases: flat ?? SANDBOX_ALIASES, handoff: flat === undefined };
@@ -61,6 +63,7 @@ export class Member {
   readonly resolver: Resolver;
   readonly transports: Transports;
   readonly service: ShimService;
+  readonly peers: PeerConnections;
   /** Real addresses that are this member's alone; empty: all that there are. */
   readonly addresses: readonly number[];
   readonly #options: MemberOptions;
@@ -69,6 +72,8 @@ export class Member {
   /** Begins the loopback aliases. */
   readonly #aliases: number;
   readonly #udpProxies: UdpProxies;
+  /** The epochs of other hosts whose end the seed will send. */
+  readonly #watched = new Map<string, number>();
   #session: MemberSession | undefined;
   #published: boolean;
 
@@ -85,7 +90,12 @@ export class Member {
 
     writeRemaps(runDir.path, welcome, welcome.host?.remappedFiles ?? {});
     const spec = { ...tableSpec(welcome, flat), kernelName: options.kernelName };
-    this.locations = openLocations(spec, runDir.mapTable, (_host, address) => this.transports.drop(address));
+    this.peers = new PeerConnections({ memory: runDir.sockets, native, guests: runDir.track, log });
+    this.locations = openLocations(spec, {
+      map: runDir.mapTable,
+      onGone: (_host, address) => this.transports.drop(address),
+      onLocation: (location, address) => this.#located(location, address),
+    });
     this.transports = this.#openTransports();
     this.listeners = this.#createListeners();
     this.#udpProxies = createUdpProxies({
@@ -136,10 +146,17 @@ export class Member {
    */
   refresh(): void {
     this.locations.forget();
+    this.#watched.clear();
+    for (const [address, epoch] of this.peers.open()) this.#watch(this.locations.hostAt(address), epoch);
     const session = this.#session;
     const seen = this.#options.flat === undefined ? session?.observation : undefined;
     if (session && seen) this.transports.joined(session, seen);
     this.#sendPorts();
+  }
+
+  /** Another member has sent something: connections with it may follow. */
+  meets({ name, epoch }: Pick<Sender, 'name' | 'epoch'>): void {
+    this.#watch(name, epoch);
   }
 
   /** What others may connect to. */
@@ -170,11 +187,29 @@ export class Member {
     this.locator.close('this host is being stopped');
     this.datagrams.close();
     this.resolver.close();
+    this.peers.close();
     this.#udpProxies.close();
     this.service.close();
     this.transports.close();
     this.listeners.close();
     this.#options.runDir.remove();
+  }
+
+  #located({ host, epoch, oldest = 0, state }: Location, address: number): void {
+    this.peers.ended(address, oldest);
+    // Located, or sent because it is watched: the seed sends it until the epoch is over.
+    if (state === 'running' || state === 'suspended') return void this.#watched.set(host, epoch);
+    this.#watched.delete(host);
+    const left = this.peers.open().get(address);
+    // Whether that epoch has ended is not certain yet.
+    if (left !== undefined && left >= oldest) this.#watch(host, left);
+  }
+
+  /** The end of that epoch is to be heard of. */
+  #watch(host: string | undefined, epoch: number): void {
+    if (host === undefined || epoch === 0 || (this.#watched.get(host) ?? 0) >= epoch) return;
+    this.#watched.set(host, epoch);
+    this.#session?.watch(host, epoch);
   }
 
   #sendPorts(): void {
@@ -253,9 +288,15 @@ export function peerMessageHandlers(
   member: () => Member | undefined,
 ): Pick<SessionOptions, 'onPeerMessage' | 'onUndeliverable' | 'onRelayed'> {
   return {
-    onPeerMessage: (from, message) => member()?.transports.peerMessage(from, message),
+    onPeerMessage: (from, message) => {
+      member()?.meets(from);
+      member()?.transports.peerMessage(from, message);
+    },
     onUndeliverable: (_to, id, reason) => id !== undefined && member()?.transports.undeliverable(id, reason),
-    onRelayed: (from, token, message) => member()?.transports.relayed(from, token, message),
+    onRelayed: (from, token, message) => {
+      member()?.meets(from);
+      member()?.transports.relayed(from, token, message);
+    },
   };
 }
 

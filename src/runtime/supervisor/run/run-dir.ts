@@ -32,6 +32,8 @@ export interface RunDir {
   readonly shimSocket: string;
   /** The table, mapped: zeroed. */
   mapTable(size: number): ArrayBuffer;
+  /** The file of the guests' sockets, mapped. */
+  readonly sockets: ArrayBuffer;
   /** The guests' own counter of datagrams. */
   traffic(): number;
   /** The processes that use the directory, from now on. */
@@ -76,7 +78,8 @@ export async function openRunDir(path: string, native: Pick<NativeAddon, 'mapFil
 
   const life = randomBytes(12).toString('hex');
   writeFileSync(inDir(LIFE_FILE), life, { mode: 0o600 });
-  const traffic = new Uint32Array(native.mapFile(inDir(SOCKETS_FILE), SOCKETS_SIZE), TRAFFIC_OFFSET, 1);
+  const sockets = native.mapFile(inDir(SOCKETS_FILE), SOCKETS_SIZE);
+  const traffic = new Uint32Array(sockets, TRAFFIC_OFFSET, 1);
   let owned = true;
   return {
     path,
@@ -84,6 +87,7 @@ export async function openRunDir(path: string, native: Pick<NativeAddon, 'mapFil
     stopped,
     shimSocket: inDir(SHIM_SOCKET),
     mapTable: (size) => native.mapFile(inDir(TABLE_FILE), size),
+    sockets,
     traffic: () => Atomics.load(traffic, 0),
     track: () => track(life),
     remove: () => {

@@ -42,14 +42,18 @@ export interface Locations {
   setResolverPorts(ports: readonly PortRow[]): void;
 }
 
-/**
- * @param map maps the table's file, given its size
- * @param onGone the host is not up any more, or not where it was
- */
+export interface LocationsOptions {
+  /** Maps the table's file, given its size. */
+  readonly map: (size: number) => ArrayBuffer;
+  /** The host is not up any more, or not where it was. */
+  readonly onGone?: (host: string, address: number) => void;
+  /** The host's location, whether or not it is news. */
+  readonly onLocation?: (location: Location, address: number) => void;
+}
+
 export function openLocations(
   spec: TableSpec,
-  map: (size: number) => ArrayBuffer,
-  onGone: (host: string, address: number) => void = () => undefined,
+  { map, onGone = () => undefined, onLocation = () => undefined }: LocationsOptions,
 ): Locations {
   const layout = layoutTable(spec);
   const writer = writeTable(map(layout.size), layout);
@@ -101,10 +105,12 @@ export function openLocations(
     },
     apply: (location) => {
       const before = known.get(location.host);
+      const address = addressOf.get(location.host);
+      if (address !== undefined) onLocation(location, address);
       if (before && before.epoch > location.epoch) return false;
       doubts.delete(location.host);
       // A client is not the host whose name it may have: guests locate that host.
-      if (addressOf.get(location.host) === self) return true;
+      if (address === self) return true;
       known.set(location.host, location);
       if (location.state !== 'running' || before?.epoch !== location.epoch) gone(location.host);
       write([stateOf(location)]);

@@ -22,6 +22,8 @@ export interface TcpSocket {
   readonly inode: number;
   /** Bytes moved so far, both ways; absent where the kernel does not count. */
   readonly bytes?: number;
+  /** SO_COOKIE; absent where the kernel does not tell. */
+  readonly cookie?: number;
 }
 
 export const TIME_WAIT = 6;
@@ -57,6 +59,7 @@ function fromRows(rows: Float64Array): TcpSocket[] {
       timer: rows[i++],
       inode: rows[i++],
       bytes: rows[i++],
+      cookie: rows[i++],
     });
   }
   return sockets;

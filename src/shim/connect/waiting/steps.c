@@ -137,7 +137,7 @@ static void take_over(struct im_pending *pending, const struct im_reply *reply, 
     once_more(pending);
     return;
   }
-  handoff_prepare(pending->real.fd, fresh.fd, &pending->to, reply->real_port);
+  handoff_prepare(pending->real.fd, fresh.fd, &pending->to, reply);
   fcntl(fresh.fd, F_SETFL, fcntl(pending->real.fd, F_GETFL));
   private_fd_close(&pending->real);
   pending->real = fresh;

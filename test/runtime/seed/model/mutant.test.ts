@@ -65,6 +65,7 @@ const MUTANTS: Readonly<Record<string, readonly [Change, Partial<Size>?]>> = {
     ['waiters.ts', 'give(turn, waiter, { errno', "if (turn.phase.state !== 'allocating') give(turn, waiter, { errno"],
   ],
   'every host is released': [['turn.ts', 'release: phase.releaseAt', 'release: undefined']],
+  'no client has a connection to an epoch that has ended': [['turn.ts', ', oldest: Math.max(oldest, epoch + 1)', '']],
   'the state converges': [['invocations.ts', 'turn.set({ invocation: undefined });', '']],
   [RESTLESS]: [
     [
@@ -81,6 +82,6 @@ test('every property has its mutant', () => {
 
 test.each(Object.entries(MUTANTS))('%s: violated by its mutant', async (property, [change, more]) => {
   const { explore } = await mutated(change);
-  const { violation } = explore({ ...base, ...more }, 100_000);
+  const { violation } = explore({ ...base, ...more }, 100_000, property);
   expect(violation?.problem).toContain(property);
 });

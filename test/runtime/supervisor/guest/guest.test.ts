@@ -22,7 +22,7 @@ beforeEach(async () => {
   const entry = { ...self, aliases: [] };
   openLocations(
     { cluster: 'test', cidr: '100.64.0.0/16', self, directory: [entry], aliases: SANDBOX_ALIASES },
-    directory.mapTable,
+    { map: directory.mapTable },
   );
   lines = [];
   watchers = new Set();

@@ -83,6 +83,7 @@ const session = (answer: Ask): MemberSession => ({
   observation: undefined,
   report: () => undefined,
   reportNat: () => undefined,
+  watch: () => undefined,
   sendPeerMessage: () => false,
   relay: () => Promise.reject(new Error('there is no relay here')),
   ports: () => undefined,

@@ -93,6 +93,7 @@ async function setUp(flat: number | undefined): Promise<Setting> {
     observation: flat === undefined ? observation : undefined,
     report: () => undefined,
     reportNat: () => undefined,
+    watch: () => undefined,
     sendPeerMessage: () => true,
     relay: () => Promise.reject(new LocateError('EHOSTUNREACH', 'no')),
     locate: async () => Promise.reject(new LocateError('ECONNREFUSED', 'no')),

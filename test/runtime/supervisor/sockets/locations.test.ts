@@ -14,9 +14,11 @@ function open(self = 'web') {
   const entry = directory.find((e) => e.name === self)!;
   const locations = openLocations(
     { cluster: 'c', cidr: '100.64.0.0/16', self: entry, directory, aliases: 64 },
-    (size) => {
-      memory = new ArrayBuffer(size);
-      return memory;
+    {
+      map: (size) => {
+        memory = new ArrayBuffer(size);
+        return memory;
+      },
     },
   );
   const table = readTable(memory);

@@ -72,6 +72,7 @@ beforeEach(async () => {
     observation: undefined,
     report: () => undefined,
     reportNat: () => undefined,
+    watch: () => undefined,
     sendPeerMessage: () => false,
     relay: () => Promise.reject(new Error('there is no relay here')),
     locate: (host, port, options) => {
