@@ -65,6 +65,7 @@ const HERE: Slot = {
       server.once('error', fail);
       server.listen(0, '127.0.0.1', () => done(`127.0.0.1:${(server.address() as AddressInfo).port}`));
     }),
+  silence: async () => undefined,
   close: () => undefined,
 };
 

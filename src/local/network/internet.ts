@@ -47,6 +47,7 @@ export class Internet {
       exclusive: true,
       ready: Promise.resolve(),
       listen: this.#listenIn(seed.space),
+      silence: async () => undefined,
       close: () => undefined,
     };
     this.faults = faultsOf({
@@ -94,7 +95,15 @@ export class Internet {
     const { first, many } = isPrivateNetwork(nat) ? PRIVATE : LINK_LOCAL;
     const base = first + (serial % many) * 4;
     const [router, own] = [formatAddress(base + 1), formatAddress(base + 2)];
+    let silent = false;
+    const silence = async (on: boolean) => {
+      if (on === silent) return;
+      silent = on;
+      await run(`${on ? '' : 'no-'}silence ${gate.space} ${link} ${own}/32`);
+    };
     const close = () => {
+      // A NAT that is shared stays, and its next host may have this address.
+      silence(false).catch(() => undefined);
       gates.letGo(space);
       gates.give(gate, kind, nat);
     };
@@ -119,6 +128,7 @@ export class Internet {
       exclusive: true,
       ready: gate.ready,
       listen: this.#listenIn(space),
+      silence,
       close,
     };
   }

@@ -10,6 +10,11 @@ export interface Slot {
   readonly exclusive: boolean;
   /** Makes a server of ours reachable in the slot, and nowhere else. @returns its `address:port` */
   listen(server: Server): Promise<string>;
+  /**
+   * What is in the slot is frozen, or thawed again: a machine that stands still sends nothing and acknowledges nothing.
+   * Does nothing where the slot has no network of its own.
+   */
+  silence(on: boolean): Promise<void>;
   /** When nothing is in the slot any longer. */
   close(): void;
 }

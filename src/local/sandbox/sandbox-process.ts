@@ -32,6 +32,9 @@ export interface SandboxSettings {
 export interface SandboxProcess {
   readonly api: RuntimeApi;
   readonly launched: Launched;
+  /** @returns false: not everything stands still, and its network with it */
+  freeze(): Promise<boolean>;
+  thaw(): Promise<boolean>;
   /** Nothing of it is left. Never rejects. */
   readonly exited: Promise<void>;
   /** The next event; `timeout` after `limit` milliseconds. One call at a time. */
@@ -91,7 +94,15 @@ export async function startSandboxProcess(
     events.put({ type: 'exit', exit });
   });
   const nextEvent = async (limit: number) => (await events.takeWithin(limit)) ?? ({ type: 'timeout' } as const);
-  return { api, launched, exited, nextEvent };
+  const silence = (on: boolean) =>
+    slot.silence(on).then(
+      () => true,
+      () => false,
+    );
+  // Its network first, in both cases: what a thawed guest sends at once is not lost.
+  const freeze = async () => (await silence(true)) && launched.freeze();
+  const thaw = async () => (await silence(false)) && launched.thaw();
+  return { api, launched, freeze, thaw, exited, nextEvent };
 }
 
 function isolatedCommand(fn: LocalFunction, settings: SandboxSettings, tmp: string): string[] {

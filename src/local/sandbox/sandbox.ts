@@ -67,7 +67,7 @@ export function createSandbox(fn: LocalFunction, owner: string, settings: Sandbo
   };
 
   const serve = async (current: SandboxProcess, request: Request): Promise<Outcome> => {
-    if (frozen && !(await current.launched.thaw())) {
+    if (frozen && !(await current.thaw())) {
       await destroy();
       return outcomeOf({ type: 'failed', error: new Error('the sandbox did not thaw') }, request.requestId, fn.timeout);
     }
@@ -82,7 +82,7 @@ export function createSandbox(fn: LocalFunction, owner: string, settings: Sandbo
     const answered = event.type !== 'timeout' && event.type !== 'exit';
     const after = answered ? await current.nextEvent(Math.max(0, deadline - Date.now())) : event;
     if (after.type === 'next') {
-      frozen = await current.launched.freeze();
+      frozen = await current.freeze();
       if (!frozen && alive) log.write('the sandbox did not freeze; it is ended\n');
     }
     if (!frozen) await destroy();

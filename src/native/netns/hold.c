@@ -77,6 +77,7 @@ static void obey(const char *id, const char *verb, char **words) {
   if (strcmp(what, "forward") == 0) return answer(id, links_set_forwarding(space, words[1]));
   if (strcmp(what, "address") == 0) return answer(id, links_change_address(space, add, words[1], words[2]));
   if (strcmp(what, "route") == 0) return answer(id, links_change_route(space, add, words[1], words[2], words[3], 0));
+  if (strcmp(what, "silence") == 0) return answer(id, links_silence(space, add, words[1], words[2]));
   if (strcmp(what, "listen") == 0) return hand_socket(id, space_listen(space, words[1], words[2], &fd), fd);
   if (strcmp(what, "dial") == 0) return hand_socket(id, space_dial(space, words[1], words[2], &fd), fd);
   if (strcmp(what, "link") == 0) {
@@ -91,7 +92,7 @@ static int words_needed(const char *verb) {
   static const struct {
     const char *verb;
     int words;
-  } known[] = {{"link", 4},    {"address", 3}, {"no-address", 3}, {"route", 3}, {"no-route", 3},
+  } known[] = {{"link", 4},    {"address", 3}, {"no-address", 3}, {"route", 3}, {"no-route", 3}, {"silence", 3}, {"no-silence", 3},
                {"forward", 2}, {"delay", 2},   {"listen", 3},     {"dial", 3}};
   for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
     if (strcmp(known[i].verb, verb) == 0) return known[i].words;

@@ -17,6 +17,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define SILENCE_PRIORITY 10
+
 /* One message, of which the attributes follow the header that its type has. */
 struct request {
   struct nlmsghdr header;
@@ -200,6 +202,23 @@ bool links_change_rule(const struct im_space *space, bool add, unsigned priority
   if (name) put_text(&request, FRA_IIFNAME, name);
   put_number(&request, FRA_TABLE, table ? table : RT_TABLE_MAIN);
   return ask(space->links, &request, NULL, "a rule for routes");
+}
+
+static bool change_black_hole(const struct im_space *space, bool add, const char *name, const char *address) {
+  struct fib_rule_hdr head = {.family = AF_INET, .action = FR_ACT_BLACKHOLE};
+  struct in_addr to;
+  struct request request;
+  if (address && !parse_prefix(address, &to, &head.dst_len)) return false;
+  begin(&request, add ? RTM_NEWRULE : RTM_DELRULE, add ? NLM_F_CREATE | NLM_F_EXCL : 0, &head, sizeof head);
+  put_number(&request, FRA_PRIORITY, SILENCE_PRIORITY);
+  if (name) put_text(&request, FRA_IIFNAME, name);
+  if (address) put(&request, FRA_DST, &to, sizeof to);
+  return ask(space->links, &request, NULL, name ? name : address);
+}
+
+bool links_silence(const struct im_space *space, bool add, const char *name, const char *address) {
+  bool from = change_black_hole(space, add, name, NULL);
+  return change_black_hole(space, add, NULL, address) && from;
 }
 
 static bool forget(void *unused) {

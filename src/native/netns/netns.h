@@ -18,6 +18,7 @@
  *   address|no-address SPACE NAME ADDRESS/LENGTH
  *   route|no-route SPACE ADDRESS/LENGTH NAME [GATEWAY]
  *   forward SPACE NAME                       what comes in there may go on
+ *   silence|no-silence SPACE NAME ADDRESS   nothing comes from that link, or goes to that address, any more
  *   filter SPACE TEXT                        what nft reads, in one line
  *   forget SPACE                             all mappings and what else connection tracking knows
  *   listen SPACE ADDRESS PORT                the answer comes with the listening socket
@@ -65,6 +66,8 @@ bool links_change_route(const struct im_space *space, bool add, const char *dest
                         const char *gateway, unsigned table);
 /* Packets that came in by `name` are routed by that table. */
 bool links_change_rule(const struct im_space *space, bool add, unsigned priority, const char *name, unsigned table);
+/* Nothing that came in by `name` is routed any more, nor anything that goes to `address`, and nobody is told. */
+bool links_silence(const struct im_space *space, bool add, const char *name, const char *address);
 bool links_forget_mappings(const struct im_space *space);
 
 /* filter.c: runs by itself; its descriptor ends when it has ended, and then the result is to be taken. */

@@ -242,6 +242,29 @@ natTest('the internet cut and back, for all and for one', async () => {
   b.close();
 });
 
+natTest('a slot that is silent, and the other one behind its NAT, which is not', async () => {
+  const [one, other] = [await slot('left'), await slot('right')];
+  expect(one.gate.space).toBe(other.gate.space);
+  const lines = [start(one, 'talk', `${SEED}:7001`), start(other, 'talk', `${SEED}:7001`)];
+  for (const line of lines) await line.next();
+  const say = async (text: string) => {
+    for (const line of lines) line.say(text);
+    return Promise.all(lines.map(({ next }) => next()));
+  };
+  await one.silence(true);
+  await one.silence(true);
+  expect(await say('1')).toEqual(['TimeoutError', '1']);
+  await one.silence(false);
+  // What was said meanwhile comes after all, first.
+  expect(await say('2')).toEqual([expect.stringMatching(/^1/), '2']);
+  for (const line of lines) line.end();
+  await one.silence(true);
+  one.close();
+  // The rule went with it.
+  expect(await probe(other, 'observed', 'tcp', '41000', `${SEED}:7001`)).toEqual([`${other.gate.address}:41000`]);
+  other.close();
+});
+
 natTest('another public address, and what was open before', async () => {
   const a = await slot('a');
   const before = a.gate.address;
