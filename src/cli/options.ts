@@ -10,7 +10,8 @@ export interface CommonOptions {
 const NAT_KINDS =
   'port-preserving (the default: public ports are the private ones, as on Lambda), endpoint-independent (others, but the same to every' +
   ' destination), symmetric (others for each destination), shared or shared:NAME (hosts that say the same are behind one' +
-  ' public address), apart (those do not reach each other by private addresses), no-udp';
+  ' public address), apart (those do not reach each other by private addresses), no-udp, loose (what comes from inside revives' +
+  ' a forgotten connection)';
 
 /** The flags of `up` that its platform's process gets, too: `PlatformFlags` of `local`, and the name of a cluster. */
 export const platformOptions = (): readonly Option[] => [

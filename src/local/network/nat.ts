@@ -19,6 +19,8 @@ export interface Nat {
   /** Hosts behind the same NAT do not reach each other by their private addresses. */
   readonly apart: boolean;
   readonly udp: boolean;
+  /** A packet from inside, in the midst of a connection that the NAT knows nothing of, makes a mapping for it. */
+  readonly loose: boolean;
 }
 
 /** The NAT of each host (or function, or client), by name. */
@@ -26,8 +28,8 @@ export type NatOf = (owner: string) => Nat;
 
 /** Stands for what runs under `imaginary exec`. */
 export const CLIENT = 'client';
-const DEFAULT: Nat = { mapping: 'port-preserving', apart: false, udp: true };
-export const NAT_WORDS = 'port-preserving, endpoint-independent, symmetric, shared, shared:NAME, apart, no-udp';
+const DEFAULT: Nat = { mapping: 'port-preserving', apart: false, udp: true, loose: false };
+export const NAT_WORDS = 'port-preserving, endpoint-independent, symmetric, shared, shared:NAME, apart, no-udp, loose';
 
 /**
  * Reads `WORDS` (for all) and `HOST=WORDS` (for one); words are joined by `+`, like `symmetric+no-udp`.
@@ -56,6 +58,7 @@ function parseWords(text: string, words: string): Nat {
     else if (word === 'shared' || name) nat = { ...nat, shared: name ?? 'shared' };
     else if (word === 'apart') nat = { ...nat, apart: true };
     else if (word === 'no-udp') nat = { ...nat, udp: false };
+    else if (word === 'loose') nat = { ...nat, loose: true };
     else throw wrong(text, `'${word}' is no kind of NAT; allowed: ${NAT_WORDS}, joined by +`);
   }
   return nat;
@@ -78,18 +81,19 @@ function checkShared(owners: readonly string[], natOf: NatOf): void {
   }
 }
 
-const sorted = ({ mapping, apart, udp }: Nat) => [mapping, apart, udp];
+const sorted = ({ mapping, apart, udp, loose }: Nat) => [mapping, apart, udp, loose];
 
 function wrong(text: string, why: string): LocalError {
   return new LocalError('nat', `--nat is '${text}': ${why}`, 'imaginary up --help');
 }
 
 /** In the words that it is given by. */
-export function describeNat({ mapping, shared, apart, udp }: Nat): string {
+export function describeNat({ mapping, shared, apart, udp, loose }: Nat): string {
   const words: string[] = [mapping];
   if (shared !== undefined) words.push(shared === 'shared' ? 'shared' : `shared:${shared}`);
   if (apart) words.push('apart');
   if (!udp) words.push('no-udp');
+  if (loose) words.push('loose');
   return words.join('+');
 }
 
@@ -98,7 +102,7 @@ export const OUTSIDE = 'wan';
 
 /**
  * Rules of a NAT. What comes in unasked ends in `unsolicited`. A packet in the midst of a connection that the NAT knows
- * nothing of is dropped, as elsewhere: Linux by itself would guess the mapping that it has forgotten.
+ * nothing of is dropped, unless the NAT is loose: Linux by itself would guess the mapping that it has forgotten.
  */
 export function natRules(nat: Nat): string {
   const chain = (name: string, type: string, ...rules: readonly string[]) =>
@@ -116,7 +120,7 @@ export function natRules(nat: Nat): string {
       'ct state established,related accept',
       `iifname ${OUTSIDE} drop`,
       'ct state invalid drop',
-      'tcp flags & (fin|syn|rst|ack) != syn drop',
+      ...(nat.loose ? [] : ['tcp flags & (fin|syn|rst|ack) != syn drop']),
       ...(nat.apart ? [`oifname != ${OUTSIDE} drop`] : []),
       'accept',
     )}; }`,

@@ -22,7 +22,7 @@
 /* Numbers of include/net/tcp_states.h. CLOSE (7) is of no interest, and NEW_SYN_RECV (12) is shown as SYN_RECV. */
 #define TIME_WAIT 6
 #define ALL_STATES (0xfffu & ~(1u << 7))
-#define COLUMNS 11
+#define COLUMNS 13
 
 struct rows {
   double *values; /* COLUMNS numbers a row, see index.d.ts */
@@ -72,6 +72,8 @@ static bool read_socket(struct nlmsghdr *header, struct rows *rows) {
   row[8] = message->idiag_inode;
   row[9] = (double)(info.tcpi_bytes_acked + info.tcpi_bytes_received);
   row[10] = (double)message->id.idiag_cookie[1] * 4294967296.0 + message->id.idiag_cookie[0];
+  row[11] = info.tcpi_last_ack_recv;
+  row[12] = info.tcpi_total_retrans;
   return true;
 }
 

@@ -65,10 +65,10 @@ export interface NativeAddon {
     onExit: (code: number | null, signal: number | null) => void,
   ): number;
   /**
-   * The TCP sockets of this network namespace: those in TIME_WAIT, or all others. Eleven numbers a row: local address and
+   * The TCP sockets of this network namespace: those in TIME_WAIT, or all others. Thirteen numbers a row: local address and
    * port, remote address and port (IPv4 as an unsigned integer, also when mapped into IPv6; 0: any; -1: another IPv6
    * address), state, bytes not acknowledged, bytes not read (of a listener: connections not accepted), milliseconds
-   * left in TIME_WAIT, inode (0: no descriptor), bytes moved so far (acknowledged plus received), SO_COOKIE. Null where the kernel
+   * left in TIME_WAIT, inode (0: no descriptor), bytes moved so far (acknowledged plus received), SO_COOKIE, milliseconds since an acknowledgement last arrived, retransmissions so far. Null where the kernel
    * has no sock_diag.
    */
   tcpSockets(timeWait: boolean): Float64Array | null;

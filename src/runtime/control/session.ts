@@ -138,6 +138,11 @@ export class Session {
     this.#send({ type: 'watch', host, epoch });
   }
 
+  /** Bytes wait for that epoch, which is suspended. Without a connection nothing happens: they go on waiting. */
+  data(host: string, epoch: number): void {
+    this.#send({ type: 'data', host, epoch });
+  }
+
   /** Reports the NAT. Without a connection nothing happens: the next join is for that. */
   reportNat(nat: NatReport): void {
     this.#send({ type: 'natReport', nat });

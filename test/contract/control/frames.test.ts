@@ -47,6 +47,7 @@ const toSeed: { readonly [T in ToSeed['type']]: Required<Extract<ToSeed, { type:
   },
   locate: { type: 'locate', id: 1, host: 'api', port: 80, staleEpoch: 4, waited: 1, protocol: 'udp' },
   watch: { type: 'watch', host: 'api', epoch: 5 },
+  data: { type: 'data', host: 'api', epoch: 5 },
   cancel: { type: 'cancel', id: 1 },
   ports: { type: 'ports', ports, settled: true, settledDatagrams: true },
   report: { type: 'report', event: 'guest-started', detail: { a: 1, b: 'c', d: null, e: true } },

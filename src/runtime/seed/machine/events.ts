@@ -83,6 +83,8 @@ export type MachineEvent =
   | { readonly type: 'cancel'; readonly member: MemberId; readonly id: number }
   /** The member has connections with that epoch. */
   | { readonly type: 'watch'; readonly member: MemberId; readonly epoch: number }
+  /** Bytes wait for that epoch on an open connection of `by`; 0: the present one. */
+  | { readonly type: 'data'; readonly by: string; readonly epoch: number }
   /** The member is gone, and with it its locates. */
   | { readonly type: 'gone'; readonly member: MemberId }
   /** Hosts may be allocated from now on. */

@@ -13,7 +13,7 @@ import { onAckLimit, onAcks, onStay, onSuspend } from './suspension';
 import { Turn, timersOf } from './turn';
 import { answerOrWait, endWait, isWaitTimer, removeWaits, serve, waitIsOver } from './waiters';
 import { wake, wakeForWaiters } from './wake';
-import { onWatch } from './watches';
+import { onData, onWatch } from './watches';
 
 export interface Step {
   readonly state: HostState;
@@ -40,6 +40,8 @@ function apply(turn: Turn, event: MachineEvent) {
       return onLocate(turn, event);
     case 'cancel':
       return void endWait(turn, event.member, event.id);
+    case 'data':
+      return onData(turn, event);
     case 'watch':
       return onWatch(turn, event);
     case 'gone':

@@ -1,4 +1,4 @@
-/** Members that have connections with an epoch, and are to know when it ends. */
+/** Members that have connections with an epoch: they are to know when it ends, and what they send wakes it. */
 import type { MachineEvent } from './events';
 import { startOwn } from './own-start';
 import { locationOf } from './state';
@@ -9,10 +9,20 @@ const CLOCK_SKEW = 3_600_000;
 
 export function onWatch(turn: Turn, { member, epoch }: Extract<MachineEvent, { type: 'watch' }>): void {
   const { state, moment, entry } = turn;
-  if (epoch < state.oldest) turn.do({ type: 'tell', member, location: locationOf(state) });
-  else turn.do({ type: 'subscribe', member });
+  const tells = epoch < state.oldest || turn.phase.state === 'suspended' || turn.phase.state === 'running';
+  turn.do(tells ? { type: 'tell', member, location: locationOf(state) } : { type: 'subscribe', member });
   // Of an earlier seed. Only an invocation can tell whether it is still there.
   const unknown = epoch > state.lastEpoch && epoch <= moment.wall + CLOCK_SKEW;
   if (unknown && turn.phase.state === 'imagined' && entry.kind === 'function')
     startOwn(turn, 'connections with an epoch of an earlier seed');
+}
+
+export function onData(turn: Turn, { by, epoch }: Extract<MachineEvent, { type: 'data' }>): void {
+  const { phase, state, moment } = turn;
+  if (phase.state !== 'suspended' || phase.releasing || !moment.mayAllocate) return;
+  if (epoch !== 0 && (epoch < state.oldest || epoch > phase.epoch)) return;
+  turn.do({
+    type: 'seekStart',
+    cause: { by, port: null, since: moment.at, why: 'data on an open connection' },
+  });
 }

@@ -28,6 +28,8 @@ export class PeerConnections {
   readonly #handoffs;
   /** By virtual address: connections to epochs before this one are dead. */
   readonly #oldest = new Map<number, number>();
+  /** Cookies of connections that were found dead, though nobody's epoch has ended. */
+  readonly #lost = new Set<number>();
   /** Cookies of dead connections that guests have not let go of. */
   #dead: ReadonlySet<number> = new Set();
   #retry: NodeJS.Timeout | undefined;
@@ -49,52 +51,73 @@ export class PeerConnections {
   ended(address: number, oldest: number): void {
     if (oldest <= (this.#oldest.get(address) ?? 0)) return;
     this.#oldest.set(address, oldest);
-    // Not now: a guest may wait for the very answer that brought this.
-    this.#until = performance.now() + RETRY_LIMIT;
-    clearTimeout(this.#retry);
-    this.#retry = setTimeout(() => this.#resetDead(FIRST_RETRY), 0);
+    this.#resetSoon();
+  }
+
+  /** Nothing gets through on these connections any more. */
+  lost(cookies: Iterable<number>): void {
+    for (const cookie of cookies) this.#lost.add(cookie);
+    if (this.#lost.size > 0) this.#resetSoon();
   }
 
   /** Open connections, by the virtual address of the other side: the newest epoch of each. */
   open(): ReadonlyMap<number, number> {
     const open = new Map<number, number>();
-    for (const { peer, epoch } of this.#alive()) open.set(peer, Math.max(epoch, open.get(peer) ?? 0));
+    for (const { peer, epoch } of this.alive()) open.set(peer, Math.max(epoch, open.get(peer) ?? 0));
     return open;
   }
 
-  /** This host was frozen: what is between it and its peers may have forgotten its connections. */
-  thawed(): void {
+  /** Cookies of the open connections with the member at that address, with the epoch of each. */
+  with(address: number): ReadonlyMap<number, number> {
+    const found = this.alive().filter(({ peer }) => peer === address);
+    return new Map(found.map(({ cookie, epoch }) => [cookie, epoch]));
+  }
+
+  /** Sends a probe on each connection: what is between the two sides may have forgotten it, or never answers. */
+  probe(): void {
     if (this.#handoffs.mark('probe', ({ ended }) => !ended) > 0) this.#tell();
+  }
+
+  /** Those that guests still have, where the kernel tells which. */
+  alive(): ReadonlyArray<Handoff & Pick<TcpSocket, 'lastAck'>> {
+    const noted = this.#handoffs.list().filter(({ ended }) => !ended);
+    const sockets = noted.length > 0 ? tcpSockets(this.#options.native) : [];
+    const found = new Map(sockets.map((socket) => [socket.cookie, socket]));
+    return noted.flatMap((handoff) => {
+      const socket = found.get(handoff.cookie);
+      return socket ? { ...handoff, lastAck: socket.lastAck } : [];
+    });
   }
 
   close(): void {
     clearTimeout(this.#retry);
   }
 
-  /** Those that guests still have, where the kernel tells which. */
-  #alive(): Handoff[] {
-    const noted = this.#handoffs.list();
-    const sockets = noted.length > 0 ? tcpSockets(this.#options.native) : [];
-    const cookies = new Set(sockets.map(({ cookie }) => cookie));
-    return noted.filter(({ cookie }) => cookies.has(cookie));
+  #resetSoon(): void {
+    // Not now: a guest may wait for the very answer that brought this.
+    this.#until = performance.now() + RETRY_LIMIT;
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => this.#resetDead(FIRST_RETRY), 0);
   }
 
   #resetDead(delay: number): void {
     const { log, native } = this.#options;
-    const isOver = ({ peer, epoch }: Handoff) => epoch > 0 && epoch < (this.#oldest.get(peer) ?? 0);
+    const isOver = ({ peer, epoch, cookie }: Handoff) =>
+      (epoch > 0 && epoch < (this.#oldest.get(peer) ?? 0)) || this.#lost.has(cookie);
     const found = this.#handoffs.mark('ended', isOver);
     const marked = new Set(this.#handoffs.list().flatMap(({ ended, cookie }) => (ended ? cookie : [])));
     const sockets = marked.size > 0 ? tcpSockets(native).filter(({ state }) => state !== CLOSE) : [];
     const left = sockets.filter(({ cookie, inode }) => inode > 0 && cookie !== undefined && marked.has(cookie));
     this.#dead = new Set(left.map(({ cookie }) => cookie!));
-    if (found > 0) log('info', 'connections to an epoch that has ended are reset', { connections: found });
+    if (found > 0) log('info', 'connections that nobody is at the other end of are reset', { connections: found });
     if (left.length > 0) this.#tell(new Set(left.map(({ inode }) => inode)));
     if (performance.now() < this.#until) {
       this.#retry = setTimeout(() => this.#resetDead(Math.min(delay * 2, LAST_RETRY)), delay);
       return;
     }
+    this.#lost.clear();
     if (left.length === 0) return;
-    log('warn', 'connections to an epoch that has ended could not be reset', { connections: left.length });
+    log('warn', 'connections that nobody is at the other end of could not be reset', { connections: left.length });
   }
 
   #tell(inodes?: ReadonlySet<number>): void {

@@ -20,6 +20,8 @@ import { createUdpProxies, type UdpProxies } from '../datagrams/udp-proxies';
 import { writeRemaps } from '../files/remaps';
 import { createResolver, type Resolver } from '../names/resolver';
 import { PeerConnections } from '../peers/peer-connections';
+import { Survival } from '../peers/survival';
+import { WaitingData } from '../peers/waiting-data';
 import { createListeners, type Listeners, publicPorts } from '../sockets/listeners';
 import { type Locations, type OwnPort, openLocations } from '../sockets/locations';
 import { Locator } from '../sockets/locator';
@@ -49,7 +51,7 @@ export interface MemberOptions {
   readonly unpublished?: boolean;
 }
 
-export type MemberSession = Pick<Session, 'locate' | 'watch' | 'ports' | 'observation' | 'report'> & SeedLink;
+export type MemberSession = Pick<Session, 'locate' | 'watch' | 'data' | 'ports' | 'observation' | 'report'> & SeedLink;
 
 export function tableSpec({ cluster, cidr, self, directory }: Welcome, flat: number | undefined): TableSpec {
   return { cluster, cidr, self, directory, aliases: flat ?? SANDBOX_ALIASES, handoff: flat === undefined };
@@ -74,6 +76,10 @@ export class Member {
   readonly #udpProxies: UdpProxies;
   /** The epochs of other hosts whose end the seed will send. */
   readonly #watched = new Map<string, number>();
+  readonly #waitingData: WaitingData;
+  /** Hosts that run, as was last heard in this session. */
+  readonly #up = new Set<number>();
+  readonly #survival: Survival;
   #session: MemberSession | undefined;
   #published: boolean;
 
@@ -91,6 +97,16 @@ export class Member {
     writeRemaps(runDir.path, welcome, welcome.host?.remappedFiles ?? {});
     const spec = { ...tableSpec(welcome, flat), kernelName: options.kernelName };
     this.peers = new PeerConnections({ memory: runDir.sockets, native, guests: runDir.track, log });
+    this.#waitingData = new WaitingData({
+      peers: this.peers,
+      native,
+      onData: (address, epoch) => {
+        const host = this.locations.hostAt(address);
+        if (host !== undefined) this.#session?.data(host, epoch);
+      },
+      onLost: (cookie) => this.peers.lost([cookie]),
+    });
+    this.#survival = new Survival({ peers: this.peers, isUp: (address) => this.#up.has(address) });
     this.locations = openLocations(spec, {
       map: runDir.mapTable,
       onGone: (_host, address) => this.transports.drop(address),
@@ -147,6 +163,7 @@ export class Member {
   refresh(): void {
     this.locations.forget();
     this.#watched.clear();
+    this.#up.clear();
     for (const [address, epoch] of this.peers.open()) this.#watch(this.locations.hostAt(address), epoch);
     const session = this.#session;
     const seen = this.#options.flat === undefined ? session?.observation : undefined;
@@ -174,6 +191,11 @@ export class Member {
     this.#session?.report(event, detail);
   }
 
+  /** This member was frozen until now. */
+  thawed(): void {
+    this.#survival.thawed();
+  }
+
   /** No session for a while: guests' requests wait. */
   detach(): void {
     this.#session = undefined;
@@ -188,6 +210,8 @@ export class Member {
     this.datagrams.close();
     this.resolver.close();
     this.peers.close();
+    this.#waitingData.close();
+    this.#survival.close();
     this.#udpProxies.close();
     this.service.close();
     this.transports.close();
@@ -197,6 +221,9 @@ export class Member {
 
   #located({ host, epoch, oldest = 0, state }: Location, address: number): void {
     this.peers.ended(address, oldest);
+    this.#waitingData.sleeps(address, state === 'suspended');
+    if (state === 'running') this.#up.add(address);
+    else this.#up.delete(address);
     // Located, or sent because it is watched: the seed sends it until the epoch is over.
     if (state === 'running' || state === 'suspended') return void this.#watched.set(host, epoch);
     this.#watched.delete(host);

@@ -116,6 +116,7 @@ export class Supervisor {
     const { signal } = ending;
     try {
       const found = await this.#revived(invocation, log);
+      found?.member.thawed();
       const margin = Math.min(RENEW_MARGIN, remaining() / 4);
       const timeLeft = () => remaining() - margin;
       schedule(timeLeft(), () => events.put({ is: 'deadline' }), signal);

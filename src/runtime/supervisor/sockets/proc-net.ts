@@ -24,6 +24,10 @@ export interface TcpSocket {
   readonly bytes?: number;
   /** SO_COOKIE; absent where the kernel does not tell. */
   readonly cookie?: number;
+  /** Milliseconds since an acknowledgement last arrived; absent where the kernel does not tell. */
+  readonly lastAck?: number;
+  /** Segments that were sent again so far; absent where the kernel does not tell. */
+  readonly retransmitted?: number;
 }
 
 export const TIME_WAIT = 6;
@@ -60,6 +64,8 @@ function fromRows(rows: Float64Array): TcpSocket[] {
       inode: rows[i++],
       bytes: rows[i++],
       cookie: rows[i++],
+      lastAck: rows[i++],
+      retransmitted: rows[i++],
     });
   }
   return sockets;

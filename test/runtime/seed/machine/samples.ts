@@ -56,6 +56,12 @@ const BY_TYPE: { readonly [T in MachineEvent['type']]: Readonly<Record<string, O
     'watch an older epoch': { type: 'watch', member: BERT, epoch: 1 },
     'watch a newer epoch': { type: 'watch', member: BERT, epoch: EPOCH + 1 },
   },
+  data: {
+    data: { type: 'data', by: 'bert', epoch: EPOCH },
+    'data, present epoch': { type: 'data', by: 'bert', epoch: 0 },
+    'data, older epoch': { type: 'data', by: 'bert', epoch: 1 },
+    'data, newer epoch': { type: 'data', by: 'bert', epoch: EPOCH + 9 },
+  },
   cancel: { cancel: { type: 'cancel', member: ANNA, id: 1 } },
   gone: { gone: { type: 'gone', member: ANNA } },
   wake: { wake: { type: 'wake' } },

@@ -84,6 +84,7 @@ const session = (answer: Ask): MemberSession => ({
   report: () => undefined,
   reportNat: () => undefined,
   watch: () => undefined,
+  data: () => undefined,
   sendPeerMessage: () => false,
   relay: () => Promise.reject(new Error('there is no relay here')),
   ports: () => undefined,

@@ -94,6 +94,7 @@ async function setUp(flat: number | undefined): Promise<Setting> {
     report: () => undefined,
     reportNat: () => undefined,
     watch: () => undefined,
+    data: () => undefined,
     sendPeerMessage: () => true,
     relay: () => Promise.reject(new LocateError('EHOSTUNREACH', 'no')),
     locate: async () => Promise.reject(new LocateError('ECONNREFUSED', 'no')),

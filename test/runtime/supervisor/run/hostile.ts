@@ -44,6 +44,7 @@ const TO_SEED: Samples<ToSeed, 'type'> = {
   join: { type: 'join', ports: [], nat: NAT },
   locate: { type: 'locate', id: 1, host: 'api', port: 80 },
   watch: { type: 'watch', host: 'api', epoch: 1 },
+  data: { type: 'data', host: 'api', epoch: 1 },
   cancel: { type: 'cancel', id: 1 },
   ports: { type: 'ports', ports: [{ port: 80, realPort: 40_080, scope: 'any' }], settled: true },
   report: { type: 'report', event: 'guest-started', detail: { pid: 1 } },

@@ -73,6 +73,7 @@ beforeEach(async () => {
     report: () => undefined,
     reportNat: () => undefined,
     watch: () => undefined,
+    data: () => undefined,
     sendPeerMessage: () => false,
     relay: () => Promise.reject(new Error('there is no relay here')),
     locate: (host, port, options) => {

@@ -1,0 +1,103 @@
+/** Data on an open connection wakes a suspended host, whichever way it goes and whatever has forgotten it meanwhile. */
+import type { ChildProcess } from 'node:child_process';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { bootCluster, type TestCluster } from '../support/cluster';
+import { echo } from '../support/dial';
+import { guestFiles, python } from '../support/guests';
+import { networkOf } from '../support/network';
+
+const sleepy = { idleTimeout: 500, releasePolicy: 'no-traffic' } as const;
+/** Its guest keeps a connection to `echo`, once somebody has connected to it, and says what it is told. */
+const caller = { name: 'caller', command: [python, 'teller.py', 'echo', '7000'], ...sleepy };
+
+let cluster: TestCluster;
+afterEach(() => cluster?.dispose());
+
+async function boot(...upArguments: string[]) {
+  cluster = await bootCluster([{ ...echo('echo'), ...sleepy }, caller], {
+    name: 'wakes',
+    files: guestFiles('echo.py', 'hold.py', 'teller.py'),
+    upArguments,
+  });
+}
+
+const is = (event: string, host: string) => (e: { host: string | null; event: string }) =>
+  e.event === event && e.host === host;
+
+/** So many times so far. */
+const times = async (event: string, host: string) => (await cluster.events()).filter(is(event, host)).length;
+
+async function asleep(host: string, sleeps: number): Promise<void> {
+  let seen = 0;
+  await cluster.waitFor((e) => is('suspended', host)(e) && ++seen === sleeps);
+}
+
+async function talk(file: string, host: string, port: string) {
+  const child: ChildProcess = cluster.start([python, join(cluster.folder, file), host, port]);
+  const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+  const next = async () => (await lines.next()).value as string;
+  expect(await next()).toBe('connected');
+  return (line: string) => {
+    child.stdin!.write(`${line}\n`);
+    return next();
+  };
+}
+
+const NETWORKS: ReadonlyArray<readonly [string, string[]]> = [
+  ['nat', ['--network', 'nat']],
+  ['nat, relayed', ['--network', 'nat', '--nat', 'symmetric']],
+  ['flat', ['--network', 'flat']],
+];
+
+test.each(NETWORKS)("network %s: a client's data, again and again", async (_, flags) => {
+  await boot(...flags);
+  const say = await talk('hold.py', 'echo', '7000');
+  for (const round of [1, 2, 3]) {
+    expect(await say(`round ${round}`)).toBe(`round ${round}`);
+    await asleep('echo', round);
+  }
+  expect(await times('resuming', 'echo')).toBe(2);
+  expect(await cluster.host('echo')).toMatchObject({ state: 'suspended', allocations: 1 });
+  const resuming = (await cluster.events()).find(is('resuming', 'echo'));
+  expect(resuming?.detail).toMatchObject({ port: null, why: 'data on an open connection' });
+});
+
+test.each(NETWORKS)("network %s: another host's data, and both sleep again", async (_, flags) => {
+  await boot(...flags);
+  const say = await talk('hold.py', 'caller', '7001');
+  expect(await say('first')).toBe('first');
+  await asleep('echo', 1);
+  await asleep('caller', 1);
+  // The client's data wakes the caller, whose data wakes the one that it has its own connection with.
+  expect(await say('second')).toBe('second');
+  await asleep('echo', 2);
+  await asleep('caller', 2);
+  for (const host of ['echo', 'caller']) expect(await cluster.host(host)).toMatchObject({ allocations: 1 });
+});
+
+async function forgotten(...flags: string[]) {
+  await boot('--network', 'nat', ...flags);
+  const say = await talk('hold.py', 'caller', '7001');
+  expect(await say('first')).toBe('first');
+  await asleep('echo', 1);
+  await asleep('caller', 1);
+  const { faults } = networkOf(cluster.state);
+  await faults.forget('echo');
+  await faults.forget('caller');
+  return say;
+}
+
+test('NATs that have forgotten the connections while the hosts slept, and let what comes from inside revive them', async () => {
+  const say = await forgotten('--nat', 'port-preserving+loose');
+  expect(await say('second')).toBe('second');
+  for (const host of ['echo', 'caller']) expect(await cluster.host(host)).toMatchObject({ allocations: 1 });
+});
+
+test('NATs that have forgotten the connections for good: both sides are told, and new ones work', async () => {
+  const say = await forgotten();
+  const began = performance.now();
+  expect(await say('second')).toMatch(/ConnectionResetError|BrokenPipeError/);
+  expect(performance.now() - began).toBeLessThan(15_000);
+  expect(await (await talk('hold.py', 'caller', '7001'))('third')).toBe('third');
+});
