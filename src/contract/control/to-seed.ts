@@ -85,10 +85,7 @@ const toSeed = v.variant('type', [
   }),
   /** There are open connections with this epoch of `host`: subscribes to its location. */
   v.strictObject({ type: v.literal('watch'), host: name, epoch: count }),
-  /**
-   * Bytes wait for this epoch of `host`, which is suspended, on an open connection of the sender's: wakes it. Of an
-   * operator: on any connection; epoch 0 is the present one.
-   */
+  /** Bytes wait for this epoch of `host`, which is suspended, on an open connection of the sender's: wakes it. */
   v.strictObject({ type: v.literal('data'), host: name, epoch: count }),
   /** No guest waits for this `locate` any longer. */
   v.strictObject({ type: v.literal('cancel'), id: count }),

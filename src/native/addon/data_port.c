@@ -88,12 +88,13 @@ static void on_event(napi_env env, napi_value callback, void *context, void *dat
 static void stop(struct im_object *object) { relay_close(((struct data_port *)object)->relay); }
 
 static napi_value expect(napi_env env, napi_callback_info info);
+static napi_value sent(napi_env env, napi_callback_info info);
 
 static const struct im_object_kind kind = {
     .name = "imaginary:data-port",
     .usage = "openDataPort(address, port, onEvent): onEvent must be a function",
     .tag = {0x3e81f6a90b2d4c75u, 0x70d9c25b8e1fa436u},
-    .methods = {{"close", object_close}, {"expect", expect}},
+    .methods = {{"close", object_close}, {"expect", expect}, {"sent", sent}},
     .on_event = on_event,
     .stop = stop,
 };
@@ -120,6 +121,27 @@ static napi_value expect(napi_env env, napi_callback_info info) {
     ok = relay_expect(port->relay, a, b, id);
   }
   napi_get_boolean(env, ok, &result);
+  return result;
+}
+
+static napi_value sent(napi_env env, napi_callback_info info) {
+  napi_value arguments[1], result = NULL, number = NULL;
+  uint32_t id;
+  struct im_relay_sent sides[2];
+  const struct data_port *port = object_this(env, info, &kind, arguments, 1);
+  if (!port) return NULL;
+  if (napi_get_value_uint32(env, arguments[0], &id) != napi_ok) {
+    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "sent(id: number)");
+    return NULL;
+  }
+  if (!relay_sent(port->relay, id, sides)) return napi_get_null(env, &result) == napi_ok ? result : NULL;
+  const uint64_t values[] = {sides[0].bytes, sides[0].unacknowledged, sides[1].bytes, sides[1].unacknowledged};
+  if (napi_create_array_with_length(env, 4, &result) != napi_ok) return NULL;
+  for (uint32_t i = 0; i < 4; i++) {
+    if (napi_create_double(env, (double)values[i], &number) != napi_ok ||
+        napi_set_element(env, result, i, number) != napi_ok)
+      return NULL;
+  }
   return result;
 }
 

@@ -87,6 +87,11 @@ export interface DataPort {
    * connected to each other. False: the relay is full, or closed.
    */
   expect(a: Uint8Array, b: Uint8Array, id: number): boolean;
+  /**
+   * Of the pair with that id: bytes sent to the side with token `a` so far, how many of them it has not acknowledged,
+   * and the same of the side with token `b`. Null: there is no such pair.
+   */
+  sent(id: number): readonly [number, number, number, number] | null;
   /** Resets all connections. No event comes after it. */
   close(): void;
 }

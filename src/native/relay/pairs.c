@@ -2,8 +2,10 @@
 #include "parts.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #define SWEEP (60000 * IM_MS) /* between two looks at the pairs */
@@ -123,6 +125,21 @@ void pairs_run(struct im_relay *relay) {
       if (error != 0) end_pair(relay, relayed, error);
     }
   }
+}
+
+bool relay_sent(struct im_relay *relay, uint32_t id, struct im_relay_sent sent[2]) {
+  reactor_lock(&relay->reactor);
+  const struct im_relayed *relayed = relay->relayed;
+  while (relayed && relayed->id != id) relayed = relayed->later;
+  for (int side = 0; relayed && side < 2; side++) {
+    const struct im_flow *flow = &relayed->pair.flows[1 - side];
+    int queued = 0;
+    if (ioctl(relayed->pair.fds[side], SIOCOUTQ, &queued) != 0) queued = 0;
+    if (flow->shut && queued > 0) queued--; /* the end of the stream is no data */
+    sent[side] = (struct im_relay_sent){flow->bytes, (uint64_t)queued + flow->held};
+  }
+  reactor_unlock(&relay->reactor);
+  return relayed != NULL;
 }
 
 void pairs_close(struct im_relay *relay) {

@@ -53,6 +53,15 @@ int relay_open(const struct im_relay_options *options, struct im_relay **relay, 
 bool relay_expect(struct im_relay *relay, const unsigned char a[IM_TOKEN_SIZE], const unsigned char b[IM_TOKEN_SIZE],
                   uint32_t id);
 
+/*
+ * Any thread. What has been sent to each side of the pair so far, and how much of it is not acknowledged. False: there
+ * is no such pair.
+ */
+struct im_relay_sent {
+  uint64_t bytes, unacknowledged;
+};
+bool relay_sent(struct im_relay *relay, uint32_t id, struct im_relay_sent sent[2]);
+
 /* Resets all connections, ends the thread. No event comes after it. */
 void relay_close(struct im_relay *relay);
 

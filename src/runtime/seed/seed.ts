@@ -4,6 +4,8 @@ import { type ControlServer, listenControl } from '../control/server';
 import type { Log } from '../control/session';
 import type { Invoke } from './allocator/lambda';
 import { Limits } from './allocator/limits';
+import { flatData } from './data/flat-data';
+import { WaitingData } from './data/waiting-data';
 import { Grace } from './grace';
 import { Keyring } from './keyring';
 import { directoryOf } from './locate/directory';
@@ -78,6 +80,8 @@ export async function startSeed(options: SeedOptions): Promise<Seed> {
   return seed;
 }
 
+const isSuspended = ({ state }: Machine) => state.phase.state === 'suspended';
+
 class RunningSeed implements Seed {
   readonly #options: SeedOptions;
   readonly #events: EventLog;
@@ -86,6 +90,7 @@ class RunningSeed implements Seed {
   readonly #keyring: Keyring;
   readonly #grace: Grace;
   readonly #relay: Relay;
+  readonly #data: WaitingData;
   readonly #shared: Shared;
   #server: ControlServer | undefined;
   #stopping = false;
@@ -113,12 +118,20 @@ class RunningSeed implements Seed {
       this.#hosts.set(entry.name, new Machine({ entry, lostAfter, expectLimit }, nodeId, world));
     });
     const reload = () => this.reload();
+    const native = loadNative();
     this.#relay = new Relay({
-      native: loadNative(),
+      native,
       listen: options.dataListen ?? `${listen.slice(0, listen.lastIndexOf(':'))}:0`,
       members: this.#members,
       events: this.#events,
       log,
+    });
+    const direct =
+      options.flat === undefined ? () => [] : flatData(options.flat, native, (name) => this.#hosts.get(name)?.entry);
+    this.#data = new WaitingData({
+      suspended: () => [...this.#hosts.values()].filter(isSuspended).map(({ entry }) => entry.name),
+      sentTo: (host) => [...direct(host), ...this.#relay.sentTo(host)],
+      onData: (host, by, epoch) => this.#hosts.get(host)?.handle({ type: 'data', by, epoch }),
     });
     this.#shared = {
       manifest,
@@ -181,6 +194,7 @@ class RunningSeed implements Seed {
     this.#grace.close();
     if (down) await this.#takeDown();
     for (const host of this.#hosts.values()) host.close();
+    this.#data.close();
     this.#relay.close();
     await this.#server!.close();
   }
@@ -211,6 +225,8 @@ class RunningSeed implements Seed {
       mayAllocate: () => this.#grace.over && !this.#stopping,
       onReturn: () => this.#grace.start(),
       onUp: (name, up) => {
+        // Once its state is taken over.
+        if (!up) setImmediate(this.#data.look);
         for (const host of this.#hosts.values()) {
           if (host.entry.startWith.includes(name)) host.handle({ type: 'companion', name, up });
         }

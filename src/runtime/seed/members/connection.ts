@@ -107,9 +107,6 @@ export class Connection implements PeerHandlers {
       if (this.#identity.kind !== 'operator') return this.#refuse(`'${frame.type}' is for operators`);
       return this.#shared.operator.serve(this.#channel, frame, this.#closing.signal);
     }
-    if (frame.type === 'data' && this.#identity.kind === 'operator') {
-      return this.#host(frame.host)?.handle({ type: 'data', by: 'the platform', epoch: frame.epoch });
-    }
     if (role.is === 'gone') return;
     if (role.is === 'new') {
       if (frame.type === 'join') return this.#join(frame);

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { PeerMessage, Recipient } from '../../../contract/peer/peer-messages';
 import type { DataPort, DataPortEvent, NativeAddon } from '../../../native/addon';
 import type { Log } from '../../control/session';
+import type { Sent } from '../data/waiting-data';
 import type { Members } from '../members/members';
 import type { Peer } from '../members/peer';
 import type { EventLog } from '../operators/events';
@@ -29,7 +30,7 @@ export class Relay {
   readonly #options: RelayOptions;
   readonly #dataPort: DataPort;
   /** Relayed connections that stand or are expected, by id. */
-  readonly #open = new Map<number, { readonly from: Peer; readonly to: string }>();
+  readonly #open = new Map<number, { readonly from: Peer; readonly to: Peer }>();
   /** How many are expected, by the member that requested them. */
   readonly #expected = new Map<Peer, number>();
   #nextId = 0;
@@ -58,12 +59,25 @@ export class Relay {
     const [ours, theirs] = [randomBytes(TOKEN_BYTES), randomBytes(TOKEN_BYTES)];
     this.#nextId = (this.#nextId + 1) >>> 0;
     if (!this.#dataPort.expect(ours, theirs, this.#nextId)) return refuse('the relay is full');
-    this.#open.set(this.#nextId, { from, to: peer.name });
+    this.#open.set(this.#nextId, { from, to: peer });
     this.#count(from, 1);
     const token = theirs.toString('base64');
     const reason = peer.inbox.pass(from, { type: 'relayed', from: from.sender, token, message });
     if (reason !== undefined) return refuse(reason);
     from.channel.send({ type: 'relayReply', id, token: ours.toString('base64') });
+  }
+
+  /** What was sent to that host over its relayed connections, by a name for each of them that lasts. */
+  *sentTo(host: string): Iterable<Sent> {
+    for (const [id, { from, to }] of this.#open) {
+      if (from.name !== host && to.name !== host) continue;
+      const sides = this.#dataPort.sent(id);
+      if (!sides) continue;
+      const [bytesFrom, waitsFrom, bytesTo, waitsTo] = sides;
+      if (from.name === host)
+        yield { key: `relayed ${id}`, by: to.name, epoch: from.sender.epoch, bytes: bytesFrom, waits: waitsFrom > 0 };
+      else yield { key: `relayed ${id}`, by: from.name, epoch: to.sender.epoch, bytes: bytesTo, waits: waitsTo > 0 };
+    }
   }
 
   close(): void {
@@ -84,8 +98,8 @@ export class Relay {
     }
     const between = this.#open.get(event.id);
     if (!between) return;
-    const { from: requester, to } = between;
-    const from = requester.name;
+    const { from: requester } = between;
+    const [from, to] = [requester.name, between.to.name];
     if (event.type !== 'ended') this.#count(requester, -1);
     if (event.type === 'paired') return events.emit(to, 'relay-started', { from }, from);
     this.#open.delete(event.id);
