@@ -242,7 +242,7 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
       readyWhen: this.readyWhen(props),
       livenessCommand: props.livenessCommand && [...props.livenessCommand],
       livenessInterval: ms('livenessInterval'),
-      releasePolicy: props.releasePolicy ?? ReleasePolicy.NO_CONNECTIONS,
+      releasePolicy: props.releasePolicy ?? ReleasePolicy.NO_TRAFFIC,
       restartPolicy: props.restartPolicy ?? RestartPolicy.NEVER,
       startWith: [...(props.startWith ?? [])],
       wakeSchedule: props.wakeSchedule?.expressionString,

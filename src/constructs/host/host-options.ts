@@ -8,9 +8,15 @@ import type { Ready } from './ready';
 
 /** What keeps a host from being idle, besides the CPU use of its guests. */
 export enum ReleasePolicy {
-  /** A host with an open connection is in use, even if nothing moves on it. */
+  /**
+   * A host with an open connection is in use, even if nothing moves on it. For guests that wait quietly, for longer than
+   * `idleTimeout`, for something from outside of the cluster: that cannot wake a suspended host.
+   */
   NO_CONNECTIONS = 'no-connections',
-  /** Only a connection that moves bytes counts; open but quiet ones do not hold the host. */
+  /**
+   * Only a connection that moves bytes counts. An open but quiet one does not hold the host, and data from another member
+   * on it wakes the suspended host.
+   */
   NO_TRAFFIC = 'no-traffic',
   /** The host is never idle: once started, it runs until it is stopped or its guest ends. */
   NEVER = 'never',
@@ -162,7 +168,7 @@ export interface HostOptions {
   /**
    * What keeps the host from being idle.
    *
-   * @default ReleasePolicy.NO_CONNECTIONS
+   * @default ReleasePolicy.NO_TRAFFIC
    */
   readonly releasePolicy?: ReleasePolicy;
 

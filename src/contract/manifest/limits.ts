@@ -37,7 +37,7 @@ export const READY_LIMITS = {
 
 export const HOST_DEFAULTS = {
   workingDirectory: '/var/task',
-  releasePolicy: 'no-connections',
+  releasePolicy: 'no-traffic',
   restartPolicy: 'never',
 } as const;
 

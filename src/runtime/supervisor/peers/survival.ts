@@ -39,8 +39,8 @@ export class Survival {
     const { peers, isUp } = this.#options;
     const elapsed = performance.now() - since;
     const silent = peers.alive().filter(({ lastAck }) => lastAck !== undefined && lastAck > elapsed);
-    if (silent.length === 0) return this.close();
-    if (judges) peers.lost(silent.flatMap(({ peer, epoch, cookie }) => (epoch === 0 || isUp(peer) ? cookie : [])));
+    if (silent.length === 0) this.close();
+    else if (judges) peers.lost(silent.flatMap(({ peer, epoch, cookie }) => (epoch === 0 || isUp(peer) ? cookie : [])));
     else peers.probe();
   }
 }

@@ -62,8 +62,8 @@ export class WaitingData {
   sleeps(address: number, asleep: boolean): void {
     const slept = this.#asleep.get(address);
     this.#asleep.delete(address);
-    if (!asleep) return this.#suspect(slept);
-    const epochs = this.#options.peers.with(address);
+    if (!asleep) this.#suspect(slept);
+    const epochs = asleep ? this.#options.peers.with(address) : new Map<number, number>();
     if (epochs.size === 0) return;
     for (const cookie of epochs.keys()) this.#suspects.delete(cookie);
     // What is under way already arrives in time for the host's last look, or waits.
