@@ -14,10 +14,12 @@ const caller = { name: 'caller', command: [python, 'teller.py', 'echo', '7000'],
 let cluster: TestCluster;
 afterEach(() => cluster?.dispose());
 
+const alarm = { name: 'alarm', command: [python, 'alarm.py', '7002'], ...sleepy };
+
 async function boot(...upArguments: string[]) {
-  cluster = await bootCluster([{ ...echo('echo'), ...sleepy }, caller], {
+  cluster = await bootCluster([{ ...echo('echo'), ...sleepy }, caller, alarm], {
     name: 'wakes',
-    files: guestFiles('echo.py', 'hold.py', 'teller.py'),
+    files: guestFiles('echo.py', 'hold.py', 'teller.py', 'alarm.py'),
     upArguments,
   });
 }
@@ -74,6 +76,17 @@ test.each(NETWORKS)("network %s: another host's data, and both sleep again", asy
   await asleep('echo', 2);
   await asleep('caller', 2);
   for (const host of ['echo', 'caller']) expect(await cluster.host(host)).toMatchObject({ allocations: 1 });
+});
+
+test("a timer of its guest's", async () => {
+  await boot('--network', 'flat');
+  const connect = "import socket; socket.create_connection(('alarm', 7002)).close()";
+  expect(await cluster.exec([python, '-c', connect])).toMatchObject({ code: 0 });
+  await asleep('alarm', 1);
+  const { detail } = await cluster.waitFor(is('resuming', 'alarm'));
+  expect(detail).toMatchObject({ port: null, why: 'a timer of its guests' });
+  await asleep('alarm', 2);
+  expect(await cluster.logs('alarm')).toContain('it rang');
 });
 
 async function forgotten(...flags: string[]) {

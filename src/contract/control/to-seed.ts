@@ -125,6 +125,8 @@ const toSeed = v.variant('type', [
     outcome,
     reason: v.optional(line),
     exitCode: v.optional(v.nullable(v.number())),
+    /** Of a suspended host: milliseconds until its guests want to run again by themselves, as far as is known. */
+    wakeIn: v.optional(count),
   }),
   /** Operator. Answered by `statusReply`. */
   v.strictObject({ type: v.literal('status'), id: count }),

@@ -58,7 +58,7 @@ const toSeed: { readonly [T in ToSeed['type']]: Required<Extract<ToSeed, { type:
   suspend: { type: 'suspend' },
   stay: { type: 'stay' },
   ack: { type: 'ack', host: 'api', version: 1 },
-  leave: { type: 'leave', outcome: 'exited', reason: 'why', exitCode: 1 },
+  leave: { type: 'leave', outcome: 'exited', reason: 'why', exitCode: 1, wakeIn: 1 },
   status: { type: 'status', id: 1 },
   events: { type: 'events', id: 1, follow: true },
   command: { type: 'command', id: 1, host: 'api', command: 'start' },

@@ -261,7 +261,9 @@ natTest('a slot that is silent, and the other one behind its NAT, which is not',
   await one.silence(true);
   one.close();
   // The rule went with it.
-  expect(await probe(other, 'observed', 'tcp', '41000', `${SEED}:7001`)).toEqual([`${other.gate.address}:41000`]);
+  expect(await probe(other, 'observed', 'tcp', '41000', `${SEED}:7001`)).toEqual([
+    expect.stringMatching(`^${other.gate.address}:`),
+  ]);
   other.close();
 });
 

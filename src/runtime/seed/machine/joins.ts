@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { FromSeed } from '../../../contract/control/from-seed';
 import type { Join, SessionEvent } from './events';
 import { tcpPorts } from './expected';
+import { wakeAt } from './own-start';
 import { adopt, exited, lose, loseConnection, released, renew, replace, run, suspended } from './phases';
 import { setPorts } from './ports';
 import { type EpochSession, epochOf, type HostState, sessionOf } from './state';
@@ -93,7 +94,8 @@ export function onLeave(turn: Turn, frame: Extract<SessionEvent, { type: 'leave'
   turn.set({ leftAt: turn.moment.at });
   switch (frame.outcome) {
     case 'suspended':
-      return suspended(turn);
+      suspended(turn);
+      return frame.wakeIn === undefined ? undefined : wakeAt(turn, frame.wakeIn);
     case 'exited':
       return exited(turn, frame);
     case 'released':

@@ -10,6 +10,8 @@ const FIRST_RESTART = 500;
 const LAST_RESTART = 30_000;
 /** A guest that has run for so long has not failed at once: the next restart comes as soon as the first did. */
 const STEADY = 10_000;
+/** What setTimeout can do: 24 days. */
+const LONGEST_TIMER = 2 ** 31 - 1;
 /** A start that one of the cluster's limits forbids is tried again after this time. */
 const LIMITED_RETRY = 5_000;
 
@@ -21,6 +23,13 @@ export function startOwn(turn: Turn, why: string, delay = 0): void {
   const { own } = state;
   if (!own || (own.at !== undefined && (at === undefined || at < own.at))) turn.set({ own: { why, at } });
   wakeForWaiters(turn);
+}
+
+/** A timer of the suspended host's guests is due in so many milliseconds. */
+export function wakeAt(turn: Turn, wakeIn: number): void {
+  const { phase, state, moment } = turn;
+  if (phase.state !== 'suspended' || state.own || wakeIn > LONGEST_TIMER) return;
+  turn.set({ own: { why: 'a timer of its guests', at: moment.at + wakeIn } });
 }
 
 /** The time for it has come. */

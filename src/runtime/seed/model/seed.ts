@@ -81,7 +81,9 @@ function carryOut(world: World, host: number, effect: Effect) {
       if (!of.subscribers.includes(effect.member)) of.subscribers.push(effect.member);
       return;
     case 'tell':
-      return void linkOf(world, effect.member)?.down.push(wordOf(host, effect.location, false));
+      if (!of.subscribers.includes(effect.member)) of.subscribers.push(effect.member);
+      linkOf(world, effect.member)?.down.push(wordOf(host, effect.location, false));
+      return;
     case 'publish':
     case 'publishEnd': {
       const word = wordOf(host, effect.location, effect.type === 'publishEnd');

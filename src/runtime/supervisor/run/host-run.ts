@@ -9,6 +9,7 @@ import { type Guest, type GuestExit, startGuest } from '../guest/guest';
 import { ProgramError } from '../guest/program';
 import { untilGivenUp, untilReady, watchLines } from '../guest/ready';
 import { type Activity, watchActivity, watchStarting } from '../idle/activity';
+import { nextDeadline } from '../idle/deadline';
 import { busyNow, type Look } from '../idle/idleness';
 import type { Log } from './log';
 import { Member, type MemberSession } from './member';
@@ -131,6 +132,16 @@ export class HostRun {
   /** Whether something keeps the host from being suspended at this moment. */
   isBusy(): boolean {
     return !this.guest || busyNow(this.look(), this.entry.releasePolicy) !== undefined;
+  }
+
+  /** Milliseconds until its guests want to run again by themselves, as far as is known. */
+  nextDeadline(): number | undefined {
+    let found: number | undefined;
+    this.#guard("a look at the guests' timers", () => {
+      const pids = this.guest?.processes.list().map(({ pid }) => pid) ?? [];
+      found = nextDeadline(pids, this.entry.idleTimeout);
+    });
+    return found;
   }
 
   /** Stops the guests and gives back what the host used. */

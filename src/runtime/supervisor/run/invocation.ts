@@ -96,7 +96,7 @@ async function trySuspend({ events, session, host, log, timeLeft }: RunContext):
 async function leaveAs(outcome: 'suspended' | 'renew', context: RunContext): Promise<InvocationResult> {
   const { invocation, session, host } = context;
   host.member.detach();
-  await session.leave({ outcome });
+  await session.leave({ outcome, wakeIn: outcome === 'suspended' ? host.nextDeadline() : undefined });
   return { host: invocation.host, epoch: invocation.epoch, outcome };
 }
 

@@ -100,6 +100,11 @@ const BY_TYPE: { readonly [T in MachineEvent['type']]: Readonly<Record<string, O
   stay: { stay: { type: 'stay', member: SUPERVISOR }, 'stay of other': { type: 'stay', member: OTHER } },
   leave: {
     'leave suspended': leave('suspended'),
+    'leave suspended, timer': {
+      type: 'leave',
+      member: SUPERVISOR,
+      frame: { type: 'leave', outcome: 'suspended', wakeIn: 5 },
+    },
     'leave exited 0': leave('exited', 0),
     'leave exited 1': leave('exited', 1),
     'leave released': leave('released'),

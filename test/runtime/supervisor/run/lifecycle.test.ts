@@ -109,7 +109,7 @@ test('an open connection holds the host', async () => {
     '-c',
     'import socket\nl = socket.create_server(("0.0.0.0", 8080))\nwhile True: s = l.accept()[0]; print(s.recv(9), flush=True); s.close()',
   ];
-  const { client, sandbox } = await boot([{ name: 'web', command, idleTimeout: 200 }]);
+  const { client, sandbox } = await boot([{ name: 'web', command, idleTimeout: 200, releasePolicy: 'no-connections' }]);
   const { location, realPort } = await client.locate('web', 8080);
   const socket = connect(realPort, location.address);
   const web = await sandbox('web');
