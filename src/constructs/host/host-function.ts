@@ -5,7 +5,14 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
-import { formatAddress, HOST_DEFAULTS, HOST_LIMITS, type ManifestHost, READY_LIMITS } from '../../contract/manifest';
+import {
+  endProblem,
+  formatAddress,
+  HOST_DEFAULTS,
+  HOST_LIMITS,
+  type ManifestHost,
+  READY_LIMITS,
+} from '../../contract/manifest';
 import type { ImaginaryCluster } from '../cluster/imaginary-cluster';
 import { acknowledge } from '../private/acknowledge';
 import * as check from '../private/checks';
@@ -225,6 +232,15 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
       const value = props[prop];
       return value === undefined ? limit.default : check.milliseconds(this, prop, value, limit);
     };
+    const ending = {
+      onDrain: this.ownCommand('onDrain', props),
+      onRelease: this.ownCommand('onRelease', props),
+      drainTimeout: ms('drainTimeout'),
+      stopTimeout: ms('stopTimeout'),
+      timeout: ms('timeout'),
+    };
+    const problem = endProblem(ending);
+    if (problem) check.refuse(this, problem);
     return {
       name: this.hostName,
       aliases: this.aliases,
@@ -234,19 +250,27 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
       workingDirectory,
       remappedFiles,
       memorySize: check.checkWhole(this, 'memorySize', props.memorySize ?? memorySize.default, memorySize),
-      timeout: ms('timeout'),
+      ...ending,
       idleTimeout: ms('idleTimeout'),
       releaseTimeout: ms('releaseTimeout'),
       allocationTimeout: ms('allocationTimeout'),
       settleTime: ms('settleTime'),
       readyWhen: this.readyWhen(props),
-      livenessCommand: props.livenessCommand && [...props.livenessCommand],
+      livenessCommand: this.ownCommand('livenessCommand', props),
       livenessInterval: ms('livenessInterval'),
       releasePolicy: props.releasePolicy ?? ReleasePolicy.NO_TRAFFIC,
       restartPolicy: props.restartPolicy ?? RestartPolicy.NEVER,
       startWith: [...(props.startWith ?? [])],
       wakeSchedule: props.wakeSchedule?.expressionString,
     };
+  }
+
+  /** A command that runs beside the guest. */
+  private ownCommand(prop: 'livenessCommand' | 'onDrain' | 'onRelease', props: HostOptions): string[] | undefined {
+    const command = props[prop];
+    if (command === undefined) return undefined;
+    check.checkCommand(this, command, prop);
+    return [...command];
   }
 
   private readyWhen({ readyWhen }: HostOptions): ManifestHost['readyWhen'] {

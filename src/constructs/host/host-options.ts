@@ -166,6 +166,45 @@ export interface HostOptions {
   readonly livenessInterval?: Duration;
 
   /**
+   * A command that runs beside the guest when its host may be about to get another sandbox, so that the guest can save its state. It gets the
+   * reason in the variable `IMAGINARY_REASON`:
+   *
+   * - `renewal`: `timeout` is nearly over, and the host is invoked again. That usually leads to the same sandbox, but nobody can know. The
+   *   guest goes on, before the command has ended and after it; no connection notices.
+   * - `replaced`: the host runs in another sandbox by now. The guest in this one ends after the command.
+   * - `shutdown`: the platform ends the sandbox. The command has one second, and the guest 0.3 seconds.
+   *
+   * A command that fails, or takes longer than `drainTimeout`, changes nothing of this; `imaginary events` shows it.
+   *
+   * @default - none
+   */
+  readonly onDrain?: string[];
+
+  /**
+   * A command that runs beside the guest before the host is released: after `releaseTimeout`, when an operator releases or stops it, and
+   * when the cluster goes down. Then the guest gets SIGTERM. A command that fails, or takes longer than `drainTimeout`, does not keep the
+   * host; `imaginary events` shows it. It does not run when the guest has ended by itself, or when its sandbox is lost.
+   *
+   * @default - none
+   */
+  readonly onRelease?: string[];
+
+  /**
+   * How long `onDrain` and `onRelease` may take, each; then what runs of them is killed. 0.1 seconds to 5 minutes. With one of the two
+   * commands, `drainTimeout` and `stopTimeout` together are half of `timeout` at most.
+   *
+   * @default Duration.seconds(10)
+   */
+  readonly drainTimeout?: Duration;
+
+  /**
+   * How long the guest has to end after SIGTERM, before SIGKILL. 0 seconds to 5 minutes, and never longer than the function may still run.
+   *
+   * @default Duration.seconds(2)
+   */
+  readonly stopTimeout?: Duration;
+
+  /**
    * What keeps the host from being idle.
    *
    * @default ReleasePolicy.NO_TRAFFIC

@@ -59,13 +59,13 @@ export function checkFunctionName(scope: Construct, name: string, cluster: strin
   );
 }
 
-export function checkCommand(scope: Construct, command: readonly string[]): void {
-  requireKnown(scope, 'command', command, 'give it as literal strings');
+export function checkCommand(scope: Construct, command: readonly string[], prop = 'command'): void {
+  requireKnown(scope, prop, command, 'give it as literal strings');
   if (command.length === 0 || command[0] === '') {
-    refuse(scope, `command is ${JSON.stringify(command)}; its first element must name the program that the host runs`);
+    refuse(scope, `${prop} is ${JSON.stringify(command)}; its first element must name the program that the host runs`);
   }
   command.forEach((word, i) => {
-    requireKnown(scope, `command[${i}]`, word, `pass the value in 'environment' and read it from there`);
+    requireKnown(scope, `${prop}[${i}]`, word, `pass the value in 'environment' and read it from there`);
   });
 }
 

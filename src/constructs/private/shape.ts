@@ -81,6 +81,10 @@ export const HOST: Shape<HostOptions> = {
   readyWhen: having("a Ready, like Ready.command(['pg_isready'])", '_rule'),
   livenessCommand: texts("['redis-cli', 'ping']"),
   livenessInterval: duration,
+  onDrain: texts("['redis-cli', 'save']"),
+  onRelease: texts("['redis-cli', 'save']"),
+  drainTimeout: duration,
+  stopTimeout: duration,
   restartPolicy: optional(
     'RestartPolicy.NEVER, RestartPolicy.ON_FAILURE or RestartPolicy.ALWAYS',
     (value) => value === 'never' || value === 'on-failure' || value === 'always',

@@ -26,6 +26,8 @@ export const HOST_LIMITS = {
   allocationTimeout: { low: 100, high: 900_000, ...ms, default: 30_000 },
   settleTime: { low: 0, high: 900_000, ...ms, default: 1_000 },
   livenessInterval: { low: 1_000, high: 3_600_000, ...ms, default: 10_000 },
+  drainTimeout: { low: 100, high: 300_000, ...ms, default: 10_000 },
+  stopTimeout: { low: 0, high: 300_000, ...ms, default: 2_000 },
 } as const satisfies Record<string, Limit>;
 
 /** Between two looks at whether a guest is ready, and for one of them. */

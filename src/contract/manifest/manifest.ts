@@ -140,6 +140,14 @@ const hostSchema = v.strictObject({
   livenessCommand: v.optional(commandLine),
   /** Between two runs of `livenessCommand`, and for one of them. */
   livenessInterval: limited(limits.HOST_LIMITS.livenessInterval),
+  /** Runs beside the guest before the host may get another sandbox. */
+  onDrain: v.optional(commandLine),
+  /** Runs beside the guest before the host is released. */
+  onRelease: v.optional(commandLine),
+  /** What `onDrain` and `onRelease` may take, each. */
+  drainTimeout: limited(limits.HOST_LIMITS.drainTimeout),
+  /** Between SIGTERM and SIGKILL. */
+  stopTimeout: limited(limits.HOST_LIMITS.stopTimeout),
   releasePolicy: v.optional(releasePolicy, limits.HOST_DEFAULTS.releasePolicy),
   /** Whether a guest that has ended by itself is started again: after 500 ms, then after up to 30 s. */
   restartPolicy: v.optional(restartPolicy, limits.HOST_DEFAULTS.restartPolicy),

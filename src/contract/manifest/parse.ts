@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { formatAddress, hostRange, inCidr, parseAddress, parseCidr } from './address';
 import { AddressCollisionError, type AddressRequest, assignAddresses } from './assign';
+import { endProblem } from './end';
 import { FUNCTION_NAME_LENGTH, FUNCTION_NAME_RULE } from './limits';
 import { type GivenManifest, type Manifest, type ManifestHost, manifestSchema } from './manifest';
 
@@ -120,6 +121,8 @@ function crossChecks(manifest: Manifest, given: GivenManifest): string[] {
       if (sameAddress) problems.push(`${at}.address: "${host.address}" is the address of ${sameAddress} too`);
       addresses.set(host.address, `${at} ('${host.name}')`);
     }
+    const ends = endProblem(host);
+    if (ends) problems.push(`${at}: host '${host.name}': ${ends}`);
     if (host.kind === 'function') {
       const { length } = host.functionName!;
       if (length > FUNCTION_NAME_LENGTH) {

@@ -1,4 +1,4 @@
-import { Duration, Stack, Token } from 'aws-cdk-lib';
+import { Duration, Lazy, Stack, Token } from 'aws-cdk-lib';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import { HostFunction, type HostOptions, Ready } from '../../../src';
 import { HOST, newCluster } from '../support';
@@ -121,6 +121,50 @@ describe('what cannot work is refused', () => {
       'api',
       { livenessInterval: Duration.millis(10) },
       'livenessInterval is 0.01 s; allowed: 1 s to 3600 s',
+    ],
+    [
+      'a command known at deployment',
+      'api',
+      { onDrain: ['save', token] },
+      'onDrain[1] is known only at deployment, but is part of the manifest',
+    ],
+    [
+      'a list of words known at deployment',
+      'api',
+      { onRelease: Token.asList('words') },
+      'onRelease is known only at deployment, but is part of the manifest',
+    ],
+    [
+      'a command without a program',
+      'api',
+      { onRelease: [] },
+      'onRelease is []; its first element must name the program',
+    ],
+    ['a command of nothing', 'api', { livenessCommand: [''] }, 'livenessCommand is [""]; its first element must name'],
+    [
+      'a command that is no list',
+      'api',
+      { onDrain: 'save' as never },
+      'onDrain of host \'api\' is "save"; allowed: an array of strings',
+    ],
+    [
+      'a drain without time',
+      'api',
+      { drainTimeout: Duration.millis(99) },
+      'drainTimeout is 0.099 s; allowed: 0.1 s to 300 s',
+    ],
+    ['an end without end', 'api', { stopTimeout: Duration.minutes(6) }, 'stopTimeout is 360 s; allowed: 0 s to 300 s'],
+    [
+      'an end known at deployment',
+      'api',
+      { stopTimeout: Duration.seconds(Lazy.number({ produce: () => 1 })) },
+      'stopTimeout is known only at deployment',
+    ],
+    [
+      'an end that takes more than the half of an invocation',
+      'api',
+      { onRelease: ['save'], timeout: Duration.seconds(20) },
+      'drainTimeout and stopTimeout are 10 s and 2 s, which is 12 s; allowed with onRelease: half of timeout at most, which is 10 s',
     ],
     ['a long settle time', 'api', { settleTime: Duration.hours(1) }, 'settleTime is 3600 s; allowed: 0 s to 900 s'],
     [

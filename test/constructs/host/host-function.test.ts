@@ -55,6 +55,8 @@ describe('defaults', () => {
         startWith: [],
         readyWhen: { kind: 'listening' },
         livenessInterval: 10_000,
+        drainTimeout: 10_000,
+        stopTimeout: 2_000,
       },
     ]);
   });
@@ -157,6 +159,10 @@ describe('overrides', () => {
       readyWhen: Ready.command(['redis-cli', 'ping'], { interval: Duration.millis(100), timeout: Duration.seconds(1) }),
       livenessCommand: ['redis-cli', 'ping'],
       livenessInterval: Duration.seconds(30),
+      onDrain: ['redis-cli', 'bgsave'],
+      onRelease: ['redis-cli', 'save'],
+      drainTimeout: Duration.minutes(5),
+      stopTimeout: Duration.seconds(0),
     });
     const wakeSchedule = events.Schedule.rate(Duration.minutes(5));
     cluster.addHost('queue', { ...HOST, restartPolicy: RestartPolicy.ALWAYS, wakeSchedule });
@@ -179,6 +185,10 @@ describe('overrides', () => {
       readyWhen: { kind: 'command', command: ['redis-cli', 'ping'], interval: 100, timeout: 1_000 },
       livenessCommand: ['redis-cli', 'ping'],
       livenessInterval: 30_000,
+      onDrain: ['redis-cli', 'bgsave'],
+      onRelease: ['redis-cli', 'save'],
+      drainTimeout: 300_000,
+      stopTimeout: 0,
     });
     expect(manifestOf(stack).hosts[1]).toMatchObject({
       restartPolicy: 'always',

@@ -197,6 +197,36 @@ test.each<[string, unknown, string]>([
     `hosts.0.livenessCommand: is [""] on host 'api'; allowed: a first element that names a program`,
   ],
   [
+    'no command to drain with',
+    withHost({ onDrain: [] }),
+    `hosts.0.onDrain: is [] on host 'api'; allowed: at least the name of a program`,
+  ],
+  [
+    'no command before the release',
+    withHost({ onRelease: 'redis-cli save' }),
+    `hosts.0.onRelease: is "redis-cli save" on host 'api'; allowed: an array of strings`,
+  ],
+  [
+    'a drain without time',
+    withHost({ drainTimeout: 99 }),
+    "hosts.0.drainTimeout: is 99 on host 'api'; allowed: a whole number of milliseconds from 100 to 300000",
+  ],
+  [
+    'an end without end',
+    withHost({ stopTimeout: 300_001 }),
+    "hosts.0.stopTimeout: is 300001 on host 'api'; allowed: a whole number of milliseconds from 0 to 300000",
+  ],
+  [
+    'an end that takes more than the half of an invocation',
+    withHost({ onRelease: ['save'], drainTimeout: 8_000, timeout: 19_999 }),
+    "hosts.0: host 'api': drainTimeout and stopTimeout are 8 s and 2 s, which is 10 s; allowed with onRelease: half of timeout at most, which is 9.9995 s",
+  ],
+  [
+    'a drain that takes more than the half of an invocation',
+    withHost({ onDrain: ['save'], timeout: 1_000 }),
+    "hosts.0: host 'api': drainTimeout and stopTimeout are 10 s and 2 s, which is 12 s; allowed with onDrain: half of timeout at most, which is 0.5 s",
+  ],
+  [
     'no schedule',
     withHost({ wakeSchedule: 'daily' }),
     `hosts.0.wakeSchedule: is "daily" on host 'api'; allowed: a schedule like 'rate(5 minutes)' or 'cron(0 8 ? * MON-FRI *)'`,
