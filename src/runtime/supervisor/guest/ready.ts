@@ -2,12 +2,13 @@
 import type { ManifestHost } from '../../../contract/manifest/manifest';
 import { pause } from '../../pause';
 import type { OwnPort } from '../sockets/locations';
-import { type Finding, type ProbeCommand, probeByCommand, probeByHttp } from './probe';
+import type { BesideCommand, Finding } from './command';
+import { probeByCommand, probeByHttp } from './probe';
 
 export interface ReadyOptions {
   readonly readyWhen: ManifestHost['readyWhen'];
   /** What a command of the host runs in. */
-  readonly place: Omit<ProbeCommand, 'command' | 'timeout'>;
+  readonly place: Pick<BesideCommand, 'environment' | 'directory'>;
   readonly ports: () => readonly OwnPort[];
   /** Of kind `log`: the guest has written the line. */
   readonly logged: Promise<void>;
