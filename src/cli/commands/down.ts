@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { longestEnd, parseManifest } from '../../contract/manifest';
 import { cleanLeftovers, isPlatformRunning, type PlatformInfo, readPlatform } from '../../local';
 import type { CommonOptions } from '../options';
 import { CliError } from '../output/errors';
@@ -5,7 +7,7 @@ import { outputTo } from '../output/output';
 import { progressLine } from '../output/terminal';
 import { display, stateDirectory } from '../target/state';
 
-/** A platform stops its guests (SIGTERM, then SIGKILL) within a few seconds; one that does not is killed. */
+/** Milliseconds that a platform may take besides what its hosts may; one that takes longer is killed. */
 const STOPS_WITHIN = 20_000;
 
 export async function down(options: CommonOptions): Promise<void> {
@@ -33,10 +35,19 @@ export async function down(options: CommonOptions): Promise<void> {
 
 async function stop(info: PlatformInfo): Promise<void> {
   process.kill(info.pid, 'SIGTERM');
-  if (await ended(info, STOPS_WITHIN)) return;
+  if (await ended(info, STOPS_WITHIN + hostsEndWithin(info))) return;
   process.kill(info.pid, 'SIGKILL');
   if (await ended(info, STOPS_WITHIN)) return;
   throw new CliError('down', `the platform's process ${info.pid} does not end`, { next: `kill -9 ${info.pid}` });
+}
+
+/** 0 where that cannot be known any more. */
+function hostsEndWithin({ manifestFile }: PlatformInfo): number {
+  try {
+    return longestEnd(parseManifest(readFileSync(manifestFile, 'utf8')).hosts);
+  } catch {
+    return 0;
+  }
 }
 
 /** The end of a process that is not our child is no event to us: this looks for it. */

@@ -18,6 +18,8 @@ export const REPORTED_EVENTS = [
   'not-listening',
   'not-ready',
   'ready',
+  'command-done',
+  'command-failed',
 ] as const;
 export type ReportedEvent = (typeof REPORTED_EVENTS)[number];
 

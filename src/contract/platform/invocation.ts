@@ -21,14 +21,32 @@ const invocation = v.strictObject({
    * one.
    */
   fresh: v.optional(v.strictObject({ epoch: whole, secret: text }, 'an epoch and a secret, or nothing')),
-  /** `run`: start or resume the host. `release`: stop its guests; answers at once with `released`. */
-  action: v.picklist(['run', 'release'], "'run' or 'release'"),
+  /**
+   * `run`: start or resume the host. `release`: stop its guests; answers with `released` when they have ended. `drain`:
+   * the same of guests whose host has another sandbox by now.
+   */
+  action: v.picklist(['run', 'release', 'drain'], "'run', 'release' or 'drain'"),
   /** `address:port` of the seed's control network. */
   seed: text,
   /** What this host and epoch prove themselves with on the control network: see `joinSecret`. */
   secret: text,
 });
 export type Invocation = Immutable<v.InferOutput<typeof invocation>>;
+
+const line = v.pipe(
+  v.string(),
+  v.transform((text) => text.slice(0, 2_000)),
+);
+
+/** How a host's command went, where no control connection was there to report it. */
+const commandReport = v.strictObject({
+  command: v.picklist(['onDrain', 'onRelease']),
+  why: v.picklist(['renewal', 'replaced', 'shutdown', 'released']),
+  tookMs: count,
+  /** It failed: why, for people. */
+  reason: v.optional(line),
+});
+export type CommandReport = Immutable<v.InferOutput<typeof commandReport>>;
 
 /** A host's guests share its sandbox, and may have written this. */
 const result = v.strictObject({
@@ -41,12 +59,8 @@ const result = v.strictObject({
   /** With `fenced`: the newer epoch that the sandbox holds. */
   held: v.optional(count),
   /** With `exited`: why, for people, e.g. which file of the command was not found. */
-  reason: v.optional(
-    v.pipe(
-      v.string(),
-      v.transform((line) => line.slice(0, 2_000)),
-    ),
-  ),
+  reason: v.optional(line),
+  commands: v.optional(v.pipe(v.array(commandReport), v.maxLength(2))),
 });
 export type InvocationResult = Immutable<v.InferOutput<typeof result>>;
 

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, rmSync, statfsSync, writeSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { dataPortOf, type Manifest } from '../../contract/manifest';
+import { dataPortOf, longestEnd, type Manifest } from '../../contract/manifest';
 import type { LambdaEndpoint, PlatformInfo } from '../../contract/platform/platform-info';
 import { LocalError } from '../errors';
 import { translateManifest } from '../import/translate';
@@ -26,6 +26,9 @@ import { type StateDir, takeStateDir, writePrivate } from './state-dir';
  * long.
  */
 const RECYCLE_AFTER = 5 * 60_000;
+
+/** Milliseconds that a seed which takes the cluster down has beyond what its hosts may take. */
+const SEED_MARGIN = 1_000;
 
 /** Bytes of a disk. */
 const LITTLE = 1024 * 1024;
@@ -90,6 +93,7 @@ async function boot(options: PlatformOptions, undo: Undo): Promise<Platform> {
   network.broken.catch(done.reject);
   const seed = startSeedProcess({
     ...{ manifestFile, keyFile, network, logFile },
+    stopLimit: longestEnd(manifest.hosts) + SEED_MARGIN,
     lambda: { ...lambda, url },
     onGivenUp: done.reject,
   });

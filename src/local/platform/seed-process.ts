@@ -16,6 +16,8 @@ export interface SeedOptions {
   /** As it is reached from the seed's slot. */
   readonly lambda: LambdaEndpoint;
   readonly logFile: string;
+  /** Milliseconds that it may take to take the cluster down. */
+  readonly stopLimit: number;
   /** It cannot be kept running. */
   readonly onGivenUp: (error: LocalError) => void;
 }
@@ -31,7 +33,6 @@ const BACK_OFF = { first: 50, most: 2_000 };
 /** A seed that ran this long was well: the next end is a new trouble. */
 const HEALTHY = 10_000;
 const GIVE_UP_AFTER = 8;
-const STOP_LIMIT = 5_000;
 const LOOK_AGAIN = 5;
 
 export function startSeedProcess(options: SeedOptions): SeedProcess {
@@ -89,7 +90,7 @@ export function startSeedProcess(options: SeedOptions): SeedProcess {
       clearTimeout(timer);
       const last = running;
       if (!last) return;
-      const limit = setTimeout(() => last.kill(), STOP_LIMIT);
+      const limit = setTimeout(() => last.kill(), options.stopLimit);
       last.signal('SIGINT');
       await last.exited;
       clearTimeout(limit);

@@ -38,6 +38,8 @@ export interface SessionOptions extends SeedAccess {
   readonly onRelayed?: (from: Sender, token: string, message: PeerMessage) => void;
   /** The connection was lost. Locations change unseen from now on: forget them all, so that they are located again. */
   readonly onDisconnect?: () => void;
+  /** The host is to be released: end its guests, and leave. The session goes on until then. */
+  readonly onRelease?: (reason: string) => void;
   /**
    * The seed ends this session for good: fenced by a newer epoch, the cluster goes down, or the key is no longer
    * accepted.
@@ -331,7 +333,10 @@ export class Session {
       case 'secret':
         if (typeof frame.secret === 'string') this.#secret = frame.secret;
         return;
+      case 'release':
+        return this.options.onRelease?.(frame.reason);
       case 'stop':
+        this.#joined = false;
         this.#control?.destroy();
         this.#end(frame.reason);
         return onStop(frame.reason, frame.fenced);

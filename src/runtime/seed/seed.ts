@@ -1,4 +1,4 @@
-import type { Manifest } from '../../contract/manifest';
+import { longestEnd, type Manifest } from '../../contract/manifest';
 import { loadNative } from '../../native/addon/load';
 import { type ControlServer, listenControl } from '../control/server';
 import type { Log } from '../control/session';
@@ -11,6 +11,7 @@ import { Keyring } from './keyring';
 import { directoryOf } from './locate/directory';
 import { EXPECT_LIMIT } from './machine/expected';
 import { Machine, type World } from './machine/interpreter';
+import { sessionOf } from './machine/state';
 import { Clients } from './members/clients';
 import { Connection, type Shared } from './members/connection';
 import { MOST_WAITING } from './members/inbox';
@@ -60,8 +61,8 @@ export interface Seed {
   /** Reads the cluster keys again. @returns their ids. @throws what reading them throws; then they stay as they were */
   reload(): Promise<readonly string[]>;
   /**
-   * Ends the seed. Hosts go on running and rejoin the next seed; with `down`, they are sent `stop` first, and their
-   * invocations' ends are waited for, 4 s at most.
+   * Ends the seed. Hosts go on running and rejoin the next seed; with `down`, they are released first, which is waited
+   * for as long as their commands and their guests may take.
    */
   stop(options?: { readonly down?: boolean }): Promise<void>;
 }
@@ -69,7 +70,6 @@ export interface Seed {
 const KEPT_EVENTS = { most: 10_000, bytes: 16 * 1024 * 1024 };
 /** Bytes of the seed's own that may wait for a peer that does not read, besides one frame. */
 const MOST_OWN = 1024 * 1024;
-const DOWN_LIMIT = 4_000;
 const GRACE = 2_000;
 const LOST_AFTER = 10_000;
 
@@ -200,15 +200,15 @@ class RunningSeed implements Seed {
   }
 
   async #takeDown(): Promise<void> {
-    for (const { channel } of this.#members.all()) {
-      channel.send({ type: 'stop', reason: 'the cluster goes down', fenced: false });
+    const hosts = [...this.#hosts.values()];
+    const ending = hosts.filter((host) => host.endsInOrder);
+    const inOrder = new Set(ending.map(({ state }) => sessionOf(state)?.peer));
+    for (const { channel, sender } of this.#members.all()) {
+      if (!inOrder.has(sender.member)) channel.send({ type: 'stop', reason: 'the cluster goes down', fenced: false });
     }
-    let limit: NodeJS.Timeout | undefined;
-    const timeIsUp = new Promise((resolve) => {
-      limit = setTimeout(resolve, DOWN_LIMIT);
-    });
-    await Promise.race([Promise.all([...this.#hosts.values()].map((host) => host.invocationEnded)), timeIsUp]);
-    clearTimeout(limit);
+    const ends = ending.map((host) => host.command('stop'));
+    const limit = longestEnd(ending.map(({ entry }) => entry));
+    await within(limit, Promise.all([...ends, ...hosts.map((host) => host.invocationEnded)]));
   }
 
   #world(): World {
@@ -233,4 +233,13 @@ class RunningSeed implements Seed {
       },
     };
   }
+}
+
+async function within(limit: number, act: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeIsUp = new Promise((resolve) => {
+    timer = setTimeout(resolve, limit);
+  });
+  await Promise.race([act, timeIsUp]);
+  clearTimeout(timer);
 }

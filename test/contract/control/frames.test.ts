@@ -90,6 +90,7 @@ const fromSeed: { readonly [T in FromSeed['type']]: Required<Extract<FromSeed, {
   relayReply: { type: 'relayReply', id: 1, token: 'x' },
   relayed: { type: 'relayed', from, token: 'x', message },
   suspendReply: { type: 'suspendReply', ok: true, reason: 'why' },
+  release: { type: 'release', reason: 'why' },
   stop: { type: 'stop', reason: 'why', fenced: true },
   secret: { type: 'secret', secret: 'x' },
   commandReply: { type: 'commandReply', id: 1, ok: false, reason: 'why', state: 'running' },

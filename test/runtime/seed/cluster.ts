@@ -142,6 +142,7 @@ export async function bootCluster(
       secret: invocation.secret,
       join: () => ({ host, epoch, life, ports: now }),
       onLocation: () => undefined,
+      onRelease: () => void session.leave({ outcome: 'released' }).then(() => stop(false)),
       onStop: (_reason, fenced) => stop(fenced),
       signal: closing.signal,
     });

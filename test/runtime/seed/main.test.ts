@@ -257,15 +257,17 @@ test('killed and started again: hosts and clients find the new one; SIGTERM leav
   lambda.functions.set('test-api', async ({ host, epoch, seed, secret }) => {
     const ports = [{ port: 80, realPort: 40_080, scope: 'any' as const }];
     await new Promise<void>((stopped, fail) => {
-      openSession({
+      const opening = openSession({
         ...{ seed, secret, identity: hostIdentity(host, epoch), signal: closing.signal },
         join: () => ({ host, epoch, ports }),
         onLocation: () => undefined,
-        onStop: (reason) => {
+        onRelease: (reason) => {
           stops.push(reason);
-          stopped();
+          void opening.then((session) => session.leave({ outcome: 'released' })).then(stopped);
         },
-      }).catch(fail);
+        onStop: (reason) => fail(new Error(reason)),
+      });
+      opening.catch(fail);
     });
     return { host, epoch, outcome: 'released' };
   });
@@ -289,7 +291,7 @@ test('killed and started again: hosts and clients find the new one; SIGTERM leav
   expect((await client.locate('api', 80)).location.epoch).toBe(epoch);
   third.child.kill('SIGINT');
   expect(await third.ended).toBe(0);
-  expect(stops).toEqual(['the cluster goes down']);
+  expect(stops).toEqual(['released by an operator']);
   expect(await gone).toMatchObject({ errno: 'ENETUNREACH' });
   expect(lambda.requests).toHaveLength(1);
   for (const { lines } of [first, second, third]) {

@@ -58,8 +58,11 @@ export interface Sandbox {
   readonly log: LogLine[];
   /** What guests wrote. */
   output(): string[];
-  /** Thaws, invokes, waits for the end of the invocation, freezes. One invocation at a time. */
-  invoke(invocation: Invocation): Promise<InvocationResult>;
+  /**
+   * Thaws, invokes, waits for the end of the invocation, freezes. One invocation at a time. `timeout`: milliseconds, of
+   * this one only.
+   */
+  invoke(invocation: Invocation, timeout?: number): Promise<InvocationResult>;
   /** The first log line, past or future, that matches. */
   logged(match: (line: LogLine) => boolean): Promise<LogLine>;
   /** Resolves with the process's exit code. */
@@ -127,7 +130,7 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
     runDir,
     log,
     output: () => log.flatMap(({ line }) => (line === undefined ? [] : [line])),
-    invoke: async (event) => {
+    invoke: async (event, timeout = options.timeout ?? 60_000) => {
       const id = nextId++;
       const earlier = last;
       let done = () => {};
@@ -138,7 +141,7 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
       signal(family(child.pid!), 'SIGCONT');
       const answer = await new Promise<{ result?: InvocationResult; error?: object }>((answered) => {
         calls.set(id, answered);
-        child.send({ id, event, time: options.timeout ?? 60_000 });
+        child.send({ id, event, time: timeout });
       });
       calls.delete(id);
       if (child.exitCode === null && !ending) signal(family(child.pid!), 'SIGSTOP');

@@ -1,13 +1,14 @@
 /** What operators want of a host: each order is answered once it is carried out, or cannot be. */
+import { endLimit } from '../../../contract/manifest/end';
 import type { MachineEvent } from './events';
 import { startOwn } from './own-start';
-import { released, releaseGuests, retry } from './phases';
-import type { Order } from './state';
+import { endRunning, releaseGuests, retry, run } from './phases';
+import { isEnding, type Order } from './state';
 import type { Turn } from './turn';
 import { refuseAll } from './waiters';
 
-/** What an operator's order may take beyond the host's `allocationTimeout`: its guests have 2 s to end. */
-const MARGIN = 5_000;
+/** What an operator's order may take beyond the host's own times. */
+const MARGIN = 2_000;
 
 export function onCommand(turn: Turn, { id, command }: Extract<MachineEvent, { type: 'command' }>) {
   const { phase, entry } = turn;
@@ -21,7 +22,7 @@ export function onCommand(turn: Turn, { id, command }: Extract<MachineEvent, { t
   }
   const until = command === 'start' || command === 'wake' ? 'running' : 'imagined';
   turn.emit('ordered', { command });
-  const due = turn.moment.at + entry.allocationTimeout + MARGIN;
+  const due = turn.moment.at + entry.allocationTimeout + endLimit(entry) + MARGIN;
   turn.set({ orders: [...turn.state.orders, { id, until, due }] });
   if (until === 'running') {
     // An operator need not wait for the end of a back-off.
@@ -33,14 +34,18 @@ export function onCommand(turn: Turn, { id, command }: Extract<MachineEvent, { t
   stop(turn);
 }
 
+const STOPPED = 'stopped by an operator';
+
 function stop(turn: Turn) {
   switch (turn.phase.state) {
     case 'suspended':
       return releaseGuests(turn);
     case 'allocating':
+      // Its guest runs, and may have something to end.
+      run(turn, { listening: false });
+      return endRunning(turn, STOPPED);
     case 'running':
-      turn.giveUp();
-      return released(turn, { note: 'stopped by an operator' });
+      return endRunning(turn, STOPPED);
     case 'imagined':
     case 'failed':
       return;
@@ -60,7 +65,11 @@ export function settleOrders(turn: Turn): void {
   const { phase, orders } = turn.state;
   if (orders.length === 0) return;
   const resultOf = ({ until, due }: Order) => {
-    if (until === 'running' ? phase.state === 'running' : phase.state === 'imagined' || phase.state === 'failed')
+    if (
+      until === 'running'
+        ? phase.state === 'running' && !isEnding(turn.state)
+        : phase.state === 'imagined' || phase.state === 'failed'
+    )
       return { ok: true };
     if (phase.state === 'failed' && phase.errno) return { ok: false, reason: phase.reason };
     if (turn.moment.at >= due) return { ok: false, reason: `it is still ${phase.state}` };

@@ -16,7 +16,8 @@ export type PhaseTimer =
   | 'retry'
   | 'start'
   | 'order'
-  | 'doubt';
+  | 'doubt'
+  | 'end';
 export type TimerName = PhaseTimer | WaitTimer;
 /** The deadline of one locate, by its member and id. */
 export type WaitTimer = `wait ${MemberId}/${number}`;
@@ -68,6 +69,8 @@ export type Effect =
       readonly action: Invocation['action'];
       readonly notBefore: number;
     }
+  /** The host has another sandbox: whichever holds this epoch is to end its guests. Answered by `drained`. */
+  | { readonly type: 'drain'; readonly epoch: number; readonly oldest: number }
   /** The host begins or ends to be allocated or to run: hosts that start with it are sent `companion`. */
   | { readonly type: 'up'; readonly up: boolean }
   /** Answers `command`. */

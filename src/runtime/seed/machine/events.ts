@@ -76,6 +76,8 @@ export type InvocationEvent =
   | (OfInvocation & { readonly type: 'ended'; readonly repeated: boolean; readonly outcome: InvokeOutcome });
 
 export type MachineEvent =
+  /** What became of the effect `drain`. */
+  | { readonly type: 'drained'; readonly epoch: number; readonly outcome: InvokeOutcome }
   | Join
   | Locate
   | SessionEvent

@@ -64,6 +64,8 @@ export class Machine {
   readonly #events: MachineEvent[] = [];
   readonly #schedule: Schedule | undefined;
   readonly #orders = new Map<number, (result: CommandResult) => void>();
+  /** Requests to end guests of earlier epochs that are open. */
+  readonly #drains = new Set<AbortController>();
   #lastOrder = 0;
   #busy = false;
   #closed = false;
@@ -104,6 +106,14 @@ export class Machine {
     }
   }
 
+  /** It has guests that are to end in order: a suspended host only if a command of its own is to run. */
+  get endsInOrder(): boolean {
+    const { state } = this.#state.phase;
+    const { kind, onRelease } = this.entry;
+    if (kind !== 'function') return false;
+    return state === 'running' || state === 'allocating' || (state === 'suspended' && onRelease !== undefined);
+  }
+
   /** Carries out what an operator wants. Resolves when it is done, or cannot be. */
   command(command: HostCommand): Promise<CommandResult> {
     const id = ++this.#lastOrder;
@@ -131,6 +141,7 @@ export class Machine {
     this.#closed = true;
     this.#schedule?.close();
     this.#invocation?.lifeline.abandon();
+    for (const request of this.#drains) request.abort();
     for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#timers.clear();
   }
@@ -186,6 +197,8 @@ export class Machine {
         return this.#reportLimited(effect);
       case 'invoke':
         return this.#invoke(effect);
+      case 'drain':
+        return void this.#drain(effect.epoch, effect.oldest);
       case 'up':
         return onUp(name, effect.up);
       case 'commandReply': {
@@ -232,6 +245,23 @@ export class Machine {
     const { limit, allowed, reason } = excess;
     const all = limits.refused(by, refused);
     if (all !== undefined) events.emit(this.entry.name, 'limited', { by, limit, allowed, refused: all, reason }, by);
+  }
+
+  /** One try: what keeps the function busy is the host's new sandbox, where only one is allowed. */
+  async #drain(epoch: number, oldest: number): Promise<void> {
+    const { cluster, address, secretOf, invoke } = this.#world;
+    const { name: host, functionName, timeout } = this.entry;
+    const request = new AbortController();
+    this.#drains.add(request);
+    const limit = setTimeout(() => request.abort(), timeout + REQUEST_MARGIN);
+    const invocation = { version: 1, cluster, host, epoch, oldest, action: 'drain', seed: address() } as const;
+    const outcome = await invoke.then(
+      (send) => send(functionName!, { ...invocation, secret: secretOf(host, epoch) }, request.signal),
+      (error: Error) => ({ kind: 'denied', code: 'NoClient', message: error.message }) as const,
+    );
+    clearTimeout(limit);
+    this.#drains.delete(request);
+    this.handle({ type: 'drained', epoch, outcome });
   }
 
   #invoke({ number, epoch, fresh, oldest, action, notBefore }: Extract<Effect, { type: 'invoke' }>): void {

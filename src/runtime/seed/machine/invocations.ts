@@ -1,7 +1,7 @@
 /** What the invocation of a host function reports: requests that were sent, 429, and its end. */
 import type { InvocationResult } from '../../../contract/platform/invocation';
 import type { InvokeOutcome } from '../allocator/lambda';
-import type { InvocationEvent } from './events';
+import type { InvocationEvent, MachineEvent } from './events';
 import { exited, fail, lose, loseConnection, released, renew, suspended } from './phases';
 import type { Turn } from './turn';
 
@@ -27,6 +27,7 @@ export function onThrottled(turn: Turn, { number, epoch, action, attempt, reason
 }
 
 export function onEnded(turn: Turn, { number, action, repeated, outcome }: Of<'ended'>) {
+  reportCommands(turn, outcome);
   const { invocation } = turn.state;
   // Something newer has begun, or it was given up.
   if (invocation?.number !== number) return;
@@ -54,6 +55,22 @@ export function onEnded(turn: Turn, { number, action, repeated, outcome }: Of<'e
   // A function that has ended takes its epoch with it. Where that is not certain, it may still come back.
   if (outcome.kind === 'function-error') turn.end(epoch);
   lose(turn, message, { error: outcome.kind === 'function-error' ? outcome.error : outcome.kind });
+}
+
+/** The guests of an epoch whose host has another sandbox have ended, or could not be found. */
+export function onDrained(turn: Turn, { epoch, outcome }: Extract<MachineEvent, { type: 'drained' }>): void {
+  reportCommands(turn, outcome);
+  turn.emit('drained', { epoch, ...(outcome.kind !== 'result' && { note: describe(outcome) }) });
+}
+
+/** How the host's commands went, where its supervisor could not report it. */
+function reportCommands(turn: Turn, outcome: InvokeOutcome): void {
+  if (outcome.kind !== 'result') return;
+  const { epoch, commands = [] } = outcome.result;
+  for (const { reason, ...command } of commands) {
+    const failed = reason === undefined ? undefined : { reason };
+    turn.emitSaid(failed ? 'command-failed' : 'command-done', { ...command, ...failed, epoch });
+  }
 }
 
 function isReleasing({ phase }: Turn, epoch: number): boolean {

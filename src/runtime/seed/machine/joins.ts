@@ -4,9 +4,9 @@ import type { FromSeed } from '../../../contract/control/from-seed';
 import type { Join, SessionEvent } from './events';
 import { tcpPorts } from './expected';
 import { wakeAt } from './own-start';
-import { adopt, exited, lose, loseConnection, released, renew, replace, run, suspended } from './phases';
+import { adopt, exited, lose, loseConnection, orderRelease, released, renew, replace, run, suspended } from './phases';
 import { setPorts } from './ports';
-import { type EpochSession, epochOf, type HostState, sessionOf } from './state';
+import { type EpochSession, epochOf, type HostState, isEnding, sessionOf } from './state';
 import type { Turn } from './turn';
 import { dropFence } from './wake';
 
@@ -84,9 +84,10 @@ function rejoin(turn: Turn, before: EpochSession, { member, address, ports, nat 
   const { phase } = turn;
   const moved = before.address !== address || !isDeepStrictEqual(before.nat, nat);
   const outdated = phase.state === 'running' && (moved || phase.fence !== undefined);
-  if (phase.state === 'running') turn.enter({ ...phase, fence: undefined });
+  if (phase.state === 'running' && !isEnding(turn.state)) turn.enter({ ...phase, fence: undefined });
   setPorts(turn, ports, false);
   if (outdated) turn.publish();
+  orderRelease(turn);
 }
 
 export function onLeave(turn: Turn, frame: Extract<SessionEvent, { type: 'leave' }>['frame']) {

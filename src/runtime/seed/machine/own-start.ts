@@ -3,6 +3,7 @@
  * schedule, by an operator.
  */
 import type { MachineEvent } from './events';
+import { isEnding } from './state';
 import type { Turn } from './turn';
 import { wakeForWaiters } from './wake';
 
@@ -18,7 +19,7 @@ const LIMITED_RETRY = 5_000;
 /** The host is to be started in `delay` milliseconds. An earlier start stands. */
 export function startOwn(turn: Turn, why: string, delay = 0): void {
   const { phase, state, moment } = turn;
-  if (phase.state === 'running' || phase.state === 'allocating') return;
+  if (phase.state === 'allocating' || (phase.state === 'running' && !isEnding(state))) return;
   const at = delay > 0 ? moment.at + delay : undefined;
   const { own } = state;
   if (!own || (own.at !== undefined && (at === undefined || at < own.at))) turn.set({ own: { why, at } });

@@ -1,10 +1,11 @@
 /** The transitions from phase to phase: how each is entered, and what ends with it. */
 import type { ConnectErrno } from '../../../contract/control/errno';
+import { endLimit } from '../../../contract/manifest/end';
 import type { Invocation, InvocationResult } from '../../../contract/platform/invocation';
 import type { Excess } from '../allocator/limits';
 import type { Detail } from '../operators/events';
 import { applyRestartPolicy, postponeOwn } from './own-start';
-import { type Cause, type EpochSession, type Failed, nextEpoch, visiblePorts } from './state';
+import { type Cause, type EpochSession, type Failed, isEnding, nextEpoch, visiblePorts } from './state';
 import type { Turn } from './turn';
 import { refuseOf, refuseUnopened, serve } from './waiters';
 import { wakeForWaiters } from './wake';
@@ -102,6 +103,7 @@ export function replace(turn: Turn, epoch: number, session: EpochSession): void 
   if (!state.invocation || (phase.state !== 'allocating' && phase.state !== 'running')) return;
   turn.emit('replaced', { epoch, replaced: phase.epoch });
   const waits = phase.state === 'allocating';
+  const ends = isEnding(state);
   const cause = waits ? phase.cause : { by: entry.name, port: null, since: moment.at };
   const deadline = waits ? phase.deadline : moment.at + entry.allocationTimeout;
   turn.set({
@@ -110,6 +112,12 @@ export function replace(turn: Turn, epoch: number, session: EpochSession): void 
   });
   turn.enter({ state: 'allocating', epoch, cause, resume: false, had: [], deadline, session });
   turn.publishEnd();
+  // The old sandbox is frozen, if it is there still. An invocation while the new one is busy is likely to get to it; if
+  // it is gone, the platform makes another for nothing. So that is only done where something comes of it.
+  if (entry.onDrain) turn.do({ type: 'drain', epoch: phase.epoch, oldest: state.oldest });
+  if (!ends) return;
+  run(turn, { listening: false });
+  endRunning(turn, 'its release was ordered before');
 }
 
 /** allocating → running: the host can be connected to. */
@@ -141,7 +149,7 @@ export function onDeadline(turn: Turn) {
 }
 
 /** allocating, running → suspended. */
-export function suspended(turn: Turn): void {
+export function suspended(turn: Turn) {
   const { phase, moment, session, state } = turn;
   if (phase.state !== 'allocating' && phase.state !== 'running') return;
   const { epoch } = phase;
@@ -152,8 +160,11 @@ export function suspended(turn: Turn): void {
   const releaseAt = moment.at + Math.min(turn.entry.releaseTimeout, MAX_TIMER);
   // A supervisor that goes without a `suspend`: the subscribers have not been sent the location.
   const published = phase.state === 'running' && phase.fence !== undefined;
+  const ends = isEnding(state);
   turn.enter({ state: 'suspended', epoch, had, releaseAt, releasing: false });
   turn.emit('suspended', { epoch, ranMs });
+  // It was about to leave when its release was ordered.
+  if (ends) return releaseGuests(turn);
   if (!published) turn.publish();
   wakeForWaiters(turn);
 }
@@ -165,6 +176,45 @@ export function releaseGuests(turn: Turn): void {
   turn.enter({ ...phase, releasing: true });
   turn.emit('releasing', { epoch: phase.epoch });
   invoke(turn, phase.epoch, 'release');
+}
+
+/**
+ * The host is to be released although it runs: its supervisor ends the guests, and leaves. Where no supervisor can be
+ * told, the epoch ends without it.
+ */
+export function endRunning(turn: Turn, note: string) {
+  const { phase, session, moment, entry, state } = turn;
+  const away = session?.peer === undefined && (!state.invocation || state.invocation.throttled);
+  if (phase.state !== 'running' || away) {
+    turn.giveUp();
+    return released(turn, { note });
+  }
+  if (isEnding(turn.state)) return;
+  const known = phase.fence !== undefined;
+  turn.enter({ ...phase, fence: { stage: 'ending', until: moment.at + endLimit(entry) } });
+  turn.emit('ending', { epoch: phase.epoch, reason: note });
+  if (!known) turn.publish();
+  if (phase.fence?.stage === 'acks') replySuspend(turn, { ok: false, reason: note });
+  orderRelease(turn);
+}
+
+/** Also again, when the supervisor may not have heard it. */
+export function orderRelease(turn: Turn): void {
+  const member = turn.session?.peer;
+  if (member === undefined || !isEnding(turn.state)) return;
+  turn.do({ type: 'send', member, frame: { type: 'release', reason: 'released by an operator' } });
+}
+
+/** The supervisor has not left in time: its epoch ends without it. */
+export function onEndLimit(turn: Turn): void {
+  if (!isEnding(turn.state)) return;
+  turn.giveUp();
+  released(turn, { note: `its supervisor has not left within ${endLimit(turn.entry)} ms` });
+}
+
+export function replySuspend(turn: Turn, how: { ok: boolean; reason?: string }): void {
+  const member = turn.session?.peer;
+  if (member !== undefined) turn.do({ type: 'send', member, frame: { type: 'suspendReply', ...how } });
 }
 
 /** any → imagined: the epoch has ended, and nothing of it may come back. */
@@ -195,12 +245,13 @@ export function exited(turn: Turn, end: Pick<InvocationResult, 'exitCode' | 'sig
   turn.emit('exited', { epoch, exitCode, signal, reason });
   turn.end(epoch ?? state.lastEpoch);
   const ranMs = phase.state === 'running' ? turn.moment.at - state.stateSince : 0;
+  const ordered = isEnding(state);
   if (phase.state === 'running') {
     turn.set({ reason });
     refuseUnopened(turn, 'ECONNREFUSED', reason);
     imagine(turn);
   } else fail(turn, 'ECONNREFUSED', reason);
-  applyRestartPolicy(turn, exitCode !== 0, ranMs);
+  if (!ordered) applyRestartPolicy(turn, exitCode !== 0, ranMs);
 }
 
 /**

@@ -79,11 +79,13 @@ export interface EpochSession {
 
 /**
  * A suspension in progress. `acks`: the subscribers are sent the location; a locate ends the suspension. `granted`: the
- * host may go at any moment; locates wait for its `leave` or `stay`.
+ * host may go at any moment; locates wait for its `leave` or `stay`. `ending`: an operator has ordered its release;
+ * locates wait for its `leave`, and start the next epoch.
  */
 export type Fence =
   | { readonly stage: 'acks'; readonly until: number; readonly missing: number }
-  | { readonly stage: 'granted' };
+  | { readonly stage: 'granted' }
+  | { readonly stage: 'ending'; readonly until: number };
 
 export interface Imagined {
   readonly state: 'imagined';
@@ -234,6 +236,11 @@ export function nextEpoch({ lastEpoch }: HostState, wall: number): number {
 
 export function isUp({ phase }: HostState): boolean {
   return phase.state === 'allocating' || phase.state === 'running';
+}
+
+/** It is up, and about to be released. */
+export function isEnding({ phase }: HostState): boolean {
+  return phase.state === 'running' && phase.fence?.stage === 'ending';
 }
 
 /** Whether the platform charges for the host now. */

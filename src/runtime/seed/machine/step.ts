@@ -3,10 +3,10 @@ import { endOrder, onCommand, settleOrders } from './commands';
 import type { Effect, PhaseTimer, TimerName } from './effects';
 import type { Locate, MachineEvent, Moment, SessionEvent } from './events';
 import { expectLocated } from './expected';
-import { onEnded, onSent, onThrottled } from './invocations';
+import { onDrained, onEnded, onSent, onThrottled } from './invocations';
 import { giveUp, onJoin, onLeave, onLost } from './joins';
 import { onCompanion, onStartTime, startOwn } from './own-start';
-import { endDoubt, onDeadline, probe, refuseStart, releaseGuests, retry, start } from './phases';
+import { endDoubt, onDeadline, onEndLimit, probe, refuseStart, releaseGuests, retry, start } from './phases';
 import { onNatReport, onReport, setPorts } from './ports';
 import { type HostState, isUp } from './state';
 import { onAckLimit, onAcks, onStay, onSuspend } from './suspension';
@@ -68,6 +68,8 @@ function apply(turn: Turn, event: MachineEvent) {
       return onThrottled(turn, event);
     case 'ended':
       return onEnded(turn, event);
+    case 'drained':
+      return onDrained(turn, event);
     case 'join':
       return onJoin(turn, event);
     default:
@@ -131,6 +133,8 @@ function onTimer(turn: Turn, name: TimerName) {
       return endDoubt(turn);
     case 'order':
       return endOrder(turn);
+    case 'end':
+      return onEndLimit(turn);
     default:
       return name satisfies never;
   }

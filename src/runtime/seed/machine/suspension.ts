@@ -2,7 +2,8 @@
  * How an idle host is suspended: its subscribers are sent that it cannot be reached, and once they have acknowledged
  * that (or their time is over) its supervisor may go.
  */
-import { run } from './phases';
+import { replySuspend, run } from './phases';
+import { isEnding } from './state';
 import type { Turn } from './turn';
 import { dropFence } from './wake';
 
@@ -11,14 +12,17 @@ const ACK_LIMIT = 500;
 
 export function onSuspend(turn: Turn) {
   const waiting = turn.state.waiters.length;
-  if (turn.entry.kind === 'instance') return reply(turn, { ok: false, reason: 'a host instance is not suspended' });
-  if (waiting > 0) return reply(turn, { ok: false, reason: `${waiting} connections wait for this host` });
+  if (turn.entry.kind === 'instance')
+    return replySuspend(turn, { ok: false, reason: 'a host instance is not suspended' });
+  if (waiting > 0) return replySuspend(turn, { ok: false, reason: `${waiting} connections wait for this host` });
   const [companion] = turn.state.companions;
-  if (companion) return reply(turn, { ok: false, reason: `'${companion}' runs, which this host starts with` });
+  if (companion) return replySuspend(turn, { ok: false, reason: `'${companion}' runs, which this host starts with` });
   // Its guest never listened, and is idle.
   if (turn.phase.state === 'allocating') run(turn, { listening: false });
   const { phase } = turn;
-  if (phase.state !== 'running' || phase.fence) return;
+  if (phase.state !== 'running') return;
+  if (isEnding(turn.state)) return replySuspend(turn, { ok: false, reason: 'the host is being released' });
+  if (phase.fence) return;
   turn.enter({ ...phase, fence: { stage: 'acks', until: turn.moment.at + ACK_LIMIT, missing: 0 } });
   turn.emitSaid('suspending', { epoch: phase.epoch });
   turn.publish();
@@ -48,10 +52,5 @@ export function onStay(turn: Turn): void {
 
 function grant(turn: Turn): void {
   if (turn.phase.state === 'running') turn.enter({ ...turn.phase, fence: { stage: 'granted' } });
-  reply(turn, { ok: true });
-}
-
-function reply(turn: Turn, how: { ok: boolean; reason?: string }): void {
-  const member = turn.session?.peer;
-  if (member !== undefined) turn.do({ type: 'send', member, frame: { type: 'suspendReply', ...how } });
+  replySuspend(turn, { ok: true });
 }

@@ -1,7 +1,7 @@
 import type { Detail } from '../operators/events';
 import type { Effect, PhaseTimer } from './effects';
 import type { Moment } from './events';
-import { type EpochSession, epochOf, type HostState, locationOf, type Phase, sessionOf } from './state';
+import { type EpochSession, epochOf, type Fence, type HostState, locationOf, type Phase, sessionOf } from './state';
 
 /** One step while it is being made: the state so far, and its effects. States are replaced, never changed. */
 export class Turn {
@@ -105,13 +105,24 @@ function timersOfPhase({ phase, own }: HostState): Partial<Record<PhaseTimer, nu
     case 'allocating':
       return { deadline: phase.deadline, ...timersOfSession(phase.session) };
     case 'running':
-      return { acks: phase.fence?.stage === 'acks' ? phase.fence.until : undefined, ...timersOfSession(phase.session) };
+      return { ...timersOfFence(phase.fence), ...timersOfSession(phase.session) };
     case 'suspended':
       return phase.releasing ? {} : { release: phase.releaseAt, start: own?.at };
     case 'failed':
       return { retry: phase.retryAt };
     default:
       return phase satisfies never;
+  }
+}
+
+function timersOfFence(fence: Fence | undefined): Partial<Record<PhaseTimer, number>> {
+  switch (fence?.stage) {
+    case 'acks':
+      return { acks: fence.until };
+    case 'ending':
+      return { end: fence.until };
+    default:
+      return {};
   }
 }
 

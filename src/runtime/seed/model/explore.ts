@@ -13,7 +13,7 @@ export interface Found {
   readonly violation?: { readonly problem: string; readonly trace: readonly string[] };
 }
 
-export function initialWorld({ hosts, clients, faults, cycles, startWith }: Size): World {
+export function initialWorld({ hosts, clients, faults, cycles, orders = 0, startWith }: Size): World {
   const each = Array.from({ length: hosts });
   return {
     seed: { up: true, mayAllocate: true, clock: 0 },
@@ -31,6 +31,7 @@ export function initialWorld({ hosts, clients, faults, cycles, startWith }: Size
     members: 0,
     faults,
     cycles,
+    orders,
   };
 }
 

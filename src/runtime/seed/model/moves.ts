@@ -30,8 +30,15 @@ function seedMoves(world: World): Move[] {
   if (!world.seed.up) return [['the seed starts', restart]];
   const moves: Move[] = [];
   if (!world.seed.mayAllocate) moves.push(['the grace time ends', endGrace]);
+  if (world.orders > 0)
+    for (const h of world.hosts.keys()) moves.push([`host ${h} is to stop`, (w) => stop(w, h), 'chosen']);
   if (world.faults > 0) moves.push(['the seed dies', (w) => crash(spend(w)), 'chosen']);
   return moves;
+}
+
+function stop(world: World, h: number): void {
+  world.orders -= 1;
+  take(world, h, { type: 'command', id: world.orders, command: 'stop' });
 }
 
 function restart({ seed }: World): void {

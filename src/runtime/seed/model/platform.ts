@@ -64,6 +64,10 @@ function make(host: Host): Sandbox {
 function start(host: Host, r: number, sandbox: Sandbox) {
   const [{ call }] = host.requests.splice(r, 1);
   const { holds = 0 } = sandbox;
+  if (call.action === 'drain') {
+    if (holds <= call.epoch) clear(sandbox);
+    return returned(host, call, result(call.epoch, 'released'));
+  }
   if (call.action === 'release') {
     clear(sandbox);
     return returned(host, call, result(call.epoch, 'released'));
@@ -116,10 +120,11 @@ function about({ number, epoch, action }: Call) {
   return { number, epoch, action };
 }
 
-function throttle(world: World, h: number, r: number): void {
+function throttle(world: World, h: number, r: number) {
   const host = world.hosts[h];
   const [{ call }] = host.requests.splice(r, 1);
   if (call.orphan) return;
+  if (call.action === 'drain') return drained(world, h, call, { kind: 'throttled', reason: 'busy' });
   if (!call.stopped) host.requests.push({ at: 'waits', call });
   take(world, h, { type: 'throttled', ...about(call), attempt: 1, reason: 'busy' });
 }
@@ -131,9 +136,15 @@ function tryAgain(world: World, h: number, r: number): void {
   take(world, h, { type: 'sent', ...about(call), attempt: 2 });
 }
 
-function end(world: World, h: number, r: number): void {
+function end(world: World, h: number, r: number) {
   const [request] = world.hosts[h].requests.splice(r, 1);
   if (request.at !== 'ends') return;
-  const event: MachineEvent = { type: 'ended', ...about(request.call), repeated: false, outcome: request.outcome };
+  const { call } = request;
+  if (call.action === 'drain') return drained(world, h, call, request.outcome);
+  const event: MachineEvent = { type: 'ended', ...about(call), repeated: false, outcome: request.outcome };
   take(world, h, event);
+}
+
+function drained(world: World, h: number, { epoch }: Call, outcome: InvokeOutcome): void {
+  take(world, h, { type: 'drained', epoch, outcome });
 }

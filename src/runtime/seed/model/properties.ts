@@ -65,6 +65,7 @@ export const AT_LAST: Readonly<Record<string, Property>> = {
   'the state converges': ({ hosts, clients }) => {
     if (hosts.some(({ machine, requests }) => machine.invocation || requests.length > 0))
       return 'an invocation is open';
+    if (hosts.some(({ machine }) => machine.orders.length > 0)) return 'an operator waits';
     if (clients.some(({ open }) => open)) return 'a client waits';
     return undefined;
   },
@@ -88,6 +89,7 @@ export function comeToRest(
 ): { problem: string; trace: string[] } | undefined {
   const trace: string[] = [];
   world.faults = 0;
+  world.orders = 0;
   for (const client of world.clients) client.left = 0;
   for (let i = 0; i < MOST_MOVES; i++) {
     world.cycles = 1;

@@ -14,7 +14,7 @@ export const listening: PortMapping = { port: 80, realPort: 40_080, scope: 'any'
 const { hosts } = parseManifest({
   version: 1,
   cluster: { name: 'model' },
-  hosts: [{ name: 'host', functionName: 'function', command: ['guest'] }],
+  hosts: [{ name: 'host', functionName: 'function', command: ['guest'], onDrain: ['drain'] }],
 });
 const settings: Settings = { entry: hosts[0], lostAfter: 10_000, expectLimit: 10_000 };
 
@@ -65,6 +65,7 @@ function carryOut(world: World, host: number, effect: Effect) {
   const of = world.hosts[host];
   switch (effect.type) {
     case 'send':
+      if (effect.frame.type === 'release') return void linkOf(world, effect.member)?.down.push({ type: 'release' });
       if (effect.frame.type !== 'suspendReply') throw new Error(`the model has no '${effect.frame.type}'`);
       return void linkOf(world, effect.member)?.down.push({ type: 'suspendReply', ok: effect.frame.ok });
     case 'answer': {
@@ -98,6 +99,11 @@ function carryOut(world: World, host: number, effect: Effect) {
     case 'invoke': {
       const { number, epoch, fresh, oldest, action } = effect;
       of.requests.push({ at: 'sent', call: { number, epoch, fresh, oldest, action } });
+      return;
+    }
+    case 'drain': {
+      const { epoch, oldest } = effect;
+      of.requests.push({ at: 'sent', call: { number: 0, epoch, oldest, action: 'drain' } });
       return;
     }
     case 'giveUp':

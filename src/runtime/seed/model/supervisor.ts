@@ -86,6 +86,7 @@ function listen(world: World, h: number, sandbox: Sandbox, run: Run) {
     clear(sandbox);
     return finish(world.hosts[h], sandbox, result(run.epoch, 'fenced'));
   }
+  if (word.type === 'release') return leave(world, h, sandbox, run, 'released');
   if (word.type !== 'suspendReply') return;
   run.asks = undefined;
   if (word.ok) leave(world, h, sandbox, run, 'suspended');
@@ -105,6 +106,7 @@ function leave(
     spend(world);
     clear(sandbox);
   }
+  if (outcome === 'released') clear(sandbox);
   const left: Link = link!;
   left.up.push({ type: 'leave', frame: { type: 'leave', outcome, exitCode } }, { type: 'lost', reason: 'closed' });
   world.hosts[h].dead.push(left);

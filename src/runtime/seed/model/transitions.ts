@@ -53,6 +53,8 @@ function inWords(event: MachineEvent): string {
         ? `its invocation has returned: ${outcome.result.outcome}`
         : `its invocation has failed: ${outcome.kind}`;
     }
+    case 'command':
+      return `an operator's order: ${event.command}`;
     case 'timer':
       return `time: ${event.name}`;
     default:

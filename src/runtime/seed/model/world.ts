@@ -25,6 +25,7 @@ export type Word =
       readonly end: boolean;
     }
   | { readonly type: 'suspendReply'; readonly ok: boolean }
+  | { readonly type: 'release' }
   | { readonly type: 'stop' };
 
 /** A control connection. What was sent arrives in order. */
@@ -126,6 +127,8 @@ export interface World {
   /** What is left of what may go wrong, and of what may happen again and again. */
   faults: number;
   cycles: number;
+  /** Orders to stop a host. */
+  orders: number;
 }
 
 /** The size of a model. */
@@ -136,6 +139,8 @@ export interface Size {
   readonly faults: number;
   /** Suspensions and renewals. */
   readonly cycles: number;
+  /** Orders to stop a host. Default: none. */
+  readonly orders?: number;
   /** The second host starts with the first. */
   readonly startWith?: boolean;
   /** Functions have a reserved concurrency of one. */

@@ -3,6 +3,7 @@
  * started and resumed it.
  */
 import type { ManifestHost } from '../../../contract/manifest/manifest';
+import type { CommandReport } from '../../../contract/platform/invocation';
 import { createGuard, type Guard } from '../../control/guard';
 import type { Welcome } from '../../control/index';
 import { type Guest, type GuestExit, startGuest } from '../guest/guest';
@@ -13,6 +14,7 @@ import { nextDeadline } from '../idle/deadline';
 import { busyNow, type Look } from '../idle/idleness';
 import type { Log } from './log';
 import { Member, type MemberSession } from './member';
+import { runOwnCommand } from './own-command';
 import type { SandboxFiles, SupervisorSettings } from './settings';
 
 export interface HostRunOptions extends SandboxFiles, Omit<SupervisorSettings, 'runDir' | 'nativeDir'> {
@@ -21,9 +23,6 @@ export interface HostRunOptions extends SandboxFiles, Omit<SupervisorSettings, '
   readonly seedPort: number;
   readonly log: Log;
 }
-
-/** Milliseconds between SIGTERM and SIGKILL, for a guest that does not live. */
-const GRACE = 2_000;
 
 const NOTHING: Activity = {
   cpu: 0,
@@ -53,6 +52,7 @@ export class HostRun {
   /** Datagrams of guests, as of the last look. */
   #traffic = 0;
   readonly #guard: Guard;
+  readonly #options: HostRunOptions;
 
   /** Puts a host into the sandbox: first its network, then its guest. */
   static start(options: HostRunOptions, session: MemberSession): HostRun {
@@ -81,11 +81,13 @@ export class HostRun {
   }
 
   private constructor(
-    { entry, native, runDir, welcome, seedPort, log }: HostRunOptions,
+    options: HostRunOptions,
     readonly member: Member,
     guest: Guest | ProgramError,
     logged: Promise<void>,
   ) {
+    const { entry, native, runDir, welcome, seedPort, log } = options;
+    this.#options = options;
     this.life = runDir.life;
     this.born = welcome.self.epoch;
     this.entry = entry;
@@ -144,6 +146,23 @@ export class HostRun {
     return found;
   }
 
+  /**
+   * Runs one of the host's own commands, for `timeout` milliseconds at most. Never rejects.
+   * @returns undefined: the host has no such command, or its guest has ended
+   */
+  async command(
+    command: CommandReport['command'],
+    why: CommandReport['why'],
+    timeout: number,
+    signal?: AbortSignal,
+  ): Promise<CommandReport | undefined> {
+    const line = this.entry[command];
+    if (!line || !this.guest || this.#ended) return undefined;
+    const { log, write } = this.#options;
+    const { place } = this.guest;
+    return runOwnCommand({ host: this.entry.name, command, line, why, place, timeout, signal, log, write });
+  }
+
   /** Stops the guests and gives back what the host used. */
   async end(grace: number): Promise<void> {
     this.#activity = () => NOTHING;
@@ -181,7 +200,7 @@ export class HostRun {
     const reason = await Promise.race([givenUp, guest.exited.then(() => undefined)]);
     if (reason === undefined) return guest.exited;
     log('error', `the guest is ended: ${reason}`);
-    await guest.stop(GRACE);
+    await guest.stop(this.entry.stopTimeout);
     return { exitCode: null, signal: 'SIGTERM', reason };
   }
 

@@ -1,9 +1,10 @@
 /** One invocation of a host that has joined, from event to event, to its result. */
-import type { Invocation, InvocationResult } from '../../../contract/platform/invocation';
+import type { CommandReport, Invocation, InvocationResult } from '../../../contract/platform/invocation';
 import type { Session } from '../../control/index';
 import type { Mailbox } from '../../mailbox';
 import type { GuestExit } from '../guest/guest';
 import { type Busy, type Verdict, watchIdleness } from '../idle/idleness';
+import { stop, untold } from './ending';
 import type { HostRun } from './host-run';
 import type { Log } from './log';
 
@@ -12,6 +13,10 @@ export type Event =
   | { readonly is: 'idle'; readonly verdict: Verdict }
   | { readonly is: 'exited'; readonly exit: GuestExit }
   | { readonly is: 'stopped'; readonly reason: string; readonly fenced: boolean }
+  /** Ordered by the seed, which waits for the `leave`. */
+  | { readonly is: 'release'; readonly reason: string }
+  /** It is time for `onDrain`, so that it is done by the deadline. */
+  | { readonly is: 'drain' }
   | { readonly is: 'deadline' }
   | { readonly is: 'shutdown'; readonly reason: string };
 
@@ -27,33 +32,45 @@ export interface RunContext {
   readonly signal: AbortSignal;
 }
 
-/** Milliseconds between SIGTERM and SIGKILL. */
-export const GRACE = 2_000;
-/** The same when the platform shuts the sandbox down: it does not wait long. */
-export const SHUTDOWN_GRACE = 300;
 /** The seed's own limit for suspending a host is 500 ms: a seed that is silent for so long is not there. */
 const SUSPEND_LIMIT = 5_000;
 
 /** From joined to the end of the invocation. After `suspended` and `renew` the host still runs in the sandbox. */
 export async function runInvocation(context: RunContext): Promise<InvocationResult> {
   const { events, session, host, log } = context;
+  const renewal = scheduleDrain(context);
   watchIdle(context);
   for (;;) {
     const event = await events.take();
     switch (event.is) {
       case 'exited':
+        await renewal.stop();
         return exited(context, event.exit);
-      case 'stopped':
-        return stop(context, event.fenced ? 'fenced' : 'released', event.reason, GRACE);
+      case 'stopped': {
+        await renewal.stop();
+        const { fenced, reason } = event;
+        return stop(context, fenced ? fencedBy(reason) : { outcome: 'released', why: 'released', reason });
+      }
+      case 'release':
       case 'shutdown': {
-        const result = await stop(context, 'released', event.reason, SHUTDOWN_GRACE);
-        await session.leave({ outcome: 'released', reason: event.reason });
+        await renewal.stop();
+        const { reason } = event;
+        const why = event.is === 'release' ? 'released' : 'shutdown';
+        const result = await stop(context, { outcome: 'released', why, reason });
+        await session.leave({ outcome: 'released', reason });
         return result;
       }
-      case 'deadline':
+      case 'drain':
+        renewal.drain();
+        break;
+      case 'deadline': {
+        const commands = await renewal.stop();
         log('info', "the function's time is nearly up: to be invoked again", {});
-        return leaveAs('renew', context);
+        return leaveAs('renew', context, commands);
+      }
       case 'idle':
+        // A host that is being drained is renewed at once: its command would be frozen with it.
+        if (renewal.draining) break;
         if (await trySuspend(context)) {
           log('info', `idle for ${host.entry.idleTimeout} ms: suspended`, { lastHeldBy: event.verdict.heldBy });
           return leaveAs('suspended', context);
@@ -64,6 +81,48 @@ export async function runInvocation(context: RunContext): Promise<InvocationResu
         event satisfies never;
     }
   }
+}
+
+/** A newer epoch of the host is somewhere else, or will be. */
+export function fencedBy(reason: string) {
+  return { outcome: 'fenced', why: 'replaced', reason } as const;
+}
+
+interface Renewal {
+  /** `onDrain` runs, or has run. */
+  readonly draining: boolean;
+  /** Runs it; then it is the deadline. The guests go on meanwhile. */
+  drain(): void;
+  /** Ends it, if it runs. @returns how it went, where the seed could not be told */
+  stop(): Promise<readonly CommandReport[] | undefined>;
+}
+
+/** `onDrain` has ended this many milliseconds before the deadline. */
+const DRAIN_LEAD = 100;
+
+/** `drain` comes in time for a command that takes as long as it may, at half of the invocation's time at the earliest. */
+function scheduleDrain({ host, events, session, timeLeft, signal }: RunContext): Renewal {
+  const { onDrain, drainTimeout } = host.entry;
+  const stopped = new AbortController();
+  let reported: Promise<readonly CommandReport[] | undefined> | undefined;
+  const left = timeLeft();
+  const delay = left - Math.min(drainTimeout + DRAIN_LEAD, left / 2);
+  if (onDrain && host.guest) schedule(delay, () => events.put({ is: 'drain' }), signal);
+  return {
+    get draining() {
+      return reported !== undefined;
+    },
+    drain: () => {
+      const limit = Math.floor(Math.min(drainTimeout, timeLeft() - DRAIN_LEAD));
+      const run = host.command('onDrain', 'renewal', limit, stopped.signal);
+      reported = run.then((report) => untold(session, report));
+      void reported.then(() => events.put({ is: 'deadline' }));
+    },
+    stop: async () => {
+      stopped.abort();
+      return reported;
+    },
+  };
 }
 
 function watchIdle({ host, events, session, signal }: RunContext): void {
@@ -93,11 +152,15 @@ async function trySuspend({ events, session, host, log, timeLeft }: RunContext):
 }
 
 /** Leaves the cluster with guests that go on, or go on later. */
-async function leaveAs(outcome: 'suspended' | 'renew', context: RunContext): Promise<InvocationResult> {
+async function leaveAs(
+  outcome: 'suspended' | 'renew',
+  context: RunContext,
+  commands?: readonly CommandReport[],
+): Promise<InvocationResult> {
   const { invocation, session, host } = context;
   host.member.detach();
   await session.leave({ outcome, wakeIn: outcome === 'suspended' ? host.nextDeadline() : undefined });
-  return { host: invocation.host, epoch: invocation.epoch, outcome };
+  return { host: invocation.host, epoch: invocation.epoch, outcome, commands };
 }
 
 async function exited({ invocation, session, host, log }: RunContext, exit: GuestExit): Promise<InvocationResult> {
@@ -107,18 +170,6 @@ async function exited({ invocation, session, host, log }: RunContext, exit: Gues
   const why = reason ?? (signal ? `ended by ${signal}` : undefined);
   await session.leave({ outcome: 'exited', exitCode, reason: why });
   return { host: invocation.host, epoch: invocation.epoch, outcome: 'exited', exitCode, signal, reason };
-}
-
-/** Stops the host that runs in the sandbox, if one does. */
-export async function stop(
-  { host, invocation, log }: Pick<RunContext, 'invocation' | 'log'> & { readonly host?: HostRun },
-  outcome: 'fenced' | 'released',
-  reason: string,
-  grace: number,
-): Promise<InvocationResult> {
-  log('info', `stopping: ${reason}`, { outcome });
-  await host?.end(grace);
-  return { host: invocation.host, epoch: invocation.epoch, outcome, reason };
 }
 
 /** Calls `act` after `delay` milliseconds, unless the signal is aborted first. */

@@ -52,6 +52,7 @@ export async function join(
       ...peerMessageHandlers(() => host?.member),
       ownPort: settings.flat === undefined,
       onDisconnect: () => host?.member.locations.forget(),
+      onRelease: (reason) => events.put({ is: 'release', reason }),
       onStop: (reason, fenced) => events.put({ is: 'stopped', reason, fenced }),
       signal: attempt.signal,
       log,

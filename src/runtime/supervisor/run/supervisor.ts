@@ -14,8 +14,9 @@ import { pskContext } from '../../control/tls-options';
 import { Mailbox } from '../../mailbox';
 import { findShim } from '../guest/environment';
 import { inspectCommand } from '../guest/program';
+import { endGuests, stop } from './ending';
 import type { HostRun } from './host-run';
-import { type Event, GRACE, runInvocation, SHUTDOWN_GRACE, schedule, stop } from './invocation';
+import { type Event, fencedBy, runInvocation, schedule } from './invocation';
 import { join } from './join';
 import { createLog, type Log } from './log';
 import { openRunDir } from './run-dir';
@@ -26,6 +27,8 @@ import { type SandboxFiles, SupervisorError, type SupervisorSettings } from './s
  * less.
  */
 const RENEW_MARGIN = 2_000;
+/** Milliseconds that the platform gives a sandbox that it shuts down. */
+const SHUTDOWN_LIMIT = 1_400;
 /** A seed that is being restarted is waited for. */
 const JOIN_LIMIT = 30_000;
 
@@ -81,7 +84,8 @@ export class Supervisor {
     }
     const events = new Mailbox<Event>();
     const log = createLog(host, this.#settings.write);
-    const work = action === 'release' ? this.#release(invocation, log) : this.#run(invocation, remaining, events, log);
+    const work =
+      action === 'run' ? this.#run(invocation, remaining, events, log) : this.#end(invocation, remaining, log);
     this.#open = { invocation, events, result: work.catch(() => undefined) };
     try {
       return await work;
@@ -98,7 +102,7 @@ export class Supervisor {
     }
     const host = this.#present?.host;
     this.#present = undefined;
-    await host?.end(SHUTDOWN_GRACE);
+    if (host) await endGuests(host, 'shutdown', () => SHUTDOWN_LIMIT);
   }
 
   /** Ends the guests at once; for the last moment of the process. */
@@ -117,15 +121,14 @@ export class Supervisor {
     try {
       const found = await this.#revived(invocation, log);
       found?.member.thawed();
-      const margin = Math.min(RENEW_MARGIN, remaining() / 4);
-      const timeLeft = () => remaining() - margin;
+      const timeLeft = untilMargin(remaining);
       schedule(timeLeft(), () => events.put({ is: 'deadline' }), signal);
       const limit = Math.min(JOIN_LIMIT, remaining() / 2);
       const present = found ?? (await this.#takeFiles(log));
       const joined = await join(present, this.#settings, { invocation, events, log, limit, signal });
       let result: InvocationResult;
       if ('refused' in joined) {
-        result = await stop({ host: found, invocation, log }, 'fenced', joined.refused, GRACE);
+        result = await stop({ host: found, invocation, log, timeLeft }, fencedBy(joined.refused));
       } else {
         const { host } = joined;
         // If this invocation fails, a guest that runs stays with the sandbox; a later invocation finds it.
@@ -164,15 +167,20 @@ export class Supervisor {
     return undefined;
   }
 
-  async #release(invocation: Invocation, log: Log): Promise<InvocationResult> {
-    const { host, epoch } = invocation;
+  /** Ends the guests. Those of a host that has another sandbox may be in a third one. */
+  async #end(invocation: Invocation, remaining: () => number, log: Log): Promise<InvocationResult> {
+    const { host, epoch, action } = invocation;
     if (!this.#present) {
+      if (action === 'drain') return { host, epoch, outcome: 'released' };
       // Guests of a dead supervisor are stopped by the one that takes the files.
       const { runDir } = await this.#takeFiles(log);
       runDir.remove();
       return { host, epoch, outcome: 'released' };
     }
-    const result = await stop({ host: this.#present.host, invocation, log }, 'released', 'released by the seed', GRACE);
+    const ending = { host: this.#present.host, invocation, log, timeLeft: untilMargin(remaining) };
+    const released = { outcome: 'released', why: 'released', reason: 'released by the seed' } as const;
+    const drained = { outcome: 'released', why: 'replaced', reason: 'the host has another sandbox' } as const;
+    const result = await stop(ending, action === 'drain' ? drained : released);
     this.#present = undefined;
     return result;
   }
@@ -189,4 +197,10 @@ export class Supervisor {
     const native = loadNative(this.#settings.nativeDir);
     return { native, runDir: await openRunDir(this.#settings.runDir, native) };
   }
+}
+
+/** Milliseconds until an invocation has to begin to return. */
+function untilMargin(remaining: () => number): () => number {
+  const margin = Math.min(RENEW_MARGIN, remaining() / 4);
+  return () => remaining() - margin;
 }

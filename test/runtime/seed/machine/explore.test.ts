@@ -18,7 +18,7 @@ interface Invocation {
   readonly number: number;
   readonly epoch: number;
   readonly fresh?: number;
-  readonly action: 'run' | 'release';
+  readonly action: 'run' | 'release' | 'drain';
 }
 
 /** Members and a platform that do anything at any time, but answer `seekStart` at once, as the interpreter does. */

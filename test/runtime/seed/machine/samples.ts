@@ -138,6 +138,10 @@ const BY_TYPE: { readonly [T in MachineEvent['type']]: Readonly<Record<string, O
     'ended 2 fenced': { ...result('fenced'), number: 2 },
     'ended older': { ...result('released'), number: 0, epoch: EPOCH - 1 },
   },
+  drained: {
+    drained: { type: 'drained', epoch: EPOCH - 1, outcome: result('released').outcome },
+    'drained broken': { type: 'drained', epoch: EPOCH - 1, outcome: { kind: 'throttled', reason: 'busy' } },
+  },
   companion: {
     'companion up': { type: 'companion', name: 'db', up: true },
     'companion down': { type: 'companion', name: 'db', up: false },
@@ -159,6 +163,7 @@ const BY_TYPE: { readonly [T in MachineEvent['type']]: Readonly<Record<string, O
     'timer retry': { type: 'timer', name: 'retry' },
     'timer start': { type: 'timer', name: 'start' },
     'timer doubt': { type: 'timer', name: 'doubt' },
+    'timer end': { type: 'timer', name: 'end' },
     'timer order': { type: 'timer', name: 'order' },
     'timer wait': { type: 'timer', name: `wait ${ANNA}/1` },
   },
@@ -196,7 +201,8 @@ export const STATES: Readonly<Record<string, HostState>> = {
   Aj: after(allocating, joins),
   Al: after(allocating, joins, lost),
   Ar: after(suspended, anna, startGranted),
-  // Running; settled; its connection lost; fenced until the acknowledgements are there; and after that; renewing;
+  // Running; settled; its connection lost; fenced until the acknowledgements are there; and after that; renewing; about to be released;
+  // the same with its connection lost;
   // known by no invocation, and lost; an instance.
   R: running,
   Rs: after(running, EVENTS['ports settled'], EVENTS['timer expect']),
@@ -204,6 +210,8 @@ export const STATES: Readonly<Record<string, HostState>> = {
   Ra: after(running, suspend),
   Rg: after(running, suspend, EVENTS['acks 0']),
   Rr: after(running, EVENTS['leave renew'], EVENTS['ended renew']),
+  Re: after(running, EVENTS['order stop']),
+  Rel: after(running, EVENTS['order stop'], lost),
   Rp: after(lonely, lost),
   Ri: after(instance, joins, listens),
   // Suspended; its guests being released. Failed, its guest; failed, the platform.
@@ -214,7 +222,7 @@ export const STATES: Readonly<Record<string, HostState>> = {
 };
 
 /**
- * What a step came to, in a few characters: the phase (`a` or `g`: fenced, `l`: its connection lost, `r`: releasing)
+ * What a step came to, in a few characters: the phase (`a` or `g`: fenced, `e`: about to be released, `l`: its connection lost, `r`: releasing)
  * and what was done (`?` may it be started, `!` invoked, `=` ordered, `+` located, `-` unreachable, `>` published, `x` a connection
  * ended). `.`: nothing at all.
  */

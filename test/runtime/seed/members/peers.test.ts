@@ -168,13 +168,14 @@ test('the directory is sent to who does not have it, and to nobody else', async 
 
 test('a host of network flat is where its virtual address says', async () => {
   cluster = await bootCluster([{ name: 'api', address: '100.64.7.9' }], { flat: 66 });
-  const identity = hostIdentity('api', 5);
-  const ports = [{ port: 80, realPort: 40_080, scope: 'any' }];
-  const host = talk(identity, [{ type: 'join', host: 'api', epoch: 5, ports }], 'stop');
+  const { seed, secret } = cluster.access(hostIdentity('api', 5));
+  const of = { version: 1, cluster: 'test', host: 'api', epoch: 5, action: 'run' } as const;
+  const invocation = { ...of, seed, secret: secret.toString('base64') };
+  const host = await cluster.supervise(invocation, { ports: [{ port: 80, realPort: 40_080, scope: 'any' }] });
   const { location } = await (await cluster.client()).locate('api', 80);
   expect(location).toMatchObject({ address: '127.66.7.9', epoch: 5 });
   await cluster.seed.stop({ down: true });
-  await host;
+  expect(await host.stopped).toBe(false);
 });
 
 test('a client under the name of a host locates like anybody, and never becomes the location', async () => {

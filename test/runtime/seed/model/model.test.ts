@@ -16,6 +16,10 @@ test.each<[string, Partial<Size>]>([
   ['a suspension or renewal and two clients', { cycles: 1, clients: [1, 1] }],
   ['a fault and a host that starts with the other', { faults: 1, hosts: 2, startWith: true }],
   ['a suspension or renewal and a host that starts with the other', { cycles: 1, hosts: 2, startWith: true }],
+  ['an order to stop, and a suspension or renewal', { cycles: 1, orders: 1, clients: [2] }],
+  ['an order to stop and a fault', { faults: 1, orders: 1, clients: [2] }],
+  ['an order to stop and a fault, without reserved concurrency', { faults: 1, orders: 1, reserved: false }],
+  ['two orders to stop', { cycles: 1, orders: 2 }],
   ['a fault and two hosts', { faults: 1, hosts: 2, clients: [2] }],
 ])('%s: what must hold, holds', (_what, more) => {
   const { violation, whole } = explore({ ...base, ...more }, 100_000);
