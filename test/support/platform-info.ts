@@ -5,6 +5,7 @@ export const PLATFORM_INFO: Required<PlatformInfo> = {
   ...{ version: 1, pid: 2 ** 22 + 1, processStart: 'x', startedAt: 1, cluster: 'shop', cidr: '100.64.0.0/16' },
   network: { kind: 'flat', number: 1 },
   seed: '127.0.0.1:9410',
+  standby: '127.0.0.2:9410',
   lambda: { url: 'http://127.0.0.1:1', region: 'local', accessKeyId: 'a', secretAccessKey: 'b' },
   ...{ keyFile: '/s/key', manifestFile: '/s/manifest.json', logDir: '/s/logs' },
   isolation: {

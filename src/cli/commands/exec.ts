@@ -72,6 +72,7 @@ async function inCluster(
   try {
     const client = await startClient({
       seed: cluster.seed,
+      standby: cluster.standby,
       secret: () => secretFor(cluster, CLIENT_IDENTITY),
       as,
       flat: cluster.network.kind === 'flat' ? cluster.network.number : undefined,

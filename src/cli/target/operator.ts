@@ -54,9 +54,12 @@ export async function* clusterEvents(cluster: RunningCluster, follow: boolean): 
 
 /** Made with the key that is the newest now. */
 export function access(cluster: RunningCluster) {
+  const { seed, standby, network } = cluster;
+  const nat = network.kind === 'nat' ? network : undefined;
   return {
-    seed: cluster.seed,
-    path: cluster.network.kind === 'nat' ? cluster.network.operators : undefined,
+    seed,
+    path: nat?.operators,
+    standby: standby === undefined ? undefined : { seed: standby, path: nat?.standbyOperators },
     identity: OPERATOR_IDENTITY,
     secret: secretFor(cluster, OPERATOR_IDENTITY),
   };

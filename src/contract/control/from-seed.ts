@@ -76,6 +76,15 @@ const fromSeed = v.variant('type', [
     observedPort: port,
     /** The seed's data port, at the seed's address. */
     dataPort: port,
+    /** Where the cluster's other seed is, which takes over when this one is gone. Absent: there is none. */
+    standby: v.optional(
+      v.strictObject({
+        /** `address:port`. */
+        seed: text,
+        /** Milliseconds between signs of life of this seed: silent for four of them, it is gone. */
+        heartbeat: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(60_000)),
+      }),
+    ),
     /** Ports to punch from: the first and the count. Members that the seed sees at one address have different ones. */
     ports: portRange,
   }),

@@ -28,6 +28,8 @@ const invocation = v.strictObject({
   action: v.picklist(['run', 'release', 'drain'], "'run', 'release' or 'drain'"),
   /** `address:port` of the seed's control network. */
   seed: text,
+  /** The same of the cluster's other seed, which takes over when this one is gone. Absent: there is none. */
+  standby: v.optional(v.string('a string, or nothing')),
   /** What this host and epoch prove themselves with on the control network: see `joinSecret`. */
   secret: text,
 });

@@ -17,6 +17,8 @@ const nat = v.strictObject({
   nats: v.record(text, text),
   /** Unix socket that leads to the seed. */
   operators: text,
+  /** The same for the other seed, where there is one. */
+  standbyOperators: v.optional(text),
   /** Unix socket where programs of this machine request a slot, see `src/local/network/control-socket.ts`. */
   control: text,
   /** Proves that one may. */
@@ -61,6 +63,8 @@ const platformInfo = v.strictObject({
   network,
   /** `address:port` of the seed's control network. */
   seed: text,
+  /** The same of the other seed, where the manifest has `seed.standby`. */
+  standby: v.optional(text),
   lambda: lambdaEndpoint,
   keyFile: text,
   manifestFile: text,

@@ -32,10 +32,16 @@ export interface ChannelOptions {
   readonly maxRate?: number;
   /** Milliseconds between signs of life. Default 5,000. */
   readonly heartbeat?: number;
+  /** Heartbeats after which a silent peer is dead. Default 3. */
+  readonly deadAfter?: number;
+  /** Called before anything is taken from the peer or sent to it. It throws, or does not return, where neither may be. */
+  readonly check?: () => void;
 }
 
 /** Silent for this many heartbeats: dead. */
 const DEAD_AFTER = 3;
+/** Milliseconds. */
+const HEARTBEAT_INTERVAL = 5_000;
 
 /** One TLS connection that carries frames. Used by both sides of the control network, and by peer links. */
 export class Channel<Out extends AnyFrame> {
@@ -48,6 +54,9 @@ export class Channel<Out extends AnyFrame> {
   readonly #pace: Pace;
   readonly #maxQueued: number;
   readonly #closed: Promise<void>;
+  readonly #deadAfter: number;
+  readonly #check: () => void;
+  #beats: NodeJS.Timeout;
   #end: ChannelEnd | undefined;
   /** Heartbeats since the peer was heard. */
   #silent = 0;
@@ -64,14 +73,15 @@ export class Channel<Out extends AnyFrame> {
     this.peer = socket.remoteAddress ?? '';
     this.local = { address: socket.localAddress ?? '', port: socket.localPort ?? 0 };
     this.peerPort = socket.remotePort ?? 0;
+    this.#deadAfter = options.deadAfter ?? DEAD_AFTER;
+    this.#check = options.check ?? (() => undefined);
     this.#read(options);
-    const timer = setInterval(() => this.#beat(), options.heartbeat ?? 5_000);
-    timer.unref();
+    this.#beats = this.#beatEvery(options.heartbeat ?? HEARTBEAT_INTERVAL);
     socket.on('end', () => this.#finish({ by: 'peer' }));
     socket.on('error', (error) => this.#fault('broken', error.message));
     this.#closed = new Promise<void>((resolve) => {
       socket.once('close', () => {
-        clearInterval(timer);
+        clearInterval(this.#beats);
         this.#pace.stop();
         this.#end ??= { by: 'peer' };
         resolve();
@@ -110,7 +120,9 @@ export class Channel<Out extends AnyFrame> {
 
   /** Queues a binary frame (`encodeBytes`), which lets other frames go first and is lost when too many wait. */
   offer(bytes: Buffer): void {
-    if (this.open) this.#outbox.offer(bytes);
+    if (!this.open) return;
+    this.#check();
+    this.#outbox.offer(bytes);
   }
 
   /** Resolves when little is queued any more or the channel is closed: for senders of long streams. */
@@ -132,12 +144,22 @@ export class Channel<Out extends AnyFrame> {
     await this.#closed;
   }
 
+  /** From now on so many milliseconds are between signs of life. Absent: as many as by default. */
+  expectEvery(heartbeat = HEARTBEAT_INTERVAL): void {
+    clearInterval(this.#beats);
+    if (!this.#end) this.#beats = this.#beatEvery(heartbeat);
+  }
+
   /** Closes at once. */
   readonly destroy = (): void => this.#finish({ by: 'us' });
 
   /** The same, because a frame of the peer is wrong: `message` has the reason. */
   fault(message: string): void {
     this.#fault('bad-frame', message);
+  }
+
+  #beatEvery(interval: number): NodeJS.Timeout {
+    return setInterval(() => this.#beat(), interval).unref();
   }
 
   #read({ onFrame, onBytes, maxFrame = MAX_FRAME_BYTES }: ChannelOptions): void {
@@ -152,6 +174,7 @@ export class Channel<Out extends AnyFrame> {
     this.socket.on('data', (chunk: Buffer) => {
       this.#silent = 0;
       if (this.#end) return;
+      this.#check();
       try {
         decode(chunk);
       } catch (error) {
@@ -169,7 +192,8 @@ export class Channel<Out extends AnyFrame> {
   #beat(): void {
     // A peer that is not read cannot be heard.
     if (this.#pace.holding) this.#silent = 0;
-    if (++this.#silent > DEAD_AFTER) {
+    this.#check();
+    if (++this.#silent > this.#deadAfter) {
       this.#fault('dead', `no sign of life for ${this.#silent - 1} heartbeats`);
       return;
     }
@@ -179,6 +203,7 @@ export class Channel<Out extends AnyFrame> {
 
   #canSend(): boolean {
     if (!this.open) return false;
+    this.#check();
     const { queued } = this;
     if (queued <= this.#maxQueued) return true;
     this.#fault('slow', `${queued} bytes wait for a peer that does not read; allowed: ${this.#maxQueued}`);

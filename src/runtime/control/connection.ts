@@ -6,12 +6,18 @@ import type { ToSeed } from '../../contract/control/to-seed';
 import { Channel, type ChannelEnd } from './channel';
 import { pskContext, pskOptions } from './tls-options';
 
-/** The seed's address and this peer's identity. */
-export interface SeedAccess {
+/** Where a seed is. */
+export interface SeedEndpoint {
   /** `address:port` of the seed's control network. */
   readonly seed: string;
   /** A Unix socket that leads there, where the address itself does not. */
   readonly path?: string;
+}
+
+/** The seed's address and this peer's identity. */
+export interface SeedAccess extends SeedEndpoint {
+  /** The cluster's other seed, which takes over when that one is gone. */
+  readonly standby?: SeedEndpoint;
   /** `host/NAME/EPOCH`, `client` or `operator`. */
   readonly identity: string;
   /** Pre-shared key of that identity; as text, what `joinSecret` makes. A function is called for each connection. */
@@ -28,6 +34,8 @@ export interface ControlOptions extends SeedAccess {
   readonly ownPort?: boolean;
   /** Milliseconds for connecting and the handshake. Default 5,000. */
   readonly timeout?: number;
+  /** Milliseconds between signs of life. Default 5,000, or fewer where there is a standby. */
+  readonly heartbeat?: number;
   readonly onFrame: (frame: FromSeed) => void;
   /** Called once, when an open connection has ended, for whatever reason. */
   readonly onClose?: (end: ChannelEnd) => void;
@@ -40,6 +48,12 @@ export interface ControlOptions extends SeedAccess {
  * another.
  */
 const PORTS = [10_240, 22_528] as const;
+
+/**
+ * Milliseconds between signs of life where there are two seeds: a member has left one that stands still before the
+ * other one allocates.
+ */
+export const STANDBY_HEARTBEAT = 500;
 
 /** One connection to the seed. It does not reconnect: see `openSession`. */
 export type Control = Channel<ToSeed>;
@@ -108,6 +122,7 @@ export function openControl(options: ControlOptions): Promise<Control> {
     const onSecure = () => {
       settle();
       const channel = new Channel<ToSeed>(socket, {
+        heartbeat: options.heartbeat ?? (options.standby && STANDBY_HEARTBEAT),
         onFrame: (raw) => {
           const checked = checkFromSeed(raw);
           if ('frame' in checked) options.onFrame(checked.frame);

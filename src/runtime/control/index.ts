@@ -8,7 +8,14 @@
  *
  * The server side is in `server.ts`, for `seed` only.
  */
-export { type Control, ControlError, type ControlOptions, openControl, type SeedAccess } from './connection';
+export {
+  type Control,
+  ControlError,
+  type ControlOptions,
+  openControl,
+  type SeedAccess,
+  type SeedEndpoint,
+} from './connection';
 export { type Located, LocateError } from './locates';
 export { fetchStatus, orderHost, readEvents, reloadKeys } from './operator-session';
 export {

@@ -1,10 +1,14 @@
 import type { ClusterEvent, ClusterStatus, FromSeed } from '../../contract/control/from-seed';
 import type { HostCommand } from '../../contract/control/to-seed';
-import { type Control, ControlError, openControl, type SeedAccess } from './connection';
+import { type Control, ControlError, openControl, type SeedAccess, type SeedEndpoint } from './connection';
+import { connectToFirst } from './endpoints';
 
 interface OperatorOptions extends SeedAccess {
   readonly signal?: AbortSignal;
 }
+
+/** Milliseconds in which a standby takes over, with time to spare. */
+const TAKEOVER_LIMIT = 15_000;
 
 /** What the cluster's hosts do now. @throws ControlError */
 export async function fetchStatus(options: OperatorOptions): Promise<ClusterStatus> {
@@ -62,18 +66,28 @@ async function* request(options: OperatorOptions, ask: (control: Control) => voi
   let ended = false;
   let problem: string | undefined;
   let wake: () => void = () => undefined;
-  const control = await openControl({
-    ...options,
-    onFrame: (frame) => {
-      queue.push(frame);
-      wake();
-    },
-    onClose: ({ error }) => {
-      if (error?.code === 'bad-frame') problem = error.message;
-      ended = true;
-      wake();
-    },
-  });
+  const { seed, path, standby, signal } = options;
+  const open = (endpoint: SeedEndpoint, given: AbortSignal | undefined) =>
+    openControl({
+      ...options,
+      path: undefined,
+      ...endpoint,
+      signal: given,
+      onFrame: (frame) => {
+        queue.push(frame);
+        wake();
+      },
+      onClose: ({ error }) => {
+        // The other seed was first.
+        if (given?.aborted && !signal?.aborted) return;
+        if (error?.code === 'bad-frame') problem = error.message;
+        ended = true;
+        wake();
+      },
+    });
+  const control = standby
+    ? await connectToFirst({ endpoints: [{ seed, path }, standby], signal, limit: TAKEOVER_LIMIT }, open)
+    : await open({ seed, path }, signal);
   try {
     ask(control);
     while (queue.length > 0 || !ended) {

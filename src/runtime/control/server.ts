@@ -23,6 +23,10 @@ export interface ControlServerOptions {
   /** A peer that did not get in: once per address and minute. */
   readonly onRejected: (peer: string, reason: string) => void;
   readonly heartbeat?: number;
+  /** See `ChannelOptions`. */
+  readonly deadAfter?: number;
+  /** See `ChannelOptions`. Called before a handshake is answered, too. */
+  readonly check?: () => void;
   readonly maxQueued?: number;
   /** Frames per second of one peer. Default 5,000. */
   readonly maxRate?: number;
@@ -66,6 +70,7 @@ export async function listenControl(options: ControlServerOptions): Promise<Cont
     ...pskOptions(),
     handshakeTimeout: options.handshakeTimeout ?? 5_000,
     pskCallback: (socket, text) => {
+      options.check?.();
       claims.set(socket, { text });
       try {
         const identity = parseIdentity(text);
@@ -103,6 +108,8 @@ export async function listenControl(options: ControlServerOptions): Promise<Cont
     let handlers: PeerHandlers | undefined;
     const channel = new Channel<FromSeed>(socket, {
       heartbeat: options.heartbeat,
+      deadAfter: options.deadAfter,
+      check: options.check,
       maxQueued: options.maxQueued,
       maxFrame: MAX_FRAME,
       maxRate: options.maxRate ?? MAX_RATE,

@@ -5,7 +5,15 @@ import type { HeldBy, ReportedEvent, ToSeed } from '../../contract/control/to-se
 import { parseAddress } from '../../contract/manifest/address';
 import type { NatReport, Observation, PeerMessage, Recipient, Sender } from '../../contract/peer/peer-messages';
 import { pause } from '../pause';
-import { type Control, ControlError, openControl, type SeedAccess } from './connection';
+import {
+  type Control,
+  ControlError,
+  openControl,
+  type SeedAccess,
+  type SeedEndpoint,
+  STANDBY_HEARTBEAT,
+} from './connection';
+import { connectToFirst } from './endpoints';
 import { type Located, LocateError, type LocateOptions, Locates } from './locates';
 
 type FrameOf<F, T> = Extract<F, { readonly type: T }>;
@@ -86,6 +94,8 @@ export class Session {
   readonly #signal: AbortSignal;
   /** As the seed renewed it last. */
   #secret: SeedAccess['secret'];
+  /** Of two, the one that served last comes first. */
+  #seeds: readonly SeedEndpoint[];
   #control: Control | undefined;
   /** True between `welcome` and the end of the connection. */
   #joined = false;
@@ -95,6 +105,8 @@ export class Session {
   #lostTimer: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: SessionOptions) {
+    const { seed, path, standby } = options;
+    this.#seeds = [{ seed, path }, ...(standby ? [standby] : [])];
     this.#secret = options.secret;
     this.#locates = new Locates((frame) => this.#joined && void this.#control?.send(frame));
     this.#signal = options.signal ? AbortSignal.any([options.signal, this.#ended.signal]) : this.#ended.signal;
@@ -107,6 +119,10 @@ export class Session {
 
   get welcome(): Welcome {
     return this.#welcome!;
+  }
+
+  get #addresses(): string {
+    return this.#seeds.map(({ seed }) => seed).join(' and ');
   }
 
   /** How the present connection is seen from both ends; undefined without one. */
@@ -224,42 +240,36 @@ export class Session {
   }
 
   async connectUntilJoined(): Promise<void> {
-    const { log, seed } = this.options;
     for (let delay = FIRST_RETRY; ; delay = Math.min(delay * 2, LAST_RETRY)) {
       try {
-        return await this.#connectOnce();
+        return await this.#joinOnce();
       } catch (error) {
         if (!(error instanceof ControlError) || error.code !== 'unreachable' || this.#signal.aborted) throw error;
-        log?.('info', error.message, { seed });
+        this.#logUnreachable(error);
       }
       await pause(delay * (0.5 + Math.random()), this.#signal);
     }
   }
 
   /** One connection, from join to welcome. */
-  #connectOnce(): Promise<void> {
-    const { source, seed, join } = this.options;
+  #joinOnce(): Promise<void> {
+    const { join } = this.options;
     return new Promise((resolve, reject) => {
-      let fresh: Control | undefined;
-      openControl({
-        ...this.options,
-        secret: this.#secret,
-        signal: this.#signal,
-        source: typeof source === 'function' ? source() : source,
-        onFrame: (frame) => {
-          if (frame.type === 'welcome') resolve(this.#onWelcome(fresh!, frame));
-          else if (frame.type === 'refuse') {
-            reject(new ControlError(frame.fenced ? 'fenced' : 'refused', frame.reason, seed));
-          } else this.#onFrame(frame);
-        },
-        onClose: ({ error }) => {
-          const why = error?.message ?? 'it closed the connection';
-          reject(new ControlError('unreachable', `the seed at ${seed} was lost: ${why}`, seed));
-          if (this.#control === fresh && this.#joined) this.#onLost(error?.message ?? 'closed by the seed');
-        },
-      })
+      const connect = (endpoint: SeedEndpoint, signal: AbortSignal) =>
+        this.#connect(
+          endpoint,
+          signal,
+          (control, welcome) => resolve(this.#onWelcome(control, endpoint, welcome)),
+          reject,
+        );
+      const [only, ...others] = this.#seeds;
+      const onFailure = (error: ControlError) => this.#logUnreachable(error);
+      const opening =
+        others.length === 0
+          ? connect(only, this.#signal)
+          : connectToFirst({ endpoints: this.#seeds, signal: this.#signal, onFailure }, connect);
+      opening
         .then((opened) => {
-          fresh = opened;
           const { self, host, directoryDigest } = this.#welcome ?? {};
           // A client keeps the address that it got with its first join.
           const keep = self && !host ? { virtual: self.address } : {};
@@ -269,11 +279,48 @@ export class Session {
     });
   }
 
-  #onWelcome(control: Control, frame: FrameOf<FromSeed, 'welcome'>): void {
+  /** @param refused is called, too, when the connection is lost before the welcome */
+  async #connect(
+    { seed, path }: SeedEndpoint,
+    signal: AbortSignal,
+    welcomed: (control: Control, welcome: FrameOf<FromSeed, 'welcome'>) => void,
+    refused: (error: ControlError) => void,
+  ): Promise<Control> {
+    const { source } = this.options;
+    let fresh: Control | undefined;
+    fresh = await openControl({
+      ...this.options,
+      ...{ seed, path, signal },
+      secret: this.#secret,
+      heartbeat: this.#seeds.length > 1 ? STANDBY_HEARTBEAT : undefined,
+      source: typeof source === 'function' ? source() : source,
+      onFrame: (frame) => {
+        if (frame.type === 'welcome') welcomed(fresh!, frame);
+        else if (frame.type === 'refuse') {
+          refused(new ControlError(frame.fenced ? 'fenced' : 'refused', frame.reason, seed));
+        } else this.#onFrame(frame);
+      },
+      onClose: ({ error }) => {
+        // The other seed was first.
+        if (signal.aborted && !this.#signal.aborted) return;
+        const why = error?.message ?? 'it closed the connection';
+        refused(new ControlError('unreachable', `the seed at ${seed} was lost: ${why}`, seed));
+        if (this.#control === fresh && this.#joined) this.#onLost(error?.message ?? 'closed by the seed');
+      },
+    });
+    return fresh;
+  }
+
+  #logUnreachable({ message, seed }: ControlError): void {
+    this.options.log?.('info', message, { seed });
+  }
+
+  #onWelcome(control: Control, endpoint: SeedEndpoint, frame: FrameOf<FromSeed, 'welcome'>): void {
     // A seed leaves the directory out only for a member that has it.
     const directory = frame.directory === undefined ? this.welcome.directory : unpackDirectory(frame.directory);
     if (parseAddress(frame.self.address) === undefined) throw new Error('the seed gave no address');
     clearTimeout(this.#lostTimer);
+    this.#useStandby(control, endpoint, frame.standby);
     this.#control = control;
     this.#joined = true;
     this.#welcome = { ...frame, directory };
@@ -284,8 +331,16 @@ export class Session {
     sendAgain();
   }
 
+  /** What the seed says of the other one holds from now on: a standby may be new, or may have been given up. */
+  #useStandby(control: Control, endpoint: SeedEndpoint, standby: FrameOf<FromSeed, 'welcome'>['standby']): void {
+    const known = this.#seeds.find(({ seed }) => seed === standby?.seed);
+    this.#seeds = [endpoint, ...(standby ? [known ?? { seed: standby.seed }] : [])];
+    control.expectEvery(standby?.heartbeat);
+  }
+
   #onLost(reason: string): void {
-    const { log, seed, onDisconnect, onStop, unreachableAfter = 15_000 } = this.options;
+    const { log, onDisconnect, onStop, unreachableAfter = 15_000 } = this.options;
+    const [{ seed }] = this.#seeds;
     const lost = 'the connection to the seed was lost';
     this.#joined = false;
     this.#control = undefined;
@@ -295,7 +350,7 @@ export class Session {
     log?.('warn', `lost the connection to the seed: ${reason}`, { seed });
     onDisconnect?.();
     this.#lostTimer = setTimeout(
-      () => this.#locates.unreachable(`the seed at ${seed} cannot be reached`),
+      () => this.#locates.unreachable(`the seed at ${this.#addresses} cannot be reached`),
       unreachableAfter,
     );
     this.connectUntilJoined().catch((error: ControlError) => {
@@ -305,7 +360,8 @@ export class Session {
   }
 
   #onFrame(frame: Exclude<FromSeed, { type: 'welcome' | 'refuse' }>) {
-    const { onLocation, onPeerMessage, onUndeliverable, onRelayed, onStop, log, seed } = this.options;
+    const { onLocation, onPeerMessage, onUndeliverable, onRelayed, onStop, log } = this.options;
+    const [{ seed }] = this.#seeds;
     switch (frame.type) {
       case 'located':
         return this.#locates.settle(frame.id, { location: frame.location, realPort: frame.realPort });

@@ -80,6 +80,7 @@ const fromSeed: { readonly [T in FromSeed['type']]: Required<Extract<FromSeed, {
     ...{ type: 'welcome', cluster: 'test', cidr: '100.64.0.0/16', host: entry, directory: 'x', directoryDigest: 'y' },
     self: { name: 'api', address: '100.64.0.2', nodeId: 0, epoch: 5 },
     ...{ observed: '203.0.113.1', observedPort: 1, dataPort: 2, ports: [10_240, 704] },
+    standby: { seed: '203.0.113.2:9410', heartbeat: 500 },
   },
   refuse: { type: 'refuse', reason: 'why', fenced: true },
   located: { type: 'located', id: 1, location, realPort: 80 },

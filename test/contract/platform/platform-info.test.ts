@@ -3,7 +3,7 @@ import { PLATFORM_INFO } from '../../support/platform-info';
 
 const nat = {
   ...{ kind: 'nat', range: '198.18.0.0/15', nats: { web: 'symmetric' } },
-  ...{ operators: '/s/operators.sock', control: '/s/control.sock', token: 't' },
+  ...{ operators: '/s/operators.sock', standbyOperators: '/s/standby.sock', control: '/s/control.sock', token: 't' },
 };
 
 test('what a platform writes is read whole', () => {

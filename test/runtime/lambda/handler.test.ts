@@ -16,7 +16,7 @@ afterAll(() => rmSync(runDir, { recursive: true, force: true }));
 const whole: Required<Invocation> = {
   ...{ version: 1, cluster: 'test', host: 'api', epoch: 5, oldest: 5, action: 'run' },
   fresh: { epoch: 6, secret: 'of nobody' },
-  ...{ seed: '127.0.0.1:1', secret: 'of nobody' },
+  ...{ seed: '127.0.0.1:1', standby: '127.0.0.1:2', secret: 'of nobody' },
 };
 const call = (event: unknown) => handler(event, { getRemainingTimeInMillis: () => 1_000 });
 
@@ -28,7 +28,7 @@ test('one that is right is done', async () => {
 test.each(Object.keys(whole))("without '%s' or with another kind of value in it", async (field) => {
   const { [field as keyof Invocation]: _, ...rest } = whole;
   const problem = new RegExp(`'${field}(\\.epoch)?' is .+; allowed: `);
-  if (field !== 'oldest' && field !== 'fresh') await expect(call(rest)).rejects.toThrow(problem);
+  if (!['oldest', 'fresh', 'standby'].includes(field)) await expect(call(rest)).rejects.toThrow(problem);
   await expect(call({ ...rest, [field]: {} })).rejects.toThrow(problem);
 });
 

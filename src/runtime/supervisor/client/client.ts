@@ -18,6 +18,8 @@ export { ProgramError } from '../guest/program';
 export interface ClientOptions {
   /** `address:port` of the seed's control network. */
   readonly seed: string;
+  /** The same of the cluster's other seed, where there is one. */
+  readonly standby?: string;
   /** Secret of the identity `client`: `joinSecret` of the cluster key, see protocol/psk. Called for each connection. */
   readonly secret: () => string;
   /** Act under this host's name and address. Default: an address of its own from the cluster's client range. */
@@ -78,7 +80,7 @@ export class ClientEndedError extends Error {
  * @throws ControlError when the seed cannot be reached before `signal` is aborted, or refuses
  */
 export async function startClient(options: ClientOptions): Promise<Client> {
-  const { seed, secret, as, flat } = options;
+  const { seed, standby, secret, as, flat } = options;
   const log: Log = (_level, message, { to, errno, reason } = {}) => {
     options.log?.(message);
     if (to && errno) options.onRefused?.({ to: String(to), errno: String(errno), reason: String(reason) });
@@ -94,6 +96,7 @@ export async function startClient(options: ClientOptions): Promise<Client> {
 
   const session = await openSession({
     seed,
+    standby: standby === undefined ? undefined : { seed: standby },
     secret,
     identity: CLIENT_IDENTITY,
     join: () => ({ ...(as === undefined ? {} : { host: as, asClient: true }), ports: [] }),

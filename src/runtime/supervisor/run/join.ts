@@ -30,7 +30,7 @@ export async function join(
   settings: SupervisorSettings,
   { invocation, events, log, limit, signal }: JoinOptions,
 ): Promise<Joined> {
-  const { host: name, epoch, seed, secret } = invocation;
+  const { host: name, epoch, seed, standby, secret } = invocation;
   const attempt = new AbortController();
   let host = present instanceof HostRun ? present : undefined;
   let session: Session | undefined;
@@ -39,6 +39,7 @@ export async function join(
   try {
     const opened = await openSession({
       seed,
+      standby: standby === undefined ? undefined : { seed: standby },
       secret,
       identity: hostIdentity(name, epoch),
       join: () => {
