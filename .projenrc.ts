@@ -82,6 +82,7 @@ const project = new awscdk.AwsCdkConstructLibrary({
   devDeps: [
     '@aws-cdk/integ-runner@2.197.10',
     '@aws-cdk/integ-tests-alpha@2.245.0-alpha.0',
+    '@aws-sdk/client-dynamodb@3.1162.0',
     '@aws-sdk/client-lambda@3.1162.0',
     '@aws-sdk/client-secrets-manager@3.1162.0',
     '@types/dns-packet@5.6.5',

@@ -28,8 +28,8 @@ export type Head =
   | { readonly problem?: undefined; check(body: Uint8Array): SignatureProblem | undefined };
 
 /** Whatever can be found wrong without the body is. */
-export function checkHead(request: IncomingMessage, credentials: Credentials): Head {
-  const parts = readHead(request, credentials);
+export function checkHead(request: IncomingMessage, credentials: Credentials, service = 'lambda'): Head {
+  const parts = readHead(request, credentials, service);
   if ('type' in parts) return { problem: parts };
   const given = request.headers['x-amz-content-sha256'];
   const check = (hash: string) => checkSignature(request, hash, parts, credentials);
@@ -51,7 +51,11 @@ const MISMATCH: SignatureProblem = {
   message: 'The request signature we calculated does not match the signature you provided.',
 };
 
-function readHead(request: IncomingMessage, { accessKeyId, region: ours }: Credentials): Parts | SignatureProblem {
+function readHead(
+  request: IncomingMessage,
+  { accessKeyId, region: ours }: Credentials,
+  own: string,
+): Parts | SignatureProblem {
   const authorization = request.headers.authorization;
   if (!authorization) return { type: 'MissingAuthenticationTokenException', message: 'Missing Authentication Token' };
   const match = FORM.exec(authorization);
@@ -65,8 +69,8 @@ function readHead(request: IncomingMessage, { accessKeyId, region: ours }: Crede
   if (!time.startsWith(day) || !(Math.abs(Date.now() - parseTime(time)) <= TOLERANCE)) {
     return { type: 'InvalidSignatureException', message: `Signature expired or not yet current: ${time}` };
   }
-  if (region !== ours || service !== 'lambda') {
-    const message = `Credential should be scoped to ${ours}/lambda, not to ${region}/${service}`;
+  if (region !== ours || service !== own) {
+    const message = `Credential should be scoped to ${ours}/${own}, not to ${region}/${service}`;
     return { type: 'InvalidSignatureException', message };
   }
   const names = new Set(signed.split(';'));

@@ -8,8 +8,11 @@ export interface Slot {
   readonly ready: Promise<void>;
   /** The slot has one user: a process that reaches a server of the slot is in it. */
   readonly exclusive: boolean;
-  /** Makes a server of ours reachable in the slot, and nowhere else. @returns its `address:port` */
-  listen(server: Server): Promise<string>;
+  /**
+   * Makes a server of ours reachable in the slot, and nowhere else. @param port which it has where the slot has ports of
+   * its own. Default: where Lambda's Runtime API is. @returns its `address:port`
+   */
+  listen(server: Server, port?: number): Promise<string>;
   /**
    * What is in the slot is frozen, or thawed again: a machine that stands still sends nothing and acknowledges nothing.
    * Does nothing where the slot has no network of its own.
