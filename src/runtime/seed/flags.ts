@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { LEASE_DURATION } from './lease/lease';
 
 export interface SeedFlags {
   readonly manifest: string;
@@ -10,6 +11,19 @@ export interface SeedFlags {
   readonly endpoint: string | undefined;
   readonly grace: number;
   readonly flat: number | undefined;
+  /** There is another seed, and the one that holds the lease serves. */
+  readonly lease: LeaseFlags | undefined;
+}
+
+export interface LeaseFlags {
+  /** `address:port` of the other seed. */
+  readonly other: string;
+  readonly table: string;
+  /** A lease that nobody has held yet is the other one's. */
+  readonly second: boolean;
+  readonly endpoint: string | undefined;
+  /** Milliseconds. */
+  readonly duration: number;
 }
 
 /** A flag that cannot work. `message` names it and its value. */
@@ -35,6 +49,13 @@ Runs the seed of a cluster of imaginary machines: hosts join through it, and it 
   --lambda-endpoint URL    invoke functions there instead of on AWS
   --grace MS               after the start, wait this long for hosts of an earlier seed to rejoin before anything
                            is allocated (default: 2000; 0 when this is the cluster's first seed)
+  --standby IP:PORT        where the cluster's other seed is reached, which runs with the same --lease-table. The one
+                           that holds the lease serves; the other one waits until the lease has ended
+  --lease-table NAME       the DynamoDB table of the lease. Its key is the string 'cluster'
+  --second                 this is the second seed: hosts that run before there were two know the first one's address
+                           only, so a lease that nobody has held yet is left to the first one for five minutes
+  --lease-time MS          how long the lease lasts without being renewed, 1000 to 60000 (default: 5000)
+  --dynamodb-endpoint URL  the table is there instead of on AWS
   --flat N                 hosts are at 127.N.c.d of this machine for their virtual addresses a.b.c.d: network flat of
                            the local platform. Default: hosts are where they are seen
   --help                   this text
@@ -53,6 +74,11 @@ const OPTIONS = {
   region: { type: 'string' },
   'lambda-endpoint': { type: 'string' },
   grace: { type: 'string' },
+  standby: { type: 'string' },
+  'lease-table': { type: 'string' },
+  second: { type: 'boolean' },
+  'lease-time': { type: 'string' },
+  'dynamodb-endpoint': { type: 'string' },
   flat: { type: 'string' },
   help: { type: 'boolean' },
 } as const;
@@ -74,6 +100,27 @@ export function parseFlags(args: readonly string[]): SeedFlags | 'help' {
     endpoint: given['lambda-endpoint'] === undefined ? undefined : url('--lambda-endpoint', given['lambda-endpoint']),
     grace: given.grace === undefined ? 2_000 : milliseconds('--grace', given.grace),
     flat: given.flat === undefined ? undefined : flatNumber('--flat', given.flat),
+    lease: leaseFlags(given),
+  };
+}
+
+function leaseFlags(given: ReturnType<typeof read>): LeaseFlags | undefined {
+  const { standby, 'lease-table': table, 'lease-time': time, 'dynamodb-endpoint': where } = given;
+  if (standby === undefined) {
+    const alone = (['lease-table', 'second', 'lease-time', 'dynamodb-endpoint'] as const).find(
+      (flag) => given[flag] !== undefined,
+    );
+    if (alone !== undefined)
+      throw new FlagError(`--${alone} is given without --standby: where is the cluster's other seed?`);
+    return undefined;
+  }
+  if (!table) throw new FlagError('--standby is given without --lease-table: which table has the lease?');
+  return {
+    other: endpoint('--standby', standby),
+    table,
+    second: given.second ?? false,
+    endpoint: where === undefined ? undefined : url('--dynamodb-endpoint', where),
+    duration: time === undefined ? LEASE_DURATION : leaseTime('--lease-time', time),
   };
 }
 
@@ -108,6 +155,11 @@ function url(flag: string, value: string): string {
 function milliseconds(flag: string, value: string): number {
   if (/^\d{1,7}$/.test(value)) return Number(value);
   throw new FlagError(`${flag} is '${value}'; allowed: a whole number of milliseconds`);
+}
+
+function leaseTime(flag: string, value: string): number {
+  if (/^\d{4,5}$/.test(value) && Number(value) >= 1_000 && Number(value) <= 60_000) return Number(value);
+  throw new FlagError(`${flag} is '${value}'; allowed: a whole number of milliseconds from 1000 to 60000`);
 }
 
 function flatNumber(flag: string, value: string): number {

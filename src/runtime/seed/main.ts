@@ -1,3 +1,4 @@
+import { writeSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { setFlagsFromString } from 'node:v8';
 import { parseManifest } from '../../contract/manifest';
@@ -5,6 +6,8 @@ import type { Log } from '../control/session';
 import { lambdaInvoker } from './allocator/lambda';
 import { FlagError, parseFlags, USAGE } from './flags';
 import { loadClusterKeys } from './key';
+import { holdLease, TAKEOVER_GRACE } from './lease/hold';
+import type { Lease } from './lease/lease';
 import { LogWriter } from './log-writer';
 import { startSeed } from './seed';
 
@@ -25,6 +28,7 @@ setFlagsFromString('--semi-space-growth-factor=1');
 process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
 
 const RELOAD_EVERY = 300_000;
+const EXIT_FENCED = 3;
 
 async function main(): Promise<void> {
   const flags = parseFlags(process.argv.slice(2));
@@ -34,22 +38,34 @@ async function main(): Promise<void> {
   const manifest = await readManifest(flags.manifest);
 
   let startInvoker: () => void = () => undefined;
+  let lease: Lease | undefined;
+  const check = flags.lease && (() => lease?.check());
   const invoke = new Promise<void>((resolve) => {
     startInvoker = resolve;
-  }).then(() => lambdaInvoker({ region, endpoint: flags.endpoint }));
+  }).then(() => lambdaInvoker({ region, endpoint: flags.endpoint, check }));
+  const keys = () => loadClusterKeys(flags.key, region);
+  if (flags.lease) {
+    // One that could not serve is to find out before it takes the place of one that can.
+    await keys();
+    // A standby has the time to load it before.
+    const onWait = () => startInvoker();
+    lease = await holdLease({ flags: flags.lease, cluster: manifest.cluster.name, region, onWait, onLost: fence, log });
+  }
   const listen = flags.listen ?? `0.0.0.0:${manifest.seed.port}`;
   const dataListen = flags.dataListen ?? `0.0.0.0:${manifest.seed.dataPort}`;
   const seed = await startSeed({
     manifest,
-    keys: () => loadClusterKeys(flags.key, region),
+    keys,
     listen,
     dataListen,
     address: flags.address,
     invoke,
     log,
-    grace: flags.grace,
+    grace: lease && lease.number > 1 ? Math.max(flags.grace, TAKEOVER_GRACE) : flags.grace,
+    standby: lease && flags.lease && { seed: flags.lease.other, lease },
     flat: flags.flat,
-  }).catch((error: NodeJS.ErrnoException) => {
+  }).catch(async (error: NodeJS.ErrnoException) => {
+    await lease?.release();
     if (error instanceof FlagError || error.syscall === undefined) throw error;
     const data = (error as { path?: string }).path === dataListen;
     throw new FlagError(`${data ? '--data-listen' : '--listen'} is '${data ? dataListen : listen}': ${error.message}`);
@@ -62,6 +78,7 @@ async function main(): Promise<void> {
     log('info', down ? 'taking the cluster down' : 'ending; hosts go on running', { signal });
     void seed
       .stop({ down })
+      .then(() => lease?.release())
       .then(() => lines.flushed(LAST_LINES))
       .then(() => process.exit(0));
   };
@@ -76,6 +93,17 @@ async function main(): Promise<void> {
   // Loading the SDK takes longer than all of the above: by now, hosts can rejoin meanwhile.
   startInvoker();
   await invoke;
+}
+
+/** Another seed may act from now on: this process does nothing more, not even what it has begun. */
+function fence(reason: string): void {
+  try {
+    const line = { time: new Date().toISOString(), level: 'error', message: `the lease is lost: ${reason}` };
+    writeSync(1, `${JSON.stringify(line)}\n`);
+  } catch {
+    // A log that cannot be written holds up nothing.
+  }
+  process.exit(EXIT_FENCED);
 }
 
 async function readManifest(file: string) {

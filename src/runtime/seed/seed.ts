@@ -1,5 +1,6 @@
 import { longestEnd, type Manifest } from '../../contract/manifest';
 import { loadNative } from '../../native/addon/load';
+import { STANDBY_HEARTBEAT } from '../control/connection';
 import { type ControlServer, listenControl } from '../control/server';
 import type { Log } from '../control/session';
 import type { Invoke } from './allocator/lambda';
@@ -8,6 +9,7 @@ import { flatData } from './data/flat-data';
 import { WaitingData } from './data/waiting-data';
 import { Grace } from './grace';
 import { Keyring } from './keyring';
+import type { Lease } from './lease/lease';
 import { directoryOf } from './locate/directory';
 import { EXPECT_LIMIT } from './machine/expected';
 import { Machine, type World } from './machine/interpreter';
@@ -50,8 +52,17 @@ export interface SeedOptions {
   readonly expectLimit?: number;
   /** Milliseconds between signs of life on control connections. Default 5,000. */
   readonly heartbeat?: number;
+  /** There is another seed: this one serves for as long as it holds the lease. Absent: it serves for as long as it runs. */
+  readonly standby?: SeedStandby;
   /** Milliseconds from any start, by which allocations a minute are counted. Default: the machine's. */
   readonly clock?: () => number;
+}
+
+export interface SeedStandby {
+  /** `address:port` of the other seed, for members. */
+  readonly seed: string;
+  /** `check` is called before anything is taken from or sent to a member, and new epochs begin with `epochClock`. */
+  readonly lease: Pick<Lease, 'number' | 'check' | 'epochClock'>;
 }
 
 export interface Seed {
@@ -72,6 +83,8 @@ const KEPT_EVENTS = { most: 10_000, bytes: 16 * 1024 * 1024 };
 const MOST_OWN = 1024 * 1024;
 const GRACE = 2_000;
 const LOST_AFTER = 10_000;
+/** With `STANDBY_HEARTBEAT`: a member is silent for as long as without a standby before it is lost. */
+const STANDBY_DEAD_AFTER = 30;
 
 /** Starts a seed. @throws the error of listen(2), and what reading the keys throws */
 export async function startSeed(options: SeedOptions): Promise<Seed> {
@@ -142,6 +155,8 @@ class RunningSeed implements Seed {
       members: this.#members,
       portRanges: new PortRanges(log),
       relay: this.#relay,
+      standby: options.standby && { seed: options.standby.seed, heartbeat: options.heartbeat ?? STANDBY_HEARTBEAT },
+      epochClock: options.standby?.lease.epochClock ?? Date.now,
       operator: new OperatorApi(manifest, this.#hosts, this.#events, reload),
       log,
     };
@@ -156,11 +171,13 @@ class RunningSeed implements Seed {
   }
 
   async start(): Promise<void> {
-    const { listen, heartbeat, log, grace: graceMs = GRACE } = this.#options;
+    const { listen, heartbeat, log, standby, grace: graceMs = GRACE } = this.#options;
     const ring = this.#keyring;
     this.#server = await listenControl({
       listen,
-      heartbeat,
+      heartbeat: heartbeat ?? (standby && STANDBY_HEARTBEAT),
+      deadAfter: standby && STANDBY_DEAD_AFTER,
+      check: standby?.lease.check,
       maxQueued: MOST_WAITING + MOST_OWN,
       secretOf: (identity) =>
         identity.kind === 'host' && !this.#hosts.has(identity.host) ? undefined : ring.expect(identity),
@@ -176,6 +193,7 @@ class RunningSeed implements Seed {
       dataPort: this.dataPort,
       hosts: this.#hosts.size,
       graceMs,
+      ...(standby ? { standby: standby.seed, lease: standby.lease.number } : {}),
     });
     this.#grace.start();
   }
@@ -216,6 +234,8 @@ class RunningSeed implements Seed {
     return {
       cluster: manifest.cluster.name,
       address: () => this.#options.address ?? this.address,
+      standby: this.#options.standby?.seed,
+      epochClock: this.#options.standby?.lease.epochClock ?? Date.now,
       secretOf: (host, epoch) => this.#keyring.issue(host, epoch),
       invoke,
       events: this.#events,

@@ -1,113 +1,29 @@
 /** The seed as a process: flags, key, log lines, signals, death. */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, copyFileSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { createInterface } from 'node:readline';
-import { deriveSecret, hostIdentity, joinSecret, keyId, parseClusterKeys } from '../../../src/contract/control/psk';
+import { join } from 'node:path';
+import { hostIdentity, joinSecret, keyId, parseClusterKeys } from '../../../src/contract/control/psk';
 import { openSession, reloadKeys } from '../../../src/runtime/control/index';
-import { bundleInto } from '../../support/bundles';
-import { type LambdaApi, lambdaApi } from './allocator/lambda-api';
+import type { LambdaApi } from './allocator/lambda-api';
+import { freePort, KEY, type SeedProcesses, seedProcesses } from './processes';
 
-const KEY = 'a cluster key for tests only';
+let seeds: SeedProcesses;
 let folder: string;
 let script: string;
-let manifest: string;
 let lambda: LambdaApi;
-const children = new Set<ChildProcess>();
-const closing = new AbortController();
+const run: SeedProcesses['run'] = (...given) => seeds.run(...given);
+const flags: SeedProcesses['flags'] = (...given) => seeds.flags(...given);
+const clientOf = (seed: string) => seeds.client(seed);
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'seed-test-'));
-  script = bundleInto(folder, 'assets/seed/seed.js');
-  const arch = process.arch === 'arm64' ? 'arm64' : 'x86_64';
-  const native = resolve(__dirname, '../../../lambda-layers/supervisor', arch, 'imaginary/native.node');
-  copyFileSync(native, join(folder, 'native.node'));
-  manifest = join(folder, 'manifest.json');
-  const api = { name: 'api', address: '100.64.1.1', functionName: 'test-api', command: ['guest'] };
-  writeFileSync(manifest, JSON.stringify({ version: 1, cluster: { name: 'test' }, hosts: [api] }));
-  writeFileSync(join(folder, 'key'), `${KEY}\n`);
-  lambda = await lambdaApi();
+  seeds = await seedProcesses();
+  ({ folder, script, lambda } = seeds);
 }, 30_000);
-
-afterEach(() => {
-  for (const child of children) child.kill('SIGKILL');
-});
-
-afterAll(async () => {
-  closing.abort();
-  await lambda.close();
-  rmSync(folder, { recursive: true, force: true });
-});
-
-interface Process {
-  readonly child: ChildProcess;
-  readonly lines: Array<Record<string, unknown>>;
-  readonly stderr: () => string;
-  readonly ended: Promise<number | null>;
-  /** The first log line, past or future, with this message. */
-  line(message: string): Promise<Record<string, unknown>>;
-}
-
-function run(args: readonly string[], env: Record<string, string> = {}): Process {
-  const child = spawn(process.execPath, [script, ...args], {
-    env: { PATH: process.env.PATH, AWS_EC2_METADATA_DISABLED: 'true', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  children.add(child);
-  const lines: Process['lines'] = [];
-  const watchers = new Set<() => void>();
-  createInterface({ input: child.stdout! }).on('line', (text) => {
-    lines.push(JSON.parse(text));
-    for (const watcher of watchers) watcher();
-  });
-  let stderr = '';
-  child.stderr!.on('data', (text) => (stderr += text));
-  const ended = once(child, 'close').then(([code]) => {
-    children.delete(child);
-    return code as number | null;
-  });
-  const line = (message: string) =>
-    new Promise<Record<string, unknown>>((found, fail) => {
-      const look = () => {
-        const match = lines.find((l) => l.message === message);
-        if (match) found(match);
-      };
-      watchers.add(look);
-      look();
-      void ended.then(() => fail(new Error(`the seed ended without '${message}': ${stderr}`)));
-    });
-  return { child, lines, stderr: () => stderr, ended, line };
-}
-
-const flags = (port: number, ...more: string[]) => [
-  ...['--manifest', manifest, '--listen', `127.0.0.1:${port}`, '--address', `127.0.0.1:${port}`],
-  ...['--data-listen', '127.0.0.1:0', '--key-file', join(folder, 'key'), '--lambda-endpoint', lambda.endpoint, ...more],
-];
-
-/** A port that was free a moment ago. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-const clientOf = (seed: string) =>
-  openSession({
-    seed,
-    identity: 'client',
-    secret: deriveSecret(parseClusterKeys(KEY)[0], 'test', 'client'),
-    join: () => ({ ports: [] }),
-    onLocation: () => undefined,
-    onStop: () => undefined,
-    signal: closing.signal,
-  });
+afterEach(() => seeds.kill());
+afterAll(() => seeds.close());
 
 test('--help', async () => {
   const { stdout, status } = spawnSync(process.execPath, [script, '--help'], { encoding: 'utf8' });
@@ -142,6 +58,71 @@ test.each<[string, string[], string]>([
     'a network number',
     ['--manifest', 'x', '--address', '1.2.3.4:5', '--key-file', 'a', '--flat', '255'],
     "--flat is '255'",
+  ],
+  [
+    'a standby without a table',
+    [...['--manifest', 'x', '--address', '1.2.3.4:5', '--key-file', 'a'], '--standby', '1.2.3.4:6'],
+    '--standby is given without --lease-table',
+  ],
+  [
+    'an address of a standby',
+    [
+      ...['--manifest', 'x', '--address', '1.2.3.4:5', '--key-file', 'a'],
+      ...['--standby', 'seed', '--lease-table', 't'],
+    ],
+    "--standby is 'seed'; allowed: an IPv4 address and a port",
+  ],
+  [
+    'a table without a standby',
+    [...['--manifest', 'x', '--address', '1.2.3.4:5', '--key-file', 'a'], '--lease-table', 't'],
+    '--lease-table is given without --standby',
+  ],
+  [
+    'a second seed without a standby',
+    [...['--manifest', 'x', '--address', '1.2.3.4:5', '--key-file', 'a'], '--second'],
+    '--second is given without --standby',
+  ],
+  [
+    'a time of a lease without a standby',
+    [...['--manifest', 'x', '--address', '1.2.3.4:5', '--key-file', 'a'], '--lease-time', '5000'],
+    '--lease-time is given without --standby',
+  ],
+  [
+    'an endpoint of a table without a standby',
+    [...['--manifest', 'x', '--address', '1.2.3.4:5', '--key-file', 'a'], '--dynamodb-endpoint', 'http://x'],
+    '--dynamodb-endpoint is given without --standby',
+  ],
+  [
+    'a short time of a lease',
+    [
+      ...['--manifest', 'x', '--address', '1.2.3.4:5', '--key-file', 'a'],
+      ...['--standby', '1.2.3.4:6', '--lease-table', 't', '--lease-time', '999'],
+    ],
+    "--lease-time is '999'; allowed: a whole number of milliseconds from 1000 to 60000",
+  ],
+  [
+    'a long time of a lease',
+    [
+      ...['--manifest', 'x', '--address', '1.2.3.4:5', '--key-file', 'a'],
+      ...['--standby', '1.2.3.4:6', '--lease-table', 't', '--lease-time', '60001'],
+    ],
+    "--lease-time is '60001'",
+  ],
+  [
+    'no number as time of a lease',
+    [
+      ...['--manifest', 'x', '--address', '1.2.3.4:5', '--key-file', 'a'],
+      ...['--standby', '1.2.3.4:6', '--lease-table', 't', '--lease-time', '5s'],
+    ],
+    "--lease-time is '5s'",
+  ],
+  [
+    'an endpoint of a table',
+    [
+      ...['--manifest', 'x', '--address', '1.2.3.4:5', '--key-file', 'a'],
+      ...['--standby', '1.2.3.4:6', '--lease-table', 't', '--dynamodb-endpoint', 'x'],
+    ],
+    "--dynamodb-endpoint is 'x'",
   ],
   ['no region', ['--manifest', 'x', '--address', '1.2.3.4:5', '--key-file', 'a'], '--region is missing'],
   [
@@ -241,7 +222,7 @@ test('a full disk under its log costs lines, not the seed', async () => {
   const port = await freePort();
   const full = openSync('/dev/full', 'w');
   const child = spawn(process.execPath, [script, ...flags(port, '--grace', '0')], { stdio: ['ignore', full, 'pipe'] });
-  children.add(child);
+  seeds.adopt(child);
   closeSync(full);
   // It joins only what listens; its first lines have failed by then.
   const client = await clientOf(`127.0.0.1:${port}`);
@@ -258,7 +239,7 @@ test('killed and started again: hosts and clients find the new one; SIGTERM leav
     const ports = [{ port: 80, realPort: 40_080, scope: 'any' as const }];
     await new Promise<void>((stopped, fail) => {
       const opening = openSession({
-        ...{ seed, secret, identity: hostIdentity(host, epoch), signal: closing.signal },
+        ...{ seed, secret, identity: hostIdentity(host, epoch), signal: seeds.closing },
         join: () => ({ host, epoch, ports }),
         onLocation: () => undefined,
         onRelease: (reason) => {

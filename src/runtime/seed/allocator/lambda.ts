@@ -21,6 +21,8 @@ export interface LambdaOptions {
   readonly region: string;
   /** Where the Lambda API is. Default: AWS. */
   readonly endpoint?: string;
+  /** Called right before a request is sent. What it throws is thrown to the caller; the request is not sent. */
+  readonly check?: () => void;
 }
 
 const TRY_AGAIN = new Set([
@@ -60,6 +62,18 @@ export async function lambdaInvoker(options: LambdaOptions): Promise<Invoke> {
   });
   // A chain of renewals is not recursion: without the trace header Lambda's loop detection does not end it.
   client.middlewareStack.remove('recursionDetectionMiddleware');
+
+  const { check } = options;
+  if (check) {
+    // After everything that takes time: loading credentials, signing.
+    client.middlewareStack.add(
+      (next) => (args) => {
+        check();
+        return next(args);
+      },
+      { step: 'deserialize', priority: 'low', name: 'mayAct' },
+    );
+  }
 
   // The first request of a process loads and compiles much, and fetches credentials: it takes twice as long (6 instead
   // of 13 ms on an idle machine), and no connect shall wait for that. Aborted from the start, this one goes all the way

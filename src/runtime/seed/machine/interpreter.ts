@@ -36,6 +36,10 @@ export interface World {
   readonly cluster: string;
   /** `address:port` under which host functions reach the seed. */
   readonly address: () => string;
+  /** The same of the cluster's other seed, where there is one. */
+  readonly standby: string | undefined;
+  /** The time of day, milliseconds, as new epochs begin with it. */
+  readonly epochClock: () => number;
   /** Pre-shared key for a host's epoch, base64. */
   readonly secretOf: (host: string, epoch: number) => string;
   readonly invoke: Promise<Invoke>;
@@ -147,10 +151,10 @@ export class Machine {
   }
 
   #step(event: MachineEvent): void {
-    const { mayAllocate, costly } = this.#world;
+    const { mayAllocate, costly, epochClock } = this.#world;
     const moment = {
       at: performance.now(),
-      wall: Date.now(),
+      wall: epochClock(),
       random: Math.random(),
       mayAllocate: mayAllocate(),
     };
@@ -265,14 +269,14 @@ export class Machine {
   }
 
   #invoke({ number, epoch, fresh, oldest, action, notBefore }: Extract<Effect, { type: 'invoke' }>): void {
-    const { cluster, address, secretOf, invoke } = this.#world;
+    const { cluster, address, standby, secretOf, invoke } = this.#world;
     const { name: host, functionName, timeout } = this.entry;
     const about = { number, epoch, action };
     const as = (one: number) => ({ epoch: one, secret: secretOf(host, one) });
     const lifeline = new Lifeline({
       functionName: functionName!,
       invocation: {
-        ...{ version: 1, cluster, host, oldest, action, seed: address(), ...as(epoch) },
+        ...{ version: 1, cluster, host, oldest, action, seed: address(), standby, ...as(epoch) },
         fresh: fresh === undefined ? undefined : as(fresh),
       },
       limit: timeout + REQUEST_MARGIN,

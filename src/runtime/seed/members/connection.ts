@@ -31,6 +31,10 @@ export interface Shared {
   readonly members: Members;
   readonly portRanges: PortRanges;
   readonly relay: Relay;
+  /** What members are told of the cluster's other seed, where there is one. */
+  readonly standby: { readonly seed: string; readonly heartbeat: number } | undefined;
+  /** See `World.epochClock`. */
+  readonly epochClock: () => number;
   readonly operator: OperatorApi;
   readonly log: Log;
 }
@@ -189,10 +193,10 @@ export class Connection implements PeerHandlers {
     } else if (kind !== 'instance') {
       this.#refuse(`'${name}' is a function host: join as a client of its own, or under its name`);
     } else {
-      const latest = Math.max(host.state.lastEpoch, Date.now() + CLOCK_SKEW);
+      const latest = Math.max(host.state.lastEpoch, this.#shared.epochClock() + CLOCK_SKEW);
       const { epoch } = frame;
       if ((epoch ?? 0) > latest) return this.#refuse(`epoch ${epoch} is to come; allowed: up to ${latest}`);
-      this.#joinAsHost(host, epoch ?? nextEpoch(host.state, Date.now()), frame);
+      this.#joinAsHost(host, epoch ?? nextEpoch(host.state, this.#shared.epochClock()), frame);
     }
   }
 
@@ -226,7 +230,7 @@ export class Connection implements PeerHandlers {
     self: { readonly address: string; readonly nodeId: number; readonly epoch: number },
     entry?: ManifestHost,
   ): { readonly peer: Peer; readonly range: PortRange } {
-    const { members, directory, manifest, relay, portRanges } = this.#shared;
+    const { members, directory, manifest, relay, portRanges, standby } = this.#shared;
     const channel = this.#channel;
     const range = portRanges.take(channel.peer);
     const { ports } = range;
@@ -243,6 +247,7 @@ export class Connection implements PeerHandlers {
       observed: channel.peer,
       observedPort: channel.peerPort,
       dataPort: relay.port,
+      standby,
       ports,
     };
     channel.sendEncoded(directory.welcome(welcome, directoryDigest));
