@@ -1,5 +1,5 @@
 /** What people and programs read: next steps, times, lines that fit, logs of several clusters. */
-import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { eventText } from '../../src/cli/commands/events';
 import { statusText } from '../../src/cli/commands/ps';
@@ -232,6 +232,23 @@ describe('logs', () => {
       'new',
     ]);
     expect(entries('--state', folder, '--since', '5m', 'api')).toEqual([]);
+  });
+  test('of both seeds where there are two, by time; of one where there is one', () => {
+    const folder = state();
+    const log = (name: string, time: string, message: string) =>
+      writeFileSync(join(folder, 'logs', name), `${JSON.stringify({ time, level: 'info', message })}\n`);
+    log('seed.log', '2026-01-02T10:00:00.000Z', 'second');
+    log('seed.standby.log', '2026-01-01T10:00:00.000Z', 'first');
+    const read = () => entries('--state', folder, 'seed').map((e) => [e.host, e.message]);
+    expect(read()).toEqual([['seed', 'second']]);
+    const manifest = join(folder, 'manifest.json');
+    const text = { ...JSON.parse(readFileSync(manifest, 'utf8')), seed: { standby: true } };
+    writeFileSync(manifest, JSON.stringify(text));
+    expect(read()).toEqual([
+      ['seed.standby', 'first'],
+      ['seed', 'second'],
+    ]);
+    expect(imaginary(['logs', '--state', folder, 'seed']).stdout).toMatch(/^seed.standby .*first$/m);
   });
   test('days and clusters are told apart', () => {
     const { stdout } = imaginary(['logs', '--state', state()], { env: { TZ: 'UTC' } });

@@ -33,6 +33,8 @@ export interface RunOptions {
 export interface ClusterOptions {
   readonly name?: string;
   readonly seedPort?: number;
+  /** There are two seeds. */
+  readonly standby?: boolean;
   /** Files of the functions' code (`/var/task`): name to content. */
   readonly files?: Record<string, string>;
   readonly upArguments?: readonly string[];
@@ -70,7 +72,7 @@ export function prepareCluster(hosts: readonly TestHost[], options: ClusterOptio
   const manifest = {
     version: 1,
     cluster: { name, cidr },
-    ...(options.seedPort ? { seed: { port: options.seedPort } } : {}),
+    seed: { port: options.seedPort, standby: options.standby },
     hosts: hosts.map((host) => ({
       address: formatAddress(addresses.get(host.name)!),
       functionName: `${name}-${host.name}`,

@@ -28,6 +28,11 @@ export function running(command: string): number[] {
   return pids().filter((pid) => commandLine(pid) === command);
 }
 
+/** Processes of which the command line begins with that: not launchers, which name the command after their own. */
+export function beginning(text: string): number[] {
+  return pids().filter((pid) => commandLine(pid).startsWith(text));
+}
+
 /** Processes of which the command line contains that. */
 export function mentioning(text: string): number[] {
   return pids().filter((pid) => commandLine(pid).includes(text));

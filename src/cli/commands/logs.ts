@@ -1,6 +1,7 @@
 import { closeSync, existsSync, openSync, readSync, watch } from 'node:fs';
 import { basename, join } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
+import type { Manifest } from '../../contract/manifest';
 import { isPlatformRunning, readPlatform } from '../../local';
 import type { CommonOptions } from '../options';
 import { CliError } from '../output/errors';
@@ -27,22 +28,22 @@ export async function logs(name: string | undefined, options: LogsOptions): Prom
     });
   }
   const known = readManifestFile(manifestFile);
-  const hosts =
-    name === undefined ? known.hosts.map((host) => host.name) : [hostOf(name, () => findHost(known, name).name)];
+  const hosts = name === undefined ? known.hosts.map((host) => host.name) : logsOf(name, known);
   const folder = join(stateDir, 'logs');
   const readers = new Map(hosts.map((host) => [`${host}.log`, entryReader(join(folder, `${host}.log`), host)]));
   if (name !== undefined && !existsSync(join(folder, `${hosts[0]}.log`)) && process.stderr.isTTY) {
     process.stderr.write(`${hosts[0]} was not allocated yet: its log is empty\n`);
   }
-  const show = shower(options, name === undefined);
+  const show = shower(options, hosts.length > 1 || name === undefined);
   const follows = options.follow === true && isUp(stateDir);
   const written = [...readers.values()].flatMap((reader) => reader.read(!follows));
   chosen(written, options).forEach(show);
   if (follows) await following(stateDir, folder, readers, show);
 }
 
-function hostOf(name: string, find: () => string): string {
-  return name === 'seed' ? name : find();
+function logsOf(name: string, manifest: Manifest): string[] {
+  if (name !== 'seed') return [findHost(manifest, name).name];
+  return manifest.seed.standby ? ['seed', 'seed.standby'] : ['seed'];
 }
 
 /** An entry, and when it was written: as the nearest one before it that says so. */

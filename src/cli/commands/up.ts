@@ -109,7 +109,7 @@ async function inBackground(options: BootOptions): Promise<PlatformInfo> {
 
 /** What `up --json` prints: everything of platform.json but the credentials. */
 function describe(info: PlatformInfo, stateDir: string, bootMs: number, missing: readonly string[]) {
-  const { cluster, cidr, pid, startedAt, seed, isolation, logDir } = info;
+  const { cluster, cidr, pid, startedAt, seed, standby, isolation, logDir } = info;
   const hosts = readManifestFile(info.manifestFile).hosts.map(({ name, aliases, address }) => ({
     name,
     aliases,
@@ -122,6 +122,7 @@ function describe(info: PlatformInfo, stateDir: string, bootMs: number, missing:
     startedAt: iso(startedAt),
     bootMs: Math.round(bootMs),
     seed,
+    standby,
     network: describeNetwork(info.network),
     isolation,
     stateDir,
@@ -137,7 +138,7 @@ function describeNetwork(network: NetworkInfo) {
   return { kind: 'flat', real: `127.${number}.0.0/16`, loopback: `127.${number + 1}.0.0/16` } as const;
 }
 
-function networkText(network: Booted['network'], cidr: string, seed: string): string {
+function networkText({ network, cidr, seed, standby }: Booted): string {
   if (network.kind === 'flat') {
     return `flat: addresses of ${cidr} are really ones of ${network.real}; no force keeps hosts apart`;
   }
@@ -146,7 +147,7 @@ function networkText(network: Booted['network'], cidr: string, seed: string): st
   const most = all.map(([, kind]) => kind).reduce((best, kind) => (count(kind) > count(best) ? kind : best));
   const others = all.filter(([, kind]) => kind !== most);
   const exceptions = others.map(([owner, kind]) => `; ${owner}: ${kind}`).join('');
-  return `nat: every host is behind a NAT (${most}${exceptions}), public addresses are of ${network.range}, the seed's is ${seed}; nothing leads out of it (--network flat does)`;
+  return `nat: every host is behind a NAT (${most}${exceptions}), public addresses are of ${network.range}, ${standby === undefined ? `the seed's is ${seed}` : `the seeds' are ${seed} and ${standby}`}; nothing leads out of it (--network flat does)`;
 }
 
 type Booted = ReturnType<typeof describe>;
@@ -157,7 +158,7 @@ function countText(hosts: number): string {
 }
 
 export function bootedText(booted: Booted, paint: Paint, columns = Number.POSITIVE_INFINITY): string {
-  const { isolation, network } = booted;
+  const { isolation } = booted;
   const holds = [
     isolation.filesystem && 'read-only file system with a /tmp of its own',
     isolation.uid && 'uid 993',
@@ -180,7 +181,7 @@ export function bootedText(booted: Booted, paint: Paint, columns = Number.POSITI
   return [
     fold(title, columns, 2),
     ...(rows.length > 0 ? [table(rows, new Set(), columns)] : []),
-    fact('dim', 'network', networkText(network, booted.cidr, booted.seed)),
+    fact('dim', 'network', networkText(booted)),
     fact('dim', 'isolation', holds.join(', ')),
     ...[...isolation.missing, ...booted.missing].map((what) => fact('yellow', 'missing', what)),
     fact('dim', 'state', display(booted.stateDir)),

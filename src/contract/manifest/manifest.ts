@@ -198,8 +198,14 @@ export const manifestSchema = v.strictObject({
         port: v.optional(whole(limits.SEED_PORT, 'a port number'), limits.SEED_PORT.default),
         /** Port of what needs no key: probes of NATs, and relayed connections, which have tokens. */
         dataPort: v.optional(whole(limits.SEED_PORT, 'a port number')),
+        /** A second seed stands by, and takes over when the first is gone. */
+        standby: v.optional(v.boolean('true or false')),
       }),
-      v.transform(({ port, dataPort }) => ({ port, dataPort: dataPort ?? limits.dataPortOf(port) })),
+      v.transform(({ port, dataPort, standby }) => ({
+        port,
+        dataPort: dataPort ?? limits.dataPortOf(port),
+        ...(standby ? { standby } : {}),
+      })),
     ),
     {},
   ),

@@ -14,6 +14,7 @@ import { networkFile, shortTmp } from '../paths';
 import type { Faults } from './faults';
 import type { Internet } from './internet';
 import { CLIENT } from './nat';
+import type { SeedPlace } from './network';
 import { type Inside, type SlotInfo, slotInfo } from './slot';
 
 type Request =
@@ -28,6 +29,8 @@ type Answer = { readonly value?: unknown } | { readonly error: string };
 
 export interface ControlSocket {
   readonly operators: string;
+  /** Where there is a standby. */
+  readonly standbyOperators?: string;
   readonly control: string;
   readonly token: string;
   close(): void;
@@ -37,7 +40,7 @@ export interface ControlSocket {
 export async function openControlSocket(
   name: string,
   internet: Internet,
-  dialSeed: () => Promise<Socket>,
+  seeds: readonly SeedPlace[],
 ): Promise<ControlSocket> {
   const token = randomBytes(24).toString('base64url');
   const sockets = new Set<Socket>();
@@ -48,24 +51,29 @@ export async function openControlSocket(
       handle(socket);
     });
   const server = serve((socket) => void answerOne(socket, token, internet));
-  const operators = serve((socket) => {
-    dialSeed().then(
-      (seed) => {
-        seed.on('error', () => socket.destroy()).once('close', () => socket.destroy());
-        socket.once('close', () => seed.destroy());
-        socket.pipe(seed).pipe(socket);
-      },
-      () => socket.destroy(), // as one that is refused
-    );
-  });
-  const paths = { operators: join(shortTmp(), `${name}seed`), control: join(shortTmp(), `${name}network`) };
-  await listen(operators, paths.operators);
-  await listen(server, paths.control);
+  const leadTo = (seed: SeedPlace) =>
+    serve((socket) => {
+      seed.dial().then(
+        (far) => {
+          far.on('error', () => socket.destroy()).once('close', () => socket.destroy());
+          socket.once('close', () => far.destroy());
+          socket.pipe(far).pipe(socket);
+        },
+        () => socket.destroy(), // as one that is refused
+      );
+    });
+  const operators = seeds.map(leadTo);
+  const [first, ...standby] = seeds.map((_, i) => join(shortTmp(), `${name}seed${i === 0 ? '' : i}`));
+  const control = join(shortTmp(), `${name}network`);
+  for (const [i, path] of [first, ...standby].entries()) await listen(operators[i], path);
+  await listen(server, control);
   return {
-    ...paths,
+    operators: first,
+    ...(standby.length > 0 ? { standbyOperators: standby[0] } : {}),
+    control,
     token,
     close: () => {
-      for (const one of [server, operators]) one.close();
+      for (const one of [server, ...operators]) one.close();
       for (const socket of sockets) socket.destroy();
     },
   };

@@ -11,16 +11,17 @@ const FIRST = 64;
 const LAST = 252;
 
 /**
- * Takes a number whose seed address 127.N.0.1:port can be bound.
+ * Takes a number whose seed address 127.N.0.1:port can be bound, and 127.N+1.0.1:port where there is a standby.
  * @throws LocalError
  */
-export async function openFlat(port: number): Promise<Network> {
+export async function openFlat(port: number, standby: boolean): Promise<Network> {
   let inUse = 0;
   for (let number = FIRST; number <= LAST; number += 2) {
     const lock = await takeLock(`flat/${number}`);
     if (!lock) continue;
-    const error = await tryToListen(`127.${number}.0.1`, port);
-    if (!error) return flatNetwork(number, port, lock.release);
+    const first = await tryToListen(`127.${number}.0.1`, port);
+    const error = first ?? (standby ? await tryToListen(standbyOf(number), port) : undefined);
+    if (!error) return flatNetwork(number, port, standby, lock.release);
     lock.release();
     if (error.code !== 'EADDRINUSE') throw cannotBind(port, number, error);
     // Something on the wildcard address has the port under every number: three of them are proof enough.
@@ -34,18 +35,11 @@ export async function openFlat(port: number): Promise<Network> {
   );
 }
 
-function flatNetwork(number: number, port: number, release: () => void): Network {
-  const host = `127.${number}.0.1`;
+function flatNetwork(number: number, port: number, standby: boolean, release: () => void): Network {
+  const hosts = [`127.${number}.0.1`, ...(standby ? [standbyOf(number)] : [])];
   return {
     info: { kind: 'flat', number },
-    seedAddress: `${host}:${port}`,
-    seed: HERE,
-    dialSeed: () =>
-      new Promise<Socket>((done, fail) => {
-        const socket = connect({ host, port });
-        socket.once('connect', () => done(socket.off('error', fail)));
-        socket.once('error', fail);
-      }),
+    seeds: hosts.map((host) => ({ address: `${host}:${port}`, slot: HERE, dial: () => dial(host, port) })),
     environment: { IMAGINARY_FLAT: String(number) },
     missing: [],
     prepare: () => undefined,
@@ -53,6 +47,17 @@ function flatNetwork(number: number, port: number, release: () => void): Network
     broken: new Promise(() => undefined),
     close: async () => release(),
   };
+}
+
+/** The loopback alias of what would have the seed's virtual address: no host has it. */
+const standbyOf = (number: number) => `127.${number + 1}.0.1`;
+
+function dial(host: string, port: number): Promise<Socket> {
+  return new Promise((done, fail) => {
+    const socket = connect({ host, port });
+    socket.once('connect', () => done(socket.off('error', fail)));
+    socket.once('error', fail);
+  });
 }
 
 /** Where the platform itself is. */

@@ -15,6 +15,7 @@ import type { Gate } from './slot';
 export const RANGE = '198.18.0.0/15';
 const ROUTER = '198.18.0.1';
 export const SEED = '198.18.0.2';
+export const STANDBY = '198.18.0.3';
 const HOSTS = parseAddress('198.18.1.0')!;
 const CLIENTS = parseAddress('198.19.0.0')!;
 
@@ -43,18 +44,20 @@ export class Gates {
     this.internet = this.#spaces.take();
   }
 
-  /** Makes the internet, with the seed at it. @returns the seed's number and the path of its namespace */
-  async open(): Promise<{ readonly space: number; readonly net: string }> {
+  /** Makes the internet, with the seeds at it. @returns their numbers and the paths of their namespaces */
+  async open(
+    addresses: readonly string[],
+  ): Promise<ReadonlyArray<{ readonly address: string; readonly space: number; readonly net: string }>> {
     const { internet } = this;
     const { run } = this.#holder;
-    const space = this.takeSpace();
-    const [net] = await all([
-      this.#holder.space(space),
+    const spaces = addresses.map(() => this.takeSpace());
+    const made = await all([
+      ...spaces.map((space) => this.#holder.space(space)),
       this.#holder.space(internet),
       run(`address ${internet} lo ${ROUTER}/32`),
       // Wherever else a packet goes, the rules below say that there is no such place.
       run(`route ${internet} 0.0.0.0/0 lo`),
-      ...this.#attach(space, 'eth0', 'n0', SEED),
+      ...addresses.flatMap((address, i) => this.#attach(spaces[i], 'eth0', `n${i === 0 ? '0' : 'standby'}`, address)),
       run(
         `filter ${internet} table ip internet { set cut { type ipv4_addr; }; chain everything { };` +
           ` chain forward { type filter hook forward priority 0; ip saddr != ${RANGE} drop;` +
@@ -62,7 +65,7 @@ export class Gates {
           ` ip saddr @cut drop; ip daddr @cut drop; }; }`,
       ),
     ]);
-    return { space, net: net as string };
+    return addresses.map((address, i) => ({ address, space: spaces[i], net: made[i] as string }));
   }
 
   /** The NAT of an owner, which is made unless the owner shares one that there is. */

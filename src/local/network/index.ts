@@ -27,17 +27,19 @@ export interface NetworkOptions extends Pick<PlatformFlags, 'network' | 'nat' | 
   readonly hosts: readonly string[];
   /** The seed's. */
   readonly port: number;
+  /** There are two seeds. Default false. */
+  readonly standby?: boolean;
 }
 
 /** @throws LocalError */
 export async function openNetwork(options: NetworkOptions): Promise<Network> {
-  const { port, hosts, nat = [], rtt = 0 } = options;
+  const { port, standby = false, hosts, nat = [], rtt = 0 } = options;
   const natOf = parseNats(nat, hosts);
   const wanted = nat.length > 0 ? '--nat' : rtt > 0 ? '--rtt' : undefined;
   const choice = options.network ?? (wanted ? 'nat' : DEFAULT_NETWORK);
   if (choice === 'flat') {
     if (wanted) throw new LocalError('nat', `${wanted} is for network nat, not for flat`, '--network nat');
-    return openFlat(port);
+    return openFlat(port, standby);
   }
   try {
     return await openNat(options, natOf);
@@ -49,18 +51,25 @@ export async function openNetwork(options: NetworkOptions): Promise<Network> {
         cause: error,
       });
     }
-    const flat = await openFlat(port);
+    const flat = await openFlat(port, standby);
     return { ...flat, missing: [...flat.missing, why] };
   }
 }
 
-async function openNat({ name, hosts, port, rtt = 0 }: NetworkOptions, natOf: NatOf): Promise<Network> {
+async function openNat(
+  { name, hosts, port, standby = false, rtt = 0 }: NetworkOptions,
+  natOf: NatOf,
+): Promise<Network> {
   const holder = await startHolder(name);
   try {
-    const internet = await Internet.open(holder, natOf, hosts);
+    const internet = await Internet.open(holder, natOf, hosts, standby);
     await internet.faults.rtt(rtt);
-    const dialSeed = () => internet.dialSeed(port);
-    const { close, ...access } = await openControlSocket(name, internet, dialSeed);
+    const seeds = internet.seeds.map((slot) => ({
+      address: `${slot.address}:${port}`,
+      slot,
+      dial: () => slot.dial(port),
+    }));
+    const { close, ...access } = await openControlSocket(name, internet, seeds);
     let closing = false;
     const broken = new Promise<never>((_, fail) => {
       void holder.exited.then(() => {
@@ -71,9 +80,7 @@ async function openNat({ name, hosts, port, rtt = 0 }: NetworkOptions, natOf: Na
     const kinds = [...hosts, CLIENT].map((owner) => [owner, describeNat(natOf(owner))]);
     return {
       info: { kind: 'nat', range: RANGE, nats: Object.fromEntries(kinds), ...access },
-      seedAddress: `${internet.seed.address}:${port}`,
-      seed: internet.seed,
-      dialSeed,
+      seeds,
       environment: {},
       missing: [],
       prepare: () => void internet.prepare(hosts.slice(0, AHEAD)),

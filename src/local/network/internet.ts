@@ -7,7 +7,7 @@
 import { type Server, Socket } from 'node:net';
 import { formatAddress, parseAddress } from '../../contract/manifest';
 import { type Faults, faultsOf } from './faults';
-import { Gates, type OwnerKind, SEED } from './gates';
+import { Gates, type OwnerKind, SEED, STANDBY } from './gates';
 import { all, type Handle, type Holder } from './holder';
 import type { Nat, NatOf } from './nat';
 import type { NatSlot, OccupiedSlot, Slot } from './slot';
@@ -20,47 +20,43 @@ const LINK_LOCAL = { first: parseAddress('169.254.0.0')!, many: 0x2000 };
 const LOCAL = { address: '127.0.0.1', port: 9001 };
 
 export class Internet {
-  readonly seed: Slot & { readonly address: string };
+  /** The cluster's seeds: one, or two. */
+  readonly seeds: ReadonlyArray<Slot & { readonly address: string; dial(port: number): Promise<Socket> }>;
   readonly faults: Faults;
   readonly #holder: Holder;
   readonly #natOf: NatOf;
   readonly #gates: Gates;
-  readonly #seedSpace: number;
   readonly #occupied = new Set<OccupiedSlot>();
   /** Made ahead, as a cold start would have to wait for it. */
   readonly #spares = new Map<string, Promise<NatSlot | undefined>>();
 
   /** @param hosts have their addresses in this order */
-  static async open(holder: Holder, natOf: NatOf, hosts: readonly string[]): Promise<Internet> {
+  static async open(holder: Holder, natOf: NatOf, hosts: readonly string[], standby: boolean): Promise<Internet> {
     const gates = new Gates(holder, natOf, hosts);
-    return new Internet(holder, natOf, gates, await gates.open());
+    return new Internet(holder, natOf, gates, await gates.open(standby ? [SEED, STANDBY] : [SEED]));
   }
 
-  private constructor(holder: Holder, natOf: NatOf, gates: Gates, seed: Awaited<ReturnType<Gates['open']>>) {
+  private constructor(holder: Holder, natOf: NatOf, gates: Gates, seeds: Awaited<ReturnType<Gates['open']>>) {
     this.#holder = holder;
     this.#natOf = natOf;
     this.#gates = gates;
-    this.#seedSpace = seed.space;
-    this.seed = {
-      address: SEED,
-      options: launcherOptions(seed.net, holder.users),
+    this.seeds = seeds.map(({ address, space, net }) => ({
+      address,
+      options: launcherOptions(net, holder.users),
       exclusive: true,
       ready: Promise.resolve(),
-      listen: this.#listenIn(seed.space),
+      listen: this.#listenIn(space),
+      // From outside.
+      dial: async (port) => socketOf(await holder.socket(`dial ${space} ${address} ${port}`)),
       silence: async () => undefined,
       close: () => undefined,
-    };
+    }));
     this.faults = faultsOf({
       run: holder.run,
       internet: gates.internet,
       occupied: this.#occupied,
       takeAnother: (host, old) => gates.takeAnother(host, old),
     });
-  }
-
-  /** A connection to that port of the seed, from outside. */
-  async dialSeed(port: number): Promise<Socket> {
-    return socketOf(await this.#holder.socket(`dial ${this.#seedSpace} ${SEED} ${port}`));
   }
 
   /** Makes slots for these hosts ahead, one after the other. */
@@ -134,13 +130,13 @@ export class Internet {
   }
 
   #listenIn(space: number) {
-    return async (server: Server): Promise<string> => {
-      const handle = await this.#holder.socket(`listen ${space} ${LOCAL.address} ${LOCAL.port}`);
+    return async (server: Server, port = LOCAL.port): Promise<string> => {
+      const handle = await this.#holder.socket(`listen ${space} ${LOCAL.address} ${port}`);
       await new Promise<void>((done, fail) => {
         server.once('error', fail);
         server.listen(handle, () => done());
       });
-      return `${LOCAL.address}:${LOCAL.port}`;
+      return `${LOCAL.address}:${port}`;
     };
   }
 }

@@ -3,14 +3,19 @@ import type { Socket } from 'node:net';
 import type { NetworkInfo } from '../../contract/platform/platform-info';
 import type { Slot } from './slot';
 
+export interface SeedPlace {
+  /** `address:port` of the seed, for hosts and clients. */
+  readonly address: string;
+  readonly slot: Slot;
+  /** A connection to the seed, from outside of the network. */
+  dial(): Promise<Socket>;
+}
+
 export interface Network {
   /** What `platform.json` says of it. */
   readonly info: NetworkInfo;
-  /** `address:port` of the seed, for hosts and clients. */
-  readonly seedAddress: string;
-  readonly seed: Slot;
-  /** A connection to the seed, from outside of the network. */
-  dialSeed(): Promise<Socket>;
+  /** One, or two where the cluster has a standby. */
+  readonly seeds: readonly SeedPlace[];
   /** Variables that every function gets besides Lambda's. */
   readonly environment: Readonly<Record<string, string>>;
   /** What is not as on AWS, in words. */

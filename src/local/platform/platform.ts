@@ -4,11 +4,12 @@ import { mkdirSync, rmSync, statfsSync, writeSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { dataPortOf, longestEnd, type Manifest } from '../../contract/manifest';
 import type { LambdaEndpoint, PlatformInfo } from '../../contract/platform/platform-info';
+import { startDynamodbApi } from '../dynamodb/dynamodb-api';
 import { LocalError } from '../errors';
 import { translateManifest } from '../import/translate';
 import { openFunctionLog } from '../lambda/function-log';
 import { createFunctionPool, type FunctionPool } from '../lambda/functions';
-import { startLambdaApi } from '../lambda/lambda-api';
+import { type LambdaApi, startLambdaApi } from '../lambda/lambda-api';
 import { REGION } from '../lambda/lambda-limits';
 import { openNetwork } from '../network';
 import type { Network } from '../network/network';
@@ -17,7 +18,7 @@ import { layerMerger } from '../sandbox/layers';
 import type { SandboxSettings } from '../sandbox/sandbox-process';
 import type { LocalFunction, Platform, PlatformOptions } from '../types';
 import { processStart, removePlatform, writeEnd, writePlatform } from './platform-file';
-import { startSeedProcess } from './seed-process';
+import { type LeaseEndpoint, startSeedProcesses } from './seed-process';
 import { type StateDir, takeStateDir, writePrivate } from './state-dir';
 
 /**
@@ -61,6 +62,7 @@ async function boot(options: PlatformOptions, undo: Undo): Promise<Platform> {
     name: state.prefix,
     hosts: manifest.hosts.map(({ name }) => name),
     port: manifest.seed.port,
+    standby: manifest.seed.standby,
   });
   undo.push(network.close);
   signal?.throwIfAborted();
@@ -85,14 +87,14 @@ async function boot(options: PlatformOptions, undo: Undo): Promise<Platform> {
     undo,
   );
   const { lambda, url } = await openLambda(functions, network, options, undo);
+  const lease = manifest.seed.standby ? await openLease(lambda, network, undo) : undefined;
   signal?.throwIfAborted();
 
   const done = deferred();
   const { keyFile, manifestFile, logDir } = state;
-  const logFile = join(logDir, 'seed.log');
   network.broken.catch(done.reject);
-  const seed = startSeedProcess({
-    ...{ manifestFile, keyFile, network, logFile },
+  const seed = startSeedProcesses({
+    ...{ manifestFile, keyFile, network, lease, logDir },
     stopLimit: longestEnd(manifest.hosts) + SEED_MARGIN,
     lambda: { ...lambda, url },
     onGivenUp: done.reject,
@@ -108,7 +110,8 @@ async function boot(options: PlatformOptions, undo: Undo): Promise<Platform> {
     cluster: manifest.cluster.name,
     cidr: manifest.cluster.cidr,
     network: network.info,
-    seed: network.seedAddress,
+    seed: network.seeds[0].address,
+    standby: network.seeds[1]?.address,
     lambda,
     keyFile,
     manifestFile,
@@ -136,7 +139,7 @@ async function boot(options: PlatformOptions, undo: Undo): Promise<Platform> {
 
 const withPort = (manifest: Manifest, port: number): Manifest => ({
   ...manifest,
-  seed: { port, dataPort: dataPortOf(port) },
+  seed: { ...manifest.seed, port, dataPort: dataPortOf(port) },
 });
 
 async function tryOneSandbox(state: StateDir, sandbox: 'auto' | 'none', network: Network): Promise<SandboxKind> {
@@ -188,8 +191,23 @@ async function openLambda(
   const onDropped = (name: string, id: string, reason: string) => warn(`event ${id} for ${name} is dropped: ${reason}`);
   const api = await startLambdaApi({ functions, credentials, async: { retryDelays, onDropped } });
   undo.push(api.close);
-  const url = network.info.kind === 'flat' ? api.url : await api.listenIn(network.seed);
-  return { lambda: { url: api.url, ...credentials }, url };
+  return { lambda: { url: api.url, ...credentials }, url: await urlForSeeds(api, network) };
+}
+
+/** The table that decides which of two seeds serves. */
+async function openLease(credentials: LambdaEndpoint, network: Network, undo: Undo): Promise<LeaseEndpoint> {
+  const table = 'imaginary-lease';
+  const api = await startDynamodbApi({ tables: [{ name: table, key: 'cluster' }], credentials });
+  undo.push(api.close);
+  return { table, url: await urlForSeeds(api, network) };
+}
+
+/** @returns the URL that seeds call it by, which is the same in the slot of each */
+async function urlForSeeds(api: Pick<LambdaApi, 'url' | 'listenIn'>, network: Network): Promise<string> {
+  let { url } = api;
+  if (network.info.kind === 'flat') return url;
+  for (const { slot } of network.seeds) url = await api.listenIn(slot);
+  return url;
 }
 
 /** Where the disk is full, or nobody reads, a line is lost; nothing ends for it. */

@@ -20,7 +20,7 @@ export async function probe(
 ): Promise<SandboxKind> {
   const none = sandbox === 'none';
   const cgroups = none ? { missing: ['no cgroups: the sandbox is switched off'] } : findCgroups(cgroupPrefix);
-  const options = [...network.seed.options, ...cgroupOptions(cgroups, `${cgroupPrefix}probe`, 128)];
+  const options = [...network.seeds[0].slot.options, ...cgroupOptions(cgroups, `${cgroupPrefix}probe`, 128)];
   const launched = launch(['--probe', '--mode', none ? 'bare' : 'auto', '--tmp', tmp, ...options], {});
   const { mode, isolation, missing } = await launched.started;
   await launched.exited;

@@ -171,6 +171,7 @@ test.each<[string, unknown, string]>([
     { ...manifest, seed: { port: 9410, dataPort: 9410 } },
     'seed.dataPort: is 9410; allowed: another port than seed.port',
   ],
+  ['a standby', { ...manifest, seed: { standby: 'yes' } }, 'seed.standby: is "yes"; allowed: true or false'],
   [
     'another way to be ready',
     withHost({ readyWhen: { kind: 'soon' } }),
@@ -254,6 +255,14 @@ test.each<[string, unknown, string]>([
   ['a port', { ...manifest, seed: { port: 65_536 } }, 'seed.port: is 65536; allowed: a port number from 1 to 65535'],
 ])('%s: one message with path, value and rule', (_what, input, message) => {
   expect(problems(input)).toEqual([message]);
+});
+
+test.each([
+  [true, { port: 9410, dataPort: 9411, standby: true }],
+  [false, { port: 9410, dataPort: 9411 }],
+  [undefined, { port: 9410, dataPort: 9411 }],
+])('a standby: %s', (standby, seed) => {
+  expect(parseManifest({ ...manifest, seed: { standby } }).seed).toEqual(seed);
 });
 
 test('text that is not JSON', () => {

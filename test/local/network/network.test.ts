@@ -53,7 +53,7 @@ const natTest = hasNetworkNamespaces ? test : test.skip;
 beforeAll(async () => {
   if (!hasNetworkNamespaces) return;
   network = await openNetwork(options);
-  const [, net, , users] = network.seed.options;
+  const [, net, , users] = network.seeds[0].slot.options;
   await start({ net, users }, 'serve', '7001', '7002').next();
 });
 afterAll(async () => {
