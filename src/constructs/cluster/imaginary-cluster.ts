@@ -337,7 +337,11 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
     return parseManifest({
       version: 1,
       cluster: { name: this.clusterName, cidr: this.cidr, limits: this.limits },
-      seed: { port: this.seed.port, dataPort: this.seed.dataPort },
+      seed: {
+        port: this.seed.port,
+        dataPort: this.seed.dataPort,
+        ...(this.seed.leaseTable ? { standby: true } : {}),
+      },
       hosts: this.hostList.map((host) => host._manifestHost(addresses.get(host.hostName)!)),
     });
   }

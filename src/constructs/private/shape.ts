@@ -115,6 +115,7 @@ export const SEED: Shape<SeedNodeOptions> = {
   seedSecurityGroup: having('an ec2.ISecurityGroup', 'securityGroupId'),
   seedRole: role,
   seedSessionManager: boolean,
+  seedStandby: boolean,
 };
 export const SEED_NODE: Shape<SeedNodeProps> = { ...SEED, cluster };
 

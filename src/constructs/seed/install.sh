@@ -3,7 +3,7 @@
 # again with other arguments replaces program and manifest and restarts the seed.
 #
 #   install.sh --program S3_URL --native S3_URL --manifest S3_URL --key-secret ARN --address PUBLIC_IP:PORT --port PORT
-#     --data-port PORT --region REGION
+#     --data-port PORT --region REGION [--standby PUBLIC_IP:PORT --lease-table NAME [--second yes]]
 #
 # IMAGINARY_ROOT: where to install, for tests.
 set -euo pipefail
@@ -18,6 +18,9 @@ while [ $# -ge 2 ]; do
     --port) port=$2 ;;
     --data-port) data_port=$2 ;;
     --region) region=$2 ;;
+    --standby) standby=$2 ;;
+    --lease-table) lease_table=$2 ;;
+    --second) second=$2 ;;
     *) echo "install.sh: unknown option $1" >&2; exit 2 ;;
   esac
   shift 2
@@ -25,6 +28,11 @@ done
 : "${program:?--program is missing}" "${native:?--native is missing}" "${manifest:?--manifest is missing}"
 : "${key_secret:?--key-secret is missing}" "${address:?--address is missing}" "${region:?--region is missing}"
 : "${port:?--port is missing}" "${data_port:?--data-port is missing}"
+lease=
+if [ -n "${standby:-}${lease_table:-}" ]; then
+  : "${standby:?--standby is missing}" "${lease_table:?--lease-table is missing}"
+  lease=" --standby $standby --lease-table $lease_table${second:+ --second}"
+fi
 
 root=${IMAGINARY_ROOT:-}
 home=/opt/imaginary
@@ -62,7 +70,7 @@ After=network-online.target
 StartLimitIntervalSec=0
 
 [Service]
-ExecStart=/usr/bin/$node $home/seed.js --manifest $home/manifest.json --listen 0.0.0.0:$port --data-listen 0.0.0.0:$data_port --address $address --key-secret $key_secret --region $region
+ExecStart=/usr/bin/$node $home/seed.js --manifest $home/manifest.json --listen 0.0.0.0:$port --data-listen 0.0.0.0:$data_port --address $address --key-secret $key_secret --region $region$lease
 ExecReload=/bin/kill -HUP \$MAINPID
 Environment=NODE_ENV=production
 Restart=always

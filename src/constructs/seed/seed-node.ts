@@ -1,4 +1,5 @@
 import { ArnFormat, Stack } from 'aws-cdk-lib';
+import type * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as logs from 'aws-cdk-lib/aws-logs';
@@ -11,6 +12,8 @@ import * as check from '../private/checks';
 import { builtPath } from '../private/layers';
 import { ManifestAsset } from '../private/manifest-asset';
 import { checkShape, SEED_NODE } from '../private/shape';
+import { isArm, launch, type SeedFiles, seedUserData } from './machine';
+import { leaseTable, OWN_VPC, ownStandbySubnet, standbySubnet } from './standby';
 
 /** How and where the seed of a cluster runs. */
 export interface SeedNodeOptions {
@@ -70,6 +73,18 @@ export interface SeedNodeOptions {
    * @default true
    */
   readonly seedSessionManager?: boolean;
+
+  /**
+   * Run a second seed, which takes over when the first is gone: in about 5 seconds after a failure, and at once after a
+   * deliberate end. New hosts are allocated again 3 seconds later; hosts that run, and their connections, go on
+   * throughout. Which of the two serves is decided by a lease in a DynamoDB table.
+   *
+   * It costs a second instance with its address, and about two requests to the table a second. The second instance is in
+   * another availability zone, unless the subnets are all in one.
+   *
+   * @default false
+   */
+  readonly seedStandby?: boolean;
 }
 
 /** Properties of a SeedNode. */
@@ -79,7 +94,8 @@ export interface SeedNodeProps extends SeedNodeOptions {
 }
 
 /**
- * The EC2 instance that runs a cluster's seed: what hosts join through and what allocates them.
+ * The EC2 instance that runs a cluster's seed: what hosts join through and what allocates them. With `seedStandby` there
+ * are two instances.
  *
  * Made by `ImaginaryCluster`; every cluster has one.
  */
@@ -99,7 +115,28 @@ export class SeedNode extends Construct implements iam.IGrantable, ec2.IConnecta
   /** The seed's fixed public address. */
   public readonly elasticIp: ec2.CfnEIP;
 
-  /** The seed's permissions. */
+  /**
+   * The instance of the other seed, which takes over when the first is gone.
+   *
+   * @default - none: `seedStandby` is not set
+   */
+  public readonly standbyInstance?: ec2.Instance;
+
+  /**
+   * The fixed public address of the other seed.
+   *
+   * @default - none: `seedStandby` is not set
+   */
+  public readonly standbyElasticIp?: ec2.CfnEIP;
+
+  /**
+   * The table with the lease that decides which seed serves.
+   *
+   * @default - none: `seedStandby` is not set
+   */
+  public readonly leaseTable?: dynamodb.ITable;
+
+  /** The seed's permissions. Both seeds have the same. */
   public readonly role: iam.IRole;
 
   /** The seed's permissions. */
@@ -143,12 +180,39 @@ export class SeedNode extends Construct implements iam.IGrantable, ec2.IConnecta
       });
     }
 
+    const manifest = new ManifestAsset(this, () => cluster._renderManifest());
+    const instanceType = props.seedInstanceType ?? new ec2.InstanceType('t4g.micro');
+    const files = this.files(manifest, isArm(instanceType));
+    cluster.clusterKey.grantRead(this.role);
+    const common = { vpc: this.vpc, instanceType, role: this.role, securityGroup };
+    const vpcSubnets = props.vpcSubnets ?? { subnetType: ec2.SubnetType.PUBLIC };
+
     this.elasticIp = new ec2.CfnEIP(this, 'Address', { domain: 'vpc' });
-    this.instance = this.launch(props, securityGroup);
-    new ec2.CfnEIPAssociation(this, 'AddressAssociation', {
-      allocationId: this.elasticIp.attrAllocationId,
-      instanceId: this.instance.instanceId,
+    if (props.seedStandby) {
+      this.standbyElasticIp = new ec2.CfnEIP(this, 'StandbyAddress', { domain: 'vpc' });
+      this.leaseTable = leaseTable(this, this.role);
+    }
+    const userData = (own: string, other: string | undefined, second = false) =>
+      seedUserData({
+        ...{ files, own, port: this.port, dataPort: this.dataPort, region: Stack.of(this).region },
+        keySecret: cluster.clusterKey.secretArn,
+        standby: other === undefined ? undefined : { address: other, table: this.leaseTable!.tableName, second },
+      });
+    this.instance = launch(this, '', {
+      ...{ ...common, vpcSubnets, elasticIp: this.elasticIp },
+      userData: userData(this.endpoint, this.standbyEndpoint),
     });
+    // The local platform finds the manifest from the template by this.
+    this.instance.instance.addMetadata('imaginary:manifest', { path: manifest.path });
+    if (this.standbyElasticIp) {
+      const subnet = props.vpc ? standbySubnet(this, props.vpc, vpcSubnets) : ownStandbySubnet(this, this.vpc);
+      this.standbyInstance = launch(this, 'Standby', {
+        ...{ ...common, vpcSubnets: { subnets: [subnet] }, elasticIp: this.standbyElasticIp },
+        userData: userData(this.standbyEndpoint!, this.endpoint, true),
+      });
+      // One after the other: an update restarts both.
+      this.standbyInstance.node.addDependency(this.instance);
+    }
   }
 
   /** The seed's public address. */
@@ -159,6 +223,11 @@ export class SeedNode extends Construct implements iam.IGrantable, ec2.IConnecta
   /** The seed's address and port. */
   public get endpoint(): string {
     return `${this.address}:${this.port}`;
+  }
+
+  /** The address and port of the other seed; undefined without `seedStandby`. */
+  public get standbyEndpoint(): string | undefined {
+    return this.standbyElasticIp && `${this.standbyElasticIp.attrPublicIp}:${this.port}`;
   }
 
   /**
@@ -181,41 +250,8 @@ export class SeedNode extends Construct implements iam.IGrantable, ec2.IConnecta
     return Stack.of(this).formatArn({ service: 'lambda', resource: 'function', resourceName, arnFormat });
   }
 
-  private launch(props: SeedNodeProps, securityGroup: ec2.ISecurityGroup): ec2.Instance {
-    const instanceType = props.seedInstanceType ?? new ec2.InstanceType('t4g.micro');
-    const arm = instanceType.architecture === ec2.InstanceArchitecture.ARM_64;
-    const manifest = new ManifestAsset(this, () => props.cluster._renderManifest());
-    const instance = new ec2.Instance(this, 'Instance', {
-      vpc: this.vpc,
-      vpcSubnets: props.vpcSubnets ?? { subnetType: ec2.SubnetType.PUBLIC },
-      associatePublicIpAddress: true, // until the fixed address is there
-      instanceType,
-      machineImage: ec2.MachineImage.latestAmazonLinux2023({
-        cpuType: arm ? ec2.AmazonLinuxCpuType.ARM_64 : ec2.AmazonLinuxCpuType.X86_64,
-      }),
-      role: this.role,
-      securityGroup,
-      httpTokens: ec2.HttpTokens.REQUIRED,
-      httpPutResponseHopLimit: 1,
-      blockDevices: [
-        {
-          deviceName: '/dev/xvda',
-          volume: ec2.BlockDeviceVolume.ebs(8, { encrypted: true, volumeType: ec2.EbsDeviceVolumeType.GP3 }),
-        },
-      ],
-      userData: this.userData(props.cluster, manifest, arm),
-    });
-    // The local platform finds the manifest from the template by this.
-    instance.instance.addMetadata('imaginary:manifest', { path: manifest.path });
-    acknowledge(instance, {
-      'AwsSolutions-EC28': 'The seed is one small instance; basic monitoring shows whether it is up.',
-      'AwsSolutions-EC29': 'The seed keeps no state: hosts rejoin a new instance at the same address.',
-    });
-    return instance;
-  }
-
-  /** Runs at every boot, so that a changed manifest or seed arrives with the restart that changed user data causes. */
-  private userData(cluster: ImaginaryCluster, manifest: ManifestAsset, arm: boolean): ec2.UserData {
+  /** What an instance gets at every boot. The role may read it. */
+  private files(manifest: ManifestAsset, arm: boolean): SeedFiles {
     const installer = new s3_assets.Asset(this, 'Installer', { path: builtPath('assets', 'seed', 'install.sh') });
     const program = new s3_assets.Asset(this, 'Program', { path: builtPath('assets', 'seed', 'seed.js') });
     // The same file as in the supervisor's layer.
@@ -243,37 +279,12 @@ export class SeedNode extends Construct implements iam.IGrantable, ec2.IConnecta
         new iam.PolicyStatement({ sid, actions: ['s3:GetObject'], resources: [objectArn(file)] }),
       );
     }
-    cluster.clusterKey.grantRead(this.role);
-
-    const url = (file: { bucket: string; key: string }) => `s3://${file.bucket}/${file.key}`;
-    const { region } = Stack.of(this);
-    const script = ec2.UserData.forLinux();
-    script.addCommands(
-      `until aws s3 cp --region '${region}' '${url(files.Installer)}' /run/imaginary-install.sh; do sleep 5; done`,
-      [
-        'exec bash /run/imaginary-install.sh',
-        `--program '${url(files.Program)}'`,
-        `--native '${url(files.Native)}'`,
-        `--manifest '${url(files.Manifest)}'`,
-        `--key-secret '${cluster.clusterKey.secretArn}'`,
-        `--address '${this.endpoint}'`,
-        `--port '${this.port}'`,
-        `--data-port '${this.dataPort}'`,
-        `--region '${region}'`,
-      ].join(' \\\n  '),
-    );
-    const parts = new ec2.MultipartUserData();
-    const everyBoot = '#cloud-config\ncloud_final_modules:\n  - [scripts-user, always]\n';
-    parts.addPart(
-      ec2.MultipartBody.fromRawBody({ contentType: 'text/cloud-config; charset="utf-8"', body: everyBoot }),
-    );
-    parts.addUserDataPart(script, ec2.MultipartBody.SHELL_SCRIPT, true);
-    return parts;
+    return files;
   }
 
   private ownVpc(): ec2.IVpc {
     const vpc = new ec2.Vpc(this, 'Vpc', {
-      ipAddresses: ec2.IpAddresses.cidr('10.94.0.0/24'),
+      ipAddresses: ec2.IpAddresses.cidr(OWN_VPC),
       maxAzs: 1,
       natGateways: 0,
       subnetConfiguration: [{ name: 'Public', subnetType: ec2.SubnetType.PUBLIC }],

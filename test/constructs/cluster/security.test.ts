@@ -39,6 +39,22 @@ test('AwsSolutions finds nothing, and what the library acknowledges is known', (
   ]);
 });
 
+test('AwsSolutions finds nothing about a standby', () => {
+  const { stack, cluster } = newCluster({ seedStandby: true });
+  cluster.addHost('api', HOST);
+  expect(findings(stack)).toEqual([]);
+  expect(acknowledged(stack)).toEqual([
+    'AwsSolutions-DDB3: Shop/Cluster/Seed/LeaseTable',
+    'AwsSolutions-EC23: Shop/Cluster/Seed/SecurityGroup',
+    'AwsSolutions-EC28: Shop/Cluster/Seed/Instance',
+    'AwsSolutions-EC28: Shop/Cluster/Seed/StandbyInstance',
+    'AwsSolutions-EC29: Shop/Cluster/Seed/Instance',
+    'AwsSolutions-EC29: Shop/Cluster/Seed/StandbyInstance',
+    'AwsSolutions-IAM5[Resource::*]: Shop/Cluster/Seed/SessionManager',
+    'AwsSolutions-SMG4: Shop/Cluster/Key',
+  ]);
+});
+
 test('AwsSolutions finds nothing about a host in a VPC', () => {
   const { stack, cluster } = newCluster();
   const vpc = new ec2.Vpc(stack, 'Vpc');

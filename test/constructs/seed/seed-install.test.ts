@@ -66,6 +66,29 @@ test('installs the files and a unit, and starts it', () => {
   expect(unit).toContain('DynamicUser=yes');
 });
 
+test('with a standby: the unit names the other seed and the table', () => {
+  const { status } = install({ ...ARGUMENTS, '--standby': '203.0.113.8:9410', '--lease-table': 'Lease' });
+  expect(status).toBe(0);
+  const unit = fs.readFileSync(`${root}/etc/systemd/system/imaginary-seed.service`, 'utf8');
+  expect(unit).toMatch(/^ExecStart=.* --region eu-west-1 --standby 203\.0\.113\.8:9410 --lease-table Lease$/m);
+});
+
+test('the second seed is told so', () => {
+  install({ ...ARGUMENTS, '--standby': '203.0.113.7:9410', '--lease-table': 'Lease', '--second': 'yes' });
+  const unit = fs.readFileSync(`${root}/etc/systemd/system/imaginary-seed.service`, 'utf8');
+  expect(unit).toMatch(/^ExecStart=.* --standby 203\.0\.113\.7:9410 --lease-table Lease --second$/m);
+});
+
+test.each([
+  ['--standby', '--lease-table'],
+  ['--lease-table', '--standby'],
+])('says that with %s %s is missing', (option, other) => {
+  const { status, stderr, calls } = install({ ...ARGUMENTS, [option]: 'x' });
+  expect(status).not.toBe(0);
+  expect(stderr).toContain(`${other} is missing`);
+  expect(calls).toEqual([]);
+});
+
 test('a second run replaces the files', () => {
   install();
   const { status } = install({ ...ARGUMENTS, '--manifest': 's3://bucket/newer.json' });
