@@ -24,6 +24,8 @@ export interface LocalFunction {
   readonly timeout: number;
   /** Absent: as many sandboxes at once as are invoked. */
   readonly reservedConcurrency?: number;
+  /** Every invocation names a tenant, and no sandbox serves two of them (`TenantIsolationMode: PER_TENANT`). */
+  readonly tenantIsolation?: boolean;
 }
 
 /** A cluster and the functions of its hosts. */

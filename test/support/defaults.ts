@@ -8,6 +8,7 @@ export const LIMIT_DEFAULTS = defaultsOf(CLUSTER_LIMITS);
 export const ENTRY_DEFAULTS = {
   ...{
     kind: 'function' as const,
+    pooled: false,
     aliases: [],
     environment: {},
     remappedFiles: {},

@@ -24,6 +24,7 @@ import { HostFunction } from '../host/host-function';
 import type { HostGroupOptions, HostOptions } from '../host/host-options';
 import { acknowledge } from '../private/acknowledge';
 import * as check from '../private/checks';
+import { HostPool } from '../private/pool';
 import { ATTRIBUTES, CLUSTER, checkShape, HOST, HOST_GROUP } from '../private/shape';
 import { SeedNode, type SeedNodeOptions } from '../seed/seed-node';
 
@@ -104,7 +105,8 @@ export interface ImaginaryClusterProps extends SeedNodeOptions {
   readonly logRetention?: logs.RetentionDays;
 
   /**
-   * Reserve a concurrency of one for each host's function, unless the host says otherwise: see `HostOptions.reserveConcurrency`.
+   * Reserve a concurrency of one for each host's function, unless the host says otherwise: see `HostOptions.reserveConcurrency`. Of
+   * pooled hosts nothing is reserved.
    *
    * @default false
    */
@@ -200,6 +202,8 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
   private readonly nameOwners = new Map<string, string>();
   private readonly addressRequests: AddressRequest[] = [];
   private readonly grouped = new Set<string>();
+  private readonly pools = new Map<string, HostPool>();
+  private readonly functionOwners = new Map<string, string>();
 
   constructor(scope: Construct, id: string, props: ImaginaryClusterProps = {}) {
     super(scope, id);
@@ -264,12 +268,18 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
   public addHosts(prefix: string, options: HostGroupOptions): HostFunction[] {
     check.checkHostName(this, 'the prefix of a group of hosts', prefix);
     checkShape(this, ` of the hosts '${prefix}'`, options, HOST_GROUP);
-    const { count, address, ...each } = options;
+    const { count, address, pooled, ...each } = options;
     const { first, last } = hostRange(this.block);
     const range = { low: 1, high: last - first + 1, unit: `hosts in ${this.cidr}` };
     check.checkWhole(this, `count of '${prefix}'`, count, range);
     const pinned = address === undefined ? undefined : check.pinnedAddress(this, this.block, address, count);
     const names = Array.from({ length: count }, (_, i) => `${prefix}-${i}`);
+    if (pooled) {
+      for (const name of names) this.requireFree(this, name, [name]);
+      const pool = new HostPool(this, prefix, options);
+      this.takeFunction(this, pool.functionName, `the pooled hosts '${prefix}'`);
+      for (const name of names) this.pools.set(name, pool);
+    }
     for (const name of names) this.grouped.add(name);
     this.addressRequests.push({ name: prefix, count, pinned });
     return names.map((name) => this.addHost(name, each));
@@ -288,8 +298,17 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
       const pinned = address === undefined ? undefined : check.pinnedAddress(host, this.block, address);
       this.addressRequests.push({ name: host.hostName, pinned });
     }
+    if (!this.pools.has(host.hostName)) this.takeFunction(host, host.functionName, `host '${host.hostName}'`);
     this.hostList.push(host);
-    this.seed._allowAllocation(host.functionName);
+  }
+
+  /**
+   * What the host shares its function through; undefined: the function is its own.
+   *
+   * @internal
+   */
+  public _poolOf(hostName: string): HostPool | undefined {
+    return this.pools.get(hostName);
   }
 
   /**
@@ -313,6 +332,18 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
    */
   public _renderManifest(): string | undefined {
     return this.problems().length > 0 ? undefined : `${JSON.stringify(this.manifest(), undefined, 2)}\n`;
+  }
+
+  private takeFunction(scope: Construct, name: string, owner: string): void {
+    const other = this.functionOwners.get(name);
+    if (other !== undefined) {
+      check.refuse(
+        scope,
+        `the function of ${owner} would be called '${name}', as that of ${other}; choose another name`,
+      );
+    }
+    this.functionOwners.set(name, owner);
+    this.seed._allowAllocation(name);
   }
 
   private requireFree(scope: Construct, host: string, names: readonly string[]): void {

@@ -1,9 +1,9 @@
-import { Duration, Stack, Token } from 'aws-cdk-lib';
+import { Stack, Token } from 'aws-cdk-lib';
 import type * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import type * as ec2 from 'aws-cdk-lib/aws-ec2';
-import * as iam from 'aws-cdk-lib/aws-iam';
-import * as lambda from 'aws-cdk-lib/aws-lambda';
-import * as logs from 'aws-cdk-lib/aws-logs';
+import type * as iam from 'aws-cdk-lib/aws-iam';
+import type * as lambda from 'aws-cdk-lib/aws-lambda';
+import type * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import {
   endProblem,
@@ -14,9 +14,9 @@ import {
   READY_LIMITS,
 } from '../../contract/manifest';
 import type { ImaginaryCluster } from '../cluster/imaginary-cluster';
-import { acknowledge } from '../private/acknowledge';
 import * as check from '../private/checks';
-import { layersFor } from '../private/layers';
+import type { HostPool } from '../private/pool';
+import { createResources } from '../private/resources';
 import { checkShape, HOST_FUNCTION } from '../private/shape';
 import { type HostOptions, ReleasePolicy, RestartPolicy } from './host-options';
 
@@ -45,22 +45,24 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
   /** Further names that resolve to this host. */
   public readonly aliases: string[];
 
-  /** The physical name of the function: `<cluster>-<host>`. */
+  /** The physical name of the function: `<cluster>-<host>`, or `<cluster>-<prefix>` of pooled hosts. */
   public readonly functionName: string;
 
-  /** The function that the host runs in. */
+  /** The function that the host runs in. Pooled hosts have one for all of them. */
   public readonly lambdaFunction: lambda.Function;
 
-  /** Where the output of the supervisor and its guests goes. */
+  /** Where the output of the supervisor and its guests goes. Pooled hosts have one for all of them; each line names its host. */
   public readonly logGroup: logs.ILogGroup;
 
-  /** The guest's permissions. */
+  /** The guest's permissions. Pooled hosts have one role: what one of them is granted, all of them are. */
   public readonly role: iam.IRole;
 
   /** The guest's permissions. */
   public readonly grantPrincipal: iam.IPrincipal;
 
   private readonly cluster: ImaginaryCluster;
+  /** Of which the function is, where it is not the host's alone. */
+  private readonly pool?: HostPool;
   private readonly guestEnvironment: { [name: string]: string } = {};
   /** Variables of the function that the supervisor passes on to the guest. */
   private readonly passed = new Set<string>();
@@ -84,38 +86,24 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
       const stacks = `stack '${Stack.of(this).node.path}', its cluster to '${Stack.of(this.cluster).node.path}'`;
       check.refuse(this, `the host belongs to ${stacks}; define both in one stack`);
     }
-    this.functionName = `${this.cluster.clusterName}-${this.hostName}`;
-    check.checkFunctionName(this, this.functionName, this.cluster.clusterName, this.hostName);
-    const runtime = props.runtime ?? lambda.Runtime.NODEJS_24_X;
-    check.checkRuntime(this, runtime);
+    this.pool = this.cluster._poolOf(this.hostName);
+    this.functionName = this.pool?.functionName ?? `${this.cluster.clusterName}-${this.hostName}`;
+    if (!this.pool) check.checkFunctionName(this, this.functionName, this.cluster.clusterName, this.hostName);
+    if (props.runtime) check.checkRuntime(this, props.runtime);
     this.fixed = this.checkedHost(props);
     this.cluster._register(this, props.address);
 
-    this.logGroup =
-      props.logGroup ?? new logs.LogGroup(this, 'Log', { retention: props.logRetention ?? this.cluster.logRetention });
-    this.role = this.roleFor(props);
+    const entry = { ...this.fixed, functionName: this.functionName };
+    const resources =
+      this.pool?.resources(props, entry) ??
+      createResources(this, {
+        ...{ cluster: this.cluster, whose: `host ${this.hostName}`, options: props, entry },
+        reserveConcurrency: props.reserveConcurrency ?? this.cluster.reserveConcurrency,
+      });
+    this.lambdaFunction = resources.lambdaFunction;
+    this.logGroup = resources.logGroup;
+    this.role = resources.role;
     this.grantPrincipal = this.role;
-    const architecture = props.architecture ?? lambda.Architecture.X86_64;
-    this.lambdaFunction = new lambda.Function(this, 'Function', {
-      functionName: this.functionName,
-      description: `Host ${this.hostName} of the imaginary cluster ${this.cluster.clusterName}`,
-      runtime,
-      architecture,
-      handler: '/opt/imaginary/handler.handler',
-      code: props.code,
-      layers: [...layersFor(this, architecture), ...(props.layers ?? [])],
-      role: this.role,
-      logGroup: this.logGroup,
-      memorySize: this.fixed.memorySize,
-      ephemeralStorageSize: props.ephemeralStorageSize,
-      timeout: Duration.millis(this.fixed.timeout),
-      reservedConcurrentExecutions: (props.reserveConcurrency ?? this.cluster.reserveConcurrency) ? 1 : undefined,
-      // A host that outlives one invocation is invoked again by what it caused; Lambda would take that for a loop.
-      recursiveLoop: lambda.RecursiveLoop.ALLOW,
-      vpc: props.vpc,
-      vpcSubnets: props.vpcSubnets,
-      securityGroups: props.securityGroups,
-    });
     if (props.passCredentials) for (const name of CREDENTIALS) this.passed.add(name);
     for (const [name, value] of Object.entries(props.environment ?? {})) this.addEnvironment(name, value);
   }
@@ -131,7 +119,8 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
   }
 
   /**
-   * Adds a variable to the guest's environment.
+   * Adds a variable to the guest's environment. Among pooled hosts a value that is known only at deployment can be of one host or of
+   * several, but the name cannot have another such value on another host.
    *
    * @param name the variable's name
    * @param value its value, which may be known only at deployment
@@ -146,6 +135,7 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
       );
     }
     if (Token.isUnresolved(value)) {
+      this.pool?.requireSame(this, this.hostName, name, value);
       delete this.guestEnvironment[name];
       this.passed.add(name);
       this.lambdaFunction.addEnvironment(name, value);
@@ -157,7 +147,7 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
   }
 
   /**
-   * A metric of the host's function.
+   * A metric of the host's function. Lambda has none by tenant: this one, and those below, are of all pooled hosts together.
    *
    * @param metricName for example `ConcurrentExecutions`
    * @param props how to show it
@@ -246,6 +236,7 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
       aliases: this.aliases,
       kind: 'function',
       functionName: this.functionName,
+      pooled: this.pool !== undefined,
       command: [...props.command],
       workingDirectory,
       remappedFiles,
@@ -288,48 +279,8 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
     if (port !== undefined) check.checkWhole(this, "readyWhen's port", port, READY_LIMITS.port);
     return { kind: 'http', path, port, ...looks };
   }
-
-  private roleFor(props: HostOptions): iam.IRole {
-    if (props.role) {
-      this.logGroup.grantWrite(props.role);
-      return props.role;
-    }
-    // Inline, so that the function cannot be created before its permissions, and at no further resource per host.
-    const statements = [
-      new iam.PolicyStatement({
-        actions: ['logs:CreateLogStream', 'logs:PutLogEvents'],
-        resources: [this.logGroup.logGroupArn],
-      }),
-    ];
-    if (props.vpc) statements.push(NETWORK_INTERFACES());
-    const role = new iam.Role(this, 'Role', {
-      assumedBy: new iam.ServicePrincipal('lambda.amazonaws.com'),
-      description: `Guests of host ${this.hostName} of the imaginary cluster ${this.cluster.clusterName}`,
-      inlinePolicies: { Host: new iam.PolicyDocument({ statements }) },
-    });
-    if (props.vpc) {
-      acknowledge(role.node.defaultChild!, {
-        'AwsSolutions-IAM5[Resource::*]': "EC2 has no resource-level permissions for Lambda's network interfaces.",
-      });
-    }
-    return role;
-  }
 }
 
 /** The guest's environment names here what it also gets of the function's; a list, separated by commas. */
 const PASS_ENVIRONMENT = 'IMAGINARY_PASS_ENV';
 const CREDENTIALS = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN'];
-
-/** What Lambda needs to place a function in a VPC; `AWSLambdaVPCAccessExecutionRole` without its access to all logs. */
-const NETWORK_INTERFACES = () =>
-  new iam.PolicyStatement({
-    actions: [
-      'ec2:AssignPrivateIpAddresses',
-      'ec2:CreateNetworkInterface',
-      'ec2:DeleteNetworkInterface',
-      'ec2:DescribeNetworkInterfaces',
-      'ec2:DescribeSubnets',
-      'ec2:UnassignPrivateIpAddresses',
-    ],
-    resources: ['*'],
-  });

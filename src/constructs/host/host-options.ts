@@ -252,9 +252,9 @@ export interface HostOptions {
   /**
    * Reserve a concurrency of one for the function. The account's limit is then smaller by one for all other functions, also while
    * the host does not run; an account whose limit is 10, as new ones have, cannot reserve anything, and the deployment fails.
-   * Without it a host cannot run twice either: a second sandbox is refused by the seed before its guests start.
+   * Without it a host cannot run twice either: a second sandbox is refused by the seed before its guests start. Not with `pooled`.
    *
-   * @default - the cluster's `reserveConcurrency`
+   * @default - the cluster's `reserveConcurrency`; pooled hosts: false
    */
   readonly reserveConcurrency?: boolean;
 
@@ -313,4 +313,19 @@ export interface HostOptions {
 export interface HostGroupOptions extends HostOptions {
   /** The number of hosts. They are named `prefix-0`, `prefix-1` and so on. */
   readonly count: number;
+
+  /**
+   * Put all of them into one function, `<cluster>-<prefix>`, in which each host has sandboxes of its own: Lambda's tenant isolation,
+   * with the host's name as the tenant. The template then has as many resources as for one host; otherwise each host takes three or
+   * more of the 500 that CloudFormation allows. The hosts are the same to each other and to their guests as without it, and each is
+   * allocated, suspended and released by itself. They share what a function has once: role, log group, metrics, VPC, and values of the
+   * environment that are known only at deployment.
+   *
+   * Lambda charges for each sandbox that it makes for a tenant, keeps 2,500 of a function for every 1,000 concurrent executions, and has
+   * no function URL, provisioned concurrency or SnapStart for such a function. Changing this replaces the functions.
+   *
+   * @see https://docs.aws.amazon.com/lambda/latest/dg/tenant-isolation.html
+   * @default false
+   */
+  readonly pooled?: boolean;
 }

@@ -104,7 +104,7 @@ export const HOST: Shape<HostOptions> = {
 };
 
 export const HOST_FUNCTION: Shape<HostFunctionProps> = { ...HOST, cluster, hostName: text('web') };
-export const HOST_GROUP: Shape<HostGroupOptions> = { ...HOST, count: required(number) };
+export const HOST_GROUP: Shape<HostGroupOptions> = { ...HOST, count: required(number), pooled: boolean };
 
 export const SEED: Shape<SeedNodeOptions> = {
   vpc,

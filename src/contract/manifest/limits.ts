@@ -67,6 +67,12 @@ export function parseClusterCidr(text: string): Cidr | undefined {
   return block && block.prefix >= CIDR.shortest && block.prefix <= CIDR.longest ? block : undefined;
 }
 
+/**
+ * Lambda's, of a function with tenant isolation, for each 1,000 concurrent executions; busy and idle sandboxes count.
+ * https://docs.aws.amazon.com/lambda/latest/dg/tenant-isolation-troubleshooting.html
+ */
+export const POOL = { sandboxes: 2_500 } as const;
+
 /** RFC 1123 label, lower case. */
 export const HOST_NAME_RULE = '1-63 lower-case letters, digits or hyphens, starting and ending with a letter or digit';
 export const HOST_NAME_PATTERN = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;

@@ -93,6 +93,11 @@ const hostSchema = v.strictObject({
   kind: v.optional(v.picklist(['function', 'instance'], "'function' or 'instance'"), 'function'),
   /** Lambda function name, of kind `function`. Absent: `<cluster>-<host>`. */
   functionName: v.optional(matching(limits.FUNCTION_NAME_PATTERN, limits.FUNCTION_NAME_RULE)),
+  /**
+   * The host shares `functionName` with others, in sandboxes of its own: the function has tenant isolation, and the
+   * host's name is the tenant.
+   */
+  pooled: v.optional(v.boolean('true or false'), false),
   /** The guest's command line. Required for kind `function`. */
   command: v.optional(commandLine),
   /** The guest's own environment. */

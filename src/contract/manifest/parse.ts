@@ -103,7 +103,7 @@ function crossChecks(manifest: Manifest, given: GivenManifest): string[] {
   if (port === dataPort) problems.push(`seed.dataPort: is ${dataPort}; allowed: another port than seed.port`);
   const names = new Map<string, string>();
   const addresses = new Map<string, string>();
-  const functions = new Map<string, string>();
+  const functions = new Map<string, { readonly at: string; readonly host: ManifestHost }>();
   manifest.hosts.forEach((host, i) => {
     const at = `hosts.${i}`;
     for (const name of [host.name, ...host.aliases]) {
@@ -133,13 +133,37 @@ function crossChecks(manifest: Manifest, given: GivenManifest): string[] {
       }
       if (!host.command)
         problems.push(`${at}.command: is missing on host '${host.name}'; required for kind 'function'`);
-      const sameFunction = host.functionName && functions.get(host.functionName);
-      if (sameFunction)
-        problems.push(`${at}.functionName: "${host.functionName}" is the function of ${sameFunction} too`);
-      if (host.functionName) functions.set(host.functionName, `${at} ('${host.name}')`);
+      const same = functions.get(host.functionName!);
+      if (same) problems.push(...sharedFunction(at, host, same));
+      else functions.set(host.functionName!, { at, host });
     }
+    problems.push(...poolProblems(at, host, given.hosts[i].functionName));
   });
   return [...problems, ...companionProblems(manifest)];
+}
+
+/** What two hosts of one function must have in common: what a function has once. */
+const OF_A_FUNCTION = ['memorySize', 'timeout'] as const;
+
+function sharedFunction(at: string, host: ManifestHost, first: { at: string; host: ManifestHost }): string[] {
+  const other = `${first.at} ('${first.host.name}')`;
+  if (!host.pooled || !first.host.pooled) {
+    const allowed = host.pooled || first.host.pooled ? "; allowed: 'pooled' on both" : '';
+    return [`${at}.functionName: "${host.functionName}" is the function of ${other} too${allowed}`];
+  }
+  return OF_A_FUNCTION.filter((field) => host[field] !== first.host[field]).map((field) => {
+    const is = `is ${host[field]} on host '${host.name}', and ${first.host[field]} on ${other}`;
+    return `${at}.${field}: ${is}; allowed: the same, as both are in function "${host.functionName}"`;
+  });
+}
+
+function poolProblems(at: string, { name, kind, pooled }: ManifestHost, given: string | undefined): string[] {
+  if (!pooled) return [];
+  if (kind === 'instance') {
+    return [`${at}.pooled: is true on host '${name}'; allowed: only for kind 'function', as an instance has none`];
+  }
+  if (given !== undefined) return [];
+  return [`${at}.functionName: is missing on host '${name}'; required with 'pooled': the function that it shares`];
 }
 
 /** Hosts that start with others: those must be there, and none may start with itself by way of others. */

@@ -9,6 +9,8 @@ const invocation = v.strictObject({
   version: v.literal(1, '1'),
   cluster: text,
   host: text,
+  /** The function has tenant isolation, and the host is the tenant. Absent: the function is the host's alone. */
+  pooled: v.optional(v.boolean('true, false or nothing')),
   /** The epoch this invocation starts, or resumes when the sandbox holds it suspended. */
   epoch: whole,
   /**
@@ -75,10 +77,13 @@ export class InvocationError extends Error {
   }
 }
 
-/** @throws InvocationError */
-export function parseInvocation(event: unknown): Invocation {
+/**
+ * @param tenant that the platform has routed the event by: its sandbox is that tenant's. Undefined: it routes by none
+ * @throws InvocationError also where host and tenant are not the same
+ */
+export function parseInvocation(event: unknown, tenant: string | undefined): Invocation {
   const checked = v.safeParse(invocation, event);
-  if (checked.success) return checked.output;
+  if (checked.success) return agreed(checked.output, tenant);
   const issue = checked.issues[0];
   const field = v.getDotPath(issue);
   if (field === null) throw new InvocationError('it is not an object');
@@ -88,6 +93,16 @@ export function parseInvocation(event: unknown): Invocation {
   const schema = invocation.entries[field.split('.')[0] as keyof Invocation];
   const rule = issue.type === 'strict_object' && 'message' in schema ? schema.message : issue.message;
   throw new InvocationError(`'${field}' is ${is}; allowed: ${rule}`);
+}
+
+/** A host in the sandbox of another tenant would be in another host's files. */
+function agreed(asked: Invocation, tenant: string | undefined): Invocation {
+  const { host, pooled } = asked;
+  if (tenant === (pooled ? host : undefined)) return asked;
+  const is = `is '${host}'${pooled ? ', pooled' : ''}`;
+  const allowed = tenant === undefined ? 'no pooled host' : `'${tenant}', pooled`;
+  const sandbox = tenant === undefined ? 'of no tenant' : `of tenant '${tenant}'`;
+  throw new InvocationError(`'host' ${is}; allowed: ${allowed}, as the sandbox is ${sandbox}`);
 }
 
 export function checkResult(value: unknown): { readonly result: InvocationResult } | { readonly problem: string } {

@@ -42,6 +42,12 @@ export function readAssembly(folder: string, cluster?: string): LocalApplication
   if (missing.length > 0) {
     throw new LocalError('assembly', `no template of ${folder} has the function ${missing.join(', ')}`);
   }
+  for (const { name, functionName, pooled } of manifest.hosts) {
+    const fn = functions.find((f) => f.name === functionName);
+    if (!fn || pooled === (fn.tenantIsolation ?? false)) continue;
+    const is = pooled ? 'is pooled, and has no tenant isolation in' : 'is not pooled, and has tenant isolation in';
+    throw new LocalError('assembly', `the function ${functionName} of host '${name}' ${is} the template`);
+  }
   return { source: resolve(folder), manifest, functions };
 }
 
@@ -54,12 +60,24 @@ export function readManifest(file: string): LocalApplication {
   const manifest = read(file);
   const layers = [builtLayer('supervisor'), builtLayer('shim')];
   const code = dirname(resolve(file));
-  const functions = manifest.hosts.flatMap((host): LocalFunction[] => {
-    if (host.kind !== 'function') return [];
-    const { memorySize, timeout } = host;
-    return [{ name: host.functionName!, code, layers, handler: HANDLER, environment: {}, memorySize, timeout }];
-  });
-  return { source: resolve(file), manifest, functions };
+  const functions = new Map<string, LocalFunction>();
+  for (const { kind, functionName, pooled, memorySize, timeout } of manifest.hosts) {
+    // Pooled hosts have one for all of them.
+    if (kind !== 'function' || functions.has(functionName!)) continue;
+    const tenancy = pooled ? { tenantIsolation: true } : {};
+    const fn = {
+      name: functionName!,
+      code,
+      layers,
+      handler: HANDLER,
+      environment: {},
+      memorySize,
+      timeout,
+      ...tenancy,
+    };
+    functions.set(fn.name, fn);
+  }
+  return { source: resolve(file), manifest, functions: [...functions.values()] };
 }
 
 function functionNames(manifest: Manifest): Set<string> {

@@ -51,6 +51,7 @@ export function readFunctions(template: Template, wanted: ReadonlySet<string>): 
         ...(typeof properties.ReservedConcurrentExecutions === 'number'
           ? { reservedConcurrency: properties.ReservedConcurrentExecutions }
           : {}),
+        ...(isIsolated(properties.TenancyConfig) ? { tenantIsolation: true } : {}),
       },
     ];
   });
@@ -135,6 +136,9 @@ export function templatesOf(assembly: string): string[] {
     return [];
   });
 }
+
+const isIsolated = (tenancy: unknown) =>
+  (tenancy as { TenantIsolationMode?: unknown } | undefined)?.TenantIsolationMode === 'PER_TENANT';
 
 const stringOr = (value: unknown, other: string) => (typeof value === 'string' ? value : other);
 const numberOr = (value: unknown, other: number) => (typeof value === 'number' ? value : other);

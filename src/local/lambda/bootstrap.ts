@@ -107,6 +107,7 @@ function contextOf(headers: IncomingMessage['headers']) {
     awsRequestId: header('aws-request-id'),
     invokedFunctionArn: header('invoked-function-arn'),
     ...(clientContext ? { clientContext: JSON.parse(clientContext) } : {}),
+    tenantId: header('aws-tenant-id'),
     getRemainingTimeInMillis: () => deadline - Date.now(),
   };
 }

@@ -28,6 +28,15 @@ export interface Invoked {
   readonly logTail: Buffer;
 }
 
+/** What a sandbox has of the host that it is for. */
+export interface Owner {
+  /** The host's name; the function's where it is no host's. Whose slot in the network a sandbox gets. */
+  readonly name: string;
+  readonly log: FunctionLog;
+  /** Milliseconds after which a sandbox without an invocation is ended, as Lambda ends its. */
+  readonly keep: number;
+}
+
 export interface FunctionPool {
   readonly fn: LocalFunction;
   /** @throws ThrottledError before anything was started */
@@ -36,25 +45,22 @@ export interface FunctionPool {
   close(): Promise<void>;
 }
 
-/**
- * @param owner the function's host; its own name where it is no host's
- * @param keep milliseconds after which a sandbox without an invocation is ended, as Lambda ends its
- */
+/** @param ownerOf by the tenant; undefined: of a function without tenant isolation */
 export function createFunctionPool(
   fn: LocalFunction,
-  owner: string,
+  ownerOf: (tenant: string | undefined) => Owner,
   settings: SandboxSettings,
-  log: FunctionLog,
-  keep: number,
 ): FunctionPool {
-  const all = new Set<Sandbox>();
+  /** Each with the only tenant that it serves. */
+  const all = new Map<Sandbox, string | undefined>();
   /** The one that was used last is used first. */
   const idle = new Map<Sandbox, NodeJS.Timeout>();
   const busy = new Set<Sandbox>();
   let closed = false;
 
-  const acquire = (): Sandbox => {
+  const acquire = (tenant: string | undefined, { name, log }: Owner): Sandbox => {
     for (const sandbox of [...idle.keys()].reverse()) {
+      if (all.get(sandbox) !== tenant) continue;
       leave(sandbox);
       if (sandbox.isAlive()) return sandbox;
     }
@@ -63,15 +69,17 @@ export function createFunctionPool(
       throw new ThrottledError(fn.name, 'ReservedFunctionConcurrentInvocationLimitExceeded');
     }
     if (busy.size >= LIMITS.concurrency) throw new ThrottledError(fn.name, 'ConcurrentInvocationLimitExceeded');
-    const sandbox = createSandbox(fn, owner, settings, log);
-    all.add(sandbox);
+    const most = (reserved ?? LIMITS.concurrency) * LIMITS.tenantSandboxes;
+    if (fn.tenantIsolation && all.size >= most) throw new ThrottledError(fn.name, 'ConcurrentInvocationLimitExceeded');
+    const sandbox = createSandbox(fn, name, settings, log);
+    all.set(sandbox, tenant);
     void sandbox.ended.then(() => {
       leave(sandbox);
       all.delete(sandbox);
     });
     return sandbox;
   };
-  const rest = (sandbox: Sandbox) => {
+  const rest = (sandbox: Sandbox, keep: number) => {
     const timer = setTimeout(
       () => {
         idle.delete(sandbox);
@@ -90,9 +98,10 @@ export function createFunctionPool(
     fn,
     invoke: async (request) => {
       if (closed) throw new Error('the platform is stopping');
-      const sandbox = acquire();
+      const owner = ownerOf(request.tenantId);
+      const sandbox = acquire(request.tenantId, owner);
       busy.add(sandbox);
-      const tail = log.tail();
+      const tail = owner.log.tail();
       try {
         const outcome = await sandbox.invoke({ ...request, requestId: request.requestId ?? randomUUID() });
         return { outcome, logTail: tail.end() };
@@ -102,13 +111,13 @@ export function createFunctionPool(
       } finally {
         tail.end();
         busy.delete(sandbox);
-        if (sandbox.isAlive()) rest(sandbox);
+        if (sandbox.isAlive()) rest(sandbox, owner.keep);
       }
     },
     close: async () => {
       closed = true;
       for (const timer of idle.values()) clearTimeout(timer);
-      await Promise.all([...all].map((sandbox) => sandbox.destroy()));
+      await Promise.all([...all.keys()].map((sandbox) => sandbox.destroy()));
     },
   };
 }

@@ -77,7 +77,7 @@ export async function startLambdaApi(options: LambdaApiOptions): Promise<LambdaA
     if (event && (body?.length ?? size) > LIMITS.event)
       throw new Refusal(errors.eventTooLarge(body?.length ?? size, LIMITS.event));
     if (!body) throw new Refusal(errors.requestTooLarge(LIMITS.request));
-    await invoke(pool, parse(request, requestId, body), request, response, held);
+    await invoke(pool, parse(request, requestId, body, tenantOf(request, pool)), request, response, held);
   };
 
   const invoke = async (
@@ -151,7 +151,23 @@ function find(functions: ReadonlyMap<string, FunctionPool>, id: string, qualifie
   return pool;
 }
 
-function parse(request: IncomingMessage, requestId: string, body: Buffer): Request {
+const TENANT_ID = /^[a-zA-Z0-9._:/=+\-@ ]+$/;
+
+/** Whose sandboxes serve it. Undefined: the function's have no tenants. */
+function tenantOf(request: IncomingMessage, { fn }: FunctionPool): string | undefined {
+  const tenant = request.headers['x-amz-tenant-id'] as string | undefined;
+  if (!tenant) {
+    if (fn.tenantIsolation) throw new Refusal(errors.tenantMissing());
+    return undefined;
+  }
+  if (!TENANT_ID.test(tenant) || tenant.length > LIMITS.tenantId) {
+    throw new Refusal(errors.badTenant(tenant, TENANT_ID.source.slice(1, -1), LIMITS.tenantId));
+  }
+  if (!fn.tenantIsolation) throw new Refusal(errors.tenantUnexpected());
+  return tenant;
+}
+
+function parse(request: IncomingMessage, requestId: string, body: Buffer, tenantId: string | undefined): Request {
   const payload = body.length > 0 ? body : Buffer.from('{}');
   try {
     JSON.parse(payload.toString('utf8'));
@@ -166,6 +182,7 @@ function parse(request: IncomingMessage, requestId: string, body: Buffer): Reque
     traceId:
       header('x-amzn-trace-id') ??
       `Root=1-${Math.floor(Date.now() / 1000).toString(16)}-${requestId.replace(/-/g, '').slice(0, 24)}`,
+    ...(tenantId === undefined ? {} : { tenantId }),
     ...(context ? { clientContext: Buffer.from(context, 'base64').toString('utf8') } : {}),
   };
 }

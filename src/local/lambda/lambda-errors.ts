@@ -52,6 +52,27 @@ export const notJson = (reason: string) =>
 
 export const invalidParameter = (message: string) => user(400, 'InvalidParameterValueException', message);
 
+export const tenantMissing = () =>
+  invalidParameter(
+    'The invoked function is enabled with tenancy configuration. Add a valid tenant ID in your request and try again.',
+  );
+
+/** Of this one only the type is documented. */
+export const tenantUnexpected = () =>
+  invalidParameter(
+    'The invoked function is not enabled with tenancy configuration. Remove the tenant ID from your request and try again.',
+  );
+
+/** In the words of every API of AWS that checks a value against its model. */
+export const badTenant = (tenant: string, pattern: string, longest: number) => {
+  const constraints = [
+    ...(tenant.length > longest ? [`Member must have length less than or equal to ${longest}`] : []),
+    `Member must satisfy regular expression pattern: ${pattern}`,
+  ];
+  const at = `Value '${tenant.slice(0, longest)}' at 'tenantId' failed to satisfy constraint: ${constraints[0]}`;
+  return user(400, 'ValidationException', `1 validation error detected: ${at}`);
+};
+
 export const unknownOperation = (): ApiError => ({ status: 404, type: 'UnknownOperationException', body: {} });
 
 export const denied = (type: string, message: string): ApiError => ({ status: 403, type, body: { message } });

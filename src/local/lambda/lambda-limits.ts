@@ -10,6 +10,10 @@ export const LIMITS = {
   init: 10_000,
   /** Concurrent invocations of an account. */
   concurrency: 1_000,
+  /** Sandboxes of a function with tenant isolation, busy or idle, for each concurrent invocation that it may have. */
+  tenantSandboxes: 2.5,
+  /** Characters of a tenant id. */
+  tenantId: 256,
   /** What `X-Amz-Log-Type: Tail` gives back. */
   logTail: 4 * 1024,
 } as const;

@@ -16,6 +16,8 @@ export interface Delivery {
   readonly traceId?: string;
   /** JSON. */
   readonly clientContext?: string;
+  /** Of a function with tenant isolation. */
+  readonly tenantId?: string;
 }
 
 /** What the runtime client did. */
@@ -128,7 +130,7 @@ class RuntimeClient {
   #hand(): void {
     const waiting = this.#waiting;
     if (!waiting || !this.#pending) return;
-    const { requestId, functionName, payload, deadline, traceId, clientContext } = this.#pending;
+    const { requestId, functionName, payload, deadline, traceId, clientContext, tenantId } = this.#pending;
     waiting.writeHead(200, {
       'content-type': 'application/json',
       'content-length': payload.length,
@@ -137,6 +139,7 @@ class RuntimeClient {
       'lambda-runtime-invoked-function-arn': functionArn(functionName),
       ...(traceId ? { 'lambda-runtime-trace-id': traceId } : {}),
       ...(clientContext ? { 'lambda-runtime-client-context': clientContext } : {}),
+      ...(tenantId ? { 'lambda-runtime-aws-tenant-id': tenantId } : {}),
     });
     waiting.end(payload);
     this.#current = requestId;

@@ -7,8 +7,8 @@ import type { LambdaEndpoint, PlatformInfo } from '../../contract/platform/platf
 import { startDynamodbApi } from '../dynamodb/dynamodb-api';
 import { LocalError } from '../errors';
 import { translateManifest } from '../import/translate';
-import { openFunctionLog } from '../lambda/function-log';
-import { createFunctionPool, type FunctionPool } from '../lambda/functions';
+import { type FunctionLog, openFunctionLog } from '../lambda/function-log';
+import { createFunctionPool, type FunctionPool, type Owner } from '../lambda/functions';
 import { type LambdaApi, startLambdaApi } from '../lambda/lambda-api';
 import { REGION } from '../lambda/lambda-limits';
 import { openNetwork } from '../network';
@@ -159,18 +159,37 @@ function openFunctions(
   undo: Undo,
 ): Map<string, FunctionPool> {
   const pools = new Map<string, FunctionPool>();
-  for (const fn of functions) {
-    const entry = manifest.hosts.find(({ functionName }) => functionName === fn.name);
-    const host = entry?.name;
-    const name = `${host ?? fn.name}.log`;
-    const log = openFunctionLog(join(logDir, name), (error) => {
-      warn(`${name} cannot be written: ${error.message}; what follows is lost`);
+  const logs: FunctionLog[] = [];
+  // After the pools, which write to them until they are closed.
+  undo.push(() => Promise.all(logs.map((log) => log.close())));
+  const openOwner = (name: string, releaseTimeout = 0): Owner => {
+    const log = openFunctionLog(join(logDir, `${name}.log`), (error) => {
+      warn(`${name}.log cannot be written: ${error.message}; what follows is lost`);
     });
-    undo.push(log.close);
-    pools.set(
-      fn.name,
-      createFunctionPool(fn, host ?? fn.name, settings, log, (entry?.releaseTimeout ?? 0) + recycleAfter),
-    );
+    logs.push(log);
+    return { name, log, keep: releaseTimeout + recycleAfter };
+  };
+  for (const fn of functions) {
+    const hosts = manifest.hosts.filter(({ functionName }) => functionName === fn.name);
+    const [first] = hosts;
+    if (!fn.tenantIsolation) {
+      const owner = openOwner(first?.name ?? fn.name, first?.releaseTimeout);
+      pools.set(
+        fn.name,
+        createFunctionPool(fn, () => owner, settings),
+      );
+      continue;
+    }
+    // A file is open for as long as the platform runs: only hosts that are allocated get one.
+    const owners = new Map<string, Owner>();
+    const ownerOf = (tenant?: string) => {
+      const host = hosts.find(({ name }) => name === tenant);
+      const name = host?.name ?? fn.name;
+      const owner = owners.get(name) ?? openOwner(name, host?.releaseTimeout);
+      owners.set(name, owner);
+      return owner;
+    };
+    pools.set(fn.name, createFunctionPool(fn, ownerOf, settings));
   }
   undo.push(() => Promise.all([...pools.values()].map((pool) => pool.close())));
   return pools;

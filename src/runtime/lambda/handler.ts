@@ -13,6 +13,8 @@ import type { Supervisor } from '../supervisor/run/supervisor';
 /** What we use of Lambda's context object. */
 export interface LambdaContext {
   getRemainingTimeInMillis(): number;
+  /** Of a function with tenant isolation. */
+  readonly tenantId?: string;
 }
 
 let supervisor: Supervisor | undefined;
@@ -61,5 +63,6 @@ process.on('exit', () => supervisor?.kill());
 
 export async function handler(event: unknown, context: LambdaContext): Promise<InvocationResult> {
   const loaded = await load();
-  return loaded.supervisor.invoke(loaded.parseInvocation(event), () => context.getRemainingTimeInMillis());
+  const invocation = loaded.parseInvocation(event, context.tenantId || undefined);
+  return loaded.supervisor.invoke(invocation, () => context.getRemainingTimeInMillis());
 }

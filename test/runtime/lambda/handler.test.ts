@@ -14,11 +14,13 @@ const { handler } =
 afterAll(() => rmSync(runDir, { recursive: true, force: true }));
 
 const whole: Required<Invocation> = {
-  ...{ version: 1, cluster: 'test', host: 'api', epoch: 5, oldest: 5, action: 'run' },
+  ...{ version: 1, cluster: 'test', host: 'api', pooled: true, epoch: 5, oldest: 5, action: 'run' },
   fresh: { epoch: 6, secret: 'of nobody' },
   ...{ seed: '127.0.0.1:1', standby: '127.0.0.1:2', secret: 'of nobody' },
 };
-const call = (event: unknown) => handler(event, { getRemainingTimeInMillis: () => 1_000 });
+const call = (event: unknown, tenantId: string | undefined = 'api') =>
+  handler(event, { getRemainingTimeInMillis: () => 1_000, tenantId });
+const OPTIONAL = ['pooled', 'oldest', 'fresh', 'standby'];
 
 test('one that is right is done', async () => {
   const { host, epoch } = whole;
@@ -28,7 +30,7 @@ test('one that is right is done', async () => {
 test.each(Object.keys(whole))("without '%s' or with another kind of value in it", async (field) => {
   const { [field as keyof Invocation]: _, ...rest } = whole;
   const problem = new RegExp(`'${field}(\\.epoch)?' is .+; allowed: `);
-  if (!['oldest', 'fresh', 'standby'].includes(field)) await expect(call(rest)).rejects.toThrow(problem);
+  if (!OPTIONAL.includes(field)) await expect(call(rest)).rejects.toThrow(problem);
   await expect(call({ ...rest, [field]: {} })).rejects.toThrow(problem);
 });
 
@@ -53,4 +55,42 @@ test('a secret that is none is not shown', async () => {
     expect(String(error)).toContain("secret' is object; allowed: ");
     expect(String(error)).not.toContain('hidden');
   }
+});
+
+describe('host and tenant', () => {
+  const released = { host: 'api', epoch: 5, outcome: 'released' };
+  const release = { ...whole, action: 'release', fresh: undefined } as const;
+  /** As Lambda calls it where the function has no tenants: a default would stand for an argument that is undefined. */
+  const untenanted = (event: unknown) => handler(event, { getRemainingTimeInMillis: () => 1_000 });
+
+  test('agree: both, or none', async () => {
+    expect(await call(release, 'api')).toEqual(released);
+    for (const pooled of [undefined, false]) expect(await untenanted({ ...release, pooled })).toEqual(released);
+  });
+
+  test.each([
+    [
+      'another tenant',
+      true,
+      'web',
+      "'host' is 'api', pooled; allowed: 'web', pooled, as the sandbox is of tenant 'web'",
+    ],
+    [
+      'a tenant, and no pooled host',
+      false,
+      'api',
+      "'host' is 'api'; allowed: 'api', pooled, as the sandbox is of tenant",
+    ],
+    ['a tenant, and nothing said', undefined, 'api', "'host' is 'api'; allowed: 'api', pooled, as the sandbox is of"],
+    ['another tenant, and no pooled host', false, 'web', "'host' is 'api'; allowed: 'web', pooled, as the sandbox is"],
+  ])('do not agree: %s', async (_what, pooled, tenant, problem) => {
+    for (const action of ['run', 'release']) {
+      await expect(call({ ...release, pooled, action }, tenant)).rejects.toThrow(problem);
+    }
+  });
+
+  test('do not agree: a pooled host, and no tenant', async () => {
+    const problem = "'host' is 'api', pooled; allowed: no pooled host, as the sandbox is of no tenant";
+    for (const action of ['run', 'release']) await expect(untenanted({ ...release, action })).rejects.toThrow(problem);
+  });
 });

@@ -87,6 +87,8 @@ export async function lambdaInvoker(options: LambdaOptions): Promise<Invoke> {
         new InvokeCommand({
           FunctionName: functionName,
           InvocationType: 'RequestResponse',
+          // A function with tenant isolation is refused without, and another one with it.
+          TenantId: invocation.pooled ? invocation.host : undefined,
           Payload: Buffer.from(JSON.stringify(invocation)),
         }),
         { abortSignal: signal },

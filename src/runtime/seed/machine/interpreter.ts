@@ -254,13 +254,18 @@ export class Machine {
   /** One try: what keeps the function busy is the host's new sandbox, where only one is allowed. */
   async #drain(epoch: number, oldest: number): Promise<void> {
     const { cluster, address, secretOf, invoke } = this.#world;
-    const { name: host, functionName, timeout } = this.entry;
+    const { name: host, functionName, pooled, timeout } = this.entry;
     const request = new AbortController();
     this.#drains.add(request);
     const limit = setTimeout(() => request.abort(), timeout + REQUEST_MARGIN);
     const invocation = { version: 1, cluster, host, epoch, oldest, action: 'drain', seed: address() } as const;
     const outcome = await invoke.then(
-      (send) => send(functionName!, { ...invocation, secret: secretOf(host, epoch) }, request.signal),
+      (send) =>
+        send(
+          functionName!,
+          { ...invocation, pooled: pooled || undefined, secret: secretOf(host, epoch) },
+          request.signal,
+        ),
       (error: Error) => ({ kind: 'denied', code: 'NoClient', message: error.message }) as const,
     );
     clearTimeout(limit);
@@ -270,13 +275,14 @@ export class Machine {
 
   #invoke({ number, epoch, fresh, oldest, action, notBefore }: Extract<Effect, { type: 'invoke' }>): void {
     const { cluster, address, standby, secretOf, invoke } = this.#world;
-    const { name: host, functionName, timeout } = this.entry;
+    const { name: host, functionName, pooled, timeout } = this.entry;
     const about = { number, epoch, action };
     const as = (one: number) => ({ epoch: one, secret: secretOf(host, one) });
     const lifeline = new Lifeline({
       functionName: functionName!,
       invocation: {
         ...{ version: 1, cluster, host, oldest, action, seed: address(), standby, ...as(epoch) },
+        pooled: pooled || undefined,
         fresh: fresh === undefined ? undefined : as(fresh),
       },
       limit: timeout + REQUEST_MARGIN,
