@@ -47,6 +47,15 @@ export function processesOf(functionName: string): number[] {
   );
 }
 
+/** Processes with that in their environment, `NAME=value`. */
+export function having(variable: string): number[] {
+  return pids().filter((pid) => `\0${read(`/proc/${pid}/environ`)}`.includes(`\0${variable}\0`));
+}
+
+export function parentOf(pid: number): number {
+  return Number(statOf(pid)[1]);
+}
+
 /** A process and its descendants. */
 export function family(root: number): number[] {
   const parents = new Map<number, number>();

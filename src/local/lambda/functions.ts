@@ -59,16 +59,16 @@ export function createFunctionPool(
   let closed = false;
 
   const acquire = (tenant: string | undefined, { name, log }: Owner): Sandbox => {
-    for (const sandbox of [...idle.keys()].reverse()) {
-      if (all.get(sandbox) !== tenant) continue;
-      leave(sandbox);
-      if (sandbox.isAlive()) return sandbox;
-    }
     const reserved = fn.reservedConcurrency;
     if (reserved !== undefined && busy.size >= reserved) {
       throw new ThrottledError(fn.name, 'ReservedFunctionConcurrentInvocationLimitExceeded');
     }
     if (busy.size >= LIMITS.concurrency) throw new ThrottledError(fn.name, 'ConcurrentInvocationLimitExceeded');
+    for (const sandbox of [...idle.keys()].reverse()) {
+      if (all.get(sandbox) !== tenant) continue;
+      leave(sandbox);
+      if (sandbox.isAlive()) return sandbox;
+    }
     const most = (reserved ?? LIMITS.concurrency) * LIMITS.tenantSandboxes;
     if (fn.tenantIsolation && all.size >= most) throw new ThrottledError(fn.name, 'ConcurrentInvocationLimitExceeded');
     const sandbox = createSandbox(fn, name, settings, log);

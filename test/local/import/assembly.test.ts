@@ -179,3 +179,52 @@ test('a manifest for a machine without file systems of its own names real folder
     remappedFiles: { '/var/task/etc': '/tmp/etc', '/etc/app': '/code/$&/app' },
   });
 });
+
+describe('hosts that share a function', () => {
+  const worker = (name: string, more: object = {}) => ({
+    ...{ name, command: ['guest'], functionName: 'shop-worker', pooled: true, memorySize: 512, timeout: 60_000 },
+    ...more,
+  });
+  const workers = manifest('shop', [worker('worker-0'), worker('worker-1')]);
+  const fn = (more: object = {}) =>
+    webFunction({ FunctionName: 'shop-worker', ReservedConcurrentExecutions: undefined, ...more });
+  const isolated = { TenancyConfig: { TenantIsolationMode: 'PER_TENANT' } };
+
+  test('in an assembly: the function once, with its tenants', () => {
+    assembly(stack('Shop', workers, { Worker: fn(isolated) }));
+    expect(readAssembly(folder).functions).toMatchObject([{ name: 'shop-worker', tenantIsolation: true }]);
+  });
+
+  test('a function that has no tenants, and one that has some for a host that is alone', () => {
+    assembly(stack('Shop', workers, { Worker: fn() }));
+    expect(error(() => readAssembly(folder))).toMatchObject({
+      code: 'assembly',
+      message: "the function shop-worker of host 'worker-0' is pooled, and has no tenant isolation in the template",
+    });
+    assembly(stack('Shop', manifest('shop', [worker('worker-0', { pooled: false })]), { Worker: fn(isolated) }));
+    expect(error(() => readAssembly(folder)).message).toBe(
+      "the function shop-worker of host 'worker-0' is not pooled, and has tenant isolation in the template",
+    );
+  });
+
+  test('in a manifest: the function once, beside those of others', () => {
+    const { functions } = readManifest(write('m.json', manifest('shop', [...workers.hosts, host])));
+    expect(
+      functions.map(({ name, tenantIsolation, memorySize, timeout }) => [name, tenantIsolation, memorySize, timeout]),
+    ).toEqual([
+      ['shop-worker', true, 512, 60_000],
+      ['shop-web', undefined, 1_769, 900_000],
+    ]);
+  });
+
+  test('without a file system of their own, the folders of the function are each host’s', () => {
+    const file = write(
+      'm.json',
+      manifest('shop', [worker('worker-0', { command: ['/var/task/run'] }), worker('worker-1')]),
+    );
+    const { manifest: read, functions } = readManifest(file);
+    const translated = translateManifest(read, functions, () => '/layers');
+    expect(translated.hosts.map(({ workingDirectory }) => workingDirectory)).toEqual([folder, folder]);
+    expect(translated.hosts[0].command).toEqual([join(folder, 'run')]);
+  });
+});
