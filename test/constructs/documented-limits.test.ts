@@ -8,6 +8,7 @@ import {
   CLUSTER_NAME_LENGTH,
   HOST_DEFAULTS,
   HOST_LIMITS,
+  POOL,
   SEED_PORT,
 } from '../../src/contract/manifest';
 
@@ -51,6 +52,7 @@ test('the other defaults and ranges', () => {
   expect(host.timeout).toContain(
     `, ${duration(timeout.low)} to ${duration(timeout.high)} (${number(timeout.high / 1_000)} seconds).`,
   );
+  expect(host.pooled).toContain(` keeps ${number(POOL.sandboxes)} of a function for every 1,000 concurrent executions`);
   expect(defaultOf(host.workingDirectory)).toBe(HOST_DEFAULTS.workingDirectory);
   expect(cluster.clusterName).toContain(`: 1 to ${CLUSTER_NAME_LENGTH} letters`);
   expect(cluster.cidr).toContain(`, /${CIDR.shortest} to /${CIDR.longest}.`);

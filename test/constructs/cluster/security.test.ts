@@ -55,6 +55,18 @@ test('AwsSolutions finds nothing about a standby', () => {
   ]);
 });
 
+test('AwsSolutions finds nothing about pooled hosts, in a VPC or not', () => {
+  for (const inVpc of [false, true]) {
+    const { stack, cluster } = newCluster();
+    const vpc = inVpc ? new ec2.Vpc(stack, 'Vpc') : undefined;
+    vpc?.addFlowLog('Log');
+    cluster.addHosts('worker', { ...HOST, code: HOST.code, count: 3, pooled: true, vpc });
+    expect(findings(stack)).toEqual([]);
+    const role = 'AwsSolutions-IAM5[Resource::*]: Shop/Cluster/Pool-worker/Role/Resource';
+    expect(acknowledged(stack).includes(role)).toBe(inVpc);
+  }
+});
+
 test('AwsSolutions finds nothing about a host in a VPC', () => {
   const { stack, cluster } = newCluster();
   const vpc = new ec2.Vpc(stack, 'Vpc');

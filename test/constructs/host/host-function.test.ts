@@ -40,6 +40,7 @@ describe('defaults', () => {
         address: host.virtualAddress,
         kind: 'function',
         functionName: 'Shop-Cluster-api',
+        pooled: false,
         command: ['./run.sh'],
         environment: {},
         workingDirectory: '/var/task',

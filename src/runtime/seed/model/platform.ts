@@ -23,6 +23,8 @@ function ofRequest({ hosts, faults }: World, { reserved }: Size, h: number, { at
   const faulty: Move[] = [
     [`${name} is lost`, (w) => answer(spend(w).hosts[h], r, LOST), 'chosen'],
     [`${name} is delivered twice`, (w) => repeat(spend(w).hosts[h], call), 'chosen'],
+    // The account's concurrency is used up, or a pool's sandboxes: it says nothing about this host.
+    [`${name} is throttled for others`, (w) => throttle(spend(w), h, r), 'chosen'],
   ];
   const lost = faults > 0 ? faulty : [];
   if (reserved && sandboxes.some(({ run }) => run))
