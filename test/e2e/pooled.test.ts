@@ -19,7 +19,11 @@ const MARK = `${process.pid}`;
 /** The shell stays, because redis writes over the environment that it is found by. */
 const GUEST = "redis-server --bind 0.0.0.0 --dir /tmp --save '' --protected-mode no; exit $?";
 
-describe.each(['nat', 'flat'] as const)('network %s', (network) => {
+describe.each([
+  ['nat', ['--network', 'nat']],
+  ['flat', ['--network', 'flat']],
+  ['flat, without any privilege', ['--network', 'flat', '--sandbox', 'none']],
+])('network %s', (_, upArguments) => {
   let cluster: TestCluster;
   beforeAll(async () => {
     cluster = await bootCluster(
@@ -27,7 +31,7 @@ describe.each(['nat', 'flat'] as const)('network %s', (network) => {
         ...{ name, functionName: FUNCTION, pooled: true, command: ['/bin/sh', '-c', GUEST], memorySize: 256 },
         ...{ environment: { POOL_TEST: `${MARK}-${name}` }, idleTimeout: 1_000, releaseTimeout: 10_000 },
       })),
-      { name: 'pooled', upArguments: ['--network', network] },
+      { name: 'pooled', upArguments },
     );
   }, 60_000);
   afterAll(() => cluster?.dispose());
