@@ -111,10 +111,12 @@ describe.each([
   test('one that is killed is allocated again at the next connect, in a sandbox of its own', async () => {
     for (const name of ['redis-3', 'redis-4']) await redis(name, 'SET', 'me', `${name} again`);
     const other = await runId('redis-4');
-    const [guest] = having(`POOL_TEST=${MARK}-redis-3`);
-    const before = Date.now();
-    signal([parentOf(guest)], 'SIGKILL');
-    await since('redis-3', 'failed', before - 1);
+    await held('redis-3', async () => {
+      const [guest] = having(`POOL_TEST=${MARK}-redis-3`);
+      const before = Date.now();
+      signal([parentOf(guest)], 'SIGKILL');
+      await since('redis-3', 'failed', before - 1);
+    });
     expect(await redis('redis-3', 'GET', 'me')).toBe('');
     expect(await cluster.host('redis-3')).toMatchObject({ state: 'running', allocations: 3 });
     expect(await redis('redis-4', 'GET', 'me')).toBe('redis-4 again');

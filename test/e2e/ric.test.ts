@@ -50,7 +50,8 @@ function installClient(): void {
   beforeAll(async () => {
     installClient();
     const files = { name: 'files', command: [python, '-u', '-m', 'http.server', '8000'] };
-    cluster = prepareCluster([{ ...files, idleTimeout: 300, releaseTimeout: 6_000, settleTime: 200 }]);
+    const pooled = ['shard-0', 'shard-1'].map((name) => ({ ...files, name, functionName: 'test-shard', pooled: true }));
+    cluster = prepareCluster([{ ...files, idleTimeout: 300, releaseTimeout: 6_000, settleTime: 200 }, ...pooled]);
     writeFileSync(join(cluster.folder, 'hello.txt'), 'hello\n');
     const application = readManifest(join(cluster.folder, 'manifest.json'));
     const functions = application.functions.map((fn) => ({
@@ -76,5 +77,14 @@ function installClient(): void {
     expect(await get()).toMatchObject({ stdout: 'hello\n' });
     expect(await cluster.host('files')).toMatchObject({ allocations: 2 });
     expect(await cluster.logs('files')).not.toMatch(/ERROR|Error/);
+  });
+
+  test('runs pooled hosts: its context has the tenant', async () => {
+    if (!platform.info.isolation.filesystem) return;
+    for (const name of ['shard-0', 'shard-1']) {
+      const answer = await cluster.exec(['curl', '-sS', `http://${name}:8000/hello.txt`]);
+      expect(answer).toMatchObject({ code: 0, stdout: 'hello\n' });
+      expect(await cluster.host(name)).toMatchObject({ state: 'running', allocations: 1 });
+    }
   });
 });
