@@ -92,8 +92,8 @@ static int words_needed(const char *verb) {
   static const struct {
     const char *verb;
     int words;
-  } known[] = {{"link", 4},    {"address", 3}, {"no-address", 3}, {"route", 3}, {"no-route", 3}, {"silence", 3}, {"no-silence", 3},
-               {"forward", 2}, {"delay", 2},   {"listen", 3},     {"dial", 3}};
+  } known[] = {{"link", 4},       {"address", 3}, {"no-address", 3}, {"route", 3},  {"no-route", 3}, {"silence", 3},
+               {"no-silence", 3}, {"forward", 2}, {"delay", 2},      {"listen", 3}, {"dial", 3}};
   for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
     if (strcmp(known[i].verb, verb) == 0) return known[i].words;
   }
