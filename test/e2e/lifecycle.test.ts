@@ -11,6 +11,7 @@ beforeAll(async () => {
       command: ['/usr/bin/redis-server', '--bind', '0.0.0.0', '--dir', '/tmp', '--save', '', '--protected-mode', 'no'],
       idleTimeout: 1_000,
       releaseTimeout: 6_000,
+      releasePolicy: 'no-connections',
     },
     { name: 'steady', command: [python, '-m', 'http.server', '80'], idleTimeout: 100, releasePolicy: 'never' },
   ]);

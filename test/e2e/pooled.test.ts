@@ -29,7 +29,12 @@ describe.each([
     cluster = await bootCluster(
       NAMES.map((name) => ({
         ...{ name, functionName: FUNCTION, pooled: true, command: ['/bin/sh', '-c', GUEST], memorySize: 256 },
-        ...{ environment: { POOL_TEST: `${MARK}-${name}` }, idleTimeout: 1_000, releaseTimeout: 10_000 },
+        ...{
+          environment: { POOL_TEST: `${MARK}-${name}` },
+          idleTimeout: 1_000,
+          releaseTimeout: 10_000,
+          releasePolicy: 'no-connections',
+        },
       })),
       { name: 'pooled', upArguments },
     );
