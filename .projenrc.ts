@@ -254,6 +254,14 @@ node.exec('bash scripts/guests.sh');
 node.spawn(bundle);
 node.exec('tsx test/suites/node/main.ts', { receiveArgs: true });
 
+const chaos = project.addTask('chaos', {
+  description: 'Hosts that call one another while everything that may end or be lost does',
+  receiveArgs: true,
+});
+// Standard output is for `--json`.
+chaos.exec('tsx scripts/bundle.ts --strict 1>&2');
+chaos.exec('tsx test/suites/chaos/main.ts', { receiveArgs: true });
+
 const fuzz = project.addTask('fuzz', {
   description: 'Fuzz what the shim and the addon parse, for longer than the tests do: TARGET SECONDS',
   receiveArgs: true,

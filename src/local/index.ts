@@ -19,6 +19,7 @@ export { shortTmp } from './paths';
 export { addKey, keepNewestKey } from './platform/key-file';
 export { startPlatform } from './platform/platform';
 export { isPlatformRunning, readPlatform } from './platform/platform-file';
+export { cgroupPrefix } from './sandbox/cgroup';
 export { cleanLeftovers, makeClientFolder } from './sandbox/leftovers';
 export type {
   LocalApplication,
