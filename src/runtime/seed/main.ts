@@ -10,6 +10,7 @@ import { holdLease, TAKEOVER_GRACE } from './lease/hold';
 import type { Lease } from './lease/lease';
 import { LogWriter } from './log-writer';
 import { startSeed } from './seed';
+import { TRACE_ENV, TraceWriter } from './trace';
 
 const lines = new LogWriter(1);
 /** Log lines: one JSON object each. What a member says in a detail takes no other field's place. */
@@ -53,8 +54,10 @@ async function main(): Promise<void> {
   }
   const listen = flags.listen ?? `0.0.0.0:${manifest.seed.port}`;
   const dataListen = flags.dataListen ?? `0.0.0.0:${manifest.seed.dataPort}`;
+  const traceFile = process.env[TRACE_ENV];
   const seed = await startSeed({
     manifest,
+    trace: traceFile ? openTrace(traceFile) : undefined,
     keys,
     listen,
     dataListen,
@@ -104,6 +107,16 @@ function fence(reason: string): void {
     // A log that cannot be written holds up nothing.
   }
   process.exit(EXIT_FENCED);
+}
+
+function openTrace(file: string): TraceWriter {
+  try {
+    return new TraceWriter(file, log);
+  } catch (error) {
+    throw new FlagError(
+      `${TRACE_ENV} is '${file}': ${(error as Error).message}; allowed: a file that can be appended to`,
+    );
+  }
 }
 
 async function readManifest(file: string) {

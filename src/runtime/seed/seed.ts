@@ -22,6 +22,7 @@ import { PortRanges } from './members/port-ranges';
 import { EventLog } from './operators/events';
 import { OperatorApi } from './operators/operator-api';
 import { Relay } from './relay/relay';
+import type { TraceWriter } from './trace';
 
 export interface SeedOptions {
   readonly manifest: Manifest;
@@ -56,6 +57,8 @@ export interface SeedOptions {
   readonly standby?: SeedStandby;
   /** Milliseconds from any start, by which allocations a minute are counted. Default: the machine's. */
   readonly clock?: () => number;
+  /** Gets every step of every host's machine. Default: none. */
+  readonly trace?: TraceWriter;
 }
 
 export interface SeedStandby {
@@ -230,7 +233,7 @@ class RunningSeed implements Seed {
   }
 
   #world(): World {
-    const { manifest, invoke, clock = () => performance.now() } = this.#options;
+    const { manifest, invoke, trace, clock = () => performance.now() } = this.#options;
     return {
       cluster: manifest.cluster.name,
       address: () => this.#options.address ?? this.address,
@@ -238,6 +241,7 @@ class RunningSeed implements Seed {
       epochClock: this.#options.standby?.lease.epochClock ?? Date.now,
       secretOf: (host, epoch) => this.#keyring.issue(host, epoch),
       invoke,
+      trace,
       events: this.#events,
       limits: new Limits(manifest.cluster.limits, clock),
       connections: this.#members,

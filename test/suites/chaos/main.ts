@@ -19,7 +19,7 @@ const USAGE = `usage: npm run chaos -- [options]
   --hosts N           from 3 to 100 (default: 20)
   --clients N         clients under \`imaginary exec\`, from 1 to 20 (default: 3)
   --plan              prints the plan, and runs nothing
-  --keep DIR          copies the logs of hosts and seed there
+  --keep DIR          copies the logs and the seed's trace there
   --json              prints one object on standard output at the end, and the progress on standard error
   --help              this text
 

@@ -1,8 +1,11 @@
 /** One run: a cluster, its clients, its faults, and what is found afterwards. */
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ClusterStatus } from '../../../src/contract/control/from-seed';
 import { cgroupPrefix, faultsOf, readPlatform } from '../../../src/local';
+import { type Replay, replay } from '../../../src/runtime/seed/model/replay';
+import { TRACE_ENV } from '../../../src/runtime/seed/trace';
 import { prepareCluster, type TestCluster, type TestHost } from '../../support/cluster';
 import { eventually } from '../../support/eventually';
 import { python } from '../../support/guests';
@@ -22,7 +25,7 @@ export interface RunOptions {
   readonly hosts: number;
   readonly clients: number;
   readonly plan: readonly PlannedFault[];
-  /** Folder for the logs; absent: none is kept. */
+  /** Folder for the logs and the trace; absent: none is kept. */
   readonly keep?: string;
   readonly tell: (line: string) => void;
 }
@@ -48,6 +51,7 @@ const CONVERGE = 60_000;
  */
 const DESCRIPTORS = { ofSandbox: 8, ofHost: 1, ofRest: 8 };
 
+const TRACE = 'seed.trace';
 const GUEST = join(__dirname, 'guest.py');
 
 /** Every tenth is a Redis; they are idle after times that differ, so that all states meet. */
@@ -69,18 +73,24 @@ function hostsOf(many: number): TestHost[] {
 export async function runChaos(options: RunOptions): Promise<RunResult> {
   const name = `chaos-${options.network}`;
   const hosts = hostsOf(options.hosts);
+  const traces = mkdtempSync(join(tmpdir(), 'imaginary-trace-'));
+  const traceFile = join(traces, TRACE);
   const cluster = prepareCluster(hosts, {
     name,
     files: { 'guest.py': readFileSync(GUEST, 'utf8') },
     upArguments: ['--network', options.network],
+    env: { [TRACE_ENV]: traceFile },
   });
   try {
     const up = await cluster.up();
     if (up.code !== 0) throw new Error(`imaginary up: exit ${up.code}\n${up.stderr}${up.stdout}`);
-    return await disturbed(cluster, name, hosts, options);
+    const result = await disturbed(cluster, name, hosts, options);
+    const replayed = replay(readFileSync(traceFile, 'utf8').split('\n'), { atRest: true });
+    return { ...result, verdicts: [...result.verdicts, ...verdictsOf(replayed)] };
   } finally {
-    if (options.keep !== undefined) keepLogs(cluster, options.keep);
+    if (options.keep !== undefined) keep(options.keep, [join(cluster.state, 'logs'), traces]);
     await cluster.dispose();
+    rmSync(traces, { recursive: true, force: true });
   }
 }
 
@@ -214,9 +224,16 @@ function descriptorsLeft(before: Descriptors, platform: number, name: string, ho
     .map((part) => `${part}: ${now[part]}, at first ${before[part]}; allowed with ${kept} sandboxes: ${most[part]}`);
 }
 
-function keepLogs(cluster: TestCluster, folder: string): void {
+function verdictsOf({ seeds, steps, problems }: Replay): Verdict[] {
+  return Object.entries(problems).map(([property, violations]) => ({
+    property: `trace: ${property}`,
+    of: `${steps} steps of ${seeds} seeds`,
+    violations,
+  }));
+}
+
+function keep(folder: string, from: readonly string[]): void {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  const logs = join(cluster.state, 'logs');
-  for (const file of readdirSync(logs)) copyFileSync(join(logs, file), join(folder, file));
+  for (const one of from) for (const file of readdirSync(one)) copyFileSync(join(one, file), join(folder, file));
 }

@@ -9,6 +9,7 @@ import { Lifeline } from '../allocator/lifeline';
 import type { Limits } from '../allocator/limits';
 import { Subscribers } from '../locate/subscribers';
 import type { EventLog } from '../operators/events';
+import type { TraceWriter } from '../trace';
 import type { Effect, TimerName } from './effects';
 import type { MachineEvent } from './events';
 import { Schedule } from './schedule';
@@ -54,6 +55,8 @@ export interface World {
   readonly onReturn: () => void;
   /** A host begins or ends to be allocated or to run. */
   readonly onUp: (host: string, up: boolean) => void;
+  /** Absent: no step is written. */
+  readonly trace?: TraceWriter;
 }
 
 /** The request outlasts the function: its end is the function's own. */
@@ -79,7 +82,9 @@ export class Machine {
   constructor(settings: Settings, nodeId: number, world: World) {
     this.nodeId = nodeId;
     this.#world = world;
-    this.#state = imaginedHost(settings, performance.now());
+    const at = performance.now();
+    this.#state = imaginedHost(settings, at);
+    world.trace?.write({ type: 'host', host: settings.entry.name, settings, at });
     const { wakeSchedule } = settings.entry;
     if (wakeSchedule !== undefined)
       this.#schedule = new Schedule(wakeSchedule, () => this.handle({ type: 'scheduled' }));
@@ -151,7 +156,7 @@ export class Machine {
   }
 
   #step(event: MachineEvent): void {
-    const { mayAllocate, costly, epochClock } = this.#world;
+    const { mayAllocate, costly, epochClock, trace } = this.#world;
     const moment = {
       at: performance.now(),
       wall: epochClock(),
@@ -160,6 +165,7 @@ export class Machine {
     };
     const { state, effects } = step(this.#state, event, moment);
     this.#state = state;
+    trace?.write({ type: 'step', host: this.entry.name, event, moment, effects });
     if (costs(state)) costly.add(this.entry.name);
     else costly.delete(this.entry.name);
     for (const effect of effects) this.#run(effect);
