@@ -261,6 +261,12 @@ const chaos = project.addTask('chaos', {
 // Standard output is for `--json`.
 chaos.exec('tsx scripts/bundle.ts --strict 1>&2');
 chaos.exec('tsx test/suites/chaos/main.ts', { receiveArgs: true });
+const soak = project.addTask('soak', {
+  description: 'Hosts that are allocated and released again and again: what runs is to stay as large as it is',
+  receiveArgs: true,
+});
+soak.exec('tsx scripts/bundle.ts --strict 1>&2');
+soak.exec('tsx test/suites/chaos/soak.ts', { receiveArgs: true });
 
 const fuzz = project.addTask('fuzz', {
   description: 'Fuzz what the shim and the addon parse, for longer than the tests do: TARGET SECONDS',

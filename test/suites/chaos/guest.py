@@ -3,6 +3,7 @@
 usage: guest.py serve NAME          answers requests at port 7000, and calls other hosts when it is told to
        guest.py call NAME SEED HOST[:redis]...
                                     calls these hosts at random until its standard input ends
+       guest.py obey NAME           calls the host of each line of its standard input
        guest.py each NAME SEED HOST[:redis]...
                                     calls each of these hosts once, and exits with 0 if all answered
 
@@ -214,6 +215,14 @@ def caller(hosts, numbers_at_random, ended):
         ended.wait(numbers_at_random.uniform(0.02, 0.4))
 
 
+def call_once(to):
+    numbers_at_random = random.Random()
+    with contextlib.suppress(OSError, EOFError, Wrong):
+        sock = connect(to, PORT, numbers_at_random.choice(("block", "poll")))
+        with sock, sock.makefile("rb") as stream:
+            request(sock, stream, to, numbers_at_random)
+
+
 def answers(to, kind, numbers_at_random):
     try:
         (converse_with_redis if kind == "redis" else converse)(to, numbers_at_random)
@@ -260,6 +269,10 @@ def main():
     threading.Thread(target=watch, daemon=True).start()
     if sys.argv[1] == "serve":
         Server(("0.0.0.0", PORT), Handler).serve_forever()
+    if sys.argv[1] == "obey":
+        for line in sys.stdin:
+            threading.Thread(target=call_once, args=(line.strip(),), daemon=True).start()
+        return
     seed = sys.argv[3]
     hosts = [(word.split(":") + ["echo"])[:2] for word in sys.argv[4:]]
     if sys.argv[1] == "each":

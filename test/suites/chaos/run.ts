@@ -51,6 +51,8 @@ const CONVERGE = 60_000;
  */
 const DESCRIPTORS = { ofSandbox: 8, ofHost: 1, ofRest: 8 };
 
+/** Whoever ends the run does not want its cluster. */
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 const TRACE = 'seed.trace';
 const GUEST = join(__dirname, 'guest.py');
 
@@ -81,6 +83,8 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
     upArguments: ['--network', options.network],
     env: { [TRACE_ENV]: traceFile },
   });
+  const interrupted = () => void cluster.dispose().finally(() => process.exit(1));
+  for (const name of SIGNALS) process.once(name, interrupted);
   try {
     const up = await cluster.up();
     if (up.code !== 0) throw new Error(`imaginary up: exit ${up.code}\n${up.stderr}${up.stdout}`);
@@ -90,6 +94,7 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
   } finally {
     if (options.keep !== undefined) keep(options.keep, [join(cluster.state, 'logs'), traces]);
     await cluster.dispose();
+    for (const name of SIGNALS) process.off(name, interrupted);
     rmSync(traces, { recursive: true, force: true });
   }
 }
