@@ -3,6 +3,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ClusterStatus } from '../../../src/contract/control/from-seed';
+import { HOST_LIMITS } from '../../../src/contract/manifest/limits';
 import { cgroupPrefix, faultsOf, readPlatform } from '../../../src/local';
 import { type Replay, replay } from '../../../src/runtime/seed/model/replay';
 import { TRACE_ENV } from '../../../src/runtime/seed/trace';
@@ -40,7 +41,7 @@ export interface RunResult {
   readonly missed: number;
 }
 
-const ALLOCATION_TIMEOUT = 15_000;
+const ALLOCATION_TIMEOUT = HOST_LIMITS.allocationTimeout.default;
 /** Open calls may end until then. */
 const CALLS_END = 45_000;
 /** A lost host is given up after 10 s, and is idle and suspended for less than 8 s. */
@@ -202,7 +203,7 @@ async function comesToRest(cluster: TestCluster): Promise<string[]> {
 async function calledAgain(cluster: TestCluster, hosts: readonly TestHost[], seed: number): Promise<string[]> {
   const words = hosts.map(({ name }) => (name.startsWith('redis') ? `${name}:redis` : name));
   const run = await cluster.exec([python, join(cluster.folder, 'guest.py'), 'each', 'last', String(seed), ...words], {
-    timeout: 4 * ALLOCATION_TIMEOUT,
+    timeout: 2 * ALLOCATION_TIMEOUT,
   });
   return run.code === 0 ? [] : (run.stderr || `exit ${run.code}`).trim().split('\n');
 }
