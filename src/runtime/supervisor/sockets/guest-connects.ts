@@ -120,15 +120,25 @@ export class GuestConnects {
   async #attempt(host: string, guest: Omit<GuestConnect, keyof Destination>, call: Call): Promise<Outcome> {
     const { locations, log } = this.#options;
     const { port, since } = call;
-    let until = since + this.#options.limitOf(host);
-    for (let failures = 0; ; failures++) {
+    const until = since + this.#options.limitOf(host);
+    let patience: number | undefined;
+    /** The epoch that the guest was refused by, until its end may have been reported. */
+    let refusedBy = call.epoch;
+    for (;;) {
       const destination = await this.#locate(host, port, { signal: guest.signal, since });
+      if (refusedBy !== 0 && refusedBy === destination.location.epoch) {
+        // A guest that has just died refuses before the seed knows of its end: one that is there refuses again.
+        refusedBy = 0;
+        locations.distrust(host, destination.location.epoch);
+        await pause(PAUSE, guest.signal);
+        continue;
+      }
       const result = await this.#options.connect({ ...guest, ...destination });
       if (result.by === 'direct') return { status: 0, ...result };
       if (result.by !== 'none') return 'elsewhere';
       log('warn', `${host}:${port} cannot be connected to: ${result.reason}`);
-      if (failures === 0) until = Math.min(until, performance.now() + PATIENCE);
-      if (guest.signal.aborted || performance.now() + PAUSE > until) {
+      patience ??= performance.now() + PATIENCE;
+      if (guest.signal.aborted || performance.now() + PAUSE > Math.min(until, patience)) {
         return this.#failed(`${host}:${port}`, 'EHOSTUNREACH', result.reason);
       }
       // The host may have another location meanwhile.
