@@ -89,6 +89,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
 export class Session {
   readonly #locates: Locates;
   readonly #relays = new Map<number, { resolve(token: string): void; reject(error: LocateError): void }>();
+  #held: FrameOf<ToSeed, 'held'> | undefined;
   readonly #reports: Array<FrameOf<ToSeed, 'report'>> = [];
   readonly #ended = new AbortController();
   readonly #signal: AbortSignal;
@@ -192,9 +193,10 @@ export class Session {
     if (this.#reports.length > KEPT_REPORTS) this.#reports.shift();
   }
 
-  /** Says what keeps the host from being idle. Not repeated on another connection: it is said again soon. */
+  /** Says what keeps the host from being idle: to this seed, and to the next. It may stay so for long. */
   held(by: HeldBy, what?: string): void {
-    this.#send({ type: 'held', by, what });
+    this.#held = { type: 'held', by, what };
+    this.#send(this.#held);
   }
 
   /**
@@ -328,6 +330,7 @@ export class Session {
     const sendAgain = this.#locates.reachable();
     this.options.onWelcome?.(this.#welcome);
     for (const report of this.#reports.splice(0)) control.send(report);
+    if (this.#held) control.send(this.#held);
     sendAgain();
   }
 

@@ -1,6 +1,13 @@
 import { hostIdentity } from '../../../../src/contract/control/psk';
 import { parseManifest } from '../../../../src/contract/manifest';
-import { ControlError, type Located, type Session, type Welcome } from '../../../../src/runtime/control/index';
+import {
+  ControlError,
+  fetchStatus,
+  type Located,
+  type Session,
+  type Welcome,
+} from '../../../../src/runtime/control/index';
+import { eventually } from '../../../support/eventually';
 import { bootCluster, type Cluster, failure, mapping, type Supervisor } from '../cluster';
 
 let cluster: Cluster;
@@ -27,6 +34,24 @@ test('killed and restarted in the middle of an allocation: one allocation, and t
   expect((await locate).location.epoch).toBe(host.invocation.epoch);
   expect(cluster.lambda.requests).toHaveLength(1);
   expect(client.welcome.self.address).toBe(address);
+});
+
+test('the next seed is told what keeps a host up, although that has not changed', async () => {
+  cluster = await bootCluster([{ name: 'api' }]);
+  cluster.host('api', async (invocation) => {
+    const host = await cluster.supervise(invocation);
+    host.listen(80);
+    host.session.held('connections', 'a connection of anna');
+    await host.stopped;
+    return { host: 'api', epoch: invocation.epoch, outcome: 'released' };
+  });
+  const client = await cluster.client();
+  await client.locate('api', 80);
+  await cluster.restartSeed({ grace: 100 });
+  await cluster.event('api', 'joined', (e) => e.detail.adopted === true);
+  const heldBy = async () => (await fetchStatus(cluster.access('operator'))).hosts[0].heldBy;
+  await eventually(async () => (await heldBy()) !== undefined);
+  expect(await heldBy()).toEqual({ by: 'connections', what: 'a connection of anna' });
 });
 
 test('killed before the function joins: nothing is allocated in the grace time, the function joins the new seed', async () => {
