@@ -44,9 +44,11 @@ static void reset(int fd, uint64_t cookie) {
     return;
   sockets_clear(cookie, IM_HAS_PEER);
   kernel_disconnect(fd);
-  /* Some kernels refuse that while another thread waits for this socket: it wakes, and the next signal resets. */
-  struct im_addr peer;
-  if (kernel_peer(fd, &peer)) libc_shutdown(fd, SHUT_RDWR);
+  /*
+   * As after a reset by the peer, whose error is reported once: then there is nothing to read, instead of ENOTCONN. Some
+   * kernels refuse to disconnect while another thread waits for this socket: it wakes, and the next signal resets.
+   */
+  libc_shutdown(fd, SHUT_RDWR);
 }
 
 /* The kernel sends its probe at once when the socket has been quiet for longer than the time that is set. */

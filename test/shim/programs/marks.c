@@ -61,6 +61,7 @@ static void is_reset(int fd) {
   socklen_t size = sizeof peer;
   char byte;
   CHECK(recv(fd, &byte, 1, 0) == -1 && errno == ECONNRESET);
+  CHECK(recv(fd, &byte, 1, 0) == 0);
   CHECK(send(fd, "x", 1, MSG_NOSIGNAL) == -1 && errno == EPIPE);
   CHECK(getpeername(fd, (struct sockaddr *)&peer, &size) == -1 && errno == ENOTCONN);
   close(fd);
