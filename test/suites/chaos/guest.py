@@ -215,17 +215,20 @@ def caller(hosts, numbers_at_random, ended):
         ended.wait(numbers_at_random.uniform(0.02, 0.4))
 
 
+def exchange_once(to, numbers_at_random):
+    sock = connect(to, PORT, numbers_at_random.choice(("block", "poll")))
+    with sock, sock.makefile("rb") as stream:
+        request(sock, stream, to, numbers_at_random)
+
+
 def call_once(to):
-    numbers_at_random = random.Random()
     with contextlib.suppress(OSError, EOFError, Wrong):
-        sock = connect(to, PORT, numbers_at_random.choice(("block", "poll")))
-        with sock, sock.makefile("rb") as stream:
-            request(sock, stream, to, numbers_at_random)
+        exchange_once(to, random.Random())
 
 
 def answers(to, kind, numbers_at_random):
     try:
-        (converse_with_redis if kind == "redis" else converse)(to, numbers_at_random)
+        (converse_with_redis if kind == "redis" else exchange_once)(to, numbers_at_random)
         return True
     except (OSError, EOFError, Wrong) as error:
         print(f"{to}: {error!r}", file=sys.stderr)
