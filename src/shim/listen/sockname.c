@@ -2,6 +2,7 @@
 
 #include "core/addr.h"
 #include "connect/handoff.h"
+#include "connect/tcp.h"
 #include "core/alias.h"
 #include "core/shim.h"
 #include "core/kernel.h"
@@ -201,8 +202,18 @@ void sockname_error(int fd, int level, int option, void *value, const socklen_t 
   IM_KEEP_ERRNO;
   if (level != SOL_SOCKET || option != SO_ERROR || *size != sizeof error) return;
   memcpy(&error, value, sizeof error);
-  if (error != ECONNREFUSED || !shim_active()) return;
+  if (!shim_active()) return;
   uint64_t cookie = sockets_cookie(fd);
+  /*
+   * What a router has said of a connection that stands: no result of its connect, which the guest asks for. Of a pooled
+   * one it may be about the header, which is older than the guest's connect.
+   */
+  if (error == EHOSTUNREACH || error == ENETUNREACH) {
+    if (!sockets_get(cookie, &socket) || !(socket.flags & IM_IS_HANDOFF) || tcp_state(fd) != IM_CONNECTED) return;
+    memset(value, 0, sizeof error);
+    return;
+  }
+  if (error != ECONNREFUSED) return;
   if (sockets_get(cookie, &socket) && socket.flags & IM_HAS_ERROR) {
     error = socket.error;
     memcpy(value, &error, sizeof error);
