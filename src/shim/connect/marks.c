@@ -45,8 +45,8 @@ static void reset(int fd, uint64_t cookie) {
   sockets_clear(cookie, IM_HAS_PEER);
   kernel_disconnect(fd);
   /*
-   * As after a reset by the peer, whose error is reported once: then there is nothing to read, instead of ENOTCONN. Some
-   * kernels refuse to disconnect while another thread waits for this socket: it wakes, and the next signal resets.
+   * As after a reset by the peer, whose error is reported once: then there is nothing to read, instead of ENOTCONN.
+   * Some kernels refuse to disconnect while another thread waits for this socket: it wakes, and the next signal resets.
    */
   libc_shutdown(fd, SHUT_RDWR);
 }
