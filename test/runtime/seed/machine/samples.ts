@@ -100,7 +100,7 @@ const BY_TYPE: { readonly [T in MachineEvent['type']]: Readonly<Record<string, O
   stay: { stay: { type: 'stay', member: SUPERVISOR }, 'stay of other': { type: 'stay', member: OTHER } },
   leave: {
     'leave suspended': leave('suspended'),
-    'leave suspended, timer': {
+    'leave with a timer': {
       type: 'leave',
       member: SUPERVISOR,
       frame: { type: 'leave', outcome: 'suspended', wakeIn: 5 },

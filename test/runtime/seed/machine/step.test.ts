@@ -9,92 +9,92 @@ import { EVENTS, moment, STATES, summary } from './samples';
  * nothing.
  */
 const TABLE = `
-                        I     Iw    Ii    Is    A     Aj    Al    Ar    R     Rs    Rl    Ra    Rg    Rr    Re    Rel   Rp    Ri    S     Sr    F     Fp
-locate 80               I?    I?    I-    I?    A     A     Al    A     R+    R-    Rl    R+>   Rg    Rl    Re    Rel   Rl    R+    S?    Sr    F-    F
-locate 81               I?    I?    I-    I?    A     A     Al    A     R     R-    Rl    R>    Rg    Rl    Re    Rel   Rl    R     S?    Sr    F-    F
-locate 80/udp           I?    I?    I-    I?    A     A     Al    A     R     R+    Rl    R>    Rg    Rl    Re    Rel   Rl    R     S?    Sr    F-    F
-watch                   I?    I?    I     I     A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S     Sr    F     F
-watch an older epoch    I?    I?    I     I     A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S     Sr    F     F
-watch a newer epoch     I?    I?    I     I?    A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S     Sr    F     F
-data                    .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     S?    .     .     .
-data, present epoch     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     S?    .     .     .
-data, older epoch       .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
-data, newer epoch       .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
-cancel                  .     I     .     .     A     A     Al    A     .     .     .     .     .     .     .     .     .     .     .     .     .     F
-gone                    .     I     .     .     A     A     Al    A     .     .     .     .     .     .     .     .     .     .     .     .     .     F
-wake                    .     I?    .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
-startGranted            A!    A!    .     A!    .     .     .     .     .     .     .     .     .     .     .     .     .     .     A!    .     .     .
-startDenied             I     I-    .     I     .     .     .     .     .     .     .     .     .     .     .     .     .     .     S     .     .     .
-join again              A     A     A     Ix    A     Ax    A     A     R>x   R>x   R>    R>x   R>x   R>    Re>x  Re>   R>    R>x   A     Srx   Fx    A
-join, life b            A     A     A     Ix    A     Ax    Alx   Ax    Rx    Rx    Rlx   Rax   Rgx   Rlx   Rex   Relx  Rlx   Rx    Sx    Srx   Fx    A
-join, older epoch       A     A     A     Ix    A     Ax    Alx   Ax    Rx    Rx    Rlx   Rax   Rgx   Rlx   Rex   Relx  Rlx   Rx    Sx    Srx   Fx    A
-join, fresh epoch       A     A     A     A     A     Ax    A     A>    Ax    Ax    A     Ax    Ax    A>    Ax    A     A     Ax    A     A     A     A
-join, newer epoch       A     A     A     A     A     Ax    A     A     Ax    Ax    A     Ax    Ax    A     Ax    A     A     Ax    A     A     A     A
-ports none              .     .     .     .     .     A     .     .     R>    R>    .     Ra>   Rg>   .     Re>   .     .     R>    .     .     .     .
-ports 80, 81            .     .     .     .     .     R+>   .     .     R>    R>    .     Ra>   Rg>   .     Re>   .     .     R>    .     .     .     .
-ports settled           .     .     .     .     .     R>    .     .     R>    R     .     Ra>   Rg>   .     Re>   .     .     R>    .     .     .     .
-ports of other          .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
-natReport               .     .     .     .     .     A     .     .     R>    R>    .     Ra>   Rg>   .     Re>   .     .     R>    .     .     .     .
-natReport of other      .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
-report started          .     .     .     .     .     A     .     .     R     R     .     Ra    Rg    .     Re    .     .     R     .     .     .     .
-report other            .     .     .     .     .     A     .     .     R     R     .     Ra    Rg    .     Re    .     .     R     .     .     .     .
-report of other         .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
-held                    .     .     .     .     .     A     .     .     R     R     .     Ra    Rg    .     Re    .     .     R     .     .     .     .
-held of other           .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
-suspend                 .     .     .     .     .     A     .     .     Ra>   Ra>   .     .     .     .     Re    .     .     R     .     .     .     .
-suspend of other        .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
-stay                    .     .     .     .     .     .     .     .     .     .     .     .     R>    .     .     .     .     .     .     .     .     .
-stay of other           .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
-leave suspended         .     .     .     .     .     S?>   .     .     S>    S>    .     S     S     .     Sr!   .     .     S>    .     .     .     .
-leave suspended, timer  .     .     .     .     .     S?>   .     .     S>    S>    .     S     S     .     Sr!   .     .     S>    .     .     .     .
-leave exited 0          .     .     .     .     .     F->   .     .     I>    I>    .     I>    I>    .     I=>   .     .     I>    .     .     .     .
-leave exited 1          .     .     .     .     .     F->   .     .     I>    I>    .     I>    I>    .     I=>   .     .     I>    .     .     .     .
-leave released          .     .     .     .     .     I?>   .     .     I>    I>    .     I>    I>    .     I=>   .     .     I>    .     .     .     .
-leave fenced            .     .     .     .     .     I?>   .     .     I>    I>    .     I>    I>    .     I=>   .     .     I>    .     .     .     .
-leave renew             .     .     .     .     .     Al    .     .     Rl    Rl    .     Ral   Rgl   .     Rel   .     .     Rl    .     .     .     .
-leave of other          .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
-lost                    .     .     .     .     .     Al    .     .     Rl    Rl    .     Rl>   Rgl   .     Rel   .     .     Rl    .     .     .     .
-lost of other           .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
-acks 0                  .     .     .     .     .     .     .     .     .     .     .     Rg    .     .     .     .     .     .     .     .     .     .
-acks 2                  .     .     .     .     .     .     .     .     .     .     .     Ra    .     .     .     .     .     .     .     .     .     .
-sent                    I     I     I     I     A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S     Sr    F     F
-throttled               I     I     I     I     A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S     Sr    F     F
-throttled release       I     I     I     I     A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S     I>    F     F
-ended suspended         .     .     .     .     S?>   S?>x  S?>   .     S>x   S>x   S>    Sx    Sx    .     Sr!x  Sr!   .     .     S     .     .     .
-ended exited 0          .     .     .     .     F->   F->x  F->   .     I>x   I>x   I>    I>x   I>x   .     I=>x  I=>   .     .     S     .     .     .
-ended exited 1          .     .     .     .     F->   F->x  F->   .     I>x   I>x   I>    I>x   I>x   .     I=>x  I=>   .     .     S     .     .     .
-ended released          .     .     .     .     I?>   I?>x  I?>   .     I>x   I>x   I>    I>x   I>x   .     I=>x  I=>   .     .     S     .     .     .
-ended fenced            .     .     .     .     I?>   A     Al    .     R     R     Rl    Ra    Rg    .     Re    Rel   .     .     S     .     .     .
-ended renew             .     .     .     .     A!    Al!x  Al!   .     Rl!x  Rl!x  Rl!   Ral!x Rgl!x .     Rel!x Rel!  .     .     S     .     .     .
-ended error             .     .     .     .     I?>   I?>x  I?>   .     I>x   I>x   I>    I>x   I>x   .     I=>x  I=>   .     .     S     .     .     .
-ended broken            .     .     .     .     I?>   A     Al    .     R     R     Rl    Ra    Rg    .     Re    Rel   .     .     S     .     .     .
-ended denied            .     .     .     .     F->   F->x  F->   .     F>x   F>x   F>    F>x   F>x   .     F=>x  F=>   .     .     S     .     .     .
-ended release           .     .     .     .     .     .     .     A     .     .     .     .     .     Rl    .     .     .     .     .     I>    .     .
-ended 2 error           .     .     .     .     .     .     .     I?>   .     .     .     .     .     I>    .     .     .     .     .     Sr    .     .
-ended 2 broken          .     .     .     .     .     .     .     I?>   .     .     .     .     .     Rl    .     .     .     .     .     Sr    .     .
-ended 2 fenced          .     .     .     .     .     .     .     I?>   .     .     .     .     .     Rl    .     .     .     .     .     Sr    .     .
-ended older             .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
-drained                 I     I     I     I     A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S     Sr    F     F
-drained broken          I     I     I     I     A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S     Sr    F     F
-companion up            I?    I?    I?    I?    A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S?    Sr    F     F
-companion down          I     I     I     I     A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S     Sr    F     F
-scheduled               I?    I?    I?    I?    .     .     .     .     .     .     .     .     .     .     Re    Rel   .     .     S?    Sr    F     F
-order start             I?    I?    I=    I?    A     A     Al    A     R=    R=    Rl=   Ra=   Rg=   Rl=   Re    Rel   Rl=   R=    S?    Sr    I?>   I?>
-order wake              I=    I=    I=    I=    A     A     Al    A     R=    R=    Rl=   Ra=   Rg=   Rl=   Re    Rel   Rl=   R=    S?    Sr    F=    F=
-order release           I=    I=-   I=    I=    A=    A=    Al=   A=    R=    R=    Rl=   Ra=   Rg=   Rl=   Re=   Rel=  Rl=   R=    Sr!   Sr    F=    F=-
-order stop              I=    I=-   I=    I=    I=->  Re->  Rel-> I=->  Re>   Re>   Rel>  Re    Re    Rel>  Re    Rel   I=>   R=    Sr!   Sr    F=    F=-
-timer deadline          .     .     .     .     I?>   R>    Rl>   I?>   .     .     .     .     .     .     .     .     .     .     .     .     .     .
-timer lost              .     .     .     .     .     .     I?>   .     .     .     I>    .     .     I>    .     I=>   I>    .     .     .     .     .
-timer probe             .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     Rl!   .     .     .     .     .
-timer expect            .     .     .     .     .     .     .     .     R     .     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     .     .     .     .
-timer acks              .     .     .     .     .     .     .     .     .     .     .     Rg    .     .     .     .     .     .     .     .     .     .
-timer release           .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     Sr!   .     .     .
-timer retry             .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     I>    I?>
-timer start             .     .     .     I?    .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
-timer doubt             .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     F>
-timer end               .     .     .     .     .     .     .     .     .     .     .     .     .     .     I=>x  I=>   .     .     .     .     .     .
-timer order             .     .     .     .     .     .     .     .     .     .     .     .     .     .     Re=   Rel=  .     .     .     .     .     .
-timer wait              .     I-    .     .     A-    A-    Al-   A-    .     .     .     .     .     .     .     .     .     .     .     .     .     F-
+                      I     Iw    Ii    Is    A     Aj    Al    Ar    R     Rs    Rl    Ra    Rg    Rr    Re    Rel   Rp    Ri    S     Sr    F     Fp
+locate 80             I?    I?    I-    I?    A     A     Al    A     R+    R-    Rl    R+>   Rg    Rl    Re    Rel   Rl    R+    S?    Sr    F-    F
+locate 81             I?    I?    I-    I?    A     A     Al    A     R     R-    Rl    R>    Rg    Rl    Re    Rel   Rl    R     S?    Sr    F-    F
+locate 80/udp         I?    I?    I-    I?    A     A     Al    A     R     R+    Rl    R>    Rg    Rl    Re    Rel   Rl    R     S?    Sr    F-    F
+watch                 I?    I?    I     I     A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S     Sr    F     F
+watch an older epoch  I?    I?    I     I     A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S     Sr    F     F
+watch a newer epoch   I?    I?    I     I?    A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S     Sr    F     F
+data                  .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     S?    .     .     .
+data, present epoch   .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     S?    .     .     .
+data, older epoch     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
+data, newer epoch     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
+cancel                .     I     .     .     A     A     Al    A     .     .     .     .     .     .     .     .     .     .     .     .     .     F
+gone                  .     I     .     .     A     A     Al    A     .     .     .     .     .     .     .     .     .     .     .     .     .     F
+wake                  .     I?    .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
+startGranted          A!    A!    .     A!    .     .     .     .     .     .     .     .     .     .     .     .     .     .     A!    .     .     .
+startDenied           I     I-    .     I     .     .     .     .     .     .     .     .     .     .     .     .     .     .     S     .     .     .
+join again            A     A     A     Ix    A     Ax    A     A     R>x   R>x   R>    R>x   R>x   R>    Re>x  Re>   R>    R>x   A     Srx   Fx    A
+join, life b          A     A     A     Ix    A     Ax    Alx   Ax    Rx    Rx    Rlx   Rax   Rgx   Rlx   Rex   Relx  Rlx   Rx    Sx    Srx   Fx    A
+join, older epoch     A     A     A     Ix    A     Ax    Alx   Ax    Rx    Rx    Rlx   Rax   Rgx   Rlx   Rex   Relx  Rlx   Rx    Sx    Srx   Fx    A
+join, fresh epoch     A     A     A     A     A     Ax    A     A>    Ax    Ax    A     Ax    Ax    A>    Ax    A     A     Ax    A     A     A     A
+join, newer epoch     A     A     A     A     A     Ax    A     A     Ax    Ax    A     Ax    Ax    A     Ax    A     A     Ax    A     A     A     A
+ports none            .     .     .     .     .     A     .     .     R>    R>    .     Ra>   Rg>   .     Re>   .     .     R>    .     .     .     .
+ports 80, 81          .     .     .     .     .     R+>   .     .     R>    R>    .     Ra>   Rg>   .     Re>   .     .     R>    .     .     .     .
+ports settled         .     .     .     .     .     R>    .     .     R>    R     .     Ra>   Rg>   .     Re>   .     .     R>    .     .     .     .
+ports of other        .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
+natReport             .     .     .     .     .     A     .     .     R>    R>    .     Ra>   Rg>   .     Re>   .     .     R>    .     .     .     .
+natReport of other    .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
+report started        .     .     .     .     .     A     .     .     R     R     .     Ra    Rg    .     Re    .     .     R     .     .     .     .
+report other          .     .     .     .     .     A     .     .     R     R     .     Ra    Rg    .     Re    .     .     R     .     .     .     .
+report of other       .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
+held                  .     .     .     .     .     A     .     .     R     R     .     Ra    Rg    .     Re    .     .     R     .     .     .     .
+held of other         .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
+suspend               .     .     .     .     .     A     .     .     Ra>   Ra>   .     .     .     .     Re    .     .     R     .     .     .     .
+suspend of other      .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
+stay                  .     .     .     .     .     .     .     .     .     .     .     .     R>    .     .     .     .     .     .     .     .     .
+stay of other         .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
+leave suspended       .     .     .     .     .     S?>   .     .     S>    S>    .     S     S     .     Sr!   .     .     S>    .     .     .     .
+leave with a timer    .     .     .     .     .     S?>   .     .     S>    S>    .     S     S     .     Sr!   .     .     S>    .     .     .     .
+leave exited 0        .     .     .     .     .     F->   .     .     I>    I>    .     I>    I>    .     I=>   .     .     I>    .     .     .     .
+leave exited 1        .     .     .     .     .     F->   .     .     I>    I>    .     I>    I>    .     I=>   .     .     I>    .     .     .     .
+leave released        .     .     .     .     .     I?>   .     .     I>    I>    .     I>    I>    .     I=>   .     .     I>    .     .     .     .
+leave fenced          .     .     .     .     .     I?>   .     .     I>    I>    .     I>    I>    .     I=>   .     .     I>    .     .     .     .
+leave renew           .     .     .     .     .     Al    .     .     Rl    Rl    .     Ral   Rgl   .     Rel   .     .     Rl    .     .     .     .
+leave of other        .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
+lost                  .     .     .     .     .     Al    .     .     Rl    Rl    .     Rl>   Rgl   .     Rel   .     .     Rl    .     .     .     .
+lost of other         .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
+acks 0                .     .     .     .     .     .     .     .     .     .     .     Rg    .     .     .     .     .     .     .     .     .     .
+acks 2                .     .     .     .     .     .     .     .     .     .     .     Ra    .     .     .     .     .     .     .     .     .     .
+sent                  I     I     I     I     A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S     Sr    F     F
+throttled             I     I     I     I     A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S     Sr    F     F
+throttled release     I     I     I     I     A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S     I>    F     F
+ended suspended       .     .     .     .     S?>   S?>x  S?>   .     S>x   S>x   S>    Sx    Sx    .     Sr!x  Sr!   .     .     S     .     .     .
+ended exited 0        .     .     .     .     F->   F->x  F->   .     I>x   I>x   I>    I>x   I>x   .     I=>x  I=>   .     .     S     .     .     .
+ended exited 1        .     .     .     .     F->   F->x  F->   .     I>x   I>x   I>    I>x   I>x   .     I=>x  I=>   .     .     S     .     .     .
+ended released        .     .     .     .     I?>   I?>x  I?>   .     I>x   I>x   I>    I>x   I>x   .     I=>x  I=>   .     .     S     .     .     .
+ended fenced          .     .     .     .     I?>   A     Al    .     R     R     Rl    Ra    Rg    .     Re    Rel   .     .     S     .     .     .
+ended renew           .     .     .     .     A!    Al!x  Al!   .     Rl!x  Rl!x  Rl!   Ral!x Rgl!x .     Rel!x Rel!  .     .     S     .     .     .
+ended error           .     .     .     .     I?>   I?>x  I?>   .     I>x   I>x   I>    I>x   I>x   .     I=>x  I=>   .     .     S     .     .     .
+ended broken          .     .     .     .     I?>   A     Al    .     R     R     Rl    Ra    Rg    .     Re    Rel   .     .     S     .     .     .
+ended denied          .     .     .     .     F->   F->x  F->   .     F>x   F>x   F>    F>x   F>x   .     F=>x  F=>   .     .     S     .     .     .
+ended release         .     .     .     .     .     .     .     A     .     .     .     .     .     Rl    .     .     .     .     .     I>    .     .
+ended 2 error         .     .     .     .     .     .     .     I?>   .     .     .     .     .     I>    .     .     .     .     .     Sr    .     .
+ended 2 broken        .     .     .     .     .     .     .     I?>   .     .     .     .     .     Rl    .     .     .     .     .     Sr    .     .
+ended 2 fenced        .     .     .     .     .     .     .     I?>   .     .     .     .     .     Rl    .     .     .     .     .     Sr    .     .
+ended older           .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
+drained               I     I     I     I     A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S     Sr    F     F
+drained broken        I     I     I     I     A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S     Sr    F     F
+companion up          I?    I?    I?    I?    A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S?    Sr    F     F
+companion down        I     I     I     I     A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S     Sr    F     F
+scheduled             I?    I?    I?    I?    .     .     .     .     .     .     .     .     .     .     Re    Rel   .     .     S?    Sr    F     F
+order start           I?    I?    I=    I?    A     A     Al    A     R=    R=    Rl=   Ra=   Rg=   Rl=   Re    Rel   Rl=   R=    S?    Sr    I?>   I?>
+order wake            I=    I=    I=    I=    A     A     Al    A     R=    R=    Rl=   Ra=   Rg=   Rl=   Re    Rel   Rl=   R=    S?    Sr    F=    F=
+order release         I=    I=-   I=    I=    A=    A=    Al=   A=    R=    R=    Rl=   Ra=   Rg=   Rl=   Re=   Rel=  Rl=   R=    Sr!   Sr    F=    F=-
+order stop            I=    I=-   I=    I=    I=->  Re->  Rel-> I=->  Re>   Re>   Rel>  Re    Re    Rel>  Re    Rel   I=>   R=    Sr!   Sr    F=    F=-
+timer deadline        .     .     .     .     I?>   R>    Rl>   I?>   .     .     .     .     .     .     .     .     .     .     .     .     .     .
+timer lost            .     .     .     .     .     .     I?>   .     .     .     I>    .     .     I>    .     I=>   I>    .     .     .     .     .
+timer probe           .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     Rl!   .     .     .     .     .
+timer expect          .     .     .     .     .     .     .     .     R     .     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     .     .     .     .
+timer acks            .     .     .     .     .     .     .     .     .     .     .     Rg    .     .     .     .     .     .     .     .     .     .
+timer release         .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     Sr!   .     .     .
+timer retry           .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     I>    I?>
+timer start           .     .     .     I?    .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
+timer doubt           .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     F>
+timer end             .     .     .     .     .     .     .     .     .     .     .     .     .     .     I=>x  I=>   .     .     .     .     .     .
+timer order           .     .     .     .     .     .     .     .     .     .     .     .     .     .     Re=   Rel=  .     .     .     .     .     .
+timer wait            .     I-    .     .     A-    A-    Al-   A-    .     .     .     .     .     .     .     .     .     .     .     .     .     F-
 `;
 
 const [header, ...lines] = TABLE.trim().split('\n');
