@@ -1,0 +1,40 @@
+/** Operators find every event in docs/operating.md: what it means, and, where there is something to do, what. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { REPORTED_EVENTS } from '../../../../src/contract/control/to-seed';
+
+const root = resolve(__dirname, '../../../..');
+const seed = join(root, 'src/runtime/seed');
+
+/** Names in calls that emit an event, as the source has them. */
+const emitted = (readdirSync(seed, { recursive: true }) as string[])
+  .filter((name) => name.endsWith('.ts') && !name.startsWith('model/'))
+  .flatMap((name) => {
+    const text = readFileSync(join(seed, name), 'utf8');
+    return [...text.matchAll(/\bemit\(\s*(?:[\w.]+,\s*)?'([a-z-]+)'/g)].map(([, event]) => event);
+  });
+
+const guide = readFileSync(join(root, 'docs/operating.md'), 'utf8');
+const [, meanings, actions] = guide.split(/^\| event \| .* \|$/m);
+const eventsOf = (table: string) =>
+  table
+    .slice(0, table.search(/\n\n/))
+    .split('\n')
+    .flatMap((line) => [...(/^\| (.*?) \| /.exec(line)?.[1] ?? '').matchAll(/`([a-z-]+)`/g)].map(([, name]) => name));
+
+const meant = new Set(eventsOf(meanings));
+
+test('what is emitted was found', () => {
+  expect(emitted).toEqual(
+    expect.arrayContaining(['allocating', 'suspended', 'relay-started', 'seed-started', 'muted']),
+  );
+});
+
+test.each([...new Set([...emitted, ...REPORTED_EVENTS])].sort())('%s has a meaning', (event) => {
+  expect([...meant]).toContain(event);
+});
+
+test('what to do names events only', () => {
+  const words = new Set(['errno', 'relayed', 'note', 'without', 'with']);
+  expect(eventsOf(actions).filter((name) => !meant.has(name) && !words.has(name))).toEqual([]);
+});
