@@ -9,6 +9,7 @@ import { allocate } from './suites/allocate';
 import { connect } from './suites/connect';
 import { footprint } from './suites/footprint';
 import { kinds } from './suites/kinds';
+import { lifecycle } from './suites/lifecycle';
 import { lookup } from './suites/lookup';
 import { pairs } from './suites/pairs';
 import { relay } from './suites/relay';
@@ -16,7 +17,19 @@ import { scale } from './suites/scale';
 import { shim } from './suites/shim';
 import { throughput } from './suites/throughput';
 
-const SUITES: readonly Suite[] = [connect, throughput, pairs, kinds, relay, scale, lookup, shim, allocate, footprint];
+const SUITES: readonly Suite[] = [
+  connect,
+  throughput,
+  pairs,
+  kinds,
+  relay,
+  scale,
+  lookup,
+  shim,
+  allocate,
+  lifecycle,
+  footprint,
+];
 const USAGE = `usage: npm run bench -- SUITE... [--json]
        npm run bench -- all
 

@@ -5,6 +5,7 @@
 import { chmodSync, copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
+import type { ManifestHost } from '../../src/contract/manifest';
 import { type LocalFunction, type Platform, readManifest, startPlatform } from '../../src/local';
 import { prepareCluster, type TestCluster } from '../../test/support/cluster';
 
@@ -13,17 +14,26 @@ const BARE_HANDLER = `exports.handler = async () => ({ entered: performance.time
 export interface ColdPlatform {
   readonly cluster: TestCluster;
   readonly platform: Platform;
-  /** Invokes the bare function `i` for the first time. Milliseconds from the call to its handler's entry. */
+  /** Invokes the bare function `i`: the first time it starts, later it thaws. Milliseconds from the call to its handler's entry. */
   bareStart(i: number): Promise<number>;
   dispose(): Promise<void>;
 }
 
-/** Hosts `host-0 … host-(count-1)` run `guest`, a program that is copied to their code folder. */
-export async function bootCold(count: number, guest: string, guestArguments: readonly string[]): Promise<ColdPlatform> {
+/**
+ * Hosts `host-0 … host-(count-1)` run `guest`, a program that is copied to their code folder.
+ * @param props of each host besides
+ */
+export async function bootCold(
+  count: number,
+  guest: string,
+  guestArguments: readonly string[],
+  props: Partial<ManifestHost> = {},
+): Promise<ColdPlatform> {
   const hosts = Array.from({ length: count }, (_, i) => ({
     name: `host-${i}`,
     command: ['/var/task/guest', ...guestArguments],
     address: `100.64.9.${i + 1}`,
+    ...props,
   }));
   const cluster = prepareCluster(hosts, { name: 'bench', files: { 'bare.js': BARE_HANDLER } });
   copyFileSync(guest, join(cluster.folder, 'guest'));

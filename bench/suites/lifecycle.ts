@@ -1,0 +1,88 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { TestCluster } from '../../test/support/cluster';
+import { python } from '../../test/support/guests';
+import { processesOf } from '../../test/support/processes';
+import { bootCold } from '../lib/cold';
+import { build, inCluster } from '../lib/programs';
+import { absoluteRow, median, ratioRow, type Suite } from '../lib/rows';
+
+const ROUNDS = 15;
+/** A host of each kind of round is its own: none has what another one left. */
+const HOSTS = 3;
+const [SLEEPER, VICTIM, TALKER] = ['host-0', 'host-1', 'host-2'];
+const HOLD = resolve(__dirname, '../../test/e2e/guests/hold.py');
+
+/** Waits for the next event of that name of the host, after `done` so many. */
+async function next(cluster: TestCluster, host: string, event: string, done: number): Promise<void> {
+  let seen = 0;
+  await cluster.waitFor((e) => e.host === host && e.event === event && ++seen > done);
+}
+
+/** A connection that is held open: says a line, and gives how many milliseconds the echo took. */
+async function openLine(cluster: TestCluster, folder: string) {
+  const script = join(folder, 'hold.py');
+  writeFileSync(script, readFileSync(HOLD));
+  const child = cluster.start([python, script, TALKER, '7001']);
+  const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+  await lines.next();
+  return async (text: string) => {
+    const start = performance.now();
+    child.stdin!.write(`${text}\n`);
+    const { value } = await lines.next();
+    if (value !== text) throw new Error(`the echo of '${text}' is '${value}'`);
+    return performance.now() - start;
+  };
+}
+
+/** What it takes to wake a suspended host, by a connect and by data, and to replace one that was killed. */
+export const lifecycle: Suite = {
+  name: 'lifecycle',
+  title: 'Waking a suspended host, and the next connect after a host was killed',
+  async run(progress) {
+    const folder = mkdtempSync(join(tmpdir(), 'imaginary-bench-'));
+    const server = build('echo-server', folder);
+    const client = build('ttfb-client', folder);
+    const props = { idleTimeout: 200, releaseTimeout: 600_000 };
+    const cold = await bootCold(HOSTS, server, ['0.0.0.0', '7000', '7001'], props);
+    const { cluster } = cold;
+    const firstByte = async (host: string) =>
+      (await inCluster(cluster, [client, host, '7000', '1', '0'])).median / 1000;
+    try {
+      const [thaw, resume, plain, killed, data]: number[][] = [[], [], [], [], []];
+      await cold.bareStart(0);
+      await firstByte(SLEEPER);
+      await firstByte(VICTIM);
+      const say = await openLine(cluster, folder);
+      await say('warm');
+      for (let i = 0; i < ROUNDS; i++) {
+        progress(`round ${i + 1} of ${ROUNDS}`);
+        await next(cluster, SLEEPER, 'suspended', i);
+        await next(cluster, TALKER, 'suspended', i);
+        thaw.push(await cold.bareStart(0));
+        resume.push(await firstByte(SLEEPER));
+        data.push(await say(`round ${i}`));
+      }
+      for (let i = 0; i < ROUNDS; i++) {
+        progress(`allocation ${i + 1} of ${ROUNDS}`);
+        await cluster.imaginary(['stop', VICTIM]);
+        plain.push(await firstByte(VICTIM));
+        for (const pid of processesOf(`bench-${VICTIM}`)) process.kill(pid, 'SIGKILL');
+        await next(cluster, VICTIM, 'failed', i);
+        killed.push(await firstByte(VICTIM));
+      }
+      return [
+        absoluteRow('bare thaw and one invoke round trip, median', 'ms', median(thaw), null),
+        ratioRow('resume: connect to first byte, median', 'ms', median(resume), median(thaw), 1.2),
+        absoluteRow('data wake: sent to its echo, median', 'ms', median(data), 250),
+        absoluteRow('plain allocation: connect to first byte, median', 'ms', median(plain), null),
+        ratioRow('after a kill: connect to first byte, median', 'ms', median(killed), median(plain), 1.2),
+      ];
+    } finally {
+      await cold.dispose();
+      rmSync(folder, { recursive: true, force: true });
+    }
+  },
+};
