@@ -2,6 +2,7 @@
  * echo-server ADDRESS PORT ECHO_PORT: as ttfb-server on PORT; on ECHO_PORT it echoes, one connection at a time on each.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +30,10 @@ int main(int argc, char **argv) {
   puts("listening");
   fflush(stdout);
   for (;;) {
-    if (poll(fds, 3, -1) < 0) return perror("poll"), 1;
+    if (poll(fds, 3, -1) < 0) {
+      if (errno == EINTR) continue;
+      return perror("poll"), 1;
+    }
     if (fds[0].revents) {
       int fd = accept(fds[0].fd, NULL, NULL);
       char byte = 'x';
