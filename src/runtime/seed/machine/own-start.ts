@@ -3,7 +3,7 @@
  * schedule, by an operator.
  */
 import type { MachineEvent } from './events';
-import { isEnding } from './state';
+import { isEnding, MAX_TIMER } from './state';
 import type { Turn } from './turn';
 import { wakeForWaiters } from './wake';
 
@@ -11,8 +11,6 @@ const FIRST_RESTART = 500;
 const LAST_RESTART = 30_000;
 /** A guest that has run for so long has not failed at once: the next restart comes as soon as the first did. */
 const STEADY = 10_000;
-/** What setTimeout can do: 24 days. */
-const LONGEST_TIMER = 2 ** 31 - 1;
 /** A start that one of the cluster's limits forbids is tried again after this time. */
 const LIMITED_RETRY = 5_000;
 
@@ -29,7 +27,7 @@ export function startOwn(turn: Turn, why: string, delay = 0): void {
 /** A timer of the suspended host's guests is due in so many milliseconds. */
 export function wakeAt(turn: Turn, wakeIn: number): void {
   const { phase, state, moment } = turn;
-  if (phase.state !== 'suspended' || state.own || wakeIn > LONGEST_TIMER) return;
+  if (phase.state !== 'suspended' || state.own || wakeIn > MAX_TIMER) return;
   turn.set({ own: { why: 'a timer of its guests', at: moment.at + wakeIn } });
 }
 

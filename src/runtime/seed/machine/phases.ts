@@ -5,7 +5,7 @@ import type { Invocation, InvocationResult } from '../../../contract/platform/in
 import type { Excess } from '../allocator/limits';
 import type { Detail } from '../operators/events';
 import { applyRestartPolicy, postponeOwn } from './own-start';
-import { type Cause, type EpochSession, type Failed, isEnding, nextEpoch, visiblePorts } from './state';
+import { type Cause, type EpochSession, type Failed, isEnding, MAX_TIMER, nextEpoch, visiblePorts } from './state';
 import type { Turn } from './turn';
 import { refuseOf, refuseUnopened, serve } from './waiters';
 import { wakeForWaiters } from './wake';
@@ -24,8 +24,6 @@ const PROBE_DELAY = 100;
  * it is refused.
  */
 const DOUBT = 60_000;
-/** What setTimeout can do: 24 days, longer than any platform keeps a sandbox. */
-const MAX_TIMER = 2 ** 31 - 1;
 
 function invoke(turn: Turn, epoch: number, action: Invocation['action'], fresh?: number): void {
   const { invocation, invocations, leftAt, minEpoch: oldest } = turn.state;

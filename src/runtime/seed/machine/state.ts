@@ -8,6 +8,11 @@ import type { HeldBy } from '../../../contract/control/to-seed';
 import type { ManifestHost } from '../../../contract/manifest';
 import type { NatReport } from '../../../contract/peer/peer-messages';
 
+/** What setTimeout can do: 24 days, longer than any platform keeps a sandbox. Milliseconds. */
+export const MAX_TIMER = 2 ** 31 - 1;
+/** An epoch may come from a seed whose clock went that much before this one's, in milliseconds. */
+export const CLOCK_SKEW = 3_600_000;
+
 /** A member that has joined, by its number (`Sender.member`): each connection has another one. */
 export type MemberId = number;
 

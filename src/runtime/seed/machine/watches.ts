@@ -1,11 +1,8 @@
 /** Members that have connections with an epoch: they are to know when it ends, and what they send wakes it. */
 import type { MachineEvent } from './events';
 import { startOwn } from './own-start';
-import { locationOf } from './state';
+import { CLOCK_SKEW, locationOf } from './state';
 import type { Turn } from './turn';
-
-/** A member's clock and the one of the seed that gave the epoch may differ by so much, in milliseconds. */
-const CLOCK_SKEW = 3_600_000;
 
 export function onWatch(turn: Turn, { member, epoch }: Extract<MachineEvent, { type: 'watch' }>): void {
   const { state, moment, entry } = turn;

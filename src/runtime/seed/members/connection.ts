@@ -10,7 +10,7 @@ import type { Log } from '../../control/session';
 import type { Directory } from '../locate/directory';
 import type { Machine } from '../machine/interpreter';
 import { admit } from '../machine/joins';
-import { nextEpoch } from '../machine/state';
+import { CLOCK_SKEW, nextEpoch } from '../machine/state';
 import type { OperatorApi } from '../operators/operator-api';
 import type { Relay } from '../relay/relay';
 import type { ClientLease, Clients } from './clients';
@@ -51,8 +51,6 @@ type Role =
 /** A supervisor locates a port once, however many guests wait: a peer with more open locates than this is broken. */
 const MAX_LOCATES = 4_096;
 const JOIN_LIMIT = 10_000;
-/** An instance may have its epoch from a seed whose clock went that much before this one's, in milliseconds. */
-const CLOCK_SKEW = 3_600_000;
 
 /** One control connection: which frames the other side may send, and where they go. */
 export class Connection implements PeerHandlers {
