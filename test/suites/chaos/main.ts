@@ -5,6 +5,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { flagsOf, UsageError, whole } from './flags';
 import { KINDS, type Kind, kindsOn, type Network, planOf } from './plan';
 import { type RunResult, runChaos } from './run';
 
@@ -34,35 +35,25 @@ Needs \`npx projen bundle\`, /usr/bin/python3 and /usr/bin/redis-server, and for
 Exit code 0: every property holds; 1: one does not, or the run broke; 2: the command line is wrong.
 `;
 
-class UsageError extends Error {}
-
-function read(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      options: {
-        network: { type: 'string', default: 'flat' },
-        minutes: { type: 'string', default: '1' },
-        seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-        faults: { type: 'string' },
-        hosts: { type: 'string', default: '20' },
-        clients: { type: 'string', default: '3' },
-        plan: { type: 'boolean', default: false },
-        keep: { type: 'string' },
-        json: { type: 'boolean', default: false },
-        help: { type: 'boolean', default: false },
-      },
-    }).values;
-  } catch (error) {
-    throw new UsageError((error as Error).message);
-  }
-}
-
-function whole(flag: string, text: string, low: number, high: number): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= low && value <= high) return value;
-  throw new UsageError(`--${flag} is '${text}'; allowed: a whole number from ${low} to ${high}`);
-}
+const read = (args: readonly string[]) =>
+  flagsOf(
+    () =>
+      parseArgs({
+        args: [...args],
+        options: {
+          network: { type: 'string', default: 'flat' },
+          minutes: { type: 'string', default: '1' },
+          seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+          faults: { type: 'string' },
+          hosts: { type: 'string', default: '20' },
+          clients: { type: 'string', default: '3' },
+          plan: { type: 'boolean', default: false },
+          keep: { type: 'string' },
+          json: { type: 'boolean', default: false },
+          help: { type: 'boolean', default: false },
+        },
+      }).values,
+  );
 
 function kindsOf(network: Network, given: string | undefined): Kind[] {
   const known = kindsOn(network);

@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util';
 import { readPlatform } from '../../../src/local';
 import { prepareCluster, type TestCluster } from '../../support/cluster';
 import { python } from '../../support/guests';
+import { flagsOf, UsageError, whole } from './flags';
 import { openDescriptors, Processes, privateMemory } from './sandboxes';
 
 const REPORTS = resolve(__dirname, '../../../test-reports');
@@ -41,8 +42,6 @@ third has at most ${GROWTH.memory} MB, and ${GROWTH.descriptors} descriptors, mo
 Needs \`npx projen bundle\` and /usr/bin/python3.
 Exit code 0: all is flat; 1: something is not, or the run broke; 2: the command line is wrong.
 `;
-
-class UsageError extends Error {}
 
 /** Parts of a cluster, by name: what each has. `supervisors` is the largest of them. */
 type Sample = Readonly<Record<'platform' | 'seed' | 'supervisors' | 'client', Measured>>;
@@ -176,28 +175,20 @@ function rowsOf(samples: readonly Sample[]): Row[] {
   );
 }
 
-function read(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      options: {
-        allocations: { type: 'string', default: '10000' },
-        network: { type: 'string', default: 'flat' },
-        hosts: { type: 'string', default: '8' },
-        json: { type: 'boolean', default: false },
-        help: { type: 'boolean', default: false },
-      },
-    }).values;
-  } catch (error) {
-    throw new UsageError((error as Error).message);
-  }
-}
-
-function whole(flag: string, text: string, low: number, high: number): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= low && value <= high) return value;
-  throw new UsageError(`--${flag} is '${text}'; allowed: a whole number from ${low} to ${high}`);
-}
+const read = (args: readonly string[]) =>
+  flagsOf(
+    () =>
+      parseArgs({
+        args: [...args],
+        options: {
+          allocations: { type: 'string', default: '10000' },
+          network: { type: 'string', default: 'flat' },
+          hosts: { type: 'string', default: '8' },
+          json: { type: 'boolean', default: false },
+          help: { type: 'boolean', default: false },
+        },
+      }).values,
+  );
 
 async function main(): Promise<number> {
   const given = read(process.argv.slice(2));
