@@ -1,9 +1,8 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { createInterface } from 'node:readline';
 import type { TestCluster } from '../../test/support/cluster';
-import { python } from '../../test/support/guests';
+import { openLine } from '../../test/support/line';
 import { processesOf } from '../../test/support/processes';
 import { bootCold } from '../lib/cold';
 import { build, inCluster } from '../lib/programs';
@@ -22,17 +21,13 @@ async function next(cluster: TestCluster, host: string, event: string, done: num
 }
 
 /** A connection that is held open: says a line, and gives how many milliseconds the echo took. */
-async function openLine(cluster: TestCluster, folder: string) {
-  const script = join(folder, 'hold.py');
-  writeFileSync(script, readFileSync(HOLD));
-  const child = cluster.start([python, script, TALKER, '7001']);
-  const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
-  await lines.next();
+async function timedLine(cluster: TestCluster) {
+  writeFileSync(join(cluster.folder, 'hold.py'), readFileSync(HOLD));
+  const { say } = await openLine(cluster, TALKER, '7001');
   return async (text: string) => {
     const start = performance.now();
-    child.stdin!.write(`${text}\n`);
-    const { value } = await lines.next();
-    if (value !== text) throw new Error(`the echo of '${text}' is '${value}'`);
+    const answer = await say(text);
+    if (answer !== text) throw new Error(`the echo of '${text}' is '${answer}'`);
     return performance.now() - start;
   };
 }
@@ -55,7 +50,7 @@ export const lifecycle: Suite = {
       await cold.bareStart(0);
       await firstByte(SLEEPER);
       await firstByte(VICTIM);
-      const say = await openLine(cluster, folder);
+      const say = await timedLine(cluster);
       await say('warm');
       for (let i = 0; i < ROUNDS; i++) {
         progress(`round ${i + 1} of ${ROUNDS}`);

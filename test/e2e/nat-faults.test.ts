@@ -2,13 +2,11 @@
  * Faults of network `nat`: what can still be connected is, what cannot be ends within its deadline, and nothing else is
  * hurt.
  */
-import type { ChildProcess } from 'node:child_process';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { readPlatform } from '../../src/local';
 import { bootCluster, type TestCluster } from '../support/cluster';
 import { dialFiles, dialFrom, echo, other } from '../support/dial';
-import { guestFiles, python } from '../support/guests';
+import { guestFiles } from '../support/guests';
+import { openLine } from '../support/line';
 import { networkOf, type TestNetwork } from '../support/network';
 import { mentioning, processesOf } from '../support/processes';
 
@@ -34,29 +32,7 @@ async function unlessKept(): Promise<string> {
   return failed.join();
 }
 
-/** An open connection of a client. */
-interface Held {
-  say(line: string): Promise<string>;
-  end(): Promise<void>;
-}
-
-async function hold(): Promise<Held> {
-  const child: ChildProcess = cluster.start([python, join(cluster.folder, 'hold.py'), 'echo', '7000']);
-  const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
-  const next = async () => (await lines.next()).value as string;
-  expect(await next()).toBe('connected');
-  return {
-    say: (line) => {
-      child.stdin!.write(`${line}\n`);
-      return next();
-    },
-    end: async () => {
-      const ended = new Promise((done) => child.once('close', done));
-      child.stdin!.end();
-      await ended;
-    },
-  };
-}
+const hold = () => openLine(cluster, 'echo', '7000');
 
 const named = (event: string, host: string) => (e: { host: string | null; event: string }) =>
   e.event === event && e.host === host;

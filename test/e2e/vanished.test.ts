@@ -2,12 +2,10 @@
  * A sandbox that vanishes without a packet: what Lambda's recycling looks like to the other end of a connection. Its
  * peers' connections are reset, on whichever side they were made, and keep no host up.
  */
-import type { ChildProcess } from 'node:child_process';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { bootCluster, type TestCluster } from '../support/cluster';
 import { echo } from '../support/dial';
 import { guestFiles, python } from '../support/guests';
+import { openLine } from '../support/line';
 import { networkOf } from '../support/network';
 import { processesOf } from '../support/processes';
 
@@ -38,16 +36,7 @@ async function vanish(host: string): Promise<void> {
 const is = (event: string, host: string) => (e: { host: string | null; event: string }) =>
   e.event === event && e.host === host;
 
-async function hold() {
-  const child: ChildProcess = cluster.start([python, join(cluster.folder, 'hold.py'), 'echo', '7000']);
-  const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
-  const next = async () => (await lines.next()).value as string;
-  expect(await next()).toBe('connected');
-  return (line: string) => {
-    child.stdin!.write(`${line}\n`);
-    return next();
-  };
-}
+const hold = async () => (await openLine(cluster, 'echo', '7000')).say;
 
 test('a client that connected to it is reset, and the next connect allocates it', async () => {
   const say = await hold();

@@ -1,10 +1,9 @@
 /** Data on an open connection wakes a suspended host, whichever way it goes and whatever has forgotten it meanwhile. */
-import type { ChildProcess } from 'node:child_process';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { bootCluster, type TestCluster } from '../support/cluster';
 import { echo } from '../support/dial';
+import { eventually } from '../support/eventually';
 import { guestFiles, python } from '../support/guests';
+import { openLine } from '../support/line';
 import { networkOf } from '../support/network';
 
 const sleepy = { idleTimeout: 500, releasePolicy: 'no-traffic' } as const;
@@ -30,21 +29,14 @@ const is = (event: string, host: string) => (e: { host: string | null; event: st
 /** So many times so far. */
 const times = async (event: string, host: string) => (await cluster.events()).filter(is(event, host)).length;
 
+/** The platform writes END once the sandbox is frozen: before, a guest may still answer, and nobody has to wake it. */
 async function asleep(host: string, sleeps: number): Promise<void> {
   let seen = 0;
   await cluster.waitFor((e) => is('suspended', host)(e) && ++seen === sleeps);
+  await eventually(async () => (await cluster.logs(host)).split('END RequestId').length > sleeps);
 }
 
-async function talk(file: string, host: string, port: string) {
-  const child: ChildProcess = cluster.start([python, join(cluster.folder, file), host, port]);
-  const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
-  const next = async () => (await lines.next()).value as string;
-  expect(await next()).toBe('connected');
-  return (line: string) => {
-    child.stdin!.write(`${line}\n`);
-    return next();
-  };
-}
+const talk = async (host: string, port: string) => (await openLine(cluster, host, port)).say;
 
 const NETWORKS: ReadonlyArray<readonly [string, string[]]> = [
   ['nat', ['--network', 'nat']],
@@ -54,7 +46,7 @@ const NETWORKS: ReadonlyArray<readonly [string, string[]]> = [
 
 test.each(NETWORKS)("network %s: a client's data, again and again", async (_, flags) => {
   await boot(...flags);
-  const say = await talk('hold.py', 'echo', '7000');
+  const say = await talk('echo', '7000');
   for (const round of [1, 2, 3]) {
     expect(await say(`round ${round}`)).toBe(`round ${round}`);
     await asleep('echo', round);
@@ -67,7 +59,7 @@ test.each(NETWORKS)("network %s: a client's data, again and again", async (_, fl
 
 test.each(NETWORKS)("network %s: another host's data, and both sleep again", async (_, flags) => {
   await boot(...flags);
-  const say = await talk('hold.py', 'caller', '7001');
+  const say = await talk('caller', '7001');
   expect(await say('first')).toBe('first');
   await asleep('echo', 1);
   await asleep('caller', 1);
@@ -91,7 +83,7 @@ test("a timer of its guest's", async () => {
 
 async function forgotten(...flags: string[]) {
   await boot('--network', 'nat', ...flags);
-  const say = await talk('hold.py', 'caller', '7001');
+  const say = await talk('caller', '7001');
   expect(await say('first')).toBe('first');
   await asleep('echo', 1);
   await asleep('caller', 1);
@@ -112,5 +104,5 @@ test('NATs that have forgotten the connections for good: both sides are told, an
   const began = performance.now();
   expect(await say('second')).toMatch(/ConnectionResetError|BrokenPipeError/);
   expect(performance.now() - began).toBeLessThan(15_000);
-  expect(await (await talk('hold.py', 'caller', '7001'))('third')).toBe('third');
+  expect(await (await talk('caller', '7001'))('third')).toBe('third');
 });
