@@ -231,7 +231,20 @@ const integ = project.addTask('test:integ', { description: 'Verify the integrati
 integ.exec('tsx scripts/integ.ts');
 const e2e = project.addTask('test:e2e', { description: 'End-to-end tests with real guests', receiveArgs: true });
 e2e.exec(jest('e2e', 'jest-e2e', '--runInBand'));
-// Long, and their own: CI runs them after `npm test`.
+// Long, or of another kind: CI runs them after `npm test`.
+const unitLong = project.addTask('test:unit-long', {
+  description: 'Unit tests that take long: the whole model, C programs under valgrind and with thread checks',
+  receiveArgs: true,
+});
+unitLong.exec(jest('unit-long', 'jest-unit-long', '--maxWorkers 2'));
+const e2eLong = project.addTask('test:e2e-long', {
+  description: 'End-to-end tests that take long: all real guests, kinds of NAT, fleets, standby seeds',
+  receiveArgs: true,
+});
+e2eLong.exec(jest('e2e-long', 'jest-e2e-long', '--runInBand'));
+const long = project.addTask('test:long', { description: 'All tests that take long (*.long.ts)' });
+long.exec('bash scripts/guests.sh');
+for (const task of [bundle, unitLong, e2eLong]) long.spawn(task);
 const conformance = project.addTask('test:conformance', {
   description: "CPython's and libuv's own tests, natively and under the shim; 1,000,000 connects",
   receiveArgs: true,

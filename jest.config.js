@@ -1,14 +1,15 @@
 /**
- * Three projects, chosen with `--selectProjects`:
+ * Projects, chosen with `--selectProjects`:
  *   unit        test/**             parts of the runtime, alone; fast, run in parallel: all that is not one of the others
  *   constructs  test/constructs/**  synthesis: Template tests, cdk-nag, props that must be refused
  *   e2e         test/e2e/**         real guests on the local platform; run with --runInBand, needs `npx projen bundle`
- * The names of the tests are `*.test.ts`; what they share is in test/support/setup/.
+ * Their tests are `*.test.ts`, which `npm test` runs. A file that takes a minute is a `*.long.ts` of the projects
+ * `unit-long` and `e2e-long`, which `npm run test:long` runs. What tests share is in test/support/setup/.
  */
-const project = (name, folders, setup = []) => ({
+const project = (name, folder, kind, setup = []) => ({
   displayName: name,
   testEnvironment: 'node',
-  testMatch: folders.map((folder) => `<rootDir>/test/${folder}/**/*.test.ts`),
+  testMatch: [`<rootDir>/test/${folder}/**/*.${kind}.ts`],
   transform: { '^.+\\.ts$': '<rootDir>/test/support/setup/esbuild-transform.js' },
   // Sources that are loaded late are named as they will be when they are bundled.
   moduleNameMapper: { '^(\\.{1,2}/.+)\\.js$': ['$1.js', '$1'] },
@@ -18,10 +19,14 @@ const project = (name, folders, setup = []) => ({
   modulePathIgnorePatterns: ['<rootDir>/(dist|lib|lambda-layers|assets|examples)/'],
 });
 
+const NEITHER = '!(constructs|e2e)';
+
 module.exports = {
   projects: [
-    project('unit', ['!(constructs|e2e)']),
-    project('constructs', ['constructs'], ['slow.js']),
-    project('e2e', ['e2e'], ['slow.js']),
+    project('unit', NEITHER, 'test'),
+    project('constructs', 'constructs', 'test', ['slow.js']),
+    project('e2e', 'e2e', 'test', ['slow.js']),
+    project('unit-long', NEITHER, 'long'),
+    project('e2e-long', 'e2e', 'long', ['slow.js']),
   ],
 };

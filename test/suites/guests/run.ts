@@ -1,4 +1,4 @@
-/** Real guests on a cluster, by hand; test/e2e/guests.test.ts runs the same. */
+/** Real guests on a cluster, by hand; test/e2e/guests.long.ts runs the same. */
 import { parseArgs } from 'node:util';
 import { readScenario, runScenario, scenarioNames } from './scenario';
 
