@@ -1,3 +1,5 @@
+export * from './cluster/cluster-props';
+export * from './cluster/cluster-reference';
 export * from './cluster/imaginary-cluster';
 export * from './host/host-function';
 export * from './host/host-options';

@@ -23,7 +23,8 @@ function docsOf(file: string): Record<string, string> {
   );
 }
 const host = docsOf('host/host-options.ts');
-const cluster = docsOf('cluster/imaginary-cluster.ts');
+const cluster = docsOf('cluster/cluster-props.ts');
+const reference = docsOf('cluster/cluster-reference.ts');
 const seed = docsOf('seed/seed-node.ts');
 
 const number = (value: number) => value.toLocaleString('en');
@@ -57,5 +58,5 @@ test('the other defaults and ranges', () => {
   expect(cluster.clusterName).toContain(`: 1 to ${CLUSTER_NAME_LENGTH} letters`);
   expect(cluster.cidr).toContain(`, /${CIDR.shortest} to /${CIDR.longest}.`);
   expect(defaultOf(cluster.cidr)).toBe(CIDR.default);
-  for (const docs of [cluster, seed]) expect(defaultOf(docs.seedPort)).toBe(SEED_PORT.default);
+  for (const docs of [reference, seed]) expect(defaultOf(docs.seedPort)).toBe(SEED_PORT.default);
 });

@@ -1,13 +1,11 @@
 import { createHash } from 'node:crypto';
-import { Annotations, Aspects, type IResource, Resource, Stack, Token, Tokenization } from 'aws-cdk-lib';
+import { Annotations, Aspects, Resource, Stack, Token, Tokenization } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import type * as iam from 'aws-cdk-lib/aws-iam';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
 import {
-  type AddressRequest,
-  assignAddresses,
   CIDR,
   type Cidr,
   CLUSTER_LIMITS,
@@ -24,119 +22,12 @@ import { HostFunction } from '../host/host-function';
 import type { HostGroupOptions, HostOptions } from '../host/host-options';
 import { acknowledge } from '../private/acknowledge';
 import * as check from '../private/checks';
+import { Directory } from '../private/directory';
 import { HostPool } from '../private/pool';
 import { ATTRIBUTES, CLUSTER, checkShape, HOST, HOST_GROUP } from '../private/shape';
-import { SeedNode, type SeedNodeOptions } from '../seed/seed-node';
-
-/** A cluster of hosts that appear to run and run only when something connects to them. */
-export interface IImaginaryCluster extends IResource, ec2.IConnectable {
-  /** The cluster's name. */
-  readonly clusterName: string;
-
-  /** The key that everything that joins the cluster must know. */
-  readonly clusterKey: secretsmanager.ISecret;
-
-  /** The seed's address and port, `address:port`: what joins the cluster connects there. */
-  readonly seedEndpoint: string;
-
-  /**
-   * Lets a principal read the cluster key, which is what joining the cluster takes.
-   *
-   * @param grantee who may join, for example an EC2 instance's role
-   */
-  grantJoin(grantee: iam.IGrantable): iam.Grant;
-}
-
-/** What identifies a cluster that another app defines. */
-export interface ImaginaryClusterAttributes {
-  /** The cluster's name. */
-  readonly clusterName: string;
-
-  /** The cluster's key. */
-  readonly clusterKey: secretsmanager.ISecret;
-
-  /** The address of its seed. */
-  readonly seedAddress: string;
-
-  /**
-   * The port of its seed.
-   *
-   * @default 9410
-   */
-  readonly seedPort?: number;
-
-  /**
-   * The security groups of its seed.
-   *
-   * @default - none: connections cannot be allowed through this reference
-   */
-  readonly securityGroups?: ec2.ISecurityGroup[];
-}
-
-/** Properties of an ImaginaryCluster. */
-export interface ImaginaryClusterProps extends SeedNodeOptions {
-  /**
-   * The cluster's name: 1 to 32 letters, digits and hyphens. Its functions are called `<cluster>-<host>`, so it must be
-   * unique in its account and region.
-   *
-   * @default - the stack's name and the construct's id
-   */
-  readonly clusterName?: string;
-
-  /**
-   * The block that virtual addresses are taken from, /16 to /28. It must not overlap a network that guests talk to.
-   *
-   * @default '100.64.0.0/16'
-   */
-  readonly cidr?: string;
-
-  /**
-   * The key that everything that joins must know: a random string of at least 16 characters.
-   *
-   * @default - a generated secret
-   */
-  readonly clusterKey?: secretsmanager.ISecret;
-
-  /**
-   * How long the logs of hosts are kept, unless a host says otherwise.
-   *
-   * @default logs.RetentionDays.ONE_MONTH
-   */
-  readonly logRetention?: logs.RetentionDays;
-
-  /**
-   * Reserve a concurrency of one for each host's function, unless the host says otherwise: see `HostOptions.reserveConcurrency`. Of
-   * pooled hosts nothing is reserved.
-   *
-   * @default false
-   */
-  readonly reserveConcurrency?: boolean;
-
-  /**
-   * How many hosts may be started in a minute, in the whole cluster: 1 to 100,000. So many may be started at once; after that, the
-   * minute's share comes back evenly. An allocation counts, also one after a failure, and so does waking a suspended host. Beyond the
-   * limit a connect that would start a host fails with ENOBUFS, and `imaginary events` shows `limited`. Hosts that run are reached as ever.
-   *
-   * @default 2000
-   */
-  readonly maxAllocationsPerMinute?: number;
-
-  /**
-   * How many hosts one member may start in a minute by connecting to them: 1 to 100,000. A member is a host or a client. It is
-   * counted and refused as with `maxAllocationsPerMinute`; other members are not concerned.
-   *
-   * @default 500
-   */
-  readonly maxAllocationsPerMinutePerMember?: number;
-
-  /**
-   * How many hosts may be allocated or run at one time: 1 to 100,000. Imagined and suspended hosts do not count. Beyond the limit a
-   * connect that would start another host fails with ENOBUFS, and `imaginary events` shows `limited`.
-   *
-   * @default 1000
-   */
-  readonly maxRunningHosts?: number;
-}
+import { SeedNode } from '../seed/seed-node';
+import type { ImaginaryClusterProps } from './cluster-props';
+import type { IImaginaryCluster, ImaginaryClusterAttributes } from './cluster-reference';
 
 abstract class ImaginaryClusterBase extends Resource implements IImaginaryCluster {
   public abstract readonly clusterName: string;
@@ -199,11 +90,7 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
   private readonly block: Cidr;
   private readonly limits: ManifestLimits;
   private readonly hostList: HostFunction[] = [];
-  private readonly nameOwners = new Map<string, string>();
-  private readonly addressRequests: AddressRequest[] = [];
-  private readonly grouped = new Set<string>();
-  private readonly pools = new Map<string, HostPool>();
-  private readonly functionOwners = new Map<string, string>();
+  private readonly directory: Directory;
 
   constructor(scope: Construct, id: string, props: ImaginaryClusterProps = {}) {
     super(scope, id);
@@ -215,6 +102,7 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
     }
     this.cidr = props.cidr ?? CIDR.default;
     this.block = check.clusterBlock(this, this.cidr);
+    this.directory = new Directory(this.block);
     this.logRetention = props.logRetention ?? logs.RetentionDays.ONE_MONTH;
     this.reserveConcurrency = props.reserveConcurrency ?? false;
     this.limits = this.checkedLimits(props);
@@ -255,7 +143,7 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
   public addHost(name: string, options: HostOptions): HostFunction {
     check.checkHostName(this, 'the name of a host', name);
     checkShape(this, ` of host '${name}'`, options, HOST);
-    this.requireFree(this, name, [name]); // before a second construct of that id says it less clearly
+    this.directory.requireFree(this, name, [name]); // before a second construct of that id says it less clearly
     return new HostFunction(this, name, { ...options, cluster: this });
   }
 
@@ -274,14 +162,10 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
     check.checkWhole(this, `count of '${prefix}'`, count, range);
     const pinned = address === undefined ? undefined : check.pinnedAddress(this, this.block, address, count);
     const names = Array.from({ length: count }, (_, i) => `${prefix}-${i}`);
-    if (pooled) {
-      for (const name of names) this.requireFree(this, name, [name]);
-      const pool = new HostPool(this, prefix, options);
-      this.takeFunction(this, pool.functionName, `the pooled hosts '${prefix}'`);
-      for (const name of names) this.pools.set(name, pool);
-    }
-    for (const name of names) this.grouped.add(name);
-    this.addressRequests.push({ name: prefix, count, pinned });
+    for (const name of names) this.directory.requireFree(this, name, [name]);
+    const pool = pooled ? new HostPool(this, prefix, options) : undefined;
+    if (pool) this.takeFunction(this, pool.functionName, `the pooled hosts '${prefix}'`);
+    this.directory.addGroup(prefix, names, pinned, pool);
     return names.map((name) => this.addHost(name, each));
   }
 
@@ -291,14 +175,8 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
    * @internal
    */
   public _register(host: HostFunction, address?: string): void {
-    const names = [host.hostName, ...host.aliases];
-    this.requireFree(host, host.hostName, names);
-    for (const name of names) this.nameOwners.set(name, host.hostName);
-    if (!this.grouped.has(host.hostName)) {
-      const pinned = address === undefined ? undefined : check.pinnedAddress(host, this.block, address);
-      this.addressRequests.push({ name: host.hostName, pinned });
-    }
-    if (!this.pools.has(host.hostName)) this.takeFunction(host, host.functionName, `host '${host.hostName}'`);
+    this.directory.addHost(host, host.hostName, host.aliases, address);
+    if (!this._poolOf(host.hostName)) this.takeFunction(host, host.functionName, `host '${host.hostName}'`);
     this.hostList.push(host);
   }
 
@@ -308,7 +186,7 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
    * @internal
    */
   public _poolOf(hostName: string): HostPool | undefined {
-    return this.pools.get(hostName);
+    return this.directory.poolOf(hostName);
   }
 
   /**
@@ -317,11 +195,8 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
    * @internal
    */
   public _addressOf(hostName: string): number {
-    // An address depends on its own request alone, so the hosts that are still to come do not matter.
-    for (const request of this.addressRequests) {
-      const address = assignAddresses(this.block, [request]).get(hostName);
-      if (address !== undefined) return address;
-    }
+    const address = this.directory.addressOf(hostName);
+    if (address !== undefined) return address;
     return check.refuse(this, `'${hostName}' is not a host of this cluster`);
   }
 
@@ -335,23 +210,8 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
   }
 
   private takeFunction(scope: Construct, name: string, owner: string): void {
-    const other = this.functionOwners.get(name);
-    if (other !== undefined) {
-      check.refuse(
-        scope,
-        `the function of ${owner} would be called '${name}', as that of ${other}; choose another name`,
-      );
-    }
-    this.functionOwners.set(name, owner);
+    this.directory.takeFunction(scope, name, owner);
     this.seed._allowAllocation(name);
-  }
-
-  private requireFree(scope: Construct, host: string, names: readonly string[]): void {
-    names.forEach((name, i) => {
-      const owner = names.indexOf(name) < i ? host : this.nameOwners.get(name);
-      if (owner === undefined) return;
-      check.refuse(scope, `the name '${name}' of host '${host}' is taken by host '${owner}'; ${UNIQUE_NAMES}`);
-    });
   }
 
   private problems(): string[] {
@@ -364,7 +224,7 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
   }
 
   private manifest() {
-    const addresses = assignAddresses(this.block, this.addressRequests);
+    const addresses = this.directory.addresses();
     return parseManifest({
       version: 1,
       cluster: { name: this.clusterName, cidr: this.cidr, limits: this.limits },
@@ -407,8 +267,6 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
     return key;
   }
 }
-
-const UNIQUE_NAMES = 'choose another: every host name and alias is unique in a cluster';
 
 /** A longer name keeps its start and gets a hash, so that it stays unique. */
 function shortName(name: string): string {

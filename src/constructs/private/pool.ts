@@ -6,7 +6,6 @@ import { Annotations } from 'aws-cdk-lib';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
 import { POOL } from '../../contract/manifest';
-import type { ImaginaryCluster } from '../cluster/imaginary-cluster';
 import type { HostGroupOptions } from '../host/host-options';
 import * as check from './checks';
 import { createResources, type HostResources, type ResourcesRequest } from './resources';
@@ -18,7 +17,7 @@ export class HostPool extends Construct {
   private readonly deployed = new Map<string, { readonly value: string; readonly host: string }>();
 
   constructor(
-    private readonly cluster: ImaginaryCluster,
+    private readonly cluster: Construct & ResourcesRequest['cluster'],
     private readonly prefix: string,
     options: HostGroupOptions,
   ) {

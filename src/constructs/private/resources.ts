@@ -5,7 +5,6 @@ import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import type { ManifestHost } from '../../contract/manifest';
-import type { ImaginaryCluster } from '../cluster/imaginary-cluster';
 import type { HostOptions } from '../host/host-options';
 import { acknowledge } from './acknowledge';
 import { layersFor } from './layers';
@@ -17,7 +16,7 @@ export interface HostResources {
 }
 
 export interface ResourcesRequest {
-  readonly cluster: ImaginaryCluster;
+  readonly cluster: { readonly clusterName: string; readonly logRetention: logs.RetentionDays };
   /** Whose they are, for people: `host web`. */
   readonly whose: string;
   readonly options: HostOptions;

@@ -5,7 +5,8 @@
 import { Token } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import { CIDR, HOST_DEFAULTS } from '../../contract/manifest';
-import type { ImaginaryClusterAttributes, ImaginaryClusterProps } from '../cluster/imaginary-cluster';
+import type { ImaginaryClusterProps } from '../cluster/cluster-props';
+import type { ImaginaryClusterAttributes } from '../cluster/cluster-reference';
 import type { HostFunctionProps } from '../host/host-function';
 import type { HostGroupOptions, HostOptions } from '../host/host-options';
 import type { SeedNodeOptions, SeedNodeProps } from '../seed/seed-node';
