@@ -1,19 +1,11 @@
 /** The part of DynamoDB's API that a seed's lease needs, over HTTP, as the SDK's client speaks it. */
 import { randomUUID } from 'node:crypto';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { type AddressInfo, createServer as createListener, type Server } from 'node:net';
-import { holdBodies, NoRoomError } from '../lambda/bodies';
-import { type Credentials, checkHead } from '../lambda/signature';
-import type { Slot } from '../network/slot';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type ApiServer, startApiServer } from '../api/api-server';
+import { holdBodies, NoRoomError } from '../api/bodies';
+import { type Credentials, checkHead } from '../api/signature';
 import * as errors from './dynamodb-errors';
 import { openTables, parseInput, type TableOptions } from './tables';
-
-export interface DynamodbApi {
-  readonly url: string;
-  /** Serves that slot too. @returns the URL in it */
-  listenIn(slot: Slot): Promise<string>;
-  close(): Promise<void>;
-}
 
 export interface DynamodbApiOptions {
   readonly tables: readonly TableOptions[];
@@ -29,7 +21,7 @@ const MOST_CONNECTIONS = 64;
 const BOUNDS = { requestsOfConnection: 4, requests: 64, bytes: 8 * 1024 * 1024 };
 const TARGET = /^DynamoDB_20120810\.(\w+)$/;
 
-export async function startDynamodbApi({ tables, credentials }: DynamodbApiOptions): Promise<DynamodbApi> {
+export async function startDynamodbApi({ tables, credentials }: DynamodbApiOptions): Promise<ApiServer> {
   const operations = openTables(tables);
   const bodies = holdBodies(BOUNDS);
 
@@ -54,8 +46,7 @@ export async function startDynamodbApi({ tables, credentials }: DynamodbApiOptio
     }
   };
 
-  const limits = { requestTimeout: ARRIVAL, headersTimeout: ARRIVAL, connectionsCheckingInterval: ARRIVAL / 4 };
-  const server = createServer({ ...limits, keepAliveTimeout: 60_000 }, (request, response) => {
+  return startApiServer({ arrival: ARRIVAL, connections: MOST_CONNECTIONS, port: PORT }, (request, response) => {
     response.setHeader('x-amzn-requestid', randomUUID());
     answer(request).then(
       (output) => send(request, response, 200, output),
@@ -65,27 +56,6 @@ export async function startDynamodbApi({ tables, credentials }: DynamodbApiOptio
       },
     );
   });
-  server.maxConnections = MOST_CONNECTIONS;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  const others: Server[] = [];
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    listenIn: async (slot) => {
-      const other = createListener((socket) => server.emit('connection', socket));
-      others.push(other);
-      return `http://${await slot.listen(other, PORT)}`;
-    },
-    close: () => {
-      for (const other of others) other.close();
-      return new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      });
-    },
-  };
 }
 
 function parse(body: Buffer): unknown {

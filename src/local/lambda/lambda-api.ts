@@ -1,22 +1,14 @@
 /** Lambda's Invoke API over HTTP, as the SDK's client speaks it. */
 import { randomUUID } from 'node:crypto';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { type AddressInfo, createServer as createListener, type Server } from 'node:net';
-import type { Slot } from '../network/slot';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type ApiServer, startApiServer } from '../api/api-server';
+import { type Bounds, type Held, holdBodies, NoRoomError } from '../api/bodies';
+import { type Credentials, checkHead, type SignatureProblem } from '../api/signature';
 import type { Request } from '../sandbox/sandbox';
 import { type AsyncOptions, createAsyncQueue } from './async-queue';
-import { type Bounds, type Held, holdBodies, NoRoomError } from './bodies';
 import { type FunctionPool, ThrottledError } from './functions';
 import * as errors from './lambda-errors';
 import { LIMITS } from './lambda-limits';
-import { type Credentials, checkHead, type SignatureProblem } from './signature';
-
-export interface LambdaApi {
-  readonly url: string;
-  /** Serves that slot too. @returns the URL in it */
-  listenIn(slot: Slot): Promise<string>;
-  close(): Promise<void>;
-}
 
 export interface LambdaApiOptions {
   readonly functions: ReadonlyMap<string, FunctionPool>;
@@ -41,7 +33,7 @@ class Refusal extends Error {
   }
 }
 
-export async function startLambdaApi(options: LambdaApiOptions): Promise<LambdaApi> {
+export async function startLambdaApi(options: LambdaApiOptions): Promise<ApiServer> {
   const { functions, credentials, bounds, arrival = ARRIVAL } = options;
   const queue = createAsyncQueue(options.async);
   const bodies = holdBodies(bounds);
@@ -109,33 +101,16 @@ export async function startLambdaApi(options: LambdaApiOptions): Promise<LambdaA
     response.end(outcome.body);
   };
 
-  // An invocation may take a quarter of an hour; these limits are for its request to arrive.
-  const limits = { requestTimeout: arrival, headersTimeout: arrival, connectionsCheckingInterval: arrival / 4 };
-  const server = createServer({ ...limits, keepAliveTimeout: 60_000 }, (request, response) => {
+  const server = await startApiServer({ arrival, connections: MOST_CONNECTIONS }, (request, response) => {
     const requestId = randomUUID();
     response.setHeader('x-amzn-requestid', requestId);
     handle(request, response, requestId).catch((error: Error) => refuse(request, response, error));
   });
-  server.maxConnections = MOST_CONNECTIONS;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  const others: Server[] = [];
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    listenIn: async (slot) => {
-      const other = createListener((socket) => server.emit('connection', socket));
-      others.push(other);
-      return `http://${await slot.listen(other)}`;
-    },
+    ...server,
     close: () => {
       queue.close();
-      for (const other of others) other.close();
-      return new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      });
+      return server.close();
     },
   };
 }

@@ -4,12 +4,13 @@ import { mkdirSync, rmSync, statfsSync, writeSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { dataPortOf, longestEnd, type Manifest } from '../../contract/manifest';
 import type { LambdaEndpoint, PlatformInfo } from '../../contract/platform/platform-info';
+import type { ApiServer } from '../api/api-server';
 import { startDynamodbApi } from '../dynamodb/dynamodb-api';
 import { LocalError } from '../errors';
 import { translateManifest } from '../import/translate';
 import { type FunctionLog, openFunctionLog } from '../lambda/function-log';
 import { createFunctionPool, type FunctionPool, type Owner } from '../lambda/functions';
-import { type LambdaApi, startLambdaApi } from '../lambda/lambda-api';
+import { startLambdaApi } from '../lambda/lambda-api';
 import { REGION } from '../lambda/lambda-limits';
 import { openNetwork } from '../network';
 import type { Network } from '../network/network';
@@ -222,7 +223,7 @@ async function openLease(credentials: LambdaEndpoint, network: Network, undo: Un
 }
 
 /** @returns the URL that seeds call it by, which is the same in the slot of each */
-async function urlForSeeds(api: Pick<LambdaApi, 'url' | 'listenIn'>, network: Network): Promise<string> {
+async function urlForSeeds(api: Pick<ApiServer, 'url' | 'listenIn'>, network: Network): Promise<string> {
   let { url } = api;
   if (network.info.kind === 'flat') return url;
   for (const { slot } of network.seeds) url = await api.listenIn(slot);

@@ -10,12 +10,13 @@ import {
   QueryCommand,
   ResourceNotFoundException,
 } from '@aws-sdk/client-dynamodb';
-import { type DynamodbApi, startDynamodbApi } from '../../../src/local/dynamodb/dynamodb-api';
+import type { ApiServer } from '../../../src/local/api/api-server';
+import { startDynamodbApi } from '../../../src/local/dynamodb/dynamodb-api';
 
 const credentials = { region: 'us-east-1', accessKeyId: 'LOCAL1', secretAccessKey: 'secret' };
 type Item = Record<string, AttributeValue>;
 
-let api: DynamodbApi;
+let api: ApiServer;
 let client: DynamoDBClient;
 beforeEach(async () => {
   api = await startDynamodbApi({ tables: [{ name: 'leases', key: 'cluster' }], credentials });

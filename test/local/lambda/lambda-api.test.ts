@@ -1,8 +1,9 @@
 /** Who may invoke, and how much the Invoke API holds for whom. Raw requests, as no client would send them. */
 import { createHash, createHmac } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
+import type { ApiServer } from '../../../src/local/api/api-server';
 import type { FunctionPool, Invoked } from '../../../src/local/lambda/functions';
-import { type LambdaApi, startLambdaApi } from '../../../src/local/lambda/lambda-api';
+import { startLambdaApi } from '../../../src/local/lambda/lambda-api';
 import { eventually } from '../../support/eventually';
 import { plain } from '../boot';
 
@@ -67,7 +68,7 @@ function request(call: Call = {}): [head: string, body: string] {
   return [`POST ${PATH} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`, body];
 }
 
-let api: LambdaApi;
+let api: ApiServer;
 let invoked: string[];
 /** Ends the invocations that are under way. */
 let finish: () => void;
