@@ -6,14 +6,14 @@
  * Their tests are `*.test.ts`, which `npm test` runs. A file that takes a minute is a `*.long.ts` of the projects
  * `unit-long` and `e2e-long`, which `npm run test:long` runs. What tests share is in test/support/setup/.
  */
-const project = (name, folder, kind, setup = []) => ({
+const project = (name, folder, kind) => ({
   displayName: name,
   testEnvironment: 'node',
   testMatch: [`<rootDir>/test/${folder}/**/*.${kind}.ts`],
   transform: { '^.+\\.ts$': '<rootDir>/test/support/setup/esbuild-transform.js' },
   // Sources that are loaded late are named as they will be when they are bundled.
   moduleNameMapper: { '^(\\.{1,2}/.+)\\.js$': ['$1.js', '$1'] },
-  setupFilesAfterEnv: setup.map((file) => `<rootDir>/test/support/setup/${file}`),
+  setupFilesAfterEnv: ['<rootDir>/test/support/setup/slow.js'],
   clearMocks: true,
   // Built files and other people's packages: never collected, never watched.
   modulePathIgnorePatterns: ['<rootDir>/(dist|lib|lambda-layers|assets|examples)/'],
@@ -24,9 +24,9 @@ const NEITHER = '!(constructs|e2e)';
 module.exports = {
   projects: [
     project('unit', NEITHER, 'test'),
-    project('constructs', 'constructs', 'test', ['slow.js']),
-    project('e2e', 'e2e', 'test', ['slow.js']),
+    project('constructs', 'constructs', 'test'),
+    project('e2e', 'e2e', 'test'),
     project('unit-long', NEITHER, 'long'),
-    project('e2e-long', 'e2e', 'long', ['slow.js']),
+    project('e2e-long', 'e2e', 'long'),
   ],
 };
