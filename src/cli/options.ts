@@ -31,6 +31,11 @@ export const platformOptions = (): readonly Option[] => [
       ` times. A kind is one or more of these, joined by +: ${NAT_KINDS}`,
   ).argParser(list),
   new Option('--rtt <ms>', 'network nat: how long a packet takes over the internet and back').argParser(milliseconds),
+  new Option(
+    '--concurrency <count>',
+    'invocations that the account may run at one time, more are throttled (default: 1000; new accounts have 10)',
+  ).argParser(concurrency),
+  new Option('--duplicate-events', 'deliver each Event invocation twice, as Lambda now and then does'),
 ];
 
 function list(text: string, before: readonly string[] = []): string[] {
@@ -55,6 +60,12 @@ export function since(text: string): number {
 function milliseconds(text: string): number {
   const value = Number(text);
   if (!/^\d+(\.\d+)?$/.test(text) || value > 10_000) throw new InvalidArgumentError('It must be 0 to 10000.');
+  return value;
+}
+
+function concurrency(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < 1 || value > 100_000) throw new InvalidArgumentError('It must be 1 to 100000.');
   return value;
 }
 

@@ -78,6 +78,7 @@ function addUp(command: AddCommand): void {
       'imaginary up --foreground         stay here; Ctrl-C takes the cluster down',
       'imaginary up --network nat        every host in a network of its own, as on AWS',
       'imaginary up --nat symmetric --nat api=shared --nat web=shared+no-udp --rtt 0.7',
+      'imaginary up --concurrency 10',
     ],
   )
     .argument('[path]', 'folder with a cdk.json, a cdk.out, or a manifest.json', '.')

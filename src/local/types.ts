@@ -53,6 +53,10 @@ export interface PlatformFlags {
   readonly nat?: readonly string[];
   /** Network `nat`: round trip over the internet, in milliseconds. Default 0. */
   readonly rtt?: number;
+  /** Invocations that the account may run at one time. Default: Lambda's 1,000. */
+  readonly concurrency?: number;
+  /** Every `Event` invocation is delivered twice, as Lambda's queue now and then does. */
+  readonly duplicateEvents?: boolean;
 }
 
 export interface PlatformOptions extends PlatformFlags {

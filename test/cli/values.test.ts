@@ -18,6 +18,7 @@ const BAD: Readonly<Record<string, readonly string[]>> = {
   '--network': ['bridge'],
   '--nat': ['foo', 'nobody=symmetric', ''],
   '--rtt': ['x', '-1', '10001'],
+  '--concurrency': ['x', '0', '1.5', '100001'],
   '--host': ['nobody'],
   '--as': ['nobody'],
   '--tail': ['x', '-1', '1.5'],

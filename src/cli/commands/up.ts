@@ -78,9 +78,10 @@ async function inForeground(options: BootOptions, ready: (info: PlatformInfo) =>
 async function inBackground(options: BootOptions): Promise<PlatformInfo> {
   const file = join(options.state, DAEMON_LOG);
   const log = openSync(file, 'w', 0o600);
-  const args = Object.entries(options).flatMap(([name, value]) =>
-    [value ?? []].flat().flatMap((one) => [`--${name}`, String(one)]),
-  );
+  const args = Object.entries(options).flatMap(([name, value]) => {
+    const flag = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    return [value ?? []].flat().flatMap((one) => (one === true ? [flag] : [flag, String(one)]));
+  });
   const child = fork(process.argv[1], ['daemon', ...args], { detached: true, stdio: ['ignore', log, log, 'ipc'] });
   closeSync(log);
   try {

@@ -23,6 +23,8 @@ interface Event {
 export interface AsyncOptions {
   /** Milliseconds before the first and the second repetition after an error. Lambda's: 1 and 2 minutes. */
   readonly retryDelays?: readonly number[];
+  /** Each is delivered twice at the same time, with the same id: the queue is consistent in the end only. */
+  readonly duplicates?: boolean;
   /** What could not be done in the end, for the log. */
   readonly onDropped?: (functionName: string, requestId: string, reason: string) => void;
 }
@@ -67,7 +69,14 @@ export function createAsyncQueue(options: AsyncOptions = {}): AsyncQueue {
   };
 
   return {
-    add: (pool, request, done) => void attempt({ pool, request, done, since: Date.now() }, 0, 0),
+    add: (pool, request, done) => {
+      let deliveries = options.duplicates ? 2 : 1;
+      const ended = () => {
+        deliveries -= 1;
+        if (deliveries === 0) done();
+      };
+      for (let i = deliveries; i > 0; i--) void attempt({ pool, request, done: ended, since: Date.now() }, 0, 0);
+    },
     close: () => {
       closed = true;
       for (const timer of timers) clearTimeout(timer);

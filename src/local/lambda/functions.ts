@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { createSandbox, type Request, type Sandbox } from '../sandbox/sandbox';
 import type { SandboxSettings } from '../sandbox/sandbox-process';
 import type { LocalFunction } from '../types';
+import type { Concurrency } from './concurrency';
 import type { FunctionLog } from './function-log';
 import { LIMITS } from './lambda-limits';
 import type { Outcome } from './outcome';
@@ -50,6 +51,7 @@ export function createFunctionPool(
   fn: LocalFunction,
   ownerOf: (tenant: string | undefined) => Owner,
   settings: SandboxSettings,
+  account: Concurrency,
 ): FunctionPool {
   /** Each with the only tenant that it serves. */
   const all = new Map<Sandbox, string | undefined>();
@@ -63,13 +65,12 @@ export function createFunctionPool(
     if (reserved !== undefined && busy.size >= reserved) {
       throw new ThrottledError(fn.name, 'ReservedFunctionConcurrentInvocationLimitExceeded');
     }
-    if (busy.size >= LIMITS.concurrency) throw new ThrottledError(fn.name, 'ConcurrentInvocationLimitExceeded');
     for (const sandbox of [...idle.keys()].reverse()) {
       if (all.get(sandbox) !== tenant) continue;
       leave(sandbox);
       if (sandbox.isAlive()) return sandbox;
     }
-    const most = (reserved ?? LIMITS.concurrency) * LIMITS.tenantSandboxes;
+    const most = (reserved ?? account.limit) * LIMITS.tenantSandboxes;
     if (fn.tenantIsolation && all.size >= most) throw new ThrottledError(fn.name, 'ConcurrentInvocationLimitExceeded');
     const sandbox = createSandbox(fn, name, settings, log);
     all.set(sandbox, tenant);
@@ -99,7 +100,15 @@ export function createFunctionPool(
     invoke: async (request) => {
       if (closed) throw new Error('the platform is stopping');
       const owner = ownerOf(request.tenantId);
-      const sandbox = acquire(request.tenantId, owner);
+      const shares = fn.reservedConcurrency === undefined;
+      if (shares && !account.take()) throw new ThrottledError(fn.name, 'ConcurrentInvocationLimitExceeded');
+      let sandbox: Sandbox;
+      try {
+        sandbox = acquire(request.tenantId, owner);
+      } catch (error) {
+        if (shares) account.give();
+        throw error;
+      }
       busy.add(sandbox);
       const tail = owner.log.tail();
       try {
@@ -111,6 +120,7 @@ export function createFunctionPool(
       } finally {
         tail.end();
         busy.delete(sandbox);
+        if (shares) account.give();
         if (sandbox.isAlive()) rest(sandbox, owner.keep);
       }
     },

@@ -7,7 +7,7 @@ import { type OccupiedSlot, type SlotInfo, slotInfo } from './slot';
 export interface Faults {
   /** Round trip over the internet, in milliseconds: half of it each way. */
   rtt(milliseconds: number): Promise<void>;
-  /** The internet (or a host's part of it) carries nothing until this is switched off. */
+  /** The internet (or the part of a host, or of `seed`) carries nothing until this is switched off. */
   cut(on: boolean, host?: string): Promise<void>;
   /** The host's NAT forgets all its mappings. */
   forget(host: string): Promise<void>;
@@ -25,11 +25,13 @@ export interface FaultsOptions {
   /** The internet's namespace. */
   readonly internet: number;
   readonly occupied: ReadonlySet<OccupiedSlot>;
+  /** Public address of the seed. */
+  readonly seed: string;
   /** Another public address for a host, instead of that one. */
   readonly takeAnother: (host: string, old: string) => string;
 }
 
-export function faultsOf({ run, internet, occupied, takeAnother }: FaultsOptions): Faults {
+export function faultsOf({ run, internet, occupied, seed, takeAnother }: FaultsOptions): Faults {
   /** Hosts whose part of the internet is cut, with the address that it is cut for. */
   const cut = new Map<string, string>();
 
@@ -48,7 +50,8 @@ export function faultsOf({ run, internet, occupied, takeAnother }: FaultsOptions
   };
   const cutOff = async (host: string) => {
     await mend(host);
-    const { address } = gateOf(host);
+    // No host has this name: the manifest reserves it.
+    const address = host === 'seed' ? seed : gateOf(host).address;
     cut.set(host, address);
     await rule(`add element ip internet cut { ${address} }`);
   };

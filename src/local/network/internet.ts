@@ -55,6 +55,7 @@ export class Internet {
       run: holder.run,
       internet: gates.internet,
       occupied: this.#occupied,
+      seed: SEED,
       takeAnother: (host, old) => gates.takeAnother(host, old),
     });
   }

@@ -8,10 +8,11 @@ import type { ApiServer } from '../api/api-server';
 import { startDynamodbApi } from '../dynamodb/dynamodb-api';
 import { LocalError } from '../errors';
 import { translateManifest } from '../import/translate';
+import { shareConcurrency } from '../lambda/concurrency';
 import { type FunctionLog, openFunctionLog } from '../lambda/function-log';
 import { createFunctionPool, type FunctionPool, type Owner } from '../lambda/functions';
 import { startLambdaApi } from '../lambda/lambda-api';
-import { REGION } from '../lambda/lambda-limits';
+import { LIMITS, REGION } from '../lambda/lambda-limits';
 import { openNetwork } from '../network';
 import type { Network } from '../network/network';
 import { probe, type SandboxKind } from '../sandbox/isolation';
@@ -79,14 +80,7 @@ async function boot(options: PlatformOptions, undo: Undo): Promise<Platform> {
   };
   const translated = kind.mode === 'bare' ? translateManifest(manifest, application.functions, settings.opt) : manifest;
   writePrivate(state.manifestFile, `${JSON.stringify(translated, null, 2)}\n`);
-  const functions = openFunctions(
-    application.functions,
-    manifest,
-    settings,
-    state.logDir,
-    options.recycleAfter ?? RECYCLE_AFTER,
-    undo,
-  );
+  const functions = openFunctions(application.functions, manifest, settings, state.logDir, options, undo);
   const { lambda, url } = await openLambda(functions, network, options, undo);
   const lease = manifest.seed.standby ? await openLease(lambda, network, undo) : undefined;
   signal?.throwIfAborted();
@@ -156,9 +150,10 @@ function openFunctions(
   manifest: Manifest,
   settings: SandboxSettings,
   logDir: string,
-  recycleAfter: number,
+  { recycleAfter = RECYCLE_AFTER, concurrency = LIMITS.concurrency }: PlatformOptions,
   undo: Undo,
 ): Map<string, FunctionPool> {
+  const account = shareConcurrency(concurrency, functions);
   const pools = new Map<string, FunctionPool>();
   const logs: FunctionLog[] = [];
   // After the pools, which write to them until they are closed.
@@ -177,7 +172,7 @@ function openFunctions(
       const owner = openOwner(first?.name ?? fn.name, first?.releaseTimeout);
       pools.set(
         fn.name,
-        createFunctionPool(fn, () => owner, settings),
+        createFunctionPool(fn, () => owner, settings, account),
       );
       continue;
     }
@@ -190,7 +185,7 @@ function openFunctions(
       owners.set(name, owner);
       return owner;
     };
-    pools.set(fn.name, createFunctionPool(fn, ownerOf, settings));
+    pools.set(fn.name, createFunctionPool(fn, ownerOf, settings, account));
   }
   undo.push(() => Promise.all([...pools.values()].map((pool) => pool.close())));
   return pools;
@@ -200,7 +195,7 @@ function openFunctions(
 async function openLambda(
   functions: ReadonlyMap<string, FunctionPool>,
   network: Network,
-  { retryDelays }: PlatformOptions,
+  { retryDelays, duplicateEvents }: PlatformOptions,
   undo: Undo,
 ): Promise<{ lambda: LambdaEndpoint; url: string }> {
   const credentials = {
@@ -209,7 +204,11 @@ async function openLambda(
     secretAccessKey: randomBytes(30).toString('base64url'),
   };
   const onDropped = (name: string, id: string, reason: string) => warn(`event ${id} for ${name} is dropped: ${reason}`);
-  const api = await startLambdaApi({ functions, credentials, async: { retryDelays, onDropped } });
+  const api = await startLambdaApi({
+    functions,
+    credentials,
+    async: { retryDelays, duplicates: duplicateEvents, onDropped },
+  });
   undo.push(api.close);
   return { lambda: { url: api.url, ...credentials }, url: await urlForSeeds(api, network) };
 }
