@@ -40,6 +40,7 @@ export function onJoin(turn: Turn, join: Join) {
   const { state, phase, session: before } = turn;
   const refusal = admit(state, join);
   if (refusal) return turn.do({ type: 'dismiss', member, reason: refusal.reason });
+  const givenUp = state.doubt?.epoch === epoch;
   turn.set({
     minEpoch: Math.max(state.minEpoch, epoch),
     oldest: Math.max(state.oldest, Math.min(born, epoch)),
@@ -69,7 +70,7 @@ export function onJoin(turn: Turn, join: Join) {
     return setPorts(turn, ports, false);
   }
   turn.dismiss(`epoch ${epoch} has joined`);
-  adopt(turn, epoch, session);
+  adopt(turn, epoch, session, givenUp);
   turn.emit('joined', { epoch, address: seenAt(join), adopted: true });
   setPorts(turn, ports, false);
 }

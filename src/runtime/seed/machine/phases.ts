@@ -77,12 +77,15 @@ export function refuseStart(turn: Turn, { by }: Cause, excess: Excess): void {
   wakeForWaiters(turn);
 }
 
-/** any → allocating: an epoch that an earlier seed started, or that joined by itself, becomes the host's. */
-export function adopt(turn: Turn, epoch: number, session: EpochSession): void {
+/**
+ * any → allocating: an epoch that an earlier seed started, or that joined by itself, becomes the host's.
+ * @param givenUp this seed has started it, and has not heard of it for long
+ */
+export function adopt(turn: Turn, epoch: number, session: EpochSession, givenUp: boolean): void {
   const { state, phase, entry, moment } = turn;
-  // A seed that was restarted has not counted it; a failed one that comes back after all was counted.
+  // A seed that was restarted has not counted it; one that has given it up, or a failed one, has.
   if (phase.state === 'imagined') {
-    turn.set({ allocations: state.allocations + 1 });
+    if (!givenUp) turn.set({ allocations: state.allocations + 1 });
     if (entry.kind === 'function') turn.do({ type: 'returned' });
   }
   turn.giveUp();

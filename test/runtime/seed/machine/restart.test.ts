@@ -248,6 +248,25 @@ test('a lost supervisor is waited for; then the host is allocated again for thos
   expect(detail).toMatchObject({ backOffMs: 0, reason: expect.stringContaining('has not been heard of for 200 ms') });
 });
 
+test('a lost supervisor that is back before anybody needs the host is the host again, and no second allocation', async () => {
+  cluster = await bootCluster([{ name: 'api' }], { lostAfter: 100 }, { reserved: false });
+  let host: Supervisor | undefined;
+  cluster.host('api', async (invocation) => {
+    host = await cluster.supervise(invocation);
+    host.listen(80);
+    return new Promise(() => undefined);
+  });
+  const client = await cluster.client();
+  await client.locate('api', 80);
+  host!.session.close();
+  await cluster.event('api', 'failed');
+  const { epoch } = host!.invocation;
+  await cluster.supervise(host!.invocation, { ports: [mapping(80)] });
+  expect((await client.locate('api', 80)).location.epoch).toBe(epoch);
+  const [status] = (await fetchStatus(cluster.access('operator'))).hosts;
+  expect(status).toMatchObject({ state: 'running', epoch, allocations: 1 });
+});
+
 test('a function that crashes while others wait: the host is allocated again for them', async () => {
   cluster = await bootCluster([{ name: 'api' }]);
   let crash: (error: Error) => void = () => undefined;
