@@ -9,6 +9,7 @@ import { remapped } from '../files/remaps';
 import { forwardLines, type Stream, type Write } from '../run/log';
 import type { RunDir } from '../run/run-dir';
 import { findShim, GUEST_ENV, guestEnvironment, underShim } from './environment';
+import { watchMemory } from './memory';
 import type { GuestProcesses } from './processes';
 import { inspectCommand, ProgramError } from './program';
 import { killAll, listNow, signalAll, stopAll } from './stop';
@@ -85,9 +86,12 @@ export function startGuest(options: GuestOptions): Guest {
   const [stdout, output] = native.pipe();
   const [stderr, errors] = native.pipe();
   let pid = 0;
+  const outOfMemory = watchMemory(options.environment);
   const ended = new Promise<GuestExit>((resolve) => {
-    const onExit = (exitCode: number | null, signal: number | null) =>
-      resolve({ exitCode, signal: signal === null ? null : signalName(signal) });
+    const onExit = (exitCode: number | null, number: number | null) => {
+      const signal = number === null ? null : signalName(number);
+      resolve({ exitCode, signal, reason: signal === 'SIGKILL' ? outOfMemory() : undefined });
+    };
     const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
     try {
       pid = native.spawn(program.file, command, variables, cwd, output, errors, onExit);
