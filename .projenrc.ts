@@ -97,6 +97,7 @@ const project = new awscdk.AwsCdkConstructLibrary({
     'fast-check@4.11.0',
     'jest@30.5.2',
     'node-api-headers@1.9.0',
+    'pg@8.23.1',
     'tsx@4.23.15',
   ],
   gitignore: [

@@ -30,6 +30,7 @@ table='
 /usr/sbin/nginx        : nginx         : demo, test/suites/guests (nginx, wrk)
 /usr/bin/redis-server  : redis-server  : demo, test/e2e (redis, life cycle)
 /usr/bin/python3       : python3       : demo, test/e2e (nearly all)
+/usr/lib/postgresql/*/bin/postgres : postgresql : demo, test/e2e (pool), test/suites/guests (postgres)
 curl                   : curl          : demo, test/e2e (nearly all)
 getent                 : libc-bin      : demo
 '
@@ -39,7 +40,6 @@ redis-cli              : redis-tools   : test/e2e (redis, life cycle, strace)
 wrk                    : wrk           : test/suites/guests (wrk)
 memcached              : memcached     : test/suites/guests (memcached)
 memcslap               : libmemcached-tools : test/suites/guests (memcached)
-/usr/lib/postgresql/*/bin/postgres : postgresql : test/suites/guests (postgres)
 javac                  : default-jdk-headless : test/suites/guests (java, zookeeper)
 /usr/share/java/zookeeper.jar : libzookeeper-java : test/suites/guests (zookeeper)
 /usr/sbin/haproxy      : haproxy       : test/suites/guests (haproxy)

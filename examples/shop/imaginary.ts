@@ -62,9 +62,22 @@ export async function ps(): Promise<HostStatus[]> {
   return JSON.parse((await must('ps', '--json')).stdout).hosts;
 }
 
-/** The process that `up` left running. */
-export function platformPid(): number {
-  return JSON.parse(readFileSync(resolve(STATE, 'platform.json'), 'utf8')).pid;
+/** What `up` wrote about the platform that it left running. */
+const platform = () => JSON.parse(readFileSync(resolve(STATE, 'platform.json'), 'utf8'));
+export const platformPid = (): number => platform().pid;
+/** What this machine allows. `uid`: guests have a user of their own. */
+export const isolation = (): { readonly uid: boolean } => platform().isolation;
+
+/**
+ * Until the host's sandbox has been frozen so many times: the platform writes END after it. The event `suspended` is a
+ * little earlier, and until then a guest may still answer.
+ */
+export async function frozen(host: string, times: number): Promise<void> {
+  for (const deadline = now() + 10_000; ; ) {
+    const ends = (await must('logs', host)).stdout.split('END RequestId').length - 1;
+    if (ends >= times) return;
+    if (now() > deadline) throw new Error(`${host} is not frozen within 10 s after it was suspended`);
+  }
 }
 
 export interface EventLog {

@@ -75,8 +75,10 @@ function laneOf(host: string, events: readonly ClusterEvent[], start: number, en
   let state: SpanState = 'imagined';
   let from = start;
   const mine = events.filter((event) => event.host === host && event.time >= start && event.time <= end);
+  const listens = mine.some(({ event }) => event === 'listening');
   for (const { event, time } of mine) {
-    const next = STATE_AFTER[event];
+    // A guest that never listens does its work from its start on.
+    const next = !listens && event === 'guest-started' ? 'running' : STATE_AFTER[event];
     // A supervisor also joins again after a freeze or a lost connection: no new guest then.
     if (next === undefined || next === state || (next === 'guest' && state !== 'sandbox')) continue;
     if (time > from) spans.push({ state, from, to: time });

@@ -14,15 +14,19 @@ async function demo(...args: string[]) {
   return { code, stderr, last: JSON.parse(stdout.trim().split('\n').at(-1)!) };
 }
 
-test.each(['flat', 'nat'])('all seven things hold on network %s, and the last line says so', async (network) => {
+test.each(['flat', 'nat'])('all nine things hold on network %s, and the last line says so', async (network) => {
   const folder = mkdtempSync(join(tmpdir(), 'imaginary-demo-'));
   try {
     const svg = join(folder, 'timeline.svg');
     const { code, last } = await demo('--svg', svg, '--network', network);
-    expect(last).toMatchObject({ demo: 'ok', failed: [] });
-    expect(last.held).toHaveLength(7);
+    expect(last).toMatchObject({ demo: 'ok', failed: [], skipped: [] });
+    expect(last.held).toHaveLength(9);
     expect(last.hosts).toEqual(
-      ['web', 'api', 'redis', 'worker'].map((name) => ({ name, allocations: 2, allocateMs: expect.any(Number) })),
+      ['web', 'api', 'redis', 'worker', 'db'].map((name) => ({
+        name,
+        allocations: name === 'db' ? 1 : 2,
+        allocateMs: expect.any(Number),
+      })),
     );
     expect(code).toBe(0);
     expect(readFileSync(svg, 'utf8')).toMatch(/^<svg .*<\/svg>\n$/s);

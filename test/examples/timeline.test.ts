@@ -45,10 +45,28 @@ test('a supervisor that joins again is no new allocation', () => {
 
 test('steps of an allocation, in the order in which they began', () => {
   expect(allocationSteps(['api', 'web'], EVENTS)).toEqual([
-    { host: 'web', by: 'client-1', at: 0, sandbox: 100, guest: 80, total: 200 },
-    { host: 'api', by: 'web', at: 220, sandbox: 40, guest: 30, total: 80 },
+    { host: 'web', because: 'a connect of client-1', listens: true, at: 0, sandbox: 100, guest: 80, total: 200 },
+    { host: 'api', because: 'a connect of web', listens: true, at: 220, sandbox: 40, guest: 30, total: 80 },
   ]);
   expect(allocationSteps(['web', 'redis'], EVENTS)).toBeUndefined();
+});
+
+test('a guest that never listens is at work from its start on', () => {
+  const dialling = [
+    at(100, 'worker', 'allocating', { by: 'worker', why: "starts with 'redis'" }),
+    at(180, 'worker', 'joined'),
+    at(200, 'worker', 'guest-started'),
+    at(900, 'worker', 'running'),
+  ];
+  expect(allocationSteps(['worker'], dialling)).toEqual([
+    { host: 'worker', because: "starts with 'redis'", listens: false, at: 0, sandbox: 80, guest: 20, total: 100 },
+  ]);
+  expect(timelineOf(['worker'], dialling, [], 0, 1_000).lanes[0].spans).toEqual([
+    { state: 'imagined', from: 0, to: 100 },
+    { state: 'sandbox', from: 100, to: 180 },
+    { state: 'guest', from: 180, to: 200 },
+    { state: 'running', from: 200, to: 1_000 },
+  ]);
 });
 
 test('in the terminal: short states stay visible', () => {

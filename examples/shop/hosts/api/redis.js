@@ -1,7 +1,7 @@
-// As much of Redis's protocol (RESP) as the shop needs: commands answered by an integer, a string or nil.
+// As much of Redis's protocol (RESP) as the shop needs: commands answered by an integer, a string, a list of strings or nil.
 const net = require('node:net');
 
-/** Connects; the caller closes. A client with a pool would do too, but its open connection keeps both hosts up. */
+/** Connects; the caller closes. */
 exports.connectRedis = (host, port) =>
   new Promise((done, fail) => {
     const socket = net.connect(port, host);
@@ -16,8 +16,8 @@ exports.connectRedis = (host, port) =>
     socket.on('close', () => settle(new Error(`${host}:${port} closed the connection`)));
     socket.on('data', (text) => {
       received += text;
-      for (let reply = parse(received); reply; reply = parse(received)) {
-        received = received.slice(reply.length);
+      for (let reply = parse(received, 0); reply; reply = parse(received, 0)) {
+        received = received.slice(reply.end);
         const { resolve, reject } = waiting.shift();
         if (reply.error) reject(new Error(reply.error));
         else resolve(reply.value);
@@ -28,22 +28,42 @@ exports.connectRedis = (host, port) =>
         command: (...words) =>
           new Promise((resolve, reject) => {
             waiting.push({ resolve, reject });
-            socket.write(`*${words.length}\r\n${words.map((w) => `$${Buffer.byteLength(w)}\r\n${w}\r\n`).join('')}`);
+            const sent = words.map((word) => `$${Buffer.byteLength(String(word))}\r\n${word}\r\n`).join('');
+            socket.write(`*${words.length}\r\n${sent}`);
           }),
         close: () => socket.end(),
       }),
     );
   });
 
-/** The first whole reply in `text` (ASCII), or undefined while it is not whole. */
-function parse(text) {
-  const end = text.indexOf('\r\n');
-  if (end < 0) return undefined;
-  const head = text.slice(1, end);
-  if (text[0] === ':') return { value: Number(head), length: end + 2 };
-  if (text[0] === '+') return { value: head, length: end + 2 };
-  if (text[0] === '-') return { error: head, length: end + 2 };
-  if (head === '-1') return { value: null, length: end + 2 };
-  const length = end + 2 + Number(head) + 2;
-  return text.length < length ? undefined : { value: text.slice(end + 2, length - 2), length };
+/** The whole reply (ASCII) that begins at `at`, and where it ends; undefined while it is not whole. */
+function parse(text, at) {
+  const line = text.indexOf('\r\n', at);
+  if (line < 0) return undefined;
+  const head = text.slice(at + 1, line);
+  let end = line + 2;
+  switch (text[at]) {
+    case ':':
+      return { value: Number(head), end };
+    case '+':
+      return { value: head, end };
+    case '-':
+      return { error: head, end };
+    case '*': {
+      const items = [];
+      for (let left = Number(head); left > 0; left--) {
+        const item = parse(text, end);
+        if (!item) return undefined;
+        items.push(item.value);
+        end = item.end;
+      }
+      return { value: head === '-1' ? null : items, end };
+    }
+    default: {
+      if (head === '-1') return { value: null, end };
+      const length = Number(head);
+      if (text.length < end + length + 2) return undefined;
+      return { value: text.slice(end, end + length), end: end + length + 2 };
+    }
+  }
 }

@@ -1,23 +1,37 @@
-"""An ordinary Python service: takes a job over HTTP, prices the order and leaves the invoice in Redis."""
+"""An ordinary queue consumer: waits for jobs in Redis, and leaves an invoice there for each. Nobody connects to it."""
 
 import json
 import os
 import socket
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-REDIS_HOST, REDIS_PORT = os.environ.get("REDIS", "redis:6379").split(":")
-PORT = int(os.environ.get("PORT", "9000"))
+HOST, PORT = os.environ.get("REDIS", "redis:6379").split(":")
 
 
-def redis_set(key: str, value: str) -> None:
-    """SET in Redis's protocol."""
-    words = [b"SET", key.encode(), value.encode()]
-    command = b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words)
-    with socket.create_connection((REDIS_HOST, int(REDIS_PORT))) as connection:
-        connection.sendall(command)
-        reply = connection.makefile("rb").readline()
-    if reply != b"+OK\r\n":
-        raise RuntimeError(f"redis: {reply!r}")
+class Redis:
+    """One connection, which is kept; as much of Redis's protocol as is needed."""
+
+    def __init__(self) -> None:
+        self.connection = socket.create_connection((HOST, int(PORT)))
+        self.lines = self.connection.makefile("rb")
+
+    def command(self, *words: str):
+        encoded = [word.encode() for word in words]
+        parts = [b"*%d\r\n" % len(encoded)] + [b"$%d\r\n%s\r\n" % (len(word), word) for word in encoded]
+        self.connection.sendall(b"".join(parts))
+        return self.reply()
+
+    def reply(self):
+        line = self.lines.readline()
+        if not line:
+            raise ConnectionError("Redis has closed the connection")
+        kind, rest = line[:1], line[1:-2]
+        if kind == b"*":
+            return [self.reply() for _ in range(int(rest))]
+        if kind == b"$":
+            return self.lines.read(int(rest) + 2)[:-2].decode()
+        if kind == b":":
+            return int(rest)
+        raise RuntimeError(f"redis: {line!r}")
 
 
 def invoice(number: int) -> dict:
@@ -25,14 +39,19 @@ def invoice(number: int) -> dict:
     return {"items": number, "cents": sum(199 + 10 * item for item in range(number))}
 
 
-class Jobs(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        job = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        redis_set(f"invoice:{job['number']}", json.dumps(invoice(job["number"])))
-        self.send_response(204)
-        self.end_headers()
+def work(redis: Redis) -> None:
+    while True:
+        _, job = redis.command("BRPOP", "jobs", "0")
+        number = json.loads(job)["number"]
+        redis.command("LPUSH", f"invoice:{number}", json.dumps(invoice(number)))
+        print(f"worker: order {number} is priced", flush=True)
 
 
 if __name__ == "__main__":
-    print(f"worker: listening on {PORT}", flush=True)
-    ThreadingHTTPServer(("0.0.0.0", PORT), Jobs).serve_forever()
+    try:
+        redis = Redis()
+        print(f"worker: waits for jobs of {HOST}", flush=True)
+        work(redis)
+    except ConnectionError as error:
+        # There is no work without a queue. The next Redis comes with the next worker.
+        print(f"worker: ends: {error}", flush=True)
