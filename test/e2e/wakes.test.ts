@@ -1,7 +1,7 @@
 /** Data on an open connection wakes a suspended host, whichever way it goes and whatever has forgotten it meanwhile. */
+import { untilAsleep } from '../support/asleep';
 import { bootCluster, type TestCluster } from '../support/cluster';
 import { echo } from '../support/dial';
-import { eventually } from '../support/eventually';
 import { guestFiles, python } from '../support/guests';
 import { openLine } from '../support/line';
 import { networkOf } from '../support/network';
@@ -29,12 +29,7 @@ const is = (event: string, host: string) => (e: { host: string | null; event: st
 /** So many times so far. */
 const times = async (event: string, host: string) => (await cluster.events()).filter(is(event, host)).length;
 
-/** The platform writes END once the sandbox is frozen: before, a guest may still answer, and nobody has to wake it. */
-async function asleep(host: string, sleeps: number): Promise<void> {
-  let seen = 0;
-  await cluster.waitFor((e) => is('suspended', host)(e) && ++seen === sleeps);
-  await eventually(async () => (await cluster.logs(host)).split('END RequestId').length > sleeps);
-}
+const asleep = (host: string, sleeps: number) => untilAsleep(cluster, host, sleeps);
 
 const talk = async (host: string, port: string) => (await openLine(cluster, host, port)).say;
 

@@ -33,12 +33,12 @@ let cluster: TestCluster;
 beforeAll(async () => {
   const quiet = { idleTimeout: 1_000, releasePolicy: 'no-traffic' } as const;
   cluster = await bootCluster([
-    { name: 'redis', command: redisServer, ...quiet, releaseTimeout: 4_000 },
+    { name: 'redis', command: redisServer, ...quiet, releaseTimeout: 8_000 },
     {
       name: 'worker',
       command: ['/usr/bin/python3', '-u', '-c', WORKER],
       ...quiet,
-      releaseTimeout: 4_000,
+      releaseTimeout: 8_000,
       startWith: ['redis'],
     },
     { name: 'nightly', command: ['/bin/sh', '-c', 'echo done by the clock'], wakeSchedule: 'cron(* * * * ? *)' },
