@@ -34,6 +34,33 @@ test.each([...new Set([...emitted, ...REPORTED_EVENTS])].sort())('%s has a meani
   expect([...meant]).toContain(event);
 });
 
+describe('failures', () => {
+  const [, table] = guide.split('| failure | what the caller gets | what you see | how it heals |\n');
+  const rows = table
+    .slice(0, table.search(/\n\n/))
+    .split('\n')
+    .slice(1)
+    .map((line) => line.split('|').map((cell) => cell.trim()));
+  const kind = (row: readonly string[]) => row[1].split(':')[0].toLowerCase().replaceAll(' ', '-');
+  const tests = readdirSync(join(root, 'test/e2e/failures')).map((name) => name.replace('.test.ts', ''));
+
+  test.each(tests)('%s is among them', (name) => {
+    expect(rows.map(kind)).toContain(name);
+  });
+
+  test.each(rows.map((row) => [row[1], row] as const))(
+    '%s: has its cells, its test, and events that there are',
+    (_, row) => {
+      expect(row.slice(1, -1).filter(Boolean)).toHaveLength(4);
+      expect(tests).toContain(kind(row));
+      const named = [...row[3].matchAll(/`([a-z-]+)`/g)].map(([, name]) => name);
+      expect(named.length).toBeGreaterThan(0);
+      const words = new Set(['errno', 'ps', 'fenced', 'adopted', 'always', 'on-failure']);
+      expect(named.filter((name) => !meant.has(name) && !words.has(name))).toEqual([]);
+    },
+  );
+});
+
 test('what to do names events only', () => {
   const words = new Set(['errno', 'relayed', 'note', 'without', 'with']);
   expect(eventsOf(actions).filter((name) => !meant.has(name) && !words.has(name))).toEqual([]);
