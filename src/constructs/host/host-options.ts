@@ -182,8 +182,9 @@ export interface HostOptions {
 
   /**
    * A command that runs beside the guest before the host is released: after `releaseTimeout`, when an operator releases or stops it, and
-   * when the cluster goes down. Then the guest gets SIGTERM. A command that fails, or takes longer than `drainTimeout`, does not keep the
-   * host; `imaginary events` shows it. It does not run when the guest has ended by itself, or when its sandbox is lost.
+   * when the cluster goes down. Then the guest gets SIGTERM. The command reaches the cluster's other hosts, and may allocate them. A
+   * command that fails, or takes longer than `drainTimeout`, does not keep the host; `imaginary events` shows it. It does not run when the
+   * guest has ended by itself, or when its sandbox is lost.
    *
    * @default - none
    */

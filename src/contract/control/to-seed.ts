@@ -58,7 +58,10 @@ const toSeed = v.variant('type', [
     life: v.optional(name),
     /** The epoch as which its guests were started. Absent: this one. */
     born: v.optional(count),
-    /** A client that acts under the address of `host`; it never becomes its location. */
+    /**
+     * A client that acts under the address of `host`; it never becomes its location. So does a sandbox while its host is
+     * released out of suspension: for the host's `onRelease`.
+     */
     asClient: v.optional(v.boolean()),
     /** Rejoin of a client: the virtual address it had. */
     virtual: v.optional(address),

@@ -34,6 +34,12 @@ export function admit(state: HostState, join: Pick<Join, 'epoch' | 'life'>): Ref
   return { reason: `epoch ${known} of '${name}' is newer than ${epoch}`, fenced: true };
 }
 
+/** Whether the sandbox may join for its host's `onRelease`: it holds the epoch, which is being released. */
+export function admitsRelease({ phase, owner }: HostState, { epoch, life }: Pick<Join, 'epoch' | 'life'>): boolean {
+  if (phase.state !== 'suspended' || !phase.releasing || phase.epoch !== epoch) return false;
+  return owner?.epoch !== epoch || owner.life === life;
+}
+
 /** After `admit` has allowed it, and the `welcome` was sent. */
 export function onJoin(turn: Turn, join: Join) {
   const { member, epoch, life, born = epoch, address, ports, nat } = join;

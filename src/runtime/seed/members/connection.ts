@@ -9,7 +9,7 @@ import type { PeerHandlers } from '../../control/server';
 import type { Log } from '../../control/session';
 import type { Directory } from '../locate/directory';
 import type { Machine } from '../machine/interpreter';
-import { admit } from '../machine/joins';
+import { admit, admitsRelease } from '../machine/joins';
 import { CLOCK_SKEW, nextEpoch } from '../machine/state';
 import type { OperatorApi } from '../operators/operator-api';
 import type { Relay } from '../relay/relay';
@@ -179,15 +179,19 @@ export class Connection implements PeerHandlers {
     const host = frame.host === undefined ? undefined : this.#host(frame.host);
     if (frame.host !== undefined && !host) return this.#refuse(`there is no host '${frame.host}' in the cluster`);
     if (identity.kind === 'host') {
-      const named = host?.entry.name === identity.host && frame.epoch === identity.epoch && !frame.asClient;
-      if (host && named) return this.#joinAsHost(host, identity.epoch, frame);
+      const { epoch } = identity;
+      const named = host?.entry.name === identity.host && frame.epoch === epoch;
+      if (host && named && !frame.asClient) return this.#joinAsHost(host, epoch, frame);
+      if (host && named) {
+        if (admitsRelease(host.state, { epoch, life: frame.life })) return this.#joinUnder(host, frame);
+        return this.#refuse(`epoch ${epoch} of '${identity.host}' is not being released`);
+      }
       return this.#refuse(`the key is for epoch ${identity.epoch} of '${identity.host}' only`);
     }
     if (!host) return this.#joinAsClient(frame);
-    const { name, address, kind } = host.entry;
+    const { name, kind } = host.entry;
     if (frame.asClient) {
-      const self = { address, nodeId: host.nodeId, epoch: 0 };
-      this.#role = { is: 'client', ...this.#enter(frame, `${name} (client)`, self, host.entry), lease: undefined };
+      this.#joinUnder(host, frame);
     } else if (kind !== 'instance') {
       this.#refuse(`'${name}' is a function host: join as a client of its own, or under its name`);
     } else {
@@ -212,6 +216,12 @@ export class Connection implements PeerHandlers {
         ? { address: flatAddress(flat, address) }
         : { nat: vouched(frame.nat ?? unknownNat(this.#channel, given), this.#channel, given) };
     host.handle({ type: 'join', member: sender.member, epoch, life, born, ports, ...where });
+  }
+
+  /** A client with the address of a host. */
+  #joinUnder({ entry, nodeId }: Machine, frame: Frame<'join'>) {
+    const self = { address: entry.address, nodeId, epoch: 0 };
+    this.#role = { is: 'client', ...this.#enter(frame, `${entry.name} (client)`, self, entry), lease: undefined };
   }
 
   #joinAsClient(frame: Frame<'join'>) {

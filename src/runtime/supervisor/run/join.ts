@@ -22,6 +22,43 @@ export interface JoinOptions {
 export type Joined = { readonly session: Session; readonly host: HostRun } | { readonly refused: string };
 
 /**
+ * For the `onRelease` of a suspended host that is released: its command is in the cluster's network, and the sandbox is
+ * nobody's location. Never rejects. @returns undefined: there is no network, and the command runs without
+ */
+export async function joinToRelease(
+  host: HostRun,
+  settings: Pick<SupervisorSettings, 'flat'>,
+  { invocation, log, limit }: Pick<JoinOptions, 'invocation' | 'log' | 'limit'>,
+): Promise<Session | undefined> {
+  const { host: name, epoch, seed, standby, secret } = invocation;
+  const attempt = new AbortController();
+  const timer = setTimeout(() => attempt.abort(), limit);
+  try {
+    const opened = await openSession({
+      seed,
+      standby: standby === undefined ? undefined : { seed: standby },
+      secret,
+      identity: hostIdentity(name, epoch),
+      join: () => ({ host: name, epoch, life: host.life, asClient: true, ports: [] }),
+      onLocation: (location) => host.member.locations.apply(location),
+      ...peerMessageHandlers(() => host.member),
+      ownPort: settings.flat === undefined,
+      onDisconnect: () => host.member.locations.forget(),
+      onStop: () => undefined,
+      signal: attempt.signal,
+      log,
+    });
+    host.member.attach(opened);
+    return opened;
+  } catch (error) {
+    log('warn', `onRelease runs without the cluster's network: ${(error as Error).message}`);
+    return undefined;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/**
  * @param present a host that runs in the sandbox, or the files that it is to run with
  * @returns `refused` if another epoch of the host is the newer one
  */

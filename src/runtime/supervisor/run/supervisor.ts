@@ -10,6 +10,7 @@
  */
 import type { Invocation, InvocationResult } from '../../../contract/platform/invocation';
 import { loadNative } from '../../../native/addon/load';
+import type { Session } from '../../control/index';
 import { pskContext } from '../../control/tls-options';
 import { Mailbox } from '../../mailbox';
 import { findShim } from '../guest/environment';
@@ -17,7 +18,7 @@ import { inspectCommand } from '../guest/program';
 import { endGuests, stop } from './ending';
 import type { HostRun } from './host-run';
 import { type Event, fencedBy, runInvocation, schedule } from './invocation';
-import { join } from './join';
+import { join, joinToRelease } from './join';
 import { createLog, type Log } from './log';
 import { openRunDir } from './run-dir';
 import { type SandboxFiles, SupervisorError, type SupervisorSettings } from './settings';
@@ -31,6 +32,8 @@ const RENEW_MARGIN = 2_000;
 const SHUTDOWN_LIMIT = 1_400;
 /** A seed that is being restarted is waited for. */
 const JOIN_LIMIT = 30_000;
+/** For the network of an `onRelease`, which can do without. */
+const RELEASE_JOIN_LIMIT = 2_000;
 
 export class Supervisor {
   readonly #settings: SupervisorSettings;
@@ -180,9 +183,21 @@ export class Supervisor {
     const ending = { host: this.#present.host, invocation, log, timeLeft: untilMargin(remaining) };
     const released = { outcome: 'released', why: 'released', reason: 'released by the seed' } as const;
     const drained = { outcome: 'released', why: 'replaced', reason: 'the host has another sandbox' } as const;
-    const result = await stop(ending, action === 'drain' ? drained : released);
-    this.#present = undefined;
-    return result;
+    const session = action === 'release' ? await this.#network(this.#present.host, invocation, log) : undefined;
+    try {
+      const result = await stop(ending, action === 'drain' ? drained : released);
+      this.#present = undefined;
+      return result;
+    } finally {
+      session?.close();
+    }
+  }
+
+  /** A suspended host's command is to reach the cluster: without a command nobody has to join. */
+  async #network(host: HostRun, invocation: Invocation, log: Log): Promise<Session | undefined> {
+    if (!host.entry.onRelease || host.ended) return undefined;
+    host.member.thawed();
+    return joinToRelease(host, this.#settings, { invocation, log, limit: RELEASE_JOIN_LIMIT });
   }
 
   async #takeFiles(log: Log): Promise<SandboxFiles> {

@@ -1,6 +1,7 @@
 import type { FromSeed } from '../../../../src/contract/control/from-seed';
+import { hostIdentity } from '../../../../src/contract/control/psk';
 import type { Invocation, InvocationResult } from '../../../../src/contract/platform/invocation';
-import { openControl } from '../../../../src/runtime/control/index';
+import { type Located, openControl, openSession } from '../../../../src/runtime/control/index';
 import { bootCluster, type Cluster, failure, mapping, type Supervisor } from '../cluster';
 
 let cluster: Cluster;
@@ -223,4 +224,49 @@ test('asked for while its guests are being stopped: a new session afterwards', a
   await failure(client.locate('nobody', 1));
   release();
   expect((await locate).location.epoch).toBeGreaterThan(first.location.epoch);
+});
+
+test('a sandbox whose host is being released locates others for its onRelease, and is nobody’s location', async () => {
+  cluster = await bootCluster([{ name: 'api', releaseTimeout: 100 }, { name: 'vault' }]);
+  const box = sandbox(80);
+  const problem = (what: Promise<unknown>) =>
+    what.then(
+      () => undefined,
+      (error: Error) => error.message,
+    );
+  /** As the sandbox joins for the command: under its host's name and key. */
+  const joinBeside = ({ host, epoch, secret, seed }: Invocation, as: object = {}) =>
+    openSession({
+      ...{ seed, secret, identity: hostIdentity(host, epoch) },
+      join: () => ({ host, epoch, asClient: true, ports: [mapping(99)], ...as }),
+      onLocation: () => undefined,
+      onStop: () => undefined,
+    });
+  let located: Located | undefined;
+  let refused: string | undefined;
+  cluster.host('vault', cluster.serves(6379));
+  cluster.host('api', async (invocation) => {
+    if (invocation.action !== 'release') return box.function(invocation);
+    refused = await problem(joinBeside(invocation, { life: 'of-another-sandbox' }));
+    const session = await joinBeside(invocation);
+    located = await session.locate('vault', 6379);
+    // What it listens on concerns nobody.
+    session.ports([mapping(99)], true);
+    session.close();
+    return box.function(invocation);
+  });
+  const client = await cluster.client();
+  const running = box.running;
+  const { location } = await client.locate('api', 80);
+  const supervisor = await running;
+  const notNow = `epoch ${location.epoch} of 'api' is not being released`;
+  expect(await problem(joinBeside(supervisor.invocation))).toBe(notNow);
+  box.finish(await supervisor.suspend());
+  await cluster.event('api', 'released');
+  expect(located).toMatchObject({ location: { host: 'vault', state: 'running' } });
+  expect(refused).toBe(notNow);
+  const events = await cluster.event('vault', 'allocating');
+  expect(events.detail).toMatchObject({ by: 'api (client)', port: 6379 });
+  // The next epoch is asked for what it listens on, and for nothing of the one before.
+  expect((await client.locate('api', 80)).location.epoch).toBeGreaterThan(location.epoch);
 });
