@@ -10,117 +10,20 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import {
-  commandLine,
-  type EventLog,
-  followEvents,
-  frozen,
-  type HostStatus,
-  imaginary,
-  isolation,
-  must,
-  platformPid,
-  processesBelow,
-  ps,
-  type Run,
-  STATE,
-} from './imaginary';
+import { followEvents, frozen, type HostStatus, imaginary, isolation, platformPid, ps, STATE } from './imaginary';
+import { check, colour, indent, ms, paint, print, show } from './say';
+import { atWork, CHAIN, curl, describe, detailOf, ended, guests, happened, narrate, order, type Shop } from './shop';
 import { allocationSteps } from './steps';
-import { type Mark, type Timeline, timelineOf } from './timeline';
+import { type Timeline, timelineOf } from './timeline';
 import { drawSvg } from './timeline-svg';
 import { drawTerminal } from './timeline-terminal';
-
-const colour = process.stdout.isTTY === true && !process.env.NO_COLOR;
-const paint = (code: string, text: string) => (colour ? `\x1b[${code}m${text}\x1b[0m` : text);
-const print = (text = '') => process.stdout.write(`${text}\n`);
-const indent = (text: string) => text.trimEnd().replace(/^/gm, '    ');
-const ms = (value: number) => `${Math.round(value)} ms`;
-
-const NUMBERS = ['None', 'One', 'Two', 'Three', 'Four', 'Five', 'Six', 'Seven', 'Eight', 'Nine'];
-const count = (n: number) => NUMBERS[n] ?? `${n}`;
-const names = (steps: ReadonlyArray<{ step: string }>) => steps.map(({ step }) => step).join(', ');
-
-class NotHeld extends Error {}
-/** One claim of the demo: printed when it holds, the end of its step when it does not. */
-function check(holds: boolean, claim: string, otherwise: string): void {
-  if (!holds) throw new NotHeld(`${claim}: ${otherwise}`);
-  print(`  ${paint('32', '✔')} ${claim}`);
-}
-
-async function show(...args: string[]): Promise<Run> {
-  print(`\n  ${paint('1', `$ ${commandLine(args)}`)}`);
-  const run = await must(...args);
-  print(indent(run.stdout || run.stderr));
-  return run;
-}
-
-interface Shop {
-  readonly pid: number;
-  readonly names: readonly string[];
-  readonly log: EventLog;
-  readonly marks: Mark[];
-  /** The orders so far. */
-  readonly orders: Run[];
-}
 
 /** This folder's, and no other's: without `--state`, a cluster of a folder above would do, too. */
 const DOWN = ['down', '--state', '.imaginary'];
 
-async function curl(shop: Shop, path: string): Promise<Run> {
-  const run = await show('exec', '--', 'curl', '-sS', '--fail-with-body', `http://web/${path}`);
-  shop.marks.push({ from: run.from, to: run.to, label: path });
-  print(paint('2', `    answered after ${ms(run.to - run.from)}, with the start of curl and of its supervisor`));
-  return run;
-}
-
-async function order(shop: Shop): Promise<{ order: number; invoice: object }> {
-  const run = await curl(shop, 'orders');
-  shop.orders.push(run);
-  return JSON.parse(run.stdout);
-}
-
-const describe = (hosts: readonly HostStatus[]) =>
-  hosts.map((h) => `${h.name} ${h.state}, ${h.allocations} allocations`).join('; ');
-const guests = (shop: Shop) =>
-  processesBelow(shop.pid).filter((name) => /^(nginx|redis-server|python3|postgres)/.test(name));
-
-/** What an order takes. */
-const CHAIN = ['web', 'api', 'redis', 'worker'];
-/** A host that never listens is `allocating` for as long as it might do so yet. */
-const atWork = ({ name, state }: HostStatus) => state === 'running' || (name === 'worker' && state === 'allocating');
-const LIFE = ['allocating', 'running', 'resuming', 'resumed', 'suspended', 'released', 'exited', 'failed'];
-
-const find = (shop: Shop, host: string, event: string, after = 0) =>
-  shop.log.events.find((e) => e.host === host && e.event === event && e.time > after);
-const happened = (shop: Shop, event: string, hosts: readonly string[], after = 0) =>
-  shop.log.until(`${hosts.join(', ')} ${event}`, 30_000, () =>
-    hosts.every((host) => find(shop, host, event, after) !== undefined),
-  );
-/** What it says of that: the log arrives a little later than an answer. */
-async function detailOf(shop: Shop, host: string, event: string, after = 0) {
-  await happened(shop, event, [host], after);
-  return find(shop, host, event, after)!.detail;
-}
-
-const ENDS = ['released', 'exited'];
-/** The last thing that has become of each host is its end. Where a worker sees the end of its Redis, it exits by itself. */
-const ended = (shop: Shop) =>
-  shop.log.until('the end of all hosts', 30_000, (events) =>
-    shop.names.every((host) => {
-      const life = events.filter((e) => e.host === host && LIFE.includes(e.event));
-      return life.length === 0 || ENDS.includes(life[life.length - 1].event);
-    }),
-  );
-
-/** Prints how hosts go to sleep and end, until the returned function is called. */
-function narrate(shop: Shop, after: number): () => void {
-  print(`\n  ${paint('1', '$ imaginary events --follow')}`);
-  return shop.log.each(({ time, host, event }) => {
-    if (time < after || (event !== 'suspended' && !ENDS.includes(event))) return;
-    const at = ((time - after) / 1_000).toFixed(1).padStart(5);
-    print(`    after ${at} s: ${paint(event === 'suspended' ? '34' : '2', `${host} ${event}`)}`);
-  });
-}
+const NUMBERS = ['None', 'One', 'Two', 'Three', 'Four', 'Five', 'Six', 'Seven', 'Eight', 'Nine'];
+const count = (n: number) => NUMBERS[n] ?? `${n}`;
+const names = (steps: ReadonlyArray<{ step: string }>) => steps.map(({ step }) => step).join(', ');
 
 interface Step {
   readonly id: string;
@@ -187,8 +90,8 @@ const STEPS: readonly Step[] = [
     id: 'steps',
     title: 'How long each step took',
     run: async (shop) => {
-      const steps = allocationSteps(CHAIN, shop.log.events);
-      if (!steps) throw new NotHeld(`the event log lacks a step: ${JSON.stringify(shop.log.events)}`);
+      await shop.log.until('every step', 10_000, (events) => allocationSteps(CHAIN, events) !== undefined);
+      const steps = allocationSteps(CHAIN, shop.log.events)!;
       const cell = (value: number) => value.toFixed(1).padStart(10);
       print(
         `\n    ${'host'.padEnd(8)}${'because'.padEnd(22)}${'at ms'.padStart(10)}${'sandbox'.padStart(10)}${'guest'.padStart(10)}${'total'.padStart(10)}`,
