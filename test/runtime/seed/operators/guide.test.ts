@@ -42,7 +42,7 @@ describe('failures', () => {
     .slice(1)
     .map((line) => line.split('|').map((cell) => cell.trim()));
   const kind = (row: readonly string[]) => row[1].split(':')[0].toLowerCase().replaceAll(' ', '-');
-  const tests = readdirSync(join(root, 'test/e2e/failures')).map((name) => name.replace('.test.ts', ''));
+  const tests = readdirSync(join(root, 'test/e2e/failures')).map((name) => name.replace(/\.(test|long)\.ts$/, ''));
 
   test.each(tests)('%s is among them', (name) => {
     expect(rows.map(kind)).toContain(name);
