@@ -51,7 +51,8 @@ const HOSTS: ClusterStatus['hosts'] = [
   {
     ...{ address: '100.64.1.2', epoch: null, since: 1_000, waiting: 0, name: 'web', state: 'running' },
     ...{ allocations: 2, allocateMs: 212.4, ports: [80, 443] },
-    heldBy: { by: 'traffic', what: 'a connection from api to port 80, of process 7 (nginx)' },
+    heldBy: { by: 'traffic', what: 'a connection from api to port 80, of process 7 (nginx)', since: 2_000 },
+    lastHeldBy: { by: 'starting', since: 500, until: 1_000 },
   },
   {
     ...{ address: '100.64.1.2', epoch: null, since: 1_000, waiting: 3, name: 'api', state: 'failed' },
@@ -62,9 +63,16 @@ const HOSTS: ClusterStatus['hosts'] = [
     ...{ allocations: 0, allocateMs: null, ports: [] },
   },
 ];
-const statusAt = (now: number, why: boolean) =>
+const ASLEEP: ClusterStatus['hosts'] = [
+  {
+    ...{ address: '100.64.1.4', epoch: 7, since: 4_000, waiting: 0, name: 'db', state: 'suspended' },
+    ...{ allocations: 1, allocateMs: 212.4, ports: [] },
+    lastHeldBy: { by: 'cpu', what: '9 (postgres)', since: 1_000, until: 4_000 },
+  },
+];
+const statusAt = (now: number, why: boolean, hosts = HOSTS) =>
   statusText(
-    { cluster: 'shop', cidr: '100.64.0.0/16', startedAt: 0, hosts: HOSTS },
+    { cluster: 'shop', cidr: '100.64.0.0/16', startedAt: 0, hosts },
     now,
     plain,
     Number.POSITIVE_INFINITY,
@@ -87,6 +95,12 @@ test('ps: one line per host, and below them why hosts failed', () => {
 test('ps --why: what keeps hosts up', () => {
   const why = 'web is held by traffic on a connection from api to port 80, of process 7 (nginx)';
   expect(statusAt(6_000, true)).toEqual([...TABLE, '', why]);
+});
+
+test('ps --why: what kept those up that do not run any more', () => {
+  const last = 'db was held last by the CPU use of process 9 (postgres), for 3.0s until 2.0s ago';
+  expect(statusAt(6_000, true, ASLEEP).at(-1)).toBe(last);
+  expect(statusAt(6_000, false, ASLEEP)).not.toContain(last);
 });
 
 test('ps: a cluster that is up for a while has hosts that nobody ever connects to', () => {

@@ -15,7 +15,16 @@ export async function ps(options: PsOptions): Promise<void> {
   const times = {
     ...status,
     startedAt: iso(status.startedAt),
-    hosts: status.hosts.map((host) => ({ ...host, since: iso(host.since) })),
+    hosts: status.hosts.map((host) => ({
+      ...host,
+      since: iso(host.since),
+      heldBy: host.heldBy && { ...host.heldBy, since: iso(host.heldBy.since) },
+      lastHeldBy: host.lastHeldBy && {
+        ...host.lastHeldBy,
+        since: iso(host.lastHeldBy.since),
+        until: iso(host.lastHeldBy.until),
+      },
+    })),
   };
   outputTo(process.stdout, options.json === true).result(times, () =>
     statusText(status, Date.now(), painter(process.stdout), columnsOf(process.stdout), options.why),
@@ -33,7 +42,7 @@ const STATE_STYLES = {
 /** Of a cluster that is up for so long, hosts that were never started are remarked upon, in milliseconds. */
 const NEVER_STARTED = 60_000;
 
-/** The table, and below it why hosts failed; with `why`, what keeps those up that run. */
+/** The table, and below it why hosts failed; with `why`, what keeps those up that run, and what kept the others. */
 export function statusText(
   status: ClusterStatus,
   now: number,
@@ -56,8 +65,9 @@ export function statusText(
     .filter((h) => h.reason)
     .map((h) => fold(`${paint('red', h.name)}: ${h.reason}`, columns, 2));
   const holders = status.hosts
-    .filter(({ heldBy }) => why && heldBy)
-    .map(({ name, heldBy }) => fold(`${name} is held by ${holding(heldBy!)}`, columns, 2));
+    .filter(() => why)
+    .flatMap((host) => heldText(host, now) ?? [])
+    .map((text) => fold(text, columns, 2));
   const lines = [table([head.map((title) => paint('bold', title)), ...rows], new Set([3, 4, 5]), columns)];
   const blocks = [lines, reasons, holders, hints(status, now, columns)];
   return blocks
@@ -66,7 +76,16 @@ export function statusText(
     .join('\n\n');
 }
 
-function holding({ by, what }: NonNullable<ClusterStatus['hosts'][number]['heldBy']>): string {
+type HostStatus = ClusterStatus['hosts'][number];
+
+function heldText({ name, heldBy, lastHeldBy }: HostStatus, now: number): string | undefined {
+  if (heldBy) return `${name} is held by ${holding(heldBy)}`;
+  if (!lastHeldBy) return undefined;
+  const { since, until } = lastHeldBy;
+  return `${name} was held last by ${holding(lastHeldBy)}, for ${duration(until - since)} until ${duration(now - until)} ago`;
+}
+
+function holding({ by, what }: Pick<NonNullable<HostStatus['heldBy']>, 'by' | 'what'>): string {
   switch (by) {
     case 'starting':
       return 'its start';

@@ -16,6 +16,9 @@ const manifestHost = v.custom<ManifestHost>(
   'an entry of the manifest',
 );
 
+/** `since`: when its supervisor reported it first. Unix time, milliseconds. */
+const holder = { by: text, what: v.optional(text), since: v.number() };
+
 const clusterStatus = v.strictObject({
   cluster: text,
   cidr: text,
@@ -35,7 +38,9 @@ const clusterStatus = v.strictObject({
       ports: v.array(port),
       waiting: count,
       /** What keeps the running host from being idle, as its supervisor said last. */
-      heldBy: v.optional(v.strictObject({ by: text, what: v.optional(text) })),
+      heldBy: v.optional(v.strictObject(holder)),
+      /** What held it last, and when it was suspended or its epoch ended. */
+      lastHeldBy: v.optional(v.strictObject({ ...holder, until: v.number() })),
       /** With state `failed` or after a failure: why, for people. */
       reason: v.optional(text),
     }),

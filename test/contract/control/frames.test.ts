@@ -101,7 +101,11 @@ const fromSeed: { readonly [T in FromSeed['type']]: Required<Extract<FromSeed, {
     status: {
       ...{ cluster: 'test', cidr: '100.64.0.0/16', startedAt: 1 },
       hosts: [
-        { ...status, allocations: 1, allocateMs: 1.5, ports: [80], waiting: 0, heldBy: { by: 'cpu', what: 'x' } },
+        {
+          ...{ ...status, allocations: 1, allocateMs: 1.5, ports: [80], waiting: 0 },
+          heldBy: { by: 'cpu', what: 'x', since: 1 },
+          lastHeldBy: { by: 'cpu', what: 'x', since: 1, until: 2 },
+        },
       ],
     },
   },

@@ -52,6 +52,13 @@ export function onReport(turn: Turn, { event, detail }: Extract<SessionEvent, { 
   turn.emitSaid(event, { ...detail, epoch: turn.epoch });
 }
 
+/** Reported again, also to the next connection: it holds since it was reported first. */
+export function onHeld(turn: Turn, { by, what }: Extract<SessionEvent, { type: 'held' }>): void {
+  const held = turn.session?.heldBy;
+  const same = held?.by === by && held.what === what;
+  turn.setSession({ heldBy: { by, what, since: same ? held.since : turn.moment.at } });
+}
+
 function list(
   turn: Turn,
   event: string,

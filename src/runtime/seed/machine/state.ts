@@ -52,6 +52,13 @@ export interface Order {
   readonly due: number;
 }
 
+/** What keeps a host from being idle, and since when. */
+export interface Holder {
+  readonly by: HeldBy;
+  readonly what?: string;
+  readonly since: number;
+}
+
 /** The supervisor of the current epoch, since it joined. */
 export interface EpochSession {
   /** Undefined while the control connection is lost. */
@@ -73,7 +80,7 @@ export interface EpochSession {
   /** Why it is not ready for connects, as it said last. */
   readonly notReady?: string;
   /** What keeps it from being idle, as it said last. */
-  readonly heldBy?: { readonly by: HeldBy; readonly what?: string };
+  readonly heldBy?: Holder;
   /** The end of that time. */
   readonly expectUntil?: number;
   /** While the connection is lost: when the host is given up. */
@@ -197,6 +204,8 @@ export interface HostState {
   readonly failures: number;
   /** Why it failed or ended last. */
   readonly reason: string | undefined;
+  /** What held it last, until it was suspended or its epoch ended. */
+  readonly lastHeldBy: (Holder & { readonly until: number }) | undefined;
 }
 
 export function imaginedHost(settings: Settings, at: number): HostState {
@@ -223,6 +232,7 @@ export function imaginedHost(settings: Settings, at: number): HostState {
     allocateMs: null,
     failures: 0,
     reason: undefined,
+    lastHeldBy: undefined,
   };
 }
 

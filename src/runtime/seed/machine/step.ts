@@ -7,7 +7,7 @@ import { onDrained, onEnded, onSent, onThrottled } from './invocations';
 import { giveUp, onJoin, onLeave, onLost } from './joins';
 import { onCompanion, onStartTime, startOwn } from './own-start';
 import { endDoubt, onDeadline, onEndLimit, probe, refuseStart, releaseGuests, retry, start } from './phases';
-import { onNatReport, onReport, setPorts } from './ports';
+import { onHeld, onNatReport, onReport, setPorts } from './ports';
 import { type HostState, isUp } from './state';
 import { onAckLimit, onAcks, onStay, onSuspend } from './suspension';
 import { Turn, timersOf } from './turn';
@@ -87,7 +87,7 @@ function applyOfSession(turn: Turn, event: SessionEvent) {
     case 'report':
       return onReport(turn, event);
     case 'held':
-      return turn.setSession({ heldBy: { by: event.by, what: event.what } });
+      return onHeld(turn, event);
     case 'suspend':
       return onSuspend(turn);
     case 'stay':

@@ -35,8 +35,11 @@ export class Turn {
   }
 
   set(change: Partial<Omit<HostState, 'stateSince'>>): void {
+    const { at } = this.moment;
     const began = change.phase && change.phase.state !== this.phase.state;
-    this.#state = { ...this.#state, ...change, ...(began && { stateSince: this.moment.at }) };
+    const held = this.session?.heldBy;
+    this.#state = { ...this.#state, ...change, ...(began && { stateSince: at }) };
+    if (held && !this.session?.heldBy) this.#state = { ...this.#state, lastHeldBy: { ...held, until: at } };
   }
 
   enter(phase: Phase): void {

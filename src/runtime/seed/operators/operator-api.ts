@@ -3,10 +3,21 @@ import type { ToSeed } from '../../../contract/control/to-seed';
 import type { Manifest } from '../../../contract/manifest';
 import type { Channel } from '../../control/channel';
 import type { Machine } from '../machine/interpreter';
-import { epochOf, sessionOf, visiblePorts } from '../machine/state';
+import { epochOf, type Holder, sessionOf, visiblePorts } from '../machine/state';
 import type { EventLog } from './events';
 
 type Request = Extract<ToSeed, { type: 'status' | 'events' | 'reload' | 'command' }>;
+
+/** The machine's times as the time of day. */
+function timeOf(at: number): number {
+  return performance.timeOrigin + at;
+}
+
+function shown<H extends Holder & { readonly until?: number }>(holder: H | undefined) {
+  if (!holder) return undefined;
+  const { since, until } = holder;
+  return { ...holder, since: timeOf(since), ...(until !== undefined && { until: timeOf(until) }) };
+}
 
 /** What operators may request. */
 export class OperatorApi {
@@ -61,12 +72,13 @@ export class OperatorApi {
       address: entry.address,
       state: state.phase.state,
       epoch: epochOf(state),
-      since: performance.timeOrigin + state.stateSince,
+      since: timeOf(state.stateSince),
       allocations: state.allocations,
       allocateMs: state.allocateMs,
       ports: [...new Set(visiblePorts(sessionOf(state)?.ports ?? []).map((p) => p.port))],
       waiting: state.waiters.length,
-      heldBy: state.phase.state === 'running' ? sessionOf(state)?.heldBy : undefined,
+      heldBy: state.phase.state === 'running' ? shown(sessionOf(state)?.heldBy) : undefined,
+      lastHeldBy: shown(state.lastHeldBy),
       reason: state.reason,
     }));
     return { cluster, cidr, startedAt: this.#startedAt, hosts };

@@ -1,8 +1,9 @@
 /** The step of a host's machine, by table: every event in every state. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { sessionOf } from '../../../../src/runtime/seed/machine/state';
 import { step } from '../../../../src/runtime/seed/machine/step';
-import { EVENTS, moment, STATES, summary } from './samples';
+import { EVENTS, moment, STATES, SUPERVISOR, summary } from './samples';
 
 /**
  * Rows are events, columns states: see `samples.ts`. A cell is what `summary` gives: `.` is an event that must change
@@ -110,6 +111,25 @@ test.each(Object.entries(EVENTS))('%s', (name, event) => {
   const cells = Object.values(STATES).map((state) => summary(state, step(state, event, moment(10))));
   expect(cells).toEqual(rows.get(name));
 });
+
+test.each(Object.entries(EVENTS))(
+  '%s: what holds a host is kept, for as long as it does and afterwards',
+  (_, event) => {
+    const report = { type: 'held', member: SUPERVISOR, by: 'connections', what: 'a connection of anna' } as const;
+    for (const state of Object.values(STATES)) {
+      const { state: held } = step(state, report, moment(10));
+      const heldBy = sessionOf(held)?.heldBy;
+      if (!heldBy) continue;
+      expect(heldBy).toEqual({ by: 'connections', what: 'a connection of anna', since: 10 });
+      const { state: again } = step(held, report, moment(20));
+      expect(sessionOf(again)?.heldBy).toEqual(heldBy);
+      const { state: after } = step(again, event, moment(30));
+      if (event.type === 'held') continue;
+      const now = sessionOf(after)?.heldBy;
+      expect([now, after.lastHeldBy]).toEqual(now ? [heldBy, undefined] : [undefined, { ...heldBy, until: 30 }]);
+    }
+  },
+);
 
 const machine = join(__dirname, '../../../../src/runtime/seed/machine');
 const pure = readdirSync(machine).filter(

@@ -1,7 +1,8 @@
 import type { FromSeed } from '../../../../src/contract/control/from-seed';
 import { hostIdentity } from '../../../../src/contract/control/psk';
 import type { Invocation, InvocationResult } from '../../../../src/contract/platform/invocation';
-import { type Located, openControl, openSession } from '../../../../src/runtime/control/index';
+import { fetchStatus, type Located, openControl, openSession } from '../../../../src/runtime/control/index';
+import { eventually } from '../../../support/eventually';
 import { bootCluster, type Cluster, failure, mapping, type Supervisor } from '../cluster';
 
 let cluster: Cluster;
@@ -74,6 +75,30 @@ test('idle: suspended; asked for again: resumed with the same epoch; idle for lo
   expect(box.invocations.map((i) => i.action)).toEqual(['run', 'run', 'release', 'run']);
   expect(box.invocations[1].epoch).toBe(box.invocations[0].epoch);
   expect(box.invocations[2].epoch).toBe(box.invocations[0].epoch);
+});
+
+test('suspended and released: operators still see what held the host, and until when', async () => {
+  cluster = await bootCluster([{ name: 'api', releaseTimeout: 1_000 }]);
+  const box = sandbox(80);
+  cluster.host('api', box.function);
+  const client = await cluster.client();
+  const running = box.running;
+  await client.locate('api', 80);
+  const supervisor = await running;
+  supervisor.session.held('traffic', 'a connection of anna');
+  const status = async () => (await fetchStatus(cluster.access('operator'))).hosts[0];
+  await eventually(async () => (await status()).heldBy !== undefined);
+  const { heldBy, lastHeldBy } = await status();
+  expect(heldBy).toMatchObject({ by: 'traffic', what: 'a connection of anna' });
+  expect(lastHeldBy).toBeUndefined();
+
+  box.finish(await supervisor.suspend());
+  await cluster.event('api', 'suspended');
+  const asleep = await status();
+  expect(asleep.heldBy).toBeUndefined();
+  expect(asleep.lastHeldBy).toEqual({ ...heldBy, until: asleep.since });
+  await cluster.event('api', 'released');
+  expect((await status()).lastHeldBy).toEqual(asleep.lastHeldBy);
 });
 
 test('a new sandbox instead of the suspended one is a new epoch', async () => {
