@@ -12,6 +12,7 @@ import { kinds } from './suites/kinds';
 import { lifecycle } from './suites/lifecycle';
 import { lookup } from './suites/lookup';
 import { pairs } from './suites/pairs';
+import { rate } from './suites/rate';
 import { relay } from './suites/relay';
 import { scale } from './suites/scale';
 import { shim } from './suites/shim';
@@ -28,6 +29,7 @@ const SUITES: readonly Suite[] = [
   shim,
   allocate,
   lifecycle,
+  rate,
   footprint,
 ];
 const USAGE = `usage: npm run bench -- SUITE... [--json]

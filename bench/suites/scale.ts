@@ -2,13 +2,13 @@
  * The control network at scale: one real seed, and N hosts' control clients in two processes of their own. The baseline
  * is a TLS server with pre-shared keys that echoes and knows nothing, with as many connections from the same processes.
  */
-import { type ChildProcess, execFileSync, fork, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, execFileSync, fork } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { buildSync } from 'esbuild';
 import { quantile } from '../lib/distribution';
+import { type Server, settled, startServer as start } from '../lib/measured';
 import { absoluteRow, IncompleteError, median, type Row, ratioRow, type Suite } from '../lib/rows';
 import { type Command, clock, PEERS, type Told, type Usage } from '../programs/scale-clients';
 
@@ -24,45 +24,6 @@ const BARE_PORT = 9_711;
 const AWAY = 10_000;
 const QUIET = 15_000;
 const SEED = resolve(__dirname, '../../assets/seed/seed.js');
-
-/** A program of ours that is measured from outside. */
-interface Server {
-  readonly child: ChildProcess;
-  /** Milliseconds of CPU so far. */
-  cpu(): number;
-  /** Resident KB. */
-  memory(): number;
-  end(): Promise<void>;
-}
-
-function measured(child: ChildProcess): Server {
-  const task = `/proc/${child.pid}/task`;
-  return {
-    child,
-    cpu: () =>
-      readdirSync(task).reduce((sum, id) => {
-        return sum + Number(readFileSync(`${task}/${id}/schedstat`, 'utf8').split(' ')[0]) / 1e6;
-      }, 0),
-    memory: () => Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))![1]),
-    end: async () => {
-      child.kill('SIGKILL');
-      await once(child, 'exit');
-    },
-  };
-}
-
-/** Starts a server whose log is a file, as an instance's is, and waits until it says this. */
-async function start(folder: string, args: readonly string[], line: string): Promise<Server> {
-  const file = join(folder, 'server.log');
-  const log = openSync(file, 'w');
-  const child = spawn(process.execPath, args, { stdio: ['ignore', log, 'inherit'] });
-  closeSync(log);
-  while (!readFileSync(file, 'utf8').includes(line)) {
-    if (child.exitCode !== null) throw new Error(`${args.join(' ')}: exit code ${child.exitCode}`);
-    await sleep(5);
-  }
-  return measured(child);
-}
 
 /** The processes that hold the hosts. */
 interface Clients {
@@ -202,11 +163,6 @@ async function measureBare({ folder, clients, bareServer, hosts }: Stage): Promi
   await clients.all({ do: 'bareEnd' });
   await server.end();
   return { times, cpu, memory };
-}
-
-/** Waits until a server has nothing to do any more: a seed that has just started still loads what it allocates with. */
-async function settled(server: Server): Promise<void> {
-  for (let before = -Infinity; server.cpu() - before > 5; await sleep(500)) before = server.cpu();
 }
 
 const sum = (frames: Usage['frames']) => Object.values(frames).reduce((a, b) => a + b, 0);

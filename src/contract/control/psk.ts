@@ -76,7 +76,12 @@ export function deriveSecret(clusterKey: Uint8Array, cluster: string, identity: 
 
 /** A secret as it is handed over: which cluster key it is made from, and the pre-shared key itself, in base64. */
 export function joinSecret(clusterKey: Uint8Array, cluster: string, identity: string): string {
-  return `${keyId(clusterKey)}.${deriveSecret(clusterKey, cluster, identity).toString('base64')}`;
+  return secretOf(keyId(clusterKey), deriveSecret(clusterKey, cluster, identity));
+}
+
+/** The same, of what is known already. */
+export function secretOf(id: string, psk: Buffer): string {
+  return `${id}.${psk.toString('base64')}`;
 }
 
 export function parseSecret(text: string): { readonly key: string | undefined; readonly psk: Buffer } {

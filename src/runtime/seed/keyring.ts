@@ -1,5 +1,5 @@
 import type { FromSeed } from '../../contract/control/from-seed';
-import { deriveSecret, hostIdentity, type Identity, joinSecret, keyId } from '../../contract/control/psk';
+import { deriveSecret, hostIdentity, type Identity, keyId, secretOf } from '../../contract/control/psk';
 import type { Channel } from '../control/channel';
 import type { PeerHandlers } from '../control/server';
 
@@ -26,7 +26,8 @@ export class Keyring {
 
   /** A host's secret, made from the newest key. */
   issue(host: string, epoch: number): string {
-    return joinSecret(this.#keys.get(this.#newest)!, this.#cluster, hostIdentity(host, epoch));
+    const psk = deriveSecret(this.#keys.get(this.#newest)!, this.#cluster, hostIdentity(host, epoch));
+    return secretOf(this.#newest, psk);
   }
 
   /** The pre-shared key that an identity has to know; undefined: it names a key that is not accepted. */

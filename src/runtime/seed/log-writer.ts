@@ -10,6 +10,8 @@ export interface LogWriterOptions {
 
 /** Milliseconds before another try, when a pipe is full. */
 const PAUSE = 50;
+/** Milliseconds between two writes: each costs as much as many lines. */
+const APART = 5;
 
 export class LogWriter {
   readonly #fd: number;
@@ -17,6 +19,8 @@ export class LogWriter {
   readonly #longest: number;
   readonly #path: string | undefined;
   readonly #onIdle: Array<() => void> = [];
+  /** `performance.now()` of the last write. */
+  #wroteAt = Number.NEGATIVE_INFINITY;
   #length: number;
   #queue: string[] = [];
   #queued = 0;
@@ -46,9 +50,8 @@ export class LogWriter {
     this.#queue.push(line);
     this.#queued += line.length;
     if (this.#busy) return;
-    // Lines of one moment go together.
     this.#busy = true;
-    setImmediate(() => this.#next());
+    this.#soon();
   }
 
   /** Resolves when everything is written, or after so many milliseconds. */
@@ -63,12 +66,20 @@ export class LogWriter {
     });
   }
 
+  /** Lines of one moment go together, and those that come right after a write. */
+  #soon() {
+    const wait = this.#wroteAt + APART - performance.now();
+    if (wait > 0) setTimeout(() => this.#next(), wait);
+    else setImmediate(() => this.#next());
+  }
+
   #next() {
     if (this.#queue.length === 0) {
       this.#busy = false;
       for (const done of this.#onIdle.splice(0)) done();
       return;
     }
+    this.#wroteAt = performance.now();
     const bytes = Buffer.from(this.#queue.join(''));
     this.#queue = [];
     this.#queued = 0;
@@ -81,11 +92,16 @@ export class LogWriter {
     write(this.#fd, bytes, 0, bytes.length, null, (error, written) => {
       if (error?.code === 'EAGAIN') return void setTimeout(() => this.#put(bytes), PAUSE);
       // A disk that is full, a reader that is gone: these lines are lost, the next may find room again.
-      if (error) return this.#next();
+      if (error) return this.#again();
       this.#length += written;
       if (written < bytes.length && written > 0) return this.#put(bytes.subarray(written));
-      this.#next();
+      this.#again();
     });
+  }
+
+  #again() {
+    if (this.#queue.length > 0) this.#soon();
+    else this.#next();
   }
 
   /** By copying: the process that started the seed has the file open, too, and appends to it. */

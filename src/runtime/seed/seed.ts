@@ -96,8 +96,6 @@ export async function startSeed(options: SeedOptions): Promise<Seed> {
   return seed;
 }
 
-const isSuspended = ({ state }: Machine) => state.phase.state === 'suspended';
-
 class RunningSeed implements Seed {
   readonly #options: SeedOptions;
   readonly #events: EventLog;
@@ -145,7 +143,7 @@ class RunningSeed implements Seed {
     const direct =
       options.flat === undefined ? () => [] : flatData(options.flat, native, (name) => this.#hosts.get(name)?.entry);
     this.#data = new WaitingData({
-      suspended: () => [...this.#hosts.values()].filter(isSuspended).map(({ entry }) => entry.name),
+      suspended: () => [...world.suspended],
       sentTo: (host) => [...direct(host), ...this.#relay.sentTo(host)],
       onData: (host, by, epoch) => this.#hosts.get(host)?.handle({ type: 'data', by, epoch }),
     });
@@ -234,6 +232,7 @@ class RunningSeed implements Seed {
 
   #world(): World {
     const { manifest, invoke, trace, clock = () => performance.now() } = this.#options;
+    const followers = followersOf(manifest);
     return {
       cluster: manifest.cluster.name,
       address: () => this.#options.address ?? this.address,
@@ -246,17 +245,25 @@ class RunningSeed implements Seed {
       limits: new Limits(manifest.cluster.limits, clock),
       connections: this.#members,
       costly: new Set(),
+      suspended: new Set(),
       mayAllocate: () => this.#grace.over && !this.#stopping,
       onReturn: () => this.#grace.start(),
       onUp: (name, up) => {
         // Once its state is taken over.
         if (!up) setImmediate(this.#data.look);
-        for (const host of this.#hosts.values()) {
-          if (host.entry.startWith.includes(name)) host.handle({ type: 'companion', name, up });
-        }
+        for (const host of followers.get(name) ?? []) this.#hosts.get(host)?.handle({ type: 'companion', name, up });
       },
     };
   }
+}
+
+/** By a host's name, those that start with it. */
+function followersOf({ hosts }: Manifest): ReadonlyMap<string, readonly string[]> {
+  const followers = new Map<string, string[]>();
+  for (const { name, startWith } of hosts) {
+    for (const other of startWith) followers.set(other, [...(followers.get(other) ?? []), name]);
+  }
+  return followers;
 }
 
 async function within(limit: number, act: Promise<unknown>): Promise<void> {

@@ -49,6 +49,8 @@ export interface World {
   readonly connections: Connections;
   /** Names of the hosts that cost now. */
   readonly costly: Set<string>;
+  /** Names of the hosts that are suspended now. */
+  readonly suspended: Set<string>;
   /** See `Moment.mayAllocate`. */
   readonly mayAllocate: () => boolean;
   /** A host function that an earlier seed started has joined this one. */
@@ -156,7 +158,7 @@ export class Machine {
   }
 
   #step(event: MachineEvent): void {
-    const { mayAllocate, costly, epochClock, trace } = this.#world;
+    const { mayAllocate, costly, suspended, epochClock, trace } = this.#world;
     const moment = {
       at: performance.now(),
       wall: epochClock(),
@@ -166,8 +168,8 @@ export class Machine {
     const { state, effects } = step(this.#state, event, moment);
     this.#state = state;
     trace?.write({ type: 'step', host: this.entry.name, event, moment, effects });
-    if (costs(state)) costly.add(this.entry.name);
-    else costly.delete(this.entry.name);
+    keep(costly, this.entry.name, costs(state));
+    keep(suspended, this.entry.name, state.phase.state === 'suspended');
     for (const effect of effects) this.#run(effect);
   }
 
@@ -304,4 +306,9 @@ export class Machine {
     });
     this.#invocation = { number, lifeline };
   }
+}
+
+function keep(names: Set<string>, name: string, is: boolean): void {
+  if (is) names.add(name);
+  else names.delete(name);
 }

@@ -58,7 +58,8 @@ export class Connection implements PeerHandlers {
   readonly #identity: Identity;
   readonly #channel: Channel<FromSeed>;
   readonly #joinTimer: NodeJS.Timeout | undefined;
-  readonly #closing = new AbortController();
+  /** Of an operator's connection: what it follows ends with it. */
+  #closing: AbortController | undefined;
   /** Hosts that were located: their machines may know the member. */
   readonly #located = new Set<Machine>();
   #role: Role = { is: 'new' };
@@ -79,7 +80,7 @@ export class Connection implements PeerHandlers {
 
   readonly onClose = ({ error }: ChannelEnd): void => {
     clearTimeout(this.#joinTimer);
-    this.#closing.abort();
+    this.#closing?.abort();
     if (error) this.#shared.log('warn', `lost ${this.#claimed} at ${this.#channel.peer}: ${error.message}`);
     const role = this.#role;
     this.#role = { is: 'gone' };
@@ -107,6 +108,7 @@ export class Connection implements PeerHandlers {
     const role = this.#role;
     if (frame.type === 'status' || frame.type === 'events' || frame.type === 'reload' || frame.type === 'command') {
       if (this.#identity.kind !== 'operator') return this.#refuse(`'${frame.type}' is for operators`);
+      this.#closing ??= new AbortController();
       return this.#shared.operator.serve(this.#channel, frame, this.#closing.signal);
     }
     if (role.is === 'gone') return;
