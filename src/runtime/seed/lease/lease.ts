@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto';
 import type { Log } from '../../control/session';
 import { pause } from '../../pause';
 import type { Condition, Failure, LeaseItem, LeaseTable, ReadOutcome, WriteOutcome } from './lease-table';
+import { clockAfter, endOfTerm, freeFrom, mayAct, STEPS } from './term';
 
 export interface LeaseOptions {
   readonly table: LeaseTable;
@@ -24,8 +25,6 @@ export interface LeaseOptions {
 }
 
 export const LEASE_DURATION = 5_000;
-/** Parts of the duration: between two renewals or looks, for one request, and by which the holder stops earlier. */
-const STEPS = 5;
 /** Between two attempts of which the first has failed. */
 const RETRIES = 25;
 
@@ -70,7 +69,7 @@ export class Lease {
    * @throws LeaseLostError
    */
   readonly check = (): void => {
-    if (this.#clock() < this.#end && !this.#lost) return;
+    if (mayAct(this.#clock(), this.#end) && !this.#lost) return;
     this.#lose('it was not renewed in time');
     throw new LeaseLostError();
   };
@@ -102,7 +101,7 @@ export class Lease {
           log('info', 'standing by', { holder: item.holder, number: item.number });
         seen = { item, since: this.#clock() };
       }
-      const left = seen.since + (item ? item.duration : yieldFirst) - this.#clock();
+      const left = freeFrom(seen.since, item ? item.duration : yieldFirst) - this.#clock();
       if (left > 0) {
         await pause(Math.min(left, this.#step), signal);
         continue;
@@ -126,7 +125,7 @@ export class Lease {
   /** Gives it back, so that the other seed need not wait. To be called once this process no longer acts as the holder. */
   async release(): Promise<void> {
     const clock = this.epochClock();
-    const held = this.#clock() < this.#end && !this.#lost;
+    const held = mayAct(this.#clock(), this.#end) && !this.#lost;
     this.#lost = true;
     this.close();
     if (!held) return;
@@ -144,7 +143,7 @@ export class Lease {
   /** False: the time that the write took is more than it has won. */
   #begin({ number, renewal, clock }: LeaseItem, at: number): boolean {
     const end = this.#endAfter(at);
-    if (this.#clock() >= end) return false;
+    if (!mayAct(this.#clock(), end)) return false;
     this.#number = number;
     this.#renewal = renewal;
     this.#epochs = { at, shows: clock };
@@ -162,7 +161,7 @@ export class Lease {
       await pause(delay, signal);
       if (signal.aborted) return;
       const at = this.#clock();
-      if (at >= this.#end) return this.#lose('it was not renewed in time');
+      if (!mayAct(at, this.#end)) return this.#lose('it was not renewed in time');
       // Each attempt has a number of its own: whichever of them is written, an earlier one that is late is not.
       this.#renewal += 1;
       const item = this.#item(this.#number, this.#renewal, this.epochClock());
@@ -207,13 +206,11 @@ export class Lease {
   }
 
   #endAfter(at: number): number {
-    return at + this.#duration - this.#step;
+    return endOfTerm(at, this.#duration);
   }
 
-  /** The holder before acted for the lease's duration after it wrote the item, at the most. */
   #nextClock(before: LeaseItem | undefined): number {
-    const now = (this.#options.timeOfDay ?? Date.now)();
-    return before ? Math.max(now, before.clock + before.duration + 1) : now;
+    return clockAfter(before, (this.#options.timeOfDay ?? Date.now)());
   }
 
   #retryDelay(): number {

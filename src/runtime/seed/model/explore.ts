@@ -16,7 +16,8 @@ export interface Found {
 export function initialWorld({ hosts, clients, faults, cycles, orders = 0, startWith }: Size): World {
   const each = Array.from({ length: hosts });
   return {
-    seed: { up: true, mayAllocate: true, clock: 0 },
+    seed: { id: 1, up: true, mayAllocate: true, clock: 100 },
+    time: 0,
     hosts: each.map((_, h) => ({
       machine: newMachine(),
       followers: startWith && h === 0 ? [1] : [],

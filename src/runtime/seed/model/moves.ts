@@ -4,7 +4,7 @@ import { timersOf } from '../machine/turn';
 import { waitTimer } from '../machine/waiters';
 import { clientMoves } from './client';
 import { platformMoves, spend } from './platform';
-import { crash, stateOf, take } from './seed';
+import { answers, crash, lets, passLease, stateOf, take } from './seed';
 import { supervisorMoves } from './supervisor';
 import type { Size, World } from './world';
 
@@ -19,16 +19,26 @@ export type Move = readonly [name: string, act: (world: World) => void, how?: 'c
  * delay of all that could happen, and as such a fault.
  */
 export function movesOf(world: World, size: Size): Move[] {
-  const moves = [...clientMoves(world), ...supervisorMoves(world), ...platformMoves(world, size), ...seedMoves(world)];
+  const moves = [
+    ...clientMoves(world),
+    ...supervisorMoves(world),
+    ...platformMoves(world, size),
+    ...seedMoves(world, size),
+  ];
   const timers = timerMoves(world);
   if (moves.every(([, , how]) => how)) return [...moves, ...timers.slice(0, 1)];
   const early = timers.map(([name, act]): Move => [`${name} (early)`, (w) => act(spend(w)), 'chosen']);
   return world.faults > 0 ? [...moves, ...early] : moves;
 }
 
-function seedMoves(world: World): Move[] {
-  if (!world.seed.up) return [['the seed starts', restart]];
+function seedMoves(world: World, { standby }: Size): Move[] {
+  const { seed, former } = world;
   const moves: Move[] = [];
+  if (former && !answers(world, former.seed.id))
+    moves.push([`seed ${former.seed.id} looks at its lease`, (w) => lets(w, former.seed.id, () => undefined)]);
+  if (!seed.up) return [...moves, ['the seed starts', restart]];
+  if (standby && !former && world.faults > 0)
+    moves.push([`the lease passes to seed ${seed.id + 1}`, (w) => passLease(spend(w)), 'chosen']);
   if (!world.seed.mayAllocate) moves.push(['the grace time ends', endGrace]);
   if (world.orders > 0)
     for (const h of world.hosts.keys()) moves.push([`host ${h} is to stop`, (w) => stop(w, h), 'chosen']);

@@ -2,7 +2,7 @@
 import type { InvokeOutcome } from '../allocator/lambda';
 import type { MachineEvent } from '../machine/events';
 import type { Move } from './moves';
-import { take } from './seed';
+import { lets, take } from './seed';
 import { type Call, type Host, type Request, result, type Sandbox, type Size, type World } from './world';
 
 const LOST: InvokeOutcome = { kind: 'broken', code: 'ETIMEDOUT', message: 'the request is lost' };
@@ -127,15 +127,19 @@ function throttle(world: World, h: number, r: number) {
   const [{ call }] = host.requests.splice(r, 1);
   if (call.orphan) return;
   if (call.action === 'drain') return drained(world, h, call, { kind: 'throttled', reason: 'busy' });
-  if (!call.stopped) host.requests.push({ at: 'waits', call });
-  take(world, h, { type: 'throttled', ...about(call), attempt: 1, reason: 'busy' });
+  lets(world, call.seed, () => {
+    if (!call.stopped) host.requests.push({ at: 'waits', call });
+    take(world, h, { type: 'throttled', ...about(call), attempt: 1, reason: 'busy' });
+  });
 }
 
 function tryAgain(world: World, h: number, r: number): void {
   const host = world.hosts[h];
   const [{ call }] = host.requests.splice(r, 1);
-  host.requests.push({ at: 'sent', call });
-  take(world, h, { type: 'sent', ...about(call), attempt: 2 });
+  lets(world, call.seed, () => {
+    host.requests.push({ at: 'sent', call });
+    take(world, h, { type: 'sent', ...about(call), attempt: 2 });
+  });
 }
 
 function end(world: World, h: number, r: number) {
@@ -144,9 +148,9 @@ function end(world: World, h: number, r: number) {
   const { call } = request;
   if (call.action === 'drain') return drained(world, h, call, request.outcome);
   const event: MachineEvent = { type: 'ended', ...about(call), repeated: false, outcome: request.outcome };
-  take(world, h, event);
+  lets(world, call.seed, () => take(world, h, event));
 }
 
-function drained(world: World, h: number, { epoch }: Call, outcome: InvokeOutcome): void {
-  take(world, h, { type: 'drained', epoch, outcome });
+function drained(world: World, h: number, { epoch, seed }: Call, outcome: InvokeOutcome): void {
+  lets(world, seed, () => take(world, h, { type: 'drained', epoch, outcome }));
 }

@@ -2,7 +2,7 @@
 import { step } from '../machine/step';
 import { waitTimer } from '../machine/waiters';
 import { movesOf } from './moves';
-import { linkOf, stateOf } from './seed';
+import { answers, linkOf, stateOf } from './seed';
 import type { Client, Host, Size, World } from './world';
 
 /** @returns what is wrong, or undefined */
@@ -10,9 +10,10 @@ type Property = (world: World, size: Size) => string | undefined;
 
 /** In every state. */
 export const ALWAYS: Readonly<Record<string, Property>> = {
-  'at most one sandbox is a host, and one an epoch': ({ hosts }) => {
-    const joined = (host: Host) => host.sandboxes.filter(({ run }) => run?.link && !run.link.closed);
-    return hosts.some((host) => host.twice || joined(host).length > 1) ? 'two sandboxes are one host' : undefined;
+  'at most one sandbox is a host, and one an epoch': (world) => {
+    const joined = (host: Host) =>
+      host.sandboxes.filter(({ run }) => run?.link && !run.link.closed && answers(world, run.link.seed));
+    return world.hosts.some((host) => host.twice || joined(host).length > 1) ? 'two sandboxes are one host' : undefined;
   },
 
   'the epochs that a client sees grow': ({ clients }) => {
@@ -40,11 +41,14 @@ export const ALWAYS: Readonly<Record<string, Property>> = {
   },
 };
 
-function isForgotten({ hosts }: World, { link, open }: Client): boolean {
-  if (!open || !link || link.closed) return false;
+function isForgotten(world: World, { link, open }: Client): boolean {
+  // Sent to a seed that stands still, it is sent again to the other one.
+  if (!open || !link || link.closed || link.seed !== world.seed.id) return false;
   const sent = link.up.some((report) => report.type === 'locate' && report.id === open.id);
   const answered = link.down.some((word) => word.type === 'answer' && word.id === open.id);
-  const waits = hosts[open.host].machine.waiters.some(({ member, id }) => member === link.member && id === open.id);
+  const waits = world.hosts[open.host].machine.waiters.some(
+    ({ member, id }) => member === link.member && id === open.id,
+  );
   return [sent, answered, waits].filter(Boolean).length !== 1;
 }
 

@@ -1,12 +1,13 @@
 /** The seed of the model: the very `step`, and its effects in the model's world. */
 import type { Location, PortMapping } from '../../../contract/control/location';
 import { parseManifest } from '../../../contract/manifest';
+import { clockAfter, endOfTerm, freeFrom, mayAct } from '../lease/term';
 import type { Effect } from '../machine/effects';
 import type { MachineEvent } from '../machine/events';
 import { admit } from '../machine/joins';
 import { type HostState, imaginedHost, type Settings } from '../machine/state';
 import { step } from '../machine/step';
-import type { Link, Run, Sandbox, World } from './world';
+import type { Call, Known, Link, Run, Sandbox, World } from './world';
 
 /** The port that every host listens on. */
 export const listening: PortMapping = { port: 80, realPort: 40_080, scope: 'any' };
@@ -98,18 +99,20 @@ function carryOut(world: World, host: number, effect: Effect) {
       return take(world, host, { type: 'startGranted', cause: effect.cause });
     case 'invoke': {
       const { number, epoch, fresh, oldest, action } = effect;
-      of.requests.push({ at: 'sent', call: { number, epoch, fresh, oldest, action } });
+      of.requests.push({ at: 'sent', call: { number, epoch, fresh, oldest, action, seed: world.seed.id } });
       return;
     }
     case 'drain': {
       const { epoch, oldest } = effect;
-      of.requests.push({ at: 'sent', call: { number: 0, epoch, oldest, action: 'drain' } });
+      of.requests.push({ at: 'sent', call: { number: 0, epoch, oldest, action: 'drain', seed: world.seed.id } });
       return;
     }
-    case 'giveUp':
-      of.requests = of.requests.filter(({ at, call }) => at !== 'waits' || call.orphan);
-      for (const { call } of of.requests) call.stopped = true;
+    case 'giveUp': {
+      const own = ({ seed, orphan }: Call) => seed === world.seed.id && !orphan;
+      of.requests = of.requests.filter(({ at, call }) => at !== 'waits' || !own(call));
+      for (const { call } of of.requests) if (call.seed === world.seed.id) call.stopped = true;
       return;
+    }
     case 'up':
       for (const h of of.followers) take(world, h, { type: 'companion', name: `host ${host}`, up: effect.up });
       return;
@@ -158,7 +161,18 @@ export function countAcks(world: World, host: number): void {
 }
 
 /** What a member has sent arrives. */
-export function hear(world: World, link: Link) {
+export function hear(world: World, link: Link): void {
+  if (seedOf(world, link) === 'dead') link.up = [];
+  else lets(world, link.seed, () => hearNext(world, link));
+}
+
+/** What has become of the seed at the other end: it serves, or did, its lease has passed to another one, or it has died. */
+export function seedOf({ seed, former }: World, link: Link): 'serves' | 'former' | 'dead' {
+  if (link.seed === seed.id) return 'serves';
+  return link.seed === former?.seed.id ? 'former' : 'dead';
+}
+
+function hearNext(world: World, link: Link) {
   const report = link.up.shift()!;
   const { member } = link;
   if (report.type === 'lost') {
@@ -179,25 +193,80 @@ export function join(world: World, host: number, { id, guests, born, listens }: 
   lives[epoch] ??= life;
   if (lives[epoch] !== life) world.hosts[host].twice = true;
   const member = ++world.members;
-  run.link = { member, host, up: [], down: [] };
+  run.link = { member, seed: world.seed.id, host, up: [], down: [] };
   take(world, host, { type: 'join', member, epoch, life, born, ports: listens ? [listening] : [] });
   return true;
 }
 
+/** Seeds that can be dialled. One that stands still does not answer. */
+export function seedsUp({ seed, former }: World): number[] {
+  return [...(seed.up ? [seed.id] : []), ...(former ? [former.seed.id] : [])];
+}
+
+/** Whether that seed takes what it is sent: it serves, or its lease has not ended. */
+export function answers({ seed, former, time }: World, id: number): boolean {
+  if (id === seed.id) return seed.up;
+  return former?.seed.id === id && mayAct(time, former.end);
+}
+
+/** Lets a seed do something, with what it knows. It looks at its lease before, and ends where that has ended. */
+export function lets(world: World, id: number, act: () => void): void {
+  const { former, seed, time } = world;
+  if (id === seed.id) {
+    act();
+    return;
+  }
+  if (former?.seed.id !== id) return;
+  change(world, former);
+  if (mayAct(time, former.end)) act();
+  else crash(world);
+  change(world, former);
+  if (!former.seed.up) world.former = undefined;
+}
+
+/** The two seeds change places. */
+function change(world: World, former: NonNullable<World['former']>): void {
+  const { seed } = world;
+  const known = world.hosts.map(({ machine, subscribers, lives }) => ({ machine, subscribers, lives }));
+  world.seed = former.seed;
+  for (const [h, of] of world.hosts.entries()) Object.assign(of, former.known[h]);
+  former.seed = seed;
+  former.known = known;
+}
+
+const nothing = (): Known => ({ machine: newMachine(), subscribers: [], lives: {} });
+
+/** Milliseconds. */
+const LEASE = 5_000;
+
+/**
+ * The lease passes to the other seed, as early as it may: the one that has it stands still from its last renewal on, and
+ * the clock of the other one's machine is far behind.
+ */
+export function passLease(world: World): void {
+  const { seed, hosts, time } = world;
+  const known = hosts.map(({ machine, subscribers, lives }) => ({ machine, subscribers, lives }));
+  world.former = { seed, end: endOfTerm(time, LEASE), known };
+  world.time = freeFrom(time, LEASE);
+  const clock = clockAfter({ clock: seed.clock, duration: LEASE }, 0);
+  world.seed = { id: seed.id + 1, up: true, mayAllocate: false, clock };
+  for (const of of hosts) Object.assign(of, nothing());
+}
+
 /** The seed dies, and all that it knew. What it has requested goes on without it. */
 export function crash(world: World): void {
-  world.seed = { up: false, mayAllocate: false, clock: world.seed.clock + 100 };
+  const { id, clock } = world.seed;
+  world.seed = { id, up: false, mayAllocate: false, clock: clock + 100 };
+  const own = ({ seed }: { readonly seed: number }) => seed === id;
   for (const host of world.hosts) {
-    host.machine = newMachine();
-    host.subscribers = [];
-    host.requests = host.requests.filter(({ at }) => at === 'sent');
+    host.requests = host.requests.filter(({ at, call }) => !own(call) || at === 'sent');
     const runs = host.sandboxes.flatMap(({ run }) => run ?? []);
-    for (const { call } of [...host.requests, ...runs]) call.orphan = true;
-    for (const { link } of runs) if (link) hangUp(link);
-    host.dead = [];
-    host.lives = {};
+    for (const { call } of [...host.requests, ...runs]) if (own(call)) call.orphan = true;
+    for (const { link } of runs) if (link && own(link)) hangUp(link);
+    host.dead = host.dead.filter((link) => !own(link));
+    Object.assign(host, nothing());
   }
-  for (const { link } of world.clients) if (link) hangUp(link);
+  for (const { link } of world.clients) if (link && own(link)) hangUp(link);
 }
 
 function hangUp(link: Link): void {

@@ -2,7 +2,7 @@
 import type { InvocationResult } from '../../../contract/platform/invocation';
 import type { Move } from './moves';
 import { clear, finish, spend } from './platform';
-import { hear, join, listening } from './seed';
+import { hear, join, lets, listening, seedOf, seedsUp } from './seed';
 import { type Link, type Run, result, type Sandbox, type World } from './world';
 
 export function supervisorMoves(world: World): Move[] {
@@ -31,11 +31,12 @@ function movesOf(world: World, h: number, sandbox: Sandbox, { link, asks }: Run,
   ];
   const end = (name: string, outcome: InvocationResult['outcome'], exitCode?: number) =>
     move(name, (w, at, run) => leave(w, h, at, run, outcome, exitCode), 'chosen');
-  if (!link) return world.seed.up ? [move('joins', (w, at, run) => dial(w, h, at, run))] : [];
+  if (!link) return seedsUp(world).map((id) => move(`joins seed ${id}`, (w, at, run) => dial(w, h, at, run, id)));
   const moves: Move[] = [];
   if (link.up.length > 0) moves.push(move(`is heard: ${link.up[0].type}`, (w, _at, run) => hear(w, run.link!)));
   if (link.down.length > 0) moves.push(move(`hears ${link.down[0].type}`, (w, at, run) => listen(w, h, at, run)));
-  else if (link.closed) moves.push(move('notices that its connection has ended', (_w, _at, run) => disconnect(run)));
+  else if (link.closed || seedOf(world, link) === 'former')
+    moves.push(move('notices that its connection has ended', (_w, _at, run) => disconnect(run)));
   if (link.closed) return moves;
   if (world.faults > 0) moves.push(move('loses its connection', (w, _at, run) => cut(spend(w), h, run), 'chosen'));
   if (asks) return moves;
@@ -46,14 +47,16 @@ function movesOf(world: World, h: number, sandbox: Sandbox, { link, asks }: Run,
   return [...moves, end('renews', 'renew')];
 }
 
-function dial(world: World, h: number, sandbox: Sandbox, run: Run): void {
-  if (join(world, h, sandbox, run)) {
-    sandbox.holds = run.epoch;
-    sandbox.born ??= run.epoch;
-    return;
-  }
-  clear(sandbox);
-  finish(world.hosts[h], sandbox, result(run.epoch, 'fenced'));
+function dial(world: World, h: number, sandbox: Sandbox, run: Run, seed: number): void {
+  lets(world, seed, () => {
+    if (join(world, h, sandbox, run)) {
+      sandbox.holds = run.epoch;
+      sandbox.born ??= run.epoch;
+      return;
+    }
+    clear(sandbox);
+    finish(world.hosts[h], sandbox, result(run.epoch, 'fenced'));
+  });
 }
 
 function serve(sandbox: Sandbox, { link }: Run): void {

@@ -31,6 +31,8 @@ export type Word =
 /** A control connection. What was sent arrives in order. */
 export interface Link {
   readonly member: number;
+  /** The seed at its other end. */
+  readonly seed: number;
   /** The host whose supervisor this is; of a client: undefined. */
   readonly host?: number;
   /** `at`: of a client's, the host that it is about. */
@@ -47,6 +49,8 @@ export interface Call {
   readonly fresh?: number;
   readonly oldest: number;
   readonly action: Invocation['action'];
+  /** The seed that made it. */
+  readonly seed: number;
   /** No further try. */
   stopped?: boolean;
   /** The seed that made it has died: nobody hears of its end. */
@@ -83,20 +87,25 @@ export interface Run {
   link?: Link;
 }
 
-export interface Host {
+/** What a seed knows of a host, and has let happen. */
+export interface Known {
   machine: Machine;
-  /** Hosts that start with it. */
-  readonly followers: readonly number[];
   /** Members that are sent the location. */
   subscribers: number[];
+  /** By epoch, the life that this seed has let join as it. */
+  lives: Record<number, string>;
+}
+
+/** With what the seed that serves knows of it. */
+export interface Host extends Known {
+  /** Hosts that start with it. */
+  readonly followers: readonly number[];
   requests: Request[];
   sandboxes: Sandbox[];
   /** Connections of supervisors that are gone: what they had sent is still to arrive. */
   dead: Link[];
   /** Sandboxes that were ever made. */
   made: number;
-  /** By epoch, the life that this seed has let join as it. */
-  lives: Record<number, string>;
   /** Another life joined as one of these. */
   twice?: boolean;
 }
@@ -117,9 +126,24 @@ export interface Client {
   connected: number[];
 }
 
+export interface Seed {
+  readonly id: number;
+  up: boolean;
+  mayAllocate: boolean;
+  /** The time of day, as epochs begin with it: another one for each seed. */
+  clock: number;
+}
+
 export interface World {
-  /** `clock`: the time of day, which is another one for each seed. */
-  seed: { up: boolean; mayAllocate: boolean; clock: number };
+  /** The seed that serves. */
+  seed: Seed;
+  /**
+   * A seed whose lease has passed to the one that serves. It does not know that before it looks at its lease, which ended
+   * for it at `end`.
+   */
+  former?: { seed: Seed; readonly end: number; known: Known[] };
+  /** What the clock shows that leases are counted by. It stands still but for the time that a lease takes to end. */
+  time: number;
   hosts: Host[];
   clients: Client[];
   /** Members that have ever joined. */
@@ -143,6 +167,8 @@ export interface Size {
   readonly orders?: number;
   /** The second host starts with the first. */
   readonly startWith?: boolean;
+  /** There is another seed: a fault may be that the lease passes to it, while the first stands still. */
+  readonly standby?: boolean;
   /** Functions have a reserved concurrency of one. */
   readonly reserved: boolean;
 }

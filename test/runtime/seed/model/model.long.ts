@@ -21,6 +21,12 @@ test.each<[string, Partial<Size>]>([
   ['an order to stop and a fault, without reserved concurrency', { faults: 1, orders: 1, reserved: false }],
   ['two orders to stop', { cycles: 1, orders: 2 }],
   ['a fault and two hosts', { faults: 1, hosts: 2, clients: [2] }],
+  ['a takeover, or another fault', { faults: 1, clients: [2], standby: true }],
+  [
+    'a takeover, or another fault, without reserved concurrency',
+    { faults: 1, clients: [2], standby: true, reserved: false },
+  ],
+  ['a takeover and a suspension or renewal', { faults: 1, cycles: 1, standby: true }],
 ])('%s: what must hold, holds', (_what, more) => {
   const { violation, whole } = explore({ ...base, ...more }, 100_000);
   expect(violation).toBeUndefined();

@@ -11,7 +11,7 @@ jest.setTimeout(120_000);
 
 const seed = resolve(__dirname, '../../../../src/runtime/seed');
 
-/** A file of the machine, what stands there, and what stands there instead. */
+/** A file of the machine, or of the lease, what stands there, and what stands there instead. */
 type Change = readonly [file: string, from: string, to: string];
 
 /** The model of a machine that was changed. */
@@ -20,7 +20,7 @@ async function mutated([file, from, to]: Change): Promise<typeof model> {
   const plugin: Plugin = {
     name: 'mutant',
     setup: ({ onLoad }) =>
-      onLoad({ filter: /\/machine\/[a-z]+\.ts$/ }, ({ path }) => {
+      onLoad({ filter: /\/(machine|lease)\/[a-z]+\.ts$/ }, ({ path }) => {
         const text = readFileSync(path, 'utf8');
         if (path !== join(seed, 'machine', file) || !text.includes(from)) return undefined;
         changed += 1;
@@ -83,5 +83,34 @@ test('every property has its mutant', () => {
 test.each(Object.entries(MUTANTS))('%s: violated by its mutant', async (property, [change, more]) => {
   const { explore } = await mutated(change);
   const { violation } = explore({ ...base, ...more }, 100_000, property);
+  expect(violation?.problem).toContain(property);
+});
+
+/** Two seeds, of which the first stands still while its lease passes to the other. */
+const STANDBY: ReadonlyArray<readonly [what: string, property: string, change: Change]> = [
+  [
+    'a seed that does not look at its lease',
+    'at most one sandbox is a host, and one an epoch',
+    ['../lease/term.ts', 'return now < end;', 'return true;'],
+  ],
+  [
+    'a holder that stops when others may begin, and no earlier',
+    'at most one sandbox is a host, and one an epoch',
+    ['../lease/term.ts', 'return sentAt + duration - duration / STEPS;', 'return sentAt + duration + 1;'],
+  ],
+  [
+    'epochs that begin with the clock of the machine',
+    'the epochs that a client sees grow',
+    [
+      '../lease/term.ts',
+      'return before ? Math.max(timeOfDay, before.clock + before.duration + 1) : timeOfDay;',
+      'return timeOfDay;',
+    ],
+  ],
+];
+
+test.each(STANDBY)('%s: found', async (_what, property, change) => {
+  const { explore } = await mutated(change);
+  const { violation } = explore({ ...base, cycles: 0, clients: [2], standby: true }, 100_000, property);
   expect(violation?.problem).toContain(property);
 });
