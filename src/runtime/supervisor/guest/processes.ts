@@ -2,7 +2,7 @@
  * Which processes of this machine are this host's guests, from /proc alone: the one that was started, its descendants,
  * whatever shares a session with one of them, and daemons that left all of that behind but still carry the mark.
  */
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
 
 export interface GuestProcess {
   readonly pid: number;
@@ -115,9 +115,22 @@ function unlessExhausted<T>(error: unknown, otherwise: T): T {
   return otherwise;
 }
 
+/** A line is a name of 64 bytes and fifty numbers, at the most. */
+const line = Buffer.alloc(2_048);
+
+/** Of a short file of /proc. Of hundreds of them: `readFileSync` takes twice as long. */
+function readLine(path: string): string {
+  const fd = openSync(path, 'r');
+  try {
+    return line.toString('latin1', 0, readSync(fd, line, 0, line.length, null));
+  } finally {
+    closeSync(fd);
+  }
+}
+
 function readProcess(pid: number): GuestProcess | undefined {
   try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    const text = readLine(`/proc/${pid}/stat`);
     // The second field is the name, in parentheses, and may itself hold spaces and parentheses.
     const f = text.slice(text.lastIndexOf(')') + 2).split(' ', 20);
     return {

@@ -4,7 +4,6 @@ import { RESOLVER_ADDRESS } from '../../../contract/abi/shim';
 import { parseAddress } from '../../../contract/manifest/address';
 import type { NativeAddon } from '../../../native/addon';
 import type { GuestProcess, GuestProcesses } from '../guest/processes';
-import { socketInodes } from '../guest/processes';
 import {
   CLOSE,
   CLOSE_WAIT,
@@ -15,6 +14,7 @@ import {
   timeWaitSockets,
 } from '../sockets/proc-net';
 import { connectionHeld, processName } from './holder';
+import { bytesOf, watchOwnership } from './ownership';
 
 /** Guests may use this part of one CPU and still be idle: timers, housekeeping. */
 export const CPU_THRESHOLD = 0.05;
@@ -58,36 +58,50 @@ export interface ActivityOptions {
 /** Connections to the host's own resolver, which is the supervisor. */
 const RESOLVER = parseAddress(RESOLVER_ADDRESS)!;
 
-/** @returns look: what is going on, compared with the last look */
-export function watchActivity(options: ActivityOptions): () => Activity {
-  const { processes, native } = options;
-  let before = new Map<number, GuestProcess>();
-  let traffic = new Map<number, number>();
-  let first = true;
+/** Looks without a list of the guests, at most: what a guest starts is found by its parent, or by its session. */
+const UNLISTED = 10;
 
-  return () => {
-    const guests = processes.list();
+/**
+ * @returns look: what is going on, compared with the last look. One that is not thorough costs a fraction: it may take a
+ * connection that was handed off meanwhile for nobody's, and has no CPU time where bytes moved
+ */
+export function watchActivity(options: ActivityOptions): (thorough?: boolean) => Activity {
+  const { processes, native } = options;
+  const findOwners = watchOwnership();
+  /** Undefined: nothing that the next look can be compared with. */
+  let before: ReadonlyMap<number, GuestProcess> | undefined;
+  let unlisted = 0;
+  let traffic = new Map<number, number>();
+
+  return (thorough = true) => {
     const sockets = tcpSockets(native);
-    const inodes = new Set(guests.flatMap(({ pid }) => socketInodes(pid)));
-    const open = connectionsOf(sockets, inodes).filter((socket) => !options.isDead(socket));
-    const now = new Map(guests.map((p) => [p.pid, p]));
-    const cpu = first ? 0 : cpuSince(before, now);
-    const last = before;
-    before = now;
+    let guests: readonly GuestProcess[] | undefined;
+    const list = () => {
+      guests ??= processes.list();
+      return guests;
+    };
+    const owners = findOwners(sockets, () => list().map(({ pid }) => pid), thorough);
+    const open = connectionsOf(sockets, owners).filter((socket) => !options.isDead(socket));
     const counts = new Map(open.map((socket) => [socket.inode, bytesOf(socket)]));
     const lastTraffic = traffic;
     const mover = open.find(({ inode }) => lastTraffic.get(inode) !== counts.get(inode));
     traffic = counts;
-    first = false;
+    unlisted += 1;
+    if (thorough || !mover || unlisted >= UNLISTED) list();
+    if (guests) unlisted = 0;
+    const last = before;
+    const now = guests && new Map(guests.map((p) => [p.pid, p]));
+    const cpu = last && now ? cpuSince(last, now) : 0;
+    before = now;
     const queued = sockets
-      .filter((socket) => socket.state === LISTEN && inodes.has(socket.inode))
+      .filter((socket) => socket.state === LISTEN && owners.has(socket.inode))
       .reduce((sum, socket) => sum + socket.receiveQueue, 0);
     const holders = () => {
       const held = mover ?? open.at(0);
       const ports = sockets.filter(({ state }) => state === LISTEN).map(({ localPort }) => localPort);
-      const busiest = first ? undefined : mostCpu(last, guests);
+      const busiest = last && guests && mostCpu(last, guests);
       return {
-        connection: held && connectionHeld(held, guests, new Set(ports), options.nameOf),
+        connection: held && connectionHeld(held, owners.get(held.inode), new Set(ports), options.nameOf),
         process: busiest && processName(busiest.pid),
       };
     };
@@ -101,8 +115,8 @@ function mostCpu(before: ReadonlyMap<number, GuestProcess>, guests: readonly Gue
   return guests.length === 0 ? undefined : guests.reduce((most, one) => (used(one) > used(most) ? one : most));
 }
 
-function connectionsOf(sockets: readonly TcpSocket[], inodes: ReadonlySet<number>): TcpSocket[] {
-  const own = sockets.filter((socket) => inodes.has(socket.inode) && isOpen(socket) && socket.remote !== RESOLVER);
+function connectionsOf(sockets: readonly TcpSocket[], owners: ReadonlyMap<number, number>): TcpSocket[] {
+  const own = sockets.filter((socket) => owners.has(socket.inode) && isOpen(socket) && socket.remote !== RESOLVER);
   const ends = new Set(own.map((s) => `${s.local}:${s.localPort}-${s.remote}:${s.remotePort}`));
   return own.filter((s) => !ends.has(`${s.remote}:${s.remotePort}-${s.local}:${s.localPort}`));
 }
@@ -114,11 +128,6 @@ function connectionsOf(sockets: readonly TcpSocket[], inodes: ReadonlySet<number
 function isOpen(socket: TcpSocket): boolean {
   if (socket.state === CLOSE_WAIT) return socket.sendQueue > 0;
   return socket.state !== LISTEN && socket.state !== CLOSE;
-}
-
-/** Where the kernel does not count, what waits in a socket's queues has to do. */
-function bytesOf(socket: TcpSocket): number {
-  return socket.bytes ?? socket.sendQueue + socket.receiveQueue;
 }
 
 /** CPU time of all guests; that of children which ended between two looks is in their parents' accounts. */

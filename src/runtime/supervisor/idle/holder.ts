@@ -1,22 +1,23 @@
 /** What holds a host, in words for an operator: the connection, or the process. */
 import { readFileSync } from 'node:fs';
 import { formatAddress } from '../../../contract/manifest/address';
-import { socketInodes } from '../guest/processes';
 import type { TcpSocket } from '../sockets/proc-net';
 
-/** @param nameOf the member whose real address that is, if one is known by it */
+/**
+ * @param owner the process that has it, if one is known to
+ * @param nameOf the member whose real address that is, if one is known by it
+ */
 export function connectionHeld(
   socket: TcpSocket,
-  guests: ReadonlyArray<{ readonly pid: number }>,
+  owner: number | undefined,
   listening: ReadonlySet<number>,
   nameOf: (address: number) => string | undefined,
 ): string {
-  const owner = guests.find(({ pid }) => socketInodes(pid).includes(socket.inode));
   const remote = nameOf(socket.remote) ?? (socket.remote < 0 ? 'an IPv6 address' : formatAddress(socket.remote));
   // Of a punched connection neither end is a port that the guest knows.
   const accepted = listening.has(socket.localPort);
   const way = accepted ? `from ${remote} to port ${socket.localPort}` : `with ${remote}, port ${socket.remotePort}`;
-  return `a connection ${way}${owner ? `, of process ${processName(owner.pid)}` : ''}`;
+  return `a connection ${way}${owner === undefined ? '' : `, of process ${processName(owner)}`}`;
 }
 
 export function processName(pid: number): string {

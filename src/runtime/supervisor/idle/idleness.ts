@@ -73,19 +73,28 @@ export function createIdleness(idleTimeout: number, policy: ReleasePolicy): (loo
 export interface IdleWatchOptions {
   readonly idleTimeout: number;
   readonly releasePolicy: ReleasePolicy;
-  /** Takes a look. Called about ten times per `idleTimeout`, at least every second. */
-  readonly look: () => Look;
+  /**
+   * Takes a look. Called about ten times per `idleTimeout`, at least every two seconds unless looking is dear. A thorough
+   * one decides; others may cost less.
+   */
+  readonly look: (thorough: boolean) => Look;
   /** Called with what holds the host, at most once a second, when that has changed. */
   readonly onHeld: (heldBy: Busy, what: string | undefined) => void;
   /** Called once; the watch is over then. */
   readonly onIdle: (verdict: Verdict) => void;
 }
 
+/** Milliseconds between two looks where they cost little, at the most. */
+const LONGEST_INTERVAL = 2_000;
+/** The same whatever they cost: that, or a tenth of `idleTimeout`. */
 const LONGEST_DELAY = 1_000;
+/** Looking may take this part of the time: what it leaves to the garbage collector takes about as much. */
+const SHARE = 0.005;
 
 /** Watches until the host is idle or the signal is aborted. */
 export function watchIdleness(options: IdleWatchOptions, signal: AbortSignal): void {
-  const interval = Math.min(1_000, Math.max(20, options.idleTimeout / 10));
+  const interval = Math.min(LONGEST_INTERVAL, Math.max(20, options.idleTimeout / 10));
+  const longest = Math.max(LONGEST_DELAY, options.idleTimeout / 10);
   const judge = createIdleness(options.idleTimeout, options.releasePolicy);
   let last = performance.now();
   let reported: { readonly heldBy?: Busy; readonly at: number } = { at: Number.NEGATIVE_INFINITY };
@@ -97,15 +106,19 @@ export function watchIdleness(options: IdleWatchOptions, signal: AbortSignal): v
   };
   const tick = () => {
     const start = performance.now();
-    const look = options.look();
-    const verdict = judge(look, Math.min(start - last, delay * 2));
+    let look = options.look(false);
+    let verdict = judge(look, Math.min(start - last, delay * 2));
+    if (verdict.idle) {
+      look = options.look(true);
+      verdict = judge(look, 0);
+    }
     report(verdict, look, start);
     last = start;
     if (signal.aborted) return;
     if (verdict.idle) return options.onIdle(verdict);
-    // Where looking is dear (thousands of sockets), look less often: 5 % of the time. One slow look says nothing yet.
+    // Where looking is dear (hundreds of processes, thousands of sockets), look less often. One slow look says nothing yet.
     const cost = performance.now() - start;
-    delay = Math.max(interval, Math.min(LONGEST_DELAY, Math.min(cost, lastCost) * 20));
+    delay = Math.max(interval, Math.min(longest, Math.min(cost, lastCost) / SHARE));
     lastCost = cost;
     timer = setTimeout(tick, delay);
   };

@@ -48,7 +48,7 @@ export class HostRun {
   readonly exited: Promise<GuestExit>;
   #ended = false;
   readonly #healthWatch = new AbortController();
-  #activity: () => Activity = () => NOTHING;
+  #activity: (thorough: boolean) => Activity = () => NOTHING;
   /** Datagrams of guests, as of the last look. */
   #traffic = 0;
   readonly #guard: Guard;
@@ -122,11 +122,11 @@ export class HostRun {
     return this.#ended;
   }
 
-  /** What the guests are doing, compared with the last look. Closed listeners are dropped. */
-  look(): Look {
+  /** What the guests are doing, compared with the last look (see `watchActivity`). Closed listeners are dropped. */
+  look(thorough = true): Look {
     let seen = UNSEEN;
     this.#guard('a look at the guests', () => {
-      seen = this.#lookNow();
+      seen = this.#lookNow(thorough);
     });
     return { ...seen, closed: () => this.#lastClosed(seen) };
   }
@@ -204,9 +204,9 @@ export class HostRun {
     return { exitCode: null, signal: 'SIGTERM', reason };
   }
 
-  #lookNow(): Look {
+  #lookNow(thorough: boolean): Look {
     const { listeners, locator, transports, resolver } = this.member;
-    const now = this.#activity();
+    const now = this.#activity(thorough);
     listeners.check(now.sockets);
     const traffic = this.member.traffic();
     const datagrams = traffic !== this.#traffic;

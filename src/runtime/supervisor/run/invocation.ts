@@ -130,7 +130,7 @@ function watchIdle({ host, events, session, signal }: RunContext): void {
   if (!host.guest || releasePolicy === 'never') return;
   const onIdle = (verdict: Verdict) => events.put({ is: 'idle', verdict });
   const onHeld = (by: Busy, what?: string) => session.held(by, what);
-  watchIdleness({ idleTimeout, releasePolicy, look: () => host.look(), onHeld, onIdle }, signal);
+  watchIdleness({ idleTimeout, releasePolicy, look: (thorough) => host.look(thorough), onHeld, onIdle }, signal);
 }
 
 /**
