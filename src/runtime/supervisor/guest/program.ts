@@ -2,9 +2,10 @@
  * Looks at what a command would run, before it runs: where the program is, and whether the shim can be preloaded into
  * it.
  */
-import { accessSync, closeSync, constants, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { importsOf, type ProgramHeader, rawCalls } from '../sockets/raw-calls';
+import { ProgramFile } from './program-file';
 
 /** The program of a command cannot be started, or cannot be a guest. */
 export class ProgramError extends Error {
@@ -83,8 +84,14 @@ function isExecutable(file: string): boolean {
 }
 
 function libcOf(file: string, path: string, cwd: string, scripts: number): Libc {
-  const head = readAt(file, 0, 4096);
-  if (head.length >= 4 && head.readUInt32BE(0) === 0x7f454c46) return libcOfElf(file, head);
+  const opened = openProgram(file);
+  let head: Buffer;
+  try {
+    head = opened.read(0, 4096);
+    if (head.length >= 4 && head.readUInt32BE(0) === 0x7f454c46) return libcOfElf(opened, head);
+  } finally {
+    opened.close();
+  }
   if (head.toString('latin1', 0, 2) !== '#!') {
     throw new ProgramError('not-a-program', file, 'is neither an ELF program nor a script that begins with #!');
   }
@@ -113,7 +120,8 @@ const ELF = { class64: 2, littleEndian: 1, machine: { x64: 62, arm64: 183 } as R
 const PT_INTERP = 3;
 const PT_NOTE = 4;
 
-function libcOfElf(file: string, head: Buffer): Libc {
+function libcOfElf(opened: ProgramFile, head: Buffer): Libc {
+  const file = opened.path;
   if (head.length < 64) throw new ProgramError('not-a-program', file, 'is an ELF program that ends within its header');
   if (head[4] !== ELF.class64 || head[5] !== ELF.littleEndian) {
     throw new ProgramError(
@@ -130,9 +138,9 @@ function libcOfElf(file: string, head: Buffer): Libc {
       `is built for another architecture than this host's (${process.arch})`,
     );
   }
-  const headers = programHeaders(file, head);
-  const loader = interpreterOf(file, headers);
-  if (isGo(file, head, headers)) {
+  const headers = programHeaders(opened, head);
+  const loader = interpreterOf(opened, headers);
+  if (isGo(opened, head, headers)) {
     const linked = loader === undefined ? 'statically linked' : 'dynamically linked';
     throw new ProgramError(
       'go',
@@ -148,7 +156,7 @@ function libcOfElf(file: string, head: Buffer): Libc {
       'is statically linked, so the shim cannot be preloaded into it; use a dynamically linked build',
     );
   }
-  refuseRaw(file, head, headers);
+  refuseRaw(opened, head, headers);
   refusePrivileged(file);
   if (!existsSync(loader)) {
     throw new ProgramError('no-interpreter', file, `its dynamic loader '${loader}' does not exist on this host`);
@@ -163,19 +171,17 @@ const NETWORK_CALLS = ['connect', 'bind', 'listen'];
  * Only the calls that the program does not have from libc are looked for, so that most programs are not searched at
  * all.
  */
-function refuseRaw(file: string, head: Buffer, headers: readonly ProgramHeader[]): void {
-  const found = withFile(file, (fd) => {
-    const read = (offset: number, length: number) => readFrom(fd, offset, length, MOST_CODE);
-    const imported = importsOf(headers, read, NETWORK_CALLS);
-    const wanted = NETWORK_CALLS.filter((name) => !imported.includes(name));
-    if (wanted.length === 0) return [];
-    const inCode = rawCalls(headers, read, wanted);
-    return inCode.length > 0 ? inCode : rustixCalls(file, head, wanted);
-  });
+function refuseRaw(opened: ProgramFile, head: Buffer, headers: readonly ProgramHeader[]): void {
+  const read = (offset: number, length: number) => opened.read(offset, length, MOST_CODE);
+  const imported = importsOf(headers, read, NETWORK_CALLS);
+  const wanted = NETWORK_CALLS.filter((name) => !imported.includes(name));
+  if (wanted.length === 0) return;
+  const inCode = rawCalls(headers, read, wanted);
+  const found = inCode.length > 0 ? inCode : rustixCalls(opened, head, wanted);
   if (found.length === 0) return;
   throw new ProgramError(
     'raw',
-    file,
+    opened.path,
     `makes system calls itself (${found.join(', ')}) and not through the C library, where the shim stands between a guest and ` +
       "its network, so it would run outside of its cluster; build it so that it calls libc (Rust's rustix: with the feature " +
       "'use-libc', or RUSTFLAGS='--cfg=rustix_use_libc')",
@@ -183,20 +189,18 @@ function refuseRaw(file: string, head: Buffer, headers: readonly ProgramHeader[]
 }
 
 /** Without optimisation rustix has one function per system call, whose symbols name it. */
-function rustixCalls(file: string, head: Buffer, wanted: readonly string[]): string[] {
-  const table = sections(file, head).find(({ name }) => name === '.strtab');
-  const symbols = table ? readAt(file, table.offset, table.size, MOST_CODE) : Buffer.alloc(0);
+function rustixCalls(opened: ProgramFile, head: Buffer, wanted: readonly string[]): string[] {
+  const table = sections(opened, head).find(({ name }) => name === '.strtab');
+  const symbols = table ? opened.read(table.offset, table.size, MOST_CODE) : Buffer.alloc(0);
   return wanted.filter((name) => symbols.includes(`6rustix7backend3net8syscalls${name.length}${name}`));
 }
 
-/** No more of a file than this is read at once, whatever its headers say. */
-const MOST_BYTES = 256 * 1024;
 /** Of a piece of its code, or of the names that it imports. */
 const MOST_CODE = 16 * 1024 * 1024;
 
-function programHeaders(file: string, head: Buffer): ProgramHeader[] {
+function programHeaders(opened: ProgramFile, head: Buffer): ProgramHeader[] {
   const entry = head.readUInt16LE(54);
-  const table = readAt(file, head.readBigUInt64LE(32), entry * head.readUInt16LE(56));
+  const table = opened.read(head.readBigUInt64LE(32), entry * head.readUInt16LE(56));
   const headers: ProgramHeader[] = [];
   for (let at = 0; entry >= 56 && at + entry <= table.length; at += entry) {
     const [offset, address, size] = [8, 16, 32].map((field) => Number(table.readBigUInt64LE(at + field)));
@@ -206,17 +210,17 @@ function programHeaders(file: string, head: Buffer): ProgramHeader[] {
 }
 
 /** The dynamic loader that an ELF program names. */
-function interpreterOf(file: string, headers: readonly ProgramHeader[]): string | undefined {
+function interpreterOf(opened: ProgramFile, headers: readonly ProgramHeader[]): string | undefined {
   const named = headers.find((header) => header.type === PT_INTERP);
-  return named && readAt(file, named.offset, named.size).toString('utf8').split('\0', 1)[0];
+  return named && opened.read(named.offset, named.size).toString('utf8').split('\0', 1)[0];
 }
 
 /** Go's linker leaves a note with its build id, unless an option forbids it, and a section about the build. */
-function isGo(file: string, head: Buffer, headers: readonly ProgramHeader[]): boolean {
+function isGo(opened: ProgramFile, head: Buffer, headers: readonly ProgramHeader[]): boolean {
   const notes = headers.filter((header) => header.type === PT_NOTE);
   return (
-    notes.some(({ offset, size }) => hasGoNote(readAt(file, offset, size))) ||
-    sections(file, head).some(({ name }) => name === '.go.buildinfo')
+    notes.some(({ offset, size }) => hasGoNote(opened.read(offset, size))) ||
+    sections(opened, head).some(({ name }) => name === '.go.buildinfo')
   );
 }
 
@@ -236,14 +240,14 @@ interface Section {
   readonly size: number;
 }
 
-function sections(file: string, head: Buffer): Section[] {
+function sections(opened: ProgramFile, head: Buffer): Section[] {
   const entry = head.readUInt16LE(58);
-  const table = readAt(file, head.readBigUInt64LE(40), entry * head.readUInt16LE(60));
+  const table = opened.read(head.readBigUInt64LE(40), entry * head.readUInt16LE(60));
   const namesAt = entry * head.readUInt16LE(62);
   if (entry < 64 || namesAt + entry > table.length) return [];
   const part = (at: number) => [24, 32].map((field) => Number(table.readBigUInt64LE(at + field)));
   const [offsetOfNames, sizeOfNames] = part(namesAt);
-  const names = readAt(file, offsetOfNames, sizeOfNames).toString('latin1');
+  const names = opened.read(offsetOfNames, sizeOfNames).toString('latin1');
   const found: Section[] = [];
   for (let at = 0; at + entry <= table.length; at += entry) {
     const start = table.readUInt32LE(at);
@@ -271,28 +275,11 @@ function refusePrivileged(file: string): void {
   );
 }
 
-function readAt(file: string, offset: number | bigint, length: number, most = MOST_BYTES): Buffer {
-  return withFile(file, (fd) => readFrom(fd, offset, length, most));
-}
-
-function withFile<T>(file: string, use: (fd: number) => T): T {
-  let fd: number;
+function openProgram(file: string): ProgramFile {
   try {
-    fd = openSync(file, 'r');
+    return new ProgramFile(file);
   } catch (error) {
     // Executable but not readable: nothing can be said about it.
     throw new ProgramError('not-executable', file, `cannot be read (${(error as NodeJS.ErrnoException).code})`);
   }
-  try {
-    return use(fd);
-  } finally {
-    closeSync(fd);
-  }
-}
-
-function readFrom(fd: number, offset: number | bigint, length: number, most: number): Buffer {
-  const buffer = Buffer.allocUnsafe(Math.min(length, most));
-  // Behind any file's end: what a damaged header says.
-  if (offset > Number.MAX_SAFE_INTEGER) return buffer.subarray(0, 0);
-  return buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, offset));
 }

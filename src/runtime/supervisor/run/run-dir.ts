@@ -63,18 +63,15 @@ export async function openRunDir(path: string, native: Pick<NativeAddon, 'mapFil
   const inDir = (name: string) => join(path, name);
   const remapped = [HOSTS_FILE, HOSTNAME_FILE, RESOLV_FILE];
   const files = [TABLE_FILE, SOCKETS_FILE, SHIM_SOCKET, FILES_FILE, LIFE_FILE, ...remapped].map(inDir);
-  mkdirSync(path, { recursive: true, mode: 0o700 });
+  const isNew = mkdirSync(path, { recursive: true, mode: 0o700 }) !== undefined;
   const [lock, owner] = native.lockFile(inDir(LOCK_FILE));
   if (lock < 0) throw new RunDirBusyError(path, owner);
   const mapped = join(realpathSync(path), TABLE_FILE);
   const track = (life: string, since?: Marks['since']) =>
     trackGuests({ environment: `${GUEST_ENV}=${life}`, mapped, since });
 
-  const former = lifeIn(inDir(LIFE_FILE));
-  const left = former === undefined ? undefined : track(former, 0);
-  const stopped = left ? (listNow(left) ?? []).map(({ pid }) => pid) : [];
-  if (left && stopped.length > 0) await stopAll({ processes: left }, GRACE);
-  for (const file of files) rmSync(file, { force: true });
+  const stopped = isNew ? [] : await stopFormer(lifeIn(inDir(LIFE_FILE)), track);
+  if (!isNew) for (const file of files) rmSync(file, { force: true });
 
   const life = randomBytes(12).toString('hex');
   writeFileSync(inDir(LIFE_FILE), life, { mode: 0o600 });
@@ -97,6 +94,18 @@ export async function openRunDir(path: string, native: Pick<NativeAddon, 'mapFil
       closeSync(lock);
     },
   };
+}
+
+/** @returns the guests of that life, which are stopped */
+async function stopFormer(
+  life: string | undefined,
+  track: (life: string, since: number) => GuestProcesses,
+): Promise<number[]> {
+  if (life === undefined) return [];
+  const processes = track(life, 0);
+  const left = listNow(processes) ?? [];
+  if (left.length > 0) await stopAll({ processes }, GRACE);
+  return left.map(({ pid }) => pid);
 }
 
 function lifeIn(file: string): string | undefined {

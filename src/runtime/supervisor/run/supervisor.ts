@@ -13,8 +13,6 @@ import { loadNative } from '../../../native/addon/load';
 import type { Session } from '../../control/index';
 import { pskContext } from '../../control/tls-options';
 import { Mailbox } from '../../mailbox';
-import { findShim } from '../guest/environment';
-import { inspectCommand } from '../guest/program';
 import { endGuests, stop } from './ending';
 import type { HostRun } from './host-run';
 import { type Event, fencedBy, runInvocation, schedule } from './invocation';
@@ -52,8 +50,8 @@ export class Supervisor {
   }
 
   /**
-   * Does ahead what the first invocation would have to do: loads, makes files, runs once what is slow when it runs
-   * first. What fails here fails again, and is reported, in the invocation.
+   * Does ahead what the first invocation would have to do: loads, makes files. Nothing more: an invocation waits
+   * already where a sandbox is started on demand. What fails here fails again, and is reported, in the invocation.
    */
   prepare(): void {
     if (this.#prepared || this.#invoked) return;
@@ -64,7 +62,6 @@ export class Supervisor {
     });
     try {
       pskContext();
-      findShim(inspectCommand([process.execPath]).libc, this.#settings.shimDir);
     } catch {
       // the invocation will report it
     }
