@@ -64,6 +64,7 @@ export class HostRun {
       asClient: false,
       unpublished: options.entry.readyWhen.kind !== 'listening',
     });
+    // First: while the guest begins, the answer about the NAT comes, so that its first connection need not wait for it.
     member.attach(session);
     const { onLine, logged } = watchLines(options.entry);
     try {

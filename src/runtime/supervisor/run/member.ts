@@ -81,6 +81,8 @@ export class Member {
   readonly #up = new Set<number>();
   readonly #survival: Survival;
   #session: MemberSession | undefined;
+  /** Before, there was nothing to be missed or forgotten. */
+  #attached = false;
   #published: boolean;
 
   constructor(options: MemberOptions) {
@@ -152,8 +154,11 @@ export class Member {
 
   /** Joined: guests' requests go through this session from now on. */
   attach(session: MemberSession): void {
+    const isFirst = !this.#attached;
+    this.#attached = true;
     this.#session = session;
-    this.refresh();
+    if (isFirst) this.#joined();
+    else this.refresh();
     this.locator.use(session);
   }
 
@@ -165,9 +170,7 @@ export class Member {
     this.#watched.clear();
     this.#up.clear();
     for (const [address, epoch] of this.peers.open()) this.#watch(this.locations.hostAt(address), epoch);
-    const session = this.#session;
-    const seen = this.#options.flat === undefined ? session?.observation : undefined;
-    if (session && seen) this.transports.joined(session, seen);
+    this.#joined();
     this.#sendPorts();
   }
 
@@ -217,6 +220,12 @@ export class Member {
     this.transports.close();
     this.listeners.close();
     this.#options.runDir.remove();
+  }
+
+  #joined(): void {
+    const session = this.#session;
+    const seen = this.#options.flat === undefined ? session?.observation : undefined;
+    if (session && seen) this.transports.joined(session, seen);
   }
 
   #located({ host, epoch, oldest = 0, state }: Location, address: number): void {

@@ -33,6 +33,9 @@ export interface Listeners {
 /** Whatever its guests do, a host is settled when no listener was added for this long, in milliseconds. */
 export const SETTLE_LIMIT = 60_000;
 
+/** The guests are looked at first so many milliseconds after a listener was added. */
+const FIRST_LOOK = 50;
+
 interface Settling {
   settled: boolean;
   timer: NodeJS.Timeout | undefined;
@@ -54,8 +57,6 @@ export function createListeners(options: ListenersOptions): Listeners {
     which.settled = false;
     clearTimeout(which.timer);
     if (settleTime === undefined) return;
-    // From now on; not at once, as somebody waits for this listener.
-    if (options.starting) setImmediate(options.starting);
     let waited = 0;
     const settle = () => {
       waited += settleTime;
@@ -63,11 +64,20 @@ export function createListeners(options: ListenersOptions): Listeners {
       which.settled = true;
       report();
     };
-    const arm = () => {
-      which.timer = setTimeout(settle, settleTime);
+    const arm = (delay = settleTime) => {
+      which.timer = setTimeout(settle, delay);
       which.timer.unref();
     };
-    arm();
+    if (!options.starting) return arm();
+    const { starting } = options;
+    // Not at once, as somebody waits for a connection to this listener.
+    const first = Math.min(FIRST_LOOK, settleTime / 2);
+    const look = () => {
+      starting();
+      arm(settleTime - first);
+    };
+    which.timer = setTimeout(look, first);
+    which.timer.unref();
   };
   let many = MANY;
   /** Forgets those of `entries` that nothing listens at any more; whether there was one. */
