@@ -115,10 +115,12 @@ export const peerMessage = v.variant('type', [
     address,
     from: punchPorts,
     to: v.optional(punchPorts),
+    /** `to` are what your ports are if your NAT preserves them, which nobody has reported yet. If it does not, answer. */
+    guess: v.optional(v.literal(true)),
     purpose,
   }),
   /**
-   * Answer to a `punch` without `to`: from these ports (as others see them; when `near`, as they are) I am connecting
+   * Answer to a `punch` without `to`, or with a wrong guess: from these ports (as others see them; when `near`, as they are) I am connecting
    * now.
    */
   v.strictObject({ type: v.literal('punching'), id: count, address, ports: punchPorts }),

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:os';
-import type { NatReport, Purpose } from '../../../src/contract/peer/peer-messages';
+import type { NatReport, PeerMessage, Purpose } from '../../../src/contract/peer/peer-messages';
 import { OpeningError } from '../../../src/runtime/transport/connector';
-import { PunchError } from '../../../src/runtime/transport/punched/punch';
+import type { PeerMember } from '../../../src/runtime/transport/peer-member';
+import { type Agreed, PunchError } from '../../../src/runtime/transport/punched/punch';
 import { pairsOf } from '../../../src/runtime/transport/punched/punched';
 import { eventually } from '../../support/eventually';
 import { openSockets, type Pair, socketsSince, twoMembers } from './members';
@@ -21,12 +22,15 @@ beforeEach(async () => {
 afterEach(() => pair.close());
 
 /** Ready connections from web to api: how many it becomes. `forge`: what web expects of the first one. */
-function pool(count: number, { forge, signal = never }: { forge?: Buffer; signal?: AbortSignal } = {}) {
+function pool(
+  count: number,
+  { forge, signal = never, peer }: { forge?: Buffer; signal?: AbortSignal; peer?: PeerMember } = {},
+) {
   const secrets = randomBytes(32 * count);
   const purpose: Purpose = { for: 'pool', secrets: secrets.toString('base64') };
   const { connector, puncher } = pair.web;
   return puncher.punch(
-    pair.api.asPeer,
+    peer ?? pair.api.asPeer,
     count,
     purpose,
     ({ base, ports, to }, ending) => {
@@ -122,6 +126,74 @@ test('behind one address, the kind of NAT does not matter', async () => {
   pair.web.nat = { ...pair.web.nat, kind: 'symmetric' };
   pair.api.nat = { ...pair.api.nat, kind: 'unknown' };
   expect(await pool(1)).toBe(1);
+});
+
+describe('a NAT that has not been reported yet', () => {
+  const there = '127.65.1.3';
+  let answers: PeerMessage[];
+  beforeEach(() => {
+    pair.api.nat = { ...pair.api.nat, reflexiveAddress: there, localAddress: there };
+    answers = [];
+    const { receive } = pair.api;
+    pair.api.receive = (message, reply) =>
+      receive(message, (answer) => {
+        answers.push(answer);
+        reply(answer);
+      });
+  });
+  const unreported = (ports = pair.api.nat.ports): PeerMember => ({
+    ...pair.api.asPeer,
+    nat: { ...pair.api.nat, kind: 'unknown', ports },
+  });
+
+  /** Agrees on `count` connections, each time that there is something to connect to. @returns to which ports */
+  async function agree(count: number, peer: PeerMember, isGiven: (to: readonly number[]) => boolean) {
+    const tried: (readonly number[])[] = [];
+    const open = async ({ to }: Agreed, until: AbortSignal) => {
+      tried.push(to);
+      if (isGiven(to)) return;
+      // As a connector does: under way until it is given up.
+      await new Promise((resolve) => until.addEventListener('abort', resolve));
+      throw new OpeningError(0);
+    };
+    const purpose: Purpose = { for: 'pool', secrets: randomBytes(32 * count).toString('base64') };
+    await pair.web.puncher.punch(peer, count, purpose, open, never);
+    return tried;
+  }
+  const within = ([first, many]: readonly [number, number]) => {
+    return (ports: readonly number[]) => ports.every((port) => port >= first && port < first + many);
+  };
+
+  test('it preserves ports: no answer is waited for', async () => {
+    const { ports } = pair.api.nat;
+    const tried = await agree(3, unreported(), within(ports));
+    expect(tried).toHaveLength(1);
+    expect(pair.api.got.at(-1)).toMatchObject({ type: 'punch', to: tried[0], guess: true });
+    expect(answers).toEqual([]);
+  });
+
+  test('its ports are others: those of its answer', async () => {
+    const tried = await agree(3, unreported([30_000, 500]), within(pair.api.nat.ports));
+    expect(tried).toHaveLength(2);
+    expect(within([30_000, 500])(tried[0])).toBe(true);
+    expect(answers).toEqual([{ type: 'punching', id: expect.any(Number), address: there, ports: tried[1] }]);
+  });
+
+  test('it cannot be punched through', async () => {
+    const peer = unreported();
+    Object.assign(pair.api.nat, behind('symmetric', there));
+    const problem = 'the other side: its NAT maps ports differently for every destination';
+    await expect(pool(1, { peer })).rejects.toThrow(new PunchError(problem));
+    await eventually(() => socketsSince(before) === 0);
+  });
+
+  test('it answers with fewer ports than it was asked for', async () => {
+    const peer = unreported();
+    pair.api.receive = (message, reply) =>
+      message.type === 'punch' && reply({ type: 'punching', id: message.id, address: there, ports: [22_001] });
+    await expect(pool(2, { peer })).rejects.toThrow(new PunchError('the other side named 1 ports, not 2'));
+    await eventually(() => socketsSince(before) === 0);
+  });
 });
 
 describe('what is asked of this side is checked', () => {

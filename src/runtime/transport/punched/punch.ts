@@ -69,7 +69,7 @@ interface Punch {
   readonly stopping: AbortController;
   /** Aborted when the caller gives up, too. */
   readonly ending: AbortSignal;
-  /** Absent: the other side's ports are known. */
+  /** Absent: the other side's ports are known. They may have been guessed, and come after all. */
   onPorts?: (answer: Punching) => void;
 }
 
@@ -122,12 +122,13 @@ export class Puncher {
     const punch: Punch = { host: peer.host, stopping, ending };
     this.#punches.set(id, punch);
     try {
-      const theirs = await this.#agree(peer, point.theirs, message, punch);
       const local = parseAddress(mine.localAddress)!;
-      const remote = parseAddress(theirs.address)!;
       const { address, epoch } = peer;
-      const base = { peer: address, epoch, local, remote, timeout: PUNCH_LIMIT, ...(proof && proofs(proof)) };
-      return await open({ base, ports, to: theirs.ports }, ending);
+      const base = { peer: address, epoch, local, timeout: PUNCH_LIMIT, ...(proof && proofs(proof)) };
+      const openTo = (theirs: Punching, until: AbortSignal) =>
+        open({ base: { ...base, remote: parseAddress(theirs.address)! }, ports, to: theirs.ports }, until);
+      if (!near && peer.nat.kind === 'unknown') return await this.#guess(peer, point.theirs, message, punch, openTo);
+      return await openTo(await this.#agree(peer, point.theirs, message, punch), ending);
     } catch (error) {
       if (!stopping.signal.aborted) throw error;
       const { reason, busy }: Stopped = stopping.signal.reason;
@@ -152,6 +153,36 @@ export class Puncher {
   }
 
   /**
+   * A host that has just been allocated has not reported its NAT yet. Most preserve ports: it is connected to as if its
+   * NAT did. It answers if it does not.
+   */
+  async #guess<T>(
+    peer: PeerMember,
+    address: string,
+    message: PunchMessage,
+    punch: Punch,
+    open: (theirs: Punching, until: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const { punchPorts, send } = this.options;
+    const wrong = new AbortController();
+    const until = AbortSignal.any([punch.ending, wrong.signal]);
+    setMaxListeners(0, until);
+    let named: Punching | undefined;
+    punch.onPorts = (answer) => {
+      named = { address, ports: answer.ports };
+      wrong.abort();
+    };
+    const ports = message.from.map(() => punchPorts.pairedPort(peer.nat, `to ${peer.host}`));
+    send(peer, { ...message, to: ports, guess: true });
+    try {
+      return await open({ address, ports }, until);
+    } catch (error) {
+      if (!named || punch.ending.aborted) throw error;
+      return open(counted(named, message), punch.ending);
+    }
+  }
+
+  /**
    * Sends the message. @param address where the other side is met, as far as it is known here @returns where it
    * connects from
    */
@@ -164,10 +195,17 @@ export class Puncher {
       send(peer, { ...message, to: ports });
       return { address, ports };
     }
-    const { address: there, ports } = await answerTo(punch, () => send(peer, message));
-    if (ports.length !== count) throw new PunchError(`the other side named ${ports.length} ports, not ${count}`);
+    const answer = await answerTo(punch, () => send(peer, message));
+    const { address: there, ports } = counted(answer, message);
     return { address: message.near ? there : address, ports };
   }
+}
+
+/** @throws PunchError the other side did not name a port for each of ours */
+function counted(theirs: Punching, { from }: PunchMessage): Punching {
+  const { length } = theirs.ports;
+  if (length !== from.length) throw new PunchError(`the other side named ${length} ports, not ${from.length}`);
+  return theirs;
 }
 
 /** The other side has to probe its ports first. */

@@ -61,15 +61,16 @@ export async function respond(
   if (secrets ? secrets.length !== SECRETS * count : count !== 1) return cannot(`${count} ports are not for this`);
   const [first, many] = mine.ports;
   const isOurs = (port: number) => port >= first && port < first + many;
-  if (message.to && !((near || isPredictable(mine)) && message.to.length === count && message.to.every(isOurs)))
-    return cannot('these are not its ports');
-  const ports = message.to ?? message.from.map(() => punchPorts.pairedPort(mine, `from ${from.name}`));
+  const isRight = (to: readonly number[]) => (near || isPredictable(mine)) && to.length === count && to.every(isOurs);
+  const named = message.to && isRight(message.to) ? message.to : undefined;
+  if (message.to && !named && !message.guess) return cannot('these are not its ports');
+  const ports = named ?? message.from.map(() => punchPorts.pairedPort(mine, `from ${from.name}`));
   const opened = await punchPorts.open(mine, near, ports, signal).catch((error: Error) => {
     if (!isTaken(error)) throw error;
     return undefined;
   });
   if (!opened) return busy();
-  if (!message.to)
+  if (!named)
     reply({
       type: 'punching',
       id,
