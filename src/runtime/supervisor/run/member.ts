@@ -26,6 +26,7 @@ import { createListeners, type Listeners, publicPorts } from '../sockets/listene
 import { type Locations, type OwnPort, openLocations } from '../sockets/locations';
 import { Locator } from '../sockets/locator';
 import { tcpSockets } from '../sockets/proc-net';
+import { rehearse } from '../sockets/rehearsal';
 import { ShimService } from '../sockets/shim-service';
 import type { Log } from './log';
 import type { RunDir } from './run-dir';
@@ -298,7 +299,7 @@ export class Member {
   }
 
   #openService(): ShimService {
-    const { native, runDir, welcome, asClient, log } = this.#options;
+    const { native, runDir, welcome, flat, asClient, log } = this.#options;
     const limits = new Map(welcome.directory.map(({ name, allocationTimeout }) => [name, allocationTimeout]));
     return new ShimService({
       native,
@@ -312,6 +313,7 @@ export class Member {
       limitOf: (host) => limits.get(host) ?? HOST_LIMITS.allocationTimeout.default,
       connector: this.transports.connector.native,
       resolver: this.resolver,
+      onWait: () => this.#guard('a rehearsal', () => rehearse(flat)),
       asClient,
       ownReal: aliasAddress(this.#aliases, this.#self),
       log,

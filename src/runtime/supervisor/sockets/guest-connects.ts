@@ -20,6 +20,8 @@ export interface GuestConnectsOptions {
   /** How long a connect to that host may take, from the guest's call on, in milliseconds. */
   readonly limitOf: (host: string) => number;
   readonly resolver: Pick<Resolver, 'open'>;
+  /** Called once: a guest waits for a host, and for so long that the host is being allocated or resumed. */
+  readonly onWait?: () => void;
   /** A client under a host's address: a port that is not served here is located. */
   readonly asClient: boolean;
   readonly log: Log;
@@ -39,6 +41,8 @@ const PAUSE = 500;
 const SEED_FIRST = 250;
 /** Calls that have been answered, and may be repeated because the answer led nowhere. */
 const MOST_ANSWERED = 1_024;
+/** A seed answers for a host that runs within this time, in milliseconds. */
+const LONG = 3;
 /** A connection that its shim cannot take is requested again within this time. */
 const TAKING = 1_000;
 
@@ -57,6 +61,7 @@ export class GuestConnects {
   readonly #waiting = new Map<AbortController, number>();
   readonly #answered = new Map<bigint, Call & { readonly until: number }>();
   #sweeper: NodeJS.Timeout | undefined;
+  #hasWaited = false;
 
   constructor(options: GuestConnectsOptions) {
     this.#options = options;
@@ -155,7 +160,9 @@ export class GuestConnects {
     const known = locations.find(host, port);
     if (known) return known;
     const staleEpoch = locations.distrusted(host);
-    const { location, realPort } = await locator.locate(host, port, { staleEpoch, ...caller });
+    const wait = this.#hasWaited ? undefined : setTimeout(this.#onWait, LONG);
+    const located = locator.locate(host, port, { staleEpoch, ...caller });
+    const { location, realPort } = await located.finally(() => clearTimeout(wait));
     locations.apply(location);
     return { location, port, realPort };
   }
@@ -185,6 +192,12 @@ export class GuestConnects {
     answered.set(cookie, { ...call, epoch: direct ? direct.epoch : call.epoch, until });
     for (const [oldest] of answered) if (answered.size > MOST_ANSWERED) answered.delete(oldest);
   }
+
+  readonly #onWait = (): void => {
+    if (this.#hasWaited) return;
+    this.#hasWaited = true;
+    this.#options.onWait?.();
+  };
 
   readonly #sweep = (): void => {
     for (const [caller, pid] of this.#waiting) if (!isAlive(pid)) caller.abort();
