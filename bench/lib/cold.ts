@@ -7,7 +7,7 @@ import { chmodSync, copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import type { ManifestHost } from '../../src/contract/manifest';
-import { type LocalFunction, type Platform, readManifest, startPlatform } from '../../src/local';
+import { type LocalFunction, type NetworkChoice, type Platform, readManifest, startPlatform } from '../../src/local';
 import { prepareCluster, type TestCluster } from '../../test/support/cluster';
 
 /** Says when it was entered; or how long a program takes from being started to its first output. */
@@ -18,7 +18,10 @@ exports.handler = async ({ guest }) => {
   const { spawn } = require('node:child_process');
   const begun = performance.now();
   const child = spawn(join(process.env.LAMBDA_TASK_ROOT, 'guest'), guest, { stdio: ['ignore', 'pipe', 'inherit'] });
-  await new Promise((done, fail) => child.once('error', fail).stdout.once('data', done));
+  await new Promise((done, fail) => {
+    child.once('error', fail).once('exit', (code) => fail(new Error('the guest has exited with ' + code)));
+    child.stdout.once('data', done);
+  });
   const took = performance.now() - begun;
   child.kill('SIGKILL');
   await new Promise((done) => child.once('exit', done));
@@ -35,7 +38,7 @@ export interface ColdPlatform {
    * Starts the guest in the bare function `i`, natively. Milliseconds from its start to its first output. What its
    * handler loads for that is not counted: a first guest is started before.
    */
-  bareGuest(i: number): Promise<number>;
+  bareGuest(i: number, guestArguments: readonly string[]): Promise<number>;
   dispose(): Promise<void>;
 }
 
@@ -48,6 +51,7 @@ export async function bootCold(
   guest: string,
   guestArguments: readonly string[],
   props: Partial<ManifestHost> = {},
+  network: NetworkChoice = 'auto',
 ): Promise<ColdPlatform> {
   const command = ['/var/task/guest', ...guestArguments];
   const hosts = Array.from({ length: count }, (_, i) => [
@@ -64,6 +68,7 @@ export async function bootCold(
   );
   const platform = await startPlatform({
     application: { ...application, functions },
+    network,
     stateDir: cluster.state,
   });
   const { url, region, accessKeyId, secretAccessKey } = platform.info.lambda;
@@ -82,9 +87,9 @@ export async function bootCold(
       const called = performance.timeOrigin + performance.now();
       return (await invoke(i, {})).entered - called;
     },
-    bareGuest: async (i) => {
-      await invoke(i, { guest: guestArguments });
-      return (await invoke(i, { guest: guestArguments })).took;
+    bareGuest: async (i, guest) => {
+      await invoke(i, { guest });
+      return (await invoke(i, { guest })).took;
     },
     dispose: async () => {
       lambda.destroy();

@@ -7,8 +7,10 @@ import { processesOf } from '../../test/support/processes';
 import { bootCold } from '../lib/cold';
 import { build, inCluster } from '../lib/programs';
 import { absoluteRow, median, ratioRow, type Suite } from '../lib/rows';
+import { stepRows, stepsOf } from '../lib/steps';
 
-const ROUNDS = 15;
+const ROUNDS = 30;
+const STEPS = ['resuming', 'invoked', 'joined', 'resumed', 'connected'] as const;
 /** A host of each kind of round is its own: none has what another one left. */
 const HOSTS = 3;
 const [SLEEPER, VICTIM, TALKER] = ['host-0', 'host-1', 'host-2'];
@@ -68,9 +70,13 @@ export const lifecycle: Suite = {
         await next(cluster, VICTIM, 'failed', i);
         killed.push(await firstByte(VICTIM));
       }
+      const events = await cluster.events();
+      // That of data begins in the same way, and no connect is answered in it.
+      const taken = stepsOf(events, SLEEPER, STEPS);
       return [
         absoluteRow('bare thaw and one invoke round trip, median', 'ms', median(thaw), null),
         ratioRow('resume: connect to first byte, median', 'ms', median(resume), median(thaw), 1.2),
+        ...stepRows('of it, ', STEPS, taken, median(resume)),
         absoluteRow('data wake: sent to its echo, median', 'ms', median(data), 250),
         absoluteRow('plain allocation: connect to first byte, median', 'ms', median(plain), null),
         ratioRow('after a kill: connect to first byte, median', 'ms', median(killed), median(plain), 1.2),
