@@ -3,8 +3,8 @@
  *
  *   data-port MOST_PAIRS HEADER_LIMIT PAIR_LIMIT PROBE_LIMIT
  *
- * Writes its port, then one JSON line for each event and each answer. Input: `expect HEX HEX ID`; its end closes the
- * port.
+ * Writes its port, then one JSON line for each event and each answer. Input: `expect HEX HEX ID`, `probe ID SIDE ON`,
+ * `break ID`; its end closes the port.
  */
 #define _GNU_SOURCE
 #include "relay/relay.h"
@@ -60,11 +60,19 @@ int main(int argc, char **argv) {
   char line[512], a[2 * IM_TOKEN_SIZE + 1], b[2 * IM_TOKEN_SIZE + 1];
   unsigned id;
   while (fgets(line, sizeof line, stdin)) {
+    int side, on;
+    bool ok;
+    if (sscanf(line, "probe %u %d %d", &id, &side, &on) == 3 || sscanf(line, "break %u", &id) == 1) {
+      ok = line[0] == 'p' ? relay_probe(relay, id, side, on) : relay_break_off(relay, id);
+      printf("{\"type\":\"answer\",\"id\":%u,\"ok\":%s}\n", id, ok ? "true" : "false");
+      fflush(stdout);
+      continue;
+    }
     unsigned char first[IM_TOKEN_SIZE], second[IM_TOKEN_SIZE];
     if (sscanf(line, "expect %64s %64s %u", a, b, &id) != 3) return 3;
     parse(a, first);
     parse(b, second);
-    bool ok = relay_expect(relay, first, second, id);
+    ok = relay_expect(relay, first, second, id);
     printf("{\"type\":\"answer\",\"id\":%u,\"ok\":%s}\n", id, ok ? "true" : "false");
     fflush(stdout);
   }

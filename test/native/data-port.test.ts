@@ -321,6 +321,19 @@ describe.each(BUILDS.filter(([, there]) => there))('%s', (name, _, command) => {
     await port.close();
   });
 
+  test('a pair that is broken off is reset on both sides; sides that are there stay when they are probed', async () => {
+    const port = await begin();
+    const [[a, b], other] = [await pairOf(port, 1), await pairOf(port, 2)];
+    for (const words of ['probe 1 0 1', 'probe 1 1 1', 'probe 1 1 0', 'break 2']) port.child.stdin!.write(`${words}\n`);
+    for (const side of other) expect(await side.over).toBe('ECONNRESET');
+    expect(await port.line('ended', 2)).toMatchObject({ error: 110 });
+    // Longer than a side that is not there would have.
+    await new Promise((done) => setTimeout(done, 4_500));
+    a.socket.write('still there');
+    expect((await b.bytes(12)).toString()).toBe('\u0001still there');
+    await port.close();
+  });
+
   test('a reset is passed on as a reset', async () => {
     const port = await begin();
     const [first, second] = await pairOf(port, 1);

@@ -106,6 +106,8 @@ const fromSeed = v.variant('type', [
   }),
   /** A location that this supervisor is subscribed to has changed. Answered by `ack`. */
   v.strictObject({ type: v.literal('location'), version: count, location }),
+  /** That client is in the cluster no more: connections with it are dead. */
+  v.strictObject({ type: v.literal('clientGone'), client: name }),
   /** Another member's message, passed on. */
   v.strictObject({ type: v.literal('peerMessage'), from: sender, message: peerMessage }),
   /** A message (the one with this id, where it has one) was not passed on. */

@@ -88,7 +88,10 @@ const toSeed = v.variant('type', [
     /** A datagram waits, not a connection: answered when the host is up, whether or not the port is among its ports. */
     protocol: v.optional(v.literal('udp')),
   }),
-  /** There are open connections with this epoch of `host`: subscribes to its location. */
+  /**
+   * There are open connections with this epoch of `host`: subscribes to its location. Epoch 0: with the client of that
+   * name, whose end is sent as `clientGone`.
+   */
   v.strictObject({ type: v.literal('watch'), host: name, epoch: count }),
   /** Bytes wait for this epoch of `host`, which is suspended, on an open connection of the sender's: wakes it. */
   v.strictObject({ type: v.literal('data'), host: name, epoch: count }),

@@ -128,6 +128,13 @@ export const peerMessage = v.variant('type', [
   v.strictObject({ type: v.literal('unpunchable'), id: count, reason: line, busy: v.optional(v.boolean()) }),
   /** Sent along with a relay's token: connect to the relay, for this purpose. `reason`: why not in a better way. */
   v.strictObject({ type: v.literal('relay'), purpose, reason: line }),
+  /**
+   * Something that I send to you is never acknowledged: look which of our connections have survived. Answered by
+   * `probing`. Through the seed only: it looks at the connections that it relays.
+   */
+  v.strictObject({ type: v.literal('probe') }),
+  /** I am here, and look. */
+  v.strictObject({ type: v.literal('probing') }),
 ]);
 export type PeerMessage = Immutable<v.InferOutput<typeof peerMessage>>;
 

@@ -89,12 +89,18 @@ static void stop(struct im_object *object) { relay_close(((struct data_port *)ob
 
 static napi_value expect(napi_env env, napi_callback_info info);
 static napi_value sent(napi_env env, napi_callback_info info);
+static napi_value probe(napi_env env, napi_callback_info info);
+static napi_value break_off(napi_env env, napi_callback_info info);
 
 static const struct im_object_kind kind = {
     .name = "imaginary:data-port",
     .usage = "openDataPort(address, port, onEvent): onEvent must be a function",
     .tag = {0x3e81f6a90b2d4c75u, 0x70d9c25b8e1fa436u},
-    .methods = {{"close", object_close}, {"expect", expect}, {"sent", sent}},
+    .methods = {{"close", object_close},
+                {"expect", expect},
+                {"sent", sent},
+                {"probe", probe},
+                {"breakOff", break_off}},
     .on_event = on_event,
     .stop = stop,
 };
@@ -142,6 +148,40 @@ static napi_value sent(napi_env env, napi_callback_info info) {
         napi_set_element(env, result, i, number) != napi_ok)
       return NULL;
   }
+  return result;
+}
+
+static napi_value probe(napi_env env, napi_callback_info info) {
+  napi_value arguments[3], result = NULL;
+  uint32_t id, side;
+  bool on, ok = false;
+  const struct data_port *port = object_this(env, info, &kind, arguments, 3);
+  if (port) {
+    if (napi_get_value_uint32(env, arguments[0], &id) != napi_ok ||
+        napi_get_value_uint32(env, arguments[1], &side) != napi_ok || side > 1 ||
+        napi_get_value_bool(env, arguments[2], &on) != napi_ok) {
+      napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "probe(id: number, side: 0 or 1, on: boolean)");
+      return NULL;
+    }
+    ok = relay_probe(port->relay, id, (int)side, on);
+  }
+  napi_get_boolean(env, ok, &result);
+  return result;
+}
+
+static napi_value break_off(napi_env env, napi_callback_info info) {
+  napi_value arguments[1], result = NULL;
+  uint32_t id;
+  bool ok = false;
+  const struct data_port *port = object_this(env, info, &kind, arguments, 1);
+  if (port) {
+    if (napi_get_value_uint32(env, arguments[0], &id) != napi_ok) {
+      napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "breakOff(id: number)");
+      return NULL;
+    }
+    ok = relay_break_off(port->relay, id);
+  }
+  napi_get_boolean(env, ok, &result);
   return result;
 }
 

@@ -92,6 +92,13 @@ export interface DataPort {
    * and the same of the side with token `b`. Null: there is no such pair.
    */
   sent(id: number): readonly [number, number, number, number] | null;
+  /**
+   * Whether the side with token `a` (0) or `b` (1) is there: if it answers nothing within some seconds, the pair ends.
+   * Off: its silence is no end any more, as the host may be suspended. False: there is no such pair.
+   */
+  probe(id: number, side: 0 | 1, on: boolean): boolean;
+  /** Resets both sides of the pair. False: there is no such pair. */
+  breakOff(id: number): boolean;
   /** Resets all connections. No event comes after it. */
   close(): void;
 }

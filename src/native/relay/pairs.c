@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <linux/tcp.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -11,6 +12,18 @@
 #define SWEEP (60000 * IM_MS) /* between two looks at the pairs */
 /* A pair with one direction at its end is broken off when the other one moved nothing for this number of sweeps. */
 #define HALF_CLOSED_SWEEPS 15
+/* Of a side that is probed: seconds until the first probe and between two, and how many are not answered at the end. */
+#define PROBE_INTERVAL 1
+#define PROBES 3
+/* Milliseconds. */
+#define PROBE_MARGIN 3000
+#define LEAST_PATIENCE 8000
+
+bool pairs_keep_alive(int fd, int seconds, int probes) {
+  return setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds) == 0 &&
+         setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof seconds) == 0 &&
+         setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes) == 0;
+}
 
 /* It has something to do. */
 static void add(struct im_relay *relay, struct im_relayed *relayed) {
@@ -127,10 +140,53 @@ void pairs_run(struct im_relay *relay) {
   }
 }
 
+/* Lock held. */
+static struct im_relayed *find(const struct im_relay *relay, uint32_t id) {
+  struct im_relayed *relayed = relay->relayed;
+  while (relayed && relayed->id != id) relayed = relayed->later;
+  return relayed;
+}
+
+/*
+ * Milliseconds that data may wait to be acknowledged. The kernel sends no probe where data waits, but sends the data again,
+ * each time after twice as long: it is to have done so once more.
+ */
+static unsigned patience_with(int fd) {
+  struct tcp_info info = {0};
+  socklen_t length = sizeof info;
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return LEAST_PATIENCE;
+  unsigned more = 2 * (info.tcpi_rto / 1000) + PROBE_MARGIN;
+  return more > LEAST_PATIENCE ? more : LEAST_PATIENCE;
+}
+
+bool relay_probe(struct im_relay *relay, uint32_t id, int side, bool on) {
+  reactor_lock(&relay->reactor);
+  const struct im_relayed *relayed = find(relay, id);
+  if (relayed) {
+    int fd = relayed->pair.fds[side];
+    unsigned patience = on ? patience_with(fd) : 0;
+    pairs_keep_alive(fd, on ? PROBE_INTERVAL : IM_KEEP_ALIVE, on ? PROBES : IM_KEEP_ALIVE_PROBES);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &patience, sizeof patience);
+  }
+  reactor_unlock(&relay->reactor);
+  return relayed != NULL;
+}
+
+bool relay_break_off(struct im_relay *relay, uint32_t id) {
+  reactor_lock(&relay->reactor);
+  struct im_relayed *relayed = find(relay, id);
+  if (relayed) {
+    relayed->broken = ETIMEDOUT;
+    add(relay, relayed);
+  }
+  reactor_unlock(&relay->reactor);
+  if (relayed) reactor_wake(&relay->reactor);
+  return relayed != NULL;
+}
+
 bool relay_sent(struct im_relay *relay, uint32_t id, struct im_relay_sent sent[2]) {
   reactor_lock(&relay->reactor);
-  const struct im_relayed *relayed = relay->relayed;
-  while (relayed && relayed->id != id) relayed = relayed->later;
+  const struct im_relayed *relayed = find(relay, id);
   for (int side = 0; relayed && side < 2; side++) {
     const struct im_flow *flow = &relayed->pair.flows[1 - side];
     int queued = 0;

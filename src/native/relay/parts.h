@@ -90,6 +90,13 @@ bool arrivals_listen(struct im_relay *relay);
 
 /* ---- pairs.c ---- */
 
+/* A peer that vanishes is found by keep-alive, after 60 + 10 * 60 seconds: a host may be suspended. */
+#define IM_KEEP_ALIVE 60
+#define IM_KEEP_ALIVE_PROBES 10
+
+/* How soon, and how often, keep-alive probes are sent. False with errno. */
+bool pairs_keep_alive(int fd, int seconds, int probes);
+
 /* False: there is no memory. The sides are still the caller's. */
 bool pairs_join(struct im_relay *relay, struct im_expectation *expectation, struct im_arrival *sides[2]);
 /* One turn for each pair that had something to do when this was called. */

@@ -7,9 +7,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* A peer that vanishes is found by keep-alive, after 60 + 10 * 60 seconds: a host may be suspended. */
-#define KEEP_ALIVE 60
-#define KEEP_ALIVE_PROBES 10
 /* Bytes from one side that may wait unsent at the other. The rest waits at the side that sends. */
 #define UNSENT (256 * 1024)
 
@@ -18,14 +15,12 @@
  * end in good order would pass for the other side's.
  */
 static bool set_options(int fd) {
-  int one = 1, idle = KEEP_ALIVE, probes = KEEP_ALIVE_PROBES, unsent = UNSENT;
+  int one = 1, unsent = UNSENT;
   struct linger reset = {.l_onoff = 1, .l_linger = 0};
   return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
          setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset) == 0 &&
          setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one) == 0 &&
-         setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle) == 0 &&
-         setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &idle, sizeof idle) == 0 &&
-         setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes) == 0 &&
+         pairs_keep_alive(fd, IM_KEEP_ALIVE, IM_KEEP_ALIVE_PROBES) &&
          setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) == 0 &&
          setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent) == 0;
 }

@@ -153,6 +153,11 @@ export class Channel<Out extends AnyFrame> {
   /** Closes at once. */
   readonly destroy = (): void => this.#finish({ by: 'us' });
 
+  /** The same, because nothing gets through to the peer: `message` has the reason. */
+  dead(message: string): void {
+    this.#fault('dead', message);
+  }
+
   /** The same, because a frame of the peer is wrong: `message` has the reason. */
   fault(message: string): void {
     this.#fault('bad-frame', message);

@@ -38,6 +38,8 @@ export interface SessionOptions extends SeedAccess {
   readonly onWelcome?: (welcome: Welcome) => void;
   /** A location that this member knows has changed. It is acknowledged when this returns: have it in force by then. */
   readonly onLocation: (location: Location) => void;
+  /** That client, which this member watches, is in the cluster no more. */
+  readonly onClientGone?: (client: string) => void;
   /** Another member's message. */
   readonly onPeerMessage?: (from: Sender, message: PeerMessage) => void;
   /** The message with this `id` could not be delivered to `to`. */
@@ -152,7 +154,7 @@ export class Session {
     this.#send({ type: 'ports', ports, settled, settledDatagrams });
   }
 
-  /** There are connections with that epoch: its end is sent. Without a connection nothing happens. */
+  /** There are connections with that epoch (0: with that client): its end is sent. Without a connection nothing happens. */
   watch(host: string, epoch: number): void {
     this.#send({ type: 'watch', host, epoch });
   }
@@ -160,6 +162,11 @@ export class Session {
   /** Bytes wait for that epoch, which is suspended. Without a connection nothing happens: they go on waiting. */
   data(host: string, epoch: number): void {
     this.#send({ type: 'data', host, epoch });
+  }
+
+  /** Nothing gets through on the present connection: another one is made. */
+  reconnect(reason: string): void {
+    if (this.#joined) this.#control?.dead(reason);
   }
 
   /** Reports the NAT. Without a connection nothing happens: the next join is for that. */
@@ -374,6 +381,8 @@ export class Session {
         onLocation(frame.location);
         this.#control?.send({ type: 'ack', host: frame.location.host, version: frame.version });
         return;
+      case 'clientGone':
+        return this.options.onClientGone?.(frame.client);
       case 'peerMessage':
         return onPeerMessage?.(frame.from, frame.message);
       case 'undeliverable':

@@ -14,6 +14,7 @@ import { directoryOf } from './locate/directory';
 import { EXPECT_LIMIT } from './machine/expected';
 import { Machine, type World } from './machine/interpreter';
 import { sessionOf } from './machine/state';
+import { ClientWatches } from './members/client-watches';
 import { Clients } from './members/clients';
 import { Connection, type Shared } from './members/connection';
 import { MOST_WAITING } from './members/inbox';
@@ -105,6 +106,7 @@ class RunningSeed implements Seed {
   readonly #grace: Grace;
   readonly #relay: Relay;
   readonly #data: WaitingData;
+  readonly #clientWatches: ClientWatches;
   readonly #shared: Shared;
   #server: ControlServer | undefined;
   #stopping = false;
@@ -147,12 +149,18 @@ class RunningSeed implements Seed {
       sentTo: (host) => [...direct(host), ...this.#relay.sentTo(host)],
       onData: (host, by, epoch) => this.#hosts.get(host)?.handle({ type: 'data', by, epoch }),
     });
+    this.#clientWatches = new ClientWatches({
+      grace: lostAfter,
+      send: (member, frame) => this.#members.send(member, frame),
+      onGone: (client) => this.#relay.clientGone(client),
+    });
     this.#shared = {
       manifest,
       directory,
       hosts: this.#hosts,
       flat: options.flat,
       clients: new Clients(manifest, directory),
+      clientWatches: this.#clientWatches,
       members: this.#members,
       portRanges: new PortRanges(log),
       relay: this.#relay,
@@ -214,6 +222,7 @@ class RunningSeed implements Seed {
     if (down) await this.#takeDown();
     for (const host of this.#hosts.values()) host.close();
     this.#data.close();
+    this.#clientWatches.close();
     this.#relay.close();
     await this.#server!.close();
   }
@@ -248,9 +257,11 @@ class RunningSeed implements Seed {
       suspended: new Set(),
       mayAllocate: () => this.#grace.over && !this.#stopping,
       onReturn: () => this.#grace.start(),
+      onEnded: (name, oldest) => this.#relay.ended(name, oldest),
       onUp: (name, up) => {
         // Once its state is taken over.
         if (!up) setImmediate(this.#data.look);
+        if (!up) this.#relay.sleeps(name);
         for (const host of followers.get(name) ?? []) this.#hosts.get(host)?.handle({ type: 'companion', name, up });
       },
     };

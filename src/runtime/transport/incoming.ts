@@ -53,6 +53,9 @@ export class Incoming {
         return puncher.answered(from.name, message);
       case 'relay':
         return; // a request for a relayed connection comes with a token: see `relay`
+      case 'probe':
+      case 'probing':
+        return; // through the seed they come to the supervisor itself, and otherwise they do not
       default:
         message satisfies never;
     }

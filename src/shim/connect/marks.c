@@ -54,8 +54,8 @@ static void reset(int fd, uint64_t cookie) {
 /* The kernel sends its probe at once when the socket has been quiet for longer than the time that is set. */
 static void probe(int fd, uint64_t cookie) {
   int on = 1, idle = 1;
+  if (probes == AT_ONCE) return; /* its turn is another time: the mark says so */
   sockets_clear(cookie, IM_WANTS_PROBE);
-  if (probes == AT_ONCE) return;
   probed[probes].cookie = cookie;
   probed[probes].fd = fd;
   probed[probes].on = kernel_int(fd, SOL_SOCKET, SO_KEEPALIVE, 0);

@@ -28,6 +28,8 @@ const messages: { readonly [T in PeerMessage['type']]: Required<Extract<PeerMess
   punching: { type: 'punching', id: 1, address: '203.0.113.1', ports: [1_024] },
   unpunchable: { type: 'unpunchable', id: 1, reason: 'no', busy: true },
   relay: { type: 'relay', purpose: purposes['peer-link'], reason: 'no' },
+  probe: { type: 'probe' },
+  probing: { type: 'probing' },
 };
 const message = messages.punch;
 const toSeed: { readonly [T in ToSeed['type']]: Required<Extract<ToSeed, { type: T }>> } = {
@@ -86,6 +88,7 @@ const fromSeed: { readonly [T in FromSeed['type']]: Required<Extract<FromSeed, {
   located: { type: 'located', id: 1, location, realPort: 80 },
   unreachable: { type: 'unreachable', id: 1, errno: 'ETIMEDOUT', reason: 'why' },
   location: { type: 'location', version: 1, location },
+  clientGone: { type: 'clientGone', client: 'client-3' },
   peerMessage: { type: 'peerMessage', from, message },
   undeliverable: { type: 'undeliverable', to: 'api', id: 1, reason: 'why' },
   relayReply: { type: 'relayReply', id: 1, token: 'x' },

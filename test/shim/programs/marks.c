@@ -138,6 +138,20 @@ static void probed(void) {
   close(kept);
 }
 
+/* More than the shim probes at once: the others keep their marks until the next signal. */
+static void many_probed(void) {
+  enum { MANY = 300, AT_ONCE = 256 };
+  int fds[MANY], left = 0;
+  for (int i = 0; i < MANY; i++) fds[i] = connection();
+  for (int i = 0; i < MANY; i++) mark(fds[i], IM_SOCKET_PROBE);
+  tell();
+  for (int i = 0; i < MANY; i++) left += (slot_of(fds[i])->flags & IM_SOCKET_PROBE) != 0;
+  CHECK(left == MANY - AT_ONCE);
+  tell();
+  for (int i = 0; i < MANY; i++) CHECK(!(slot_of(fds[i])->flags & IM_SOCKET_PROBE));
+  for (int i = 0; i < MANY; i++) close(fds[i]);
+}
+
 static void in_a_child(void) {
   int fd = connection(), status;
   mark(fd, IM_SOCKET_ENDED);
@@ -170,6 +184,7 @@ int main(int argc, char **argv) {
   while_waiting();
   what_was_not_read();
   probed();
+  many_probed();
   in_a_child();
   on_a_small_stack();
   wait_until_quiet(descriptors, 1);

@@ -57,6 +57,8 @@ export interface World {
   readonly onReturn: () => void;
   /** A host begins or ends to be allocated or to run. */
   readonly onUp: (host: string, up: boolean) => void;
+  /** Guests of epochs before `oldest` have ended for certain. */
+  readonly onEnded: (host: string, oldest: number) => void;
   /** Absent: no step is written. */
   readonly trace?: TraceWriter;
 }
@@ -165,12 +167,14 @@ export class Machine {
       random: Math.random(),
       mayAllocate: mayAllocate(),
     };
+    const { oldest } = this.#state;
     const { state, effects } = step(this.#state, event, moment);
     this.#state = state;
     trace?.write({ type: 'step', host: this.entry.name, event, moment, effects });
     keep(costly, this.entry.name, costs(state));
     keep(suspended, this.entry.name, state.phase.state === 'suspended');
     for (const effect of effects) this.#run(effect);
+    if (state.oldest > oldest) this.#world.onEnded(this.entry.name, state.oldest);
   }
 
   #run(effect: Effect) {

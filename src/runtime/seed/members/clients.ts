@@ -1,6 +1,9 @@
 import { clientRange, formatAddress, type Manifest, parseAddress, parseCidr } from '../../../contract/manifest';
 import type { Directory } from '../locate/directory';
 
+/** Ends the name of a client that acts under the name of a host. */
+export const UNDER_HOST = ' (client)';
+
 /** A client's place in the cluster, for as long as it is connected. */
 export interface ClientLease {
   readonly name: string;
@@ -40,6 +43,13 @@ export class Clients {
     while (this.#directory.find(name)) name = `${name}-x`;
     const nodeId = this.#directory.entries.length + index;
     return { name, address: formatAddress(address), nodeId, free: () => this.#taken.delete(address) };
+  }
+
+  /** Whether a client may be called so. */
+  isName(name: string): boolean {
+    const [, own] = /^client-(\d{1,10})(?:-x)*$/.exec(name) ?? [];
+    if (own !== undefined) return this.#first + Number(own) <= this.#last;
+    return name.endsWith(UNDER_HOST) && this.#directory.find(name.slice(0, -UNDER_HOST.length)) !== undefined;
   }
 
   #pick(wanted: number | undefined): number | undefined {

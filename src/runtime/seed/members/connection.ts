@@ -13,7 +13,8 @@ import { admit, admitsRelease } from '../machine/joins';
 import { CLOCK_SKEW, nextEpoch } from '../machine/state';
 import type { OperatorApi } from '../operators/operator-api';
 import type { Relay } from '../relay/relay';
-import type { ClientLease, Clients } from './clients';
+import type { ClientWatches } from './client-watches';
+import { type ClientLease, type Clients, UNDER_HOST } from './clients';
 import { Inbox } from './inbox';
 import type { Members } from './members';
 import type { Peer } from './peer';
@@ -26,6 +27,7 @@ export interface Shared {
   readonly directory: Directory;
   readonly hosts: ReadonlyMap<string, Machine>;
   readonly clients: Clients;
+  readonly clientWatches: ClientWatches;
   /** Network `flat`: its number. */
   readonly flat: number | undefined;
   readonly members: Members;
@@ -50,6 +52,8 @@ type Role =
 
 /** A supervisor locates a port once, however many guests wait: a peer with more open locates than this is broken. */
 const MAX_LOCATES = 4_096;
+/** Clients that one member may watch. */
+const MAX_CLIENTS = 4_096;
 const JOIN_LIMIT = 10_000;
 
 /** One control connection: which frames the other side may send, and where they go. */
@@ -62,6 +66,8 @@ export class Connection implements PeerHandlers {
   #closing: AbortController | undefined;
   /** Hosts that were located: their machines may know the member. */
   readonly #located = new Set<Machine>();
+  /** Clients that the member watches. */
+  readonly #clients = new Set<string>();
   #role: Role = { is: 'new' };
 
   constructor(shared: Shared, identity: Identity, channel: Channel<FromSeed>) {
@@ -89,6 +95,8 @@ export class Connection implements PeerHandlers {
     this.#shared.members.remove(role.peer);
     role.range.free();
     for (const host of this.#located) host.forget(member);
+    for (const client of this.#clients) this.#shared.clientWatches.forget(member, client);
+    if (role.is === 'client') this.#shared.clientWatches.left(role.peer.name);
     if (role.is === 'host') role.host.handle({ type: 'lost', member, reason: error?.message ?? 'closed' });
     else role.lease?.free();
   };
@@ -104,7 +112,7 @@ export class Connection implements PeerHandlers {
   }
 
   #dispatch(frame: ToSeed) {
-    const { members, hosts, relay } = this.#shared;
+    const { hosts, relay } = this.#shared;
     const role = this.#role;
     if (frame.type === 'status' || frame.type === 'events' || frame.type === 'reload' || frame.type === 'command') {
       if (this.#identity.kind !== 'operator') return this.#refuse(`'${frame.type}' is for operators`);
@@ -130,7 +138,7 @@ export class Connection implements PeerHandlers {
       case 'cancel':
         return this.#cancel(peer, frame.id);
       case 'peerMessage':
-        return members.pass(peer, frame.to, frame.message);
+        return this.#pass(peer, frame);
       case 'relay':
         return relay.request(peer, frame.id, frame.to, frame.message);
       case 'ack':
@@ -161,11 +169,26 @@ export class Connection implements PeerHandlers {
     host.handle({ type: 'locate', member: peer.sender.member, by: peer.name, id, port, waited, protocol });
   }
 
+  #pass(peer: Peer, { to, message }: Frame<'peerMessage'>): void {
+    const { members, relay } = this.#shared;
+    const recipients = members.pass(peer, to, message);
+    // What the relay acknowledges says nothing about its other side.
+    if (message.type === 'probe') for (const recipient of recipients) relay.doubt(peer, recipient);
+  }
+
   #watch(member: number, { host: name, epoch }: Frame<'watch'>): void {
+    if (epoch === 0) return this.#watchClient(member, name);
     const host = this.#host(name);
     if (!host) return;
     this.#located.add(host);
     host.handle({ type: 'watch', member, epoch });
+  }
+
+  #watchClient(member: number, name: string): void {
+    const { clients, clientWatches } = this.#shared;
+    if (!clients.isName(name) || this.#clients.size >= MAX_CLIENTS) return;
+    this.#clients.add(name);
+    clientWatches.watch(name, member);
   }
 
   #cancel(peer: Peer, id: number): void {
@@ -218,19 +241,25 @@ export class Connection implements PeerHandlers {
         ? { address: flatAddress(flat, address) }
         : { nat: vouched(frame.nat ?? unknownNat(this.#channel, given), this.#channel, given) };
     host.handle({ type: 'join', member: sender.member, epoch, life, born, ports, ...where });
+    this.#shared.relay.rejoined(entered.peer);
   }
 
   /** A client with the address of a host. */
   #joinUnder({ entry, nodeId }: Machine, frame: Frame<'join'>) {
     const self = { address: entry.address, nodeId, epoch: 0 };
-    this.#role = { is: 'client', ...this.#enter(frame, `${entry.name} (client)`, self, entry), lease: undefined };
+    const entered = this.#enter(frame, `${entry.name}${UNDER_HOST}`, self, entry);
+    this.#role = { is: 'client', ...entered, lease: undefined };
+    this.#shared.clientWatches.joined(entered.peer.name, true);
   }
 
   #joinAsClient(frame: Frame<'join'>) {
     const lease = this.#shared.clients.admit(frame.virtual);
     if (!lease) return this.#refuse('all addresses for clients are in use');
     const { name, address, nodeId } = lease;
-    this.#role = { is: 'client', ...this.#enter(frame, name, { address, nodeId, epoch: 0 }), lease };
+    const entered = this.#enter(frame, name, { address, nodeId, epoch: 0 });
+    this.#role = { is: 'client', ...entered, lease };
+    this.#shared.clientWatches.joined(name, frame.virtual === address);
+    this.#shared.relay.rejoined(entered.peer);
   }
 
   /** From now on this is a member: it is sent the welcome. */

@@ -19,6 +19,8 @@ export class Members implements Connections {
   readonly #directory: Directory;
   readonly #hosts: ReadonlyMap<string, Machine>;
   readonly #byNumber = new Map<MemberId, Peer>();
+  /** Clients by name: several may act under the name of one host. */
+  readonly #clients = new Map<string, Set<Peer>>();
   readonly #allowances = new WeakMap<Peer, Allowance>();
   /** A number that an earlier seed gave out names nobody. */
   #next = randomInt(2 ** 47);
@@ -43,21 +45,33 @@ export class Members implements Connections {
 
   add(peer: Peer): void {
     this.#byNumber.set(peer.sender.member, peer);
+    if (isClient(peer)) this.#clients.set(peer.name, new Set([...(this.#clients.get(peer.name) ?? []), peer]));
     this.#allowances.set(peer, new Allowance(BURST, RATE));
   }
 
   remove(peer: Peer): void {
     this.#byNumber.delete(peer.sender.member);
+    const named = this.#clients.get(peer.name);
+    if (named?.delete(peer) && named.size === 0) this.#clients.delete(peer.name);
   }
 
-  /** Passes a message on, or answers that it cannot be. */
-  pass(from: Peer, to: Recipient, message: PeerMessage): void {
-    const found = misplaced(from, message) ?? this.find(from, to);
+  /** Passes a message on, or answers that it cannot be. @returns the recipients that it was passed on to */
+  pass(from: Peer, to: Recipient, message: PeerMessage): readonly Peer[] {
+    const recipients = this.#recipients(from, to, message);
     const passed = { type: 'peerMessage', from: from.sender, message } as const;
-    const reason = typeof found === 'string' ? found : found.inbox.pass(from, passed);
-    if (reason === undefined) return;
+    const reasons = recipients.map((found) => (typeof found === 'string' ? found : found.inbox.pass(from, passed)));
     const id = 'id' in message ? message.id : undefined;
-    from.channel.send({ type: 'undeliverable', to, id, reason });
+    const reason = reasons.find((one) => one !== undefined);
+    if (reason !== undefined) from.channel.send({ type: 'undeliverable', to, id, reason });
+    return recipients.filter((found, i) => typeof found !== 'string' && reasons[i] === undefined) as Peer[];
+  }
+
+  /** A client is found by its name only for the sake of connections that there are. */
+  #recipients(from: Peer, to: Recipient, message: PeerMessage): ReadonlyArray<Peer | string> {
+    const problem = misplaced(from, message);
+    if (problem !== undefined) return [problem];
+    const clients = typeof to === 'string' && message.type === 'probe' ? this.#clients.get(to) : undefined;
+    return clients ? [...clients].map((client) => this.find(from, client.sender.member)) : [this.find(from, to)];
   }
 
   /** The recipient, if it is there and `from` may send it something now; or why not. */
@@ -93,6 +107,8 @@ export class Members implements Connections {
     this.#byNumber.get(member)?.channel.destroy();
   }
 }
+
+const isClient = ({ sender }: Peer) => sender.epoch === 0;
 
 /** Why a message is not passed on: the sender names an address that is not its own, or ports of others beside it. */
 function misplaced({ sender, ports: [first, many], channel }: Peer, message: PeerMessage): string | undefined {

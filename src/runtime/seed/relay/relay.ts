@@ -22,6 +22,22 @@ const TOKEN_BYTES = 32;
  * descriptors.
  */
 const MOST_EXPECTED = 1_024;
+/** Milliseconds for which a side is probed: longer than it takes until it is found not to be there. */
+const PROBED = 30_000;
+/** Milliseconds between looks at connections of members that have ended: what is on its way still arrives. */
+const SWEEP = 5_000;
+
+type Side = 0 | 1;
+
+/** One relayed connection, between the member that requested it and another one. */
+interface Between {
+  readonly from: Peer;
+  readonly to: Peer;
+  /** Until when which side is probed. */
+  readonly probed: Map<Side, NodeJS.Timeout>;
+  /** A side has ended with its member: bytes that the other one had been sent at the last look. */
+  ending?: { readonly ended: Side; bytes: number };
+}
 
 /**
  * Connections through the seed: which members may have one. The bytes never come here: see src/native/relay/relay.h.
@@ -30,10 +46,11 @@ export class Relay {
   readonly #options: RelayOptions;
   readonly #dataPort: DataPort;
   /** Relayed connections that stand or are expected, by id. */
-  readonly #open = new Map<number, { readonly from: Peer; readonly to: Peer }>();
+  readonly #open = new Map<number, Between>();
   /** How many are expected, by the member that requested them. */
   readonly #expected = new Map<Peer, number>();
   #nextId = 0;
+  #sweep: NodeJS.Timeout | undefined;
 
   /** @throws the error of listen(2) */
   constructor(options: RelayOptions) {
@@ -59,7 +76,7 @@ export class Relay {
     const [ours, theirs] = [randomBytes(TOKEN_BYTES), randomBytes(TOKEN_BYTES)];
     this.#nextId = (this.#nextId + 1) >>> 0;
     if (!this.#dataPort.expect(ours, theirs, this.#nextId)) return refuse('the relay is full');
-    this.#open.set(this.#nextId, { from, to: peer });
+    this.#open.set(this.#nextId, { from, to: peer, probed: new Map() });
     this.#count(from, 1);
     const token = theirs.toString('base64');
     const reason = peer.inbox.pass(from, { type: 'relayed', from: from.sender, token, message });
@@ -80,9 +97,84 @@ export class Relay {
     }
   }
 
+  /** The member has joined again: what was between it and the seed is between it and the relay, too. */
+  rejoined({ name, sender }: Peer): void {
+    this.#probe((peer) => peer.name === name && peer.sender.epoch === sender.epoch);
+  }
+
+  /** Something between these two is not acknowledged. */
+  doubt(one: Peer, other: Peer): void {
+    const names = [one.name, other.name];
+    this.#probe((peer, opposite) => names.includes(peer.name) && names.includes(opposite.name));
+  }
+
+  /** The host is suspended: its silence says nothing. */
+  sleeps(host: string): void {
+    for (const [id, between] of this.#open) {
+      for (const side of SIDES) if (peerAt(between, side).name === host) this.#probeNoLonger(id, between, side);
+    }
+  }
+
+  /** Epochs of the host before this one have ended, and with them their connections. */
+  ended(host: string, oldest: number): void {
+    this.#end(({ name, sender }) => name === host && sender.epoch > 0 && sender.epoch < oldest);
+  }
+
+  /** No client of that name is there any more. */
+  clientGone(client: string): void {
+    this.#end(({ name, sender }) => name === client && sender.epoch === 0);
+  }
+
   close(): void {
+    clearTimeout(this.#sweep);
+    for (const [id, between] of this.#open) for (const side of SIDES) this.#probeNoLonger(id, between, side);
     this.#dataPort.close();
   }
+
+  #probe(which: (peer: Peer, opposite: Peer) => boolean): void {
+    for (const [id, between] of this.#open) {
+      for (const side of SIDES) {
+        if (!which(peerAt(between, side), peerAt(between, opposite(side)))) continue;
+        if (!between.probed.has(side) && !this.#dataPort.probe(id, side, true)) continue;
+        clearTimeout(between.probed.get(side));
+        between.probed.set(
+          side,
+          setTimeout(() => this.#probeNoLonger(id, between, side), PROBED),
+        );
+      }
+    }
+  }
+
+  #probeNoLonger(id: number, { probed }: Between, side: Side): void {
+    const timer = probed.get(side);
+    if (timer === undefined) return;
+    clearTimeout(timer);
+    probed.delete(side);
+    this.#dataPort.probe(id, side, false);
+  }
+
+  #end(which: (peer: Peer) => boolean): void {
+    for (const between of this.#open.values()) {
+      const ended = SIDES.find((side) => which(peerAt(between, side)));
+      if (ended === undefined || between.ending) continue;
+      between.ending = { ended, bytes: -1 };
+      this.#sweep ??= setTimeout(this.#breakOff, SWEEP);
+    }
+  }
+
+  /** A side that has ended is not waited for. What it has sent before may be on its way to the other one. */
+  readonly #breakOff = (): void => {
+    this.#sweep = undefined;
+    for (const [id, { ending }] of this.#open) {
+      if (!ending) continue;
+      this.#sweep ??= setTimeout(this.#breakOff, SWEEP);
+      const sent = this.#dataPort.sent(id);
+      if (!sent) continue;
+      const [bytes, waits] = sent.slice(2 * opposite(ending.ended));
+      if (waits === 0 && bytes === ending.bytes) this.#dataPort.breakOff(id);
+      ending.bytes = bytes;
+    }
+  };
 
   #count(from: Peer, more: 1 | -1): void {
     const now = (this.#expected.get(from) ?? 0) + more;
@@ -102,9 +194,15 @@ export class Relay {
     const [from, to] = [requester.name, between.to.name];
     if (event.type !== 'ended') this.#count(requester, -1);
     if (event.type === 'paired') return events.emit(to, 'relay-started', { from }, from);
+    for (const timer of between.probed.values()) clearTimeout(timer);
     this.#open.delete(event.id);
     if (event.type === 'unused') return events.emit(to, 'relay-unused', { from, arrived: event.arrived }, from);
     const [sent, received] = event.bytes;
     events.emit(to, 'relay-ended', { from, sent, received, ...(event.error && { error: event.error }) }, from);
   }
 }
+
+const SIDES = [0, 1] as const;
+const opposite = (side: Side): Side => (side === 0 ? 1 : 0);
+/** The member that requested it has the first token. */
+const peerAt = ({ from, to }: Between, side: Side): Peer => (side === 0 ? from : to);

@@ -13,6 +13,8 @@ export interface Handoff {
   /** Its epoch; 0: a client. */
   readonly epoch: number;
   readonly ended: boolean;
+  /** Its shim has not sent the probe yet that it was marked for. */
+  readonly probing: boolean;
 }
 
 export type Mark = 'ended' | 'probe';
@@ -43,6 +45,7 @@ export function openHandoffs(memory: ArrayBuffer): Handoffs {
       peer: words[slot + PEER],
       epoch: long(slot + EPOCH),
       ended: (words[slot + FLAGS] & abi.IM_SOCKET_ENDED) !== 0,
+      probing: (words[slot + FLAGS] & abi.IM_SOCKET_PROBE) !== 0,
     };
     return seq % 2 === 0 && Atomics.load(words, slot + SEQ) === seq ? handoff : undefined;
   };

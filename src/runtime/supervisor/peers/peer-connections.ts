@@ -23,6 +23,19 @@ const LAST_RETRY = 1_000;
 /** A guest that has not let go of a dead connection within this time (milliseconds) keeps it. */
 const RETRY_LIMIT = 60_000;
 
+/** A connection that the kernel has, and how it goes there. */
+export type OpenHandoff = Handoff & Pick<TcpSocket, 'sendQueue' | 'lastAck' | 'retransmitted'>;
+
+export function openOf(noted: readonly Handoff[], sockets: readonly TcpSocket[]): OpenHandoff[] {
+  const found = new Map(sockets.map((socket) => [socket.cookie, socket]));
+  return noted.flatMap((handoff) => {
+    const socket = found.get(handoff.cookie);
+    if (!socket) return [];
+    const { sendQueue, lastAck, retransmitted } = socket;
+    return { ...handoff, sendQueue, lastAck, retransmitted };
+  });
+}
+
 export class PeerConnections {
   readonly #options: PeerConnectionsOptions;
   readonly #handoffs;
@@ -67,26 +80,39 @@ export class PeerConnections {
     return open;
   }
 
+  /** Virtual addresses of clients that there are open connections with. */
+  clients(): ReadonlySet<number> {
+    return new Set(this.alive().flatMap(({ peer, epoch }) => (epoch === 0 ? peer : [])));
+  }
+
+  /** The client at that virtual address is there no more. */
+  clientGone(address: number): void {
+    this.lost(this.alive().flatMap(({ peer, epoch, cookie }) => (peer === address && epoch === 0 ? cookie : [])));
+  }
+
   /** Cookies of the open connections with the member at that address, with the epoch of each. */
   with(address: number): ReadonlyMap<number, number> {
     const found = this.alive().filter(({ peer }) => peer === address);
     return new Map(found.map(({ cookie, epoch }) => [cookie, epoch]));
   }
 
-  /** Sends a probe on each connection: what is between the two sides may have forgotten it, or never answers. */
-  probe(): void {
-    if (this.#handoffs.mark('probe', ({ ended }) => !ended) > 0) this.#tell();
+  /**
+   * Sends a probe on each of these connections: what is between the two sides may have forgotten it, or never answers.
+   * Where data waits for an acknowledgement the kernel does not: it sends that again.
+   */
+  probe(which: (handoff: Handoff) => boolean = () => true): void {
+    if (this.#handoffs.mark('probe', (handoff) => !handoff.ended && which(handoff)) > 0) this.#tell();
   }
 
-  /** Those that guests still have, where the kernel tells which. */
-  alive(): ReadonlyArray<Handoff & Pick<TcpSocket, 'lastAck'>> {
-    const noted = this.#handoffs.list().filter(({ ended }) => !ended);
-    const sockets = noted.length > 0 ? tcpSockets(this.#options.native) : [];
-    const found = new Map(sockets.map((socket) => [socket.cookie, socket]));
-    return noted.flatMap((handoff) => {
-      const socket = found.get(handoff.cookie);
-      return socket ? { ...handoff, lastAck: socket.lastAck } : [];
-    });
+  /** Those that the kernel still has, where it tells which. A guest may have closed its end already. */
+  alive(): readonly OpenHandoff[] {
+    const noted = this.noted();
+    return noted.length > 0 ? openOf(noted, tcpSockets(this.#options.native)) : [];
+  }
+
+  /** Connections that shims have noted, and that are not marked as ended. The kernel may have closed them. */
+  noted(): readonly Handoff[] {
+    return this.#handoffs.list().filter(({ ended }) => !ended);
   }
 
   close(): void {

@@ -8,7 +8,7 @@ import type { Location, PortMapping } from '../../../contract/control/location';
 import type { ReportedEvent } from '../../../contract/control/to-seed';
 import { formatAddress, parseAddress } from '../../../contract/manifest/address';
 import { HOST_LIMITS } from '../../../contract/manifest/limits';
-import type { Sender } from '../../../contract/peer/peer-messages';
+import type { PeerMessage, Sender } from '../../../contract/peer/peer-messages';
 import type { NativeAddon } from '../../../native/addon';
 import { createGuard, type Guard } from '../../control/guard';
 import type { Session, SessionOptions, Welcome } from '../../control/index';
@@ -20,7 +20,8 @@ import { createUdpProxies, type UdpProxies } from '../datagrams/udp-proxies';
 import { writeRemaps } from '../files/remaps';
 import { createResolver, type Resolver } from '../names/resolver';
 import { PeerConnections } from '../peers/peer-connections';
-import { Survival } from '../peers/survival';
+import { Silence } from '../peers/silence';
+import { type PeerId, Survival } from '../peers/survival';
 import { WaitingData } from '../peers/waiting-data';
 import { createListeners, type Listeners, publicPorts } from '../sockets/listeners';
 import { type Locations, type OwnPort, openLocations } from '../sockets/locations';
@@ -52,7 +53,14 @@ export interface MemberOptions {
   readonly unpublished?: boolean;
 }
 
-export type MemberSession = Pick<Session, 'locate' | 'watch' | 'data' | 'ports' | 'observation' | 'report'> & SeedLink;
+export type MemberSession = Pick<
+  Session,
+  'locate' | 'watch' | 'data' | 'ports' | 'observation' | 'report' | 'reconnect'
+> &
+  SeedLink;
+
+/** Clients that have connected to this member, of which it is known what they are called. */
+const MOST_CLIENTS = 4_096;
 
 export function tableSpec({ cluster, cidr, self, directory }: Welcome, flat: number | undefined): TableSpec {
   return { cluster, cidr, self, directory, aliases: flat ?? SANDBOX_ALIASES, handoff: flat === undefined };
@@ -81,6 +89,14 @@ export class Member {
   /** Hosts that run, as was last heard in this session. */
   readonly #up = new Set<number>();
   readonly #survival: Survival;
+  /** Absent on network `flat`: the kernel itself is between the members there. */
+  readonly #silence: Silence | undefined;
+  /** By virtual address: what the seed calls the client. */
+  readonly #clients = new Map<number, string>();
+  /** The address that the seed saw last. */
+  #observed: string | undefined;
+  /** The last connection to the seed is given up because nothing got through. */
+  #seedSilent = false;
   #session: MemberSession | undefined;
   /** Before, there was nothing to be missed or forgotten. */
   #attached = false;
@@ -110,6 +126,7 @@ export class Member {
       onLost: (cookie) => this.peers.lost([cookie]),
     });
     this.#survival = new Survival({ peers: this.peers, isUp: (address) => this.#up.has(address) });
+    this.#silence = flat === undefined ? this.#listenForSilence() : undefined;
     this.locations = openLocations(spec, {
       map: runDir.mapTable,
       onGone: (_host, address) => this.transports.drop(address),
@@ -171,13 +188,34 @@ export class Member {
     this.#watched.clear();
     this.#up.clear();
     for (const [address, epoch] of this.peers.open()) this.#watch(this.locations.hostAt(address), epoch);
+    for (const address of this.peers.clients()) this.#watchClient(this.#clients.get(address));
+    const before = this.#observed;
     this.#joined();
     this.#sendPorts();
+    const moved = before !== undefined && this.#observed !== before;
+    // What was between this member and the seed is between it and the others, too.
+    if (moved || this.#seedSilent) this.#survival.thawed();
+    this.#seedSilent = false;
   }
 
   /** Another member has sent something: connections with it may follow. */
-  meets({ name, epoch }: Pick<Sender, 'name' | 'epoch'>): void {
+  meets({ name, address, epoch }: Sender): void {
+    if (epoch === 0) this.#meetsClient(parseAddress(address)!, name);
     this.#watch(name, epoch);
+  }
+
+  /** A client that this member watches is in the cluster no more. */
+  clientGone(client: string): void {
+    this.#watched.delete(client);
+    for (const [address, name] of this.#clients) if (name === client) this.peers.clientGone(address);
+  }
+
+  /** Another member's message, if it is about connections that there are already. @returns whether it is */
+  surveys(from: Sender, message: PeerMessage): boolean {
+    if (message.type !== 'probe' && message.type !== 'probing') return false;
+    if (message.type === 'probe') this.#session?.sendPeerMessage(from.member, { type: 'probing' });
+    this.#survival.doubt({ address: parseAddress(from.address)!, client: from.epoch === 0 });
+    return true;
   }
 
   /** What others may connect to. */
@@ -216,6 +254,7 @@ export class Member {
     this.peers.close();
     this.#waitingData.close();
     this.#survival.close();
+    this.#silence?.close();
     this.#udpProxies.close();
     this.service.close();
     this.transports.close();
@@ -227,6 +266,7 @@ export class Member {
     const session = this.#session;
     const seen = this.#options.flat === undefined ? session?.observation : undefined;
     if (session && seen) this.transports.joined(session, seen);
+    this.#observed = seen?.observed.address;
   }
 
   #located({ host, epoch, oldest = 0, state }: Location, address: number): void {
@@ -247,6 +287,41 @@ export class Member {
     if (host === undefined || epoch === 0 || (this.#watched.get(host) ?? 0) >= epoch) return;
     this.#watched.set(host, epoch);
     this.#session?.watch(host, epoch);
+  }
+
+  #meetsClient(address: number, name: string): void {
+    this.#clients.delete(address);
+    this.#clients.set(address, name);
+    for (const [oldest] of this.#clients) if (this.#clients.size > MOST_CLIENTS) this.#clients.delete(oldest);
+    this.#watchClient(name);
+  }
+
+  #watchClient(name: string | undefined): void {
+    if (name === undefined || this.#watched.has(name)) return;
+    this.#watched.set(name, 0);
+    this.#session?.watch(name, 0);
+  }
+
+  #listenForSilence(): Silence {
+    const nameOf = ({ address, client }: PeerId) =>
+      client ? this.#clients.get(address) : this.locations.hostAt(address);
+    return new Silence({
+      peers: this.peers,
+      native: this.#options.native,
+      answers: ({ address, client }) => client || this.#up.has(address),
+      isControl: ({ local, localPort }) => {
+        const own = this.#session?.observation?.local;
+        return own !== undefined && localPort === own.port && local === parseAddress(own.address);
+      },
+      onSilent: (peer) => {
+        const name = nameOf(peer);
+        if (name !== undefined) this.#session?.sendPeerMessage(name, { type: 'probe' });
+      },
+      onSeedSilent: () => {
+        this.#seedSilent = true;
+        this.#session?.reconnect('it acknowledges nothing');
+      },
+    });
   }
 
   #sendPorts(): void {
@@ -324,11 +399,12 @@ export class Member {
 /** Handlers of a session for what other members send. */
 export function peerMessageHandlers(
   member: () => Member | undefined,
-): Pick<SessionOptions, 'onPeerMessage' | 'onUndeliverable' | 'onRelayed'> {
+): Pick<SessionOptions, 'onPeerMessage' | 'onUndeliverable' | 'onRelayed' | 'onClientGone'> {
   return {
+    onClientGone: (client) => member()?.clientGone(client),
     onPeerMessage: (from, message) => {
       member()?.meets(from);
-      member()?.transports.peerMessage(from, message);
+      if (!member()?.surveys(from, message)) member()?.transports.peerMessage(from, message);
     },
     onUndeliverable: (_to, id, reason) => id !== undefined && member()?.transports.undeliverable(id, reason),
     onRelayed: (from, token, message) => {

@@ -163,6 +163,17 @@ describe('messages', () => {
     expect(two.all).toHaveLength(2);
   });
 
+  test('a probe reaches a client by its name, which no other message does', async () => {
+    cluster = await bootCluster(hosts);
+    const [mine, one] = [inbox(), inbox()];
+    await cluster.client(mine.options);
+    const first = await host('one', one);
+    first.sendPeerMessage('client-0', PUNCH);
+    expect((await one.undeliverable()).reason).toBe("there is no host 'client-0' in the cluster");
+    first.sendPeerMessage('client-0', { type: 'probe' });
+    expect(await mine.told()).toMatchObject({ from: { name: 'one' }, message: { type: 'probe' } });
+  });
+
   test('no more than so many a second', async () => {
     cluster = await bootCluster(hosts);
     const [one, two] = [inbox(), inbox()];
@@ -233,6 +244,32 @@ describe('the data port', () => {
     a.resetAndDestroy();
     expect((await cluster.event('two', 'relay-ended')).detail).toMatchObject({ from: 'one', sent: 5, received: 0 });
   });
+
+  test.each(['host whose epoch has ended', 'client that does not come back'])(
+    'a %s: its connections are reset, after what it had sent has arrived',
+    async (which) => {
+      cluster = await bootCluster(hosts, { lostAfter: 500 });
+      const [one, two] = [inbox(), inbox()];
+      const isHost = which.startsWith('host');
+      const first = await (isHost ? host('one', one) : cluster.client(one.options));
+      await host('two', two);
+      const token = await first.relay('two', RELAY);
+      const { token: theirs } = await two.relayed();
+      const { dataPort } = first.welcome;
+      const [a, b] = [dial(dataPort, token), dial(dataPort, theirs)];
+      await Promise.all([once(a, 'data'), once(b, 'data')]);
+      let heard = '';
+      b.on('data', (data) => (heard += data));
+      const ended = once(b, 'error');
+      a.write('the last words');
+      if (isHost) await first.leave({ outcome: 'released' });
+      else first.close();
+      expect((await ended)[0].code).toBe('ECONNRESET');
+      expect(heard).toBe('the last words');
+      expect((await cluster.event('two', 'relay-ended')).detail).toMatchObject({ error: 'Connection timed out' });
+    },
+    40_000,
+  );
 
   test('its connections end with the seed', async () => {
     cluster = await bootCluster(hosts);

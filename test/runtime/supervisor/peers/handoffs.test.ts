@@ -33,8 +33,8 @@ test('the first slot and the last one, with numbers beyond 32 bits; other socket
     { at: LAST, cookie: 7n, peer: 0xffff_ffff, epoch: 0n, flags: H | 2 | abi.IM_SOCKET_ENDED },
   ]);
   expect(handoffs.list()).toEqual([
-    { cookie: 0x1_0000_0002, peer: 0x6440_0102, epoch: Number(EPOCH), ended: false },
-    { cookie: 7, peer: 0xffff_ffff, epoch: 0, ended: true },
+    { cookie: 0x1_0000_0002, peer: 0x6440_0102, epoch: Number(EPOCH), ended: false, probing: false },
+    { cookie: 7, peer: 0xffff_ffff, epoch: 0, ended: true, probing: false },
   ]);
 });
 

@@ -82,6 +82,7 @@ type Ask = (attempt: number, since: number) => Promise<Located>;
 const session = (answer: Ask): MemberSession => ({
   observation: undefined,
   report: () => undefined,
+  reconnect: () => undefined,
   reportNat: () => undefined,
   watch: () => undefined,
   data: () => undefined,

@@ -92,6 +92,7 @@ async function setUp(flat: number | undefined): Promise<Setting> {
   const session: MemberSession = {
     observation: flat === undefined ? observation : undefined,
     report: () => undefined,
+    reconnect: () => undefined,
     reportNat: () => undefined,
     watch: () => undefined,
     data: () => undefined,

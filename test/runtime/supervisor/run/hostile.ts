@@ -37,6 +37,8 @@ const MESSAGES: { readonly [T in PeerMessage['type']]: readonly Extract<PeerMess
   punching: [{ type: 'punching', id: 1, address: '127.0.0.1', ports: [10_244] }],
   unpunchable: [{ type: 'unpunchable', id: 1, reason: 'no', busy: true }],
   relay: purposes.map((purpose) => ({ type: 'relay', purpose, reason: 'no' })),
+  probe: [{ type: 'probe' }],
+  probing: [{ type: 'probing' }],
 };
 export const messages: readonly PeerMessage[] = Object.values(MESSAGES).flat();
 
@@ -50,7 +52,7 @@ const TO_SEED: Samples<ToSeed, 'type'> = {
   report: { type: 'report', event: 'guest-started', detail: { pid: 1 } },
   natReport: { type: 'natReport', nat: NAT },
   peerMessage: { type: 'peerMessage', to: 'api', message: messages[0] },
-  relay: { type: 'relay', id: 1, to: 'api', message: messages.at(-1)! },
+  relay: { type: 'relay', id: 1, to: 'api', message: MESSAGES.relay.at(-1)! },
   held: { type: 'held', by: 'cpu' },
   suspend: { type: 'suspend' },
   stay: { type: 'stay' },
@@ -79,10 +81,11 @@ const FROM_SEED: { readonly [T in FromSeed['type']]: Extract<FromSeed, { type: T
   located: { type: 'located', id: 1, location: LOCATION, realPort: 80 },
   unreachable: { type: 'unreachable', id: 1, errno: 'ECONNREFUSED', reason: 'no' },
   location: { type: 'location', version: 1, location: LOCATION },
+  clientGone: { type: 'clientGone', client: 'client-3' },
   peerMessage: { type: 'peerMessage', from: SENDER, message: messages[0] },
   undeliverable: { type: 'undeliverable', to: 'api', id: 1, reason: 'no' },
   relayReply: { type: 'relayReply', id: 1, token: KEY },
-  relayed: { type: 'relayed', from: SENDER, token: KEY, message: messages.at(-1)! },
+  relayed: { type: 'relayed', from: SENDER, token: KEY, message: MESSAGES.relay.at(-1)! },
   suspendReply: { type: 'suspendReply', ok: true },
   release: { type: 'release', reason: 'no' },
   stop: { type: 'stop', reason: 'no', fenced: false },

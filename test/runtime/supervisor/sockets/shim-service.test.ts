@@ -71,6 +71,7 @@ beforeEach(async () => {
   const session: MemberSession = {
     observation: undefined,
     report: () => undefined,
+    reconnect: () => undefined,
     reportNat: () => undefined,
     watch: () => undefined,
     data: () => undefined,
