@@ -32,10 +32,9 @@ const SWEEP = 1_000;
 
 const RESOLVER = parseAddress(RESOLVER_ADDRESS)!;
 /**
- * A host that runs and cannot be reached is tried again for so long (milliseconds), as natively a SYN is sent again:
- * its NAT or the network may have lost what was agreed on, which takes its supervisor a while to find out.
+ * A host that runs and cannot be reached is tried again after so many milliseconds, until the connect's deadline, as
+ * natively a SYN is sent again: its NAT or the network may have lost what was agreed on, or its connection to the seed.
  */
-const PATIENCE = 25_000;
 const PAUSE = 500;
 /** The seed's own answer comes first: it has a reason. */
 const SEED_FIRST = 250;
@@ -126,7 +125,6 @@ export class GuestConnects {
     const { locations, log } = this.#options;
     const { port, since } = call;
     const until = since + this.#options.limitOf(host);
-    let patience: number | undefined;
     /** The epoch that the guest was refused by, until its end may have been reported. */
     let refusedBy = call.epoch;
     for (;;) {
@@ -142,8 +140,7 @@ export class GuestConnects {
       if (result.by === 'direct') return { status: 0, ...result };
       if (result.by !== 'none') return 'elsewhere';
       log('warn', `${host}:${port} cannot be connected to: ${result.reason}`);
-      patience ??= performance.now() + PATIENCE;
-      if (guest.signal.aborted || performance.now() + PAUSE > Math.min(until, patience)) {
+      if (guest.signal.aborted || performance.now() + PAUSE > until) {
         return this.#failed(`${host}:${port}`, 'EHOSTUNREACH', result.reason);
       }
       // The host may have another location meanwhile.
