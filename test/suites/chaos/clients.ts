@@ -18,7 +18,7 @@ export interface ClientsOptions {
 
 export class Clients {
   readonly #options: ClientsOptions;
-  readonly #running = new Map<ChildProcess, Promise<void>>();
+  readonly #running = new Map<ChildProcess, { readonly name: string; readonly ended: Promise<void> }>();
   readonly #calls: Call[] = [];
   readonly #complaints: string[] = [];
   #started = 0;
@@ -33,8 +33,9 @@ export class Clients {
     return this.#calls;
   }
 
-  get running(): readonly ChildProcess[] {
-    return [...this.#running.keys()];
+  /** Those that run, by name. */
+  get running(): ReadonlyMap<string, ChildProcess> {
+    return new Map([...this.#running].map(([child, { name }]) => [name, child]));
   }
 
   /** Clients that ended by themselves, or wrote what they do not. */
@@ -48,11 +49,11 @@ export class Clients {
    */
   async end(limit: number): Promise<void> {
     this.#ending = true;
-    for (const child of this.running) child.stdin!.end();
+    for (const child of this.#running.keys()) child.stdin!.end();
     const timer = setTimeout(() => {
-      for (const child of this.running) child.kill('SIGKILL');
+      for (const child of this.#running.keys()) child.kill('SIGKILL');
     }, limit);
-    await Promise.all(this.#running.values());
+    await Promise.all([...this.#running.values()].map(({ ended }) => ended));
     clearTimeout(timer);
   }
 
@@ -80,6 +81,6 @@ export class Clients {
         resolve();
       });
     });
-    this.#running.set(child, ended);
+    this.#running.set(child, { name, ended });
   }
 }

@@ -9,7 +9,7 @@ import { Processes, type Sandbox } from './sandboxes';
 /** Something that went wrong on purpose, by the time of day. */
 export interface Fault {
   readonly kind: Kind;
-  /** Undefined: all of the cluster, or a client. */
+  /** A host or a client. Undefined: all of the cluster. */
   readonly host?: string;
   readonly from: number;
   /** Until it is over; undefined while it is not. */
@@ -22,7 +22,7 @@ export interface FaultContext {
   readonly platform: number;
   /** Network `nat`. */
   readonly network?: NetworkFaults;
-  readonly clients: () => readonly ChildProcess[];
+  readonly clients: () => ReadonlyMap<string, ChildProcess>;
   readonly tell: (line: string) => void;
 }
 
@@ -113,9 +113,10 @@ export class Faults {
         return this.#moment(kind, undefined, () => signal([processes.seed!], 'SIGKILL'));
       }
       case 'kill-client': {
-        const client = one(clients());
+        const client = one([...clients()]);
         if (!client) throw new Error('no client runs');
-        return this.#moment(kind, undefined, () => void client.kill('SIGKILL'));
+        const [by, child] = client;
+        return this.#moment(kind, by, () => void child.kill('SIGKILL'));
       }
       case 'cut-all':
         return this.#during(kind, undefined, async () => {
