@@ -177,7 +177,11 @@ export class Connection implements PeerHandlers {
   }
 
   #watch(member: number, { host: name, epoch }: Frame<'watch'>): void {
-    if (epoch === 0) return this.#watchClient(member, name);
+    const { clients } = this.#shared;
+    if (epoch === 0) {
+      if (clients.isName(name) && this.#clients.size < MAX_CLIENTS) this.#watchClient(member, name);
+      return;
+    }
     const host = this.#host(name);
     if (!host) return;
     this.#located.add(host);
@@ -185,8 +189,7 @@ export class Connection implements PeerHandlers {
   }
 
   #watchClient(member: number, name: string): void {
-    const { clients, clientWatches } = this.#shared;
-    if (!clients.isName(name) || this.#clients.size >= MAX_CLIENTS) return;
+    const { clientWatches } = this.#shared;
     this.#clients.add(name);
     clientWatches.watch(name, member);
   }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { PeerMessage, Recipient } from '../../../contract/peer/peer-messages';
 import type { DataPort, DataPortEvent, NativeAddon } from '../../../native/addon';
 import type { Log } from '../../control/session';
+import { Allowance } from '../allowance';
 import type { Sent } from '../data/waiting-data';
 import type { Members } from '../members/members';
 import type { Peer } from '../members/peer';
@@ -22,6 +23,8 @@ const TOKEN_BYTES = 32;
  * descriptors.
  */
 const MOST_EXPECTED = 1_024;
+/** How often a member may doubt others: at once, and each second. Members ask a silent one every 2.5 s. */
+const DOUBTS = { burst: 64, rate: 32 };
 /** Milliseconds for which a side is probed: longer than it takes until it is found not to be there. */
 const PROBED = 30_000;
 /** Milliseconds between looks at connections of members that have ended: what is on its way still arrives. */
@@ -49,6 +52,7 @@ export class Relay {
   readonly #open = new Map<number, Between>();
   /** How many are expected, by the member that requested them. */
   readonly #expected = new Map<Peer, number>();
+  readonly #doubts = new WeakMap<Peer, Allowance>();
   #nextId = 0;
   #sweep: NodeJS.Timeout | undefined;
 
@@ -102,8 +106,11 @@ export class Relay {
     this.#probe((peer) => peer.name === name && peer.sender.epoch === sender.epoch);
   }
 
-  /** Something between these two is not acknowledged. */
+  /** Something that `one` has sent to the other member is not acknowledged. */
   doubt(one: Peer, other: Peer): void {
+    const allowance = this.#doubts.get(one) ?? new Allowance(DOUBTS.burst, DOUBTS.rate);
+    this.#doubts.set(one, allowance);
+    if (!allowance.take()) return;
     const names = [one.name, other.name];
     this.#probe((peer, opposite) => names.includes(peer.name) && names.includes(opposite.name));
   }

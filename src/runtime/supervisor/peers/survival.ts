@@ -30,6 +30,12 @@ const PATIENCE = 3_000;
  * without an answer to that: lost.
  */
 const RETRANSMITTED_PATIENCE = 1_500;
+/**
+ * Milliseconds between two rounds about one member: each costs its guests a signal. It is answered once in so many of
+ * them at most, too.
+ */
+const LEAST = 2_000;
+const LEAST_ANSWER = 1_000;
 /** For so long after it was heard of last (milliseconds), the other side is there. */
 const HEARD = 5_000;
 
@@ -61,12 +67,21 @@ export class Survival {
     this.#begin('all', () => true);
   }
 
-  /** That member is there, and something is sent to it in vain. Said again and again while that is so. */
-  doubt({ address, client }: PeerId): void {
+  /**
+   * That member is there, and something is sent to it in vain. Said again and again while that is so.
+   * @returns whether it is to be answered; it may say so more often than is good for anybody
+   */
+  doubt({ address, client }: PeerId): boolean {
     const key = `${address} ${client}`;
     const round = this.#rounds.get(key);
-    if (round) round.heard = performance.now();
-    else this.#begin(key, ({ peer, epoch }) => peer === address && (epoch === 0) === client);
+    if (!round) {
+      this.#begin(key, ({ peer, epoch }) => peer === address && (epoch === 0) === client);
+      return true;
+    }
+    const now = performance.now();
+    if (now - round.heard < LEAST_ANSWER) return false;
+    round.heard = now;
+    return true;
   }
 
   close(): void {
@@ -81,9 +96,8 @@ export class Survival {
     const before = new Map(
       peers.alive().flatMap((one) => (concerns(one) ? [[one.cookie, one.retransmitted ?? 0] as const] : [])),
     );
-    if (before.size === 0) return;
     this.#rounds.set(key, { since: now, heard: now, looks: 0, before, again: new Map(), concerns });
-    peers.probe(concerns);
+    if (before.size > 0) peers.probe(concerns);
     this.#timer ??= setTimeout(this.#look, INTERVAL);
   }
 
@@ -108,7 +122,7 @@ export class Survival {
     const there = now - round.heard <= HEARD;
     const lost = silent.filter((one) => (one.epoch === 0 || isUp(one.peer)) && isLost(one, round, now));
     if (there && lost.length > 0) peers.lost(lost.map(({ cookie }) => cookie));
-    if (silent.length === lost.length || !there) return true;
+    if (silent.length === lost.length || !there) return elapsed >= LEAST;
     if (elapsed >= (AGAIN[round.looks] ?? Number.POSITIVE_INFINITY)) {
       round.looks += 1;
       const cookies = new Set(silent.map(({ cookie }) => cookie));

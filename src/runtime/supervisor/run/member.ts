@@ -213,8 +213,8 @@ export class Member {
   /** Another member's message, if it is about connections that there are already. @returns whether it is */
   surveys(from: Sender, message: PeerMessage): boolean {
     if (message.type !== 'probe' && message.type !== 'probing') return false;
-    if (message.type === 'probe') this.#session?.sendPeerMessage(from.member, { type: 'probing' });
-    this.#survival.doubt({ address: parseAddress(from.address)!, client: from.epoch === 0 });
+    const answer = this.#survival.doubt({ address: parseAddress(from.address)!, client: from.epoch === 0 });
+    if (answer && message.type === 'probe') this.#session?.sendPeerMessage(from.member, { type: 'probing' });
     return true;
   }
 

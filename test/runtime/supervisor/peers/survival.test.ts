@@ -91,9 +91,10 @@ describe('after a freeze', () => {
     expect(lost).toEqual([]);
   });
 
-  test('no connection: nothing is looked at', () => {
-    thaw([]);
-    expect(jest.getTimerCount()).toBe(0);
+  test('no connection: nothing is probed, and soon nothing is looked at', () => {
+    const { probed } = thaw([]);
+    jest.advanceTimersByTime(2_000);
+    expect([probed, jest.getTimerCount()]).toEqual([[], 0]);
   });
 });
 
@@ -145,6 +146,19 @@ describe('a member that is there and acknowledges nothing', () => {
     one.retransmitted = 8;
     jest.advanceTimersByTime(60_000);
     expect([lost, jest.getTimerCount()]).toEqual([[], 0]);
+  });
+
+  test('a member that says so all the time: it is answered once a second, and guests are signalled every two', () => {
+    const one = silent();
+    const { survival, probed } = survivalOf([one]);
+    let answers = 0;
+    for (let i = 0; i < 1_000; i++) {
+      if (survival.doubt(HOST)) answers += 1;
+      one.acked = performance.now();
+      jest.advanceTimersByTime(10);
+    }
+    expect(answers).toBeLessThanOrEqual(11);
+    expect(probed.length).toBeLessThanOrEqual(6);
   });
 
   test('closed: nothing is looked at', () => {
