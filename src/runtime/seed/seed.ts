@@ -260,8 +260,10 @@ class RunningSeed implements Seed {
       onEnded: (name, oldest) => this.#relay.ended(name, oldest),
       onUp: (name, up) => {
         // Once its state is taken over.
-        if (!up) setImmediate(this.#data.look);
-        if (!up) this.#relay.sleeps(name);
+        if (!up) {
+          setImmediate(this.#data.look);
+          this.#relay.sleeps(name);
+        }
         for (const host of followers.get(name) ?? []) this.#hosts.get(host)?.handle({ type: 'companion', name, up });
       },
     };
