@@ -101,6 +101,7 @@ export const SHIM_FOLDERS = [
   'names',
   'files',
   'process',
+  'interrupts',
 ].map((folder) => `src/shim/${folder}`);
 
 export const NATIVE_OUTPUTS: readonly NativeOutput[] = [

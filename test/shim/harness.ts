@@ -104,7 +104,19 @@ export async function buildShim(variant: Variant): Promise<string> {
 export async function buildProgram(name: string, variant: Variant = 'plain', group = 'programs'): Promise<string> {
   const folder = join(testFolder, group);
   const libc = variant === 'musl' ? ['-dynamic'] : [];
-  const command = [zig(), 'cc', '-target', target(variant), ...libc, ...WARNINGS, '-Isrc', '-O1', '-g', '-pthread'];
+  const command = [
+    zig(),
+    'cc',
+    '-target',
+    target(variant),
+    ...libc,
+    ...WARNINGS,
+    '-Isrc',
+    '-O1',
+    '-g',
+    '-pthread',
+    '-ldl',
+  ];
   return build(`${name}-${variant}`, [join(folder, `${name}.c`)], headersOf(folder), command);
 }
 

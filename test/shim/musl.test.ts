@@ -35,6 +35,14 @@ musl('with musl', () => {
   test('programs that a guest starts stay guests', async () => {
     passed(await (await peer.program('web', 'starts', ['web'], 'musl')).ended);
   });
+  test.each(['native', 'ours', 'another', 'both'])('calls that wait: %s', async (who) => {
+    const handing = await startPeer(236, ['musl'], 'handoff');
+    try {
+      passed(await (await handing.program('web', 'interrupts', [who, '400'], 'musl')).ended);
+    } finally {
+      await handing.close();
+    }
+  });
   test('a program of one libc starts one of the other', async () => {
     const other = await buildProgram('names', 'musl');
     passed(await peer.run('web', ['/usr/bin/env', '-i', other]));

@@ -115,6 +115,16 @@ describe.each(NETWORKS)('network %s', (network, flat) => {
       await peer.tell('auto api');
       await server.guest.stop();
     });
+
+    // Which calls those are, the first shows.
+    test.each([
+      ['native', 'with a handler that the guest has asked for'],
+      ['ours', "with the supervisor's signal, which guests do not see"],
+      ['another', 'with that, and then a signal of the guest'],
+      ['both', 'with both at the same time'],
+    ])('calls that wait: %s, %s', async (who) => {
+      passed(await (await peer.program('web', 'interrupts', [who, '400'], 'trap')).ended);
+    });
   }
 
   test.each(states)('a port that is accepted from in every way at once, 2,000 connections (%s)', async (state) => {

@@ -52,8 +52,8 @@ struct im_socket_slot { /* 40 bytes */
 /* Send a keep-alive probe, as this host was frozen. The shim takes the mark off. */
 #define IM_SOCKET_PROBE 64u
 /*
- * SIGRTMAX - 3: the supervisor sends it to guests that have a handler for it. No libc uses it, and guests see no more
- * of it than an EINTR of a call that signals interrupt.
+ * SIGRTMAX - 3: the supervisor sends it to guests that have a handler for it. No libc uses it, and the shim hides what
+ * guests would see of it (src/shim/interrupts).
  */
 #define IM_SIGNAL 61
 

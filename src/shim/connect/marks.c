@@ -3,8 +3,10 @@
 #include "contract/abi/abi.h"
 #include "core/kernel.h"
 #include "core/libc_files.h"
+#include "core/libc_waits.h"
 #include "core/sockets.h"
 #include "core/table.h"
+#include "interrupts/interrupts.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -67,7 +69,7 @@ static void probe(int fd, uint64_t cookie) {
 
 static void probes_end(void) {
   if (probes == 0) return;
-  (void)poll(0, 0, TICK_MS);
+  (void)libc_poll(0, 0, TICK_MS);
   for (; probes > 0; probes--) {
     int fd = probed[probes - 1].fd, on = probed[probes - 1].on, idle = probed[probes - 1].idle;
     if (sockets_cookie(fd) != probed[probes - 1].cookie) continue; /* the guest has closed it meanwhile */
@@ -128,24 +130,47 @@ static void heed_all(void) {
   for (unsigned fd = 0; fd < limit.rlim_cur && fd < MOST_DESCRIPTORS; fd++) heed((int)fd);
 }
 
-static void on_signal(int number) {
-  IM_KEEP_ERRNO;
-  (void)number;
+static void heed_marks(void) {
   if (atomic_flag_test_and_set(&busy)) return; /* another thread is at it */
   heed_all();
   probes_end();
   atomic_flag_clear(&busy);
 }
 
+static void on_signal(int number, siginfo_t *info, void *context) {
+  IM_KEEP_ERRNO;
+  (void)number, (void)info;
+  heed_marks();
+  if (interrupts_hit(context)) interrupts_hide(context, kept_errno);
+}
+
+/* Who waits for one of the last signals only, by its number, has its own in mind. */
+static bool waits_for_all(const sigset_t *set) {
+  for (int number = SIGRTMIN; number <= SIGRTMAX; number++)
+    if (sigismember(set, number) != 1) return false;
+  return true;
+}
+
+bool marks_taken(const sigset_t *set, int number, const siginfo_t *info) {
+  IM_KEEP_ERRNO;
+  if (number != IM_SIGNAL || !interrupts_expected || !waits_for_all(set)) return false;
+  if (info && (info->si_code != SI_USER || info->si_pid == getpid())) return false;
+  heed_marks();
+  return true;
+}
+
 static void after_fork(void) { atomic_flag_clear(&busy); }
 
 void marks_start_of_process(void) {
-  struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART | SA_ONSTACK};
+  /* All signals are blocked: which of them come meanwhile is to be known at the end. */
+  struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_RESTART | SA_ONSTACK | SA_SIGINFO};
   sigset_t ours;
   if (!table_cluster()->handoff) return;
   sigemptyset(&ours);
   sigaddset(&ours, IM_SIGNAL);
-  if (sigaction(IM_SIGNAL, &action, 0) != 0) return;
+  sigfillset(&action.sa_mask);
+  if (libc_sigaction(IM_SIGNAL, &action, 0) != 0) return;
+  interrupts_expected = true;
   pthread_sigmask(SIG_UNBLOCK, &ours, 0);
   IM_ATFORK(0, 0, after_fork);
 }

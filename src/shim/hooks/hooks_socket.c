@@ -1,11 +1,19 @@
 #include "connect/connect.h"
+#include "core/libc_waits.h"
 #include "hook.h"
+#include "interrupts/interrupts.h"
 #include "listen/listen.h"
 #include "connect/waiting/waiting.h"
 #include "connect/replace.h"
 #include "listen/sockname.h"
 
-HOOK(int, connect, (int fd, const struct sockaddr *to, socklen_t size)) { return connect_socket(fd, to, size); }
+HOOK(int, connect, (int fd, const struct sockaddr *to, socklen_t size)) {
+  int result, calls = 0;
+  /* The kernel's connect goes on meanwhile, and the same call again waits for its end. */
+  IM_WAIT_SOCKET(fd, SO_SNDTIMEO, EINPROGRESS,
+                 result = calls++ ? libc_connect(fd, to, size) : connect_socket(fd, to, size), result < 0);
+  return result;
+}
 
 HOOK(int, bind, (int fd, const struct sockaddr *to, socklen_t size)) { return listen_bind(fd, to, size); }
 
@@ -17,11 +25,15 @@ static int plain_accept(int fd, struct sockaddr *from, socklen_t *size, int flag
 }
 
 HOOK(int, accept, (int fd, struct sockaddr *from, socklen_t *size)) {
-  return sockname_accept(fd, from, size, 0, plain_accept);
+  int result;
+  IM_WAIT_SOCKET(fd, SO_RCVTIMEO, EAGAIN, result = sockname_accept(fd, from, size, 0, plain_accept), result < 0);
+  return result;
 }
 
 HOOK(int, accept4, (int fd, struct sockaddr *from, socklen_t *size, int flags)) {
-  return sockname_accept(fd, from, size, flags, libc_accept4);
+  int result;
+  IM_WAIT_SOCKET(fd, SO_RCVTIMEO, EAGAIN, result = sockname_accept(fd, from, size, flags, libc_accept4), result < 0);
+  return result;
 }
 
 HOOK(int, shutdown, (int fd, int how)) {
@@ -56,6 +68,7 @@ HOOK(int, setsockopt, (int fd, int level, int option, const void *value, socklen
   struct im_guard guard;
   int real;
   replace_note(level, option);
+  interrupts_note_option(level, option);
   if (!waiting_enter(fd, &real, &guard)) return libc_setsockopt(fd, level, option, value, size);
   int result = libc_setsockopt(real, level, option, value, size);
   waiting_leave(&guard);

@@ -6,6 +6,8 @@
 #include "datagram/datagram.h"
 #include "files/files.h"
 #include "hook.h"
+#include "interrupts/interrupts.h"
+#include "interrupts/numbered.h"
 #include "names/hostname.h"
 #include "core/libc_files.h"
 #include "listen/listen.h"
@@ -78,11 +80,27 @@ static bool on_socket(long number, const long a[6], long *result) {
   return true;
 }
 
+static bool on_socket_again(long number, const long a[6], long *result) {
+  struct im_wait wait = interrupts_begin(interrupts_limits);
+  bool receives = number == SYS_accept4 || number == SYS_recvfrom || number == SYS_recvmsg || number == SYS_recvmmsg;
+  if (!on_socket(number, a, result)) return false;
+  while (*result < 0 && errno == EINTR &&
+         interrupts_socket_again(&wait, (int)a[0], receives ? SO_RCVTIMEO : SO_SNDTIMEO,
+                                 number == SYS_connect ? EINPROGRESS : EAGAIN)) {
+    if (number == SYS_connect)
+      *result = libc_connect((int)a[0], at(a[1]), (socklen_t)a[2]);
+    else
+      on_socket(number, a, result);
+  }
+  return true;
+}
+
 /* As in open, the variable arguments are ordinary ones to the machine; those that are not there are not looked at. */
 HOOK(long, syscall, (long number, long a, long b, long c, long d, long e, long f)) {
   long result;
   if ((number == SYS_sethostname || number == SYS_setdomainname) && !hostname_may_set()) return -1;
-  if (on_socket(number, (long[]){a, b, c, d, e, f}, &result)) return result;
+  if (on_socket_again(number, (long[]){a, b, c, d, e, f}, &result)) return result;
+  if (interrupts_expected && numbered_wait(number, (long[]){a, b, c, d, e, f}, &result)) return result;
   int kind = kind_of(number);
   if (kind == NONE) return libc_syscall(number, a, b, c, d, e, f);
   if (kind != DECLINED) return on_path(kind, number, a, b, c, d, e, f);
