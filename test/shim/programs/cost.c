@@ -65,6 +65,15 @@ int main(int argc, char **argv) {
     CHECK(recvfrom(receiver, host, sizeof host, 0, (struct sockaddr *)&from, &size) == 1);
   });
   MEASURE("send unix", 500, CHECK(send(pair[0], "x", 1, 0) == 1 && recv(pair[1], host, 1, 0) == 1));
+  /* Ready, so that none of them waits. */
+  struct pollfd ready = {.fd = pair[0], .events = POLLOUT};
+  int writable = epoll_create1(0);
+  event.events = EPOLLOUT;
+  CHECK(epoll_ctl(writable, EPOLL_CTL_ADD, pair[0], &event) == 0);
+  MEASURE("poll", 2000, CHECK(poll(&ready, 1, -1) == 1));
+  MEASURE("poll with a time limit", 2000, CHECK(poll(&ready, 1, 1000) == 1));
+  MEASURE("epoll_wait", 2000, CHECK(epoll_wait(writable, &event, 1, -1) == 1));
+  MEASURE("epoll_wait with a time limit", 2000, CHECK(epoll_wait(writable, &event, 1, 1000) == 1));
   MEASURE("gethostname", 2000, gethostname(host, sizeof host));
 
   /* A TCP connection that is not of the cluster. */

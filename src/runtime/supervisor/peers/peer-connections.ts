@@ -13,6 +13,8 @@ export interface PeerConnectionsOptions {
   /** The sockets file of the run directory. */
   readonly memory: ArrayBuffer;
   readonly native: Pick<NativeAddon, 'tcpSockets'>;
+  /** Whether supervisors make connections at all. On network `flat` guests connect themselves, and nothing is noted. */
+  readonly handoff: boolean;
   /** The processes that may have such connections. */
   readonly guests: () => GuestProcesses;
   readonly log: Log;
@@ -62,7 +64,7 @@ export class PeerConnections {
 
   /** Guests of epochs before `oldest` of the member at that virtual address have ended. */
   ended(address: number, oldest: number): void {
-    if (oldest <= (this.#oldest.get(address) ?? 0)) return;
+    if (!this.#options.handoff || oldest <= (this.#oldest.get(address) ?? 0)) return;
     this.#oldest.set(address, oldest);
     this.#resetSoon();
   }
@@ -98,10 +100,18 @@ export class PeerConnections {
 
   /**
    * Sends a probe on each of these connections: what is between the two sides may have forgotten it, or never answers.
-   * Where data waits for an acknowledgement the kernel does not: it sends that again.
+   * Where data waits for an acknowledgement the kernel does not: it sends that again. Only the processes that have one of
+   * them get a signal, where the kernel tells which.
    */
   probe(which: (handoff: Handoff) => boolean = () => true): void {
-    if (this.#handoffs.mark('probe', (handoff) => !handoff.ended && which(handoff)) > 0) this.#tell();
+    const wanted = (handoff: Handoff) => !handoff.ended && which(handoff);
+    const noted = new Set(this.#handoffs.list().flatMap((handoff) => (wanted(handoff) ? handoff.cookie : [])));
+    const sockets = noted.size > 0 ? tcpSockets(this.#options.native) : [];
+    const tells = sockets.some(({ cookie }) => cookie !== undefined);
+    const open = sockets.filter(({ inode, cookie }) => inode > 0 && cookie !== undefined && noted.has(cookie));
+    const left = tells ? new Set(open.map(({ cookie }) => cookie!)) : noted;
+    if (this.#handoffs.mark('probe', (handoff) => wanted(handoff) && left.has(handoff.cookie)) === 0) return;
+    this.#tell(tells ? new Set(open.map(({ inode }) => inode)) : undefined);
   }
 
   /** Those that the kernel still has, where it tells which. A guest may have closed its end already. */

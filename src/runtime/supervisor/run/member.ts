@@ -115,7 +115,8 @@ export class Member {
 
     writeRemaps(runDir.path, welcome, welcome.host?.remappedFiles ?? {});
     const spec = { ...tableSpec(welcome, flat), kernelName: options.kernelName };
-    this.peers = new PeerConnections({ memory: runDir.sockets, native, guests: runDir.track, log });
+    const handoff = flat === undefined;
+    this.peers = new PeerConnections({ memory: runDir.sockets, native, handoff, guests: runDir.track, log });
     this.#waitingData = new WaitingData({
       peers: this.peers,
       native,
