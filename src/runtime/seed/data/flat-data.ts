@@ -4,10 +4,10 @@ import { aliasAddress } from '../../../contract/abi/table';
 import type { ManifestHost } from '../../../contract/manifest';
 import { parseAddress } from '../../../contract/manifest';
 import type { NativeAddon } from '../../../native/addon';
+import { TCP_COLUMNS, TCP_ROW } from '../../../native/addon/tcp-rows';
 import type { Sent } from './waiting-data';
 
-/** Columns of `NativeAddon.tcpSockets`. */
-const [LOCAL, STATE, RECEIVE_QUEUE, BYTES, COOKIE, COLUMNS] = [0, 4, 6, 9, 10, 13];
+const { local, state, receiveQueue, bytes, cookie } = TCP_COLUMNS;
 const [ESTABLISHED, CLOSE_WAIT] = [1, 8];
 
 /** @returns sentTo: the host's open connections. Nothing where the kernel has no sock_diag */
@@ -29,11 +29,11 @@ export function flatData(
     const address = aliasAddress(flat, parseAddress(entry.address)!);
     const all = look();
     const found: Sent[] = [];
-    for (let row = 0; row < all.length; row += COLUMNS) {
-      if (all[row + LOCAL] !== address || (all[row + STATE] !== ESTABLISHED && all[row + STATE] !== CLOSE_WAIT))
+    for (let row = 0; row < all.length; row += TCP_ROW) {
+      if (all[row + local] !== address || (all[row + state] !== ESTABLISHED && all[row + state] !== CLOSE_WAIT))
         continue;
-      const key = `direct ${all[row + COOKIE]}`;
-      found.push({ key, by: 'a peer', epoch: 0, bytes: all[row + BYTES], waits: all[row + RECEIVE_QUEUE] > 0 });
+      const key = `direct ${all[row + cookie]}`;
+      found.push({ key, by: 'a peer', epoch: 0, bytes: all[row + bytes], waits: all[row + receiveQueue] > 0 });
     }
     return found;
   };

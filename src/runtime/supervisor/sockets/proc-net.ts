@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import type { NativeAddon } from '../../../native/addon';
+import { TCP_COLUMNS, TCP_ROW } from '../../../native/addon/tcp-rows';
 
 export interface TcpSocket {
   /** IPv4 address as an unsigned integer (IPv4-mapped ones too); 0: any address. Other IPv6 addresses: -1. */
@@ -51,21 +52,21 @@ export function timeWaitSockets(native: Pick<NativeAddon, 'tcpSockets'>): TcpSoc
 
 function fromRows(rows: Float64Array): TcpSocket[] {
   const sockets: TcpSocket[] = [];
-  for (let i = 0; i < rows.length; ) {
+  for (let row = 0; row < rows.length; row += TCP_ROW) {
     sockets.push({
-      local: rows[i++],
-      localPort: rows[i++],
-      remote: rows[i++],
-      remotePort: rows[i++],
-      state: rows[i++],
-      sendQueue: rows[i++],
-      receiveQueue: rows[i++],
-      timer: rows[i++],
-      inode: rows[i++],
-      bytes: rows[i++],
-      cookie: rows[i++],
-      lastAck: rows[i++],
-      retransmitted: rows[i++],
+      local: rows[row + TCP_COLUMNS.local],
+      localPort: rows[row + TCP_COLUMNS.localPort],
+      remote: rows[row + TCP_COLUMNS.remote],
+      remotePort: rows[row + TCP_COLUMNS.remotePort],
+      state: rows[row + TCP_COLUMNS.state],
+      sendQueue: rows[row + TCP_COLUMNS.sendQueue],
+      receiveQueue: rows[row + TCP_COLUMNS.receiveQueue],
+      timer: rows[row + TCP_COLUMNS.timer],
+      inode: rows[row + TCP_COLUMNS.inode],
+      bytes: rows[row + TCP_COLUMNS.bytes],
+      cookie: rows[row + TCP_COLUMNS.cookie],
+      lastAck: rows[row + TCP_COLUMNS.lastAck],
+      retransmitted: rows[row + TCP_COLUMNS.retransmitted],
     });
   }
   return sockets;

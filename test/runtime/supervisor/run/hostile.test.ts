@@ -232,7 +232,7 @@ test('a seed that sends anything', async () => {
     onWelcome: () => member.refresh(),
     onStop: () => undefined,
   });
-  await Promise.race([finished, sleep(30_000)]);
+  await Promise.race([finished, sleep(30_000, undefined, { ref: false })]);
   expect(queue).toEqual([]);
   await sleep(20);
   await expect(session.locate('api', 80)).resolves.toMatchObject({ realPort: 80 });
