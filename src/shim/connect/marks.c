@@ -154,7 +154,7 @@ static bool waits_for_all(const sigset_t *set) {
 bool marks_taken(const sigset_t *set, int number, const siginfo_t *info) {
   IM_KEEP_ERRNO;
   if (number != IM_SIGNAL || !interrupts_expected || !waits_for_all(set)) return false;
-  if (info && (info->si_code != SI_USER || info->si_pid == getpid())) return false;
+  if (info->si_code != SI_USER || info->si_pid == getpid()) return false; /* its own */
   heed_marks();
   return true;
 }
@@ -170,7 +170,7 @@ void marks_start_of_process(void) {
   sigaddset(&ours, IM_SIGNAL);
   sigfillset(&action.sa_mask);
   if (libc_sigaction(IM_SIGNAL, &action, 0) != 0) return;
-  interrupts_expected = true;
+  interrupts_start(on_signal);
   pthread_sigmask(SIG_UNBLOCK, &ours, 0);
   IM_ATFORK(0, 0, after_fork);
 }

@@ -13,7 +13,7 @@ void marks_start_of_process(void);
 
 /*
  * A guest that waits for all signals has got `number`: whether that is the supervisor's, which it knows nothing of.
- * Then the marks have been heeded. `info`: of the signal, where it is known.
+ * Then the marks have been heeded.
  */
 bool marks_taken(const sigset_t *set, int number, const siginfo_t *info);
 

@@ -104,13 +104,6 @@ HOOK(int, sigaction, (int number, const struct sigaction *action, struct sigacti
   return interrupts_sigaction(number, action, before);
 }
 
-HOOK(int, sigwait, (const sigset_t *set, int *number)) {
-  int result;
-  do IM_WAIT(false, result = libc_sigwait(set, number), result, continue);
-  while (result == 0 && marks_taken(set, *number, 0));
-  return result;
-}
-
 HOOK(int, sigtimedwait, (const sigset_t *set, siginfo_t *info, const struct timespec *timeout)) {
   struct im_wait wait = interrupts_begin(timeout);
   struct timespec rest;
@@ -125,6 +118,17 @@ HOOK(int, sigtimedwait, (const sigset_t *set, siginfo_t *info, const struct time
 }
 
 HOOK(int, sigwaitinfo, (const sigset_t *set, siginfo_t *info)) { return hook_sigtimedwait(set, info, 0); }
+
+/* As glibc: no EINTR. */
+HOOK(int, sigwait, (const sigset_t *set, int *number)) {
+  siginfo_t info;
+  int result;
+  if (!interrupts_expected) return libc_sigwait(set, number);
+  while ((result = hook_sigtimedwait(set, &info, 0)) < 0 && errno == EINTR) continue;
+  if (result < 0) return errno;
+  *number = result;
+  return 0;
+}
 
 HOOK(int, pause, (void)) {
   int result;

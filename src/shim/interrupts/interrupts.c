@@ -26,6 +26,13 @@ static _Thread_local int error_before __attribute__((tls_model("initial-exec")))
 /* Signals whose handlers are to have ours blocked, as far as the guest knows. */
 static _Atomic uint64_t blocking;
 
+static void (*our_handler)(int, siginfo_t *, void *);
+
+void interrupts_start(void (*handler)(int, siginfo_t *, void *)) {
+  our_handler = handler;
+  interrupts_expected = true;
+}
+
 bool interrupts_again(struct im_wait *wait) {
   if (interrupts_count == wait->seen) return false;
   /* Used up: a call further out, which a handler of the guest's has interrupted, has its EINTR. */
@@ -139,11 +146,12 @@ void interrupts_hide(const void *context, int error) {
 
 int interrupts_sigaction(int number, const struct sigaction *action, struct sigaction *before) {
   struct sigaction ours;
-  if (!interrupts_expected || number < 1 || number > MOST_SIGNAL) return libc_sigaction(number, action, before);
+  if (!our_handler || number < 1 || number > MOST_SIGNAL) return libc_sigaction(number, action, before);
   uint64_t bit = UINT64_C(1) << (number - 1);
   bool was_blocking = atomic_load(&blocking) & bit, is_blocking = false;
-  if (action && number == IM_SIGNAL) interrupts_expected = false; /* the guest's from now on */
-  if (action && number != IM_SIGNAL && action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN) {
+  bool handles = action && action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
+  if (handles && number == IM_SIGNAL) interrupts_expected = action->sa_sigaction == our_handler;
+  if (handles && number != IM_SIGNAL && interrupts_expected) {
     ours = *action;
     is_blocking = sigismember(&ours.sa_mask, IM_SIGNAL) == 1;
     sigdelset(&ours.sa_mask, IM_SIGNAL);

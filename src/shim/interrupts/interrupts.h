@@ -10,8 +10,9 @@
 
 #include <stdbool.h>
 
-/* Our handler is installed: on network `nat`, until the guest installs its own. */
+/* Our handler is installed: on network `nat`, unless the guest installs its own. */
 extern bool interrupts_expected;
+void interrupts_start(void (*handler)(int, siginfo_t *, void *));
 
 /* A socket of this process may have SO_RCVTIMEO or SO_SNDTIMEO. */
 extern bool interrupts_limits;
