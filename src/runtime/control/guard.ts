@@ -2,7 +2,7 @@
  * Messages of others and a lack of resources must not end this process, which has guests: an error in the handler of an
  * event is logged, and the handler's `refuse` is called. Only the event's sender pays for it.
  */
-import type { Log } from './session';
+import type { Log } from './session-options';
 
 /**
  * Calls `act`. `refuse` is called when it throws, or when its promise is rejected.

@@ -18,14 +18,13 @@ export {
 } from './connection';
 export { type Located, LocateError } from './locates';
 export { fetchStatus, orderHost, readEvents, reloadKeys } from './operator-session';
-export {
-  type JoinFrame,
-  type LeaveFrame,
-  type Log,
-  openSession,
-  type PortsFrame,
-  type ReportDetail,
-  type Session,
-  type SessionOptions,
-  type Welcome,
-} from './session';
+export { openSession, type Session } from './session';
+export type {
+  JoinFrame,
+  LeaveFrame,
+  Log,
+  PortsFrame,
+  ReportDetail,
+  SessionOptions,
+  Welcome,
+} from './session-options';

@@ -1,9 +1,8 @@
 import type { FromSeed } from '../../contract/control/from-seed';
-import type { Location } from '../../contract/control/location';
-import { type DirectoryEntry, unpackDirectory } from '../../contract/control/packed-directory';
+import { unpackDirectory } from '../../contract/control/packed-directory';
 import type { HeldBy, ReportedEvent, ToSeed } from '../../contract/control/to-seed';
 import { parseAddress } from '../../contract/manifest/address';
-import type { NatReport, Observation, PeerMessage, Recipient, Sender } from '../../contract/peer/peer-messages';
+import type { NatReport, Observation, PeerMessage, Recipient } from '../../contract/peer/peer-messages';
 import { pause } from '../pause';
 import {
   type Control,
@@ -15,56 +14,16 @@ import {
 } from './connection';
 import { connectToFirst } from './endpoints';
 import { type Located, LocateError, type LocateOptions, Locates } from './locates';
-
-type FrameOf<F, T> = Extract<F, { readonly type: T }>;
-export type JoinFrame = FrameOf<ToSeed, 'join'>;
-export type PortsFrame = FrameOf<ToSeed, 'ports'>;
-export type LeaveFrame = FrameOf<ToSeed, 'leave'>;
-export type Welcome = Omit<FrameOf<FromSeed, 'welcome'>, 'directory'> & {
-  /** Unpacked, and also when the seed did not send it again. */
-  readonly directory: readonly DirectoryEntry[];
-};
-export type ReportDetail = FrameOf<ToSeed, 'report'>['detail'];
-export type Log = (level: 'info' | 'warn' | 'error', message: string, detail?: ReportDetail) => void;
-
-export interface SessionOptions extends SeedAccess {
-  /** Local address to connect from. */
-  readonly source?: string | (() => string | undefined);
-  /** See `ControlOptions.ownPort`. */
-  readonly ownPort?: boolean;
-  /** Made anew for every connection, so that it carries the ports of that moment. */
-  readonly join: () => Omit<JoinFrame, 'type' | 'directoryDigest'>;
-  /** After every join that succeeded: the first, and each one after a lost connection. */
-  readonly onWelcome?: (welcome: Welcome) => void;
-  /** A location that this member knows has changed. It is acknowledged when this returns: have it in force by then. */
-  readonly onLocation: (location: Location) => void;
-  /** That client, which this member watches, is in the cluster no more. */
-  readonly onClientGone?: (client: string) => void;
-  /** Another member's message. */
-  readonly onPeerMessage?: (from: Sender, message: PeerMessage) => void;
-  /** The message with this `id` could not be delivered to `to`. */
-  readonly onUndeliverable?: (to: Recipient, id: number | undefined, reason: string) => void;
-  /** Another member wants a connection through the seed's data port: it has the other token. */
-  readonly onRelayed?: (from: Sender, token: string, message: PeerMessage) => void;
-  /** The connection was lost. Locations change unseen from now on: forget them all, so that they are located again. */
-  readonly onDisconnect?: () => void;
-  /** The host is to be released: end its guests, and leave. The session goes on until then. */
-  readonly onRelease?: (reason: string) => void;
-  /**
-   * The seed ends this session for good: fenced by a newer epoch, the cluster goes down, or the key is no longer
-   * accepted.
-   */
-  readonly onStop: (reason: string, fenced: boolean) => void;
-  /** After this many milliseconds without a connection, locates fail with ENETUNREACH. Default 15,000. */
-  readonly unreachableAfter?: number;
-  readonly signal?: AbortSignal;
-  readonly log?: Log;
-}
-
-export interface SuspendReply {
-  readonly ok: boolean;
-  readonly reason?: string;
-}
+import { Relays } from './relays';
+import type {
+  FrameOf,
+  LeaveFrame,
+  PortsFrame,
+  ReportDetail,
+  SessionOptions,
+  SuspendReply,
+  Welcome,
+} from './session-options';
 
 const FIRST_RETRY = 50;
 /** With the jitter less than a seed's grace time: hosts that were running are back before a host is allocated anew. */
@@ -90,7 +49,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
 /** A supervisor's place in the cluster: joins, and joins again when the connection or the seed is lost. */
 export class Session {
   readonly #locates: Locates;
-  readonly #relays = new Map<number, { resolve(token: string): void; reject(error: LocateError): void }>();
+  readonly #relays = new Relays((frame) => this.#send(frame));
   #held: FrameOf<ToSeed, 'held'> | undefined;
   readonly #reports: Array<FrameOf<ToSeed, 'report'>> = [];
   readonly #ended = new AbortController();
@@ -103,7 +62,6 @@ export class Session {
   /** True between `welcome` and the end of the connection. */
   #joined = false;
   #welcome: Welcome | undefined;
-  #lastRelay = 0;
   #suspending: ((reply: SuspendReply) => void) | undefined;
   #lostTimer: NodeJS.Timeout | undefined;
 
@@ -185,11 +143,7 @@ export class Session {
    * @throws LocateError
    */
   relay(to: Recipient, message: PeerMessage): Promise<string> {
-    return new Promise((resolve, reject) => {
-      const id = ++this.#lastRelay;
-      if (this.#send({ type: 'relay', id, to, message })) this.#relays.set(id, { resolve, reject });
-      else reject(new LocateError('ENETUNREACH', 'there is no connection to the seed'));
-    });
+    return this.#relays.ask(to, message);
   }
 
   /** Reports an event for operators. Kept (the last 100) until there is a connection. */
@@ -355,7 +309,7 @@ export class Session {
     this.#joined = false;
     this.#control = undefined;
     this.#suspending?.({ ok: false, reason: lost });
-    this.#failRelays(lost);
+    this.#relays.fail(lost);
     if (this.#signal.aborted) return;
     log?.('warn', `lost the connection to the seed: ${reason}`, { seed });
     onDisconnect?.();
@@ -389,13 +343,8 @@ export class Session {
         return onUndeliverable?.(frame.to, frame.id, frame.reason);
       case 'relayed':
         return onRelayed?.(frame.from, frame.token, frame.message);
-      case 'relayReply': {
-        const relay = this.#relays.get(frame.id);
-        this.#relays.delete(frame.id);
-        if ('token' in frame) relay?.resolve(frame.token);
-        else relay?.reject(new LocateError('EHOSTUNREACH', frame.reason));
-        return;
-      }
+      case 'relayReply':
+        return this.#relays.settle(frame);
       case 'suspendReply':
         return this.#suspending?.({ ok: frame.ok, reason: frame.reason });
       case 'secret':
@@ -425,16 +374,11 @@ export class Session {
     return this.#joined && this.#control?.send(frame) === true;
   }
 
-  #failRelays(reason: string): void {
-    for (const relay of this.#relays.values()) relay.reject(new LocateError('ENETUNREACH', reason));
-    this.#relays.clear();
-  }
-
   #end(reason: string): void {
     this.#ended.abort();
     clearTimeout(this.#lostTimer);
     this.#suspending?.({ ok: false, reason });
     this.#locates.end(reason);
-    this.#failRelays(reason);
+    this.#relays.fail(reason);
   }
 }

@@ -2,7 +2,7 @@ import { writeSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { setFlagsFromString } from 'node:v8';
 import { parseManifest } from '../../contract/manifest';
-import type { Log } from '../control/session';
+import type { Log } from '../control/session-options';
 import { lambdaInvoker } from './allocator/lambda';
 import { FlagError, parseFlags, USAGE } from './flags';
 import { loadClusterKeys } from './key';

@@ -2,7 +2,7 @@ import { longestEnd, type Manifest } from '../../contract/manifest';
 import { loadNative } from '../../native/addon/load';
 import { STANDBY_HEARTBEAT } from '../control/connection';
 import { type ControlServer, listenControl } from '../control/server';
-import type { Log } from '../control/session';
+import type { Log } from '../control/session-options';
 import type { Invoke } from './allocator/lambda';
 import { Limits } from './allocator/limits';
 import { flatData } from './data/flat-data';

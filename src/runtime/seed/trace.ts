@@ -4,7 +4,7 @@
  * a seed that is killed leaves none out.
  */
 import { openSync, writeSync } from 'node:fs';
-import type { Log } from '../control/session';
+import type { Log } from '../control/session-options';
 import type { Effect } from './machine/effects';
 import type { MachineEvent, Moment } from './machine/events';
 import type { Settings } from './machine/state';

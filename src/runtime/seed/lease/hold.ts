@@ -1,5 +1,5 @@
 /** Waits, as a process of a seed, until it holds the cluster's lease; and ends the process when it has lost it. */
-import type { Log } from '../../control/session';
+import type { Log } from '../../control/session-options';
 import type { LeaseFlags } from '../flags';
 import { Lease } from './lease';
 import { openLeaseTable } from './lease-table';

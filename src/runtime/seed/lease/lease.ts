@@ -4,7 +4,7 @@
  * its own a margin earlier still.
  */
 import { randomUUID } from 'node:crypto';
-import type { Log } from '../../control/session';
+import type { Log } from '../../control/session-options';
 import { pause } from '../../pause';
 import type { Condition, Failure, LeaseItem, LeaseTable, ReadOutcome, WriteOutcome } from './lease-table';
 import { clockAfter, endOfTerm, freeFrom, mayAct, STEPS } from './term';

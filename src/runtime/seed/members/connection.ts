@@ -6,7 +6,7 @@ import { checkToSeed } from '../../../contract/control/to-seed';
 import type { Manifest, ManifestHost } from '../../../contract/manifest';
 import type { Channel, ChannelEnd } from '../../control/channel';
 import type { PeerHandlers } from '../../control/server';
-import type { Log } from '../../control/session';
+import type { Log } from '../../control/session-options';
 import type { Directory } from '../locate/directory';
 import type { Machine } from '../machine/interpreter';
 import { admit, admitsRelease } from '../machine/joins';

@@ -1,4 +1,4 @@
-import type { Log } from '../../control/session';
+import type { Log } from '../../control/session-options';
 
 /** Ports to punch from, for a member behind a public address. */
 export interface PortRange {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { PeerMessage, Recipient } from '../../../contract/peer/peer-messages';
 import type { DataPort, DataPortEvent, NativeAddon } from '../../../native/addon';
-import type { Log } from '../../control/session';
+import type { Log } from '../../control/session-options';
 import { Allowance } from '../allowance';
 import type { Sent } from '../data/waiting-data';
 import type { Members } from '../members/members';

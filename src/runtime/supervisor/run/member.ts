@@ -4,11 +4,10 @@
  */
 
 import { aliasAddress, SANDBOX_ALIASES, type TableSpec } from '../../../contract/abi/table';
-import type { Location, PortMapping } from '../../../contract/control/location';
+import type { PortMapping } from '../../../contract/control/location';
 import type { ReportedEvent } from '../../../contract/control/to-seed';
 import { formatAddress, parseAddress } from '../../../contract/manifest/address';
 import { HOST_LIMITS } from '../../../contract/manifest/limits';
-import type { PeerMessage, Sender } from '../../../contract/peer/peer-messages';
 import type { NativeAddon } from '../../../native/addon';
 import { createGuard, type Guard } from '../../control/guard';
 import type { Session, SessionOptions, Welcome } from '../../control/index';
@@ -19,10 +18,8 @@ import { Datagrams } from '../datagrams/datagrams';
 import { createUdpProxies, type UdpProxies } from '../datagrams/udp-proxies';
 import { writeRemaps } from '../files/remaps';
 import { createResolver, type Resolver } from '../names/resolver';
+import { Partners, type PartnersSession } from '../peers/partners';
 import { PeerConnections } from '../peers/peer-connections';
-import { Silence } from '../peers/silence';
-import { type PeerId, Survival } from '../peers/survival';
-import { WaitingData } from '../peers/waiting-data';
 import { createListeners, type Listeners, publicPorts } from '../sockets/listeners';
 import { type Locations, type OwnPort, openLocations } from '../sockets/locations';
 import { Locator } from '../sockets/locator';
@@ -53,14 +50,7 @@ export interface MemberOptions {
   readonly unpublished?: boolean;
 }
 
-export type MemberSession = Pick<
-  Session,
-  'locate' | 'watch' | 'data' | 'ports' | 'observation' | 'report' | 'reconnect'
-> &
-  SeedLink;
-
-/** Clients that have connected to this member, of which it is known what they are called. */
-const MOST_CLIENTS = 4_096;
+export type MemberSession = Pick<Session, 'locate' | 'ports' | 'observation' | 'report'> & PartnersSession & SeedLink;
 
 export function tableSpec({ cluster, cidr, self, directory }: Welcome, flat: number | undefined): TableSpec {
   return { cluster, cidr, self, directory, aliases: flat ?? SANDBOX_ALIASES, handoff: flat === undefined };
@@ -75,6 +65,7 @@ export class Member {
   readonly transports: Transports;
   readonly service: ShimService;
   readonly peers: PeerConnections;
+  readonly partners: Partners;
   /** Real addresses that are this member's alone; empty: all that there are. */
   readonly addresses: readonly number[];
   readonly #options: MemberOptions;
@@ -83,20 +74,6 @@ export class Member {
   /** Begins the loopback aliases. */
   readonly #aliases: number;
   readonly #udpProxies: UdpProxies;
-  /** The epochs of other hosts whose end the seed will send. */
-  readonly #watched = new Map<string, number>();
-  readonly #waitingData: WaitingData;
-  /** Hosts that run, as was last heard in this session. */
-  readonly #up = new Set<number>();
-  readonly #survival: Survival;
-  /** Absent on network `flat`: the kernel itself is between the members there. */
-  readonly #silence: Silence | undefined;
-  /** By virtual address: what the seed calls the client. */
-  readonly #clients = new Map<number, string>();
-  /** The address that the seed saw last. */
-  #observed: string | undefined;
-  /** The last connection to the seed is given up because nothing got through. */
-  #seedSilent = false;
   #session: MemberSession | undefined;
   /** Before, there was nothing to be missed or forgotten. */
   #attached = false;
@@ -117,21 +94,17 @@ export class Member {
     const spec = { ...tableSpec(welcome, flat), kernelName: options.kernelName };
     const handoff = flat === undefined;
     this.peers = new PeerConnections({ memory: runDir.sockets, native, handoff, guests: runDir.track, log });
-    this.#waitingData = new WaitingData({
-      peers: this.peers,
+    this.partners = new Partners({
+      connections: this.peers,
       native,
-      onData: (address, epoch) => {
-        const host = this.locations.hostAt(address);
-        if (host !== undefined) this.#session?.data(host, epoch);
-      },
-      onLost: (cookie) => this.peers.lost([cookie]),
+      isFlat: flat !== undefined,
+      hostAt: (address) => this.locations.hostAt(address),
+      session: () => this.#session,
     });
-    this.#survival = new Survival({ peers: this.peers, isUp: (address) => this.#up.has(address) });
-    this.#silence = flat === undefined ? this.#listenForSilence() : undefined;
     this.locations = openLocations(spec, {
       map: runDir.mapTable,
       onGone: (_host, address) => this.transports.drop(address),
-      onLocation: (location, address) => this.#located(location, address),
+      onLocation: (location, address) => this.partners.located(location, address),
     });
     this.transports = this.#openTransports();
     this.listeners = this.#createListeners();
@@ -186,37 +159,9 @@ export class Member {
    */
   refresh(): void {
     this.locations.forget();
-    this.#watched.clear();
-    this.#up.clear();
-    for (const [address, epoch] of this.peers.open()) this.#watch(this.locations.hostAt(address), epoch);
-    for (const address of this.peers.clients()) this.#watchClient(this.#clients.get(address));
-    const before = this.#observed;
+    this.partners.refresh();
     this.#joined();
     this.#sendPorts();
-    const moved = before !== undefined && this.#observed !== before;
-    // What was between this member and the seed is between it and the others, too.
-    if (moved || this.#seedSilent) this.#survival.thawed();
-    this.#seedSilent = false;
-  }
-
-  /** Another member has sent something: connections with it may follow. */
-  meets({ name, address, epoch }: Sender): void {
-    if (epoch === 0) this.#meetsClient(parseAddress(address)!, name);
-    this.#watch(name, epoch);
-  }
-
-  /** A client that this member watches is in the cluster no more. */
-  clientGone(client: string): void {
-    this.#watched.delete(client);
-    for (const [address, name] of this.#clients) if (name === client) this.peers.clientGone(address);
-  }
-
-  /** Another member's message, if it is about connections that there are already. @returns whether it is */
-  surveys(from: Sender, message: PeerMessage): boolean {
-    if (message.type !== 'probe' && message.type !== 'probing') return false;
-    const answer = this.#survival.doubt({ address: parseAddress(from.address)!, client: from.epoch === 0 });
-    if (answer && message.type === 'probe') this.#session?.sendPeerMessage(from.member, { type: 'probing' });
-    return true;
   }
 
   /** What others may connect to. */
@@ -234,11 +179,6 @@ export class Member {
     this.#session?.report(event, detail);
   }
 
-  /** This member was frozen until now. */
-  thawed(): void {
-    this.#survival.thawed();
-  }
-
   /** No session for a while: guests' requests wait. */
   detach(): void {
     this.#session = undefined;
@@ -253,9 +193,7 @@ export class Member {
     this.datagrams.close();
     this.resolver.close();
     this.peers.close();
-    this.#waitingData.close();
-    this.#survival.close();
-    this.#silence?.close();
+    this.partners.close();
     this.#udpProxies.close();
     this.service.close();
     this.transports.close();
@@ -267,62 +205,7 @@ export class Member {
     const session = this.#session;
     const seen = this.#options.flat === undefined ? session?.observation : undefined;
     if (session && seen) this.transports.joined(session, seen);
-    this.#observed = seen?.observed.address;
-  }
-
-  #located({ host, epoch, oldest = 0, state }: Location, address: number): void {
-    this.peers.ended(address, oldest);
-    this.#waitingData.sleeps(address, state === 'suspended');
-    if (state === 'running') this.#up.add(address);
-    else this.#up.delete(address);
-    // Located, or sent because it is watched: the seed sends it until the epoch is over.
-    if (state === 'running' || state === 'suspended') return void this.#watched.set(host, epoch);
-    this.#watched.delete(host);
-    const left = this.peers.open().get(address);
-    // Whether that epoch has ended is not certain yet.
-    if (left !== undefined && left >= oldest) this.#watch(host, left);
-  }
-
-  /** The end of that epoch is to be heard of. */
-  #watch(host: string | undefined, epoch: number): void {
-    if (host === undefined || epoch === 0 || (this.#watched.get(host) ?? 0) >= epoch) return;
-    this.#watched.set(host, epoch);
-    this.#session?.watch(host, epoch);
-  }
-
-  #meetsClient(address: number, name: string): void {
-    this.#clients.delete(address);
-    this.#clients.set(address, name);
-    for (const [oldest] of this.#clients) if (this.#clients.size > MOST_CLIENTS) this.#clients.delete(oldest);
-    this.#watchClient(name);
-  }
-
-  #watchClient(name: string | undefined): void {
-    if (name === undefined || this.#watched.has(name)) return;
-    this.#watched.set(name, 0);
-    this.#session?.watch(name, 0);
-  }
-
-  #listenForSilence(): Silence {
-    const nameOf = ({ address, client }: PeerId) =>
-      client ? this.#clients.get(address) : this.locations.hostAt(address);
-    return new Silence({
-      peers: this.peers,
-      native: this.#options.native,
-      answers: ({ address, client }) => client || this.#up.has(address),
-      isControl: ({ local, localPort }) => {
-        const own = this.#session?.observation?.local;
-        return own !== undefined && localPort === own.port && local === parseAddress(own.address);
-      },
-      onSilent: (peer) => {
-        const name = nameOf(peer);
-        if (name !== undefined) this.#session?.sendPeerMessage(name, { type: 'probe' });
-      },
-      onSeedSilent: () => {
-        this.#seedSilent = true;
-        this.#session?.reconnect('it acknowledges nothing');
-      },
-    });
+    this.partners.observed(seen?.observed.address);
   }
 
   #sendPorts(): void {
@@ -402,14 +285,14 @@ export function peerMessageHandlers(
   member: () => Member | undefined,
 ): Pick<SessionOptions, 'onPeerMessage' | 'onUndeliverable' | 'onRelayed' | 'onClientGone'> {
   return {
-    onClientGone: (client) => member()?.clientGone(client),
+    onClientGone: (client) => member()?.partners.clientGone(client),
     onPeerMessage: (from, message) => {
-      member()?.meets(from);
-      if (!member()?.surveys(from, message)) member()?.transports.peerMessage(from, message);
+      member()?.partners.meets(from);
+      if (!member()?.partners.surveys(from, message)) member()?.transports.peerMessage(from, message);
     },
     onUndeliverable: (_to, id, reason) => id !== undefined && member()?.transports.undeliverable(id, reason),
     onRelayed: (from, token, message) => {
-      member()?.meets(from);
+      member()?.partners.meets(from);
       member()?.transports.relayed(from, token, message);
     },
   };

@@ -120,7 +120,7 @@ export class Supervisor {
     const { signal } = ending;
     try {
       const found = await this.#revived(invocation, log);
-      found?.member.thawed();
+      found?.member.partners.thawed();
       const timeLeft = untilMargin(remaining);
       schedule(timeLeft(), () => events.put({ is: 'deadline' }), signal);
       const limit = Math.min(JOIN_LIMIT, remaining() / 2);
@@ -193,7 +193,7 @@ export class Supervisor {
   /** A suspended host's command is to reach the cluster: without a command nobody has to join. */
   async #network(host: HostRun, invocation: Invocation, log: Log): Promise<Session | undefined> {
     if (!host.entry.onRelease || host.ended) return undefined;
-    host.member.thawed();
+    host.member.partners.thawed();
     return joinToRelease(host, this.#settings, { invocation, log, limit: RELEASE_JOIN_LIMIT });
   }
 
