@@ -34,6 +34,8 @@ export function onEnded(turn: Turn, { number, action, repeated, outcome }: Of<'e
   // Of the epoch that the sandbox has joined as.
   const { epoch } = invocation;
   turn.set({ invocation: undefined });
+  // It has returned: the next one need not wait for that.
+  if (!repeated && (outcome.kind === 'result' || outcome.kind === 'function-error')) turn.set({ leftAt: undefined });
   if (action === 'release') {
     if (isReleasing(turn, epoch)) released(turn, outcome.kind === 'result' ? {} : { note: describe(outcome) });
     return;

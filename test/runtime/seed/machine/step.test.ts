@@ -1,8 +1,9 @@
 /** The step of a host's machine, by table: every event in every state. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { MachineEvent } from '../../../../src/runtime/seed/machine/events';
 import { sessionOf } from '../../../../src/runtime/seed/machine/state';
-import { step } from '../../../../src/runtime/seed/machine/step';
+import { type Step, step } from '../../../../src/runtime/seed/machine/step';
 import { EVENTS, moment, STATES, SUPERVISOR, summary } from './samples';
 
 /**
@@ -128,6 +129,21 @@ test.each(Object.entries(EVENTS))(
       const now = sessionOf(after)?.heldBy;
       expect([now, after.lastHeldBy]).toEqual(now ? [heldBy, undefined] : [undefined, { ...heldBy, until: 30 }]);
     }
+  },
+);
+
+test.each(['renew', 'suspended'])(
+  '%s: invoked again at once after its invocation has returned, and else in a while',
+  (outcome) => {
+    const again: MachineEvent = { type: 'startGranted', cause: { by: 'anna', port: 80, since: 0 } };
+    const left = step(STATES.R, EVENTS[`leave ${outcome}`], moment(10)).state;
+    const returned = step(left, EVENTS[`ended ${outcome}`], moment(11));
+    const invokes = ({ effects }: Step) =>
+      effects.flatMap((effect) => (effect.type === 'invoke' ? effect.notBefore : []));
+    const resumed = step(returned.state, again, moment(12));
+    expect([...invokes(returned), ...invokes(resumed)]).toEqual([0]);
+    if (outcome === 'suspended')
+      expect(invokes(step({ ...left, invocation: undefined }, again, moment(12)))).toEqual([510]);
   },
 );
 
