@@ -52,7 +52,7 @@ function hostsEndWithin({ manifestFile }: PlatformInfo): number {
 
 /** The end of a process that is not our child is no event to us: this looks for it. */
 async function ended(info: PlatformInfo, within: number): Promise<boolean> {
-  for (const deadline = Date.now() + within; Date.now() < deadline; ) {
+  for (const deadline = performance.now() + within; performance.now() < deadline; ) {
     if (!isPlatformRunning(info)) return true;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }

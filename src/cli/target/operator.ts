@@ -30,12 +30,19 @@ export async function reloadKeys(cluster: RunningCluster, as: ReturnType<typeof 
 /** The event log so far; with `follow` on and on, across restarts of the seed, until the cluster goes down. */
 export async function* clusterEvents(cluster: RunningCluster, follow: boolean): AsyncGenerator<ClusterEvent> {
   let last = 0;
+  /** Of the seed whose log it is: when it started. */
+  let started: number | undefined;
   let failingSince: number | undefined;
   for (;;) {
-    const seen = last;
+    let seen = last;
     try {
       for await (const event of readEvents({ ...access(cluster), follow })) {
         failingSince = undefined;
+        // The log of another seed, whose clock may have been set back since.
+        if (event.event === 'seed-started' && event.time !== started) {
+          started = event.time;
+          seen = 0;
+        }
         // After a reconnection the log comes again from its start.
         if (event.time <= seen) continue;
         last = event.time;
@@ -45,8 +52,8 @@ export async function* clusterEvents(cluster: RunningCluster, follow: boolean): 
     } catch (error) {
       if (!(error instanceof ControlError) || error.code !== 'unreachable' || !follow) throw explain(error, cluster);
       if (!isRunning(cluster)) return;
-      failingSince ??= Date.now();
-      if (Date.now() - failingSince > SEED_RETURNS_WITHIN) throw explain(error, cluster);
+      failingSince ??= performance.now();
+      if (performance.now() - failingSince > SEED_RETURNS_WITHIN) throw explain(error, cluster);
       await new Promise((resolve) => setTimeout(resolve, RETRY_EVERY));
     }
   }

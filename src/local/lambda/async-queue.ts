@@ -63,7 +63,7 @@ export function createAsyncQueue(options: AsyncOptions = {}): AsyncQueue {
       else drop(`failed ${errors + 1} times: ${outcome.body.toString('utf8')}`);
     } catch (error) {
       if (!(error instanceof ThrottledError)) drop((error as Error).message);
-      else if (Date.now() - since > THROTTLE.age) drop('throttled for six hours');
+      else if (performance.now() - since > THROTTLE.age) drop('throttled for six hours');
       else again(Math.min(THROTTLE.most, THROTTLE.first * 2 ** throttled), errors, throttled + 1);
     }
   };
@@ -75,7 +75,7 @@ export function createAsyncQueue(options: AsyncOptions = {}): AsyncQueue {
         deliveries -= 1;
         if (deliveries === 0) done();
       };
-      for (let i = deliveries; i > 0; i--) void attempt({ pool, request, done: ended, since: Date.now() }, 0, 0);
+      for (let i = deliveries; i > 0; i--) void attempt({ pool, request, done: ended, since: performance.now() }, 0, 0);
     },
     close: () => {
       closed = true;

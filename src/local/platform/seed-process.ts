@@ -114,13 +114,13 @@ function keepRunning(options: SeedOptions, at: Place): SeedProcess {
   let everListened = false;
 
   const start = (first: boolean): Launched => {
-    const since = Date.now();
+    const since = performance.now();
     const current = spawnSeed(options, at, first);
     running = current;
     void current.exited.then((exit) => {
       running = undefined;
       if (stopping || !everListened) return;
-      failures = Date.now() - since > HEALTHY ? 1 : failures + 1;
+      failures = performance.now() - since > HEALTHY ? 1 : failures + 1;
       if (failures >= GIVE_UP_AFTER) {
         const message = `the seed ended ${failures} times in a row (${describe(exit)})`;
         return options.onGivenUp(new LocalError('seed', message, `See ${at.logFile}`));

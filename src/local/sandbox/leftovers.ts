@@ -59,12 +59,12 @@ async function endClient(folder: string): Promise<void> {
  * Launchers notice the platform's end by themselves; this waits for them, and kills one that does not come to its end.
  */
 async function endLaunchers(prefix: string, manifestFile: string): Promise<void> {
-  for (const deadline = Date.now() + END_LIMIT; ; ) {
+  for (const deadline = performance.now() + END_LIMIT; ; ) {
     const left = launchers(prefix, manifestFile);
     if (left.length === 0) return;
-    const late = Date.now() > deadline;
+    const late = performance.now() > deadline;
     for (const pid of left) if (late) kill(pid);
-    if (Date.now() > deadline + END_LIMIT) return;
+    if (performance.now() > deadline + END_LIMIT) return;
     // The end of a process that is not our child is no event.
     await new Promise((resolve) => setTimeout(resolve, 10));
   }

@@ -72,15 +72,15 @@ export function createSandbox(fn: LocalFunction, owner: string, settings: Sandbo
       return outcomeOf({ type: 'failed', error: new Error('the sandbox did not thaw') }, request.requestId, fn.timeout);
     }
     frozen = false;
-    const deadline = Date.now() + fn.timeout;
-    current.api.deliver({ ...request, functionName: fn.name, deadline });
+    const end = performance.now() + fn.timeout;
+    current.api.deliver({ ...request, functionName: fn.name, deadline: Date.now() + fn.timeout });
     const event = await current.nextEvent(fn.timeout);
     if (event.type === 'timeout') {
       log.write(`${new Date().toISOString()} ${request.requestId} ${timedOut(fn.timeout)}\n\n`);
     }
     // An invocation is over when the client requests the next one.
     const answered = event.type !== 'timeout' && event.type !== 'exit';
-    const after = answered ? await current.nextEvent(Math.max(0, deadline - Date.now())) : event;
+    const after = answered ? await current.nextEvent(Math.max(0, end - performance.now())) : event;
     if (after.type === 'next') {
       frozen = await current.freeze();
       if (!frozen && alive) log.write('the sandbox did not freeze; it is ended\n');

@@ -64,5 +64,7 @@ process.on('exit', () => supervisor?.kill());
 export async function handler(event: unknown, context: LambdaContext): Promise<InvocationResult> {
   const loaded = await load();
   const invocation = loaded.parseInvocation(event, context.tenantId || undefined);
-  return loaded.supervisor.invoke(invocation, () => context.getRemainingTimeInMillis());
+  // The platform's own count is by the time of day, which may be set meanwhile.
+  const deadline = performance.now() + context.getRemainingTimeInMillis();
+  return loaded.supervisor.invoke(invocation, () => deadline - performance.now());
 }

@@ -33,6 +33,14 @@ const TRY_AGAIN = new Set([
   'ENILimitReachedException',
 ]);
 
+/** What a platform answers to a request whose signature is of another time. */
+const OF_CLOCKS = new Set(['InvalidSignatureException', 'RequestExpired', 'SignatureDoesNotMatch']);
+
+/** The SDK has found out how wrong the clock is. It says so of any error, once it is wrong by four minutes. */
+interface ServiceError {
+  readonly $metadata?: { readonly clockSkewCorrected?: boolean };
+}
+
 /**
  * The SDK's Lambda client, for invocations that stay open for as long as a host runs. The SDK is loaded with the first
  * call of this function, not with this module: supervisors that rejoin a restarted seed need not wait for it.
@@ -97,6 +105,9 @@ export async function lambdaInvoker(options: LambdaOptions): Promise<Invoke> {
       return output.FunctionError === undefined ? resultOf(text) : functionError(text, output.FunctionError);
     } catch (error) {
       const { name, message, Reason } = error as Error & { Reason?: string };
+      // The clock of this machine is wrong, or was set. The next request is signed by the platform's.
+      if (OF_CLOCKS.has(name) && (error as ServiceError).$metadata?.clockSkewCorrected)
+        return { kind: 'throttled', reason: `${name}: the clock of this machine is wrong` };
       if (TRY_AGAIN.has(name)) return { kind: 'throttled', reason: Reason ?? name };
       if (error instanceof LambdaServiceException) {
         const status = error.$metadata.httpStatusCode ?? 0;

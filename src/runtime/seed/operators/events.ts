@@ -56,7 +56,8 @@ export class EventLog {
    * the source that takes most of it is forgotten: a source of many events loses its own only
    */
   emit(host: string | null, event: string, detail: Detail = {}, source = host ?? ''): void {
-    // With fraction: events of one connect are less than a millisecond apart.
+    // With fraction: events of one connect are less than a millisecond apart. A clock that is set does not change their
+    // order: the next seed follows it.
     const time = performance.timeOrigin + performance.now();
     const entry: ClusterEvent = { time, host, event, detail };
     const kept: Kept = { index: this.#head++, event: entry, bytes: JSON.stringify(entry).length };

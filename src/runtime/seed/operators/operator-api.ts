@@ -8,9 +8,9 @@ import type { EventLog } from './events';
 
 type Request = Extract<ToSeed, { type: 'status' | 'events' | 'reload' | 'command' }>;
 
-/** The machine's times as the time of day. */
+/** So many milliseconds ago by the clock as it is now: it may have been set meanwhile. */
 function timeOf(at: number): number {
-  return performance.timeOrigin + at;
+  return Date.now() - performance.now() + at;
 }
 
 function shown<H extends Holder & { readonly until?: number }>(holder: H | undefined) {
@@ -25,7 +25,7 @@ export class OperatorApi {
   readonly #hosts: ReadonlyMap<string, Machine>;
   readonly #events: EventLog;
   readonly #reload: () => Promise<readonly string[]>;
-  readonly #startedAt = Date.now();
+  readonly #startedAt = performance.now();
 
   /** @param reload gives the ids of the keys that are accepted now */
   constructor(
@@ -81,7 +81,7 @@ export class OperatorApi {
       lastHeldBy: shown(state.lastHeldBy),
       reason: state.reason,
     }));
-    return { cluster, cidr, startedAt: this.#startedAt, hosts };
+    return { cluster, cidr, startedAt: timeOf(this.#startedAt), hosts };
   }
 
   /** Reads along the log at the pace of the operator: one that is slow misses events, and holds up nobody. */
