@@ -6,14 +6,17 @@ import { parseArgs } from 'node:util';
 import { keep, loadNote } from './lib/results';
 import { IncompleteError, type Row, renderTable, type Suite } from './lib/rows';
 import { allocate } from './suites/allocate';
+import { burst } from './suites/burst';
 import { connect } from './suites/connect';
 import { footprint } from './suites/footprint';
+import { idle } from './suites/idle';
 import { kinds } from './suites/kinds';
 import { lifecycle } from './suites/lifecycle';
 import { lookup } from './suites/lookup';
 import { pairs } from './suites/pairs';
 import { rate } from './suites/rate';
 import { relay } from './suites/relay';
+import { renewal } from './suites/renewal';
 import { scale } from './suites/scale';
 import { shim } from './suites/shim';
 import { throughput } from './suites/throughput';
@@ -28,7 +31,10 @@ const SUITES: readonly Suite[] = [
   lookup,
   shim,
   allocate,
+  burst,
   lifecycle,
+  idle,
+  renewal,
   rate,
   footprint,
 ];
