@@ -68,13 +68,14 @@ export function prepareCluster(hosts: readonly TestHost[], options: ClusterOptio
   const state = join(folder, 'state');
   const name = options.name ?? 'test';
   const cidr = '100.64.0.0/16';
-  const addresses = assignAddresses(parseCidr(cidr)!, hosts);
+  const without = hosts.filter(({ address }) => address === undefined);
+  const addresses = assignAddresses(parseCidr(cidr)!, without);
   const manifest = {
     version: 1,
     cluster: { name, cidr },
     seed: { port: options.seedPort, standby: options.standby },
     hosts: hosts.map((host) => ({
-      address: formatAddress(addresses.get(host.name)!),
+      address: host.address ?? formatAddress(addresses.get(host.name)!),
       functionName: `${name}-${host.name}`,
       ...host,
     })),

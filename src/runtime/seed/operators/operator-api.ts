@@ -8,9 +8,15 @@ import type { EventLog } from './events';
 
 type Request = Extract<ToSeed, { type: 'status' | 'events' | 'reload' | 'command' }>;
 
-/** So many milliseconds ago by the clock as it is now: it may have been set meanwhile. */
+/** A clock that is off by so many milliseconds was set. */
+const SET = 500;
+let origin = performance.timeOrigin;
+
+/** The machine's times as the time of day, by the clock as it is now: it may have been set meanwhile. */
 function timeOf(at: number): number {
-  return Date.now() - performance.now() + at;
+  const shows = Date.now() - performance.now();
+  if (Math.abs(shows - origin) > SET) origin = shows;
+  return origin + at;
 }
 
 function shown<H extends Holder & { readonly until?: number }>(holder: H | undefined) {
