@@ -25,10 +25,11 @@ async function timed(act: (i: number) => Promise<unknown>): Promise<number> {
 }
 
 async function hosts({ platform }: ColdPlatform): Promise<number> {
-  const { seed, keyFile, cluster } = platform.info;
+  const { seed, keyFile, cluster, network } = platform.info;
   const [key] = parseClusterKeys(readFileSync(keyFile, 'utf8'));
   const session = await openSession({
     seed,
+    path: network.kind === 'nat' ? network.operators : undefined,
     identity: CLIENT_IDENTITY,
     secret: joinSecret(key, cluster, CLIENT_IDENTITY),
     join: () => ({ ports: [] }),
