@@ -164,6 +164,7 @@ class RunningSeed implements Seed {
       members: this.#members,
       portRanges: new PortRanges(log),
       relay: this.#relay,
+      data: this.#data,
       standby: options.standby && { seed: options.standby.seed, heartbeat: options.heartbeat ?? STANDBY_HEARTBEAT },
       epochClock: options.standby?.lease.epochClock ?? Date.now,
       operator: new OperatorApi(manifest, this.#hosts, this.#events, reload),

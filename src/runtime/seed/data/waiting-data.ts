@@ -26,17 +26,23 @@ export interface WaitingDataOptions {
   readonly onData: (host: string, by: string, epoch: number) => void;
 }
 
+type Bytes = ReadonlyMap<string, number>;
+
 interface Sleeper {
   asleep: boolean;
+  /** As of the moment at which the host asked to be suspended, until it is. */
+  asked?: { readonly at: number; readonly bytes: Bytes };
   /** By connection: the bytes that woke it last, or that had come when it fell asleep. More than these wake it. */
-  known: ReadonlyMap<string, number>;
+  known: Bytes;
   /** As of the last look. */
-  latest: ReadonlyMap<string, number>;
+  latest: Bytes;
 }
 
 const INTERVAL = 50;
 /** Where looking is dear (thousands of connections), look less often: 1 % of the time. */
 const SHARE = 0.01;
+/** A host that has asked to be suspended and is not after this time (milliseconds) has stayed. */
+const ASKED_LIMIT = 10_000;
 
 export class WaitingData {
   readonly #options: WaitingDataOptions;
@@ -45,6 +51,15 @@ export class WaitingData {
 
   constructor(options: WaitingDataOptions) {
     this.#options = options;
+  }
+
+  /**
+   * A host asks to be suspended. It looks at its connections once more before it goes, and stays if anything has moved:
+   * what moves after that came before the freeze, and its guests may have read it without having answered it.
+   */
+  asks(name: string): void {
+    const bytes = new Map([...this.#options.sentTo(name)].map((sent) => [sent.key, sent.bytes]));
+    this.#sleeper(name).asked = { at: performance.now(), bytes };
   }
 
   /** A host may have been suspended. */
@@ -63,14 +78,22 @@ export class WaitingData {
     clearTimeout(this.#timer);
   }
 
-  #lookAt(name: string): void {
+  #sleeper(name: string): Sleeper {
     const host = this.#hosts.get(name) ?? { asleep: false, known: new Map(), latest: new Map() };
     this.#hosts.set(name, host);
+    return host;
+  }
+
+  #lookAt(name: string): void {
+    const host = this.#sleeper(name);
     const sent = [...this.#options.sentTo(name)];
     host.latest = new Map(sent.map(({ key, bytes }) => [key, bytes]));
     const { asleep, known } = host;
+    const asked = host.asked && performance.now() - host.asked.at < ASKED_LIMIT ? host.asked.bytes : undefined;
+    host.asked = undefined;
+    const moved = ({ key, bytes }: Sent) => asleep || (asked !== undefined && bytes > (asked.get(key) ?? 0));
     // What waits from the start on came at the last moment; or the guest does not read, and was woken for it before.
-    const found = sent.find(({ key, bytes, waits }) => bytes > (known.get(key) ?? 0) && (asleep || waits));
+    const found = sent.find((one) => one.bytes > (known.get(one.key) ?? 0) && (one.waits || moved(one)));
     if (!asleep && !found) host.known = host.latest;
     host.asleep = true;
     if (found) this.#options.onData(name, found.by, found.epoch);

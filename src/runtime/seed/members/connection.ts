@@ -7,6 +7,7 @@ import type { Manifest, ManifestHost } from '../../../contract/manifest';
 import type { Channel, ChannelEnd } from '../../control/channel';
 import type { PeerHandlers } from '../../control/server';
 import type { Log } from '../../control/session-options';
+import type { WaitingData } from '../data/waiting-data';
 import type { Directory } from '../locate/directory';
 import type { Machine } from '../machine/interpreter';
 import { admit, admitsRelease } from '../machine/joins';
@@ -33,6 +34,7 @@ export interface Shared {
   readonly members: Members;
   readonly portRanges: PortRanges;
   readonly relay: Relay;
+  readonly data: Pick<WaitingData, 'asks'>;
   /** What members are told of the cluster's other seed, where there is one. */
   readonly standby: { readonly seed: string; readonly heartbeat: number } | undefined;
   /** See `World.epochClock`. */
@@ -151,7 +153,10 @@ export class Connection implements PeerHandlers {
       }
       default:
         // A client is nobody's location: what it listens on and whether it is idle concerns nobody.
-        return role.is === 'host' ? dispatchOfHost(role.host, member, frame) : undefined;
+        if (role.is !== 'host') return;
+        // Before anything else: what comes later is not lost.
+        if (frame.type === 'suspend') this.#shared.data.asks(role.host.entry.name);
+        return dispatchOfHost(role.host, member, frame);
     }
   }
 

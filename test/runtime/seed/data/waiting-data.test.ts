@@ -18,6 +18,7 @@ function setUp() {
     sent: (bytes: number, waits = false, key = 'a') => {
       connections = [{ key, by: 'web', epoch: 5, bytes, waits }];
     },
+    asks: (host: string) => data.asks(host),
     sleep: (...hosts: string[]) => {
       suspended = hosts;
       data.look();
@@ -48,6 +49,44 @@ test('what came in the last moment before the freeze, and was not taken, wakes i
   sent(100, true);
   sleep('db');
   expect(woken).toHaveLength(1);
+});
+
+test('what came between its question and the freeze wakes it, also when it was read', () => {
+  const { woken, sent, asks, sleep } = setUp();
+  sent(100);
+  asks('db');
+  sleep('web'); // another one's freeze changes nothing
+  sent(101);
+  sleep('db');
+  expect(woken).toHaveLength(1);
+});
+
+test('a connection that came between its question and the freeze wakes it', () => {
+  const { woken, sent, asks, sleep } = setUp();
+  asks('db');
+  sent(1, false, 'b');
+  sleep('db');
+  expect(woken).toHaveLength(1);
+});
+
+test('nothing came after its question: it sleeps', () => {
+  const { woken, sent, asks, sleep } = setUp();
+  sent(100);
+  asks('db');
+  sleep('db');
+  jest.advanceTimersByTime(1_000);
+  expect(woken).toEqual([]);
+});
+
+test('it asked, and stayed: what came meanwhile was answered', () => {
+  const { woken, sent, asks, sleep } = setUp();
+  sent(100);
+  asks('db');
+  sent(200);
+  jest.advanceTimersByTime(11_000);
+  sleep('db');
+  jest.advanceTimersByTime(1_000);
+  expect(woken).toEqual([]);
 });
 
 test('a guest that does not read what it was woken for is not woken for it again', () => {
