@@ -9,7 +9,7 @@ import { build, inCluster } from '../lib/programs';
 import { absoluteRow, median, ratioRow, type Suite } from '../lib/rows';
 import { stepRows, stepsOf } from '../lib/steps';
 
-const ROUNDS = 30;
+const ROUNDS = 15;
 const STEPS = ['resuming', 'invoked', 'joined', 'resumed', 'connected'] as const;
 /** A host of each kind of round is its own: none has what another one left. */
 const HOSTS = 3;
