@@ -29,7 +29,7 @@ const bundled = (host: string, file: string) =>
     },
   });
 // Short, so that the demo shows suspension and release within seconds; the defaults are a minute and ten minutes.
-const idle = { idleTimeout: Duration.seconds(2), releaseTimeout: Duration.seconds(6) };
+const idle = { idleTimeout: Duration.seconds(2), releaseTimeout: Duration.seconds(8) };
 
 shop.addHost('web', {
   code: files('web'),
