@@ -1,7 +1,7 @@
 /*
  * crowd-client HOST PORT CONNECTIONS: opens as many connections, says `connected`, and then obeys standard input, a
- * letter at a time: `b` (busy) sends a byte on one connection after the other, each millisecond, and reads its echo; `q`
- * (quiet) stops that. It says the letter when it has obeyed. At the end of the input it ends.
+ * letter at a time: `b` (busy) sends a byte on one connection after the other, each millisecond, and reads its echo;
+ * `q` (quiet) stops that. It says the letter when it has obeyed. At the end of the input it ends.
  */
 #include <errno.h>
 #include <netdb.h>

@@ -1,6 +1,7 @@
 /*
- * renewal-client HOST PORT SECONDS: sends a byte on one connection each millisecond, and waits for its echo. At the end it
- * prints each round trip of a millisecond and more, a line each: when it began (Unix time, ms) and how long it took (ms).
+ * renewal-client HOST PORT SECONDS: sends a byte on one connection each millisecond, and waits for its echo. At the end
+ * it prints each round trip of a millisecond and more, a line each: when it began (Unix time, ms) and how long it took
+ * (ms).
  */
 #include <netdb.h>
 #include <netinet/in.h>

@@ -96,11 +96,7 @@ static const struct im_object_kind kind = {
     .name = "imaginary:data-port",
     .usage = "openDataPort(address, port, onEvent): onEvent must be a function",
     .tag = {0x3e81f6a90b2d4c75u, 0x70d9c25b8e1fa436u},
-    .methods = {{"close", object_close},
-                {"expect", expect},
-                {"sent", sent},
-                {"probe", probe},
-                {"breakOff", break_off}},
+    .methods = {{"close", object_close}, {"expect", expect}, {"sent", sent}, {"probe", probe}, {"breakOff", break_off}},
     .on_event = on_event,
     .stop = stop,
 };

@@ -148,8 +148,8 @@ static struct im_relayed *find(const struct im_relay *relay, uint32_t id) {
 }
 
 /*
- * Milliseconds that data may wait to be acknowledged. The kernel sends no probe where data waits, but sends the data again,
- * each time after twice as long: it is to have done so once more.
+ * Milliseconds that data may wait to be acknowledged. The kernel sends no probe where data waits, but sends the data
+ * again, each time after twice as long: it is to have done so once more.
  */
 static unsigned patience_with(int fd) {
   struct tcp_info info = {0};

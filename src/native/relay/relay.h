@@ -63,8 +63,8 @@ struct im_relay_sent {
 bool relay_sent(struct im_relay *relay, uint32_t id, struct im_relay_sent sent[2]);
 
 /*
- * Any thread. Whether the side is there: one that answers nothing within some seconds ends the pair, and the other side is
- * reset. `on` false: its silence is no end any more. False: there is no such pair.
+ * Any thread. Whether the side is there: one that answers nothing within some seconds ends the pair, and the other side
+ * is reset. `on` false: its silence is no end any more. False: there is no such pair.
  */
 bool relay_probe(struct im_relay *relay, uint32_t id, int side, bool on);
 
