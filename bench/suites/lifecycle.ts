@@ -12,8 +12,10 @@ import { stepRows, stepsOf } from '../lib/steps';
 const ROUNDS = 15;
 const STEPS = ['resuming', 'invoked', 'joined', 'resumed', 'connected'] as const;
 /** A host of each kind of round is its own: none has what another one left. */
-const HOSTS = 3;
 const [SLEEPER, VICTIM, TALKER] = ['host-0', 'host-1', 'host-2'];
+/** Each is allocated once, in a sandbox as cold as that of a host that was killed. */
+const FRESH = Array.from({ length: ROUNDS }, (_, i) => `host-${3 + i}`);
+const HOSTS = 3 + FRESH.length;
 const HOLD = resolve(__dirname, '../../test/e2e/guests/hold.py');
 
 /** Waits for the next event of that name of the host, after `done` so many. */
@@ -64,8 +66,8 @@ export const lifecycle: Suite = {
       }
       for (let i = 0; i < ROUNDS; i++) {
         progress(`allocation ${i + 1} of ${ROUNDS}`);
-        await cluster.imaginary(['stop', VICTIM]);
-        plain.push(await firstByte(VICTIM));
+        plain.push(await firstByte(FRESH[i]));
+        await firstByte(VICTIM);
         for (const pid of processesOf(`bench-${VICTIM}`)) process.kill(pid, 'SIGKILL');
         await next(cluster, VICTIM, 'failed', i);
         killed.push(await firstByte(VICTIM));
