@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bootCluster, type TestCluster } from '../support/cluster';
+import { redisServer } from '../support/guests';
 
 /** Serves on port 80. With SIGTERM it writes for a second; or it ignores it. */
 const STUBBORN = `
@@ -20,9 +21,6 @@ http.server.ThreadingHTTPServer(('0.0.0.0', 80), Handler).serve_forever()
 `;
 const stubborn = (how: 'never' | 'late') => ['/usr/bin/python3', '-u', '-c', STUBBORN, how];
 /** Nothing is saved but by the command `save`. */
-const redisServer = [
-  ...['/usr/bin/redis-server', '--bind', '0.0.0.0', '--dir', '/tmp', '--save', '', '--protected-mode', 'no'],
-];
 const save = ['/bin/sh', '-c', 'echo "saves: $IMAGINARY_REASON" && redis-cli save'];
 
 let cluster: TestCluster;

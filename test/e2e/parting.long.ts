@@ -1,32 +1,15 @@
 /** The `onRelease` of a suspended host reaches the cluster: it saves to a host that runs, sleeps, or is allocated for it. */
 
 import { attempt } from '../support/attempt';
-import { bootCluster, type TestCluster } from '../support/cluster';
+import { bootCluster, EACH_TRANSPORT, type TestCluster } from '../support/cluster';
 import { echo } from '../support/dial';
-import { guestFiles } from '../support/guests';
+import { guestFiles, redisServer } from '../support/guests';
 
-const redisServer = [
-  '/usr/bin/redis-server',
-  '--bind',
-  '0.0.0.0',
-  '--dir',
-  '/tmp',
-  '--save',
-  '',
-  '--protected-mode',
-  'no',
-];
 const save = ['/bin/sh', '-c', 'redis-cli -h vault SET last words && echo saved'];
-const NETWORKS: ReadonlyArray<readonly [string, readonly string[]]> = [
-  ['flat', ['--network', 'flat']],
-  ['nat', ['--network', 'nat']],
-  ['nat, relayed', ['--network', 'nat', '--nat', 'symmetric']],
-];
-
 let cluster: TestCluster;
 afterEach(() => cluster?.dispose());
 
-test.each(NETWORKS)('network %s: what it saves elsewhere is there', async (_, upArguments) => {
+test.each(EACH_TRANSPORT)('network %s: what it saves elsewhere is there', async (_, upArguments) => {
   cluster = await bootCluster(
     [
       { ...echo('leaves'), idleTimeout: 300, releaseTimeout: 500, onRelease: save },

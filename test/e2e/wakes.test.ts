@@ -1,6 +1,6 @@
 /** Data on an open connection wakes a suspended host, whichever way it goes and whatever has forgotten it meanwhile. */
 import { untilAsleep } from '../support/asleep';
-import { bootCluster, type TestCluster } from '../support/cluster';
+import { bootCluster, EACH_TRANSPORT, type TestCluster } from '../support/cluster';
 import { echo } from '../support/dial';
 import { guestFiles, python } from '../support/guests';
 import { openLine } from '../support/line';
@@ -33,13 +33,7 @@ const asleep = (host: string, sleeps: number) => untilAsleep(cluster, host, slee
 
 const talk = async (host: string, port: string) => (await openLine(cluster, host, port)).say;
 
-const NETWORKS: ReadonlyArray<readonly [string, string[]]> = [
-  ['nat', ['--network', 'nat']],
-  ['nat, relayed', ['--network', 'nat', '--nat', 'symmetric']],
-  ['flat', ['--network', 'flat']],
-];
-
-test.each(NETWORKS)("network %s: a client's data, again and again", async (_, flags) => {
+test.each(EACH_TRANSPORT)("network %s: a client's data, again and again", async (_, flags) => {
   await boot(...flags);
   const say = await talk('echo', '7000');
   for (const round of [1, 2, 3]) {
@@ -52,7 +46,7 @@ test.each(NETWORKS)("network %s: a client's data, again and again", async (_, fl
   expect(resuming?.detail).toMatchObject({ port: null, why: 'data on an open connection' });
 });
 
-test.each(NETWORKS)("network %s: another host's data, and both sleep again", async (_, flags) => {
+test.each(EACH_TRANSPORT)("network %s: another host's data, and both sleep again", async (_, flags) => {
   await boot(...flags);
   const say = await talk('caller', '7001');
   expect(await say('first')).toBe('first');

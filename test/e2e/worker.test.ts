@@ -1,17 +1,6 @@
 /** Hosts that only dial out: a worker that waits for jobs in a Redis. Nobody ever connects to the worker. */
 import { bootCluster, type TestCluster } from '../support/cluster';
-
-const redisServer = [
-  '/usr/bin/redis-server',
-  '--bind',
-  '0.0.0.0',
-  '--dir',
-  '/tmp',
-  '--save',
-  '',
-  '--protected-mode',
-  'no',
-];
+import { redisServer } from '../support/guests';
 
 /** Does jobs: takes a word from the list `jobs`, and puts it back in capitals into the list `done`. */
 const WORKER = `

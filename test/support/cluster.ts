@@ -41,6 +41,13 @@ export interface ClusterOptions {
   readonly env?: NodeJS.ProcessEnv;
 }
 
+/** What `imaginary up` is told for connections by each transport, and what that is called. */
+export const EACH_TRANSPORT: ReadonlyArray<readonly [string, readonly string[]]> = [
+  ['flat', ['--network', 'flat']],
+  ['nat', ['--network', 'nat']],
+  ['nat, relayed', ['--network', 'nat', '--nat', 'symmetric']],
+];
+
 export interface TestCluster {
   readonly folder: string;
   readonly state: string;
