@@ -56,6 +56,20 @@ python('dead connections: a new one is asked for', async () => {
   await server.stop();
 });
 
+python('a new one that is dead, too: the epoch is named, as it may have ended', async () => {
+  const server = peer.start('api', [PYTHON, '-c', SERVES]);
+  await server.line('listening');
+  for (const state of ['direct', 'ask', 'ready']) {
+    for (const command of [`${state} api`, 'doomed api']) await peer.tell(command);
+    expect([state, await peer.run('web', [PYTHON, '-c', CONNECTS])]).toMatchObject([
+      state,
+      { stderr: '', stdout: 'blocking served\nlater served\npatient served\n' },
+    ]);
+  }
+  for (const command of ['saved api', 'unready api', 'auto api']) await peer.tell(command);
+  await server.stop();
+});
+
 // What the supervisor can say of a host that cannot be reached: see src/contract/control/errno.ts.
 python.each([
   ['ECONNREFUSED', 111],

@@ -55,7 +55,7 @@ static int leave_pending(const struct call *call, uint64_t epoch, bool listed, i
 static int ask_and_wait(const struct call *call, uint64_t epoch, bool listed) {
   int fd = call->fd;
   struct im_request request = request_connect(fd, &call->to, epoch, listed ? IM_FLAG_LISTED : 0);
-  for (int asked = 1;; asked++) {
+  for (int asked = 1;;) {
     struct im_reply answer;
     int passed = -1, reply, result = request_call(&request, true, send_timeout(fd), &answer, &passed, &reply);
     if (result == -EMFILE || result == -ENFILE) return libc_fail(-result);
@@ -76,12 +76,16 @@ static int ask_and_wait(const struct call *call, uint64_t epoch, bool listed) {
     if (passed >= 0) {
       if (handoff_adopt(fd, passed, &call->to, &answer) == 0) return 0;
       if (errno != ECONNRESET) return -1;
-      if (asked == ASKS) return libc_fail(EHOSTUNREACH);
-      request.flags = 0; /* not from the pool again: a new one */
+      if (request.flags & IM_FLAG_LISTED) {
+        request.flags = 0; /* not from the pool again: a new one */
+        continue;
+      }
+      if (asked++ == ASKS) return libc_fail(EHOSTUNREACH);
+      request.epoch = answer.epoch; /* it may have ended, or its guest */
       continue;
     }
     if (tcp_connect(fd, &call->to, answer.real, answer.real_port, alias_host()) == 0) return 0;
-    if (!tcp_worth_locating(errno) || asked == ASKS) return -1;
+    if (!tcp_worth_locating(errno) || asked++ == ASKS) return -1;
     request.epoch = answer.epoch;
   }
 }

@@ -24,6 +24,7 @@ struct host {
   int error;    /* answer connects with this errno */
   bool ready;   /* handoff: connections to it stand ready */
   bool dead;    /* handoff: connections to it that stood ready have ended */
+  bool doomed;  /* handoff: so does every connection, until a request says that its epoch did not work */
   bool hold;    /* answer no connect */
   bool settled; /* refuse ports that are not listed */
   char trouble; /* 0; 's': close the reply socket unanswered; 'g': answer garbage */

@@ -11,6 +11,7 @@
  *   ask NAME | direct NAME | auto NAME   what the tables say about where NAME is (direct: or handoff)
  *   ready NAME | unready NAME            connections to NAME stand ready | there is none (network `handoff`)
  *   dead NAME | undead NAME              connections to NAME that stood ready have ended | none has (network `handoff`)
+ *   doomed NAME | saved NAME             all have, until a request says that NAME's epoch did not work | none has
  *   hold NAME | go NAME                  leave connects to NAME unanswered | answer them
  *   settled NAME | unsettled NAME        refuse ports that NAME does not listen on | wait for them
  *   fail NAME ERRNO                      answer connects to NAME with this errno (0: no more)
@@ -140,7 +141,7 @@ static void list_port(struct host *host, struct port port) {
 static bool answered(struct host *host, struct im_request *request, int reply) {
   struct host *to = request->op == IM_OP_CONNECT ? at_address(request->address) : 0;
   if (to && to->ready && request->flags & IM_FLAG_LISTED) handoff_pool(host, to);
-  if (to && to->dead && request->flags & IM_FLAG_LISTED) {
+  if (to && ((to->dead && request->flags & IM_FLAG_LISTED) || (to->doomed && request->epoch != to->epoch))) {
     connects++;
     return handoff_dead(to, reply), true;
   }
@@ -236,6 +237,8 @@ static void on_command(char *line) {
   if (!strcmp(verb, "unready")) host->ready = false;
   if (!strcmp(verb, "dead")) host->dead = true;
   if (!strcmp(verb, "undead")) host->dead = false;
+  if (!strcmp(verb, "doomed")) host->doomed = true;
+  if (!strcmp(verb, "saved")) host->doomed = false;
   if (!strcmp(verb, "hold")) host->hold = true;
   if (!strcmp(verb, "go")) host->hold = false;
   if (!strcmp(verb, "settled")) host->settled = true;

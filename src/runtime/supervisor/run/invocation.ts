@@ -35,6 +35,11 @@ export interface RunContext {
 /** The seed's own limit for suspending a host is 500 ms: a seed that is silent for so long is not there. */
 const SUSPEND_LIMIT = 5_000;
 
+/** Events that end the host, whatever the seed says. A guest that has ended is known at once: connections come to it. */
+const ENDING: ReadonlySet<Event['is']> = new Set(['exited', 'stopped', 'release', 'shutdown']);
+
+const NOT_NOW = { ok: false, reason: 'it ends meanwhile' } as const;
+
 /** From joined to the end of the invocation. After `suspended` and `renew` the host still runs in the sandbox. */
 export async function runInvocation(context: RunContext): Promise<InvocationResult> {
   const { events, session, host, log } = context;
@@ -138,7 +143,11 @@ function watchIdle({ host, events, session, signal }: RunContext): void {
  * sandbox that is frozen. What came in until then keeps the host running.
  */
 async function trySuspend({ events, session, host, log, timeLeft }: RunContext): Promise<boolean> {
-  const reply = await session.suspend(Math.max(0, Math.min(SUSPEND_LIMIT, timeLeft())));
+  const asking = new AbortController();
+  const ending = events.holds(({ is }) => ENDING.has(is), asking.signal).then(() => NOT_NOW);
+  const asked = session.suspend(Math.max(0, Math.min(SUSPEND_LIMIT, timeLeft())));
+  const reply = await Promise.race([asked, ending]);
+  asking.abort();
   if (!reply.ok) {
     log('info', `idle, but not suspended: ${reply.reason ?? 'the seed said no'}`);
     return false;

@@ -54,11 +54,19 @@ interface Call extends Pick<Connect, 'address' | 'port' | 'epoch'> {
 /** What becomes of a request: a reply, none, or one that another part has sent or will send. */
 export type Outcome = ShimReply | 'none' | 'elsewhere';
 
+/** A call that has been answered. */
+interface Answered extends Call {
+  /** A request with one of these epochs repeats it: it was led there, and did not get a connection that stands. */
+  readonly repeats: readonly number[];
+  /** `performance.now()`: a repetition comes before that. */
+  readonly until: number;
+}
+
 export class GuestConnects {
   readonly #options: GuestConnectsOptions;
   /** Callers that wait, with the process of each. */
   readonly #waiting = new Map<AbortController, number>();
-  readonly #answered = new Map<bigint, Call & { readonly until: number }>();
+  readonly #answered = new Map<bigint, Answered>();
   #sweeper: NodeJS.Timeout | undefined;
   #hasWaited = false;
 
@@ -109,8 +117,8 @@ export class GuestConnects {
     const left = call.since + limit + SEED_FIRST - performance.now();
     const deadline = setTimeout(() => caller.abort(late), left);
     try {
-      const outcome = await this.#attempt(host, { address, sourcePort, replyTo, signal: caller.signal }, call);
-      this.#remember(request.cookie, call, host, outcome);
+      const { outcome, led } = await this.#attempt(host, { address, sourcePort, replyTo, signal: caller.signal }, call);
+      if (led !== undefined) this.#remember(request.cookie, call, host, outcome, led);
       return outcome;
     } catch (error) {
       if (!(error instanceof LocateError)) throw error;
@@ -121,7 +129,12 @@ export class GuestConnects {
     }
   }
 
-  async #attempt(host: string, guest: Omit<GuestConnect, keyof Destination>, call: Call): Promise<Outcome> {
+  /** @returns `led`: the epoch that the call was led to */
+  async #attempt(
+    host: string,
+    guest: Omit<GuestConnect, keyof Destination>,
+    call: Call,
+  ): Promise<{ outcome: Outcome; led?: number }> {
     const { locations, log } = this.#options;
     const { port, since } = call;
     const until = since + this.#options.limitOf(host);
@@ -137,14 +150,15 @@ export class GuestConnects {
         continue;
       }
       const result = await this.#options.connect({ ...guest, ...destination });
-      if (result.by === 'direct') return { status: 0, ...result };
-      if (result.by !== 'none') return 'elsewhere';
+      const led = destination.location.epoch;
+      if (result.by === 'direct') return { outcome: { status: 0, ...result }, led };
+      if (result.by !== 'none') return { outcome: 'elsewhere', led };
       log('warn', `${host}:${port} cannot be connected to: ${result.reason}`);
       if (guest.signal.aborted || performance.now() + PAUSE > until) {
-        return this.#failed(`${host}:${port}`, 'EHOSTUNREACH', result.reason);
+        return { outcome: this.#failed(`${host}:${port}`, 'EHOSTUNREACH', result.reason) };
       }
       // The host may have another location meanwhile.
-      locations.distrust(host, destination.location.epoch);
+      locations.distrust(host, led);
       await pause(PAUSE, guest.signal);
     }
   }
@@ -177,16 +191,15 @@ export class GuestConnects {
     const now = performance.now();
     const before = this.#answered.get(cookie);
     this.#answered.delete(cookie);
-    const same = before?.address === address && before.port === port && before.epoch === epoch && now < before.until;
-    return { address, port, epoch, since: same ? before.since : now };
+    const same = before?.address === address && before.port === port && now < before.until;
+    return { address, port, epoch, since: same && before.repeats.includes(epoch) ? before.since : now };
   }
 
-  #remember(cookie: bigint, call: Call, host: string, outcome: Outcome): void {
+  #remember(cookie: bigint, call: Call, host: string, outcome: Outcome, led: number): void {
     const answered = this.#answered;
-    const direct = typeof outcome === 'object' && 'epoch' in outcome ? outcome : undefined;
-    if (!direct && outcome !== 'elsewhere') return;
-    const until = direct ? call.since + this.#options.limitOf(host) : performance.now() + TAKING;
-    answered.set(cookie, { ...call, epoch: direct ? direct.epoch : call.epoch, until });
+    const elsewhere = outcome === 'elsewhere';
+    const until = elsewhere ? performance.now() + TAKING : call.since + this.#options.limitOf(host);
+    answered.set(cookie, { ...call, repeats: elsewhere ? [call.epoch, led] : [led], until });
     for (const [oldest] of answered) if (answered.size > MOST_ANSWERED) answered.delete(oldest);
   }
 

@@ -123,6 +123,7 @@ static void retry_or_fail(struct im_pending *pending) {
 
 /* The connection that came is of no use. */
 static void once_more(struct im_pending *pending) {
+  if (pending->listed) pending->asked--;
   pending->listed = false; /* not from the pool again: a new one */
   if (pending->asked < ASKS)
     retry_or_fail(pending);
@@ -134,6 +135,7 @@ static void once_more(struct im_pending *pending) {
 static void take_over(struct im_pending *pending, const struct im_reply *reply, struct im_private_fd fresh) {
   if (!handoff_stands(fresh.fd)) {
     private_fd_close(&fresh);
+    if (!pending->listed) pending->epoch = reply->epoch; /* it may have ended, or its guest */
     once_more(pending);
     return;
   }

@@ -53,6 +53,45 @@ async function path(seed: string) {
   };
 }
 
+/** Ends while it is idle, after one connection. */
+const MORTAL = `
+import socket, time
+l = socket.create_server(('0.0.0.0', 8080))
+l.accept()[0].close()
+time.sleep(1.5)
+raise SystemExit(3)
+`;
+/** Milliseconds; well below the limit for the seed's answer, which is 5 s. */
+const AT_ONCE = 3_500;
+
+test('a guest that ends while the seed is asked is known to have ended at once', async () => {
+  const command = ['/usr/bin/python3', '-c', MORTAL];
+  const host = { name: 'web', workingDirectory: '/', command, idleTimeout: 300, timeout: 60_000 };
+  const cluster = await bootCluster([host], { flat: FLAT });
+  const layers = layersFolder();
+  const sandbox = await openSandbox({ layers: layers.path, flat: FLAT, timeout: 60_000 });
+  const way = await path(cluster.seed.address);
+  try {
+    cluster.host('web', (invocation) => sandbox.invoke({ ...invocation, seed: way.address }));
+    const client = await cluster.client();
+    const { location, realPort } = await client.locate('web', 8080);
+    way.die();
+    const began = performance.now();
+    expect(await read(location.address!, realPort)).toBe('');
+    await sandbox.logged(({ message }) => message === 'the guest has ended');
+    expect(performance.now() - began).toBeLessThan(AT_ONCE);
+    // It was asking.
+    expect(
+      await sandbox.logged(({ message }) => message?.startsWith('idle, but not suspended') === true),
+    ).toMatchObject({ message: 'idle, but not suspended: it ends meanwhile' });
+  } finally {
+    sandbox.close();
+    way.close();
+    await cluster.close();
+    layers.remove();
+  }
+});
+
 test('the invocation returns in time, and the next one finds the guest as it was', async () => {
   const command = ['/usr/bin/python3', '-c', COUNTER];
   const host = { name: 'web', workingDirectory: '/', command, idleTimeout: 300, timeout: TIMEOUT };
