@@ -120,6 +120,8 @@ const fromSeed = v.variant('type', [
   v.strictObject({ type: v.literal('relayed'), from: sender, token: text, message: peerMessage }),
   /** Answer to `suspend`. After `ok` the host sends `leave`, or `stay`. */
   v.strictObject({ type: v.literal('suspendReply'), ok: v.boolean(), reason: v.optional(text) }),
+  /** Answer to `leave` with `park`: the connection stays. Nothing follows on it before the next `join`. */
+  v.strictObject({ type: v.literal('parked') }),
   /** An operator has ordered the end of the host: it is released, and answers by `leave`. */
   v.strictObject({ type: v.literal('release'), reason: text }),
   /** Stop: a newer epoch exists, or the cluster goes down. */

@@ -127,7 +127,7 @@ const toSeed = v.variant('type', [
   v.strictObject({ type: v.literal('stay') }),
   /** This location was taken over into the table (sent for every `location`). */
   v.strictObject({ type: v.literal('ack'), host: name, version: count }),
-  /** The host leaves for good or until the next invocation; the connection is closed next. */
+  /** The host leaves for good or until the next invocation; the connection is closed next, unless it is parked. */
   v.strictObject({
     type: v.literal('leave'),
     outcome,
@@ -135,6 +135,11 @@ const toSeed = v.variant('type', [
     exitCode: v.optional(v.nullable(v.number())),
     /** Of a suspended host: milliseconds until its guests want to run again by themselves, as far as is known. */
     wakeIn: v.optional(count),
+    /**
+     * The host comes back with its next invocation, and would join over this connection again. Answered by `parked`, or
+     * the connection is closed. Parked, it carries nothing either way before that `join`.
+     */
+    park: v.optional(v.boolean()),
   }),
   /** Operator. Answered by `statusReply`. */
   v.strictObject({ type: v.literal('status'), id: count }),

@@ -9,6 +9,7 @@ NAPI_MODULE_INIT() {
             util_export(env, exports, "reply", socket_reply) &&
             util_export(env, exports, "sendDatagram", datagram_binding_send) &&
             util_export(env, exports, "closeDescriptor", socket_close_descriptor) &&
+            util_export(env, exports, "acknowledge", tcp_acknowledge) &&
             util_export(env, exports, "lockFile", lock_file) && util_export(env, exports, "mapFile", map_file) &&
             util_export(env, exports, "pipe", pipe_make) && util_export(env, exports, "spawn", spawn_guest) &&
             util_export(env, exports, "openConnector", connector_binding_open) &&

@@ -39,6 +39,8 @@ export interface NativeAddon {
   ): boolean;
   /** Closes a descriptor that came with a message. */
   closeDescriptor(fd: number): void;
+  /** What has come over this TCP connection is acknowledged now, and not with the next data (delayed ACK). */
+  acknowledge(fd: number): void;
   /** Creates (or opens) a file of exactly `size` bytes, mode 0600, and maps it shared, read-write. */
   mapFile(path: string, size: number): ArrayBuffer;
   /**

@@ -31,6 +31,7 @@ napi_value socket_open(napi_env env, napi_callback_info info);
 napi_value socket_reply(napi_env env, napi_callback_info info);
 napi_value datagram_binding_send(napi_env env, napi_callback_info info);
 napi_value socket_close_descriptor(napi_env env, napi_callback_info info);
+napi_value tcp_acknowledge(napi_env env, napi_callback_info info);
 napi_value lock_file(napi_env env, napi_callback_info info);
 napi_value map_file(napi_env env, napi_callback_info info);
 napi_value pipe_make(napi_env env, napi_callback_info info);

@@ -16,11 +16,16 @@ export interface ChannelEnd {
   readonly error?: { readonly code: 'bad-frame' | 'slow' | 'dead' | 'broken'; readonly message: string };
 }
 
-export interface ChannelOptions {
+export interface ChannelHandlers {
   readonly onFrame: (frame: AnyFrame) => void;
+  readonly onClose: (end: ChannelEnd) => void;
+  /** Others have been put in the place of these. */
+  readonly onPassed?: () => void;
+}
+
+export interface ChannelOptions extends ChannelHandlers {
   /** Absent: a binary frame is a fault of the peer. */
   readonly onBytes?: (bytes: Buffer) => void;
-  readonly onClose: (end: ChannelEnd) => void;
   /** Bytes that may wait for a peer that does not read, besides one frame. Default 1 MiB. */
   readonly maxQueued?: number;
   /** Bytes that one frame of the peer may have. Default 8 MiB. */
@@ -56,7 +61,9 @@ export class Channel<Out extends AnyFrame> {
   readonly #closed: Promise<void>;
   readonly #deadAfter: number;
   readonly #check: () => void;
-  #beats: NodeJS.Timeout;
+  #handlers: ChannelHandlers;
+  #heartbeat: number;
+  #beats: NodeJS.Timeout | undefined;
   #end: ChannelEnd | undefined;
   /** Heartbeats since the peer was heard. */
   #silent = 0;
@@ -75,17 +82,19 @@ export class Channel<Out extends AnyFrame> {
     this.peerPort = socket.remotePort ?? 0;
     this.#deadAfter = options.deadAfter ?? DEAD_AFTER;
     this.#check = options.check ?? (() => undefined);
+    this.#handlers = options;
+    this.#heartbeat = options.heartbeat ?? HEARTBEAT_INTERVAL;
     this.#read(options);
-    this.#beats = this.#beatEvery(options.heartbeat ?? HEARTBEAT_INTERVAL);
+    this.beat();
     socket.on('end', () => this.#finish({ by: 'peer' }));
     socket.on('error', (error) => this.#fault('broken', error.message));
     this.#closed = new Promise<void>((resolve) => {
       socket.once('close', () => {
-        clearInterval(this.#beats);
+        this.rest();
         this.#pace.stop();
         this.#end ??= { by: 'peer' };
         resolve();
-        options.onClose(this.#end);
+        this.#handlers.onClose(this.#end);
       });
     });
   }
@@ -146,8 +155,36 @@ export class Channel<Out extends AnyFrame> {
 
   /** From now on so many milliseconds are between signs of life. Absent: as many as by default. */
   expectEvery(heartbeat = HEARTBEAT_INTERVAL): void {
+    this.#heartbeat = heartbeat;
+    this.beat();
+  }
+
+  /** No signs of life are sent or expected any more, until `beat`: the peer may stand still. */
+  rest(): void {
     clearInterval(this.#beats);
-    if (!this.#end) this.#beats = this.#beatEvery(heartbeat);
+    this.#beats = undefined;
+  }
+
+  beat(): void {
+    this.rest();
+    this.#silent = 0;
+    if (!this.#end) this.#beats = setInterval(() => this.#beat(), this.#heartbeat).unref();
+  }
+
+  get resting(): boolean {
+    return this.#beats === undefined;
+  }
+
+  /** From now on what comes, and its end, are for these. */
+  passTo(handlers: ChannelHandlers): void {
+    this.#handlers.onPassed?.();
+    this.#handlers = handlers;
+  }
+
+  /** The number of its socket; undefined once it is closed. */
+  get descriptor(): number | undefined {
+    const { _handle: handle } = this.socket as TLSSocket & { readonly _handle?: { readonly fd: number } | null };
+    return handle && handle.fd >= 0 ? handle.fd : undefined;
   }
 
   /** Closes at once. */
@@ -163,15 +200,11 @@ export class Channel<Out extends AnyFrame> {
     this.#fault('bad-frame', message);
   }
 
-  #beatEvery(interval: number): NodeJS.Timeout {
-    return setInterval(() => this.#beat(), interval).unref();
-  }
-
-  #read({ onFrame, onBytes, maxFrame = MAX_FRAME_BYTES }: ChannelOptions): void {
+  #read({ onBytes, maxFrame = MAX_FRAME_BYTES }: ChannelOptions): void {
     const decode = frameDecoder(
       (frame, length) => {
         this.#pace.count(length);
-        if (!this.#end) onFrame(frame);
+        if (!this.#end) this.#handlers.onFrame(frame);
       },
       maxFrame,
       onBytes && ((bytes) => !this.#end && onBytes(bytes)),

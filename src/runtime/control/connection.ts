@@ -24,7 +24,16 @@ export interface SeedAccess extends SeedEndpoint {
   readonly secret: string | Uint8Array | (() => string);
 }
 
-export interface ControlOptions extends SeedAccess {
+/** Whose an open connection is. */
+export interface ControlHandlers {
+  readonly onFrame: (frame: FromSeed) => void;
+  /** Called once, when an open connection has ended, for whatever reason. */
+  readonly onClose?: (end: ChannelEnd) => void;
+  /** Aborted: the connection (or the attempt) is closed. */
+  readonly signal?: AbortSignal;
+}
+
+export interface ControlOptions extends SeedAccess, ControlHandlers {
   /** Local address to connect from. */
   readonly source?: string;
   /**
@@ -36,11 +45,6 @@ export interface ControlOptions extends SeedAccess {
   readonly timeout?: number;
   /** Milliseconds between signs of life. Default 5,000, or fewer where there is a standby. */
   readonly heartbeat?: number;
-  readonly onFrame: (frame: FromSeed) => void;
-  /** Called once, when an open connection has ended, for whatever reason. */
-  readonly onClose?: (end: ChannelEnd) => void;
-  /** Aborted: the connection (or the attempt) is closed. */
-  readonly signal?: AbortSignal;
 }
 
 /**
@@ -71,6 +75,24 @@ export class ControlError extends Error {
     super(message);
     this.name = 'ControlError';
   }
+}
+
+/** From now on what comes over the connection, and its end, are for these. */
+export function handOver(control: Control, { onFrame, onClose, signal }: ControlHandlers): void {
+  const forgetSignal = () => signal?.removeEventListener('abort', control.destroy);
+  control.passTo({
+    onFrame: (raw) => {
+      const checked = checkFromSeed(raw);
+      if ('frame' in checked) onFrame(checked.frame);
+      else control.fault(checked.problem);
+    },
+    onClose: (end) => {
+      forgetSignal();
+      onClose?.(end);
+    },
+    onPassed: forgetSignal,
+  });
+  signal?.addEventListener('abort', control.destroy, { once: true });
 }
 
 /** Opens one connection to the seed. Resolves when both sides have proved that they know the key. */
@@ -121,21 +143,13 @@ export function openControl(options: ControlOptions): Promise<Control> {
     const onEarlyClose = () => end('unreachable', `the seed at ${seed} closed the connection`);
     const onSecure = () => {
       settle();
-      const channel = new Channel<ToSeed>(socket, {
+      const channel: Control = new Channel<ToSeed>(socket, {
         heartbeat: options.heartbeat ?? (options.standby && STANDBY_HEARTBEAT),
-        onFrame: (raw) => {
-          const checked = checkFromSeed(raw);
-          if ('frame' in checked) options.onFrame(checked.frame);
-          else channel.fault(checked.problem);
-        },
-        onClose: (reason) => {
-          signal?.removeEventListener('abort', close);
-          options.onClose?.(reason);
-        },
+        onFrame: () => undefined,
+        onClose: () => undefined,
       });
+      handOver(channel, options);
       resolve(channel);
-      const close = () => socket.destroy();
-      signal?.addEventListener('abort', close, { once: true });
     };
     socket.on('error', onError).on('close', onEarlyClose).on('secureConnect', onSecure);
     signal?.addEventListener('abort', onAbort, { once: true });

@@ -18,6 +18,7 @@ export {
 } from './connection';
 export { type Located, LocateError } from './locates';
 export { fetchStatus, orderHost, readEvents, reloadKeys } from './operator-session';
+export type { Parked } from './parked';
 export { openSession, type Session } from './session';
 export type {
   JoinFrame,

@@ -5,6 +5,7 @@ import type { DirectoryEntry } from '../../contract/control/packed-directory';
 import type { ToSeed } from '../../contract/control/to-seed';
 import type { PeerMessage, Recipient, Sender } from '../../contract/peer/peer-messages';
 import type { SeedAccess } from './connection';
+import type { Parked } from './parked';
 
 /** The frames of that type. */
 export type FrameOf<F, T> = Extract<F, { readonly type: T }>;
@@ -23,10 +24,15 @@ export interface SessionOptions extends SeedAccess {
   readonly source?: string | (() => string | undefined);
   /** See `ControlOptions.ownPort`. */
   readonly ownPort?: boolean;
+  /** Of the session before. It is used, or closed. */
+  readonly parked?: Parked;
   /** Made anew for every connection, so that it carries the ports of that moment. */
   readonly join: () => Omit<JoinFrame, 'type' | 'directoryDigest'>;
-  /** After every join that succeeded: the first, and each one after a lost connection. */
-  readonly onWelcome?: (welcome: Welcome) => void;
+  /**
+   * After every join that succeeded: the first, and each one after a lost connection. `parked`: it was over the
+   * connection that was parked.
+   */
+  readonly onWelcome?: (welcome: Welcome, how: { readonly parked: boolean }) => void;
   /** A location that this member knows has changed. It is acknowledged when this returns: have it in force by then. */
   readonly onLocation: (location: Location) => void;
   /** That client, which this member watches, is in the cluster no more. */

@@ -4,19 +4,14 @@ import type { HeldBy, ReportedEvent, ToSeed } from '../../contract/control/to-se
 import { parseAddress } from '../../contract/manifest/address';
 import type { NatReport, Observation, PeerMessage, Recipient } from '../../contract/peer/peer-messages';
 import { pause } from '../pause';
-import {
-  type Control,
-  ControlError,
-  openControl,
-  type SeedAccess,
-  type SeedEndpoint,
-  STANDBY_HEARTBEAT,
-} from './connection';
-import { connectToFirst } from './endpoints';
+import { type Control, ControlError, type SeedAccess, type SeedEndpoint } from './connection';
+import { type Joining, joinOnce } from './joining';
 import { type Located, LocateError, type LocateOptions, Locates } from './locates';
+import { Parked, type ParkedOptions } from './parked';
 import { Relays } from './relays';
 import type {
   FrameOf,
+  JoinFrame,
   LeaveFrame,
   PortsFrame,
   ReportDetail,
@@ -59,10 +54,15 @@ export class Session {
   /** Of two, the one that served last comes first. */
   #seeds: readonly SeedEndpoint[];
   #control: Control | undefined;
+  /** That the session before has left, until it is known to be dead. */
+  #kept: Control | undefined;
   /** True between `welcome` and the end of the connection. */
   #joined = false;
   #welcome: Welcome | undefined;
+  /** As it was reported last. */
+  #nat: NatReport | undefined;
   #suspending: ((reply: SuspendReply) => void) | undefined;
+  #parking: ((parked: boolean) => void) | undefined;
   #lostTimer: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: SessionOptions) {
@@ -129,6 +129,7 @@ export class Session {
 
   /** Reports the NAT. Without a connection nothing happens: the next join is for that. */
   reportNat(nat: NatReport): void {
+    this.#nat = nat;
     this.#send({ type: 'natReport', nat });
   }
 
@@ -195,6 +196,26 @@ export class Session {
     this.#end('the session was ended');
   }
 
+  /**
+   * The same, but leaves the connection for the session after this one. @returns undefined: the seed does not keep it,
+   * and it is closed
+   */
+  async park(frame: Omit<LeaveFrame, 'type' | 'park'>): Promise<Parked | undefined> {
+    const control = this.#control;
+    const [endpoint] = this.#seeds;
+    const sent = this.#send({ type: 'leave', ...frame, park: true });
+    this.#joined = false;
+    const parked = sent && (await this.#granted());
+    const { identity } = this.options;
+    const kept =
+      parked && control?.open
+        ? new Parked({ control, endpoint, identity, welcome: this.welcome, nat: this.#nat })
+        : undefined;
+    if (!kept) control?.destroy();
+    this.#end('the session was ended');
+    return kept;
+  }
+
   /** Ends the session without a frame. Open locates fail. */
   close(): void {
     const last = this.#control;
@@ -203,9 +224,11 @@ export class Session {
   }
 
   async connectUntilJoined(): Promise<void> {
+    const { parked, identity, seed } = this.options;
+    const kept = parked?.take(identity, seed);
     for (let delay = FIRST_RETRY; ; delay = Math.min(delay * 2, LAST_RETRY)) {
       try {
-        return await this.#joinOnce();
+        return await this.#joinOnce(delay === FIRST_RETRY ? kept : undefined);
       } catch (error) {
         if (!(error instanceof ControlError) || error.code !== 'unreachable' || this.#signal.aborted) throw error;
         this.#logUnreachable(error);
@@ -214,64 +237,48 @@ export class Session {
     }
   }
 
-  /** One connection, from join to welcome. */
-  #joinOnce(): Promise<void> {
-    const { join } = this.options;
-    return new Promise((resolve, reject) => {
-      const connect = (endpoint: SeedEndpoint, signal: AbortSignal) =>
-        this.#connect(
-          endpoint,
-          signal,
-          (control, welcome) => resolve(this.#onWelcome(control, endpoint, welcome)),
-          reject,
-        );
-      const [only, ...others] = this.#seeds;
-      const onFailure = (error: ControlError) => this.#logUnreachable(error);
-      const opening =
-        others.length === 0
-          ? connect(only, this.#signal)
-          : connectToFirst({ endpoints: this.#seeds, signal: this.#signal, onFailure }, connect);
-      opening
-        .then((opened) => {
-          const { self, host, directoryDigest } = this.#welcome ?? {};
-          // A client keeps the address that it got with its first join.
-          const keep = self && !host ? { virtual: self.address } : {};
-          opened.send({ type: 'join', ...keep, ...join(), directoryDigest });
-        })
-        .catch(reject);
-    });
+  /** One connection, from join to welcome. @param kept it may be the one that is there already */
+  #joinOnce(kept?: ParkedOptions): Promise<void> {
+    this.#kept = kept?.control;
+    if (kept) {
+      this.#welcome = kept.welcome;
+      this.#nat = kept.nat;
+    }
+    const joining: Joining = {
+      options: this.options,
+      signal: this.#signal,
+      seeds: this.#seeds,
+      secret: this.#secret,
+      joinFrame: () => this.#joinFrame(),
+      onWelcome: (control, endpoint, welcome) => this.#onWelcome(control, endpoint, welcome),
+      onFrame: (frame) => this.#onFrame(frame),
+      onEnd: (control, reason) => {
+        if (this.#control !== control) return;
+        this.#parking?.(false);
+        if (this.#joined) this.#onLost(reason);
+      },
+      onFailure: (error) => this.#logUnreachable(error),
+    };
+    return joinOnce(joining, kept);
   }
 
-  /** @param refused is called, too, when the connection is lost before the welcome */
-  async #connect(
-    { seed, path }: SeedEndpoint,
-    signal: AbortSignal,
-    welcomed: (control: Control, welcome: FrameOf<FromSeed, 'welcome'>) => void,
-    refused: (error: ControlError) => void,
-  ): Promise<Control> {
-    const { source } = this.options;
-    let fresh: Control | undefined;
-    fresh = await openControl({
-      ...this.options,
-      ...{ seed, path, signal },
-      secret: this.#secret,
-      heartbeat: this.#seeds.length > 1 ? STANDBY_HEARTBEAT : undefined,
-      source: typeof source === 'function' ? source() : source,
-      onFrame: (frame) => {
-        if (frame.type === 'welcome') welcomed(fresh!, frame);
-        else if (frame.type === 'refuse') {
-          refused(new ControlError(frame.fenced ? 'fenced' : 'refused', frame.reason, seed));
-        } else this.#onFrame(frame);
-      },
-      onClose: ({ error }) => {
-        // The other seed was first.
-        if (signal.aborted && !this.#signal.aborted) return;
-        const why = error?.message ?? 'it closed the connection';
-        refused(new ControlError('unreachable', `the seed at ${seed} was lost: ${why}`, seed));
-        if (this.#control === fresh && this.#joined) this.#onLost(error?.message ?? 'closed by the seed');
-      },
+  #joinFrame(): JoinFrame {
+    const { self, host, directoryDigest } = this.#welcome ?? {};
+    // A client keeps the address that it got with its first join.
+    const keep = self && !host ? { virtual: self.address } : {};
+    return { type: 'join', ...keep, ...this.options.join(), directoryDigest };
+  }
+
+  /** Waits for the seed's answer to `leave` with `park`. */
+  async #granted(): Promise<boolean> {
+    let limit: NodeJS.Timeout | undefined;
+    const granted = await new Promise<boolean>((resolve) => {
+      this.#parking = resolve;
+      limit = setTimeout(() => resolve(false), LEAVE_LIMIT);
     });
-    return fresh;
+    clearTimeout(limit);
+    this.#parking = undefined;
+    return granted;
   }
 
   #logUnreachable({ message, seed }: ControlError): void {
@@ -289,7 +296,7 @@ export class Session {
     this.#welcome = { ...frame, directory };
     // Locates that `onWelcome` adds are sent by themselves: sent twice, they would end the connection.
     const sendAgain = this.#locates.reachable();
-    this.options.onWelcome?.(this.#welcome);
+    this.options.onWelcome?.(this.#welcome, { parked: control === this.#kept });
     for (const report of this.#reports.splice(0)) control.send(report);
     if (this.#held) control.send(this.#held);
     sendAgain();
@@ -345,6 +352,8 @@ export class Session {
         return onRelayed?.(frame.from, frame.token, frame.message);
       case 'relayReply':
         return this.#relays.settle(frame);
+      case 'parked':
+        return this.#parking?.(true);
       case 'suspendReply':
         return this.#suspending?.({ ok: frame.ok, reason: frame.reason });
       case 'secret':

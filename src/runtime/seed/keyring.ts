@@ -60,8 +60,10 @@ export class Keyring {
     const before = this.#newest;
     this.#set(keys);
     for (const [channel, { identity, key }] of this.#proved) {
-      if (!this.#keys.has(key)) void channel.end();
-      else if (key !== this.#newest && this.#newest !== before) this.#renew(identity, channel);
+      const renewable = key !== this.#newest && this.#newest !== before;
+      // Over a parked one nothing can be sent: its host has a new secret with its next invocation.
+      if (!this.#keys.has(key) || (renewable && channel.resting)) void channel.end();
+      else if (renewable) this.#renew(identity, channel);
     }
   }
 

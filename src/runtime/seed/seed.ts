@@ -19,6 +19,7 @@ import { Clients } from './members/clients';
 import { Connection, type Shared } from './members/connection';
 import { MOST_WAITING } from './members/inbox';
 import { Members } from './members/members';
+import { Parked } from './members/parked';
 import { PortRanges } from './members/port-ranges';
 import { EventLog } from './operators/events';
 import { OperatorApi } from './operators/operator-api';
@@ -107,6 +108,7 @@ class RunningSeed implements Seed {
   readonly #relay: Relay;
   readonly #data: WaitingData;
   readonly #clientWatches: ClientWatches;
+  readonly #parked = new Parked();
   readonly #shared: Shared;
   #server: ControlServer | undefined;
   #stopping = false;
@@ -163,6 +165,7 @@ class RunningSeed implements Seed {
       clientWatches: this.#clientWatches,
       members: this.#members,
       portRanges: new PortRanges(log),
+      parked: this.#parked,
       relay: this.#relay,
       data: this.#data,
       standby: options.standby && { seed: options.standby.seed, heartbeat: options.heartbeat ?? STANDBY_HEARTBEAT },
@@ -258,6 +261,7 @@ class RunningSeed implements Seed {
       suspended: new Set(),
       mayAllocate: () => this.#grace.over && !this.#stopping,
       onReturn: () => this.#grace.start(),
+      onOver: (name) => this.#parked.close(name),
       onEnded: (name, oldest) => this.#relay.ended(name, oldest),
       onUp: (name, up) => {
         // Once its state is taken over.

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Endpoint, NatReport, Observation } from '../../contract/peer/peer-messages';
 import { classifyNat } from './nat/nat';
 import { PunchError } from './punched/punch';
@@ -5,6 +6,9 @@ import { PunchError } from './punched/punch';
 /** The NAT of this member, and the seed's data port: known once the member has joined. */
 export class OwnNat {
   #dataPort: Endpoint | undefined;
+  /** With which the NAT was classified last, and as what. */
+  #seen: Observation | undefined;
+  #known: NatReport | undefined;
   #report: Promise<NatReport> | undefined;
 
   /** False in network `flat`: a member never joins the transports there. */
@@ -21,13 +25,23 @@ export class OwnNat {
   /** Waits until the NAT has been classified. @throws PunchError before this member has joined */
   readonly report = (): Promise<NatReport> => this.#report ?? Promise.reject(noConnections());
 
-  /** Joined (again). @param onReport called unless this member has joined once more by then */
+  /**
+   * Joined (again). Over a connection that was kept, the NAT still is the one that has made its mapping: nothing is found
+   * out anew, unless it has not been before. @param onReport called unless this member has joined once more by then */
   join(seen: Observation, signal: AbortSignal, onReport: (report: NatReport) => void): void {
     this.#dataPort = seen.dataPort;
+    if (this.#known && isDeepStrictEqual({ ...seen, ports: undefined }, { ...this.#seen, ports: undefined })) {
+      this.#report = Promise.resolve({ ...this.#known, ports: seen.ports });
+      return;
+    }
+    this.#seen = seen;
+    this.#known = undefined;
     const report = classifyNat(seen, signal);
     this.#report = report;
     void report.then((mine) => {
-      if (this.#report === report) onReport(mine);
+      if (this.#report !== report) return;
+      if (mine.kind !== 'unknown') this.#known = mine;
+      onReport(mine);
     });
   }
 }

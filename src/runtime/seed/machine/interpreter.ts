@@ -13,7 +13,7 @@ import type { TraceWriter } from '../trace';
 import type { Effect, TimerName } from './effects';
 import type { MachineEvent } from './events';
 import { Schedule } from './schedule';
-import { costs, type HostState, imaginedHost, locationOf, type MemberId, type Settings } from './state';
+import { costs, type HostState, imaginedHost, isToReturn, locationOf, type MemberId, type Settings } from './state';
 import { step } from './step';
 
 /** The control connections of members. A member that is gone is not an error. */
@@ -57,6 +57,8 @@ export interface World {
   readonly onReturn: () => void;
   /** A host begins or ends to be allocated or to run. */
   readonly onUp: (host: string, up: boolean) => void;
+  /** No supervisor of the host is to come back: see `isToReturn`. */
+  readonly onOver: (host: string) => void;
   /** Guests of epochs before `oldest` have ended for certain. */
   readonly onEnded: (host: string, oldest: number) => void;
   /** Absent: no step is written. */
@@ -167,14 +169,15 @@ export class Machine {
       random: Math.random(),
       mayAllocate: mayAllocate(),
     };
-    const { oldest } = this.#state;
+    const before = this.#state;
     const { state, effects } = step(this.#state, event, moment);
     this.#state = state;
     trace?.write({ type: 'step', host: this.entry.name, event, moment, effects });
+    if (isToReturn(before) && !isToReturn(state)) this.#world.onOver(this.entry.name);
     keep(costly, this.entry.name, costs(state));
     keep(suspended, this.entry.name, state.phase.state === 'suspended');
     for (const effect of effects) this.#run(effect);
-    if (state.oldest > oldest) this.#world.onEnded(this.entry.name, state.oldest);
+    if (state.oldest > before.oldest) this.#world.onEnded(this.entry.name, state.oldest);
   }
 
   #run(effect: Effect) {

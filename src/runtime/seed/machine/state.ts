@@ -258,6 +258,14 @@ export function isEnding({ phase }: HostState): boolean {
   return phase.state === 'running' && phase.fence?.stage === 'ending';
 }
 
+/** Whether its supervisor, which is not connected, is to join as the same epoch once more: resumed, or renewed. */
+export function isToReturn({ phase }: HostState): boolean {
+  if (phase.state === 'suspended') return !phase.releasing;
+  return (
+    (phase.state === 'running' || (phase.state === 'allocating' && phase.resume)) && phase.session?.peer === undefined
+  );
+}
+
 /** Whether the platform charges for the host now. */
 export function costs(state: HostState): boolean {
   return state.settings.entry.kind === 'function' && isUp(state);

@@ -11,13 +11,14 @@ import type { WaitingData } from '../data/waiting-data';
 import type { Directory } from '../locate/directory';
 import type { Machine } from '../machine/interpreter';
 import { admit, admitsRelease } from '../machine/joins';
-import { CLOCK_SKEW, nextEpoch } from '../machine/state';
+import { CLOCK_SKEW, isToReturn, nextEpoch } from '../machine/state';
 import type { OperatorApi } from '../operators/operator-api';
 import type { Relay } from '../relay/relay';
 import type { ClientWatches } from './client-watches';
 import { type ClientLease, type Clients, UNDER_HOST } from './clients';
 import { Inbox } from './inbox';
 import type { Members } from './members';
+import type { Parked } from './parked';
 import type { Peer } from './peer';
 import type { PortRange, PortRanges } from './port-ranges';
 import { addressesOf, flatAddress, unknownNat, vouched } from './whereabouts';
@@ -33,6 +34,7 @@ export interface Shared {
   readonly flat: number | undefined;
   readonly members: Members;
   readonly portRanges: PortRanges;
+  readonly parked: Parked;
   readonly relay: Relay;
   readonly data: Pick<WaitingData, 'asks'>;
   /** What members are told of the cluster's other seed, where there is one. */
@@ -45,12 +47,15 @@ export interface Shared {
 
 type Frame<T extends ToSeed['type']> = Extract<ToSeed, { type: T }>;
 
-/** What a connection is: `new` until its `join`. */
+/** What a connection is: `new` until its `join`. `parked`: that of a host that has left, until it joins again. */
 type Role =
   | { readonly is: 'new' }
+  | { readonly is: 'parked'; readonly host: string }
   | { readonly is: 'host'; readonly peer: Peer; readonly range: PortRange; readonly host: Machine }
   | { readonly is: 'client'; readonly peer: Peer; readonly range: PortRange; readonly lease: ClientLease | undefined }
   | { readonly is: 'gone' };
+
+type Joined = Extract<Role, { readonly peer: Peer }>;
 
 /** A supervisor locates a port once, however many guests wait: a peer with more open locates than this is broken. */
 const MAX_LOCATES = 4_096;
@@ -92,16 +97,24 @@ export class Connection implements PeerHandlers {
     if (error) this.#shared.log('warn', `lost ${this.#claimed} at ${this.#channel.peer}: ${error.message}`);
     const role = this.#role;
     this.#role = { is: 'gone' };
-    if (role.is === 'new' || role.is === 'gone') return;
+    if (role.is === 'parked') this.#shared.parked.remove(role.host, this.#channel);
+    if (role.is === 'host' || role.is === 'client') this.#ended(role, error?.message ?? 'closed');
+  };
+
+  /** The member is gone. */
+  #ended(role: Joined, reason: string): void {
+    const { members, clientWatches } = this.#shared;
     const { member } = role.peer.sender;
-    this.#shared.members.remove(role.peer);
+    members.remove(role.peer);
     role.range.free();
     for (const host of this.#located) host.forget(member);
-    for (const client of this.#clients) this.#shared.clientWatches.forget(member, client);
-    if (role.is === 'client') this.#shared.clientWatches.left(role.peer.name);
-    if (role.is === 'host') role.host.handle({ type: 'lost', member, reason: error?.message ?? 'closed' });
+    for (const client of this.#clients) clientWatches.forget(member, client);
+    this.#located.clear();
+    this.#clients.clear();
+    if (role.is === 'client') clientWatches.left(role.peer.name);
+    if (role.is === 'host') role.host.handle({ type: 'lost', member, reason });
     else role.lease?.free();
-  };
+  }
 
   get #claimed(): string {
     return this.#identity.kind === 'host' ? `host '${this.#identity.host}'` : `the ${this.#identity.kind}`;
@@ -122,7 +135,7 @@ export class Connection implements PeerHandlers {
       return this.#shared.operator.serve(this.#channel, frame, this.#closing.signal);
     }
     if (role.is === 'gone') return;
-    if (role.is === 'new') {
+    if (role.is === 'new' || role.is === 'parked') {
       if (frame.type === 'join') return this.#join(frame);
       return this.#refuse(`'${frame.type}' came before 'join'`);
     }
@@ -154,10 +167,27 @@ export class Connection implements PeerHandlers {
       default:
         // A client is nobody's location: what it listens on and whether it is idle concerns nobody.
         if (role.is !== 'host') return;
+        if (frame.type === 'leave' && frame.park) return this.#leave(role, frame);
         // Before anything else: what comes later is not lost.
         if (frame.type === 'suspend') this.#shared.data.asks(role.host.entry.name);
         return dispatchOfHost(role.host, member, frame);
     }
+  }
+
+  /** Of a host that would keep the connection. Where it is not to come back, the connection ends here. */
+  #leave(role: Extract<Role, { is: 'host' }>, frame: Frame<'leave'>): void {
+    const { host, peer } = role;
+    const channel = this.#channel;
+    host.handle({ type: 'leave', member: peer.sender.member, frame });
+    if (!channel.open) return;
+    const { name } = host.entry;
+    this.#role = { is: 'parked', host: name };
+    this.#ended(role, 'parked');
+    if (!isToReturn(host.state)) return void channel.end();
+    this.#shared.parked.add(name, channel);
+    channel.send({ type: 'parked' });
+    // From here on nothing is sent: a machine that stands still acknowledges nothing.
+    channel.rest();
   }
 
   #locate(peer: Peer, { id, host: name, port, waited = 0, protocol }: Frame<'locate'>) {
@@ -207,6 +237,11 @@ export class Connection implements PeerHandlers {
 
   #join(frame: Frame<'join'>) {
     clearTimeout(this.#joinTimer);
+    if (this.#role.is === 'parked') {
+      this.#shared.parked.remove(this.#role.host, this.#channel);
+      this.#role = { is: 'new' };
+      this.#channel.beat();
+    }
     const identity = this.#identity;
     if (identity.kind === 'operator') return this.#refuse("an operator's key does not join");
     const host = frame.host === undefined ? undefined : this.#host(frame.host);
@@ -239,6 +274,8 @@ export class Connection implements PeerHandlers {
     const { life, born, ports } = frame;
     const refusal = admit(host.state, { epoch, life });
     if (refusal) return this.#refuse(refusal.reason, refusal.fenced);
+    // If one is parked still, this is another one, and that one is dead.
+    this.#shared.parked.close(host.entry.name);
     const { name, address } = host.entry;
     const entered = this.#enter(frame, name, { address, nodeId: host.nodeId, epoch }, host.entry);
     this.#role = { is: 'host', ...entered, host };

@@ -5,7 +5,7 @@
 import type { ManifestHost } from '../../../contract/manifest/manifest';
 import type { CommandReport } from '../../../contract/platform/invocation';
 import { createGuard, type Guard } from '../../control/guard';
-import type { Welcome } from '../../control/index';
+import type { Parked, Session, Welcome } from '../../control/index';
 import { type Guest, type GuestExit, startGuest } from '../guest/guest';
 import { ProgramError } from '../guest/program';
 import { untilGivenUp, untilReady, watchLines } from '../guest/ready';
@@ -51,6 +51,7 @@ export class HostRun {
   #activity: (thorough: boolean) => Activity = () => NOTHING;
   /** Datagrams of guests, as of the last look. */
   #traffic = 0;
+  #parked: Parked | undefined;
   readonly #guard: Guard;
   readonly #options: HostRunOptions;
 
@@ -123,6 +124,21 @@ export class HostRun {
     return this.#ended;
   }
 
+  /** Leaves the cluster, and keeps the connection for when the host is invoked again. */
+  async park(session: Session, frame: Parameters<Session['park']>[0]): Promise<void> {
+    const parked = await session.park(frame);
+    // What is not acknowledged before the freeze is sent in vain, again and again, until the seed's kernel gives up.
+    if (parked?.descriptor !== undefined) this.#options.native.acknowledge(parked.descriptor);
+    this.#parked = parked;
+  }
+
+  /** The connection that was kept. Once. */
+  takeParked(): Parked | undefined {
+    const parked = this.#parked;
+    this.#parked = undefined;
+    return parked;
+  }
+
   /** What the guests are doing, compared with the last look (see `watchActivity`). Closed listeners are dropped. */
   look(thorough = true): Look {
     let seen = UNSEEN;
@@ -168,6 +184,7 @@ export class HostRun {
   async end(grace: number): Promise<void> {
     this.#activity = () => NOTHING;
     this.#healthWatch.abort();
+    this.takeParked()?.close();
     await this.guest?.stop(grace);
     this.member.close();
   }

@@ -168,7 +168,7 @@ async function leaveAs(
 ): Promise<InvocationResult> {
   const { invocation, session, host } = context;
   host.member.detach();
-  await session.leave({ outcome, wakeIn: outcome === 'suspended' ? host.nextDeadline() : undefined });
+  await host.park(session, { outcome, wakeIn: outcome === 'suspended' ? host.nextDeadline() : undefined });
   return { host: invocation.host, epoch: invocation.epoch, outcome, commands };
 }
 

@@ -82,13 +82,18 @@ export async function join(
       join: () => {
         return { host: name, epoch, life, born: host?.born, ports: host?.member.ports ?? [] };
       },
-      onWelcome: ({ cluster }) => {
-        log('info', host ? 'rejoined the cluster' : 'joined the cluster', { cluster, epoch });
+      onWelcome: ({ cluster }, { parked }) => {
+        log('info', host ? 'rejoined the cluster' : 'joined the cluster', {
+          cluster,
+          epoch,
+          ...(parked && { parked }),
+        });
         if (session) host?.member.refresh();
       },
       onLocation: (location) => void host?.member.locations.apply(location),
       ...peerMessageHandlers(() => host?.member),
       ownPort: settings.flat === undefined,
+      parked: host?.takeParked(),
       onDisconnect: () => host?.member.locations.forget(),
       onRelease: (reason) => events.put({ is: 'release', reason }),
       onStop: (reason, fenced) => events.put({ is: 'stopped', reason, fenced }),

@@ -120,12 +120,14 @@ export class Supervisor {
     const { signal } = ending;
     try {
       const found = await this.#revived(invocation, log);
-      found?.member.partners.thawed();
       const timeLeft = untilMargin(remaining);
       schedule(timeLeft(), () => events.put({ is: 'deadline' }), signal);
       const limit = Math.min(JOIN_LIMIT, remaining() / 2);
       const present = found ?? (await this.#takeFiles(log));
-      const joined = await join(present, this.#settings, { invocation, events, log, limit, signal });
+      const joining = join(present, this.#settings, { invocation, events, log, limit, signal });
+      // Once the seed has been told: what waits for this host waits for that.
+      found?.member.partners.thawed();
+      const joined = await joining;
       let result: InvocationResult;
       if ('refused' in joined) {
         result = await stop({ host: found, invocation, log, timeLeft }, fencedBy(joined.refused));

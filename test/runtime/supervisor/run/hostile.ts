@@ -87,6 +87,7 @@ const FROM_SEED: { readonly [T in FromSeed['type']]: Extract<FromSeed, { type: T
   relayReply: { type: 'relayReply', id: 1, token: KEY },
   relayed: { type: 'relayed', from: SENDER, token: KEY, message: MESSAGES.relay.at(-1)! },
   suspendReply: { type: 'suspendReply', ok: true },
+  parked: { type: 'parked' },
   release: { type: 'release', reason: 'no' },
   stop: { type: 'stop', reason: 'no', fenced: false },
   secret: { type: 'secret', secret: 'text' },
