@@ -6,12 +6,14 @@
 import { RUN_DIR_ENV } from '../../../contract/abi/shim';
 import { CLIENT_IDENTITY } from '../../../contract/control/psk';
 import { loadNative } from '../../../native/addon/load';
+import { createGuard } from '../../control/guard';
 import { openSession } from '../../control/index';
 import { findShim, underShim } from '../guest/environment';
 import { inspectCommand } from '../guest/program';
 import type { Log } from '../run/log';
 import { Member, peerMessageHandlers } from '../run/member';
 import { openRunDir } from '../run/run-dir';
+import { rehearse } from '../sockets/rehearsal';
 
 export { ProgramError } from '../guest/program';
 
@@ -120,6 +122,7 @@ export async function startClient(options: ClientOptions): Promise<Client> {
       settleTime: 0,
       asClient: as !== undefined,
       kernelName: options.kernelName,
+      rehearsed: true,
       log,
     });
   } catch (error) {
@@ -128,6 +131,8 @@ export async function startClient(options: ClientOptions): Promise<Client> {
   }
   const joined = member;
   joined.attach(session);
+  // While the command starts: it is likely to connect to something at once.
+  createGuard(log)('a rehearsal', () => rehearse(flat));
 
   const env = { [RUN_DIR_ENV]: options.runDir };
   const shimFor = (path: string) => findShim(inspectCommand([path]).libc, options.shimDir);

@@ -25,6 +25,12 @@ export interface PartnersOptions {
   readonly session: () => PartnersSession | undefined;
 }
 
+/**
+ * Milliseconds after a join in which the connections that there are can wait: a host was resumed because somebody waits
+ * for another one, and to look at them takes a while.
+ */
+const AFTER_JOIN = 10;
+
 /** Clients that have connected to this member, of which it is known what they are called. */
 const MOST_CLIENTS = 4_096;
 
@@ -43,6 +49,8 @@ export class Partners {
   #observed: string | undefined;
   /** The last connection to the seed is given up because nothing got through. */
   #seedSilent = false;
+  #joined: NodeJS.Timeout | undefined;
+  #thawed = false;
 
   constructor(options: PartnersOptions) {
     const { connections, native, isFlat, hostAt, session } = options;
@@ -72,11 +80,9 @@ export class Partners {
 
   /** The session has joined again: the seed may have missed what is watched, and this member what has changed. */
   refresh(): void {
-    const { connections, hostAt } = this.#options;
     this.#watched.clear();
     this.#up.clear();
-    for (const [address, epoch] of connections.open()) this.#watch(hostAt(address), epoch);
-    for (const address of connections.clients()) this.#watchClient(this.#clients.get(address));
+    this.#joined ??= setTimeout(this.#lookAtAll, AFTER_JOIN).unref();
   }
 
   located({ host, epoch, oldest = 0, state }: Location, address: number): void {
@@ -113,16 +119,29 @@ export class Partners {
     return true;
   }
 
-  /** This member was frozen until now. */
+  /** This member was frozen until now. It joins next. */
   thawed(): void {
-    this.#survival.thawed();
+    this.#thawed = true;
+    this.#joined ??= setTimeout(this.#lookAtAll, AFTER_JOIN).unref();
   }
 
   close(): void {
+    clearTimeout(this.#joined);
     this.#waitingData.close();
     this.#survival.close();
     this.#silence?.close();
   }
+
+  readonly #lookAtAll = (): void => {
+    const { connections, hostAt } = this.#options;
+    this.#joined = undefined;
+    if (this.#thawed) this.#survival.thawed();
+    this.#thawed = false;
+    for (const { peer, epoch } of connections.alive()) {
+      if (epoch === 0) this.#watchClient(this.#clients.get(peer));
+      else this.#watch(hostAt(peer), epoch);
+    }
+  };
 
   /** The end of that epoch is to be heard of. */
   #watch(host: string | undefined, epoch: number): void {

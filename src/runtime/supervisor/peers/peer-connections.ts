@@ -82,11 +82,6 @@ export class PeerConnections {
     return open;
   }
 
-  /** Virtual addresses of clients that there are open connections with. */
-  clients(): ReadonlySet<number> {
-    return new Set(this.alive().flatMap(({ peer, epoch }) => (epoch === 0 ? peer : [])));
-  }
-
   /** The client at that virtual address is there no more. */
   clientGone(address: number): void {
     this.lost(this.alive().flatMap(({ peer, epoch, cookie }) => (peer === address && epoch === 0 ? cookie : [])));

@@ -46,6 +46,8 @@ export interface MemberOptions {
   readonly kernelName?: boolean;
   readonly log: Log;
   readonly onListening?: (port: OwnPort) => void;
+  /** The first connect was rehearsed. */
+  readonly rehearsed?: boolean;
   /** Others are not told of ports before `publishPorts`. */
   readonly unpublished?: boolean;
 }
@@ -258,7 +260,7 @@ export class Member {
   }
 
   #openService(): ShimService {
-    const { native, runDir, welcome, flat, asClient, log } = this.#options;
+    const { native, runDir, welcome, flat, asClient, rehearsed, log } = this.#options;
     const limits = new Map(welcome.directory.map(({ name, allocationTimeout }) => [name, allocationTimeout]));
     return new ShimService({
       native,
@@ -272,7 +274,7 @@ export class Member {
       limitOf: (host) => limits.get(host) ?? HOST_LIMITS.allocationTimeout.default,
       connector: this.transports.connector.native,
       resolver: this.resolver,
-      onWait: () => this.#guard('a rehearsal', () => rehearse(flat)),
+      onWait: rehearsed ? undefined : () => this.#guard('a rehearsal', () => rehearse(flat)),
       asClient,
       ownReal: aliasAddress(this.#aliases, this.#self),
       log,

@@ -1,6 +1,6 @@
 /**
- * What follows a host's allocation, gone through once with hosts that nobody has, while the first guest waits for one.
- * V8 compiles a function when it is called first, and of a process' first connect that takes the greater part. Here
+ * A connect, gone through once with hosts that nobody has: in a client while its command starts, in a host while the
+ * first guest waits for another host. V8 compiles a function when it is called first, and of a process' first connect that takes the greater part. Here
  * nothing is waited for in that time. Nothing of it leaves the process, and nothing is kept.
  */
 import { setImmediate as turn } from 'node:timers/promises';
@@ -8,6 +8,7 @@ import { encodeFrame } from '../../../contract/control/frame-codec';
 import { checkFromSeed } from '../../../contract/control/from-seed';
 import type { Location } from '../../../contract/control/location';
 import type { NatReport } from '../../../contract/peer/peer-messages';
+import { Locates } from '../../control/locates';
 import { createDirect } from '../../transport/direct/direct';
 import { portSequence } from '../../transport/punched/ports';
 import { Puncher } from '../../transport/punched/punch';
@@ -15,6 +16,7 @@ import { PunchPorts } from '../../transport/punched/punch-ports';
 import { Punched } from '../../transport/punched/punched';
 import { connectBy, type TransportResult } from '../../transport/transport';
 import { openLocations } from './locations';
+import { Locator } from './locator';
 
 const SELF = { name: 'a', address: '192.0.2.1', nodeId: 0 };
 const OTHER = { name: 'b', address: '192.0.2.2', nodeId: 1, aliases: [] };
@@ -37,12 +39,23 @@ const LOCATION: Location = {
 
 export const LOCATED = { type: 'located', id: 1, location: LOCATION, realPort: PORT };
 
+/** A request, and its answer. */
+async function locate(): Promise<void> {
+  const locates = new Locates((frame) => void encodeFrame(frame));
+  const locator = new Locator();
+  locator.use({ locate: (host, port, options) => locates.add(host, port, options) });
+  const located = locator.locate(OTHER.name, PORT, { signal: new AbortController().signal });
+  locates.settle(1, { location: LOCATION, realPort: PORT });
+  await located;
+}
+
 /**
  * In several turns: what comes meanwhile waits for one of them at most.
  * @returns how it ended; undefined: it did not get so far
  */
 export async function rehearse(flat: number | undefined): Promise<TransportResult | undefined> {
   checkFromSeed(LOCATED);
+  await locate();
   await turn();
   const directory = [{ ...SELF, aliases: [] }, OTHER];
   const locations = openLocations(
