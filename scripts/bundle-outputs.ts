@@ -48,6 +48,11 @@ export const JS_OUTPUTS: readonly JsOutput[] = [
   { entry: 'src/cli/main.ts', files: ['assets/cli/imaginary.js'], executable: true },
 ];
 
+/** What V8 has compiled of that bundle ahead, for the architecture of the machine that builds (`scripts/code-cache.ts`). */
+export const CODE_CACHE = ['supervisor.js', 'supervisor.cache'].map(
+  (name) => `lambda-layers/supervisor/${process.arch === 'arm64' ? 'arm64' : 'x86_64'}/imaginary/${name}`,
+) as [bundle: string, cache: string];
+
 /** How esbuild builds an output, wherever it is written. */
 export function toEsbuild({ entry, executable, importsOthers = false, isCold = false }: JsOutput) {
   return {

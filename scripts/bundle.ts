@@ -15,6 +15,7 @@ import { parseArgs, promisify } from 'node:util';
 import * as esbuild from 'esbuild';
 import {
   ARCHITECTURES,
+  CODE_CACHE,
   COPIES,
   JS_OUTPUTS,
   type JsOutput,
@@ -22,6 +23,7 @@ import {
   type NativeOutput,
   toEsbuild,
 } from './bundle-outputs';
+import { codeCache } from './code-cache';
 import { includedBy } from './includes';
 
 const root = path.resolve(__dirname, '..');
@@ -49,7 +51,12 @@ function copy(from: string, to: string): string[] {
 async function buildJs(output: JsOutput): Promise<string[]> {
   const result = await esbuild.build({ ...toEsbuild(output), write: false });
   const mode = output.executable ? 0o755 : 0o644;
-  return output.files.filter((file) => publish(file, result.outputFiles[0].contents, mode));
+  const content = result.outputFiles[0].contents;
+  const [bundle, cache] = CODE_CACHE;
+  const caches = output.files.includes(bundle) ? [[cache, await codeCache(Buffer.from(content), cache)] as const] : [];
+  // First what is of the bundle: beside another one it is not used.
+  const all = [...caches, ...output.files.map((file) => [file, content] as const)];
+  return all.filter(([file, bytes]) => publish(file, bytes, mode)).map(([file]) => file);
 }
 
 /** Hash of everything a native output is made from: compiler, flags, sources, and the headers that they include. */

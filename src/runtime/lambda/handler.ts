@@ -9,6 +9,7 @@
 import { RUN_DIR_ENV } from '../../contract/abi/shim';
 import type { InvocationResult, parseInvocation } from '../../contract/platform/invocation';
 import type { Supervisor } from '../supervisor/run/supervisor';
+import { loadCompiled } from './compiled';
 
 /** What we use of Lambda's context object. */
 export interface LambdaContext {
@@ -25,7 +26,8 @@ interface Loaded {
 let loading: Promise<Loaded> | undefined;
 
 async function start(): Promise<Loaded> {
-  const { Supervisor, parseInvocation, toStdout } = await import('./supervisor.js');
+  const compiled = loadCompiled('supervisor') as typeof import('./supervisor.js') | undefined;
+  const { Supervisor, parseInvocation, toStdout } = compiled ?? (await import('./supervisor.js'));
   const { IMAGINARY_FLAT } = process.env;
   supervisor = new Supervisor({
     runDir: process.env[RUN_DIR_ENV] ?? '/tmp/.imaginary',

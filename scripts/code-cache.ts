@@ -1,0 +1,32 @@
+/**
+ * Compiles a bundle ahead, for the Node.js that runs this: a cold start reads what V8 made of it instead of compiling
+ * it again (`src/runtime/lambda/compiled.ts`).
+ */
+import { execFile } from 'node:child_process';
+import * as fs from 'node:fs';
+import { promisify } from 'node:util';
+import { CODE_CACHE_HEADER, codeCacheHeader, wrapModule } from '../src/contract/platform/code-cache';
+
+/** In a process without flags. All functions are compiled, not only those that are called while it is loaded. */
+const COMPILE = `
+const { setFlagsFromString } = require('node:v8');
+const { Script } = require('node:vm');
+setFlagsFromString('--no-lazy');
+const script = new Script(require('node:fs').readFileSync(0, 'latin1'));
+setFlagsFromString('--lazy');
+process.stdout.write(script.createCachedData());
+`;
+
+/**
+ * The content of the file beside the bundle. V8 does not write the same bytes each time, so what is there is kept.
+ * @param file what there is already
+ */
+export async function codeCache(source: Buffer, file: string): Promise<Buffer> {
+  const header = codeCacheHeader(source);
+  const present = fs.existsSync(file) ? fs.readFileSync(file) : Buffer.alloc(0);
+  if (present.subarray(0, CODE_CACHE_HEADER).equals(header)) return present;
+  const env = { ...process.env, NODE_OPTIONS: '' };
+  const run = promisify(execFile)(process.execPath, ['-e', COMPILE], { env, encoding: 'buffer', maxBuffer: 2 ** 26 });
+  run.child.stdin?.end(wrapModule(source.toString('latin1')), 'latin1');
+  return Buffer.concat([header, (await run).stdout]);
+}
