@@ -23,7 +23,7 @@ import {
   type NativeOutput,
   toEsbuild,
 } from './bundle-outputs';
-import { codeCache } from './code-cache';
+import { codeCache, named } from './code-cache';
 import { includedBy } from './includes';
 
 const root = path.resolve(__dirname, '..');
@@ -51,9 +51,11 @@ function copy(from: string, to: string): string[] {
 async function buildJs(output: JsOutput): Promise<string[]> {
   const result = await esbuild.build({ ...toEsbuild(output), write: false });
   const mode = output.executable ? 0o755 : 0o644;
-  const content = result.outputFiles[0].contents;
   const [bundle, cache] = CODE_CACHE;
-  const caches = output.files.includes(bundle) ? [[cache, await codeCache(Buffer.from(content), cache)] as const] : [];
+  const isCompiled = output.files.includes(bundle);
+  const built = Buffer.from(result.outputFiles[0].contents);
+  const content = isCompiled ? named(built) : built;
+  const caches = isCompiled ? [[cache, await codeCache(content, cache)] as const] : [];
   // First what is of the bundle: beside another one it is not used.
   const all = [...caches, ...output.files.map((file) => [file, content] as const)];
   return all.filter(([file, bytes]) => publish(file, bytes, mode)).map(([file]) => file);

@@ -3,6 +3,7 @@
  * it again (`src/runtime/lambda/compiled.ts`).
  */
 import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { promisify } from 'node:util';
 import { CODE_CACHE_HEADER, codeCacheHeader, wrapModule } from '../src/contract/platform/code-cache';
@@ -17,16 +18,21 @@ setFlagsFromString('--lazy');
 process.stdout.write(script.createCachedData());
 `;
 
+/** The bundle with a last line that names its content. */
+export function named(bundle: Uint8Array): Buffer {
+  return Buffer.concat([bundle, Buffer.from(`//# ${createHash('sha256').update(bundle).digest('hex')}\n`)]);
+}
+
 /**
- * The content of the file beside the bundle. V8 does not write the same bytes each time, so what is there is kept.
- * @param file what there is already
+ * The content of the file beside the bundle, which is a `named` one. V8 does not write the same bytes each time, so
+ * what is there already is kept if it fits.
  */
-export async function codeCache(source: Buffer, file: string): Promise<Buffer> {
-  const header = codeCacheHeader(source);
+export async function codeCache(bundle: Buffer, file: string): Promise<Buffer> {
+  const header = codeCacheHeader(bundle);
   const present = fs.existsSync(file) ? fs.readFileSync(file) : Buffer.alloc(0);
   if (present.subarray(0, CODE_CACHE_HEADER).equals(header)) return present;
   const env = { ...process.env, NODE_OPTIONS: '' };
   const run = promisify(execFile)(process.execPath, ['-e', COMPILE], { env, encoding: 'buffer', maxBuffer: 2 ** 26 });
-  run.child.stdin?.end(wrapModule(source.toString('latin1')), 'latin1');
+  run.child.stdin?.end(wrapModule(bundle), 'latin1');
   return Buffer.concat([header, (await run).stdout]);
 }

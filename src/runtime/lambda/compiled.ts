@@ -16,18 +16,17 @@ const OF_MEMORY = /^(--expose-gc|--max-(old-space|semi-space|http-header)-size(=
 /** @returns the bundle's exports; undefined: there is nothing of it that this Node.js can use */
 export function loadCompiled(name: string, folder = __dirname): unknown {
   const file = join(folder, `${name}.js`);
-  let source: Buffer;
+  let bundle: Buffer;
   let cachedData: Buffer | undefined;
   try {
-    source = readFileSync(file);
-    cachedData = readCache(join(folder, `${name}.cache`), source);
+    bundle = readFileSync(file);
+    cachedData = readCache(join(folder, `${name}.cache`), bundle);
   } catch {
     return undefined;
   }
   if (!cachedData) return undefined;
   useFlags(cachedData);
-  // The bundles are ASCII. V8 keeps such text as it is.
-  const script = new Script(wrapModule(source.toString('latin1')), { filename: file, cachedData });
+  const script = new Script(wrapModule(bundle), { filename: file, cachedData });
   if (script.cachedDataRejected) return undefined;
   const module = { exports: {} };
   script.runInThisContext()(module.exports, require, module, file, folder);
@@ -35,12 +34,12 @@ export function loadCompiled(name: string, folder = __dirname): unknown {
 }
 
 /** Undefined: it is of another bundle, or of another Node.js. */
-function readCache(file: string, source: Buffer): Buffer | undefined {
+function readCache(file: string, bundle: Buffer): Buffer | undefined {
   const fd = openSync(file, 'r');
   try {
     const header = Buffer.alloc(CODE_CACHE_HEADER);
     readSync(fd, header);
-    if (!header.equals(codeCacheHeader(source))) return undefined;
+    if (!header.equals(codeCacheHeader(bundle))) return undefined;
     // Memory of its own: V8 copies what is not aligned.
     const data = Buffer.allocUnsafeSlow(fstatSync(fd).size - CODE_CACHE_HEADER);
     return readSync(fd, data) === data.length ? data : undefined;

@@ -5,14 +5,15 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { buildSync } from 'esbuild';
 import { CODE_CACHE } from '../../../scripts/bundle-outputs';
-import { codeCache } from '../../../scripts/code-cache';
-import { CODE_CACHE_HEADER, codeCacheHeader } from '../../../src/contract/platform/code-cache';
+import { codeCache, named } from '../../../scripts/code-cache';
+import { BUNDLE_LINE, CODE_CACHE_HEADER, codeCacheHeader } from '../../../src/contract/platform/code-cache';
 
 const root = resolve(__dirname, '../../..');
 const folder = mkdtempSync(join(tmpdir(), 'imaginary-compiled-'));
 const [bundle, cache, compiled, main] = ['some.js', 'some.cache', 'compiled.js', 'main.js'].map((name) =>
   join(folder, name),
 );
+const bundleOf = (text: string) => named(Buffer.from(text));
 const SOURCE = `exports.answer = () => 'right'; exports.folder = __dirname; exports.twice = (x) => 2 * x;`;
 
 /** Loads it in a process with these flags. @returns its exports; null: it was not loaded */
@@ -35,8 +36,8 @@ beforeAll(() => {
 });
 beforeEach(async () => {
   rmSync(cache, { force: true });
-  writeFileSync(bundle, SOURCE);
-  writeFileSync(cache, await codeCache(Buffer.from(SOURCE), cache));
+  writeFileSync(bundle, bundleOf(SOURCE));
+  writeFileSync(cache, await codeCache(bundleOf(SOURCE), cache));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -60,16 +61,22 @@ test.each(['--no-opt', '--jitless', '--no-lazy'])('one with %s does not: V8 refu
 });
 
 test('one of another bundle, of the same length, is not used', () => {
-  writeFileSync(bundle, SOURCE.replace('right', 'wrong'));
-  expect(load()).toBeNull();
+  const other = SOURCE.replace('right', 'wrong');
+  for (const bytes of [bundleOf(other), Buffer.from(other)]) {
+    writeFileSync(bundle, bytes);
+    expect(load()).toBeNull();
+  }
 });
 
 test.each([
   ['no file', () => rmSync(cache)],
   ['an empty file', () => writeFileSync(cache, '')],
-  ['only a header', () => writeFileSync(cache, codeCacheHeader(Buffer.from(SOURCE)))],
+  ['only a header', () => writeFileSync(cache, codeCacheHeader(bundleOf(SOURCE)))],
   ['half a file', () => writeFileSync(cache, readFileSync(cache).subarray(0, CODE_CACHE_HEADER + 64))],
-  ['one of another Node.js', () => writeFileSync(cache, readFileSync(cache).fill('v1.2.3 ', 65, 72))],
+  [
+    'one of another Node.js',
+    () => writeFileSync(cache, readFileSync(cache).fill('v1.2.3 ', BUNDLE_LINE, BUNDLE_LINE + 7)),
+  ],
   [
     'one of another V8',
     () => writeFileSync(cache, readFileSync(cache).fill(1, CODE_CACHE_HEADER + 4, CODE_CACHE_HEADER + 8)),
@@ -81,8 +88,8 @@ test.each([
 
 test('one that fits is kept, so that what is built twice is the same', async () => {
   const before = readFileSync(cache);
-  expect(await codeCache(Buffer.from(SOURCE), cache)).toEqual(before);
-  expect(await codeCache(Buffer.from(`${SOURCE};`), cache)).not.toEqual(before);
+  expect(await codeCache(bundleOf(SOURCE), cache)).toEqual(before);
+  expect(await codeCache(bundleOf(`${SOURCE};`), cache)).not.toEqual(before);
 });
 
 test("the layer's is of the layer's bundle and of this Node.js", () => {
