@@ -3,6 +3,7 @@
  * one; of two seeds, to the one that serves.
  */
 import type { FromSeed } from '../../contract/control/from-seed';
+import type { NatReport } from '../../contract/peer/peer-messages';
 import {
   type Control,
   ControlError,
@@ -25,7 +26,7 @@ export interface Joining {
   /** Of two, the one that served last comes first. */
   readonly seeds: readonly SeedEndpoint[];
   readonly secret: SeedAccess['secret'];
-  readonly joinFrame: () => JoinFrame;
+  readonly joinFrame: () => JoinFrame | Promise<JoinFrame>;
   /** Called at once: what comes next may come with it. */
   readonly onWelcome: (control: Control, endpoint: SeedEndpoint, welcome: FrameOf<FromSeed, 'welcome'>) => void;
   readonly onFrame: (frame: Exclude<FromSeed, { type: 'welcome' | 'refuse' }>) => void;
@@ -63,7 +64,7 @@ export function joinOnce(joining: Joining, kept?: ParkedOptions): Promise<void> 
         if (dialing.signal.aborted) return opened.destroy();
         // From here on there is no way back: the seed hears one `join` after the other.
         kept?.control.destroy();
-        opened.send(joinFrame());
+        sendJoin(opened, joinFrame(), reject);
       }, refused);
     };
     if (!kept) return dial();
@@ -117,7 +118,19 @@ function joinOver(
     control,
     handlersOf(joining, endpoint, joining.signal, () => control, outcome),
   );
-  control.send({ ...joining.joinFrame(), nat });
+  sendJoin(control, joining.joinFrame(), refused, nat);
+}
+
+/** At once, where all of it is known. @param nat as the seed knew it */
+function sendJoin(
+  control: Control,
+  frame: JoinFrame | Promise<JoinFrame>,
+  failed: (error: ControlError) => void,
+  nat?: NatReport,
+): void {
+  const send = (known: JoinFrame) => control.send({ ...known, ...(nat && { nat }) });
+  if (frame instanceof Promise) frame.then(send, failed);
+  else send(frame);
 }
 
 function connectToSeed(joining: Joining, signal: AbortSignal, outcome: Outcome): Promise<Control> {

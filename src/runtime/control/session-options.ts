@@ -10,6 +10,7 @@ import type { Parked } from './parked';
 /** The frames of that type. */
 export type FrameOf<F, T> = Extract<F, { readonly type: T }>;
 export type JoinFrame = FrameOf<ToSeed, 'join'>;
+export type JoinContent = Omit<JoinFrame, 'type' | 'directoryDigest'>;
 export type PortsFrame = FrameOf<ToSeed, 'ports'>;
 export type LeaveFrame = FrameOf<ToSeed, 'leave'>;
 export type Welcome = Omit<FrameOf<FromSeed, 'welcome'>, 'directory'> & {
@@ -26,8 +27,8 @@ export interface SessionOptions extends SeedAccess {
   readonly ownPort?: boolean;
   /** Of the session before. It is used, or closed. */
   readonly parked?: Parked;
-  /** Made anew for every connection, so that it carries the ports of that moment. */
-  readonly join: () => Omit<JoinFrame, 'type' | 'directoryDigest'>;
+  /** Made anew for every connection, once it stands, so that it carries the ports of that moment. */
+  readonly join: () => JoinContent | Promise<JoinContent>;
   /**
    * After every join that succeeded: the first, and each one after a lost connection. `parked`: it was over the
    * connection that was parked.

@@ -11,6 +11,7 @@ import { Parked, type ParkedOptions } from './parked';
 import { Relays } from './relays';
 import type {
   FrameOf,
+  JoinContent,
   JoinFrame,
   LeaveFrame,
   PortsFrame,
@@ -262,11 +263,13 @@ export class Session {
     return joinOnce(joining, kept);
   }
 
-  #joinFrame(): JoinFrame {
+  #joinFrame(): JoinFrame | Promise<JoinFrame> {
     const { self, host, directoryDigest } = this.#welcome ?? {};
     // A client keeps the address that it got with its first join.
     const keep = self && !host ? { virtual: self.address } : {};
-    return { type: 'join', ...keep, ...this.options.join(), directoryDigest };
+    const frameOf = (content: JoinContent): JoinFrame => ({ type: 'join', ...keep, ...content, directoryDigest });
+    const content = this.options.join();
+    return content instanceof Promise ? content.then(frameOf) : frameOf(content);
   }
 
   /** Waits for the seed's answer to `leave` with `park`. */

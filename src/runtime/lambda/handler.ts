@@ -41,13 +41,13 @@ function load(): Promise<Loaded> {
   loading ??= start();
   return loading;
 }
+// An invocation that waits already comes first: it prepares what it needs while the seed answers.
+const prepare = ({ supervisor }: Loaded) => setImmediate(() => supervisor.prepare());
 setImmediate(
   () =>
-    void load().then(
-      (loaded) => loaded.supervisor.prepare(),
+    void load().then(prepare, () => {
       // The invocation fails in the same way, and says so.
-      () => undefined,
-    ),
+    }),
 );
 
 /** The platform kills what is left soon after the signal. */

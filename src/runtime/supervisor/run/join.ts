@@ -1,4 +1,5 @@
 /** How a host joins the cluster for an invocation, and is put into the sandbox unless it runs there already. */
+import { setImmediate as turn } from 'node:timers/promises';
 import { hostIdentity } from '../../../contract/control/psk';
 import type { Invocation } from '../../../contract/platform/invocation';
 import { ControlError, openSession, type Session } from '../../control/index';
@@ -59,11 +60,11 @@ export async function joinToRelease(
 }
 
 /**
- * @param present a host that runs in the sandbox, or the files that it is to run with
+ * @param present a host that runs in the sandbox, or what takes the files that it is to run with
  * @returns `refused` if another epoch of the host is the newer one
  */
 export async function join(
-  present: HostRun | SandboxFiles,
+  present: HostRun | (() => Promise<SandboxFiles>),
   settings: SupervisorSettings,
   { invocation, events, log, limit, signal }: JoinOptions,
 ): Promise<Joined> {
@@ -71,17 +72,16 @@ export async function join(
   const attempt = new AbortController();
   let host = present instanceof HostRun ? present : undefined;
   let session: Session | undefined;
-  const life = present instanceof HostRun ? present.life : present.runDir.life;
+  let taken: Promise<SandboxFiles> | undefined;
+  const content = (life: string) => ({ host: name, epoch, life, born: host?.born, ports: host?.member.ports ?? [] });
   schedule(limit, () => !session && attempt.abort(), signal);
   try {
-    const opened = await openSession({
+    const opening = openSession({
       seed,
       standby: standby === undefined ? undefined : { seed: standby },
       secret,
       identity: hostIdentity(name, epoch),
-      join: () => {
-        return { host: name, epoch, life, born: host?.born, ports: host?.member.ports ?? [] };
-      },
+      join: () => (host ? content(host.life) : taken!.then(({ runDir }) => content(runDir.life))),
       onWelcome: ({ cluster }, { parked }) => {
         log('info', host ? 'rejoined the cluster' : 'joined the cluster', {
           cluster,
@@ -100,22 +100,35 @@ export async function join(
       signal: attempt.signal,
       log,
     });
-    session = opened;
     if (present instanceof HostRun) {
-      present.member.attach(opened);
-      return { session: opened, host: present };
+      session = await opening;
+      present.member.attach(session);
+      return { session, host: present };
     }
+    taken = whileAnswering(present);
+    const [opened, files] = await Promise.all([opening, taken]);
+    session = opened;
     const { welcome } = opened;
     const { host: entry } = welcome;
     if (!entry?.command) throw new SupervisorError('wrong-host', `to the seed '${name}' is not a function host`);
     const seedPort = Number(seed.slice(seed.lastIndexOf(':') + 1));
-    host = HostRun.start({ ...settings, ...present, entry, welcome, seedPort, log }, opened);
+    host = HostRun.start({ ...settings, ...files, entry, welcome, seedPort, log }, opened);
     return { session: opened, host };
   } catch (error) {
     attempt.abort();
-    if (!(present instanceof HostRun)) present.runDir.remove();
+    await taken?.then(
+      ({ runDir }) => runDir.remove(),
+      () => undefined,
+    );
     if (!(error instanceof ControlError)) throw error;
     if (error.code === 'fenced') return { refused: error.message };
     throw new SupervisorError('not-joined', `'${name}' could not join the cluster: ${error.message}`);
   }
+}
+
+/** After two turns of the event loop the seed has the first message, and it is at work on the answer. */
+async function whileAnswering<T>(act: () => Promise<T>): Promise<T> {
+  await turn();
+  await turn();
+  return act();
 }

@@ -123,7 +123,7 @@ export class Supervisor {
       const timeLeft = untilMargin(remaining);
       schedule(timeLeft(), () => events.put({ is: 'deadline' }), signal);
       const limit = Math.min(JOIN_LIMIT, remaining() / 2);
-      const present = found ?? (await this.#takeFiles(log));
+      const present = found ?? (() => this.#takeFiles(log));
       const joining = join(present, this.#settings, { invocation, events, log, limit, signal });
       // Once the seed has been told: what waits for this host waits for that.
       found?.member.partners.thawed();
