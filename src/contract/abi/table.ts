@@ -69,8 +69,10 @@ export interface TableLayout {
 
 /** FNV-1a, 32 bits. */
 export function nameHash(name: string): number {
+  // Of a name that is not ASCII: one character for each byte.
+  const bytes = Buffer.byteLength(name) === name.length ? name : Buffer.from(name).toString('latin1');
   let hash = 0x811c9dc5;
-  for (const byte of Buffer.from(name)) hash = Math.imul(hash ^ byte, 0x01000193);
+  for (let i = 0; i < bytes.length; i++) hash = Math.imul(hash ^ bytes.charCodeAt(i), 0x01000193);
   return hash >>> 0;
 }
 
@@ -124,21 +126,24 @@ export function namesOf(entry: DirectoryEntry, cluster: string): string[] {
 /** NUL-terminated strings, each once; offset 0 is the empty string. */
 function stringPool() {
   const offsets = new Map<string, number>([['', 0]]);
-  const parts: Buffer[] = [Buffer.alloc(1)];
+  let all = '\0';
   let size = 1;
   return {
     add(text: string): number {
       const there = offsets.get(text);
       if (there !== undefined) return there;
-      const bytes = Buffer.from(`${text}\0`);
       const at = size;
       offsets.set(text, at);
-      parts.push(bytes);
-      size += bytes.length;
+      all += `${text}\0`;
+      size += Buffer.byteLength(text) + 1;
       return at;
     },
     /** A multiple of 8 long, so that the file's size is one too. */
-    bytes: () => Buffer.concat(parts, Math.ceil(size / 8) * 8),
+    bytes: () => {
+      const bytes = Buffer.alloc(Math.ceil(size / 8) * 8);
+      bytes.write(all);
+      return bytes;
+    },
   };
 }
 

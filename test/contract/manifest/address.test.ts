@@ -39,3 +39,26 @@ test.each([
   expect(inCidr(block, clients.last + 1)).toBe(true);
   expect(inCidr(block, clients.last + 2)).toBe(false);
 });
+
+test('an address is what the pattern says, of all short texts of its characters', () => {
+  const pattern = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/;
+  const expected = (text: string) => {
+    const parts = pattern.exec(text)?.slice(1).map(Number);
+    if (!parts || parts.some((part) => part > 255)) return undefined;
+    return parts.reduce((sum, part) => sum * 256 + part, 0);
+  };
+  const parts = ['', '0', '7', '10', '007', '255', '256', '999', '0255', '-1', '+1', ' 1', '1 ', 'a', '\u0661', '1e1'];
+  for (const a of parts)
+    for (const b of parts)
+      for (const c of parts) {
+        const texts = [
+          `${a}.${b}.${c}.1`,
+          `1.${a}.${b}.${c}`,
+          `${a}.${b}.${c}`,
+          `${a}.${b}.${c}.1.`,
+          `.1.${a}.${b}.${c}`,
+        ];
+        for (const text of texts) expect([text, parseAddress(text)]).toEqual([text, expected(text)]);
+      }
+  expect(parseAddress('255.255.255.255')).toBe(2 ** 32 - 1);
+});

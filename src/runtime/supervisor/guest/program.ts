@@ -140,7 +140,8 @@ function libcOfElf(opened: ProgramFile, head: Buffer): Libc {
   }
   const headers = programHeaders(opened, head);
   const loader = interpreterOf(opened, headers);
-  if (isGo(opened, head, headers)) {
+  const named = sections(opened, head);
+  if (isGo(opened, headers, named)) {
     const linked = loader === undefined ? 'statically linked' : 'dynamically linked';
     throw new ProgramError(
       'go',
@@ -156,7 +157,7 @@ function libcOfElf(opened: ProgramFile, head: Buffer): Libc {
       'is statically linked, so the shim cannot be preloaded into it; use a dynamically linked build',
     );
   }
-  refuseRaw(opened, head, headers);
+  refuseRaw(opened, headers, named);
   refusePrivileged(file);
   if (!existsSync(loader)) {
     throw new ProgramError('no-interpreter', file, `its dynamic loader '${loader}' does not exist on this host`);
@@ -171,13 +172,13 @@ const NETWORK_CALLS = ['connect', 'bind', 'listen'];
  * Only the calls that the program does not have from libc are looked for, so that most programs are not searched at
  * all.
  */
-function refuseRaw(opened: ProgramFile, head: Buffer, headers: readonly ProgramHeader[]): void {
+function refuseRaw(opened: ProgramFile, headers: readonly ProgramHeader[], named: readonly Section[]): void {
   const read = (offset: number, length: number) => opened.read(offset, length, MOST_CODE);
   const imported = importsOf(headers, read, NETWORK_CALLS);
   const wanted = NETWORK_CALLS.filter((name) => !imported.includes(name));
   if (wanted.length === 0) return;
   const inCode = rawCalls(headers, read, wanted);
-  const found = inCode.length > 0 ? inCode : rustixCalls(opened, head, wanted);
+  const found = inCode.length > 0 ? inCode : rustixCalls(opened, named, wanted);
   if (found.length === 0) return;
   throw new ProgramError(
     'raw',
@@ -189,8 +190,8 @@ function refuseRaw(opened: ProgramFile, head: Buffer, headers: readonly ProgramH
 }
 
 /** Without optimisation rustix has one function per system call, whose symbols name it. */
-function rustixCalls(opened: ProgramFile, head: Buffer, wanted: readonly string[]): string[] {
-  const table = sections(opened, head).find(({ name }) => name === '.strtab');
+function rustixCalls(opened: ProgramFile, named: readonly Section[], wanted: readonly string[]): string[] {
+  const table = named.find(({ name }) => name === '.strtab');
   const symbols = table ? opened.read(table.offset, table.size, MOST_CODE) : Buffer.alloc(0);
   return wanted.filter((name) => symbols.includes(`6rustix7backend3net8syscalls${name.length}${name}`));
 }
@@ -216,11 +217,11 @@ function interpreterOf(opened: ProgramFile, headers: readonly ProgramHeader[]): 
 }
 
 /** Go's linker leaves a note with its build id, unless an option forbids it, and a section about the build. */
-function isGo(opened: ProgramFile, head: Buffer, headers: readonly ProgramHeader[]): boolean {
+function isGo(opened: ProgramFile, headers: readonly ProgramHeader[], named: readonly Section[]): boolean {
   const notes = headers.filter((header) => header.type === PT_NOTE);
   return (
     notes.some(({ offset, size }) => hasGoNote(opened.read(offset, size))) ||
-    sections(opened, head).some(({ name }) => name === '.go.buildinfo')
+    named.some(({ name }) => name === '.go.buildinfo')
   );
 }
 

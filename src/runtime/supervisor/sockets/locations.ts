@@ -58,8 +58,13 @@ export function openLocations(
   const layout = layoutTable(spec);
   const writer = writeTable(map(layout.size), layout);
   const self = parseAddress(spec.self.address)!;
-  const nameAt = new Map(spec.directory.map((entry) => [parseAddress(entry.address)!, entry.name]));
-  const addressOf = new Map([...nameAt].map(([address, name]) => [name, address]));
+  const nameAt = new Map<number, string>();
+  const addressOf = new Map<string, number>();
+  for (const { name, address: text } of spec.directory) {
+    const address = parseAddress(text)!;
+    nameAt.set(address, name);
+    addressOf.set(name, address);
+  }
   const known = new Map<string, Location>();
   const doubts = new Map<string, number>();
   let own: readonly OwnPort[] = [];
