@@ -6,7 +6,7 @@ import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { promisify } from 'node:util';
-import { CODE_CACHE_HEADER, codeCacheHeader, wrapModule } from '../src/contract/platform/code-cache';
+import { CODE_CACHE_HEADER, codeCacheHeader, roomForModule } from '../src/contract/platform/code-cache';
 
 /** In a process without flags. All functions are compiled, not only those that are called while it is loaded. */
 const COMPILE = `
@@ -28,11 +28,19 @@ export function named(bundle: Uint8Array): Buffer {
  * what is there already is kept if it fits.
  */
 export async function codeCache(bundle: Buffer, file: string): Promise<Buffer> {
-  const header = codeCacheHeader(bundle);
   const present = fs.existsSync(file) ? fs.readFileSync(file) : Buffer.alloc(0);
-  if (present.subarray(0, CODE_CACHE_HEADER).equals(header)) return present;
+  if (isWhole(bundle, present)) return present;
   const env = { ...process.env, NODE_OPTIONS: '' };
   const run = promisify(execFile)(process.execPath, ['-e', COMPILE], { env, encoding: 'buffer', maxBuffer: 2 ** 26 });
-  run.child.stdin?.end(wrapModule(bundle), 'latin1');
-  return Buffer.concat([header, (await run).stdout]);
+  const module = roomForModule(bundle.length);
+  bundle.copy(module.bundle);
+  run.child.stdin?.end(module.all);
+  const { stdout: code } = await run;
+  return Buffer.concat([codeCacheHeader(bundle, code.length), code]);
+}
+
+/** Its header is the one that a file of this length would be given. */
+function isWhole(bundle: Buffer, file: Buffer): boolean {
+  const code = file.length - CODE_CACHE_HEADER;
+  return code > 0 && file.subarray(0, CODE_CACHE_HEADER).equals(codeCacheHeader(bundle, code));
 }

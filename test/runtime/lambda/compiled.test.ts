@@ -6,7 +6,13 @@ import { join, resolve } from 'node:path';
 import { buildSync } from 'esbuild';
 import { CODE_CACHE } from '../../../scripts/bundle-outputs';
 import { codeCache, named } from '../../../scripts/code-cache';
-import { BUNDLE_LINE, CODE_CACHE_HEADER, codeCacheHeader } from '../../../src/contract/platform/code-cache';
+import {
+  BUNDLE_LINE,
+  CODE_CACHE_HEADER,
+  codeCacheHeader,
+  codeCacheSizes,
+  isCodeCacheOf,
+} from '../../../src/contract/platform/code-cache';
 
 const root = resolve(__dirname, '../../..');
 const folder = mkdtempSync(join(tmpdir(), 'imaginary-compiled-'));
@@ -62,7 +68,7 @@ test.each(['--no-opt', '--jitless', '--no-lazy'])('one with %s does not: V8 refu
 
 test('one of another bundle, of the same length, is not used', () => {
   const other = SOURCE.replace('right', 'wrong');
-  for (const bytes of [bundleOf(other), Buffer.from(other)]) {
+  for (const bytes of [bundleOf(other), Buffer.from(other), Buffer.from(''), bundleOf(`${SOURCE}//`)]) {
     writeFileSync(bundle, bytes);
     expect(load()).toBeNull();
   }
@@ -71,7 +77,8 @@ test('one of another bundle, of the same length, is not used', () => {
 test.each([
   ['no file', () => rmSync(cache)],
   ['an empty file', () => writeFileSync(cache, '')],
-  ['only a header', () => writeFileSync(cache, codeCacheHeader(bundleOf(SOURCE)))],
+  ['only a header', () => writeFileSync(cache, codeCacheHeader(bundleOf(SOURCE), 1_000))],
+  ['half a header', () => writeFileSync(cache, readFileSync(cache).subarray(0, 60))],
   ['half a file', () => writeFileSync(cache, readFileSync(cache).subarray(0, CODE_CACHE_HEADER + 64))],
   [
     'one of another Node.js',
@@ -94,5 +101,7 @@ test('one that fits is kept, so that what is built twice is the same', async () 
 
 test("the layer's is of the layer's bundle and of this Node.js", () => {
   const [layerBundle, layerCache] = CODE_CACHE.map((file) => readFileSync(join(root, file)));
-  expect(layerCache.subarray(0, CODE_CACHE_HEADER)).toEqual(codeCacheHeader(layerBundle));
+  expect(isCodeCacheOf(layerBundle.subarray(-BUNDLE_LINE), layerCache)).toBe(true);
+  const code = layerCache.length - CODE_CACHE_HEADER;
+  expect(codeCacheSizes(layerCache)).toEqual({ bundle: layerBundle.length, code });
 });
