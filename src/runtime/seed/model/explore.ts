@@ -1,5 +1,6 @@
 /** Goes through every state that a model of one size can be in, the nearest first. */
 import { createHash } from 'node:crypto';
+import { renumber } from './members';
 import { movesOf } from './moves';
 import { ALWAYS, comeToRest } from './properties';
 import { newMachine } from './seed';
@@ -59,6 +60,7 @@ export function explore(size: Size, most: number, property = ''): Found {
     for (const [name, act] of movesOf(world, size)) {
       const after: World = JSON.parse(text);
       act(after);
+      renumber(after);
       const afterText = JSON.stringify(after);
       const key = keyOf(afterText);
       if (seen.has(key)) continue;

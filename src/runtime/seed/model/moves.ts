@@ -25,10 +25,10 @@ export function movesOf(world: World, size: Size): Move[] {
     ...platformMoves(world, size),
     ...seedMoves(world, size),
   ];
-  const timers = timerMoves(world);
-  if (moves.every(([, , how]) => how)) return [...moves, ...timers.slice(0, 1)];
-  const early = timers.map(([name, act]): Move => [`${name} (early)`, (w) => act(spend(w)), 'chosen']);
-  return world.faults > 0 ? [...moves, ...early] : moves;
+  if (moves.every(([, , how]) => how)) return [...moves, ...timerMoves(world).slice(0, 1)];
+  if (world.faults === 0) return moves;
+  const early = timerMoves(world).map(([name, act]): Move => [`${name} (early)`, (w) => act(spend(w)), 'chosen']);
+  return [...moves, ...early];
 }
 
 function seedMoves(world: World, { standby }: Size): Move[] {

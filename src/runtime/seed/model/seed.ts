@@ -24,6 +24,8 @@ export function newMachine() {
   return machine;
 }
 
+const FIELDS = newMachine();
+
 export function stateOf(world: World, host: number): HostState {
   return { settings, ...world.hosts[host].machine };
 }
@@ -58,7 +60,8 @@ export function take(world: World, host: number, event: MachineEvent): void {
   const { state, effects } = step(before, event, { at: 0, wall: clock, random: 0, mayAllocate });
   observer(before, event, state);
   const { settings: _, ...machine } = state;
-  world.hosts[host].machine = machine;
+  // Each field has its place, also one that was undefined meanwhile: states are told apart as texts.
+  world.hosts[host].machine = { ...FIELDS, ...machine };
   for (const effect of effects) carryOut(world, host, effect);
 }
 
