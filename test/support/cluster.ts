@@ -8,7 +8,13 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { ClusterEvent, ClusterStatus } from '../../src/contract/control/from-seed';
-import { assignAddresses, formatAddress, type ManifestHost, parseCidr } from '../../src/contract/manifest';
+import {
+  assignAddresses,
+  formatAddress,
+  type ManifestHost,
+  type ManifestLimits,
+  parseCidr,
+} from '../../src/contract/manifest';
 
 const CLI = resolve(__dirname, '../../assets/cli/imaginary.js');
 
@@ -35,6 +41,7 @@ export interface ClusterOptions {
   readonly seedPort?: number;
   /** There are two seeds. */
   readonly standby?: boolean;
+  readonly limits?: Partial<ManifestLimits>;
   /** Files of the functions' code (`/var/task`): name to content. */
   readonly files?: Record<string, string>;
   readonly upArguments?: readonly string[];
@@ -79,7 +86,7 @@ export function prepareCluster(hosts: readonly TestHost[], options: ClusterOptio
   const addresses = assignAddresses(parseCidr(cidr)!, without);
   const manifest = {
     version: 1,
-    cluster: { name, cidr },
+    cluster: { name, cidr, limits: options.limits },
     seed: { port: options.seedPort, standby: options.standby },
     hosts: hosts.map((host) => ({
       address: host.address ?? formatAddress(addresses.get(host.name)!),

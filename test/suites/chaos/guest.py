@@ -3,7 +3,9 @@
 usage: guest.py serve NAME          answers requests at port 7000, and calls other hosts when it is told to
        guest.py call NAME SEED HOST[:redis]...
                                     calls these hosts at random until its standard input ends
-       guest.py obey NAME           calls the host of each line of its standard input
+       guest.py obey NAME           calls the first host of each line of its standard input, and has it call the second
+       guest.py knock NAME HOST COUNT
+                                    connects so many times to where the host does not listen
        guest.py each NAME SEED HOST[:redis]...
                                     calls each of these hosts once, and exits with 0 if all answered
 
@@ -27,6 +29,7 @@ import time
 
 PORT = 7000
 REDIS = 6379
+SHUT = 7001
 CHANGED = bytes(byte ^ 0x5A for byte in range(256))
 # Seconds after which an open call is written, and then again and again.
 LONG = 8
@@ -141,12 +144,12 @@ def connect(to, port, way):
             raise
 
 
-def request(sock, stream, to, numbers_at_random, onward=None):
+def request(sock, stream, to, numbers_at_random, **more):
     payload = numbers_at_random.randbytes(numbers_at_random.choice((16, 1_000, 20_000, 200_000)))
     number = numbers_at_random.getrandbits(48)
     with call("request", to):
         # Both directions at once: neither side waits for a reader that waits for it.
-        sender = threading.Thread(target=send, args=(sock, message(payload, number=number, onward=onward)))
+        sender = threading.Thread(target=send, args=(sock, message(payload, number=number, **more)))
         sender.start()
         try:
             head = header(stream)
@@ -173,7 +176,7 @@ def converse(to, numbers_at_random, onward=None):
     sock = connect(to, PORT, numbers_at_random.choice(("block", "poll")))
     with sock, sock.makefile("rb") as stream:
         for _ in range(numbers_at_random.randint(1, 4)):
-            request(sock, stream, to, numbers_at_random, onward)
+            request(sock, stream, to, numbers_at_random, onward=onward)
             # Sometimes long enough for hosts to be idle meanwhile.
             time.sleep(numbers_at_random.choice((0, 0, 0.01, 0.2, 3)))
 
@@ -215,15 +218,22 @@ def caller(hosts, numbers_at_random, ended):
         ended.wait(numbers_at_random.uniform(0.02, 0.4))
 
 
-def exchange_once(to, numbers_at_random):
+def exchange_once(to, numbers_at_random, errand=None):
     sock = connect(to, PORT, numbers_at_random.choice(("block", "poll")))
     with sock, sock.makefile("rb") as stream:
-        request(sock, stream, to, numbers_at_random)
+        request(sock, stream, to, numbers_at_random, errand=errand)
 
 
-def call_once(to):
+def call_once(to, errand=None):
     with contextlib.suppress(OSError, EOFError, Wrong):
-        exchange_once(to, random.Random())
+        exchange_once(to, random.Random(), errand)
+
+
+def knock(to, count):
+    for _ in range(count):
+        with contextlib.suppress(ConnectionRefusedError), socket.socket() as sock:
+            sock.connect((to, SHUT))
+            sys.exit(f"{to} listens at {SHUT}")
 
 
 def answers(to, kind, numbers_at_random):
@@ -248,6 +258,9 @@ class Handler(socketserver.StreamRequestHandler):
                     return
                 if head.get("onward"):
                     threading.Thread(target=go_on, args=(head["onward"], head["number"]), daemon=True).start()
+                if head.get("errand"):
+                    # Before the answer: whoever has sent it hears of its failure.
+                    exchange_once(head["errand"], random.Random(head["number"]))
                 answer = message(payload.translate(CHANGED), host=name, number=head["number"])
                 self.connection.sendall(answer)
 
@@ -274,8 +287,10 @@ def main():
         Server(("0.0.0.0", PORT), Handler).serve_forever()
     if sys.argv[1] == "obey":
         for line in sys.stdin:
-            threading.Thread(target=call_once, args=(line.strip(),), daemon=True).start()
+            threading.Thread(target=call_once, args=line.split(), daemon=True).start()
         return
+    if sys.argv[1] == "knock":
+        return knock(sys.argv[3], int(sys.argv[4]))
     seed = sys.argv[3]
     hosts = [(word.split(":") + ["echo"])[:2] for word in sys.argv[4:]]
     if sys.argv[1] == "each":

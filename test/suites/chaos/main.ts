@@ -2,14 +2,9 @@
  * `npm run chaos -- --minutes M --seed S --network flat|nat`: hosts that call one another while everything that may end
  * or be lost does. See README.md.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
-import { flagsOf, UsageError, whole } from './flags';
+import { flagsOf, networkIn, report, runToExit, UsageError, whole } from './flags';
 import { KINDS, type Kind, kindsOn, type Network, planOf } from './plan';
 import { type RunResult, runChaos } from './run';
-
-const REPORTS = resolve(__dirname, '../../../test-reports');
 
 const USAGE = `usage: npm run chaos -- [options]
 
@@ -35,25 +30,16 @@ Needs \`npx projen bundle\`, /usr/bin/python3 and /usr/bin/redis-server, and for
 Exit code 0: every property holds; 1: one does not, or the run broke; 2: the command line is wrong.
 `;
 
-const read = (args: readonly string[]) =>
-  flagsOf(
-    () =>
-      parseArgs({
-        args: [...args],
-        options: {
-          network: { type: 'string', default: 'flat' },
-          minutes: { type: 'string', default: '1' },
-          seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-          faults: { type: 'string' },
-          hosts: { type: 'string', default: '20' },
-          clients: { type: 'string', default: '3' },
-          plan: { type: 'boolean', default: false },
-          keep: { type: 'string' },
-          json: { type: 'boolean', default: false },
-          help: { type: 'boolean', default: false },
-        },
-      }).values,
-  );
+const read = () =>
+  flagsOf({
+    minutes: { type: 'string', default: '1' },
+    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    faults: { type: 'string' },
+    hosts: { type: 'string', default: '20' },
+    clients: { type: 'string', default: '3' },
+    plan: { type: 'boolean', default: false },
+    keep: { type: 'string' },
+  });
 
 function kindsOf(network: Network, given: string | undefined): Kind[] {
   const known = kindsOn(network);
@@ -67,13 +53,12 @@ function kindsOf(network: Network, given: string | undefined): Kind[] {
 }
 
 async function main(): Promise<number> {
-  const given = read(process.argv.slice(2));
+  const given = read();
   if (given.help) {
     process.stdout.write(USAGE);
     return 0;
   }
-  const { network } = given;
-  if (network !== 'flat' && network !== 'nat') throw new UsageError(`--network is '${network}'; allowed: flat, nat`);
+  const network = networkIn(given.network);
   const minutes = Number(given.minutes);
   if (!(minutes > 0 && minutes <= 1_440))
     throw new UsageError(`--minutes is '${given.minutes}'; allowed: a number above 0, up to 1440`);
@@ -97,18 +82,16 @@ async function main(): Promise<number> {
     ...{ network, seed, duration, hosts, clients, plan, keep: given.keep },
     tell: (line) => out.write(`${line}\n`),
   });
-  const failed = result.verdicts.filter(({ violations }) => violations.length > 0);
-  const counts = { passed: result.verdicts.length - failed.length, failed: failed.length, skipped: 0 };
+  const failures = result.verdicts
+    .filter(({ violations }) => violations.length > 0)
+    .map(({ property, violations }) => ({
+      name: `chaos on ${network}, seed ${seed}: ${property}`,
+      reason: violations.join('\n'),
+    }));
   out.write(tableOf(result));
-  out.write(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`);
+  const counts = report(`chaos-${network}.json`, result.verdicts.length, failures, out);
   if (given.json) process.stdout.write(`${JSON.stringify({ network, seed, minutes, hosts, ...counts, ...result })}\n`);
-  const failures = failed.map(({ property, violations }) => ({
-    name: `chaos on ${network}, seed ${seed}: ${property}`,
-    reason: violations.join('\n'),
-  }));
-  mkdirSync(REPORTS, { recursive: true });
-  writeFileSync(join(REPORTS, `chaos-${network}.json`), `${JSON.stringify({ ...counts, failures }, null, 2)}\n`);
-  return failed.length === 0 ? 0 : 1;
+  return failures.length === 0 ? 0 : 1;
 }
 
 /** Of violations, as many as a person reads. */
@@ -132,12 +115,4 @@ function tableOf({ verdicts, calls, faults, missed }: RunResult): string {
   ].join('');
 }
 
-main().then(
-  (code) => {
-    process.exitCode = code;
-  },
-  (error: Error) => {
-    process.stderr.write(`chaos: ${error.message}\n${error instanceof UsageError ? 'See --help.\n' : ''}`);
-    process.exitCode = error instanceof UsageError ? 2 : 1;
-  },
-);
+runToExit('chaos', main);

@@ -1,5 +1,5 @@
 /** One run: a cluster, its clients, its faults, and what is found afterwards. */
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ClusterStatus } from '../../../src/contract/control/from-seed';
@@ -12,6 +12,7 @@ import { eventually } from '../../support/eventually';
 import { python } from '../../support/guests';
 import { Clients } from './clients';
 import { Faults } from './faults';
+import { keep } from './keep';
 import { leftBehind, Witness } from './leaks';
 import type { Network, PlannedFault } from './plan';
 import { callsInLogs, eventsInLogs, lastWords } from './records';
@@ -239,10 +240,4 @@ function verdictsOf({ seeds, steps, problems }: Replay): Verdict[] {
     of: `${steps} steps of ${seeds} seeds`,
     violations,
   }));
-}
-
-function keep(folder: string, from: readonly string[]): void {
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
-  for (const one of from) for (const file of readdirSync(one)) copyFileSync(join(one, file), join(folder, file));
 }

@@ -63,6 +63,12 @@ export class Processes {
     return this.#below(this.#platform).find(({ words }) => words[1]?.endsWith('/seed.js'))?.pid;
   }
 
+  /** Below a client on network `nat`, the process that is in the network. */
+  get inside(): number | undefined {
+    return this.#below(this.#platform).find(({ words }) => words.includes('--inside') && words[0].endsWith('node'))
+      ?.pid;
+  }
+
   /** @param clusterName functions are called CLUSTER-HOST */
   sandboxes(clusterName: string): Sandbox[] {
     const launchers = (this.#children.get(this.#platform) ?? []).filter(({ words }) => words[1] === '--control');
