@@ -1,14 +1,13 @@
 /** Many connects of every kind by one guest: nothing of them may be left, in the guest or in those it spoke to. */
 import { readdirSync } from 'node:fs';
+import { eventually } from '../support/eventually';
 import { type Guest, type Peer, startEcho, startPeer } from './harness';
 
 const descriptors = (pid: number | undefined) => readdirSync(`/proc/${pid}/fd`).length;
 
-/** Looks until it is so, for at most ten seconds: the other side learns of a closed connection a moment later. */
+/** The other side learns of a closed connection a moment later. @returns the last look */
 async function settles(look: () => number, wanted: number): Promise<number> {
-  for (const end = Date.now() + 10_000; look() !== wanted && Date.now() < end; ) {
-    await new Promise((done) => setTimeout(done, 20));
-  }
+  await eventually(() => look() === wanted).catch(() => undefined);
   return look();
 }
 

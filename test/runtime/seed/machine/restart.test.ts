@@ -70,7 +70,9 @@ test('killed before the function joins: nothing is allocated in the grace time, 
   await started;
   await cluster.restartSeed({ grace: 1_000 });
   await cluster.event(null, 'seed-started', (e) => e.detail.graceMs === 1_000);
-  setTimeout(join, 200);
+  const waiting = async () => (await fetchStatus(cluster.access('operator'))).hosts[0].waiting;
+  await eventually(async () => (await waiting()) === 1);
+  join();
   await locate;
   expect(cluster.lambda.requests).toHaveLength(1);
 });

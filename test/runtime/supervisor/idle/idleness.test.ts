@@ -79,7 +79,8 @@ test('a stretch in which nobody looked (a freeze) is not idleness', async () => 
   watch.abort();
 });
 
-test('an aborted watch looks no more', async () => {
+test('an aborted watch looks no more', () => {
+  jest.useFakeTimers();
   const watch = new AbortController();
   let looks = 0;
   const look = () => {
@@ -91,6 +92,8 @@ test('an aborted watch looks no more', async () => {
     { idleTimeout: 100, releasePolicy: 'no-connections', look, onHeld: () => undefined, onIdle: () => undefined },
     watch.signal,
   );
-  await new Promise((resolve) => setTimeout(resolve, 150));
+  jest.runOnlyPendingTimers();
   expect(looks).toBe(1);
+  expect(jest.getTimerCount()).toBe(0);
+  jest.useRealTimers();
 });

@@ -109,13 +109,18 @@ test('an open connection holds the host', async () => {
     '-c',
     'import socket\nl = socket.create_server(("0.0.0.0", 8080))\nwhile True: s = l.accept()[0]; print(s.recv(9), flush=True); s.close()',
   ];
-  const { client, sandbox } = await boot([{ name: 'web', command, idleTimeout: 200, releasePolicy: 'no-connections' }]);
+  const brief = { idleTimeout: 200, releasePolicy: 'no-connections' } as const;
+  const { client, sandbox } = await boot([
+    { name: 'web', command, ...brief },
+    { name: 'other', command: serves(8080), ...brief },
+  ]);
   const { location, realPort } = await client.locate('web', 8080);
   const socket = connect(realPort, location.address);
   const web = await sandbox('web');
-  // The seed would have heard of an idle host several times by now.
-  await new Promise((resolve) => setTimeout(resolve, 1_000));
-  expect(cluster.events.some((e) => e.event === 'suspending')).toBe(false);
+  // A host that nobody is connected to, and that was started later, is suspended meanwhile.
+  await client.locate('other', 8080);
+  await cluster.event('other', 'suspended');
+  expect(cluster.events.some((e) => e.host === 'web' && e.event === 'suspending')).toBe(false);
   socket.end('over');
   await cluster.event('web', 'suspended');
   await web.logged(({ line }) => line === "b'over'");
