@@ -72,7 +72,7 @@ test('while the host runs: both are fenced; its guest, its epoch and its connect
 });
 
 test('while it sleeps: one wakes it, with its memory; the other one is fenced; it sleeps again', async () => {
-  await untilAsleep(cluster, 'who', 1);
+  await untilAsleep(cluster, 'who');
   const [guests, epoch] = [mentioning(MARK), await epochNow()];
   await again(epoch);
   expect(mentioning(MARK)).toEqual(guests);
