@@ -13,20 +13,27 @@ import { text } from 'node:stream/consumers';
 import { setTimeout as later } from 'node:timers/promises';
 
 const HOST = '127.0.0.1';
-/** Between a signal and the inspector that it opens nothing is sent, so it is looked for: milliseconds. */
+/** Nothing is sent when a signal has opened an inspector, or when it has closed. So it is looked for: milliseconds. */
 const LOOK_EVERY = 20;
 
-/** The identifier of the one that the inspector inspects, once there is an inspector. */
+/** The identifier of what the inspector inspects; undefined: there is no inspector. */
+async function targetNow(port: number): Promise<string | undefined> {
+  try {
+    const [answer] = (await once(get({ host: HOST, port, path: '/json' }), 'response')) as [IncomingMessage];
+    const [{ id }] = JSON.parse(await text(answer));
+    return id;
+  } catch (error) {
+    // The second one: it closes at this moment.
+    if (['ECONNREFUSED', 'ECONNRESET'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
+    throw error;
+  }
+}
+
 async function target(port: number): Promise<string> {
   for (;;) {
-    try {
-      const [answer] = (await once(get({ host: HOST, port, path: '/json' }), 'response')) as [IncomingMessage];
-      const [{ id }] = JSON.parse(await text(answer));
-      return id;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ECONNREFUSED') throw error;
-      await later(LOOK_EVERY);
-    }
+    const id = await targetNow(port);
+    if (id !== undefined) return id;
+    await later(LOOK_EVERY);
   }
 }
 
@@ -39,9 +46,13 @@ function frameOf(message: string): Buffer {
   return Buffer.concat([head, mask, payload.map((byte, i) => byte ^ mask[i % 4])]);
 }
 
+/** First byte of the frame that says good-bye: nothing follows it. The end of the connection does. */
+const CLOSE = 0x88;
+
 /** The first frame of what has come, and its length; undefined: it is not all there. */
 function firstFrame(bytes: Buffer): { readonly message: string; readonly length: number } | undefined {
   if (bytes.length < 2) return undefined;
+  if (bytes[0] === CLOSE) return undefined;
   if (bytes[0] !== 0x81) throw new Error(`a frame that begins with 0x${bytes[0].toString(16)}; expected: a whole text`);
   const [short, extended] = [bytes[1] & 0x7f, { 126: 2, 127: 8 }[bytes[1] & 0x7f] ?? 0];
   const begin = 2 + extended;
@@ -59,9 +70,12 @@ interface Answer {
   };
 }
 
+const ENDED: Answer = { error: { message: 'the connection has ended' } };
+
 class Session {
   readonly #socket: Socket;
   readonly #open = new Map<number, (answer: Answer) => void>();
+  #ended = false;
   #bytes: Buffer;
   #last = 0;
 
@@ -69,6 +83,11 @@ class Session {
     this.#socket = socket;
     this.#bytes = head;
     socket.on('data', (bytes: Buffer) => this.#take(bytes));
+    socket.on('error', () => undefined); // and then comes `close`
+    socket.once('close', () => {
+      this.#ended = true;
+      for (const answer of this.#open.values()) answer(ENDED);
+    });
     this.#take(Buffer.alloc(0));
   }
 
@@ -86,7 +105,7 @@ class Session {
   /** @throws Error that the inspector answers with */
   async call(method: string, params: object = {}): Promise<unknown> {
     const id = ++this.#last;
-    const answered = new Promise<Answer>((take) => this.#open.set(id, take));
+    const answered = this.#ended ? ENDED : new Promise<Answer>((take) => this.#open.set(id, take));
     this.#socket.write(frameOf(JSON.stringify({ id, method, params })));
     const { error, result } = await answered;
     const problem = error?.message ?? result?.exceptionDetails?.text;
@@ -118,10 +137,11 @@ async function main(port: number, pid: number): Promise<void> {
   // What a first collection finalizes, a second one collects.
   for (let i = 0; i < 2; i++) await session.call('HeapProfiler.collectGarbage');
   process.stdout.write(JSON.stringify(await evaluate('process.memoryUsage()')));
-  // Its port is that of the next process. It closes when nobody is connected any more.
-  if (process.argv[4] === 'close')
-    await evaluate("{ const load = require; setImmediate(() => load('inspector').close()) }");
+  if (process.argv[4] !== 'close') return session.end();
+  // It closes when nobody is connected any more, and then the next process may have the port.
+  await evaluate("{ const load = require; setImmediate(() => load('inspector').close()) }");
   session.end();
+  while ((await targetNow(port)) !== undefined) await later(LOOK_EVERY);
 }
 
 main(Number(process.argv[2]), Number(process.argv[3])).catch((error: Error) => {
