@@ -119,6 +119,11 @@ export class Partners {
     return true;
   }
 
+  /** Whether this member's guests have sent something to a host that sleeps: it is to be woken before they sleep. */
+  waits(): boolean {
+    return this.#waitingData.waits();
+  }
+
   /** This member was frozen until now. It joins next. */
   thawed(): void {
     this.#thawed = true;

@@ -53,6 +53,9 @@ export class WaitingData {
   /** By cookie, until an answer comes. */
   readonly #suspects = new Map<number, Suspect>();
   #timer: NodeJS.Timeout | undefined;
+  /** When the timer is due. */
+  #due = 0;
+  #lastCost = 0;
 
   constructor(options: WaitingDataOptions) {
     this.#options = options;
@@ -72,7 +75,15 @@ export class WaitingData {
       [...epochs].map(([cookie, epoch]) => [cookie, { epoch, moved: now.get(cookie)?.bytes ?? 0 }]),
     );
     this.#asleep.set(address, { connections, told: Number.NEGATIVE_INFINITY });
-    this.#timer ??= setTimeout(this.#look, INTERVAL);
+    this.#lookIn(INTERVAL);
+  }
+
+  /**
+   * Whether something has moved for a host that sleeps; the seed is told. To be asked before this very host is frozen:
+   * nobody looks after that, and both would sleep over it.
+   */
+  waits(): boolean {
+    return this.#asleep.size > 0 && this.#tell(this.#sockets(), performance.now());
   }
 
   close(): void {
@@ -87,19 +98,38 @@ export class WaitingData {
     const start = performance.now();
     const sockets = this.#sockets();
     this.#judge(sockets, start);
+    this.#tell(sockets, start);
+    const cost = performance.now() - start;
+    const interval = this.#asleep.size > 0 ? INTERVAL : SUSPECTS_INTERVAL;
+    // One slow look says nothing yet: the machine may be busy with something else.
+    this.#lookIn(Math.max(interval, Math.min(cost, this.#lastCost) / SHARE));
+    this.#lastCost = cost;
+  };
+
+  /** No later than that, in milliseconds: the timer may run for something that has more time. */
+  #lookIn(delay: number): void {
+    const due = performance.now() + delay;
+    if (this.#timer && this.#due <= due) return;
+    clearTimeout(this.#timer);
+    this.#due = due;
+    this.#timer = setTimeout(this.#look, delay);
+  }
+
+  /** @returns whether there was something to tell */
+  #tell(sockets: ReadonlyMap<number, TcpSocket>, start: number): boolean {
     const now = new Map([...sockets].map(([cookie, socket]) => [cookie, moved(socket)]));
+    let any = false;
     for (const [address, sleeper] of this.#asleep) {
-      if (start - sleeper.told < AGAIN) continue;
       const moves = ([cookie, { moved }]: [number, { moved: number }]) => (now.get(cookie) ?? 0) > moved;
       const found = [...sleeper.connections].find(moves);
       if (!found) continue;
+      any = true;
+      if (start - sleeper.told < AGAIN) continue;
       sleeper.told = start;
       this.#options.onData(address, found[1].epoch);
     }
-    const cost = performance.now() - start;
-    const interval = this.#asleep.size > 0 ? INTERVAL : SUSPECTS_INTERVAL;
-    this.#timer = setTimeout(this.#look, Math.max(interval, cost / SHARE));
-  };
+    return any;
+  }
 
   #suspect(slept: Sleeper | undefined): void {
     if (!slept) return;

@@ -150,7 +150,7 @@ export class HostRun {
 
   /** Whether something keeps the host from being suspended at this moment. */
   isBusy(): boolean {
-    return !this.guest || busyNow(this.look(), this.entry.releasePolicy) !== undefined;
+    return !this.guest || busyNow(this.look(), this.entry.releasePolicy) !== undefined || this.member.partners.waits();
   }
 
   /** Milliseconds until its guests want to run again by themselves, as far as is known. */

@@ -35,7 +35,7 @@ function setUp(epochs: ReadonlyMap<number, number>, sockets: Row[]) {
     onLost: (cookie) => lost.push(cookie),
   });
   const sleep = (asleep: boolean) => data.sleeps(ADDRESS, asleep);
-  return { sleep, told, lost, looks: () => looks, close: () => data.close() };
+  return { sleep, told, lost, looks: () => looks, waits: () => data.waits(), close: () => data.close() };
 }
 
 const ONE = new Map([[9, 5]]);
@@ -137,4 +137,31 @@ test('closed: nothing is looked for any more', () => {
   const before = looks();
   jest.advanceTimersByTime(5_000);
   expect(looks()).toBe(before);
+});
+
+test('the last look before this host sleeps itself: what waits for one that sleeps is told at once, and told to wait', () => {
+  const sockets: Row[] = [{ cookie: 9 }];
+  const { sleep, told, waits } = setUp(ONE, sockets);
+  expect(waits()).toBe(false);
+  sleep(true);
+  expect(waits()).toBe(false);
+  sockets[0].bytes = 105;
+  expect(waits()).toBe(true);
+  expect(told).toEqual([[ADDRESS, 5]]);
+  expect(waits()).toBe(true);
+  expect(told).toHaveLength(1);
+  sleep(false);
+  expect(waits()).toBe(false);
+});
+
+test('a look for connections that are doubtful does not put off the one for a host that falls asleep', () => {
+  const sockets: Row[] = [{ cookie: 9 }];
+  const { sleep, told } = setUp(ONE, sockets);
+  sleep(true);
+  sleep(false);
+  jest.advanceTimersByTime(60);
+  sleep(true);
+  sockets[0].bytes = 105;
+  jest.advanceTimersByTime(60);
+  expect(told).toEqual([[ADDRESS, 5]]);
 });
