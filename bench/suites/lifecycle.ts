@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
 import type { TestCluster } from '../../test/support/cluster';
 import { openLine } from '../../test/support/line';
 import { processesOf } from '../../test/support/processes';
@@ -15,7 +16,9 @@ const STEPS = ['resuming', 'invoked', 'joined', 'resumed', 'connected'] as const
 const [SLEEPER, VICTIM, TALKER] = ['host-0', 'host-1', 'host-2'];
 /** Each is allocated once, in a sandbox as cold as that of a host that was killed. */
 const FRESH = Array.from({ length: ROUNDS }, (_, i) => `host-${3 + i}`);
-const HOSTS = 3 + FRESH.length;
+/** Woken by a client that has connected before, as another host's guest has. */
+const REGULAR = `host-${3 + ROUNDS}`;
+const HOSTS = 4 + FRESH.length;
 const HOLD = resolve(__dirname, '../../test/e2e/guests/hold.py');
 
 /** Waits for the next event of that name of the host, after `done` so many. */
@@ -36,6 +39,18 @@ async function timedLine(cluster: TestCluster) {
   };
 }
 
+/** A client that stays: each call is one connect, in milliseconds to its first byte. */
+function openTimed(cluster: TestCluster, command: readonly string[]): () => Promise<number> {
+  const child = cluster.start(command);
+  const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+  return async () => {
+    child.stdin!.write('\n');
+    const { value, done } = await lines.next();
+    if (done) throw new Error(`${command.join(' ')} has ended`);
+    return Number(value) / 1000;
+  };
+}
+
 /** What it takes to wake a suspended host, by a connect and by data, and to replace one that was killed. */
 export const lifecycle: Suite = {
   name: 'lifecycle',
@@ -50,19 +65,23 @@ export const lifecycle: Suite = {
     const firstByte = async (host: string) =>
       (await inCluster(cluster, [client, host, '7000', '1', '0'])).median / 1000;
     try {
-      const [thaw, resume, plain, killed, data]: number[][] = [[], [], [], [], []];
+      const [thaw, resume, again, plain, killed, data]: number[][] = [[], [], [], [], [], []];
       await cold.bareStart(0);
       await firstByte(SLEEPER);
       await firstByte(VICTIM);
       const say = await timedLine(cluster);
       await say('warm');
+      const regular = openTimed(cluster, [client, REGULAR, '7000']);
+      await regular();
       for (let i = 0; i < ROUNDS; i++) {
         progress(`round ${i + 1} of ${ROUNDS}`);
         await next(cluster, SLEEPER, 'suspended', i);
         await next(cluster, TALKER, 'suspended', i);
+        await next(cluster, REGULAR, 'suspended', i);
         thaw.push(await cold.bareStart(0));
         resume.push(await firstByte(SLEEPER));
         data.push(await say(`round ${i}`));
+        again.push(await regular());
       }
       for (let i = 0; i < ROUNDS; i++) {
         progress(`allocation ${i + 1} of ${ROUNDS}`);
@@ -79,6 +98,7 @@ export const lifecycle: Suite = {
         absoluteRow('bare thaw and one invoke round trip, median', 'ms', median(thaw), null),
         ratioRow('resume: connect to first byte, median', 'ms', median(resume), median(thaw), 1.2),
         ...stepRows('of it, ', STEPS, taken, median(resume)),
+        ratioRow('resume by a client that has connected before, median', 'ms', median(again), median(thaw), null),
         absoluteRow('data wake: sent to its echo, median', 'ms', median(data), 250),
         absoluteRow('plain allocation: connect to first byte, median', 'ms', median(plain), null),
         ratioRow('after a kill: connect to first byte, median', 'ms', median(killed), median(plain), 1.2),
