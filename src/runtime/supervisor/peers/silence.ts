@@ -7,7 +7,7 @@
  * A host that is suspended does not acknowledge either, which is no silence: waiting-data.ts.
  */
 import type { NativeAddon } from '../../../native/addon';
-import { type TcpSocket, tcpSockets } from '../sockets/proc-net';
+import { type TcpSocket, unacknowledgedSockets } from '../sockets/proc-net';
 import { type OpenHandoff, openOf, type PeerConnections } from './peer-connections';
 import type { PeerId } from './survival';
 
@@ -67,7 +67,7 @@ export class Silence {
 
   #lookAt(now: number): void {
     const { peers, native, isControl, onSeedSilent } = this.#options;
-    const sockets = tcpSockets(native);
+    const sockets = unacknowledgedSockets(native);
     const control = sockets.find(isControl);
     const open = openOf(peers.noted(), sockets);
     const waiting = new Map<number, Waiting>();

@@ -50,9 +50,17 @@ export function timeWaitSockets(native: Pick<NativeAddon, 'tcpSockets'>): TcpSoc
   return rows ? fromRows(rows) : readProcNet().filter((socket) => socket.state === TIME_WAIT);
 }
 
-function fromRows(rows: Float64Array): TcpSocket[] {
+/** Those of which data waits to be acknowledged: mostly few of many, and no others are made objects of. */
+export function unacknowledgedSockets(native: Pick<NativeAddon, 'tcpSockets'>): TcpSocket[] {
+  const rows = native.tcpSockets(false);
+  return rows ? fromRows(rows, TCP_COLUMNS.sendQueue) : readProcNet().filter(({ sendQueue }) => sendQueue > 0);
+}
+
+/** @param column only of sockets that have something there */
+function fromRows(rows: Float64Array, column?: number): TcpSocket[] {
   const sockets: TcpSocket[] = [];
   for (let row = 0; row < rows.length; row += TCP_ROW) {
+    if (column !== undefined && rows[row + column] === 0) continue;
     sockets.push({
       local: rows[row + TCP_COLUMNS.local],
       localPort: rows[row + TCP_COLUMNS.localPort],
