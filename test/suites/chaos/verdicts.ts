@@ -23,6 +23,8 @@ export interface Evidence {
 const SLACK = 2_000;
 /** A request that takes so long hangs. */
 const HANGS = 30_000;
+/** Events of a host that are told with a call of it that went wrong. */
+const LAST_EVENTS = 8;
 /** Between what a guest writes and what the seed does, milliseconds. */
 const CLOCKS = 250;
 
@@ -57,7 +59,10 @@ function around({ at, ms, by, to }: Call, { faults, events }: Evidence): string 
     ({ event, host, time, detail }) =>
       event === 'refused' && host === to && detail.from === by && Math.abs(time - at - ms) < CLOCKS,
   );
-  return `${faultText.join(', ') || 'no fault'}${refusal ? `; ${refusal.detail.reason}` : ''}`;
+  const before = events.filter(({ host, time }) => host === to && time < at + ms + CLOCKS).slice(-LAST_EVENTS);
+  const eventText = before.map(({ event, time }) => `${event} ${Math.round(time - at)} ms`);
+  const reason = refusal ? `; ${refusal.detail.reason}` : '';
+  return `${faultText.join(', ') || 'no fault'}${reason}; the seed's last of ${to}: ${eventText.join(', ') || 'none'}`;
 }
 
 function describe(call: Call, evidence: Evidence): string {
