@@ -48,6 +48,16 @@ export function stoodStill(call: Call, faults: readonly Fault[]): number {
 
 const STILL: ReadonlySet<string> = new Set(['pause-supervisor', 'pause-sandbox', 'cut-host', 'cut-all']);
 
+/**
+ * Whether the seed means the caller. It counts clients as they join, and another seed counts anew: a client's number there
+ * says nothing about its number here.
+ */
+function isBy(from: unknown, by: string): boolean {
+  return from === by || (CLIENT.test(by) && CLIENT.test(String(from)));
+}
+
+const CLIENT = /^client-\d+$/;
+
 /** What went wrong around the call, for people. */
 function around({ at, ms, by, to }: Call, { faults, events }: Evidence): string {
   const near = faults.filter(
@@ -57,7 +67,7 @@ function around({ at, ms, by, to }: Call, { faults, events }: Evidence): string 
   const faultText = near.map(({ kind, host = '', from }) => `${kind} ${host} ${Math.round(from - at)} ms`);
   const refusal = events.find(
     ({ event, host, time, detail }) =>
-      event === 'refused' && host === to && detail.from === by && Math.abs(time - at - ms) < CLOCKS,
+      event === 'refused' && host === to && isBy(detail.from, by) && Math.abs(time - at - ms) < CLOCKS,
   );
   const before = events.filter(({ host, time }) => host === to && time < at + ms + CLOCKS).slice(-LAST_EVENTS);
   const eventText = before.map(({ event, time }) => `${event} ${Math.round(time - at)} ms`);
@@ -81,7 +91,7 @@ function refusedByGuest({ by, to, at, ms, end }: Call, events: readonly ClusterE
     ({ event, host, time, detail }) =>
       event === 'refused' &&
       host === to &&
-      detail.from === by &&
+      isBy(detail.from, by) &&
       time > at - CLOCKS &&
       time < at + ms + CLOCKS &&
       GUEST_REASONS.test(String(detail.reason)),
