@@ -3,6 +3,8 @@
  * and on network `flat`, where the kernel of a frozen process does. Looked for only while a host is suspended.
  */
 
+import { spacing } from '../../spacing';
+
 /** One open connection of a suspended host. */
 export interface Sent {
   /** Names the connection for good. */
@@ -47,6 +49,7 @@ const ASKED_LIMIT = 10_000;
 export class WaitingData {
   readonly #options: WaitingDataOptions;
   readonly #hosts = new Map<string, Sleeper>();
+  readonly #space = spacing(SHARE);
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: WaitingDataOptions) {
@@ -71,7 +74,7 @@ export class WaitingData {
     for (const name of suspended) this.#lookAt(name);
     if (suspended.length === 0) return;
     const cost = performance.now() - start;
-    this.#timer = setTimeout(this.look, Math.max(INTERVAL, cost / SHARE));
+    this.#timer = setTimeout(this.look, this.#space(cost, INTERVAL));
   };
 
   close(): void {

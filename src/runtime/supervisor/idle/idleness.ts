@@ -5,8 +5,10 @@
  *
  * Time is counted by looks: a frozen sandbox, or a machine that stood still, did not idle in the meantime.
  */
+
 import type { HeldBy } from '../../../contract/control/to-seed';
 import type { ReleasePolicy } from '../../../contract/manifest/manifest';
+import { spacing } from '../../spacing';
 import { type Activity, CPU_THRESHOLD } from './activity';
 
 export type Busy = HeldBy;
@@ -116,13 +118,11 @@ export function watchIdleness(options: IdleWatchOptions, signal: AbortSignal): v
     last = start;
     if (signal.aborted) return;
     if (verdict.idle) return options.onIdle(verdict);
-    // Where looking is dear (hundreds of processes, thousands of sockets), look less often. One slow look says nothing yet.
-    const cost = performance.now() - start;
-    delay = Math.max(interval, Math.min(longest, Math.min(cost, lastCost) / SHARE));
-    lastCost = cost;
+    // Where looking is dear (hundreds of processes, thousands of sockets), look less often.
+    delay = space(performance.now() - start, interval, longest);
     timer = setTimeout(tick, delay);
   };
-  let lastCost = 0;
+  const space = spacing(SHARE);
   let delay = interval;
   // Not at once: a host that has just been started or woken has better things to do.
   let timer = setTimeout(tick, interval);

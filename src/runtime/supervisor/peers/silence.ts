@@ -6,7 +6,9 @@
  *
  * A host that is suspended does not acknowledge either, which is no silence: waiting-data.ts.
  */
+
 import type { NativeAddon } from '../../../native/addon';
+import { spacing } from '../../spacing';
 import { type TcpSocket, unacknowledgedSockets } from '../sockets/proc-net';
 import { type OpenHandoff, openOf, type PeerConnections } from './peer-connections';
 import type { PeerId } from './survival';
@@ -47,6 +49,7 @@ export class Silence {
   #waiting = new Map<number, Waiting>();
   /** By member, as text: when it was asked last. */
   readonly #asked = new Map<string, number>();
+  readonly #space = spacing(SHARE);
   #timer: NodeJS.Timeout;
 
   constructor(options: SilenceOptions) {
@@ -62,7 +65,7 @@ export class Silence {
     const start = performance.now();
     this.#lookAt(start);
     const cost = performance.now() - start;
-    this.#timer = setTimeout(this.#look, Math.max(INTERVAL, cost / SHARE)).unref();
+    this.#timer = setTimeout(this.#look, this.#space(cost, INTERVAL)).unref();
   };
 
   #lookAt(now: number): void {

@@ -5,7 +5,9 @@
  * a new one would wake it. Once it is awake, data that is sent again and again and never acknowledged means that the
  * connection is lost.
  */
+
 import type { NativeAddon } from '../../../native/addon';
+import { spacing } from '../../spacing';
 import { type TcpSocket, tcpSockets } from '../sockets/proc-net';
 import type { PeerConnections } from './peer-connections';
 
@@ -55,7 +57,7 @@ export class WaitingData {
   #timer: NodeJS.Timeout | undefined;
   /** When the timer is due. */
   #due = 0;
-  #lastCost = 0;
+  readonly #space = spacing(SHARE);
 
   constructor(options: WaitingDataOptions) {
     this.#options = options;
@@ -101,9 +103,7 @@ export class WaitingData {
     this.#tell(sockets, start);
     const cost = performance.now() - start;
     const interval = this.#asleep.size > 0 ? INTERVAL : SUSPECTS_INTERVAL;
-    // One slow look says nothing yet: the machine may be busy with something else.
-    this.#lookIn(Math.max(interval, Math.min(cost, this.#lastCost) / SHARE));
-    this.#lastCost = cost;
+    this.#lookIn(this.#space(cost, interval));
   };
 
   /** No later than that, in milliseconds: the timer may run for something that has more time. */
