@@ -71,17 +71,12 @@ test('network nat: nothing waits for it to be acknowledged while it sleeps, at n
   expect(seeds).toEqual([{ ports: [port, ports[0]], unacknowledged: 0 }]);
 });
 
-test('network nat: its NAT has forgotten the connection', async () => {
+test.each([
+  ['has forgotten the connection', 'forget'],
+  ['has another address', 'move'],
+] as const)('network nat: its NAT %s', async (_, fault) => {
   await asleep('--network', 'nat');
-  await networkOf(cluster.state).faults.forget('echo');
-  await connect();
-  expect(await joins()).toEqual(['new', 'new']);
-  expect([await count('allocating'), await count('resumed')]).toEqual([1, 1]);
-});
-
-test('network nat: its NAT has another address', async () => {
-  await asleep('--network', 'nat');
-  await networkOf(cluster.state).faults.move('echo');
+  await networkOf(cluster.state).faults[fault]('echo');
   await connect();
   expect(await joins()).toEqual(['new', 'new']);
   expect([await count('allocating'), await count('resumed')]).toEqual([1, 1]);

@@ -55,7 +55,7 @@ export class Session {
   /** Of two, the one that served last comes first. */
   #seeds: readonly SeedEndpoint[];
   #control: Control | undefined;
-  /** That the session before has left, until it is known to be dead. */
+  /** The connection that the session before has left, until it is known to be dead. */
   #kept: Control | undefined;
   /** True between `welcome` and the end of the connection. */
   #joined = false;
