@@ -12,7 +12,14 @@ const BUNDLED_SOURCES = [
   ...['src/runtime/**', 'src/local/**', 'src/cli/**', 'src/native/**', 'src/shim/**'],
 ];
 /** Everything that type-checks but does not ship as compiled code. */
-const DEV_SOURCES = ['.projenrc.ts', 'scripts/**/*.ts', 'integ/*.ts', 'bench/**/*.ts', 'examples/**/*.ts'];
+const DEV_SOURCES = [
+  '.projenrc.ts',
+  'scripts/**/*.ts',
+  'integ/*.ts',
+  'bench/**/*.ts',
+  'eval/**/*.ts',
+  'examples/**/*.ts',
+];
 /** Built by the `bundle` task: in the npm package, not in git. */
 const BUILT_FOLDERS = ['lambda-layers', 'assets'];
 
@@ -302,6 +309,12 @@ demo.exec('tsx examples/shop/demo.ts', { receiveArgs: true });
 const bench = project.addTask('bench', { description: 'Measure beside the native baseline', receiveArgs: true });
 bench.exec('tsx scripts/bundle.ts --strict 1>&2');
 bench.exec('tsx bench/main.ts', { receiveArgs: true });
+const evaluation = project.addTask('eval', {
+  description: 'Do what the papers did: exit code 0 within reach',
+  receiveArgs: true,
+});
+evaluation.exec('tsx scripts/bundle.ts --strict 1>&2');
+evaluation.exec('tsx eval/main.ts', { receiveArgs: true });
 
 // --- package ---------------------------------------------------------------------------------------------------------
 const prepack = project.addTask('prepack', { description: 'Build what the npm package consists of; npm pack runs it' });
