@@ -54,6 +54,7 @@ export function buildProgram(version: string, setExitCode: (code: number) => voi
   addUp(command);
   addDown(command);
   addPs(command);
+  addEdges(command);
   addEvents(command);
   addLogs(command);
   addExec(command, setExitCode);
@@ -112,6 +113,19 @@ function addPs(command: AddCommand): void {
     .option('--state <dir>', STATE)
     .option('--why', 'name the connection or the process that keeps each host up')
     .action(async (options) => (await import('./commands/ps.js')).ps(options));
+}
+
+function addEdges(command: AddCommand): void {
+  command(
+    'edges',
+    'show which hosts are started with which',
+    'Lists the edges of the cluster: which host connects to which after its allocation, so that the two are started in the' +
+      ' same moment. An edge is declared (connectsTo) or learnt. A hit is such a start after which the host did connect, a' +
+      ' miss one after which it did not. WASTED is how long hosts were up for that while nobody connected to them.',
+    ['imaginary edges', "imaginary edges --json | jq '.edges[] | select(.misses > .hits)'"],
+  )
+    .option('--state <dir>', STATE)
+    .action(async (options) => (await import('./commands/edges.js')).edges(options));
 }
 
 function addEvents(command: AddCommand): void {

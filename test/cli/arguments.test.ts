@@ -10,13 +10,13 @@ test('--version is that of the package', () => {
 test('--help lists the commands with examples and exit codes; the daemon is not for people', () => {
   const { code, stdout } = imaginary(['--help']);
   expect(code).toBe(0);
-  for (const command of ['up', 'down', 'ps', 'events', 'logs', 'exec'])
+  for (const command of ['up', 'down', 'ps', 'edges', 'events', 'logs', 'exec'])
     expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
   expect(stdout).toContain('Exit codes:');
   expect(stdout).not.toContain('daemon');
 });
 
-test.each(['up', 'down', 'ps', 'events', 'logs', 'exec'])('%s --help has examples', (command) => {
+test.each(['up', 'down', 'ps', 'edges', 'events', 'logs', 'exec'])('%s --help has examples', (command) => {
   const { code, stdout } = imaginary([command, '--help']);
   expect(code).toBe(0);
   expect(stdout).toMatch(new RegExp(`Examples:\\n  imaginary ${command}`));
@@ -54,7 +54,7 @@ test('with --json errors are one object on standard output', () => {
 
 describe('where nothing runs', () => {
   const state = () => ['--state', temporaryFolder()];
-  test.each([['ps'], ['events']])('%s: exit code 1, and how to boot', (command) => {
+  test.each([['ps'], ['edges'], ['events']])('%s: exit code 1, and how to boot', (command) => {
     const { code, stderr } = imaginary([command, ...state()]);
     expect(code).toBe(1);
     expect(stderr).toMatch(/no cluster is running/);

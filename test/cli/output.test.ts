@@ -1,3 +1,4 @@
+import { edgesText } from '../../src/cli/commands/edges';
 import { eventText } from '../../src/cli/commands/events';
 import { statusText } from '../../src/cli/commands/ps';
 import { CliError, reportOf, usageError } from '../../src/cli/output/errors';
@@ -107,6 +108,24 @@ test('ps: a cluster that is up for a while has hosts that nobody ever connects t
   const hint = statusAt(60_000, false).at(-1);
   expect(hint).toContain('never started, as nobody connects to them: job.');
   expect(hint).toContain('startWith or wakeSchedule');
+});
+
+test('edges: which hosts are started with which, and what was for nothing', () => {
+  const edge = {
+    from: 'web',
+    to: 'api',
+    kind: 'learnt',
+    hits: 12,
+    misses: 1,
+    wastedMs: 3_240,
+    wastedStarts: 1,
+  } as const;
+  expect(edgesText([edge, { ...edge, to: 'db', kind: 'forgotten' }], plain).split('\n')).toEqual([
+    'FROM  TO   KIND       HITS  MISSES  WASTED  WASTED STARTS',
+    'web   api  learnt       12       1    3.2s              1',
+    'web   db   forgotten    12       1    3.2s              1',
+  ]);
+  expect(edgesText([], plain)).toBe('No edge is declared or learnt yet: no host has connected to another one.');
 });
 
 test('events: time, host, event, facts', () => {

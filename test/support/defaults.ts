@@ -13,6 +13,8 @@ export const ENTRY_DEFAULTS = {
     environment: {},
     remappedFiles: {},
     startWith: [],
+    connectsTo: [],
+    prefetch: true,
     readyWhen: { kind: 'listening' as const },
   },
   ...{ ...HOST_DEFAULTS, ...defaultsOf(HOST_LIMITS) },

@@ -1,8 +1,9 @@
 /** Requests of the CLI to the seed of a running cluster, with errors that name the next step. */
 
+import type { ClusterEdge } from '../../contract/control/edges';
 import type { ClusterEvent, ClusterStatus } from '../../contract/control/from-seed';
 import { OPERATOR_IDENTITY } from '../../contract/control/psk';
-import { ControlError, fetchStatus, readEvents, reloadKeys as reload } from '../../runtime/control/index';
+import { ControlError, fetchEdges, fetchStatus, readEvents, reloadKeys as reload } from '../../runtime/control/index';
 import { CliError } from '../output/errors';
 import { isRunning, type RunningCluster, secretFor, withState } from './state';
 
@@ -13,6 +14,14 @@ const RETRY_EVERY = 100;
 export async function clusterStatus(cluster: RunningCluster): Promise<ClusterStatus> {
   try {
     return await fetchStatus(access(cluster));
+  } catch (error) {
+    throw explain(error, cluster);
+  }
+}
+
+export async function clusterEdges(cluster: RunningCluster): Promise<readonly ClusterEdge[]> {
+  try {
+    return await fetchEdges(access(cluster));
   } catch (error) {
     throw explain(error, cluster);
   }

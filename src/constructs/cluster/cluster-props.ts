@@ -42,6 +42,14 @@ export interface ImaginaryClusterProps extends SeedNodeOptions {
   readonly reserveConcurrency?: boolean;
 
   /**
+   * Whether the seed learns which hosts each host connects to after its allocation, and starts them together with it from then on: see
+   * `HostOptions.prefetch`. Hosts that are named in `connectsTo` are started anyway.
+   *
+   * @default true
+   */
+  readonly prefetch?: boolean;
+
+  /**
    * How many hosts may be started in a minute, in the whole cluster: 1 to 100,000. So many may be started at once; after that, the
    * minute's share comes back evenly. An allocation counts, also one after a failure, and so does waking a suspended host. Beyond the
    * limit a connect that would start a host fails with ENOBUFS, and `imaginary events` shows `limited`. Hosts that run are reached as ever.

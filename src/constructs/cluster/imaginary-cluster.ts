@@ -89,6 +89,7 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
 
   private readonly block: Cidr;
   private readonly limits: ManifestLimits;
+  private readonly prefetch: boolean;
   private readonly hostList: HostFunction[] = [];
   private readonly directory: Directory;
 
@@ -106,6 +107,7 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
     this.logRetention = props.logRetention ?? logs.RetentionDays.ONE_MONTH;
     this.reserveConcurrency = props.reserveConcurrency ?? false;
     this.limits = this.checkedLimits(props);
+    this.prefetch = props.prefetch ?? true;
     this.clusterKey = props.clusterKey ?? this.generatedKey();
     this.seed = new SeedNode(this, 'Seed', { ...props, cluster: this });
 
@@ -227,7 +229,7 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
     const addresses = this.directory.addresses();
     return parseManifest({
       version: 1,
-      cluster: { name: this.clusterName, cidr: this.cidr, limits: this.limits },
+      cluster: { name: this.clusterName, cidr: this.cidr, limits: this.limits, prefetch: this.prefetch },
       seed: {
         port: this.seed.port,
         dataPort: this.seed.dataPort,

@@ -252,6 +252,8 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
       releasePolicy: props.releasePolicy ?? ReleasePolicy.NO_TRAFFIC,
       restartPolicy: props.restartPolicy ?? RestartPolicy.NEVER,
       startWith: [...(props.startWith ?? [])],
+      connectsTo: [...(props.connectsTo ?? [])],
+      prefetch: props.prefetch ?? true,
       wakeSchedule: props.wakeSchedule?.expressionString,
     };
   }

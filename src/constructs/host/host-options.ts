@@ -229,6 +229,24 @@ export interface HostOptions {
   readonly startWith?: string[];
 
   /**
+   * Names of hosts that this host connects to. Whenever this host is allocated they are started in the same moment, so that its first
+   * connects do not wait for them. Unlike `startWith`, it is the hosts named here that are started, they are suspended by their own
+   * idleness, and circles are allowed. The seed learns such hosts by itself as well; one that is named here is started the first time,
+   * too. `imaginary edges` shows which of these starts were for nothing.
+   *
+   * @default - none: those that the seed has learnt
+   */
+  readonly connectsTo?: string[];
+
+  /**
+   * Whether the seed learns which hosts this host connects to after its allocation, and starts them together with it from then on. Wrong
+   * guesses are forgotten.
+   *
+   * @default true
+   */
+  readonly prefetch?: boolean;
+
+  /**
    * When the host is started, or woken where it is suspended, although nobody connects to it: for jobs by the clock, in UTC. The seed
    * does it, so it takes no rule and no invocation of its own. A host that runs at that time is left alone.
    *

@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { address, checkedBy, count, type Immutable, name, port, portRange } from '../fields';
 import type { ManifestHost } from '../manifest';
 import { peerMessage, recipient, sender } from '../peer/peer-messages';
+import { clusterEdge } from './edges';
 import { type ConnectErrno, ERRNO } from './errno';
 import type { AnyFrame } from './frame-codec';
 import { hostState, location } from './location';
@@ -140,6 +141,8 @@ const fromSeed = v.variant('type', [
   v.strictObject({ type: v.literal('reloaded'), id: count, keys: v.array(text) }),
   /** Answer to `status`. */
   v.strictObject({ type: v.literal('statusReply'), id: count, status: clusterStatus }),
+  /** Answer to `edges`. `more`: it goes on with the next one. */
+  v.strictObject({ type: v.literal('edgesReply'), id: count, edges: v.array(clusterEdge), more: v.boolean() }),
   /** Answer to `events`, one for each event. */
   v.strictObject({ type: v.literal('event'), id: count, event: clusterEvent }),
   /** Answer to `events` without `follow`, after the last event. */

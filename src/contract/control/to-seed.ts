@@ -143,6 +143,8 @@ const toSeed = v.variant('type', [
   }),
   /** Operator. Answered by `statusReply`. */
   v.strictObject({ type: v.literal('status'), id: count }),
+  /** Operator. Answered by one `edgesReply`, or several. */
+  v.strictObject({ type: v.literal('edges'), id: count }),
   /**
    * Operator. Answered by an `event` for each one so far and, with `follow`, for each that comes; else by `eventsEnd`
    * at last.

@@ -6,6 +6,7 @@ import * as v from 'valibot';
 import type { Immutable } from '../fields';
 import { parseAddress } from './address';
 import * as limits from './limits';
+import { clusterPrefetch, hostPrefetch } from './prefetch';
 import { parseSchedule, SCHEDULE_RULE } from './schedule';
 
 const text = (rule = 'a string') => v.string(rule);
@@ -158,6 +159,7 @@ const hostSchema = v.strictObject({
   restartPolicy: v.optional(restartPolicy, limits.HOST_DEFAULTS.restartPolicy),
   /** The host is started whenever one of these hosts is, and is not suspended before them. */
   startWith: v.optional(v.array(cString, 'names of hosts'), []),
+  ...hostPrefetch,
   /** When the host is started, or woken, although nobody connects to it: in UTC. */
   wakeSchedule: v.optional(
     v.pipe(
@@ -195,6 +197,7 @@ export const manifestSchema = v.strictObject({
       limits.CIDR.default,
     ),
     limits: v.optional(limitsSchema, {}),
+    ...clusterPrefetch,
   }),
   seed: v.optional(
     v.pipe(

@@ -4,6 +4,7 @@ import { AddressCollisionError, type AddressRequest, assignAddresses } from './a
 import { endProblem } from './end';
 import { FUNCTION_NAME_LENGTH, FUNCTION_NAME_RULE } from './limits';
 import { type GivenManifest, type Manifest, type ManifestHost, manifestSchema } from './manifest';
+import { edgeProblems } from './prefetch';
 
 /** A manifest (or a part of one) that cannot work. `message` names each path, its value and what is allowed. */
 export class ManifestError extends Error {
@@ -139,7 +140,7 @@ function crossChecks(manifest: Manifest, given: GivenManifest): string[] {
     }
     problems.push(...poolProblems(at, host, given.hosts[i].functionName));
   });
-  return [...problems, ...companionProblems(manifest)];
+  return [...problems, ...companionProblems(manifest), ...edgeProblems(manifest)];
 }
 
 /** What two hosts of one function must have in common: what a function has once. */

@@ -3,7 +3,7 @@
  * reconnecting.
  *
  * - `openSession`: a supervisor's place in the cluster (join, locate, ports, suspend, leave), for `supervisor`.
- * - `fetchStatus`, `readEvents`, `orderHost`, `reloadKeys`: an operator's requests, for `cli` and `local`.
+ * - `fetchStatus`, `fetchEdges`, `readEvents`, `orderHost`, `reloadKeys`: an operator's requests, for `cli` and `local`.
  * - `openControl`: one bare connection, for other protocols on top of it, and for tests.
  *
  * The server side is in `server.ts`, for `seed` only.
@@ -17,7 +17,7 @@ export {
   type SeedEndpoint,
 } from './connection';
 export { type Located, LocateError } from './locates';
-export { fetchStatus, orderHost, readEvents, reloadKeys } from './operator-session';
+export { fetchEdges, fetchStatus, orderHost, readEvents, reloadKeys } from './operator-session';
 export type { Parked } from './parked';
 export { openSession, type Session } from './session';
 export type {

@@ -1,3 +1,4 @@
+import type { ClusterEdge } from '../../contract/control/edges';
 import type { ClusterEvent, ClusterStatus, FromSeed } from '../../contract/control/from-seed';
 import type { HostCommand } from '../../contract/control/to-seed';
 import { type Control, ControlError, openControl, type SeedAccess, type SeedEndpoint } from './connection';
@@ -14,6 +15,17 @@ const TAKEOVER_LIMIT = 15_000;
 export async function fetchStatus(options: OperatorOptions): Promise<ClusterStatus> {
   for await (const frame of request(options, (control) => control.send({ type: 'status', id: 1 }))) {
     if (frame.type === 'statusReply') return frame.status;
+  }
+  throw closedEarly(options);
+}
+
+/** Which hosts are started with which. @throws ControlError */
+export async function fetchEdges(options: OperatorOptions): Promise<readonly ClusterEdge[]> {
+  const edges: ClusterEdge[] = [];
+  for await (const frame of request(options, (control) => control.send({ type: 'edges', id: 1 }))) {
+    if (frame.type !== 'edgesReply') continue;
+    edges.push(...frame.edges);
+    if (!frame.more) return edges;
   }
   throw closedEarly(options);
 }

@@ -372,6 +372,7 @@ export class Session {
       case 'commandReply':
       case 'reloaded':
       case 'statusReply':
+      case 'edgesReply':
       case 'event':
       case 'eventsEnd':
         log?.('warn', `a '${frame.type}' frame that nobody waits for`, { seed });

@@ -23,6 +23,7 @@ import { Parked } from './members/parked';
 import { PortRanges } from './members/port-ranges';
 import { EventLog } from './operators/events';
 import { OperatorApi } from './operators/operator-api';
+import { Prefetch } from './prefetch/prefetch';
 import { Relay } from './relay/relay';
 import type { TraceWriter } from './trace';
 
@@ -108,6 +109,7 @@ class RunningSeed implements Seed {
   readonly #relay: Relay;
   readonly #data: WaitingData;
   readonly #clientWatches: ClientWatches;
+  readonly #prefetch: Prefetch;
   readonly #parked = new Parked();
   readonly #shared: Shared;
   #server: ControlServer | undefined;
@@ -131,6 +133,7 @@ class RunningSeed implements Seed {
         for (const host of this.#hosts.values()) host.handle({ type: 'wake' });
       },
     });
+    this.#prefetch = new Prefetch(manifest, this.#hosts, this.#events);
     const world = this.#world();
     manifest.hosts.forEach((entry, nodeId) => {
       this.#hosts.set(entry.name, new Machine({ entry, lostAfter, expectLimit }, nodeId, world));
@@ -168,9 +171,10 @@ class RunningSeed implements Seed {
       parked: this.#parked,
       relay: this.#relay,
       data: this.#data,
+      prefetch: this.#prefetch,
       standby: options.standby && { seed: options.standby.seed, heartbeat: options.heartbeat ?? STANDBY_HEARTBEAT },
       epochClock: options.standby?.lease.epochClock ?? Date.now,
-      operator: new OperatorApi(manifest, this.#hosts, this.#events, reload),
+      operator: new OperatorApi(manifest, this.#hosts, this.#events, this.#prefetch, reload),
       log,
     };
   }
@@ -224,6 +228,7 @@ class RunningSeed implements Seed {
     this.#stopping = true;
     this.#grace.close();
     if (down) await this.#takeDown();
+    this.#prefetch.close();
     for (const host of this.#hosts.values()) host.close();
     this.#data.close();
     this.#clientWatches.close();
@@ -263,11 +268,13 @@ class RunningSeed implements Seed {
       onReturn: () => this.#grace.start(),
       onOver: (name) => this.#parked.close(name),
       onEnded: (name, oldest) => this.#relay.ended(name, oldest),
-      onUp: (name, up) => {
+      onStart: (name) => this.#prefetch.started(name),
+      onUp: (name, up, ran) => {
         // Once its state is taken over.
         if (!up) {
           setImmediate(this.#data.look);
           this.#relay.sleeps(name);
+          this.#prefetch.ended(name, ran);
         }
         for (const host of followers.get(name) ?? []) this.#hosts.get(host)?.handle({ type: 'companion', name, up });
       },

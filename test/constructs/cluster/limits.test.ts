@@ -38,3 +38,25 @@ test.each(names)('%s that is known only at deployment', (name) => {
     `Shop/Cluster: ${name} is known only at deployment, but is part of the manifest`,
   );
 });
+
+test.each([
+  [{}, true],
+  [{ prefetch: true }, true],
+  [{ prefetch: false }, false],
+])('the switch of learning: %j', (props, prefetch) => {
+  const { stack, cluster } = newCluster(props);
+  cluster.addHost('api', HOST);
+  expect(manifestOf(stack).cluster.prefetch).toBe(prefetch);
+});
+
+test('edges: declared at synth time, and checked with the whole cluster', () => {
+  const { stack, cluster } = newCluster();
+  cluster.addHost('web', { ...HOST, connectsTo: ['api'] });
+  expect(() => manifestOf(stack)).toThrow(
+    'hosts.0.connectsTo.0: is "api" on host \'web\'; allowed: the name of another host',
+  );
+  const other = newCluster();
+  other.cluster.addHost('web', { ...HOST, connectsTo: ['api'] });
+  other.cluster.addHost('api', { ...HOST, connectsTo: ['web'] });
+  expect(manifestOf(other.stack).hosts.map(({ connectsTo }) => connectsTo)).toEqual([['api'], ['web']]);
+});

@@ -62,6 +62,7 @@ const toSeed: { readonly [T in ToSeed['type']]: Required<Extract<ToSeed, { type:
   ack: { type: 'ack', host: 'api', version: 1 },
   leave: { type: 'leave', outcome: 'exited', reason: 'why', exitCode: 1, wakeIn: 1, park: true },
   status: { type: 'status', id: 1 },
+  edges: { type: 'edges', id: 1 },
   events: { type: 'events', id: 1, follow: true },
   command: { type: 'command', id: 1, host: 'api', command: 'start' },
   reload: { type: 'reload', id: 1 },
@@ -112,6 +113,10 @@ const fromSeed: { readonly [T in FromSeed['type']]: Required<Extract<FromSeed, {
         },
       ],
     },
+  },
+  edgesReply: {
+    ...{ type: 'edgesReply', id: 1, more: true },
+    edges: [{ from: 'web', to: 'api', kind: 'learnt', hits: 1, misses: 2, wastedMs: 1.5, wastedStarts: 1 }],
   },
   event: { type: 'event', id: 1, event: { time: 1.5, host: null, event: 'running', detail: {} } },
   eventsEnd: { type: 'eventsEnd', id: 1 },

@@ -20,7 +20,7 @@ test('defaults are filled in, from an object and from text', () => {
   const parsed = parseManifest(manifest);
   expect(parsed).toEqual({
     version: 1,
-    cluster: { name: 'shop', cidr: '100.64.0.0/16', limits: LIMIT_DEFAULTS },
+    cluster: { name: 'shop', cidr: '100.64.0.0/16', limits: LIMIT_DEFAULTS, prefetch: true },
     seed: { port: 9410, dataPort: 9411 },
     hosts: [{ ...host, ...ENTRY_DEFAULTS }],
   });
@@ -251,6 +251,36 @@ test.each<[string, unknown, string]>([
     'a host that starts with itself',
     withHost({ startWith: ['api'] }),
     "hosts.0.startWith: host 'api' starts with itself (api → api); allowed: no circle",
+  ],
+  [
+    'an edge that is no list',
+    withHost({ connectsTo: 'db' }),
+    `hosts.0.connectsTo: is "db" on host 'api'; allowed: names of hosts`,
+  ],
+  [
+    'an edge to no host',
+    withHost({ connectsTo: ['nobody'] }),
+    `hosts.0.connectsTo.0: is "nobody" on host 'api'; allowed: the name of another host`,
+  ],
+  [
+    'an edge of a host to itself',
+    withHost({ connectsTo: ['api'] }),
+    `hosts.0.connectsTo.0: is "api" on host 'api'; allowed: the name of another host`,
+  ],
+  [
+    'an edge of a host instance',
+    withHost({ kind: 'instance', functionName: undefined, connectsTo: ['api'] }),
+    "hosts.0.connectsTo: is set on host 'api'; allowed: only for kind 'function', as an instance is not allocated",
+  ],
+  [
+    'a switch of learning that is none',
+    withHost({ prefetch: 'no' }),
+    `hosts.0.prefetch: is "no" on host 'api'; allowed: true or false`,
+  ],
+  [
+    "a cluster's switch of learning that is none",
+    { ...manifest, cluster: { ...manifest.cluster, prefetch: 0 } },
+    'cluster.prefetch: is 0; allowed: true or false',
   ],
   ['a port', { ...manifest, seed: { port: 65_536 } }, 'seed.port: is 65536; allowed: a port number from 1 to 65535'],
 ])('%s: one message with path, value and rule', (_what, input, message) => {

@@ -38,21 +38,23 @@ export class Limits {
   /**
    * Whether a host may be started for this member now, while so many run already. If so, the start is counted; if not,
    * nothing is.
+   * @param ahead nobody waits for it: a part of everything is left for connects
    * @returns why not
    */
-  take(by: string, running: number): Excess | undefined {
+  take(by: string, running: number, ahead = false): Excess | undefined {
     const now = this.#clock();
     const { maxRunningHosts, maxAllocationsPerMinute, maxAllocationsPerMinutePerMember } = this.#allowed;
     const member = Math.max(now, this.#members.get(by) ?? now) + MINUTE / maxAllocationsPerMinutePerMember;
     const all = Math.max(now, this.#cluster) + MINUTE / maxAllocationsPerMinute;
-    const excess = this.#perMinute('maxAllocationsPerMinutePerMember', `'${by}'`, member, now);
+    const excess = this.#perMinute('maxAllocationsPerMinutePerMember', `'${by}'`, member, now, ahead);
     if (excess) return excess;
+    if (ahead && running + left(maxRunningHosts) >= maxRunningHosts) return leaves('maxRunningHosts', maxRunningHosts);
     if (running >= maxRunningHosts) {
       const many = `${running} hosts run, and ${maxRunningHosts} may (maxRunningHosts)`;
       const reason = `${many}; wait until one is suspended, or raise maxRunningHosts`;
       return { limit: 'maxRunningHosts', allowed: maxRunningHosts, reason };
     }
-    const exhausted = this.#perMinute('maxAllocationsPerMinute', 'the cluster', all, now);
+    const exhausted = this.#perMinute('maxAllocationsPerMinute', 'the cluster', all, now, ahead);
     if (exhausted) return exhausted;
     this.#cluster = all;
     this.#members.set(by, member);
@@ -76,10 +78,13 @@ export class Limits {
     return (before?.locates ?? 0) + locates;
   }
 
-  #perMinute(limit: PerMinute, whom: string, whole: number, now: number): Excess | undefined {
+  #perMinute(limit: PerMinute, whom: string, whole: number, now: number, ahead: boolean): Excess | undefined {
     const most = this.#allowed[limit];
     const wait = whole - now - MINUTE;
-    if (wait < ROUNDING) return undefined;
+    if (wait < ROUNDING) {
+      const spare = wait + (left(most) * MINUTE) / most < ROUNDING;
+      return ahead && !spare ? leaves(limit, most) : undefined;
+    }
     const next = `the next in ${Math.ceil(wait / 1_000)} s`;
     return {
       limit,
@@ -87,6 +92,19 @@ export class Limits {
       reason: `${whom} may start ${most} hosts a minute (${limit}); ${next}, or raise ${limit}`,
     };
   }
+}
+
+/** What a prefetch leaves of a limit: connects find room for hosts that nobody has guessed. */
+function left(most: number): number {
+  return Math.ceil(most / 4);
+}
+
+function leaves(limit: keyof ManifestLimits, most: number): Excess {
+  return {
+    limit,
+    allowed: most - left(most),
+    reason: `a prefetch leaves ${left(most)} of ${most} (${limit}) for connects`,
+  };
 }
 
 /** Forgets what may be forgotten, each time that a map has doubled. */

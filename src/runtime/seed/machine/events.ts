@@ -98,6 +98,8 @@ export type MachineEvent =
   | { readonly type: 'acks'; readonly missing: number }
   /** A host that this one starts with begins or ends to run. */
   | { readonly type: 'companion'; readonly name: string; readonly up: boolean }
+  /** A host that is likely to connect to this one is started: `by`. */
+  | { readonly type: 'prefetch'; readonly by: string }
   /** It is time by the host's `wakeSchedule`. */
   | { readonly type: 'scheduled' }
   /** Of an operator. Answered by `commandReply` with the same id. */

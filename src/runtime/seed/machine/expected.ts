@@ -18,13 +18,13 @@ export function tcpPorts(ports: readonly PortMapping[]): number[] {
 
 /**
  * A port was located. It is expected when the guest connected before the host listened anywhere: the host may be up
- * because of it.
+ * because of it. A host that was started ahead of its connects is up because of those that come later.
  */
 export function expectLocated(turn: Turn, port: number, since: number) {
   const { session, state } = turn;
   if (session?.listeningSince === undefined) return turn.set({ wanted: add(state.wanted, port) });
   const { expected, listeningSince, woken } = session;
-  if (since < listeningSince && !woken && expected) turn.setSession({ expected: add(expected, port) });
+  if ((since < listeningSince || state.ahead) && !woken && expected) turn.setSession({ expected: add(expected, port) });
 }
 
 /** The first are kept: among them is the one that the host was allocated for. */

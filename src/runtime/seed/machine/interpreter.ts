@@ -13,7 +13,16 @@ import type { TraceWriter } from '../trace';
 import type { Effect, TimerName } from './effects';
 import type { MachineEvent } from './events';
 import { Schedule } from './schedule';
-import { costs, type HostState, imaginedHost, isToReturn, locationOf, type MemberId, type Settings } from './state';
+import {
+  costs,
+  type HostState,
+  imaginedHost,
+  isStartedAnew,
+  isToReturn,
+  locationOf,
+  type MemberId,
+  type Settings,
+} from './state';
 import { step } from './step';
 
 /** The control connections of members. A member that is gone is not an error. */
@@ -55,8 +64,10 @@ export interface World {
   readonly mayAllocate: () => boolean;
   /** A host function that an earlier seed started has joined this one. */
   readonly onReturn: () => void;
-  /** A host begins or ends to be allocated or to run. */
-  readonly onUp: (host: string, up: boolean) => void;
+  /** A host begins or ends to be allocated or to run. `ran`: it was running before. */
+  readonly onUp: (host: string, up: boolean, ran: boolean) => void;
+  /** A host is allocated anew. */
+  readonly onStart: (host: string) => void;
   /** No supervisor of the host is to come back: see `isToReturn`. */
   readonly onOver: (host: string) => void;
   /** Guests of epochs before `oldest` have ended for certain. */
@@ -176,11 +187,12 @@ export class Machine {
     if (isToReturn(before) && !isToReturn(state)) this.#world.onOver(this.entry.name);
     keep(costly, this.entry.name, costs(state));
     keep(suspended, this.entry.name, state.phase.state === 'suspended');
-    for (const effect of effects) this.#run(effect);
+    for (const effect of effects) this.#run(effect, before);
+    if (isStartedAnew(before, state)) this.#world.onStart(this.entry.name);
     if (state.oldest > before.oldest) this.#world.onEnded(this.entry.name, state.oldest);
   }
 
-  #run(effect: Effect) {
+  #run(effect: Effect, before: HostState) {
     const { events, connections, limits, costly, onReturn, onUp } = this.#world;
     const { name } = this.entry;
     switch (effect.type) {
@@ -209,7 +221,7 @@ export class Machine {
         return this.#countAcks();
       case 'seekStart': {
         const { cause } = effect;
-        const excess = limits.take(cause.by, costly.size);
+        const excess = limits.take(cause.by, costly.size, cause.ahead);
         return this.handle(excess ? { type: 'startDenied', cause, excess } : { type: 'startGranted', cause });
       }
       case 'limited':
@@ -219,7 +231,7 @@ export class Machine {
       case 'drain':
         return void this.#drain(effect.epoch, effect.oldest);
       case 'up':
-        return onUp(name, effect.up);
+        return onUp(name, effect.up, before.phase.state === 'running');
       case 'commandReply': {
         const { id, ok, reason } = effect;
         this.#orders.get(id)?.({ ok, reason, state: this.#state.phase.state });

@@ -3,7 +3,7 @@
  * schedule, by an operator.
  */
 import type { MachineEvent } from './events';
-import { isEnding, MAX_TIMER } from './state';
+import { type Cause, isEnding, MAX_TIMER } from './state';
 import type { Turn } from './turn';
 import { wakeForWaiters } from './wake';
 
@@ -55,6 +55,15 @@ export function onCompanion(turn: Turn, { name, up }: Extract<MachineEvent, { ty
   const others = turn.state.companions.filter((other) => other !== name);
   turn.set({ companions: up ? [...others, name] : others });
   if (up) startOwn(turn, `starts with '${name}'`);
+}
+
+/** A host that is likely to connect to this one is started. A start that is refused, or comes too late, is no loss. */
+export function onPrefetch(turn: Turn, { by }: Extract<MachineEvent, { type: 'prefetch' }>): void {
+  const { phase, entry, moment } = turn;
+  const sleeps = phase.state === 'imagined' || (phase.state === 'suspended' && !phase.releasing);
+  if (!sleeps || !moment.mayAllocate || entry.kind !== 'function') return;
+  const cause: Cause = { by, port: null, since: moment.at, why: `prefetched with '${by}'`, ahead: true };
+  turn.do({ type: 'seekStart', cause });
 }
 
 /** The start was refused: what is not wanted by a connect is tried again. */

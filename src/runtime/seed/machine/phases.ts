@@ -51,9 +51,10 @@ function mayStart({ phase, entry }: Turn): boolean {
 export function start(turn: Turn, cause: Cause): void {
   const { phase, moment, state } = turn;
   if (!mayStart(turn)) return;
-  const { by, port, why } = cause;
+  const { by, port, why, ahead = false } = cause;
   const deadline = moment.at + turn.entry.allocationTimeout;
   const common = { state: 'allocating', cause, deadline, session: undefined } as const;
+  turn.set({ ahead });
   if (phase.state === 'imagined') {
     const epoch = nextEpoch(state, moment.wall);
     turn.enter({ ...common, epoch, resume: false, had: [] });
@@ -69,9 +70,14 @@ export function start(turn: Turn, cause: Cause): void {
 }
 
 /** The member that the start was for has used up its budget, or the cluster has: the member's waits end. */
-export function refuseStart(turn: Turn, { by }: Cause, excess: Excess): void {
+export function refuseStart(turn: Turn, { by, ahead }: Cause, excess: Excess): void {
   if (!mayStart(turn)) return;
-  const refused = refuseOf(turn, by, 'ENOBUFS', `'${turn.entry.name}' is not started: ${excess.reason}`);
+  const { limit, reason } = excess;
+  if (ahead) {
+    turn.emit('prefetch-denied', { by, limit, reason }, by);
+    return;
+  }
+  const refused = refuseOf(turn, by, 'ENOBUFS', `'${turn.entry.name}' is not started: ${reason}`);
   turn.do({ type: 'limited', by, refused, excess });
   postponeOwn(turn);
   wakeForWaiters(turn);

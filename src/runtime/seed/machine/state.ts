@@ -37,6 +37,8 @@ export interface Cause {
   readonly since: number;
   /** Of a start that no connect is the cause of: the cause. */
   readonly why?: string;
+  /** It is started before anybody waits for it: see `../prefetch`. */
+  readonly ahead?: boolean;
 }
 
 /** The host is to be started, although no member may wait for it: at this time, or (undefined) as soon as it may. */
@@ -198,6 +200,8 @@ export interface HostState {
   readonly wanted: readonly number[];
   /** TCP ports that its epochs listened on, the newest last. */
   readonly served: readonly number[];
+  /** It was started ahead of the connects to it: they are answered as if they had been there before. */
+  readonly ahead: boolean;
   readonly allocations: number;
   readonly allocateMs: number | null;
   /** Failures since it ran last: the back-off. */
@@ -228,6 +232,7 @@ export function imaginedHost(settings: Settings, at: number): HostState {
     orders: [],
     wanted: [],
     served: [],
+    ahead: false,
     allocations: 0,
     allocateMs: null,
     failures: 0,
@@ -264,6 +269,12 @@ export function isToReturn({ phase }: HostState): boolean {
   return (
     (phase.state === 'running' || (phase.state === 'allocating' && phase.resume)) && phase.session?.peer === undefined
   );
+}
+
+/** Whether this step has allocated the host anew: its guests are to begin from the start. */
+export function isStartedAnew(before: HostState, { phase }: HostState): boolean {
+  if (phase.state !== 'allocating' || phase.resume || phase.session) return false;
+  return before.phase.state !== 'allocating' || before.phase.epoch !== phase.epoch;
 }
 
 /** Whether the platform charges for the host now. */

@@ -5,7 +5,7 @@ import type { Locate, MachineEvent, Moment, SessionEvent } from './events';
 import { expectLocated } from './expected';
 import { onDrained, onEnded, onSent, onThrottled } from './invocations';
 import { giveUp, onJoin, onLeave, onLost } from './joins';
-import { onCompanion, onStartTime, startOwn } from './own-start';
+import { onCompanion, onPrefetch, onStartTime, startOwn } from './own-start';
 import { endDoubt, onDeadline, onEndLimit, probe, refuseStart, releaseGuests, retry, start } from './phases';
 import { onHeld, onNatReport, onReport, setPorts } from './ports';
 import { type HostState, isUp } from './state';
@@ -56,6 +56,8 @@ function apply(turn: Turn, event: MachineEvent) {
       return onAcks(turn, event.missing);
     case 'companion':
       return onCompanion(turn, event);
+    case 'prefetch':
+      return onPrefetch(turn, event);
     case 'scheduled':
       return startOwn(turn, `wakeSchedule '${turn.entry.wakeSchedule}'`);
     case 'command':

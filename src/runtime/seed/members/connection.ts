@@ -13,6 +13,7 @@ import type { Machine } from '../machine/interpreter';
 import { admit, admitsRelease } from '../machine/joins';
 import { CLOCK_SKEW, isToReturn, nextEpoch } from '../machine/state';
 import type { OperatorApi } from '../operators/operator-api';
+import type { Prefetch } from '../prefetch/prefetch';
 import type { Relay } from '../relay/relay';
 import type { ClientWatches } from './client-watches';
 import { type ClientLease, type Clients, UNDER_HOST } from './clients';
@@ -37,6 +38,7 @@ export interface Shared {
   readonly parked: Parked;
   readonly relay: Relay;
   readonly data: Pick<WaitingData, 'asks'>;
+  readonly prefetch: Pick<Prefetch, 'located'>;
   /** What members are told of the cluster's other seed, where there is one. */
   readonly standby: { readonly seed: string; readonly heartbeat: number } | undefined;
   /** See `World.epochClock`. */
@@ -129,7 +131,13 @@ export class Connection implements PeerHandlers {
   #dispatch(frame: ToSeed) {
     const { hosts, relay } = this.#shared;
     const role = this.#role;
-    if (frame.type === 'status' || frame.type === 'events' || frame.type === 'reload' || frame.type === 'command') {
+    if (
+      frame.type === 'status' ||
+      frame.type === 'edges' ||
+      frame.type === 'events' ||
+      frame.type === 'reload' ||
+      frame.type === 'command'
+    ) {
       if (this.#identity.kind !== 'operator') return this.#refuse(`'${frame.type}' is for operators`);
       this.#closing ??= new AbortController();
       return this.#shared.operator.serve(this.#channel, frame, this.#closing.signal);
@@ -201,6 +209,7 @@ export class Connection implements PeerHandlers {
     }
     peer.locates.set(id, host.entry.name);
     this.#located.add(host);
+    this.#shared.prefetch.located(this.#role.is === 'host' ? peer.name : undefined, host.entry.name);
     host.handle({ type: 'locate', member: peer.sender.member, by: peer.name, id, port, waited, protocol });
   }
 

@@ -14,7 +14,7 @@ export interface Found {
   readonly violation?: { readonly problem: string; readonly trace: readonly string[] };
 }
 
-export function initialWorld({ hosts, clients, faults, cycles, orders = 0, startWith }: Size): World {
+export function initialWorld({ hosts, clients, faults, cycles, orders = 0, startWith, edges }: Size): World {
   const each = Array.from({ length: hosts });
   return {
     seed: { id: 1, up: true, mayAllocate: true, clock: 100 },
@@ -22,6 +22,7 @@ export function initialWorld({ hosts, clients, faults, cycles, orders = 0, start
     hosts: each.map((_, h) => ({
       machine: newMachine(),
       followers: startWith && h === 0 ? [1] : [],
+      edges: edges ? [1 - h] : [],
       subscribers: [],
       requests: [],
       sandboxes: [],

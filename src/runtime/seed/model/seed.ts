@@ -5,7 +5,7 @@ import { clockAfter, endOfTerm, freeFrom, mayAct } from '../lease/term';
 import type { Effect } from '../machine/effects';
 import type { MachineEvent } from '../machine/events';
 import { admit } from '../machine/joins';
-import { type HostState, imaginedHost, type Settings } from '../machine/state';
+import { type HostState, imaginedHost, isStartedAnew, type Settings } from '../machine/state';
 import { step } from '../machine/step';
 import type { Call, Known, Link, Run, Sandbox, World } from './world';
 
@@ -63,6 +63,8 @@ export function take(world: World, host: number, event: MachineEvent): void {
   // Each field has its place, also one that was undefined meanwhile: states are told apart as texts.
   world.hosts[host].machine = { ...FIELDS, ...machine };
   for (const effect of effects) carryOut(world, host, effect);
+  if (!isStartedAnew(before, state)) return;
+  for (const other of world.hosts[host].edges) take(world, other, { type: 'prefetch', by: `host ${host}` });
 }
 
 function carryOut(world: World, host: number, effect: Effect) {

@@ -100,6 +100,8 @@ export interface Known {
 export interface Host extends Known {
   /** Hosts that start with it. */
   readonly followers: readonly number[];
+  /** Hosts that are started with it. */
+  readonly edges: readonly number[];
   requests: Request[];
   sandboxes: Sandbox[];
   /** Connections of supervisors that are gone: what they had sent is still to arrive. */
@@ -167,6 +169,8 @@ export interface Size {
   readonly orders?: number;
   /** The second host starts with the first. */
   readonly startWith?: boolean;
+  /** Each of the two hosts is started with the other: a circle of edges. */
+  readonly edges?: boolean;
   /** There is another seed: a fault may be that the lease passes to it, while the first stands still. */
   readonly standby?: boolean;
   /** Functions have a reserved concurrency of one. */

@@ -4,9 +4,12 @@ import type { Manifest } from '../../../contract/manifest';
 import type { Channel } from '../../control/channel';
 import type { Machine } from '../machine/interpreter';
 import { epochOf, type Holder, sessionOf, visiblePorts } from '../machine/state';
+import type { Prefetch } from '../prefetch/prefetch';
 import type { EventLog } from './events';
 
-type Request = Extract<ToSeed, { type: 'status' | 'events' | 'reload' | 'command' }>;
+type Request = Extract<ToSeed, { type: 'status' | 'edges' | 'events' | 'reload' | 'command' }>;
+
+const EDGES_A_FRAME = 1_000;
 
 /** A clock that is off by so many milliseconds was set. */
 const SET = 500;
@@ -30,6 +33,7 @@ export class OperatorApi {
   readonly #manifest: Manifest;
   readonly #hosts: ReadonlyMap<string, Machine>;
   readonly #events: EventLog;
+  readonly #prefetch: Pick<Prefetch, 'edges'>;
   readonly #reload: () => Promise<readonly string[]>;
   readonly #startedAt = performance.now();
 
@@ -38,11 +42,13 @@ export class OperatorApi {
     manifest: Manifest,
     hosts: ReadonlyMap<string, Machine>,
     events: EventLog,
+    prefetch: Pick<Prefetch, 'edges'>,
     reload: () => Promise<readonly string[]>,
   ) {
     this.#manifest = manifest;
     this.#hosts = hosts;
     this.#events = events;
+    this.#prefetch = prefetch;
     this.#reload = reload;
   }
 
@@ -51,6 +57,8 @@ export class OperatorApi {
     switch (type) {
       case 'status':
         return void channel.send({ type: 'statusReply', id, status: this.#status() });
+      case 'edges':
+        return void this.#edges(channel, id).catch(channel.destroy);
       case 'events':
         return void this.#stream(channel, id, request.follow, closing).catch(channel.destroy);
       case 'reload':
@@ -69,6 +77,15 @@ export class OperatorApi {
     const host = this.#hosts.get(name);
     if (!host) return void channel.send({ type: 'refuse', reason: `there is no host '${name}' in the cluster` });
     return void host.command(command).then((result) => channel.send({ type: 'commandReply', id, ...result }));
+  }
+
+  async #edges(channel: Channel<FromSeed>, id: number): Promise<void> {
+    const all = this.#prefetch.edges();
+    for (let next = 0; next === 0 || next < all.length; next += EDGES_A_FRAME) {
+      const edges = all.slice(next, next + EDGES_A_FRAME);
+      if (!channel.send({ type: 'edgesReply', id, edges, more: next + EDGES_A_FRAME < all.length })) return;
+      await channel.drained();
+    }
   }
 
   #status(): ClusterStatus {

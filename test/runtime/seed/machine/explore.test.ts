@@ -83,6 +83,7 @@ class History {
   #other(): MachineEvent | undefined {
     if (this.#chance(0.6)) return undefined;
     const name = this.#pick(['db', 'queue']);
+    if (this.#chance(0.3)) return { type: 'prefetch', by: name };
     if (this.#chance(0.5)) return { type: 'companion', name, up: this.#chance(0.5) };
     const id = this.#nextId++;
     this.#orders.add(id);

@@ -66,7 +66,10 @@ const BY_TYPE: { readonly [T in MachineEvent['type']]: Readonly<Record<string, O
   gone: { gone: { type: 'gone', member: ANNA } },
   wake: { wake: { type: 'wake' } },
   startGranted: { startGranted: { type: 'startGranted', cause } },
-  startDenied: { startDenied: { type: 'startDenied', cause, excess } },
+  startDenied: {
+    startDenied: { type: 'startDenied', cause, excess },
+    'startDenied, ahead': { type: 'startDenied', cause: { ...cause, ahead: true }, excess },
+  },
   join: {
     'join again': { type: 'join', member: OTHER, ...api },
     'join, life b': { type: 'join', member: OTHER, ...api, life: 'b' },
@@ -146,6 +149,7 @@ const BY_TYPE: { readonly [T in MachineEvent['type']]: Readonly<Record<string, O
     'companion up': { type: 'companion', name: 'db', up: true },
     'companion down': { type: 'companion', name: 'db', up: false },
   },
+  prefetch: { prefetch: { type: 'prefetch', by: 'web' } },
   scheduled: { scheduled: { type: 'scheduled' } },
   command: {
     'order start': { type: 'command', id: 1, command: 'start' },

@@ -27,6 +27,7 @@ gone                  .     I     .     .     A     A     Al    A     .     .   
 wake                  .     I?    .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
 startGranted          A!    A!    .     A!    .     .     .     .     .     .     .     .     .     .     .     .     .     .     A!    .     .     .
 startDenied           I     I-    .     I     .     .     .     .     .     .     .     .     .     .     .     .     .     .     S     .     .     .
+startDenied, ahead    I     I     .     I     .     .     .     .     .     .     .     .     .     .     .     .     .     .     S     .     .     .
 join again            A     A     A     Ix    A     Ax    A     A     R>x   R>x   R>    R>x   R>x   R>    Re>x  Re>   R>    R>x   A     Srx   Fx    A
 join, life b          A     A     A     Ix    A     Ax    Alx   Ax    Rx    Rx    Rlx   Rax   Rgx   Rlx   Rex   Relx  Rlx   Rx    Sx    Srx   Fx    A
 join, older epoch     A     A     A     Ix    A     Ax    Alx   Ax    Rx    Rx    Rlx   Rax   Rgx   Rlx   Rex   Relx  Rlx   Rx    Sx    Srx   Fx    A
@@ -80,6 +81,7 @@ drained               I     I     I     I     A     A     Al    A     R     R   
 drained broken        I     I     I     I     A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S     Sr    F     F
 companion up          I?    I?    I?    I?    A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S?    Sr    F     F
 companion down        I     I     I     I     A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S     Sr    F     F
+prefetch              I?    I?    .     I?    .     .     .     .     .     .     .     .     .     .     .     .     .     .     S?    .     .     .
 scheduled             I?    I?    I?    I?    .     .     .     .     .     .     .     .     .     .     Re    Rel   .     .     S?    Sr    F     F
 order start           I?    I?    I=    I?    A     A     Al    A     R=    R=    Rl=   Ra=   Rg=   Rl=   Re    Rel   Rl=   R=    S?    Sr    I?>   I?>
 order wake            I=    I=    I=    I=    A     A     Al    A     R=    R=    Rl=   Ra=   Rg=   Rl=   Re    Rel   Rl=   R=    S?    Sr    F=    F=

@@ -16,6 +16,8 @@ test.each<[string, Partial<Size>]>([
   ['a suspension or renewal and two clients', { cycles: 1, clients: [1, 1] }],
   ['a fault and a host that starts with the other', { faults: 1, hosts: 2, startWith: true }],
   ['a suspension or renewal and a host that starts with the other', { cycles: 1, hosts: 2, startWith: true }],
+  ['a fault and hosts that are started with each other', { faults: 1, hosts: 2, edges: true }],
+  ['a suspension or renewal and hosts that are started with each other', { cycles: 1, hosts: 2, edges: true }],
   ['an order to stop, and a suspension or renewal', { cycles: 1, orders: 1, clients: [2] }],
   ['an order to stop and a fault', { faults: 1, orders: 1, clients: [2] }],
   ['an order to stop and a fault, without reserved concurrency', { faults: 1, orders: 1, reserved: false }],

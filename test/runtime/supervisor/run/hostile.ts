@@ -59,6 +59,7 @@ const TO_SEED: Samples<ToSeed, 'type'> = {
   ack: { type: 'ack', host: 'api', version: 1 },
   leave: { type: 'leave', outcome: 'renew' },
   status: { type: 'status', id: 1 },
+  edges: { type: 'edges', id: 1 },
   events: { type: 'events', id: 1, follow: false },
   command: { type: 'command', id: 1, host: 'api', command: 'stop' },
   reload: { type: 'reload', id: 1 },
@@ -94,6 +95,7 @@ const FROM_SEED: { readonly [T in FromSeed['type']]: Extract<FromSeed, { type: T
   commandReply: { type: 'commandReply', id: 1, ok: true, state: 'imagined' },
   reloaded: { type: 'reloaded', id: 1, keys: [] },
   statusReply: { type: 'statusReply', id: 1, status: { cluster: 'test', cidr: '', startedAt: 0, hosts: [] } },
+  edgesReply: { type: 'edgesReply', id: 1, edges: [], more: false },
   event: { type: 'event', id: 1, event: { time: 0, host: null, event: 'x', detail: {} } },
   eventsEnd: { type: 'eventsEnd', id: 1 },
 };
