@@ -142,4 +142,12 @@ export const NATIVE_OUTPUTS: readonly NativeOutput[] = [
     flags: [...COMMON, ...INCLUDE_NATIVE, '-std=c11', '-static'],
     executable: true,
   },
+  {
+    file: 'assets/native/<arch>/forward',
+    folders: ['src/native/base', 'src/native/relay', 'src/native/forward'],
+    // Not static: the shim is preloaded below it.
+    libc: 'gnu.2.26',
+    flags: [...COMMON, ...INCLUDE_NATIVE, '-ffunction-sections', '-Wl,--gc-sections'],
+    executable: true,
+  },
 ];

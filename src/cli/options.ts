@@ -1,4 +1,5 @@
 /** Options that several commands have, and how values of options are read. */
+import { isIPv4 } from 'node:net';
 import { InvalidArgumentError, Option } from 'commander';
 
 /** Options that every command has. */
@@ -38,6 +39,25 @@ export const platformOptions = (): readonly Option[] => [
   new Option('--duplicate-events', 'deliver each Event invocation twice, as Lambda now and then does'),
 ];
 
+/** What `forward` and `open` have in common. */
+export const forwardOptions = (): readonly Option[] => [
+  new Option('--bind <address>', 'IPv4 address to listen on').argParser(ipv4).default('127.0.0.1'),
+  new Option('--max-connections <count>', 'open connections at one time, more are reset')
+    .argParser(connections)
+    .default(1_000),
+];
+
+function ipv4(text: string): string {
+  if (!isIPv4(text)) throw new InvalidArgumentError('It must be an IPv4 address, such as 127.0.0.1 or 0.0.0.0.');
+  return text;
+}
+
+function connections(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < 1 || value > 100_000) throw new InvalidArgumentError('It must be 1 to 100000.');
+  return value;
+}
+
 function list(text: string, before: readonly string[] = []): string[] {
   return [...before, text];
 }
@@ -69,7 +89,7 @@ function concurrency(text: string): number {
   return value;
 }
 
-function port(text: string): number {
+export function port(text: string): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || value < 1 || value > 65_535) throw new InvalidArgumentError('It must be 1 to 65535.');
   return value;

@@ -4,7 +4,7 @@
  */
 import { Command, Option } from 'commander';
 import type { HostCommand } from '../contract/control/to-seed';
-import { lines, platformOptions, seconds, since } from './options';
+import { forwardOptions, lines, platformOptions, seconds, since } from './options';
 
 const STATE = 'state directory of the cluster (default: the nearest .imaginary, from here upwards)';
 const JSON_LINES = 'print JSON, one object per line';
@@ -58,6 +58,7 @@ export function buildProgram(version: string, setExitCode: (code: number) => voi
   addEvents(command);
   addLogs(command);
   addExec(command, setExitCode);
+  addForward(command, setExitCode);
   addOrders(command);
   addRotate(command);
   addDaemon(program);
@@ -192,6 +193,30 @@ function addExec(command: AddCommand, setExitCode: (code: number) => void): void
     .action(async (argv: string[], options) =>
       setExitCode(await (await import('./commands/exec.js')).exec(argv, options)),
     );
+}
+
+function addForward(command: AddCommand, setExitCode: (code: number) => void): void {
+  const forward = command(
+    'forward',
+    'reach ports of hosts at localhost',
+    'Listens on ports of this machine; each connection goes to the port of a host, which is started by the first one.' +
+      ' Without LOCAL the port is the same if it is free, else another one, which is printed. Goes on until it is' +
+      ' interrupted; open connections are reset then. The exit code is 128+n after signal n.',
+    [
+      'imaginary forward db:5432                 then: psql -h 127.0.0.1',
+      'imaginary forward 16379:redis:6379 web:80',
+      'imaginary forward 0:web:80 --json         any free port, for programs',
+      'imaginary forward --bind 0.0.0.0 web:80   in a container, for its host',
+    ],
+    'print one JSON object when all ports are listened on',
+  )
+    .argument('<[local:]host:port...>', 'what to forward')
+    .option('--state <dir>', STATE)
+    .addOption(new Option('--inside <sockets>', 'this process is in its slot in the network').hideHelp());
+  for (const option of forwardOptions()) forward.addOption(option);
+  forward.action(async (targets: string[], options) =>
+    setExitCode(await (await import('./commands/forward.js')).forward(targets, options)),
+  );
 }
 
 const ORDERS: ReadonlyArray<readonly [command: HostCommand, summary: string, description: string]> = [

@@ -15,7 +15,7 @@ export { DEFAULT_NETWORK } from './network';
 export { commandAsClient, commandInside, faultsOf, type LentSlot, takeSlot } from './network/control-socket';
 export type { Faults } from './network/faults';
 export type { SlotInfo } from './network/slot';
-export { shortTmp } from './paths';
+export { forwardFile, shortTmp } from './paths';
 export { addKey, keepNewestKey } from './platform/key-file';
 export { startPlatform } from './platform/platform';
 export { isPlatformRunning, readPlatform } from './platform/platform-file';

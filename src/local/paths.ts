@@ -27,5 +27,6 @@ export function builtFile(...path: string[]): string {
 export const builtLayer = (part: 'supervisor' | 'shim') => builtFile('lambda-layers', part, ARCHITECTURE);
 export const launcherFile = () => builtFile('assets', 'native', ARCHITECTURE, 'sandbox');
 export const networkFile = () => builtFile('assets', 'native', ARCHITECTURE, 'network');
+export const forwardFile = () => builtFile('assets', 'native', ARCHITECTURE, 'forward');
 export const seedFile = () => builtFile('assets', 'seed', 'seed.js');
 export const bootstrapFile = () => builtFile('assets', 'local', 'bootstrap.js');

@@ -1,15 +1,14 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { constants } from 'node:os';
-import { CLIENT_IDENTITY } from '../../contract/control/psk';
 import { commandAsClient, commandInside, makeClientFolder, type NatInfo, takeSlot } from '../../local';
 import { startClient } from '../../runtime/supervisor/client/client';
 import { ProgramError } from '../../runtime/supervisor/guest/program';
 import type { CommonOptions } from '../options';
 import { CliError, EXIT, reportOf } from '../output/errors';
-import { packageFile } from '../package';
+import { clientOf } from '../target/client';
 import { explain } from '../target/operator';
-import { findHost, type RunningCluster, runningCluster, secretFor, withState } from '../target/state';
+import { findHost, type RunningCluster, runningCluster, withState } from '../target/state';
 
 interface ExecOptions extends CommonOptions {
   readonly as?: string;
@@ -71,14 +70,10 @@ async function inCluster(
   const say = (line: string) => process.stderr.write(`imaginary: ${line}\n`);
   try {
     const client = await startClient({
-      seed: cluster.seed,
-      standby: cluster.standby,
-      secret: () => secretFor(cluster, CLIENT_IDENTITY),
+      ...clientOf(cluster),
       as,
-      flat: cluster.network.kind === 'flat' ? cluster.network.number : undefined,
       runDir,
       kernelName: ownName,
-      ...(runsFromSource ? {} : builtFolders()),
       log: process.env.IMAGINARY_DEBUG ? say : undefined,
       onRefused: why ? ({ to, errno, reason }) => say(`connect to ${to}: ${errno}: ${reason}`) : undefined,
     });
@@ -111,16 +106,6 @@ function mayRename(): boolean {
   if (process.geteuid?.() !== 0) return false;
   const [program, ...args] = commandAsClient(['/bin/true'], 'probe');
   return spawnSync(program, args, { stdio: 'ignore' }).status === 0;
-}
-
-/** The bundle lies elsewhere than the addon and the shims, which are in the layers. */
-const runsFromSource = __filename.endsWith('.ts');
-function builtFolders() {
-  const arch = process.arch === 'arm64' ? 'arm64' : 'x86_64';
-  return {
-    nativeDir: packageFile('lambda-layers', 'supervisor', arch, 'imaginary'),
-    shimDir: packageFile('lambda-layers', 'shim', arch, 'imaginary'),
-  };
 }
 
 /** A signal that a terminal sends goes to the command by itself; all others are passed on. */

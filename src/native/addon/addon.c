@@ -12,6 +12,7 @@ NAPI_MODULE_INIT() {
             util_export(env, exports, "acknowledge", tcp_acknowledge) &&
             util_export(env, exports, "lockFile", lock_file) && util_export(env, exports, "mapFile", map_file) &&
             util_export(env, exports, "pipe", pipe_make) && util_export(env, exports, "spawn", spawn_guest) &&
+            util_export(env, exports, "listen", listen_tcp) &&
             util_export(env, exports, "openConnector", connector_binding_open) &&
             util_export(env, exports, "tcpSockets", diag_tcp_sockets) &&
             util_export(env, exports, "openDataPort", data_port_open);

@@ -49,6 +49,11 @@ export interface NativeAddon {
    * @returns the descriptor, or -1 and the process that has the file locked
    */
   lockFile(path: string): [descriptor: number, holder: number];
+  /**
+   * A TCP socket that listens (CLOEXEC, does not block), for another program to accept from. Port 0: the kernel chooses.
+   * @throws Error with `code` (errno name) when it cannot be listened on
+   */
+  listen(address: string, port: number): [descriptor: number, port: number];
   /** A pipe (both ends CLOEXEC): [read end, write end]. */
   pipe(): [number, number];
   /**

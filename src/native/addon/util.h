@@ -35,6 +35,7 @@ napi_value tcp_acknowledge(napi_env env, napi_callback_info info);
 napi_value lock_file(napi_env env, napi_callback_info info);
 napi_value map_file(napi_env env, napi_callback_info info);
 napi_value pipe_make(napi_env env, napi_callback_info info);
+napi_value listen_tcp(napi_env env, napi_callback_info info);
 napi_value spawn_guest(napi_env env, napi_callback_info info);
 napi_value diag_tcp_sockets(napi_env env, napi_callback_info info);
 napi_value connector_binding_open(napi_env env, napi_callback_info info);

@@ -4,6 +4,7 @@
  */
 
 import { RUN_DIR_ENV } from '../../../contract/abi/shim';
+import { namesOf } from '../../../contract/abi/table';
 import { CLIENT_IDENTITY } from '../../../contract/control/psk';
 import { loadNative } from '../../../native/addon/load';
 import { createGuard } from '../../control/guard';
@@ -58,6 +59,8 @@ export interface Client {
     base: Readonly<Record<string, string | undefined>>,
     cwd?: string,
   ): Record<string, string>;
+  /** The host that has this name, alias or `node-ID`, with or without the cluster's name behind it. */
+  find(name: string): { readonly name: string; readonly address: string } | undefined;
   /** The shim for a program file. @throws ProgramError */
   shimFor(path: string): string;
   /** Rejects when the seed ends this client's membership (the cluster goes down). Never resolves. */
@@ -113,11 +116,10 @@ export async function startClient(options: ClientOptions): Promise<Client> {
   });
   try {
     const runDir = await openRunDir(options.runDir, native);
-    const { welcome } = session;
     member = new Member({
       native,
       runDir,
-      welcome,
+      welcome: session.welcome,
       flat,
       settleTime: 0,
       asClient: as !== undefined,
@@ -130,6 +132,7 @@ export async function startClient(options: ClientOptions): Promise<Client> {
     throw error;
   }
   const joined = member;
+  const { welcome } = session;
   joined.attach(session);
   // While the command starts: it is likely to connect to something at once.
   createGuard(log)('a rehearsal', () => rehearse(flat));
@@ -149,6 +152,10 @@ export async function startClient(options: ClientOptions): Promise<Client> {
       const { libc } = inspectCommand(command, base.PATH, cwd);
       return underShim(base, options.runDir, findShim(libc, options.shimDir));
     },
+    find: (name) =>
+      welcome.directory.find((entry) =>
+        namesOf(entry, welcome.cluster).includes(name.toLowerCase().replace(/\.$/, '')),
+      ),
     shimFor,
     ended,
     close,
