@@ -4,7 +4,7 @@
  */
 import { Command, Option } from 'commander';
 import type { HostCommand } from '../contract/control/to-seed';
-import { forwardOptions, lines, platformOptions, seconds, since } from './options';
+import { forwardOptions, lines, platformOptions, port, seconds, since } from './options';
 
 const STATE = 'state directory of the cluster (default: the nearest .imaginary, from here upwards)';
 const JSON_LINES = 'print JSON, one object per line';
@@ -59,6 +59,7 @@ export function buildProgram(version: string, setExitCode: (code: number) => voi
   addLogs(command);
   addExec(command, setExitCode);
   addForward(command, setExitCode);
+  addOpen(command, setExitCode);
   addOrders(command);
   addRotate(command);
   addDaemon(program);
@@ -216,6 +217,26 @@ function addForward(command: AddCommand, setExitCode: (code: number) => void): v
   for (const option of forwardOptions()) forward.addOption(option);
   forward.action(async (targets: string[], options) =>
     setExitCode(await (await import('./commands/forward.js')).forward(targets, options)),
+  );
+}
+
+function addOpen(command: AddCommand, setExitCode: (code: number) => void): void {
+  const opening = command(
+    'open',
+    'open a host in a browser',
+    'Forwards a port of a host, prints its URL, and opens it in a browser where there is one and a display. Without' +
+      ' --port it is the port that readyWhen asks by HTTP, else the first one that the host listens on; a host that does not' +
+      ' run is started for that. Goes on until it is interrupted, as forward does.',
+    ['imaginary open web', 'imaginary open web --port 8080', 'imaginary open web --print   only the URL'],
+    'print one JSON object when the port is listened on',
+  )
+    .argument('<host>', 'name of a host')
+    .option('--state <dir>', STATE)
+    .addOption(new Option('--port <port>', 'port of the host').argParser(port))
+    .option('--print', 'only print the URL');
+  for (const option of forwardOptions()) opening.addOption(option);
+  opening.action(async (host: string, options) =>
+    setExitCode(await (await import('./commands/open.js')).open(host, options)),
   );
 }
 

@@ -10,18 +10,21 @@ test('--version is that of the package', () => {
 test('--help lists the commands with examples and exit codes; the daemon is not for people', () => {
   const { code, stdout } = imaginary(['--help']);
   expect(code).toBe(0);
-  for (const command of ['up', 'down', 'ps', 'edges', 'events', 'logs', 'exec'])
+  for (const command of ['up', 'down', 'ps', 'edges', 'events', 'logs', 'exec', 'forward', 'open'])
     expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
   expect(stdout).toContain('Exit codes:');
   expect(stdout).not.toContain('daemon');
 });
 
-test.each(['up', 'down', 'ps', 'edges', 'events', 'logs', 'exec'])('%s --help has examples', (command) => {
-  const { code, stdout } = imaginary([command, '--help']);
-  expect(code).toBe(0);
-  expect(stdout).toMatch(new RegExp(`Examples:\\n  imaginary ${command}`));
-  expect(stdout).toContain('--json');
-});
+test.each(['up', 'down', 'ps', 'edges', 'events', 'logs', 'exec', 'forward', 'open'])(
+  '%s --help has examples',
+  (command) => {
+    const { code, stdout } = imaginary([command, '--help']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(new RegExp(`Examples:\\n  imaginary ${command}`));
+    expect(stdout).toContain('--json');
+  },
+);
 
 test('no arguments: the help, on standard error, and exit code 2', () => {
   const { code, stdout, stderr } = imaginary([]);

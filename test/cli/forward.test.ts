@@ -1,8 +1,11 @@
 /** What is typed after `imaginary forward`, and what is said of connects that fail. */
+import { chmodSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
+import { join } from 'node:path';
+import { browser } from '../../src/cli/commands/open';
 import { Causes, FULL } from '../../src/cli/forward/causes';
 import { parseTargets } from '../../src/cli/forward/target';
-import { imaginary } from './run';
+import { imaginary, temporaryFolder } from './run';
 
 test.each([
   [['db:5432'], [{ host: 'db', port: 5432 }]],
@@ -40,6 +43,21 @@ test.each([
   const { code, stdout, stderr } = imaginary(args);
   expect([code, stdout]).toEqual([2, '']);
   expect(stderr).toMatch(message);
+});
+
+test('a browser is opened where there is a display and a program for it', () => {
+  const folder = temporaryFolder();
+  const env = { PATH: `/nowhere:${folder}` };
+  for (const name of ['open', 'xdg-open']) {
+    writeFileSync(join(folder, name), '');
+    expect(browser({ ...env, DISPLAY: ':0' }, name === 'open' ? 'darwin' : 'linux')).toBeUndefined();
+    chmodSync(join(folder, name), 0o755);
+  }
+  expect(browser(env, 'linux')).toBeUndefined();
+  expect(browser({ DISPLAY: ':0' }, 'linux')).toBeUndefined();
+  expect(browser({ ...env, DISPLAY: ':0' }, 'linux')).toBe(join(folder, 'xdg-open'));
+  expect(browser({ ...env, WAYLAND_DISPLAY: 'wayland-0' }, 'linux')).toBe(join(folder, 'xdg-open'));
+  expect(browser(env, 'darwin')).toBe(join(folder, 'open'));
 });
 
 describe('causes', () => {

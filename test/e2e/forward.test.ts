@@ -1,8 +1,9 @@
 /** `imaginary forward`: through NATs, and what is said of wrong input and of its end. Direct, relayed: forward.long.ts. */
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { bootCluster, type TestCluster } from '../support/cluster';
+import { join } from 'node:path';
+import { bootCluster, finish, type TestCluster } from '../support/cluster';
 import { eventually } from '../support/eventually';
 import { ask, type Forward, open, startForward, untilEnd } from '../support/forward';
 import { forwardCases, programOf } from '../support/forward-cases';
@@ -16,6 +17,14 @@ describe('its edges', () => {
   beforeAll(async () => {
     const hosts = [
       { name: 'conduct', command: [python, 'conduct.py', '7000'] },
+      // Its first port is not its lowest one.
+      { name: 'later', command: [python, 'conduct.py', '7001', '7000'] },
+      {
+        name: 'probed',
+        command: [python, 'conduct.py', '7000'],
+        readyWhen: { kind: 'http' as const, path: '/', port: 7999, interval: 100, timeout: 5_000 },
+      },
+      { name: 'fails', command: ['/bin/false'] },
       { name: 'never', command: ['sleep', '60'] },
     ];
     cluster = await bootCluster(hosts, { upArguments: ['--network', 'flat'], files: guestFiles('conduct.py') });
@@ -42,7 +51,7 @@ describe('its edges', () => {
   });
 
   test.each([
-    [['nobody:80'], 2, "the cluster 'test' has no host 'nobody'", 'Its hosts: conduct, never'],
+    [['nobody:80'], 2, "the cluster 'test' has no host 'nobody'", 'Its hosts: conduct, later'],
     [['--bind', '203.0.113.1', '0:conduct:7000'], 1, 'this machine has no address 203.0.113.1', 'Give --bind'],
   ])('%j is refused', async (given, code, message, next) => {
     const refused = await cluster.imaginary(['forward', ...given]);
@@ -80,6 +89,46 @@ describe('its edges', () => {
     expect(await ask(port, 'flood 1\n')).toEqual({ text: '\0' });
     holders[1].destroy();
     await forward.end('SIGTERM');
+  });
+
+  test.each<[readonly string[], RegExp, object]>([
+    [['later', '--json'], /^$/, { host: 'later', port: 7001 }],
+    [['conduct', '--port', '7000', '--json'], /^$/, { host: 'conduct', port: 7000 }],
+    [['probed', '--json'], /^$/, { host: 'probed', port: 7999 }],
+  ])('open %j', async (given, stderr, said) => {
+    const child = cluster.follow(['open', '--print', ...given]);
+    const result = finish(child, 'open');
+    const [line] = await once(child.stdout!, 'data');
+    const { url, ...more } = JSON.parse(line);
+    expect(more).toEqual(said);
+    expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/$/);
+    if (more.port !== 7999) expect(await ask(Number(new URL(url).port), 'flood 1\n')).toEqual({ text: '\0' });
+    child.kill('SIGTERM');
+    expect(await result).toMatchObject({ code: 143, stderr: expect.stringMatching(stderr) });
+  });
+
+  test.each([
+    [['nobody'], 2, "has no host 'nobody'"],
+    [['conduct:80'], 2, "'conduct:80' is no name of a host"],
+    [['fails'], 1, 'fails is '],
+  ])('open %j is refused', async (given, code, message) => {
+    const refused = await cluster.imaginary(['open', ...given]);
+    expect(refused).toMatchObject({ code, stdout: '' });
+    expect(refused.stderr).toContain(message);
+  });
+
+  test('open: the browser of a desktop gets the URL', async () => {
+    const bin = mkdtempSync(join(cluster.folder, 'bin-'));
+    const got = join(bin, 'got');
+    writeFileSync(join(bin, 'xdg-open'), `#!/bin/sh\necho "$1" >${got}.new; mv ${got}.new ${got}\n`, { mode: 0o755 });
+    const env = { DISPLAY: ':7', PATH: `${bin}:${process.env.PATH}` };
+    const child = cluster.follow(['open', 'conduct', '--port', '7000'], { env });
+    const [line] = await once(child.stdout!, 'data');
+    await eventually(() => existsSync(got));
+    expect(readFileSync(got, 'utf8')).toBe(String(line));
+    const ended = once(child, 'close');
+    child.kill('SIGINT');
+    expect(await ended).toEqual([130, null]);
   });
 
   test('a client that leaves while its host comes up leaves nothing behind', async () => {

@@ -65,7 +65,7 @@ export interface TestCluster {
   /** A long-running command in the cluster; the caller ends it. */
   start(command: readonly string[], options?: RunOptions): ChildProcess;
   /** A long-running `imaginary` command; the caller ends it. */
-  follow(args: readonly string[]): ChildProcess;
+  follow(args: readonly string[], options?: RunOptions): ChildProcess;
   ps(): Promise<ClusterStatus['hosts']>;
   host(name: string): Promise<ClusterStatus['hosts'][number]>;
   events(): Promise<ClusterEvent[]>;
@@ -129,7 +129,7 @@ export function prepareCluster(hosts: readonly TestHost[], options: ClusterOptio
     down: () => imaginary(['down']),
     exec: (guest, run = {}) => imaginary(execArguments(guest, run), run),
     start: (guest, run = {}) => spawnCli(execArguments(guest, run), run),
-    follow: (args) => spawnCli(args, {}),
+    follow: (args, run = {}) => spawnCli(args, run),
     ps: async () => (await json<ClusterStatus>(['ps', '--json'])).hosts,
     host: async (wanted) => {
       const found = (await cluster.ps()).find((h) => h.name === wanted);

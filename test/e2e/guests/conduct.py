@@ -1,6 +1,6 @@
 """A server that behaves as the first line of a connection says.
 
-usage: conduct.py PORT
+usage: conduct.py PORT...
 
 echo      sends back what comes
 count     reads to the end, then sends how many bytes came
@@ -66,6 +66,15 @@ def serve(connection):
             held(connection)
 
 
-listener = socket.create_server(("0.0.0.0", int(sys.argv[1])), backlog=512)
-while True:
-    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+def listen(port):
+    listener = socket.create_server(("0.0.0.0", port), backlog=512)
+    return threading.Thread(target=accept, args=(listener,))
+
+
+def accept(listener):
+    while True:
+        threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+
+for thread in [listen(int(port)) for port in sys.argv[1:]]:
+    thread.start()
