@@ -46,6 +46,7 @@ javac                  : default-jdk-headless : test/suites/guests (java, zookee
 iperf3                 : iperf3        : test/suites/guests (iperf3)
 /usr/lib/rabbitmq/bin/rabbitmq-server : rabbitmq-server : test/suites/guests (rabbitmq)
 erl                    : erlang-base   : test/suites/guests (erlang)
+chromium-headless-shell : chromium-headless-shell : test/e2e (demo)
 strace                 : strace        : test/e2e (strace)
 /usr/bin/dig           : bind9-dnsutils : test/e2e (resolver)
 nft                    : nftables      : test/local, test/e2e (network nat)

@@ -1,5 +1,5 @@
 /**
- * The demo: boots the shop with the real `imaginary` command and shows nine things, each of them checked. Its last line
+ * The demo: boots the shop with the real `imaginary` command and shows ten things, each of them checked. Its last line
  * is one JSON object; its exit code is 0 only if all of them held. Run it with `npm run demo`.
  *
  *   --svg FILE        write the timeline there (default: .imaginary/timeline.svg)
@@ -11,6 +11,7 @@ import { writeFileSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { followEvents, frozen, type HostStatus, imaginary, isolation, platformPid, ps, STATE } from './imaginary';
+import { fromOutside, type Outside, stayOpen } from './outside';
 import { check, colour, indent, ms, paint, print, show } from './say';
 import { atWork, CHAIN, curl, describe, detailOf, ended, guests, happened, narrate, order, type Shop } from './shop';
 import { allocationSteps } from './steps';
@@ -21,7 +22,7 @@ import { drawTerminal } from './timeline-terminal';
 /** This folder's, and no other's: without `--state`, a cluster of a folder above would do, too. */
 const DOWN = ['down', '--state', '.imaginary'];
 
-const NUMBERS = ['None', 'One', 'Two', 'Three', 'Four', 'Five', 'Six', 'Seven', 'Eight', 'Nine'];
+const NUMBERS = ['None', 'One', 'Two', 'Three', 'Four', 'Five', 'Six', 'Seven', 'Eight', 'Nine', 'Ten'];
 const count = (n: number) => NUMBERS[n] ?? `${n}`;
 const names = (steps: ReadonlyArray<{ step: string }>) => steps.map(({ step }) => step).join(', ');
 
@@ -30,7 +31,7 @@ interface Step {
   readonly title: string;
   /** Why this machine cannot show it. */
   readonly unable?: () => string | undefined;
-  readonly run: (shop: Shop) => Promise<void>;
+  readonly run: (shop: Shop, outcome: Outcome) => Promise<void>;
 }
 
 /** In their order. */
@@ -235,6 +236,14 @@ const STEPS: readonly Step[] = [
       check(again && db?.state === 'imagined', 'the same four run again, and the database does not', describe(hosts));
     },
   },
+  {
+    id: 'outside',
+    title: 'From outside: a URL for a browser, and a port for redis-cli',
+    run: async (shop, outcome) => {
+      print(`\n  ${paint('1', '$ imaginary forward 0:web:80 0:redis:6379')}`);
+      outcome.outside = await fromOutside(shop, 1, stayOpen);
+    },
+  },
 ];
 
 interface Outcome {
@@ -243,6 +252,7 @@ interface Outcome {
   readonly skipped: Array<{ step: string; reason: string }>;
   hosts: HostStatus[];
   timeline?: string;
+  outside?: Outside;
 }
 
 async function play(outcome: Outcome, svg: string, options: readonly string[]): Promise<void> {
@@ -260,7 +270,7 @@ async function play(outcome: Outcome, svg: string, options: readonly string[]): 
         continue;
       }
       try {
-        await step.run(shop);
+        await step.run(shop, outcome);
         outcome.held.push(step.id);
       } catch (error) {
         const reason = (error as Error).message;
@@ -357,7 +367,8 @@ async function main(): Promise<number> {
       ? `All ${count(held.length).toLowerCase()} held.`
       : `${count(held.length)} held, and ${names(skipped)} was not shown.`;
   print(`\n${ok ? paint('32', all) : paint('31', `Failed: ${names(failed)}`)}`);
-  print(JSON.stringify({ demo: ok ? 'ok' : 'failed', hosts, held, failed, skipped, timeline }));
+  const { url = null, browser = null } = outcome.outside ?? {};
+  print(JSON.stringify({ demo: ok ? 'ok' : 'failed', hosts, held, failed, skipped, timeline, url, browser }));
   return ok ? 0 : 1;
 }
 

@@ -51,6 +51,38 @@ export function imaginary(...args: string[]): Promise<Run> {
   });
 }
 
+export interface Keeping {
+  /** The first lines that it has printed. */
+  readonly lines: readonly string[];
+  end(): Promise<void>;
+}
+
+/** A command that goes on, `forward`: with a line for each of its arguments when it is ready. */
+export async function keep(command: string, ...args: string[]): Promise<Keeping> {
+  const child = start([command, ...args]);
+  const closed = new Promise<number | null>((done) => child.once('close', done));
+  let stderr = '';
+  child.stderr!.setEncoding('utf8').on('data', (text) => (stderr += text));
+  const lines: string[] = [];
+  const ready = new Promise<void>((done) => {
+    createInterface({ input: child.stdout! }).on('line', (line) => {
+      lines.push(line);
+      if (lines.length === args.length) done();
+    });
+  });
+  const ended = closed.then((code) => {
+    if (lines.length < args.length) throw new Error(`${commandLine([command, ...args])}: exit code ${code}\n${stderr}`);
+  });
+  await Promise.race([ready, ended]);
+  return {
+    lines,
+    end: async () => {
+      child.kill('SIGTERM');
+      await closed;
+    },
+  };
+}
+
 /** Fails with what the command said when it fails. */
 export async function must(...args: string[]): Promise<Run> {
   const run = await imaginary(...args);

@@ -14,13 +14,15 @@ async function demo(...args: string[]) {
   return { code, stderr, last: JSON.parse(stdout.trim().split('\n').at(-1)!) };
 }
 
-test.each(['flat', 'nat'])('all nine things hold on network %s, and the last line says so', async (network) => {
+test.each(['flat', 'nat'])('all ten things hold on network %s, and the last line says so', async (network) => {
   const folder = mkdtempSync(join(tmpdir(), 'imaginary-demo-'));
   try {
     const svg = join(folder, 'timeline.svg');
     const { code, last } = await demo('--svg', svg, '--network', network);
     expect(last).toMatchObject({ demo: 'ok', failed: [], skipped: [] });
-    expect(last.held).toHaveLength(9);
+    expect(last.held).toHaveLength(10);
+    expect(last.url).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/$/);
+    expect(last.browser).toBe('chromium-headless-shell');
     expect(last.hosts).toEqual(
       ['web', 'api', 'redis', 'worker', 'db'].map((name) => ({
         name,
