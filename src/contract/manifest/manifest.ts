@@ -106,11 +106,11 @@ const hostSchema = v.strictObject({
     v.record(matching(/^[^=\0]+$/, "a variable name without '='"), cString, 'names and values, both strings'),
     {},
   ),
-  /** Where the guest starts; the function's code is at `/var/task`. */
-  workingDirectory: v.optional(
-    v.pipe(cString, v.startsWith('/', 'an absolute path')),
-    limits.HOST_DEFAULTS.workingDirectory,
-  ),
+  /**
+   * Where the guest starts. Absent: of kind `function` its code, `/var/task`; of kind `instance` where `imaginary join`
+   * was started.
+   */
+  workingDirectory: v.optional(v.pipe(cString, v.startsWith('/', 'an absolute path'))),
   /**
    * Paths that are somewhere else in truth, each with everything beneath it: the path that a guest names, and where
    * that is.

@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { formatAddress, hostRange, inCidr, parseAddress, parseCidr } from './address';
 import { AddressCollisionError, type AddressRequest, assignAddresses } from './assign';
 import { endProblem } from './end';
-import { FUNCTION_NAME_LENGTH, FUNCTION_NAME_RULE } from './limits';
+import { FUNCTION_NAME_LENGTH, FUNCTION_NAME_RULE, HOST_DEFAULTS } from './limits';
 import { type GivenManifest, type Manifest, type ManifestHost, manifestSchema } from './manifest';
 import { edgeProblems } from './prefetch';
 
@@ -35,7 +35,13 @@ function complete(given: GivenManifest): Manifest {
   const hosts = given.hosts.map((host) => {
     const address = host.address ?? formatAddress(assignAddresses(block, [{ name: host.name }]).get(host.name)!);
     if (host.kind === 'instance') return { ...host, address };
-    return { ...host, address, functionName: host.functionName ?? `${given.cluster.name}-${host.name}` };
+    const functionName = host.functionName ?? `${given.cluster.name}-${host.name}`;
+    return {
+      ...host,
+      address,
+      functionName,
+      workingDirectory: host.workingDirectory ?? HOST_DEFAULTS.workingDirectory,
+    };
   });
   return { ...given, hosts };
 }
@@ -171,15 +177,10 @@ function poolProblems(at: string, { name, kind, pooled }: ManifestHost, given: s
 function companionProblems({ hosts }: Manifest): string[] {
   const byName = new Map(hosts.map((host) => [host.name, host]));
   const problems: string[] = [];
-  hosts.forEach(({ name, kind, startWith, wakeSchedule }, i) => {
+  hosts.forEach((host, i) => {
+    const { name, kind, startWith } = host;
     const at = `hosts.${i}.startWith`;
-    if (kind === 'instance' && startWith.length > 0) {
-      problems.push(`${at}: is set on host '${name}'; allowed: only for kind 'function', as an instance starts itself`);
-    }
-    if (kind === 'instance' && wakeSchedule !== undefined) {
-      const allowed = "allowed: only for kind 'function', as an instance starts itself";
-      problems.push(`hosts.${i}.wakeSchedule: is set on host '${name}'; ${allowed}`);
-    }
+    if (kind === 'instance') problems.push(...ownStartProblems(`hosts.${i}`, host));
     startWith.forEach((other, j) => {
       if (!byName.has(other)) problems.push(`${at}.${j}: is "${other}" on host '${name}'; allowed: the name of a host`);
     });
@@ -187,6 +188,21 @@ function companionProblems({ hosts }: Manifest): string[] {
     if (circle) problems.push(`${at}: host '${name}' starts with itself (${circle.join(' → ')}); allowed: no circle`);
   });
   return problems;
+}
+
+/** What the seed would start a host by, which it cannot do with a host instance. */
+function ownStartProblems(at: string, { name, startWith, wakeSchedule, restartPolicy }: ManifestHost): string[] {
+  const set = {
+    startWith: startWith.length > 0,
+    wakeSchedule: wakeSchedule !== undefined,
+    restartPolicy: restartPolicy !== 'never',
+  };
+  return Object.entries(set)
+    .filter(([, isSet]) => isSet)
+    .map(
+      ([field]) =>
+        `${at}.${field}: is set on host '${name}'; allowed: only for kind 'function', as an instance starts itself`,
+    );
 }
 
 function circleFrom(name: string, byName: ReadonlyMap<string, ManifestHost>): string[] | undefined {

@@ -21,7 +21,7 @@ export function translateManifest(
     const translate = (text: string) => places.reduce((result, [from, to]) => replacePath(result, from, to), text);
     return {
       ...host,
-      workingDirectory: translate(host.workingDirectory),
+      ...(host.workingDirectory === undefined ? {} : { workingDirectory: translate(host.workingDirectory) }),
       remappedFiles: Object.fromEntries(
         Object.entries(host.remappedFiles).map(([path, target]) => [path, translate(target)]),
       ),

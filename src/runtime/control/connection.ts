@@ -20,8 +20,11 @@ export interface SeedAccess extends SeedEndpoint {
   readonly standby?: SeedEndpoint;
   /** `host/NAME/EPOCH`, `client` or `operator`. */
   readonly identity: string;
-  /** Pre-shared key of that identity; as text, what `joinSecret` makes. A function is called for each connection. */
-  readonly secret: string | Uint8Array | (() => string);
+  /**
+   * Pre-shared key of that identity; as text, what `joinSecret` makes. A function is called for each connection, with
+   * the name of the cluster as the seed gives it: nothing proves the name before the handshake is done.
+   */
+  readonly secret: string | Uint8Array | ((cluster: string | undefined) => string);
 }
 
 /** Whose an open connection is. */
@@ -101,8 +104,6 @@ export function openControl(options: ControlOptions): Promise<Control> {
   return new Promise((resolve, reject) => {
     const fail = (code: ControlError['code'], message: string) => reject(new ControlError(code, message, seed));
     if (signal?.aborted) return fail('aborted', `connecting to the seed at ${seed} was given up`);
-    const secret = typeof options.secret === 'function' ? options.secret() : options.secret;
-    const { key, psk } = typeof secret === 'string' ? parseSecret(secret) : { key: undefined, psk: secret };
     const colon = seed.lastIndexOf(':');
     const limit = options.timeout ?? 5_000;
     const settings: ConnectionOptions = {
@@ -111,7 +112,16 @@ export function openControl(options: ControlOptions): Promise<Control> {
       ...(options.path === undefined
         ? { host: seed.slice(0, colon), port: Number(seed.slice(colon + 1)) }
         : { path: options.path }),
-      pskCallback: () => ({ psk, identity: claimOf(identity, key) }),
+      pskCallback: (hint) => {
+        try {
+          const secret = typeof options.secret === 'function' ? options.secret(hint ?? undefined) : options.secret;
+          const { key, psk } = typeof secret === 'string' ? parseSecret(secret) : { key: undefined, psk: secret };
+          return { psk, identity: claimOf(identity, key) };
+        } catch (error) {
+          end('rejected', `there is no key for the seed at ${seed}: ${(error as Error).message}`);
+          return null;
+        }
+      },
       // There are no certificates: the key proves both sides.
       checkServerIdentity: () => undefined,
     };

@@ -19,6 +19,8 @@ export interface ControlServerOptions {
   readonly listen: string;
   /** The pre-shared key of an identity; undefined for one that is not ours. */
   readonly secretOf: (identity: Identity) => Uint8Array | undefined;
+  /** Given to every peer that begins a handshake: not secret. */
+  readonly cluster?: string;
   readonly onPeer: (identity: Identity, channel: Channel<FromSeed>) => PeerHandlers;
   /** A peer that did not get in: once per address and minute. */
   readonly onRejected: (peer: string, reason: string) => void;
@@ -69,6 +71,8 @@ export async function listenControl(options: ControlServerOptions): Promise<Cont
   const server = createTlsServer({
     ...pskOptions(),
     handshakeTimeout: options.handshakeTimeout ?? 5_000,
+    // Secrets are made from it, and a host instance is told the seed's address and a key only.
+    pskIdentityHint: options.cluster,
     pskCallback: (socket, text) => {
       options.check?.();
       claims.set(socket, { text });

@@ -112,6 +112,8 @@ class RunningSeed implements Seed {
   readonly #prefetch: Prefetch;
   readonly #parked = new Parked();
   readonly #shared: Shared;
+  /** Joins that wait: one of a connection at most. */
+  readonly #afterGrace: Array<() => void> = [];
   #server: ControlServer | undefined;
   #stopping = false;
 
@@ -130,6 +132,7 @@ class RunningSeed implements Seed {
       joined: () => this.#members.size,
       handshaking: () => this.#server?.handshaking ?? 0,
       onEnd: () => {
+        for (const join of this.#afterGrace.splice(0)) join();
         for (const host of this.#hosts.values()) host.handle({ type: 'wake' });
       },
     });
@@ -173,6 +176,7 @@ class RunningSeed implements Seed {
       data: this.#data,
       prefetch: this.#prefetch,
       standby: options.standby && { seed: options.standby.seed, heartbeat: options.heartbeat ?? STANDBY_HEARTBEAT },
+      afterGrace: (act) => (this.#grace.over ? act() : void this.#afterGrace.push(act)),
       epochClock: options.standby?.lease.epochClock ?? Date.now,
       operator: new OperatorApi(manifest, this.#hosts, this.#events, this.#prefetch, reload),
       log,
@@ -192,6 +196,7 @@ class RunningSeed implements Seed {
     const ring = this.#keyring;
     this.#server = await listenControl({
       listen,
+      cluster: this.#options.manifest.cluster.name,
       heartbeat: heartbeat ?? (standby && STANDBY_HEARTBEAT),
       deadAfter: standby && STANDBY_DEAD_AFTER,
       check: standby?.lease.check,

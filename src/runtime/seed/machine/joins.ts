@@ -23,6 +23,10 @@ export function admit(state: HostState, join: Pick<Join, 'epoch' | 'life'>): Ref
   if (phase.state === 'suspended' && phase.releasing && epoch === phase.epoch) return fenced('is being released');
   if (owner?.epoch === epoch && owner.life !== life) return fenced('belongs to another sandbox');
   if (known === null || epoch === known || phase.state === 'failed') return undefined;
+  const first = kind === 'instance' ? sessionOf(state) : undefined;
+  if (first?.peer !== undefined) {
+    return { reason: `'${name}' has joined already: from ${seenAt(first)}, as epoch ${known}; end that one first` };
+  }
   if (epoch > known) {
     if (replaces(state, epoch)) return undefined;
     // Of an allocation that was given up when an older epoch came back. Those of another seed are greater.
@@ -98,10 +102,13 @@ function rejoin(turn: Turn, before: EpochSession, { member, address, ports, nat 
 }
 
 export function onLeave(turn: Turn, frame: Extract<SessionEvent, { type: 'leave' }>['frame']) {
+  const instance = turn.entry.kind === 'instance';
   turn.setSession({ peer: undefined });
   turn.set({ leftAt: turn.moment.at });
   switch (frame.outcome) {
     case 'suspended':
+      // Nothing would resume a host without a function.
+      if (instance) return released(turn, { note: 'it left as a host that is suspended' });
       suspended(turn);
       return frame.wakeIn === undefined ? undefined : wakeAt(turn, frame.wakeIn);
     case 'exited':
@@ -113,7 +120,7 @@ export function onLeave(turn: Turn, frame: Extract<SessionEvent, { type: 'leave'
     case 'renew':
       turn.setSession({ lostAt: turn.moment.at + turn.state.settings.lostAfter });
       // The invocation's own result starts the next one. A seed that was restarted has no such result to wait for.
-      return turn.state.invocation?.epoch === turn.epoch ? undefined : renew(turn);
+      return instance || turn.state.invocation?.epoch === turn.epoch ? undefined : renew(turn);
     default:
       return frame.outcome satisfies never;
   }

@@ -41,7 +41,8 @@ export function onStartTime(turn: Turn): void {
 /** The guest has ended, which may be a reason to start it again. Called once its epoch has ended. */
 export function applyRestartPolicy(turn: Turn, failed: boolean, ranMs: number): void {
   const { restartPolicy } = turn.entry;
-  if (restartPolicy === 'never' || (restartPolicy === 'on-failure' && !failed)) return;
+  if (turn.entry.kind === 'instance' || restartPolicy === 'never' || (restartPolicy === 'on-failure' && !failed))
+    return;
   const restarts = ranMs >= STEADY ? 0 : turn.state.restarts;
   const worst = Math.min(LAST_RESTART, FIRST_RESTART * 2 ** restarts);
   const delay = Math.round(worst * (0.75 + turn.moment.random / 4));

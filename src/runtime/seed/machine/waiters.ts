@@ -138,12 +138,15 @@ function answerUnreachable(turn: Turn, { member, id }: Waiter, errno: ConnectErr
   turn.do({ type: 'answer', member, frame: { type: 'unreachable', id, errno, reason } });
 }
 
-function whyLate({ phase, state, session }: Turn): string {
+function whyLate({ phase, state, session, entry }: Turn): string {
   const { invocation, reason } = state;
   const { notReady } = session ?? {};
   if (notReady !== undefined) return `is not ready: ${notReady}`;
   if (phase.state === 'running') return listensOn(state);
   if (phase.state === 'failed') return `could not be allocated: ${phase.reason}`;
+  if (phase.state === 'imagined' && entry.kind === 'instance') {
+    return `is a host instance that has not joined${reason === undefined ? '' : ` (before: ${reason})`}`;
+  }
   const throttled = invocation?.throttled ? ': its function could not be started (429)' : '';
   const before = !throttled && reason !== undefined ? ` (before: ${reason})` : '';
   return `is still ${phase.state}${throttled}${before}`;

@@ -1,6 +1,6 @@
 import type { Cause, Running, Waiter } from './state';
 import type { Turn } from './turn';
-import { refuseAll, serve } from './waiters';
+import { serve } from './waiters';
 
 /** A member waits for the host: starts it, or ends its suspension, where the host needs that. */
 export function wake(turn: Turn, { by, port, since }: Waiter) {
@@ -9,8 +9,9 @@ export function wake(turn: Turn, { by, port, since }: Waiter) {
   switch (phase.state) {
     case 'imagined':
       if (!turn.moment.mayAllocate) return;
-      if (entry.kind === 'function') return turn.do({ type: 'seekStart', cause });
-      return refuseAll(turn, 'EHOSTUNREACH', `the host instance '${entry.name}' has not joined`);
+      // A host instance joins by itself: the wait has a deadline.
+      if (entry.kind === 'function') turn.do({ type: 'seekStart', cause });
+      return;
     case 'suspended':
       return phase.releasing ? undefined : turn.do({ type: 'seekStart', cause });
     case 'running':
@@ -38,7 +39,7 @@ function startByItself(turn: Turn): void {
   const { phase, entry, moment } = turn;
   const { own } = turn.state;
   const sleeps = phase.state === 'imagined' || (phase.state === 'suspended' && !phase.releasing);
-  if (!sleeps || !moment.mayAllocate || !own || own.at !== undefined) return;
+  if (!sleeps || !moment.mayAllocate || !own || own.at !== undefined || entry.kind === 'instance') return;
   turn.do({ type: 'seekStart', cause: { by: entry.name, port: null, since: moment.at, why: own.why } });
 }
 

@@ -41,6 +41,8 @@ export interface Shared {
   readonly prefetch: Pick<Prefetch, 'located'>;
   /** What members are told of the cluster's other seed, where there is one. */
   readonly standby: { readonly seed: string; readonly heartbeat: number } | undefined;
+  /** Calls back once hosts of an earlier seed have had their time to rejoin: at once where it is over. */
+  readonly afterGrace: (act: () => void) => void;
   /** See `World.epochClock`. */
   readonly epochClock: () => number;
   readonly operator: OperatorApi;
@@ -49,9 +51,13 @@ export interface Shared {
 
 type Frame<T extends ToSeed['type']> = Extract<ToSeed, { type: T }>;
 
-/** What a connection is: `new` until its `join`. `parked`: that of a host that has left, until it joins again. */
+/**
+ * What a connection is: `new` until its `join`, and `waits` until that is answered. `parked`: that of a host that has
+ * left, until it joins again.
+ */
 type Role =
   | { readonly is: 'new' }
+  | { readonly is: 'waits' }
   | { readonly is: 'parked'; readonly host: string }
   | { readonly is: 'host'; readonly peer: Peer; readonly range: PortRange; readonly host: Machine }
   | { readonly is: 'client'; readonly peer: Peer; readonly range: PortRange; readonly lease: ClientLease | undefined }
@@ -143,6 +149,7 @@ export class Connection implements PeerHandlers {
       return this.#shared.operator.serve(this.#channel, frame, this.#closing.signal);
     }
     if (role.is === 'gone') return;
+    if (role.is === 'waits') return this.#refuse(`'${frame.type}' came before the answer to 'join'`);
     if (role.is === 'new' || role.is === 'parked') {
       if (frame.type === 'join') return this.#join(frame);
       return this.#refuse(`'${frame.type}' came before 'join'`);
@@ -267,16 +274,26 @@ export class Connection implements PeerHandlers {
     }
     if (!host) return this.#joinAsClient(frame);
     const { name, kind } = host.entry;
-    if (frame.asClient) {
-      this.#joinUnder(host, frame);
-    } else if (kind !== 'instance') {
-      this.#refuse(`'${name}' is a function host: join as a client of its own, or under its name`);
-    } else {
-      const latest = Math.max(host.state.lastEpoch, this.#shared.epochClock() + CLOCK_SKEW);
-      const { epoch } = frame;
-      if ((epoch ?? 0) > latest) return this.#refuse(`epoch ${epoch} is to come; allowed: up to ${latest}`);
-      this.#joinAsHost(host, epoch ?? nextEpoch(host.state, this.#shared.epochClock()), frame);
+    if (frame.asClient) this.#joinUnder(host, frame);
+    else if (kind === 'instance') this.#joinAsInstance(host, frame);
+    else this.#refuse(`'${name}' is a function host: join as a client of its own, or under its name`);
+  }
+
+  /** An instance that has not joined before does not take the place of one that an earlier seed knows. */
+  #joinAsInstance(host: Machine, frame: Frame<'join'>) {
+    const { epoch } = frame;
+    const { epochClock, afterGrace } = this.#shared;
+    if (epoch !== undefined) {
+      const latest = Math.max(host.state.lastEpoch, epochClock() + CLOCK_SKEW);
+      if (epoch > latest) return this.#refuse(`epoch ${epoch} is to come; allowed: up to ${latest}`);
+      return this.#joinAsHost(host, epoch, frame);
     }
+    this.#role = { is: 'waits' };
+    afterGrace(() => {
+      if (this.#role.is !== 'waits' || !this.#channel.open) return;
+      this.#role = { is: 'new' };
+      this.#joinAsHost(host, nextEpoch(host.state, epochClock()), frame);
+    });
   }
 
   #joinAsHost(host: Machine, epoch: number, frame: Frame<'join'>) {

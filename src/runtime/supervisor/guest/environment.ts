@@ -22,6 +22,8 @@ type Given = Readonly<Record<string, string | undefined>>;
 
 /** Marks processes that descend from a guest. */
 export const GUEST_ENV = 'IMAGINARY_GUEST';
+/** Where `imaginary join` may have the cluster key from: no guest's business. */
+export const CLUSTER_KEY_ENV = 'IMAGINARY_KEY';
 const PASS_ENV = 'IMAGINARY_PASS_ENV';
 const PASSED = ['LANG', 'TZ', 'TMPDIR', 'LD_LIBRARY_PATH', 'AWS_REGION', 'AWS_DEFAULT_REGION'];
 const CODE_PATH = ['/var/task/bin', '/var/task'];
@@ -37,6 +39,15 @@ export function guestEnvironment(host: string, own: Readonly<Environment>, given
   }
   const { [PASS_ENV]: _, ...rest } = own;
   return { ...base, ...rest };
+}
+
+/** Of a guest that is the operator's own program on a machine of theirs: all that it was started with. */
+export function ownEnvironment(host: string, own: Readonly<Environment>, given: Given): Environment {
+  const base: Environment = { HOSTNAME: host };
+  for (const [name, value] of Object.entries(given)) {
+    if (value !== undefined && name !== CLUSTER_KEY_ENV && name !== 'HOSTNAME') base[name] = value;
+  }
+  return { ...base, ...own };
 }
 
 function isAskedFor(name: string, patterns = ''): boolean {

@@ -8,7 +8,7 @@ import { pause } from '../../pause';
 import { remapped } from '../files/remaps';
 import { forwardLines, type Stream, type Write } from '../run/log';
 import type { RunDir } from '../run/run-dir';
-import { findShim, GUEST_ENV, guestEnvironment, underShim } from './environment';
+import { findShim, GUEST_ENV, guestEnvironment, ownEnvironment, underShim } from './environment';
 import { watchMemory } from './memory';
 import type { GuestProcesses } from './processes';
 import { inspectCommand, ProgramError } from './program';
@@ -23,8 +23,18 @@ export interface GuestOptions {
   /** Where the shims are; see `findShim`. */
   readonly shimDir?: string;
   readonly write: Write;
+  /** The guest is the operator's own program on a machine of theirs. Absent: it gets what functions give to guests. */
+  readonly own?: OwnProgram;
   /** Called with each line that the guest writes. */
   readonly onLine?: (line: string) => void;
+}
+
+export interface OwnProgram {
+  /**
+   * The guest writes to the supervisor's own standard output and standard error. False: what it writes goes through the
+   * supervisor, which reads it as well.
+   */
+  readonly inheritsOutput: boolean;
 }
 
 /** What another command runs in that belongs to the host as its guest does. */
@@ -72,9 +82,10 @@ export function startGuest(options: GuestOptions): Guest {
   const command = host.command ?? [];
   // The guest's program and its directory may be remapped themselves, and nothing is under the shim yet that would
   // know.
-  const cwd = remapped(host.workingDirectory, host.remappedFiles);
+  const cwd = remapped(host.workingDirectory ?? process.cwd(), host.remappedFiles);
   if (!existsSync(cwd)) throw new ProgramError('not-found', cwd, 'there is no such working directory');
-  const environment = guestEnvironment(host.name, host.environment, options.environment);
+  const given = options.own ? ownEnvironment : guestEnvironment;
+  const environment = given(host.name, host.environment, options.environment);
   const program = inspectCommand(
     command.map((word, i) => (i === 0 ? remapped(word, host.remappedFiles) : word)),
     environment.PATH,
@@ -83,8 +94,9 @@ export function startGuest(options: GuestOptions): Guest {
   const shim = findShim(program.libc, options.shimDir);
   const env = underShim({ ...environment, [GUEST_ENV]: runDir.life }, runDir.path, shim);
   const processes = runDir.track();
-  const [stdout, output] = native.pipe();
-  const [stderr, errors] = native.pipe();
+  const inherits = options.own?.inheritsOutput === true;
+  const [stdout, output] = inherits ? [-1, 1] : native.pipe();
+  const [stderr, errors] = inherits ? [-1, 2] : native.pipe();
   let pid = 0;
   const outOfMemory = watchMemory(options.environment);
   const ended = new Promise<GuestExit>((resolve) => {
@@ -99,31 +111,47 @@ export function startGuest(options: GuestOptions): Guest {
     } catch (error) {
       resolve({ exitCode: 127, signal: null, reason: `${program.file}: ${(error as Error).message}` });
     } finally {
-      for (const end of [output, errors]) closeSync(end);
+      if (!inherits) for (const end of [output, errors]) closeSync(end);
     }
   });
   const place = { environment: env, directory: cwd };
-  return watchGuest({ host: host.name, pid, processes, place, ended, stdout, stderr, write, onLine: options.onLine });
+  const { onLine, own } = options;
+  return watchGuest({
+    host: host.name,
+    pid,
+    processes,
+    place,
+    ended,
+    stdout,
+    stderr,
+    write,
+    raw: own !== undefined,
+    onLine,
+  });
 }
 
 interface Watched extends Pick<Guest, 'pid' | 'processes' | 'place'>, Pick<GuestOptions, 'write' | 'onLine'> {
   readonly host: string;
   /** How the first process ended. */
   readonly ended: Promise<GuestExit>;
-  /** Reading ends of the guest's pipes. */
+  /** What the guest writes is passed on as it is, and not as lines of the log. */
+  readonly raw: boolean;
+  /** Reading ends of the guest's pipes; below 0: it has none. */
   readonly stdout: number;
   readonly stderr: number;
 }
 
-function watchGuest({ host, pid, processes, place, ended, stdout, stderr, write, onLine }: Watched): Guest {
+function watchGuest({ host, pid, processes, place, ended, stdout, stderr, write, raw, onLine }: Watched): Guest {
   const outputs: Array<Promise<void>> = [];
   const sockets: Socket[] = [];
   const forward = (stream: Stream, fd: number) => {
-    const lines = forwardLines(host, stream, write, onLine);
+    if (fd < 0) return;
+    const lines = forwardLines(host, stream, raw ? () => undefined : write, onLine);
     const socket = new Socket({ fd, readable: true, writable: false });
     outputs.push(
       new Promise((resolve) => {
         socket.on('data', lines.push);
+        if (raw) socket.on('data', (chunk) => process[stream].write(chunk));
         socket.on('error', () => undefined);
         socket.on('close', () => {
           lines.end();

@@ -1,5 +1,6 @@
 /** What the parts of a run have in common. */
 import type { NativeAddon } from '../../../native/addon';
+import type { OwnProgram } from '../guest/guest';
 import type { Write } from './log';
 import type { RunDir } from './run-dir';
 
@@ -13,6 +14,8 @@ export interface SupervisorSettings {
   readonly nativeDir?: string;
   /** Where the shims are; see `findShim`. */
   readonly shimDir?: string;
+  /** See `GuestOptions`. */
+  readonly own?: OwnProgram;
   /** Writes to the host's log. */
   readonly write: Write;
 }

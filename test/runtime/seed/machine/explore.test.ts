@@ -41,7 +41,7 @@ class History {
     this.#random = seed;
     this.#mayAllocate = this.#chance(0.8);
     this.state = deepFreeze(
-      newHost(this.#chance(0.9) ? 'function' : 'instance', { restartPolicy: this.#pick(POLICIES) }),
+      this.#chance(0.9) ? newHost('function', { restartPolicy: this.#pick(POLICIES) }) : newHost('instance'),
     );
   }
 
@@ -217,7 +217,8 @@ class History {
     const releasing = phase.state === 'suspended' && phase.releasing;
     if ((phase.state === 'failed' && phase.errno) || (phase.state === 'suspended' && !releasing))
       deepStrictEqual(waiters, []);
-    if (phase.state === 'imagined' && this.#mayAllocate) deepStrictEqual(waiters, []);
+    const { kind } = this.state.settings.entry;
+    if (phase.state === 'imagined' && this.#mayAllocate && kind === 'function') deepStrictEqual(waiters, []);
     if (phase.state !== 'running' || phase.fence || phase.session.peer === undefined) return;
     const open = visiblePorts(phase.session.ports).map(({ port }) => port);
     deepStrictEqual(

@@ -12,9 +12,9 @@ import { EVENTS, moment, STATES, SUPERVISOR, summary } from './samples';
  */
 const TABLE = `
                       I     Iw    Ii    Is    A     Aj    Al    Ar    R     Rs    Rl    Ra    Rg    Rr    Re    Rel   Rp    Ri    S     Sr    F     Fp
-locate 80             I?    I?    I-    I?    A     A     Al    A     R+    R-    Rl    R+>   Rg    Rl    Re    Rel   Rl    R+    S?    Sr    F-    F
-locate 81             I?    I?    I-    I?    A     A     Al    A     R     R-    Rl    R>    Rg    Rl    Re    Rel   Rl    R     S?    Sr    F-    F
-locate 80/udp         I?    I?    I-    I?    A     A     Al    A     R     R+    Rl    R>    Rg    Rl    Re    Rel   Rl    R     S?    Sr    F-    F
+locate 80             I?    I?    I     I?    A     A     Al    A     R+    R-    Rl    R+>   Rg    Rl    Re    Rel   Rl    R+    S?    Sr    F-    F
+locate 81             I?    I?    I     I?    A     A     Al    A     R     R-    Rl    R>    Rg    Rl    Re    Rel   Rl    R     S?    Sr    F-    F
+locate 80/udp         I?    I?    I     I?    A     A     Al    A     R     R+    Rl    R>    Rg    Rl    Re    Rel   Rl    R     S?    Sr    F-    F
 watch                 I?    I?    I     I     A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S     Sr    F     F
 watch an older epoch  I?    I?    I     I     A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S     Sr    F     F
 watch a newer epoch   I?    I?    I     I?    A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S     Sr    F     F
@@ -31,8 +31,8 @@ startDenied, ahead    I     I     .     I     .     .     .     .     .     .   
 join again            A     A     A     Ix    A     Ax    A     A     R>x   R>x   R>    R>x   R>x   R>    Re>x  Re>   R>    R>x   A     Srx   Fx    A
 join, life b          A     A     A     Ix    A     Ax    Alx   Ax    Rx    Rx    Rlx   Rax   Rgx   Rlx   Rex   Relx  Rlx   Rx    Sx    Srx   Fx    A
 join, older epoch     A     A     A     Ix    A     Ax    Alx   Ax    Rx    Rx    Rlx   Rax   Rgx   Rlx   Rex   Relx  Rlx   Rx    Sx    Srx   Fx    A
-join, fresh epoch     A     A     A     A     A     Ax    A     A>    Ax    Ax    A     Ax    Ax    A>    Ax    A     A     Ax    A     A     A     A
-join, newer epoch     A     A     A     A     A     Ax    A     A     Ax    Ax    A     Ax    Ax    A     Ax    A     A     Ax    A     A     A     A
+join, fresh epoch     A     A     A     A     A     Ax    A     A>    Ax    Ax    A     Ax    Ax    A>    Ax    A     A     Rx    A     A     A     A
+join, newer epoch     A     A     A     A     A     Ax    A     A     Ax    Ax    A     Ax    Ax    A     Ax    A     A     Rx    A     A     A     A
 ports none            .     .     .     .     .     A     .     .     R>    R>    .     Ra>   Rg>   .     Re>   .     .     R>    .     .     .     .
 ports 80, 81          .     .     .     .     .     R+>   .     .     R>    R>    .     Ra>   Rg>   .     Re>   .     .     R>    .     .     .     .
 ports settled         .     .     .     .     .     R>    .     .     R>    R     .     Ra>   Rg>   .     Re>   .     .     R>    .     .     .     .
@@ -48,8 +48,8 @@ suspend               .     .     .     .     .     A     .     .     Ra>   Ra> 
 suspend of other      .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
 stay                  .     .     .     .     .     .     .     .     .     .     .     .     R>    .     .     .     .     .     .     .     .     .
 stay of other         .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
-leave suspended       .     .     .     .     .     S?>   .     .     S>    S>    .     S     S     .     Sr!   .     .     S>    .     .     .     .
-leave with a timer    .     .     .     .     .     S?>   .     .     S>    S>    .     S     S     .     Sr!   .     .     S>    .     .     .     .
+leave suspended       .     .     .     .     .     S?>   .     .     S>    S>    .     S     S     .     Sr!   .     .     I>    .     .     .     .
+leave with a timer    .     .     .     .     .     S?>   .     .     S>    S>    .     S     S     .     Sr!   .     .     I>    .     .     .     .
 leave exited 0        .     .     .     .     .     F->   .     .     I>    I>    .     I>    I>    .     I=>   .     .     I>    .     .     .     .
 leave exited 1        .     .     .     .     .     F->   .     .     I>    I>    .     I>    I>    .     I=>   .     .     I>    .     .     .     .
 leave released        .     .     .     .     .     I?>   .     .     I>    I>    .     I>    I>    .     I=>   .     .     I>    .     .     .     .
@@ -79,10 +79,10 @@ ended 2 fenced        .     .     .     .     .     .     .     I?>   .     .   
 ended older           .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
 drained               I     I     I     I     A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S     Sr    F     F
 drained broken        I     I     I     I     A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S     Sr    F     F
-companion up          I?    I?    I?    I?    A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S?    Sr    F     F
+companion up          I?    I?    I     I?    A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S?    Sr    F     F
 companion down        I     I     I     I     A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S     Sr    F     F
 prefetch              I?    I?    .     I?    .     .     .     .     .     .     .     .     .     .     .     .     .     .     S?    .     .     .
-scheduled             I?    I?    I?    I?    .     .     .     .     .     .     .     .     .     .     Re    Rel   .     .     S?    Sr    F     F
+scheduled             I?    I?    I     I?    .     .     .     .     .     .     .     .     .     .     Re    Rel   .     .     S?    Sr    F     F
 order start           I?    I?    I=    I?    A     A     Al    A     R=    R=    Rl=   Ra=   Rg=   Rl=   Re    Rel   Rl=   R=    S?    Sr    I?>   I?>
 order wake            I=    I=    I=    I=    A     A     Al    A     R=    R=    Rl=   Ra=   Rg=   Rl=   Re    Rel   Rl=   R=    S?    Sr    F=    F=
 order release         I=    I=-   I=    I=    A=    A=    Al=   A=    R=    R=    Rl=   Ra=   Rg=   Rl=   Re=   Rel=  Rl=   R=    Sr!   Sr    F=    F=-
