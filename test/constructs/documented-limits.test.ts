@@ -3,11 +3,13 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Duration } from 'aws-cdk-lib';
 import {
+  BARRIER_LIMITS,
   CIDR,
   CLUSTER_LIMITS,
   CLUSTER_NAME_LENGTH,
   HOST_DEFAULTS,
   HOST_LIMITS,
+  MOST_BARRIER_HOSTS,
   POOL,
   SEED_PORT,
 } from '../../src/contract/manifest';
@@ -23,6 +25,7 @@ function docsOf(file: string): Record<string, string> {
   );
 }
 const host = docsOf('host/host-options.ts');
+const barrier = docsOf('host/start-barrier.ts');
 const cluster = docsOf('cluster/cluster-props.ts');
 const reference = docsOf('cluster/cluster-reference.ts');
 const seed = docsOf('seed/seed-node.ts');
@@ -59,4 +62,12 @@ test('the other defaults and ranges', () => {
   expect(cluster.cidr).toContain(`, /${CIDR.shortest} to /${CIDR.longest}.`);
   expect(defaultOf(cluster.cidr)).toBe(CIDR.default);
   for (const docs of [reference, seed]) expect(defaultOf(docs.seedPort)).toBe(SEED_PORT.default);
+});
+
+test("a start barrier's", () => {
+  const { timeout } = BARRIER_LIMITS;
+  expect(defaultOf(barrier.timeout)).toBe(timeout.default);
+  expect(barrier.timeout).toContain(` ${timeout.low} milliseconds to ${duration(timeout.high)}. `);
+  const source = readFileSync(join(__dirname, '../../src/constructs/host/start-barrier.ts'), 'utf8');
+  expect(source).toContain(` of 1 to ${MOST_BARRIER_HOSTS} other hosts`);
 });

@@ -6,6 +6,7 @@ import type * as lambda from 'aws-cdk-lib/aws-lambda';
 import type * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import {
+  BARRIER_LIMITS,
   endProblem,
   formatAddress,
   HOST_DEFAULTS,
@@ -254,6 +255,7 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
       startWith: [...(props.startWith ?? [])],
       connectsTo: [...(props.connectsTo ?? [])],
       prefetch: props.prefetch ?? true,
+      startBarrier: this.startBarrier(props),
       wakeSchedule: props.wakeSchedule?.expressionString,
     };
   }
@@ -264,6 +266,27 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
     if (command === undefined) return undefined;
     check.checkCommand(this, command, prop);
     return [...command];
+  }
+
+  private startBarrier({ startBarrier }: HostOptions): ManifestHost['startBarrier'] {
+    if (!startBarrier) return undefined;
+    const { count, hosts, options } = startBarrier._rule;
+    const limit = BARRIER_LIMITS.timeout;
+    const timeout =
+      options.timeout === undefined
+        ? limit.default
+        : check.milliseconds(this, "startBarrier's timeout", options.timeout, limit);
+    if (hosts === undefined) {
+      return { count: check.checkWhole(this, "startBarrier's count", count!, BARRIER_LIMITS.count), timeout };
+    }
+    const given: unknown = hosts;
+    if (!Array.isArray(given)) {
+      check.refuse(this, `startBarrier's hosts are ${JSON.stringify(given)}; allowed: an array of names of hosts`);
+    }
+    for (const name of [given, ...given]) {
+      check.requireKnown(this, "startBarrier's hosts", name, 'give them as literal strings');
+    }
+    return { hosts: [...given], timeout };
   }
 
   private readyWhen({ readyWhen }: HostOptions): ManifestHost['readyWhen'] {

@@ -5,6 +5,7 @@ import type * as iam from 'aws-cdk-lib/aws-iam';
 import type * as lambda from 'aws-cdk-lib/aws-lambda';
 import type * as logs from 'aws-cdk-lib/aws-logs';
 import type { Ready } from './ready';
+import type { StartBarrier } from './start-barrier';
 
 /** What keeps a host from being idle, besides the CPU use of its guests. */
 export enum ReleasePolicy {
@@ -245,6 +246,14 @@ export interface HostOptions {
    * @default true
    */
   readonly prefetch?: boolean;
+
+  /**
+   * What the start of the guest waits for: other hosts, by their names or their number. For programs that read the list of their peers
+   * once, when they start.
+   *
+   * @default - nothing
+   */
+  readonly startBarrier?: StartBarrier;
 
   /**
    * When the host is started, or woken where it is suspended, although nobody connects to it: for jobs by the clock, in UTC. The seed

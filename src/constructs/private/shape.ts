@@ -93,6 +93,7 @@ export const HOST: Shape<HostOptions> = {
   startWith: texts("['redis']"),
   connectsTo: texts("['redis']"),
   prefetch: boolean,
+  startBarrier: having("a StartBarrier, like StartBarrier.hosts(['db'])", '_rule'),
   wakeSchedule: having('an events.Schedule, like events.Schedule.rate(Duration.hours(1))', 'expressionString'),
   aliases: texts("['cache']"),
   address: text('100.64.0.10'),

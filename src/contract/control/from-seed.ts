@@ -7,6 +7,7 @@ import { clusterEdge } from './edges';
 import { type ConnectErrno, ERRNO } from './errno';
 import type { AnyFrame } from './frame-codec';
 import { hostState, location } from './location';
+import { barrierReply, members } from './membership';
 
 const text = v.string();
 /**
@@ -139,6 +140,9 @@ const fromSeed = v.variant('type', [
   }),
   /** Answer to `reload`: the ids of the keys that are accepted now, the newest first. */
   v.strictObject({ type: v.literal('reloaded'), id: count, keys: v.array(text) }),
+  /** Answers to `membership` and `barrier`. */
+  members,
+  barrierReply,
   /** Answer to `status`. */
   v.strictObject({ type: v.literal('statusReply'), id: count, status: clusterStatus }),
   /** Answer to `edges`. `more`: it goes on with the next one. */

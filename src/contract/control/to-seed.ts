@@ -7,6 +7,7 @@ import { address, checkedBy, count, type Immutable, name, outcome, port } from '
 import { natReport, peerMessage, recipient } from '../peer/peer-messages';
 import type { AnyFrame } from './frame-codec';
 import { portMapping } from './location';
+import { barrier, leaveBarrier, membership } from './membership';
 
 /** Events that supervisors report. All other events are the seed's own. */
 export const REPORTED_EVENTS = [
@@ -141,6 +142,10 @@ const toSeed = v.variant('type', [
      */
     park: v.optional(v.boolean()),
   }),
+  /** What a guest wants to know of the members, and what a start waits for: see `membership.ts`. */
+  membership,
+  barrier,
+  leaveBarrier,
   /** Operator. Answered by `statusReply`. */
   v.strictObject({ type: v.literal('status'), id: count }),
   /** Operator. Answered by one `edgesReply`, or several. */

@@ -37,6 +37,13 @@ export const READY_LIMITS = {
   port: { low: 1, high: 65_535, unit: 'the port range', default: 80 },
 } as const satisfies Record<string, Limit>;
 
+export const BARRIER_LIMITS = {
+  count: { low: 1, high: 65_535, unit: 'hosts', default: 1 },
+  timeout: { low: 100, high: 900_000, ...ms, default: 60_000 },
+} as const satisfies Record<string, Limit>;
+/** At most this many names at one barrier. */
+export const MOST_BARRIER_HOSTS = 256;
+
 export const HOST_DEFAULTS = {
   workingDirectory: '/var/task',
   releasePolicy: 'no-traffic',

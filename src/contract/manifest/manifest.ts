@@ -8,6 +8,7 @@ import { parseAddress } from './address';
 import * as limits from './limits';
 import { clusterPrefetch, hostPrefetch } from './prefetch';
 import { parseSchedule, SCHEDULE_RULE } from './schedule';
+import { startBarrier } from './start-barrier';
 
 const text = (rule = 'a string') => v.string(rule);
 const matching = (pattern: RegExp, rule: string) => v.pipe(text(rule), v.regex(pattern, rule));
@@ -160,6 +161,8 @@ const hostSchema = v.strictObject({
   /** The host is started whenever one of these hosts is, and is not suspended before them. */
   startWith: v.optional(v.array(cString, 'names of hosts'), []),
   ...hostPrefetch,
+  /** What the guest's start waits for. */
+  startBarrier: v.optional(startBarrier),
   /** When the host is started, or woken, although nobody connects to it: in UTC. */
   wakeSchedule: v.optional(
     v.pipe(

@@ -5,6 +5,7 @@ import { endProblem } from './end';
 import { FUNCTION_NAME_LENGTH, FUNCTION_NAME_RULE, HOST_DEFAULTS } from './limits';
 import { type GivenManifest, type Manifest, type ManifestHost, manifestSchema } from './manifest';
 import { edgeProblems } from './prefetch';
+import { barrierProblems } from './start-barrier';
 
 /** A manifest (or a part of one) that cannot work. `message` names each path, its value and what is allowed. */
 export class ManifestError extends Error {
@@ -146,7 +147,7 @@ function crossChecks(manifest: Manifest, given: GivenManifest): string[] {
     }
     problems.push(...poolProblems(at, host, given.hosts[i].functionName));
   });
-  return [...problems, ...companionProblems(manifest), ...edgeProblems(manifest)];
+  return [...problems, ...companionProblems(manifest), ...edgeProblems(manifest), ...barrierProblems(manifest.hosts)];
 }
 
 /** What two hosts of one function must have in common: what a function has once. */

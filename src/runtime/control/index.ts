@@ -16,6 +16,7 @@ export {
   type SeedAccess,
   type SeedEndpoint,
 } from './connection';
+export { BarrierError, type BarrierRule, type Coordination, type MembersHandler } from './coordination';
 export { type Located, LocateError } from './locates';
 export { fetchEdges, fetchStatus, orderHost, readEvents, reloadKeys } from './operator-session';
 export type { Parked } from './parked';

@@ -5,6 +5,7 @@ import { parseAddress } from '../../contract/manifest/address';
 import type { NatReport, Observation, PeerMessage, Recipient } from '../../contract/peer/peer-messages';
 import { pause } from '../pause';
 import { type Control, ControlError, type SeedAccess, type SeedEndpoint } from './connection';
+import { Coordination } from './coordination';
 import { type Joining, joinOnce } from './joining';
 import { type Located, LocateError, type LocateOptions, Locates } from './locates';
 import { Parked, type ParkedOptions } from './parked';
@@ -46,6 +47,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
 export class Session {
   readonly #locates: Locates;
   readonly #relays = new Relays((frame) => this.#send(frame));
+  readonly coordination = new Coordination((frame) => this.#send(frame));
   #held: FrameOf<ToSeed, 'held'> | undefined;
   readonly #reports: Array<FrameOf<ToSeed, 'report'>> = [];
   readonly #ended = new AbortController();
@@ -303,6 +305,7 @@ export class Session {
     for (const report of this.#reports.splice(0)) control.send(report);
     if (this.#held) control.send(this.#held);
     sendAgain();
+    this.coordination.joined();
   }
 
   /** What the seed says of the other one holds from now on: a standby may be new, or may have been given up. */
@@ -355,6 +358,9 @@ export class Session {
         return onRelayed?.(frame.from, frame.token, frame.message);
       case 'relayReply':
         return this.#relays.settle(frame);
+      case 'members':
+      case 'barrierReply':
+        return this.coordination.onFrame(frame);
       case 'parked':
         return this.#parking?.(true);
       case 'suspendReply':
@@ -392,6 +398,7 @@ export class Session {
     clearTimeout(this.#lostTimer);
     this.#suspending?.({ ok: false, reason });
     this.#locates.end(reason);
+    this.coordination.end(reason);
     this.#relays.fail(reason);
   }
 }

@@ -14,11 +14,13 @@ import { directoryOf } from './locate/directory';
 import { EXPECT_LIMIT } from './machine/expected';
 import { Machine, type World } from './machine/interpreter';
 import { sessionOf } from './machine/state';
+import { Barriers } from './members/barriers';
 import { ClientWatches } from './members/client-watches';
 import { Clients } from './members/clients';
 import { Connection, type Shared } from './members/connection';
 import { MOST_WAITING } from './members/inbox';
 import { Members } from './members/members';
+import { Membership } from './members/membership';
 import { Parked } from './members/parked';
 import { PortRanges } from './members/port-ranges';
 import { EventLog } from './operators/events';
@@ -110,6 +112,8 @@ class RunningSeed implements Seed {
   readonly #data: WaitingData;
   readonly #clientWatches: ClientWatches;
   readonly #prefetch: Prefetch;
+  readonly #membership: Membership;
+  readonly #barriers: Barriers;
   readonly #parked = new Parked();
   readonly #shared: Shared;
   /** Joins that wait: one of a connection at most. */
@@ -134,9 +138,20 @@ class RunningSeed implements Seed {
       onEnd: () => {
         for (const join of this.#afterGrace.splice(0)) join();
         for (const host of this.#hosts.values()) host.handle({ type: 'wake' });
+        this.#membership.open();
       },
     });
     this.#prefetch = new Prefetch(manifest, this.#hosts, this.#events);
+    this.#membership = new Membership({
+      send: (member, frame) => this.#members.send(member, frame),
+      onHost: (name, present, hosts) => this.#barriers.onHost(name, present, hosts),
+    });
+    this.#barriers = new Barriers({
+      nameOf: (name) => directory.find(name)?.host.name,
+      present: () => this.#membership.hosts,
+      onAwaited: (host, by, is) => this.#hosts.get(host)?.handle({ type: 'awaited', by, is }),
+      emit: (by, event, detail) => this.#events.emit(this.#hosts.has(by) ? by : null, event, { ...detail, by }, by),
+    });
     const world = this.#world();
     manifest.hosts.forEach((entry, nodeId) => {
       this.#hosts.set(entry.name, new Machine({ entry, lostAfter, expectLimit }, nodeId, world));
@@ -160,7 +175,10 @@ class RunningSeed implements Seed {
     this.#clientWatches = new ClientWatches({
       grace: lostAfter,
       send: (member, frame) => this.#members.send(member, frame),
-      onGone: (client) => this.#relay.clientGone(client),
+      onGone: (client) => {
+        this.#relay.clientGone(client);
+        this.#membership.clientGone(client);
+      },
     });
     this.#shared = {
       manifest,
@@ -169,6 +187,8 @@ class RunningSeed implements Seed {
       flat: options.flat,
       clients: new Clients(manifest, directory),
       clientWatches: this.#clientWatches,
+      membership: this.#membership,
+      barriers: this.#barriers,
       members: this.#members,
       portRanges: new PortRanges(log),
       parked: this.#parked,
@@ -218,6 +238,7 @@ class RunningSeed implements Seed {
       ...(standby ? { standby: standby.seed, lease: standby.lease.number } : {}),
     });
     this.#grace.start();
+    if (this.#grace.over) this.#membership.open();
   }
 
   async reload(): Promise<readonly string[]> {
@@ -237,6 +258,7 @@ class RunningSeed implements Seed {
     for (const host of this.#hosts.values()) host.close();
     this.#data.close();
     this.#clientWatches.close();
+    this.#barriers.close();
     this.#relay.close();
     await this.#server!.close();
   }
@@ -271,6 +293,10 @@ class RunningSeed implements Seed {
       suspended: new Set(),
       mayAllocate: () => this.#grace.over && !this.#stopping,
       onReturn: () => this.#grace.start(),
+      onStanding: (name, state, epoch) => {
+        const { nodeId: id, entry } = this.#hosts.get(name)!;
+        this.#membership.changed({ id, name, address: entry.address, epoch, state }, true);
+      },
       onOver: (name) => this.#parked.close(name),
       onEnded: (name, oldest) => this.#relay.ended(name, oldest),
       onStart: (name) => this.#prefetch.started(name),

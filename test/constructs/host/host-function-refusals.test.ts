@@ -1,6 +1,6 @@
 import { Duration, Lazy, Stack, Token } from 'aws-cdk-lib';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
-import { HostFunction, type HostOptions, Ready } from '../../../src';
+import { HostFunction, type HostOptions, Ready, StartBarrier } from '../../../src';
 import { HOST, newCluster } from '../support';
 
 describe('what cannot work is refused', () => {
@@ -32,6 +32,36 @@ describe('what cannot work is refused', () => {
       'a'.repeat(60),
       {},
       "(73 characters); a function name has at most 64 characters and consists of the cluster's name and the host's: shorten the host's name to 51 characters, or set a shorter 'clusterName'",
+    ],
+    [
+      'a barrier that is no number',
+      'api',
+      { startBarrier: StartBarrier.count(0.5) },
+      "startBarrier's count is 0.5; allowed: a whole number of hosts from 1 to 65535",
+    ],
+    [
+      'a barrier without a number',
+      'api',
+      { startBarrier: StartBarrier.count(undefined as unknown as number) },
+      "startBarrier's count is undefined; allowed: a whole number of hosts from 1 to 65535",
+    ],
+    [
+      'a barrier with a name for a list',
+      'api',
+      { startBarrier: StartBarrier.hosts('db' as unknown as string[]) },
+      'startBarrier\'s hosts are "db"; allowed: an array of names of hosts',
+    ],
+    [
+      'a barrier with a name known at deployment',
+      'api',
+      { startBarrier: StartBarrier.hosts([token]) },
+      "startBarrier's hosts is known only at deployment",
+    ],
+    [
+      'a barrier that is waited at for too long',
+      'api',
+      { startBarrier: StartBarrier.count(1, { timeout: Duration.minutes(16) }) },
+      "startBarrier's timeout is 960 s; allowed: 0.1 s to 900 s",
     ],
     ['no command', 'api', { command: [] }, 'command is []; its first element must name the program that the host runs'],
     ['an empty program', 'api', { command: [''] }, 'command is [""]; its first element must name the program'],

@@ -6,7 +6,7 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import * as s3 from 'aws-cdk-lib/aws-s3';
-import { HostFunction, Ready, ReleasePolicy, RestartPolicy } from '../../../src';
+import { HostFunction, Ready, ReleasePolicy, RestartPolicy, StartBarrier } from '../../../src';
 import { guestEnvironment } from '../../../src/runtime/supervisor/guest/environment';
 import { flat, HOST, manifestOf, newCluster, only, statementsOf } from '../support';
 
@@ -160,6 +160,7 @@ describe('overrides', () => {
       startWith: ['queue'],
       connectsTo: ['queue'],
       prefetch: false,
+      startBarrier: StartBarrier.hosts(['queue'], { timeout: Duration.millis(1_500) }),
       wakeSchedule: events.Schedule.cron({ minute: '0', hour: '8', weekDay: 'MON-FRI' }),
       readyWhen: Ready.command(['redis-cli', 'ping'], { interval: Duration.millis(100), timeout: Duration.seconds(1) }),
       livenessCommand: ['redis-cli', 'ping'],
@@ -170,7 +171,8 @@ describe('overrides', () => {
       stopTimeout: Duration.seconds(0),
     });
     const wakeSchedule = events.Schedule.rate(Duration.minutes(5));
-    cluster.addHost('queue', { ...HOST, restartPolicy: RestartPolicy.ALWAYS, wakeSchedule });
+    const startBarrier = StartBarrier.count(2);
+    cluster.addHost('queue', { ...HOST, restartPolicy: RestartPolicy.ALWAYS, wakeSchedule, startBarrier });
     expect(host.virtualAddress).toBe('100.64.7.7');
     expect(manifestOf(stack).hosts[0]).toMatchObject({
       command: ['redis-server', '--port', '6379'],
@@ -188,6 +190,7 @@ describe('overrides', () => {
       startWith: ['queue'],
       connectsTo: ['queue'],
       prefetch: false,
+      startBarrier: { hosts: ['queue'], timeout: 1_500 },
       wakeSchedule: 'cron(0 8 ? * MON-FRI *)',
       readyWhen: { kind: 'command', command: ['redis-cli', 'ping'], interval: 100, timeout: 1_000 },
       livenessCommand: ['redis-cli', 'ping'],
@@ -199,6 +202,7 @@ describe('overrides', () => {
     });
     expect(manifestOf(stack).hosts[1]).toMatchObject({
       restartPolicy: 'always',
+      startBarrier: { count: 2, timeout: 60_000 },
       wakeSchedule: 'rate(5 minutes)',
     });
   });

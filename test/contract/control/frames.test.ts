@@ -61,6 +61,9 @@ const toSeed: { readonly [T in ToSeed['type']]: Required<Extract<ToSeed, { type:
   stay: { type: 'stay' },
   ack: { type: 'ack', host: 'api', version: 1 },
   leave: { type: 'leave', outcome: 'exited', reason: 'why', exitCode: 1, wakeIn: 1, park: true },
+  membership: { type: 'membership', id: 1, op: 'follow' },
+  barrier: { type: 'barrier', id: 1, count: 2, hosts: ['api'], timeout: 1 },
+  leaveBarrier: { type: 'leaveBarrier', id: 1 },
   status: { type: 'status', id: 1 },
   edges: { type: 'edges', id: 1 },
   events: { type: 'events', id: 1, follow: true },
@@ -101,6 +104,11 @@ const fromSeed: { readonly [T in FromSeed['type']]: Required<Extract<FromSeed, {
   secret: { type: 'secret', secret: 'x' },
   commandReply: { type: 'commandReply', id: 1, ok: false, reason: 'why', state: 'running' },
   reloaded: { type: 'reloaded', id: 1, keys: ['x'] },
+  members: {
+    ...{ type: 'members', id: 1, complete: true },
+    members: [{ id: 0, name: 'api', address: '100.64.0.2', epoch: 5, state: 'joined' }],
+  },
+  barrierReply: { type: 'barrierReply', id: 1, met: false, present: 1, missing: ['api'], reason: 'why' },
   statusReply: {
     ...{ type: 'statusReply', id: 1 },
     status: {

@@ -282,6 +282,53 @@ test.each<[string, unknown, string]>([
     { ...manifest, cluster: { ...manifest.cluster, prefetch: 0 } },
     'cluster.prefetch: is 0; allowed: true or false',
   ],
+  [
+    'a barrier for nothing',
+    withHost({ startBarrier: {} }),
+    "hosts.0.startBarrier: is {\"timeout\":60000} on host 'api'; allowed: 'count', 'hosts' or both",
+  ],
+  [
+    'a barrier with no names',
+    withHost({ startBarrier: { hosts: [] } }),
+    "hosts.0.startBarrier.hosts: is [] on host 'api'; allowed: an array of 1 to 256 names of hosts",
+  ],
+  [
+    'a barrier with too many names',
+    withHost({ startBarrier: { hosts: Array(257).fill('db') } }),
+    expect.stringMatching(/^hosts\.0\.startBarrier\.hosts: .*; allowed: an array of 1 to 256 names of hosts$/),
+  ],
+  [
+    'a barrier without time',
+    withHost({ startBarrier: { count: 1, timeout: 99 } }),
+    "hosts.0.startBarrier.timeout: is 99 on host 'api'; allowed: a whole number of milliseconds from 100 to 900000",
+  ],
+  [
+    'a barrier for no host',
+    withHost({ startBarrier: { count: 0 } }),
+    "hosts.0.startBarrier.count: is 0 on host 'api'; allowed: a whole number of hosts from 1 to 65535",
+  ],
+  [
+    'a barrier for a host that is not there',
+    withHost({ startBarrier: { hosts: ['nobody'] } }),
+    `hosts.0.startBarrier.hosts.0: is "nobody" on host 'api'; allowed: the name of another host`,
+  ],
+  [
+    'a barrier for the host itself',
+    withHost({ aliases: ['self'], startBarrier: { hosts: ['self'] } }),
+    `hosts.0.startBarrier.hosts.0: is "self" on host 'api'; allowed: the name of another host`,
+  ],
+  [
+    'a barrier for more hosts than there are',
+    withHost({ startBarrier: { count: 99 } }),
+    expect.stringMatching(
+      /^hosts\.0\.startBarrier\.count: is 99 on host 'api'; allowed: up to \d, as many hosts as there are$/,
+    ),
+  ],
+  [
+    'a barrier of an instance',
+    withHost({ kind: 'instance', startBarrier: { count: 1 } }),
+    "hosts.0.startBarrier: is set on host 'api'; allowed: only for kind 'function', as an instance starts itself",
+  ],
   ['a port', { ...manifest, seed: { port: 65_536 } }, 'seed.port: is 65536; allowed: a port number from 1 to 65535'],
 ])('%s: one message with path, value and rule', (_what, input, message) => {
   expect(problems(input)).toEqual([message]);

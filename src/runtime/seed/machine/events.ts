@@ -100,6 +100,8 @@ export type MachineEvent =
   | { readonly type: 'companion'; readonly name: string; readonly up: boolean }
   /** A host that is likely to connect to this one is started: `by`. */
   | { readonly type: 'prefetch'; readonly by: string }
+  /** `by` waits for the host to join, or does not any longer. */
+  | { readonly type: 'awaited'; readonly by: string; readonly is: boolean }
   /** It is time by the host's `wakeSchedule`. */
   | { readonly type: 'scheduled' }
   /** Of an operator. Answered by `commandReply` with the same id. */

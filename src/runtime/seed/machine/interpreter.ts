@@ -15,6 +15,7 @@ import type { MachineEvent } from './events';
 import { Schedule } from './schedule';
 import {
   costs,
+  epochOf,
   type HostState,
   imaginedHost,
   isStartedAnew,
@@ -22,6 +23,8 @@ import {
   locationOf,
   type MemberId,
   type Settings,
+  type Standing,
+  standingOf,
 } from './state';
 import { step } from './step';
 
@@ -68,6 +71,8 @@ export interface World {
   readonly onUp: (host: string, up: boolean, ran: boolean) => void;
   /** A host is allocated anew. */
   readonly onStart: (host: string) => void;
+  /** Whether the host is up has changed, or which epoch of it. */
+  readonly onStanding: (host: string, standing: Standing, epoch: number) => void;
   /** No supervisor of the host is to come back: see `isToReturn`. */
   readonly onOver: (host: string) => void;
   /** Guests of epochs before `oldest` have ended for certain. */
@@ -188,6 +193,10 @@ export class Machine {
     keep(costly, this.entry.name, costs(state));
     keep(suspended, this.entry.name, state.phase.state === 'suspended');
     for (const effect of effects) this.#run(effect, before);
+    const standing = standingOf(state);
+    if (standing !== standingOf(before) || (standing !== 'left' && epochOf(state) !== epochOf(before))) {
+      this.#world.onStanding(this.entry.name, standing, epochOf(state) ?? state.lastEpoch);
+    }
     if (isStartedAnew(before, state)) this.#world.onStart(this.entry.name);
     if (state.oldest > before.oldest) this.#world.onEnded(this.entry.name, state.oldest);
   }

@@ -15,12 +15,12 @@ const STEADY = 10_000;
 const LIMITED_RETRY = 5_000;
 
 /** The host is to be started in `delay` milliseconds. An earlier start stands. */
-export function startOwn(turn: Turn, why: string, delay = 0): void {
+export function startOwn(turn: Turn, why: string, delay = 0, by?: string): void {
   const { phase, state, moment } = turn;
   if (phase.state === 'allocating' || (phase.state === 'running' && !isEnding(state))) return;
   const at = delay > 0 ? moment.at + delay : undefined;
   const { own } = state;
-  if (!own || (own.at !== undefined && (at === undefined || at < own.at))) turn.set({ own: { why, at } });
+  if (!own || (own.at !== undefined && (at === undefined || at < own.at))) turn.set({ own: { why, at, by } });
   wakeForWaiters(turn);
 }
 
@@ -34,7 +34,7 @@ export function wakeAt(turn: Turn, wakeIn: number): void {
 /** The time for it has come. */
 export function onStartTime(turn: Turn): void {
   const { own } = turn.state;
-  if (own) turn.set({ own: { why: own.why } });
+  if (own) turn.set({ own: { ...own, at: undefined } });
   wakeForWaiters(turn);
 }
 
@@ -65,6 +65,13 @@ export function onPrefetch(turn: Turn, { by }: Extract<MachineEvent, { type: 'pr
   if (!sleeps || !moment.mayAllocate || entry.kind !== 'function') return;
   const cause: Cause = { by, port: null, since: moment.at, why: `prefetched with '${by}'`, ahead: true };
   turn.do({ type: 'seekStart', cause });
+}
+
+/** A start barrier names the host: it is started for it, and not any more when nobody waits there. */
+export function onAwaited(turn: Turn, { by, is }: Extract<MachineEvent, { type: 'awaited' }>): void {
+  const { own } = turn.state;
+  if (!is && own?.by === by) turn.set({ own: undefined });
+  if (is && turn.entry.kind === 'function') startOwn(turn, `'${by}' waits at a start barrier`, 0, by);
 }
 
 /** The start was refused: what is not wanted by a connect is tried again. */

@@ -45,6 +45,18 @@ export interface Cause {
 export interface OwnStart {
   readonly why: string;
   readonly at?: number;
+  /** The member that waits for it to join, and pays. Absent: the host itself pays. */
+  readonly by?: string;
+}
+
+/** Whether others count on the host: its supervisor has joined, or has left it suspended. */
+export type Standing = 'joined' | 'suspended' | 'left';
+
+export function standingOf({ phase }: HostState): Standing {
+  if (phase.state === 'running') return 'joined';
+  if (phase.state === 'suspended') return phase.releasing ? 'left' : 'suspended';
+  if (phase.state !== 'allocating') return 'left';
+  return phase.session ? 'joined' : phase.resume ? 'suspended' : 'left';
 }
 
 /** An operator waits until the host is so, or until `due`. */

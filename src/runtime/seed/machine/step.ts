@@ -5,7 +5,7 @@ import type { Locate, MachineEvent, Moment, SessionEvent } from './events';
 import { expectLocated } from './expected';
 import { onDrained, onEnded, onSent, onThrottled } from './invocations';
 import { giveUp, onJoin, onLeave, onLost } from './joins';
-import { onCompanion, onPrefetch, onStartTime, startOwn } from './own-start';
+import { onAwaited, onCompanion, onPrefetch, onStartTime, startOwn } from './own-start';
 import { endDoubt, onDeadline, onEndLimit, probe, refuseStart, releaseGuests, retry, start } from './phases';
 import { onHeld, onNatReport, onReport, setPorts } from './ports';
 import { type HostState, isUp } from './state';
@@ -58,6 +58,8 @@ function apply(turn: Turn, event: MachineEvent) {
       return onCompanion(turn, event);
     case 'prefetch':
       return onPrefetch(turn, event);
+    case 'awaited':
+      return onAwaited(turn, event);
     case 'scheduled':
       return startOwn(turn, `wakeSchedule '${turn.entry.wakeSchedule}'`);
     case 'command':

@@ -34,13 +34,13 @@ export function wakeForWaiters(turn: Turn): void {
   else startByItself(turn);
 }
 
-/** The host pays for it. */
+/** The host pays for it, or the member that waits for it to join. */
 function startByItself(turn: Turn): void {
   const { phase, entry, moment } = turn;
   const { own } = turn.state;
   const sleeps = phase.state === 'imagined' || (phase.state === 'suspended' && !phase.releasing);
   if (!sleeps || !moment.mayAllocate || !own || own.at !== undefined || entry.kind === 'instance') return;
-  turn.do({ type: 'seekStart', cause: { by: entry.name, port: null, since: moment.at, why: own.why } });
+  turn.do({ type: 'seekStart', cause: { by: own.by ?? entry.name, port: null, since: moment.at, why: own.why } });
 }
 
 /** The suspension is over: the host is running as before. */

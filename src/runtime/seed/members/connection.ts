@@ -15,10 +15,12 @@ import { CLOCK_SKEW, isToReturn, nextEpoch } from '../machine/state';
 import type { OperatorApi } from '../operators/operator-api';
 import type { Prefetch } from '../prefetch/prefetch';
 import type { Relay } from '../relay/relay';
+import type { Barriers } from './barriers';
 import type { ClientWatches } from './client-watches';
 import { type ClientLease, type Clients, UNDER_HOST } from './clients';
 import { Inbox } from './inbox';
 import type { Members } from './members';
+import type { Membership } from './membership';
 import type { Parked } from './parked';
 import type { Peer } from './peer';
 import type { PortRange, PortRanges } from './port-ranges';
@@ -31,6 +33,8 @@ export interface Shared {
   readonly hosts: ReadonlyMap<string, Machine>;
   readonly clients: Clients;
   readonly clientWatches: ClientWatches;
+  readonly membership: Membership;
+  readonly barriers: Barriers;
   /** Network `flat`: its number. */
   readonly flat: number | undefined;
   readonly members: Members;
@@ -114,6 +118,8 @@ export class Connection implements PeerHandlers {
     const { members, clientWatches } = this.#shared;
     const { member } = role.peer.sender;
     members.remove(role.peer);
+    this.#shared.membership.forget(member);
+    this.#shared.barriers.forget(role.peer);
     role.range.free();
     for (const host of this.#located) host.forget(member);
     for (const client of this.#clients) clientWatches.forget(member, client);
@@ -173,6 +179,14 @@ export class Connection implements PeerHandlers {
         return relay.request(peer, frame.id, frame.to, frame.message);
       case 'ack':
         return hosts.get(frame.host)?.acknowledge(member, frame.version);
+      case 'membership':
+        return this.#membership(member, frame);
+      case 'barrier': {
+        const broken = this.#shared.barriers.wait(peer, frame);
+        return broken === undefined ? undefined : this.#refuse(broken);
+      }
+      case 'leaveBarrier':
+        return this.#shared.barriers.leave(peer, frame.id);
       case 'natReport': {
         const nat = vouched(frame.nat, this.#channel, peer.ports);
         peer.sender = { ...peer.sender, addresses: addressesOf(frame.nat, this.#channel, peer.ports) };
@@ -237,6 +251,13 @@ export class Connection implements PeerHandlers {
     if (!host) return;
     this.#located.add(host);
     host.handle({ type: 'watch', member, epoch });
+  }
+
+  #membership(member: number, { op, id }: Frame<'membership'>): void {
+    const { membership } = this.#shared;
+    if (op === 'next') membership.next(member, id);
+    else if (op === 'end') membership.end(member);
+    else if (!membership.follow(member, id)) this.#refuse('it asks for the members too often');
   }
 
   #watchClient(member: number, name: string): void {
@@ -330,6 +351,7 @@ export class Connection implements PeerHandlers {
     const entered = this.#enter(frame, name, { address, nodeId, epoch: 0 });
     this.#role = { is: 'client', ...entered, lease };
     this.#shared.clientWatches.joined(name, frame.virtual === address);
+    this.#shared.membership.changed({ id: nodeId, name, address, epoch: 0, state: 'joined' }, false);
     this.#shared.relay.rejoined(entered.peer);
   }
 

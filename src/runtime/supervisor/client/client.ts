@@ -9,6 +9,7 @@ import { CLIENT_IDENTITY } from '../../../contract/control/psk';
 import { loadNative } from '../../../native/addon/load';
 import { createGuard } from '../../control/guard';
 import { openSession } from '../../control/index';
+import { nodeEnvironment } from '../files/node-files';
 import { findShim, underShim } from '../guest/environment';
 import { inspectCommand } from '../guest/program';
 import type { Log } from '../run/log';
@@ -137,7 +138,7 @@ export async function startClient(options: ClientOptions): Promise<Client> {
   // While the command starts: it is likely to connect to something at once.
   createGuard(log)('a rehearsal', () => rehearse(flat));
 
-  const env = { [RUN_DIR_ENV]: options.runDir };
+  const env = { ...nodeEnvironment(session.welcome.self, options.runDir), [RUN_DIR_ENV]: options.runDir };
   const shimFor = (path: string) => findShim(inspectCommand([path]).libc, options.shimDir);
   const close = async () => {
     // As natively: what a program has sent goes out even if the program has ended.
@@ -150,7 +151,7 @@ export async function startClient(options: ClientOptions): Promise<Client> {
     env,
     environmentFor: (command, base, cwd = process.cwd()) => {
       const { libc } = inspectCommand(command, base.PATH, cwd);
-      return underShim(base, options.runDir, findShim(libc, options.shimDir));
+      return underShim({ ...base, ...env }, options.runDir, findShim(libc, options.shimDir));
     },
     find: (name) =>
       welcome.directory.find((entry) =>

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { FILES_FILE, FILES_MAGIC, RESOLVER_ADDRESS } from '../../../contract/abi/shim';
 import { namesOf } from '../../../contract/abi/table';
 import type { Welcome } from '../../control/index';
+import { NODE_FOLDER, NODE_PATH, writeNodeFiles } from './node-files';
 
 /** Of the run directory. */
 export const HOSTS_FILE = 'hosts';
@@ -31,13 +32,17 @@ export function writeRemaps(
   put(hosts, hostsText(identity, readOr(join(machine, 'hosts'), '127.0.0.1 localhost\n')));
   put(resolv, resolvText(readOr(join(machine, 'resolv.conf'), '')));
   put(hostname, `${identity.self.name}\n`);
-  const remaps = {
+  writeNodeFiles(join(runDir, NODE_FOLDER), identity);
+  const ours = {
     '/etc/hosts': hosts,
     '/etc/hostname': hostname,
     '/proc/sys/kernel/hostname': hostname,
     '/etc/resolv.conf': resolv,
-    ...own,
+    [NODE_PATH]: join(runDir, NODE_FOLDER),
   };
+  // A path of the manifest may lead to one of ours: the shim follows only one step.
+  const remaps: Record<string, string> = { ...ours };
+  for (const [path, target] of Object.entries(own)) remaps[path] = remapped(target, ours);
   const texts = [FILES_MAGIC, ...Object.entries(remaps).flat()];
   put(join(runDir, FILES_FILE), texts.map((text) => `${text}\0`).join(''));
 }

@@ -5,6 +5,7 @@
  *   PATH              the function's own, with /var/task/bin and /var/task in front and the sbin folders behind
  *   HOME              /tmp, the only place where a function may write
  *   HOSTNAME          the host's name
+ *   IMAGINARY_NODE_*, IMAGINARY_NODES, IMAGINARY_MEMBERSHIP   who it is in the cluster: see files/node-files.ts
  *   LANG, TZ, TMPDIR, LD_LIBRARY_PATH, AWS_REGION, AWS_DEFAULT_REGION   as the function has them
  *   the host's own `environment`, which wins over all of these
  *   IMAGINARY_DIR, IMAGINARY_GUEST, LD_PRELOAD   ours
@@ -29,10 +30,19 @@ const PASSED = ['LANG', 'TZ', 'TMPDIR', 'LD_LIBRARY_PATH', 'AWS_REGION', 'AWS_DE
 const CODE_PATH = ['/var/task/bin', '/var/task'];
 const SYSTEM_PATH = ['/usr/local/bin', '/usr/bin', '/bin', '/opt/bin', '/usr/local/sbin', '/usr/sbin', '/sbin'];
 
-/** @param own the host's own environment, from the manifest; @param given what the function process has */
-export function guestEnvironment(host: string, own: Readonly<Environment>, given: Given): Environment {
+/**
+ * @param own the host's own environment, from the manifest
+ * @param given what the function process has
+ * @param node see `nodeEnvironment`
+ */
+export function guestEnvironment(
+  host: string,
+  own: Readonly<Environment>,
+  given: Given,
+  node: Readonly<Environment> = {},
+): Environment {
   const path = [...new Set([...CODE_PATH, ...(given.PATH?.split(':') ?? []), ...SYSTEM_PATH])].filter(Boolean);
-  const base: Environment = { PATH: path.join(':'), HOME: '/tmp', HOSTNAME: host };
+  const base: Environment = { PATH: path.join(':'), HOME: '/tmp', HOSTNAME: host, ...node };
   for (const name of Object.keys(given)) {
     const value = given[name];
     if (value !== undefined && (PASSED.includes(name) || isAskedFor(name, own[PASS_ENV]))) base[name] = value;
@@ -42,8 +52,13 @@ export function guestEnvironment(host: string, own: Readonly<Environment>, given
 }
 
 /** Of a guest that is the operator's own program on a machine of theirs: all that it was started with. */
-export function ownEnvironment(host: string, own: Readonly<Environment>, given: Given): Environment {
-  const base: Environment = { HOSTNAME: host };
+export function ownEnvironment(
+  host: string,
+  own: Readonly<Environment>,
+  given: Given,
+  node: Readonly<Environment> = {},
+): Environment {
+  const base: Environment = { HOSTNAME: host, ...node };
   for (const [name, value] of Object.entries(given)) {
     if (value !== undefined && name !== CLUSTER_KEY_ENV && name !== 'HOSTNAME') base[name] = value;
   }

@@ -18,6 +18,8 @@ export interface GuestOptions {
   readonly host: Pick<ManifestHost, 'name' | 'command' | 'environment' | 'workingDirectory' | 'remappedFiles'>;
   readonly runDir: Pick<RunDir, 'path' | 'life' | 'track'>;
   readonly native: Pick<NativeAddon, 'pipe' | 'spawn'>;
+  /** Who the host is in the cluster: see `nodeEnvironment`. */
+  readonly node: Readonly<Record<string, string>>;
   /** What the function process has. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Where the shims are; see `findShim`. */
@@ -85,7 +87,7 @@ export function startGuest(options: GuestOptions): Guest {
   const cwd = remapped(host.workingDirectory ?? process.cwd(), host.remappedFiles);
   if (!existsSync(cwd)) throw new ProgramError('not-found', cwd, 'there is no such working directory');
   const given = options.own ? ownEnvironment : guestEnvironment;
-  const environment = given(host.name, host.environment, options.environment);
+  const environment = given(host.name, host.environment, options.environment, options.node);
   const program = inspectCommand(
     command.map((word, i) => (i === 0 ? remapped(word, host.remappedFiles) : word)),
     environment.PATH,

@@ -5,7 +5,8 @@
 import type { ManifestHost } from '../../../contract/manifest/manifest';
 import type { CommandReport } from '../../../contract/platform/invocation';
 import { createGuard, type Guard } from '../../control/guard';
-import type { Parked, Session, Welcome } from '../../control/index';
+import { BarrierError, type Parked, type Session, type Welcome } from '../../control/index';
+import { nodeEnvironment } from '../files/node-files';
 import { type Guest, type GuestExit, startGuest } from '../guest/guest';
 import { ProgramError } from '../guest/program';
 import { untilGivenUp, untilReady, watchLines } from '../guest/ready';
@@ -16,6 +17,7 @@ import type { Log } from './log';
 import { Member, type MemberSession } from './member';
 import { runOwnCommand } from './own-command';
 import type { SandboxFiles, SupervisorSettings } from './settings';
+import { StartBarrier } from './start-barrier';
 
 export interface HostRunOptions extends SandboxFiles, Omit<SupervisorSettings, 'runDir' | 'nativeDir'> {
   readonly entry: ManifestHost;
@@ -43,11 +45,14 @@ export class HostRun {
   /** The epoch as which it was started. */
   readonly born: number;
   readonly entry: ManifestHost;
-  /** Absent: the command could not be started; `exited` says why. */
-  readonly guest?: Guest;
   readonly exited: Promise<GuestExit>;
+  readonly member: Member;
+  #guest: Guest | undefined;
   #ended = false;
   readonly #healthWatch = new AbortController();
+  /** While the guest's start waits. */
+  #barrier: StartBarrier | undefined;
+  #starting: () => boolean = () => false;
   #activity: (thorough: boolean) => Activity = () => NOTHING;
   /** Datagrams of guests, as of the last look. */
   #traffic = 0;
@@ -55,68 +60,44 @@ export class HostRun {
   readonly #guard: Guard;
   readonly #options: HostRunOptions;
 
-  /** Puts a host into the sandbox: first its network, then its guest. */
+  /** Puts a host into the sandbox: first its network, then its guest, as soon as its start barrier is met. */
   static start(options: HostRunOptions, session: MemberSession): HostRun {
-    let starting = (): boolean => false;
-    const member = new Member({
-      ...options,
-      settleTime: options.entry.settleTime,
-      starting: () => starting(),
-      asClient: false,
-      unpublished: options.entry.readyWhen.kind !== 'listening',
-    });
-    // First: while the guest begins, the answer about the NAT comes, so that its first connection need not wait for it.
-    member.attach(session);
-    const { onLine, logged } = watchLines(options.entry);
-    try {
-      const guest = startGuest({ ...options, host: options.entry, onLine });
-      starting = watchStarting(guest.processes);
-      const report = { pid: guest.pid, command: options.entry.command!.join(' ') };
-      options.log('info', 'the guest was started', report);
-      session.report('guest-started', report);
-      return new HostRun(options, member, guest, logged);
-    } catch (error) {
-      if (error instanceof ProgramError) return new HostRun(options, member, error, logged);
-      member.close();
-      throw error;
-    }
+    return new HostRun(options, session);
   }
 
-  private constructor(
-    options: HostRunOptions,
-    readonly member: Member,
-    guest: Guest | ProgramError,
-    logged: Promise<void>,
-  ) {
-    const { entry, native, runDir, welcome, seedPort, log } = options;
+  private constructor(options: HostRunOptions, session: MemberSession) {
+    const { entry, runDir, welcome, log } = options;
     this.#options = options;
     this.life = runDir.life;
     this.born = welcome.self.epoch;
     this.entry = entry;
     this.#guard = createGuard(log);
-    if (guest instanceof ProgramError) {
-      const { file, code, exitCode } = guest;
-      const reason = `host '${entry.name}': ${guest.message}`;
-      log('error', reason, { file, code });
-      this.exited = Promise.resolve({ exitCode, signal: null, reason });
-      this.#ended = true;
+    if (entry.startBarrier) this.#barrier = new StartBarrier(entry.startBarrier);
+    this.member = new Member({
+      ...options,
+      settleTime: entry.settleTime,
+      starting: () => this.#starting(),
+      asClient: false,
+      unpublished: entry.readyWhen.kind !== 'listening',
+      onCoordination: (coordination) => this.#barrier?.use(coordination),
+    });
+    // First: while the guest begins, the answer about the NAT comes, so that its first connection need not wait for it.
+    this.member.attach(session);
+    if (this.#barrier) {
+      this.exited = this.#startAtBarrier(this.#barrier);
       return;
     }
-    this.guest = guest;
-    this.exited = this.#watchHealth(guest, logged, log);
-    this.#traffic = member.traffic();
-    this.#activity = watchActivity({
-      processes: guest.processes,
-      native,
-      isDead: (socket) => member.peers.isDead(socket),
-      addresses: member.addresses,
-      nameOf: member.nameOf,
-      seedPort,
-    });
-    void guest.exited.then(() => {
-      this.#ended = true;
-      this.#healthWatch.abort();
-    });
+    try {
+      this.exited = this.#startGuest();
+    } catch (error) {
+      this.member.close();
+      throw error;
+    }
+  }
+
+  /** Absent: its start waits at a barrier; or it could not be started, and `exited` says why. */
+  get guest(): Guest | undefined {
+    return this.#guest;
   }
 
   /** `exited` has come about. */
@@ -141,6 +122,8 @@ export class HostRun {
 
   /** What the guests are doing, compared with the last look (see `watchActivity`). Closed listeners are dropped. */
   look(thorough = true): Look {
+    const { text } = this.#barrier ?? {};
+    if (text !== undefined) return { ...UNSEEN, holders: () => ({ connection: text }) };
     let seen = UNSEEN;
     this.#guard('a look at the guests', () => {
       seen = this.#lookNow(thorough);
@@ -183,10 +166,67 @@ export class HostRun {
   /** Stops the guests and gives back what the host used. */
   async end(grace: number): Promise<void> {
     this.#activity = () => NOTHING;
+    this.#barrier?.close();
     this.#healthWatch.abort();
     this.takeParked()?.close();
     await this.guest?.stop(grace);
     this.member.close();
+  }
+
+  /** @returns how the guest ends, if it ever starts */
+  async #startAtBarrier(barrier: StartBarrier): Promise<GuestExit> {
+    const { entry, log } = this.#options;
+    log('info', `the guest's start waits: ${barrier.text}`);
+    try {
+      await barrier.met;
+      this.#barrier = undefined;
+      return await this.#startGuest();
+    } catch (error) {
+      this.#barrier = undefined;
+      this.#ended = true;
+      const what = error instanceof BarrierError ? 'its start barrier is ' : '';
+      const reason = `host '${entry.name}': ${what}${(error as Error).message}`;
+      log('error', reason);
+      return { exitCode: null, signal: null, reason };
+    }
+  }
+
+  /** @returns how it ends. Throws what is not the program's fault. */
+  #startGuest(): Promise<GuestExit> {
+    const { entry, native, runDir, welcome, seedPort, log } = this.#options;
+    const { member } = this;
+    const { onLine, logged } = watchLines(entry);
+    const node = nodeEnvironment(welcome.self, runDir.path);
+    let guest: Guest;
+    try {
+      guest = startGuest({ ...this.#options, host: entry, node, onLine });
+    } catch (error) {
+      if (!(error instanceof ProgramError)) throw error;
+      const { file, code, exitCode, message } = error;
+      const reason = `host '${entry.name}': ${message}`;
+      log('error', reason, { file, code });
+      this.#ended = true;
+      return Promise.resolve({ exitCode, signal: null, reason });
+    }
+    this.#guest = guest;
+    this.#starting = watchStarting(guest.processes);
+    const report = { pid: guest.pid, command: entry.command!.join(' ') };
+    log('info', 'the guest was started', report);
+    member.reportEvent('guest-started', report);
+    this.#traffic = member.traffic();
+    this.#activity = watchActivity({
+      processes: guest.processes,
+      native,
+      isDead: (socket) => member.peers.isDead(socket),
+      addresses: member.addresses,
+      nameOf: member.nameOf,
+      seedPort,
+    });
+    void guest.exited.then(() => {
+      this.#ended = true;
+      this.#healthWatch.abort();
+    });
+    return this.#watchHealth(guest, logged, log);
   }
 
   /** Publishes the ports once the guest is ready, and ends a guest that does not live. @returns how it ends */

@@ -132,7 +132,7 @@ function scheduleDrain({ host, events, session, timeLeft, signal }: RunContext):
 
 function watchIdle({ host, events, session, signal }: RunContext): void {
   const { idleTimeout, releasePolicy } = host.entry;
-  if (!host.guest || releasePolicy === 'never') return;
+  if (host.ended || releasePolicy === 'never') return;
   const onIdle = (verdict: Verdict) => events.put({ is: 'idle', verdict });
   const onHeld = (by: Busy, what?: string) => session.held(by, what);
   watchIdleness({ idleTimeout, releasePolicy, look: (thorough) => host.look(thorough), onHeld, onIdle }, signal);

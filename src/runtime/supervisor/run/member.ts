@@ -10,13 +10,14 @@ import { formatAddress, parseAddress } from '../../../contract/manifest/address'
 import { HOST_LIMITS } from '../../../contract/manifest/limits';
 import type { NativeAddon } from '../../../native/addon';
 import { createGuard, type Guard } from '../../control/guard';
-import type { Session, SessionOptions, Welcome } from '../../control/index';
+import type { Coordination, Session, SessionOptions, Welcome } from '../../control/index';
 import { openTransports, type SeedLink, type Transports } from '../../transport';
 import { directRoute } from '../../transport/direct/direct';
 import { poolMost } from '../../transport/pool/pool-most';
 import { Datagrams } from '../datagrams/datagrams';
 import { createUdpProxies, type UdpProxies } from '../datagrams/udp-proxies';
 import { writeRemaps } from '../files/remaps';
+import { MembershipStreams } from '../membership/streams';
 import { createResolver, type Resolver } from '../names/resolver';
 import { Partners, type PartnersSession } from '../peers/partners';
 import { PeerConnections } from '../peers/peer-connections';
@@ -50,9 +51,13 @@ export interface MemberOptions {
   readonly rehearsed?: boolean;
   /** Others are not told of ports before `publishPorts`. */
   readonly unpublished?: boolean;
+  /** Called with each session's coordination service. */
+  readonly onCoordination?: (coordination: Coordination) => void;
 }
 
-export type MemberSession = Pick<Session, 'locate' | 'ports' | 'observation' | 'report'> & PartnersSession & SeedLink;
+export type MemberSession = Pick<Session, 'locate' | 'ports' | 'observation' | 'report'> &
+  PartnersSession &
+  SeedLink & { readonly coordination?: Coordination };
 
 export function tableSpec({ cluster, cidr, self, directory }: Welcome, flat: number | undefined): TableSpec {
   return { cluster, cidr, self, directory, aliases: flat ?? SANDBOX_ALIASES, handoff: flat === undefined };
@@ -68,6 +73,7 @@ export class Member {
   readonly service: ShimService;
   readonly peers: PeerConnections;
   readonly partners: Partners;
+  readonly membership: MembershipStreams;
   /** Real addresses that are this member's alone; empty: all that there are. */
   readonly addresses: readonly number[];
   readonly #options: MemberOptions;
@@ -93,6 +99,7 @@ export class Member {
     this.addresses = flat === undefined ? [] : [aliasAddress(aliases, self), aliasAddress(aliases + 1, self)];
 
     writeRemaps(runDir.path, welcome, welcome.host?.remappedFiles ?? {});
+    this.membership = new MembershipStreams({ runDir: runDir.path, self: welcome.self, guard: this.#guard, log });
     const spec = { ...tableSpec(welcome, flat), kernelName: options.kernelName };
     const handoff = flat === undefined;
     this.peers = new PeerConnections({ memory: runDir.sockets, native, handoff, guests: runDir.track, log });
@@ -154,6 +161,8 @@ export class Member {
     if (isFirst) this.#joined();
     else this.refresh();
     this.locator.use(session);
+    this.membership.use(session.coordination);
+    if (session.coordination) this.#options.onCoordination?.(session.coordination);
   }
 
   /**
@@ -185,6 +194,7 @@ export class Member {
   detach(): void {
     this.#session = undefined;
     this.locator.use(undefined);
+    this.membership.use(undefined);
     this.locations.forget();
     this.transports.left();
   }
@@ -196,6 +206,7 @@ export class Member {
     this.resolver.close();
     this.peers.close();
     this.partners.close();
+    this.membership.close();
     this.#udpProxies.close();
     this.service.close();
     this.transports.close();

@@ -11,6 +11,7 @@ import {
   TRAFFIC_OFFSET,
 } from '../../../contract/abi/shim';
 import type { NativeAddon } from '../../../native/addon';
+import { NODE_FOLDER } from '../files/node-files';
 import { HOSTNAME_FILE, HOSTS_FILE, RESOLV_FILE } from '../files/remaps';
 import { GUEST_ENV } from '../guest/environment';
 import { type GuestProcesses, type Marks, trackGuests } from '../guest/processes';
@@ -62,7 +63,7 @@ export class RunDirBusyError extends Error {
 export async function openRunDir(path: string, native: Pick<NativeAddon, 'mapFile' | 'lockFile'>): Promise<RunDir> {
   const inDir = (name: string) => join(path, name);
   const remapped = [HOSTS_FILE, HOSTNAME_FILE, RESOLV_FILE];
-  const files = [TABLE_FILE, SOCKETS_FILE, SHIM_SOCKET, FILES_FILE, LIFE_FILE, ...remapped].map(inDir);
+  const files = [TABLE_FILE, SOCKETS_FILE, SHIM_SOCKET, FILES_FILE, LIFE_FILE, NODE_FOLDER, ...remapped].map(inDir);
   const isNew = mkdirSync(path, { recursive: true, mode: 0o700 }) !== undefined;
   const [lock, owner] = native.lockFile(inDir(LOCK_FILE));
   if (lock < 0) throw new RunDirBusyError(path, owner);
@@ -71,7 +72,7 @@ export async function openRunDir(path: string, native: Pick<NativeAddon, 'mapFil
     trackGuests({ environment: `${GUEST_ENV}=${life}`, mapped, since });
 
   const stopped = isNew ? [] : await stopFormer(lifeIn(inDir(LIFE_FILE)), track);
-  if (!isNew) for (const file of files) rmSync(file, { force: true });
+  if (!isNew) for (const file of files) rmSync(file, { force: true, recursive: true });
 
   const life = randomBytes(12).toString('hex');
   writeFileSync(inDir(LIFE_FILE), life, { mode: 0o600 });
@@ -90,7 +91,7 @@ export async function openRunDir(path: string, native: Pick<NativeAddon, 'mapFil
     remove: () => {
       if (!owned) return;
       owned = false;
-      for (const file of [...files, inDir(LOCK_FILE)]) rmSync(file, { force: true });
+      for (const file of [...files, inDir(LOCK_FILE)]) rmSync(file, { force: true, recursive: true });
       closeSync(lock);
     },
   };

@@ -150,6 +150,10 @@ const BY_TYPE: { readonly [T in MachineEvent['type']]: Readonly<Record<string, O
     'companion down': { type: 'companion', name: 'db', up: false },
   },
   prefetch: { prefetch: { type: 'prefetch', by: 'web' } },
+  awaited: {
+    awaited: { type: 'awaited', by: 'bert', is: true },
+    'not awaited': { type: 'awaited', by: 'bert', is: false },
+  },
   scheduled: { scheduled: { type: 'scheduled' } },
   command: {
     'order start': { type: 'command', id: 1, command: 'start' },

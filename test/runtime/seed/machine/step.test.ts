@@ -82,6 +82,8 @@ drained broken        I     I     I     I     A     A     Al    A     R     R   
 companion up          I?    I?    I     I?    A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S?    Sr    F     F
 companion down        I     I     I     I     A     A     Al    A     R     R     Rl    Ra    Rg    Rl    Re    Rel   Rl    R     S     Sr    F     F
 prefetch              I?    I?    .     I?    .     .     .     .     .     .     .     .     .     .     .     .     .     .     S?    .     .     .
+awaited               I?    I?    .     I?    .     .     .     .     .     .     .     .     .     .     Re    Rel   .     .     S?    Sr    F     F
+not awaited           .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .     .
 scheduled             I?    I?    I     I?    .     .     .     .     .     .     .     .     .     .     Re    Rel   .     .     S?    Sr    F     F
 order start           I?    I?    I=    I?    A     A     Al    A     R=    R=    Rl=   Ra=   Rg=   Rl=   Re    Rel   Rl=   R=    S?    Sr    I?>   I?>
 order wake            I=    I=    I=    I=    A     A     Al    A     R=    R=    Rl=   Ra=   Rg=   Rl=   Re    Rel   Rl=   R=    S?    Sr    F=    F=

@@ -42,6 +42,7 @@ test("what a host adds is added, and wins; the machine's file may be missing", (
     '/etc/hosts': hosts,
     '/etc/hostname': hostname,
     '/proc/sys/kernel/hostname': hostname,
+    '/run/imaginary': join(folder, 'node'),
     '/etc/resolv.conf': join(folder, 'resolv.conf'),
     '/etc/app': '/var/task/app',
   });

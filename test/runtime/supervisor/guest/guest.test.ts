@@ -38,6 +38,7 @@ function start(command: readonly string[], environment = {}, workingDirectory = 
     host: { name: 'web', command, environment, workingDirectory, remappedFiles: { '/no/such/place': '/usr/bin' } },
     runDir: directory,
     native: loadNative(),
+    node: { IMAGINARY_NODE_ID: '3' },
     environment: { PATH: '/usr/bin:/bin', AWS_SECRET_ACCESS_KEY: 'secret' },
     write: (text) => {
       for (const line of text.split('\n').filter(Boolean)) lines.push(JSON.parse(line));
