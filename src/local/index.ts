@@ -8,7 +8,7 @@
  * Other processes find a running one by `readPlatform(stateDir)`. Synthesis of a CDK app is the caller's.
  */
 
-export type { NatInfo, NetworkInfo, PlatformInfo } from '../contract/platform/platform-info';
+export type { ExposedHost, NatInfo, NetworkInfo, PlatformInfo } from '../contract/platform/platform-info';
 export { LocalError } from './errors';
 export { readAssembly, readManifest } from './import/assembly';
 export { DEFAULT_NETWORK } from './network';

@@ -27,6 +27,9 @@ static void on_event(void *context, const struct im_relay_event *event) {
   case IM_RELAY_REJECTED:
     printf("{\"type\":\"rejected\",\"count\":%u,\"reason\":\"%s\"}\n", event->count, event->reason);
     break;
+  case IM_RELAY_CALLER:
+  case IM_RELAY_CALLER_HELLO:
+  case IM_RELAY_CALLER_GONE: break; /* there is no ingress */
   }
   fflush(stdout);
 }

@@ -11,6 +11,7 @@ import type { ClusterEvent, ClusterStatus } from '../../src/contract/control/fro
 import {
   assignAddresses,
   formatAddress,
+  type ManifestExpose,
   type ManifestHost,
   type ManifestLimits,
   parseCidr,
@@ -42,6 +43,8 @@ export interface ClusterOptions {
   /** There are two seeds. */
   readonly standby?: boolean;
   readonly limits?: Partial<ManifestLimits>;
+  /** Ports of the seed for clients from outside. */
+  readonly exposes?: ReadonlyArray<Pick<ManifestExpose, 'host' | 'port'> & Partial<ManifestExpose>>;
   /** Files of the functions' code (`/var/task`): name to content. */
   readonly files?: Record<string, string>;
   readonly upArguments?: readonly string[];
@@ -86,6 +89,7 @@ export function prepareCluster(hosts: readonly TestHost[], options: ClusterOptio
   const addresses = assignAddresses(parseCidr(cidr)!, without);
   const manifest = {
     version: 1,
+    exposes: options.exposes,
     cluster: { name, cidr, limits: options.limits },
     seed: { port: options.seedPort, standby: options.standby },
     hosts: hosts.map((host) => ({

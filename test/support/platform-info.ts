@@ -11,5 +11,11 @@ export const PLATFORM_INFO: Required<PlatformInfo> = {
   isolation: {
     ...{ filesystem: true, uid: true, pids: true, devShm: true, freeze: 'cgroup', memory: true, missing: ['swap'] },
   },
+  exposed: [
+    {
+      ...{ host: 'web', protocol: 'tcp', address: '127.0.0.1', port: 8_080, wanted: 80, hostPort: 8_000 },
+      serverNames: ['web.example'],
+    },
+  ],
   ended: { time: 2, reason: 'the disk is full' },
 };

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { isPlatformRunning, type NetworkInfo, type PlatformFlags, type PlatformInfo, readPlatform } from '../../local';
 import type { CommonOptions } from '../options';
 import { CliError } from '../output/errors';
+import { exposedAs, exposedTexts } from '../output/exposed';
 import { foreseen } from '../output/foreseen';
 import { outputTo } from '../output/output';
 import { clock, columnsOf, duration, fold, iso, type Paint, painter, progressLine, table } from '../output/terminal';
@@ -130,6 +131,7 @@ function describe(info: PlatformInfo, stateDir: string, bootMs: number, missing:
     logDir,
     missing,
     hosts,
+    ...(info.exposed ? { exposed: info.exposed.map(exposedAs) } : {}),
   };
 }
 
@@ -182,6 +184,7 @@ export function bootedText(booted: Booted, paint: Paint, columns = Number.POSITI
   return [
     fold(title, columns, 2),
     ...(rows.length > 0 ? [table(rows, new Set(), columns)] : []),
+    ...exposedTexts(booted.exposed ?? []).map((text) => fact('dim', 'open', text)),
     fact('dim', 'network', networkText(booted)),
     fact('dim', 'isolation', holds.join(', ')),
     ...[...isolation.missing, ...booted.missing].map((what) => fact('yellow', 'missing', what)),

@@ -44,11 +44,11 @@ export function closeListening(listening: readonly Listening[]): void {
   for (const { descriptor } of listening) native.closeDescriptor(descriptor);
 }
 
-type Listen = (address: string, port: number) => [descriptor: number, port: number];
+type Listen = (address: string, port: number, datagrams: boolean) => [descriptor: number, port: number];
 
 function listenForOne({ local, host, port }: Target, address: string, listen: Listen): Listening {
   const bind = (wanted: number, note?: string): Listening => {
-    const [descriptor, bound] = listen(address, wanted);
+    const [descriptor, bound] = listen(address, wanted, false);
     return { host, port, address, descriptor, local: bound, ...(note === undefined ? {} : { note }) };
   };
   const privileged = port < FIRST_UNPRIVILEGED;

@@ -68,7 +68,8 @@ struct im_table_header { /* 128 bytes */
   uint32_t cidr_base;
   uint32_t cidr_prefix;
   uint32_t self;         /* virtual address of this host */
-  uint32_t alias_base;   /* never 0: loopback alias of a host = alias_base | (virtual & 0xffff) */
+  uint32_t alias_base;   /* never 0: loopback alias of a host = alias_base | (virtual & 0xffff); no host's: of clients
+                            from outside */
   uint32_t alias_loop;   /* never 0: what stands for 127.0.0.1 here = alias_loop | (self & 0xffff) */
   uint32_t hosts_offset; /* im_host[hosts_count], sorted by virtual address */
   uint32_t hosts_count;
@@ -192,6 +193,7 @@ struct im_reply { /* 32 bytes */
 #define IM_TRANSPORT_DIRECT 1
 /*
  * Ancillary data of the reply: the connection itself. `real_port`: the guest's port in it (ACCEPT: the other side's).
+ * `real`: ACCEPT: where a client from outside is; 0: the other side is a member.
  */
 #define IM_TRANSPORT_HANDOFF 2
 

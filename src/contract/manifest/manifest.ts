@@ -5,6 +5,7 @@
 import * as v from 'valibot';
 import type { Immutable } from '../fields';
 import { parseAddress } from './address';
+import { exposesSchema } from './expose';
 import * as limits from './limits';
 import { clusterPrefetch, hostPrefetch } from './prefetch';
 import { parseSchedule, SCHEDULE_RULE } from './schedule';
@@ -221,6 +222,8 @@ export const manifestSchema = v.strictObject({
     {},
   ),
   hosts: v.array(hostSchema, 'an array of hosts'),
+  /** Ports of the seed for clients from outside. */
+  exposes: v.optional(exposesSchema),
 });
 
 /** A manifest as it was written, with defaults filled in that do not follow from names. */

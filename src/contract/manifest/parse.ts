@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { formatAddress, hostRange, inCidr, parseAddress, parseCidr } from './address';
 import { AddressCollisionError, type AddressRequest, assignAddresses } from './assign';
 import { endProblem } from './end';
+import { exposeProblems } from './expose';
 import { FUNCTION_NAME_LENGTH, FUNCTION_NAME_RULE, HOST_DEFAULTS } from './limits';
 import { type GivenManifest, type Manifest, type ManifestHost, manifestSchema } from './manifest';
 import { edgeProblems } from './prefetch';
@@ -147,7 +148,13 @@ function crossChecks(manifest: Manifest, given: GivenManifest): string[] {
     }
     problems.push(...poolProblems(at, host, given.hosts[i].functionName));
   });
-  return [...problems, ...companionProblems(manifest), ...edgeProblems(manifest), ...barrierProblems(manifest.hosts)];
+  return [
+    ...problems,
+    ...companionProblems(manifest),
+    ...edgeProblems(manifest),
+    ...barrierProblems(manifest.hosts),
+    ...exposeProblems(manifest),
+  ];
 }
 
 /** What two hosts of one function must have in common: what a function has once. */

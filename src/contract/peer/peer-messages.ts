@@ -88,6 +88,11 @@ const purpose = v.variant('for', [
     proof: v.optional(key),
   }),
   /**
+   * To this port of the recipient, from a client outside of the cluster, which the seed's ingress has accepted: the
+   * sender's address is the client's, and `sourcePort` its port.
+   */
+  v.strictObject({ for: v.literal('ingress'), port, sourcePort: port }),
+  /**
    * To be kept ready. Each side proves itself with its secret: the recipient at once, the sender when it uses the
    * connection. For each connection 16 bytes of the sender and 16 of the recipient.
    */

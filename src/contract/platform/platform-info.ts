@@ -51,6 +51,20 @@ const isolation = v.strictObject({
 });
 export type Isolation = Immutable<v.InferOutput<typeof isolation>>;
 
+const exposedHost = v.strictObject({
+  host: text,
+  protocol: v.picklist(['tcp', 'udp']),
+  address: text,
+  /** The port that is bound. */
+  port: v.number(),
+  /** The port that the manifest wants. */
+  wanted: v.number(),
+  /** The port that the host listens on. */
+  hostPort: v.number(),
+  serverNames: v.array(text),
+});
+export type ExposedHost = Immutable<v.InferOutput<typeof exposedHost>>;
+
 const platformInfo = v.strictObject({
   version: v.literal(1),
   pid: v.number(),
@@ -71,6 +85,8 @@ const platformInfo = v.strictObject({
   /** Holds `<host>.log` for each host (`<function>.log` for a function of no host) and `seed.log`. */
   logDir: text,
   isolation,
+  /** Where clients from outside reach hosts: the manifest's `exposes`, as this machine has them. */
+  exposed: v.optional(v.array(exposedHost)),
   /** The platform had to end by itself. Unix time, milliseconds, and why. */
   ended: v.optional(v.strictObject({ time: v.number(), reason: text })),
 });

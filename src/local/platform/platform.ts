@@ -19,6 +19,7 @@ import { probe, type SandboxKind } from '../sandbox/isolation';
 import { layerMerger } from '../sandbox/layers';
 import type { SandboxSettings } from '../sandbox/sandbox-process';
 import type { LocalFunction, Platform, PlatformOptions } from '../types';
+import { bindExposed } from './exposed-ports';
 import { processStart, removePlatform, writeEnd, writePlatform } from './platform-file';
 import { type LeaseEndpoint, startSeedProcesses } from './seed-process';
 import { type StateDir, takeStateDir, writePrivate } from './state-dir';
@@ -85,11 +86,12 @@ async function boot(options: PlatformOptions, undo: Undo): Promise<Platform> {
   const lease = manifest.seed.standby ? await openLease(lambda, network, undo) : undefined;
   signal?.throwIfAborted();
 
+  const exposed = bindExposed(manifest, undo);
   const done = deferred();
   const { keyFile, manifestFile, logDir } = state;
   network.broken.catch(done.reject);
   const seed = startSeedProcesses({
-    ...{ manifestFile, keyFile, network, lease, logDir },
+    ...{ manifestFile, keyFile, network, lease, logDir, exposed },
     stopLimit: longestEnd(manifest.hosts) + SEED_MARGIN,
     lambda: { ...lambda, url },
     onGivenUp: done.reject,
@@ -112,6 +114,7 @@ async function boot(options: PlatformOptions, undo: Undo): Promise<Platform> {
     manifestFile,
     logDir,
     isolation: kind.isolation,
+    ...(exposed.length > 0 ? { exposed: exposed.flatMap(({ hosts }) => hosts) } : {}),
   };
   let failure: string | undefined;
   done.promise.catch((error: Error) => {

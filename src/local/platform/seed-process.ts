@@ -8,7 +8,8 @@ import type { LambdaEndpoint } from '../../contract/platform/platform-info';
 import { LocalError } from '../errors';
 import type { Network, SeedPlace } from '../network/network';
 import { seedFile } from '../paths';
-import { type Exit, type Launched, launch } from '../sandbox/launcher';
+import { type Exit, INHERITED, type Launched, launch } from '../sandbox/launcher';
+import type { BoundPort } from './exposed-ports';
 
 export interface SeedOptions {
   readonly manifestFile: string;
@@ -19,6 +20,8 @@ export interface SeedOptions {
   /** Which of two seeds serves is decided there. Absent: there is one. */
   readonly lease: LeaseEndpoint | undefined;
   readonly logDir: string;
+  /** Exposed ports, which are bound here: they stay the same when a seed dies. */
+  readonly exposed: readonly BoundPort[];
   /** Milliseconds that it may take to take the cluster down. */
   readonly stopLimit: number;
   /** They cannot be kept running. */
@@ -168,7 +171,7 @@ function openLog(file: string): number {
 }
 
 function spawnSeed(options: SeedOptions, { place, other, logFile }: Place, first: boolean): Launched {
-  const { manifestFile, keyFile, network, lambda, lease } = options;
+  const { manifestFile, keyFile, network, lambda, lease, exposed } = options;
   const { address } = place;
   const args = [
     ...['--manifest', manifestFile, '--key-file', keyFile, '--listen', address, '--address', address],
@@ -180,6 +183,7 @@ function spawnSeed(options: SeedOptions, { place, other, logFile }: Place, first
       ? ['--standby', other.address, '--lease-table', lease.table, '--dynamodb-endpoint', lease.url]
       : []),
     ...(place === network.seeds[0] ? [] : ['--second']),
+    ...exposed.flatMap(({ key }, i) => ['--ingress', `${key}=${INHERITED + i}`]),
     // Of the first seed of a cluster, nobody is left to rejoin.
     ...(first ? ['--grace', '0'] : []),
   ];
@@ -195,6 +199,8 @@ function spawnSeed(options: SeedOptions, { place, other, logFile }: Place, first
         AWS_REGION: lambda.region,
       },
       log,
+      undefined,
+      exposed.map(({ descriptor }) => descriptor),
     );
   } finally {
     closeSync(log);

@@ -56,6 +56,8 @@ type Event =
   | ({ readonly event: 'exit' } & Exit);
 
 const CONTROL = 3;
+/** The first descriptor of a command beside its own three. */
+export const INHERITED = CONTROL + 1;
 /** A launcher that does not obey `kill` is killed itself, and its sandbox from here. */
 const ENDS_WITHIN = 3_000;
 /** When all is dead; only a process that nobody knows of could hold them. */
@@ -66,19 +68,22 @@ const PIPES_CLOSE_WITHIN = 1_000;
  * @param environment exactly what the command gets
  * @param output descriptor for its output, instead of pipes to us
  * @param remains names what is left of it when the launcher is killed
+ * @param inherited descriptors that the command gets, as `INHERITED` and on
  */
 export function launch(
   options: readonly string[],
   environment: NodeJS.ProcessEnv,
   output?: number,
   remains?: string,
+  inherited: readonly number[] = [],
 ): Launched {
-  const child = spawn(launcherFile(), ['--control', String(CONTROL), ...options], {
+  const keep = inherited.length > 0 ? ['--keep', String(CONTROL + inherited.length)] : [];
+  const child = spawn(launcherFile(), ['--control', String(CONTROL), ...keep, ...options], {
     env: environment,
     cwd: '/',
     // Out of our process group: an interrupt at the terminal is for the platform alone.
     detached: true,
-    stdio: ['ignore', output ?? 'pipe', output ?? 'pipe', 'pipe'],
+    stdio: ['ignore', output ?? 'pipe', output ?? 'pipe', 'pipe', ...inherited],
   });
   const control = child.stdio[CONTROL] as Socket;
   const answers: Array<(ok: boolean) => void> = [];

@@ -99,6 +99,7 @@ static bool read_opening(napi_env env, napi_value what, struct im_opening *openi
   *opening = (struct im_opening){.id = number(env, what, "id"),
                                  .purpose = (enum im_purpose)number(env, what, "purpose")};
   opening->listens = flag(env, what, "listens");
+  opening->outside = flag(env, what, "outside");
   opening->peer = number(env, what, "peer");
   if (napi_get_named_property(env, what, "epoch", &epoch) == napi_ok) napi_get_value_int64(env, epoch, &number64);
   opening->epoch = (uint64_t)number64;

@@ -2,7 +2,7 @@
  * openDataPort: relay/ for JavaScript. Events cross over through a thread-safe function, one at a time, in their order.
  */
 #define _GNU_SOURCE
-#include "relay/relay.h"
+#include "data_port.h"
 #include "object.h"
 
 #include <arpa/inet.h>
@@ -24,7 +24,7 @@ struct data_port {
   struct im_relay *relay;
 };
 
-static const char *const KINDS[] = {"paired", "ended", "unused", "rejected"};
+static const char *const KINDS[] = {"paired", "ended", "unused", "rejected", "caller", "hello", "gone"};
 
 static bool set(napi_env env, napi_value object, const char *name, napi_status made, napi_value value) {
   return made == napi_ok && napi_set_named_property(env, object, name, value) == napi_ok;
@@ -60,7 +60,10 @@ static bool describe(napi_env env, napi_value object, const struct im_relay_even
            set_text(env, object, "reason", event->reason);
   }
   if (!set_number(env, object, "id", event->id)) return false;
-  if (event->kind == IM_RELAY_UNUSED) return set_number(env, object, "arrived", event->arrived);
+  if (event->kind >= IM_RELAY_CALLER) return data_port_describe_caller(env, object, event);
+  if (event->kind == IM_RELAY_UNUSED)
+    return set_number(env, object, "arrived", event->arrived) &&
+           (!event->error || set_text(env, object, "error", strerror(event->error)));
   if (event->kind == IM_RELAY_PAIRED) return true;
   return set_bytes(env, object, event->bytes) &&
          (!event->error || set_text(env, object, "error", strerror(event->error)));
@@ -70,9 +73,10 @@ static bool describe(napi_env env, napi_value object, const struct im_relay_even
 static void on_relay_event(void *context, const struct im_relay_event *event) {
   struct data_port *port = context;
   struct im_relay_event *copy = malloc(sizeof *copy);
-  if (!copy) return;
-  *copy = *event;
-  if (napi_call_threadsafe_function(port->object.deliver, copy, napi_tsfn_nonblocking) != napi_ok) free(copy);
+  if (copy) *copy = *event;
+  if (copy && napi_call_threadsafe_function(port->object.deliver, copy, napi_tsfn_nonblocking) == napi_ok) return;
+  free(event->hello);
+  free(copy);
 }
 
 static void on_event(napi_env env, napi_value callback, void *context, void *data) {
@@ -82,6 +86,7 @@ static void on_event(napi_env env, napi_value callback, void *context, void *dat
   if (env && port->object.open && napi_create_object(env, &object) == napi_ok && describe(env, object, event)) {
     napi_call_function(env, util_undefined(env), callback, 1, &object, NULL);
   }
+  free(event->hello);
   free(event);
 }
 
@@ -96,12 +101,27 @@ static const struct im_object_kind kind = {
     .name = "imaginary:data-port",
     .usage = "openDataPort(address, port, onEvent): onEvent must be a function",
     .tag = {0x3e81f6a90b2d4c75u, 0x70d9c25b8e1fa436u},
-    .methods = {{"close", object_close}, {"expect", expect}, {"sent", sent}, {"probe", probe}, {"breakOff", break_off}},
+    .methods = {{"close", object_close},
+                {"expect", expect},
+                {"sent", sent},
+                {"probe", probe},
+                {"breakOff", break_off},
+                {"accept", data_port_accept},
+                {"hear", data_port_hear},
+                {"refuse", data_port_refuse},
+                {"take", data_port_take},
+                {"admit", data_port_admit},
+                {"connect", data_port_connect}},
     .on_event = on_event,
     .stop = stop,
 };
 
-static bool token_argument(napi_env env, napi_value value, unsigned char **bytes) {
+struct im_relay *data_port_relay(napi_env env, napi_callback_info info, napi_value *arguments, size_t count) {
+  const struct data_port *port = object_this(env, info, &kind, arguments, count);
+  return port ? port->relay : NULL;
+}
+
+bool data_port_token(napi_env env, napi_value value, unsigned char **bytes) {
   napi_typedarray_type type;
   size_t length = 0;
   return napi_get_typedarray_info(env, value, &type, &length, (void **)bytes, NULL, NULL) == napi_ok &&
@@ -115,7 +135,7 @@ static napi_value expect(napi_env env, napi_callback_info info) {
   const struct data_port *port = object_this(env, info, &kind, arguments, 3);
   bool ok = false;
   if (port) {
-    if (!token_argument(env, arguments[0], &a) || !token_argument(env, arguments[1], &b) ||
+    if (!data_port_token(env, arguments[0], &a) || !data_port_token(env, arguments[1], &b) ||
         napi_get_value_uint32(env, arguments[2], &id) != napi_ok) {
       napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "expect(a, b: Uint8Array of 32 bytes, id: number)");
       return NULL;

@@ -50,10 +50,11 @@ export interface NativeAddon {
    */
   lockFile(path: string): [descriptor: number, holder: number];
   /**
-   * A TCP socket that listens (CLOEXEC, does not block), for another program to accept from. Port 0: the kernel chooses.
-   * @throws Error with `code` (errno name) when it cannot be listened on
+   * A socket that listens for connections, or is bound for datagrams (CLOEXEC, does not block), for another program to
+   * accept or receive from. Port 0: the kernel chooses.
+   * @throws Error with `code` (errno name) when it cannot be bound
    */
-  listen(address: string, port: number): [descriptor: number, port: number];
+  listen(address: string, port: number, datagrams: boolean): [descriptor: number, port: number];
   /** A pipe (both ends CLOEXEC): [read end, write end]. */
   pipe(): [number, number];
   /**
@@ -106,16 +107,51 @@ export interface DataPort {
   probe(id: number, side: 0 | 1, on: boolean): boolean;
   /** Resets both sides of the pair. False: there is no such pair. */
   breakOff(id: number): boolean;
+  /**
+   * Accepts clients from outside at a listener of `listen`, which belongs to the data port from now on; `ingress` names
+   * it in events.
+   * @returns 0, or an errno
+   */
+  accept(listener: number, ingress: number): number;
+  /** The caller's first TLS record is reported when it is whole (`hello`). False: the caller is gone. */
+  hear(caller: number): boolean;
+  /** Resets a caller. False: it is gone. */
+  refuse(caller: number): boolean;
+  /** A caller's socket; -1: it is gone. The data port knows nothing of it any more. */
+  take(caller: number): number;
+  /**
+   * The caller is the side with token `a` of the pair with that id: whoever shows `b` within 10 s becomes its other
+   * side, and is sent `preface` (28 bytes at most) before the caller's own bytes. If nobody comes (`unused`), the caller waits for
+   * another decision. False: the caller is gone, or the relay is full.
+   */
+  admit(caller: number, a: Uint8Array, b: Uint8Array, id: number, preface: Uint8Array): boolean;
+  /**
+   * Connects to an IPv4 address (an unsigned integer) and port, and makes one connection of both, as `admit`. Where that
+   * fails, `unused` has the error. @returns 0, or an errno: then no event follows
+   */
+  connect(caller: number, id: number, address: number, port: number, preface: Uint8Array): number;
   /** Resets all connections. No event comes after it. */
   close(): void;
 }
 export type DataPortEvent =
+  /** A client has connected to an ingress, from this address (an unsigned integer) and port. It waits. */
+  | {
+      readonly type: 'caller';
+      readonly id: number;
+      readonly ingress: number;
+      readonly address: number;
+      readonly port: number;
+    }
+  /** After `hear`: the caller's first TLS record; empty: what it has sent is none. */
+  | { readonly type: 'hello'; readonly id: number; readonly hello: Uint8Array }
+  /** The caller has left, or has not sent its first TLS record within 5 s. */
+  | { readonly type: 'gone'; readonly id: number }
   /** Both sides have come. */
   | { readonly type: 'paired'; readonly id: number }
   /** `bytes`: from a to b, from b to a. `error`: it was broken off. */
   | { readonly type: 'ended'; readonly id: number; readonly bytes: readonly [number, number]; readonly error?: string }
   /** The tokens have expired, or one side has come and left. `arrived`: how many sides had come. */
-  | { readonly type: 'unused'; readonly id: number; readonly arrived: number }
+  | { readonly type: 'unused'; readonly id: number; readonly arrived: number; readonly error?: string }
   /** So many connections were reset since the last such event; the last one's address and reason. */
   | { readonly type: 'rejected'; readonly count: number; readonly address: string; readonly reason: string };
 export interface ShimSocket {
@@ -130,7 +166,9 @@ export interface ConnectorOpening {
   readonly id: number;
   /** See `enum im_purpose` in src/contract/abi/connector.h. */
   readonly purpose: number;
-  /** Virtual address of the other side, and its epoch. */
+  /** The other side is no member, but a client that has come through the seed's ingress. */
+  readonly outside?: boolean;
+  /** Virtual address of the other side (of a client from outside: its own), and its epoch. */
   readonly peer: number;
   readonly epoch: number;
   /** Where to connect from. Without a port: as the kernel chooses. */

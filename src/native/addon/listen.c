@@ -1,6 +1,6 @@
 /*
- * listen: a listening TCP socket as a descriptor, for another program to accept from. A server of Node.js begins to
- * accept by itself.
+ * listen: a socket that listens for connections, or is bound for datagrams, as a descriptor that another program may be
+ * given. A server of Node.js begins to accept by itself.
  */
 #define _GNU_SOURCE
 #include "util.h"
@@ -14,16 +14,17 @@
 
 #define BACKLOG 1024
 
-/* The descriptor, or -1 with errno and *syscall. *port: the port that it listens on, 0 lets the kernel choose. */
-static int listen_on(struct in_addr address, uint16_t *port, const char **syscall) {
+/* The descriptor, or -1 with errno and *syscall. *port: the port that it is bound to, 0 lets the kernel choose. */
+static int listen_on(struct in_addr address, uint16_t *port, bool datagrams, const char **syscall) {
   struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr = address, .sin_port = htons(*port)};
   socklen_t length = sizeof to;
-  int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  int type = datagrams ? SOCK_DGRAM : SOCK_STREAM, one = 1;
+  int fd = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   *syscall = "socket";
   if (fd < 0) return -1;
-  *syscall = "listen";
-  if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
-      bind(fd, (struct sockaddr *)&to, length) == 0 && listen(fd, BACKLOG) == 0 &&
+  *syscall = datagrams ? "bind" : "listen";
+  if ((datagrams || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0) &&
+      bind(fd, (struct sockaddr *)&to, length) == 0 && (datagrams || listen(fd, BACKLOG) == 0) &&
       getsockname(fd, (struct sockaddr *)&to, &length) == 0) {
     *port = ntohs(to.sin_port);
     return fd;
@@ -34,22 +35,23 @@ static int listen_on(struct in_addr address, uint16_t *port, const char **syscal
   return -1;
 }
 
-napi_value listen_tcp(napi_env env, napi_callback_info info) {
-  napi_value arguments[2], result = NULL, number = NULL;
+napi_value listen_at(napi_env env, napi_callback_info info) {
+  napi_value arguments[3], result = NULL, number = NULL;
   char text[INET_ADDRSTRLEN];
   size_t length = 0;
   uint32_t given = 0;
+  bool datagrams = false;
   struct in_addr address;
-  if (!util_arguments(env, info, arguments, 2, "listen(address, port)")) return NULL;
+  if (!util_arguments(env, info, arguments, 3, "listen(address, port, datagrams)")) return NULL;
   if (napi_get_value_string_utf8(env, arguments[0], text, sizeof text, &length) != napi_ok ||
       inet_pton(AF_INET, text, &address) != 1 || napi_get_value_uint32(env, arguments[1], &given) != napi_ok ||
-      given > 65535) {
-    napi_throw_type_error(env, "ERR_INVALID_ARG_VALUE", "listen(address: IPv4, port)");
+      given > 65535 || napi_get_value_bool(env, arguments[2], &datagrams) != napi_ok) {
+    napi_throw_type_error(env, "ERR_INVALID_ARG_VALUE", "listen(address: IPv4, port, datagrams: boolean)");
     return NULL;
   }
   uint16_t port = (uint16_t)given;
   const char *syscall;
-  int fd = listen_on(address, &port, &syscall);
+  int fd = listen_on(address, &port, datagrams, &syscall);
   if (fd < 0) {
     char where[INET_ADDRSTRLEN + 8];
     int error = errno;

@@ -21,7 +21,7 @@ struct im_object_kind {
   struct im_object_method {
     const char *name;
     napi_callback callback;
-  } methods[10]; /* the last one has no name */
+  } methods[16]; /* the last one has no name */
   /* `env` is NULL when the function is torn down with events still queued: `context`, the structure, is freed then. */
   void (*on_event)(napi_env env, napi_value callback, void *context, void *data);
   /* Ends the threads, and frees all but the structure itself. */

@@ -25,7 +25,8 @@ struct im_opening {
   uint32_t id; /* 0: JavaScript has not asked for it, and gets no event */
   enum im_purpose purpose;
   bool listens;  /* the other side connects to the chosen port: where nothing in between would keep both SYNs waiting */
-  uint32_t peer; /* virtual address of the other side */
+  bool outside;  /* the other side is no member, but a client that has come through the seed's ingress */
+  uint32_t peer; /* virtual address of the other side; of a client from outside, its own */
   uint64_t epoch; /* its epoch */
   uint32_t local; /* 0: any */
   uint16_t local_port;

@@ -73,7 +73,8 @@ void deliver_start(struct im_connector *connector, struct im_connection *connect
   const struct im_listener *listener = listener_of(connector, what->port);
   uint32_t peer = what->peer;
   reactor_unwatch(&connector->reactor, &connection->of_fd);
-  if (!listener || signal_listener(connection, connector->alias_base | (peer & 0xffff), listener) != 0) {
+  uint32_t alias = connector->alias_base | (what->outside ? 0 : peer & 0xffff);
+  if (!listener || signal_listener(connection, alias, listener) != 0) {
     uint16_t port = what->port;
     connection_close(connector, connection);
     connector->report(connector->context, IM_EVENT_REFUSED, peer, port);
@@ -88,11 +89,17 @@ void deliver_start(struct im_connector *connector, struct im_connection *connect
   push(connector, connection);
 }
 
+/* Whether a signal from the loopback alias of `peer` (0: of the outside) stands for this connection. */
+static bool is_from(const struct im_connection *connection, uint32_t peer) {
+  const struct im_opening *what = &connection->what;
+  return what->outside ? peer == 0 : peer != 0 && ((what->peer ^ peer) & 0xffff) == 0;
+}
+
 struct im_connection *deliver_find(struct im_connector *connector, uint32_t peer, uint16_t signal_port,
                                    uint16_t signalled_port) {
   struct im_connection *connection = connector->signalled[signal_port % IM_BUCKETS];
   while (connection && (connection->signal_port != signal_port || connection->signalled_port != signalled_port ||
-                        ((connection->what.peer ^ peer) & 0xffff)))
+                        !is_from(connection, peer)))
     connection = connection->signal_next;
   return connection;
 }

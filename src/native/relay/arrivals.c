@@ -102,8 +102,11 @@ static void use_token(struct im_relay *relay, struct im_arrival *arrival) {
   }
   bool second = secret_is(expectation->tokens[1].bytes, bytes, IM_TOKEN_SIZE);
   struct im_arrival *sides[2] = {second ? other : arrival, second ? arrival : other};
-  if (pairs_join(relay, expectation, sides)) return;
-  for (int i = 0; i < 2; i++) reject(relay, sides[i], "no memory");
+  if (pairs_join(relay, expectation, expectation->id, sides)) return;
+  for (int i = 0; i < 2; i++) {
+    callers_forget(relay, sides[i]);
+    reject(relay, sides[i], "no memory");
+  }
 }
 
 /* ---- new ones ---- */

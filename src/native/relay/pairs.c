@@ -5,6 +5,7 @@
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -60,11 +61,25 @@ static void on_sweep(void *context, void *owner) {
   if (relay->relayed) reactor_set(&relay->reactor, &relay->sweep, clock_now() + SWEEP);
 }
 
-bool pairs_join(struct im_relay *relay, struct im_expectation *expectation, struct im_arrival *sides[2]) {
+/* What a side is to have before the other one's bytes. There is room, unless it is gone: then the pair has that error.
+ */
+static int greet(const struct im_arrival *side, const struct im_preface *preface) {
+  unsigned char bytes[1 + IM_PREFACE_MOST] = {1};
+  size_t size = 0;
+  if (side->direct || !side->caller) {
+    size = side->direct ? 0 : 1;
+    memcpy(bytes + size, preface->bytes, preface->size);
+    size += preface->size;
+  }
+  if (size == 0) return 0;
+  ssize_t sent = send(side->fd, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+  return sent == (ssize_t)size ? 0 : sent < 0 ? errno : ENOBUFS;
+}
+
+bool pairs_join(struct im_relay *relay, struct im_expectation *expectation, uint32_t id, struct im_arrival *sides[2]) {
   struct im_relayed *relayed = calloc(1, sizeof *relayed);
-  uint32_t id = expectation->id;
   if (relayed) atomic_fetch_add(&relay->pairs, 1);
-  tokens_remove(&relay->tokens, expectation);
+  if (expectation) tokens_remove(&relay->tokens, expectation);
   free(expectation);
   if (!relayed) return false;
   splice_init(&relayed->pair, sides[0]->fd, sides[1]->fd);
@@ -80,9 +95,10 @@ bool pairs_join(struct im_relay *relay, struct im_expectation *expectation, stru
     sides[i]->source.on_event = on_event;
     sides[i]->relayed = relayed;
     relayed->sides[i] = sides[i];
-    /* Nothing was sent to it before, so there is room, unless it is gone: then the pair has that error. */
-    if (send(sides[i]->fd, "\1", 1, MSG_NOSIGNAL | MSG_DONTWAIT) != 1) relayed->broken = errno;
+    int error = greet(sides[i], &sides[1 - i]->preface);
+    if (error) relayed->broken = error;
   }
+  for (int i = 0; i < 2; i++) callers_forget(relay, sides[i]);
   /* What came behind a token has made its event already. */
   add(relay, relayed);
   return true;

@@ -12,6 +12,8 @@
 #define IM_ADDRESSES 1024
 /* Probes that one address may make at once. Hundreds of members may share one. */
 #define IM_PROBE_BURST 4096
+/* A TLS record: its header, and what it may hold. */
+#define IM_HELLO_MOST (5 + 16384)
 
 /* A connection to the data port. */
 struct im_arrival {
@@ -26,6 +28,19 @@ struct im_arrival {
   unsigned char header[IM_WORD_SIZE + IM_TOKEN_SIZE];
   struct im_expectation *expectation; /* its token's, while it waits for the other side */
   struct im_relayed *relayed;         /* with its other side */
+  uint32_t caller;                    /* its number, as long as it is a client's that waits; 0: none */
+  struct im_preface preface;          /* a client's: what its other side gets first */
+  bool direct;                        /* made by the seed itself, to a destination: it has not shown a token */
+  uint32_t for_caller, for_pair;      /* while it is being made */
+};
+
+/* A port that clients from outside connect to. */
+struct im_ingress {
+  struct im_ingress *next;
+  int listener;
+  uint32_t number;
+  struct im_source accepting;
+  struct im_timer accept_again;
 };
 
 struct im_relayed {
@@ -69,6 +84,10 @@ struct im_relay {
   struct im_relay_event last_rejected;
   int64_t rejected_reported;
   struct im_bucket buckets[IM_ADDRESSES];
+  struct im_ingress *ingresses;
+  struct im_arrival **callers; /* by number; NULL: there is no ingress */
+  uint32_t callers_count, most_callers, last_caller;
+  unsigned char hello[IM_HELLO_MOST];
 };
 
 static inline void relay_report(struct im_relay *relay, const struct im_relay_event *event) {
@@ -97,11 +116,25 @@ bool arrivals_listen(struct im_relay *relay);
 /* How soon, and how often, keep-alive probes are sent. False with errno. */
 bool pairs_keep_alive(int fd, int seconds, int probes);
 
-/* False: there is no memory. The sides are still the caller's. */
-bool pairs_join(struct im_relay *relay, struct im_expectation *expectation, struct im_arrival *sides[2]);
+/* `expectation`: freed; may be NULL. False: there is no memory. The sides still belong to who calls. */
+bool pairs_join(struct im_relay *relay, struct im_expectation *expectation, uint32_t id, struct im_arrival *sides[2]);
 /* One turn for each pair that had something to do when this was called. */
 void pairs_run(struct im_relay *relay);
 /* All of them, with a reset. */
 void pairs_close(struct im_relay *relay);
+
+/* ---- callers.c: clients from outside, until they have their other side ---- */
+
+/* It waits no longer. */
+void callers_forget(struct im_relay *relay, struct im_arrival *arrival);
+/* Nobody has come for it: it waits again. */
+void callers_return(struct im_arrival *arrival);
+/* Resets those that wait, and closes the ports. */
+void callers_close(struct im_relay *relay);
+
+/* ---- relay.c ---- */
+
+/* Of a socket that becomes part of a pair, or of its listener. False with errno. */
+bool relay_set_options(int fd);
 
 #endif

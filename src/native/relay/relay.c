@@ -14,7 +14,7 @@
  * Accepted sockets inherit these. A reset is what a relay's end is to both sides, also when the process is killed: an
  * end in good order would pass for the other side's.
  */
-static bool set_options(int fd) {
+bool relay_set_options(int fd) {
   int one = 1, unsent = UNSENT;
   struct linger reset = {.l_onoff = 1, .l_linger = 0};
   return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
@@ -32,7 +32,7 @@ static int listen_on(struct im_relay *relay, uint16_t *port, const char **syscal
   relay->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (relay->listener < 0) return errno;
   *syscall = "setsockopt";
-  if (!set_options(relay->listener)) return errno;
+  if (!relay_set_options(relay->listener)) return errno;
   *syscall = "bind";
   if (bind(relay->listener, (struct sockaddr *)&address, length) != 0) return errno;
   *syscall = "listen";
@@ -53,8 +53,11 @@ static void on_unused(void *context, void *owner) {
   (void)owner;
   for (struct im_expectation *due; (due = tokens_due(&relay->tokens, clock_now()));) {
     struct im_relay_event event = {.kind = IM_RELAY_UNUSED, .id = due->id, .arrived = due->arrived ? 1 : 0};
-    if (due->arrived) queue_drop(relay, due->arrived);
+    struct im_arrival *arrived = due->arrived;
+    bool caller = arrived && arrived->caller;
+    if (arrived && !caller) queue_drop(relay, arrived);
     free(due);
+    if (caller) callers_return(arrived);
     relay_report(relay, &event);
   }
 }
@@ -101,9 +104,11 @@ void relay_close(struct im_relay *relay) {
   while (relay->fresh.first) queue_drop(relay, relay->fresh.first);
   while (relay->probes.first) queue_drop(relay, relay->probes.first);
   for (struct im_expectation *e; (e = tokens_due(&relay->tokens, INT64_MAX));) {
-    if (e->arrived) queue_drop(relay, e->arrived);
+    struct im_arrival *arrived = e->arrived;
+    if (arrived && !arrived->caller) queue_drop(relay, arrived);
     free(e);
   }
+  callers_close(relay);
   pairs_close(relay);
   splice_close_pipes(&relay->pipes);
   if (relay->listener >= 0) close(relay->listener);

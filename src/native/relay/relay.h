@@ -23,6 +23,11 @@ struct im_relay_event {
     IM_RELAY_REJECTED, /* `count` connections since the last such event, the last one from `address`, because of
                         * `reason`
                         */
+    IM_RELAY_CALLER,   /* a client has connected to the port `ingress`, from `address` and `port`: it waits, as caller
+                        * `id`
+                        */
+    IM_RELAY_CALLER_HELLO, /* of caller `id`: its first TLS record, which was not taken out; none: what came is none */
+    IM_RELAY_CALLER_GONE,  /* caller `id` has left, or did not send its TLS record in time */
   } kind;
   uint32_t id;
   uint64_t bytes[2];
@@ -31,6 +36,17 @@ struct im_relay_event {
   uint32_t count;
   uint32_t address;
   const char *reason;
+  uint32_t ingress;
+  uint16_t port;
+  unsigned char *hello; /* malloc: the receiver frees it */
+  size_t hello_size;
+};
+
+/* What a destination gets before a client's own bytes. */
+#define IM_PREFACE_MOST 28
+struct im_preface {
+  unsigned char bytes[IM_PREFACE_MOST];
+  uint8_t size;
 };
 
 struct im_relay_options {
@@ -70,6 +86,32 @@ bool relay_probe(struct im_relay *relay, uint32_t id, int side, bool on);
 
 /* Any thread. Resets both sides. False: there is no such pair. */
 bool relay_break_off(struct im_relay *relay, uint32_t id);
+
+/*
+ * Clients from outside. All of these: any thread.
+ *
+ * Accepts at `listener`, which the relay owns from now on; `number` names the port in events. 0, or an errno: then the
+ * listener is the caller's still.
+ */
+int relay_accept(struct im_relay *relay, int listener, uint32_t number);
+/* Reports the first TLS record of a caller, when it is whole. False: the caller is gone. */
+bool relay_hear(struct im_relay *relay, uint32_t caller);
+/* Resets a caller. False: it is gone. */
+bool relay_refuse(struct im_relay *relay, uint32_t caller);
+/* A caller's socket, for whoever calls. -1: it is gone. */
+int relay_take(struct im_relay *relay, uint32_t caller);
+/*
+ * The caller has token `a` of the pair: its other side comes with token `b`. Until then the caller waits; if nobody
+ * comes in time, it waits for another decision (IM_RELAY_UNUSED). False: it is gone, or the relay is full.
+ */
+bool relay_admit(struct im_relay *relay, uint32_t caller, const unsigned char a[IM_TOKEN_SIZE],
+                 const unsigned char b[IM_TOKEN_SIZE], uint32_t id, const struct im_preface *preface);
+/*
+ * Connects to `address` and `port`, and makes one connection of both. Where that fails, IM_RELAY_UNUSED has the error,
+ * and the caller waits for another decision. 0, or an errno: nothing is reported.
+ */
+int relay_connect(struct im_relay *relay, uint32_t caller, uint32_t id, uint32_t address, uint16_t port,
+                  const struct im_preface *preface);
 
 /* Resets all connections, ends the thread. No event comes after it. */
 void relay_close(struct im_relay *relay);

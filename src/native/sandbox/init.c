@@ -28,12 +28,13 @@ _Noreturn static void give_up(int error) {
   _exit(SETUP_FAILED);
 }
 
-/* Whatever the platform's own parents left open: the command gets its three descriptors and no others. */
-static void close_on_exec(void) {
+/* Whatever the platform's own parents left open: the command gets its three descriptors, those up to `last`, and no
+ * others. */
+static void close_on_exec(int last) {
   DIR *open = opendir("/proc/self/fd");
   for (struct dirent *entry; open && (entry = readdir(open));) {
     int fd = atoi(entry->d_name);
-    if (fd > 2) fcntl(fd, F_SETFD, FD_CLOEXEC);
+    if (fd > 2 && fd > last) fcntl(fd, F_SETFD, FD_CLOEXEC);
   }
   if (open) closedir(open);
 }
@@ -53,7 +54,7 @@ _Noreturn static void run_command(const struct im_options *options, enum im_mode
     say(error, 'M', line);
   }
   sigprocmask(SIG_SETMASK, &none, NULL);
-  close_on_exec();
+  close_on_exec(options->keep);
   signal(SIGPIPE, SIG_DFL);
   execvpe(options->command[0], options->command, environ);
   fail(errno, "%s", options->command[0]);

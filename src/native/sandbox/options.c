@@ -66,6 +66,7 @@ static bool apply(struct im_options *options, const char *name, char **values) {
   if (!number(values[0], &value)) return false;
   if (strcmp(name, "--uid") == 0) options->uid = (uid_t)value;
   if (strcmp(name, "--gid") == 0) options->gid = (gid_t)value;
+  if (strcmp(name, "--keep") == 0) options->keep = (int)value;
   if (strcmp(name, "--control") == 0) options->control = (int)value;
   return true;
 }
@@ -76,7 +77,7 @@ static int values_of(const char *name) {
     int values;
   } known[] = {{"--mode", 1},    {"--tmp", 1},     {"--chdir", 1},   {"--dir", 1},        {"--uid", 1},
                {"--gid", 1},     {"--control", 1}, {"--cgroup", 1},  {"--cgroup-set", 2}, {"--freezer", 2},
-               {"--bind-ro", 2}, {"--symlink", 2}, {"--network", 1}, {"--users", 1}};
+               {"--bind-ro", 2}, {"--symlink", 2}, {"--network", 1}, {"--users", 1},      {"--keep", 1}};
   for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
     if (strcmp(name, known[i].name) == 0) return known[i].values;
   }

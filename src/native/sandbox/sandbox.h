@@ -46,6 +46,7 @@ struct im_options {
   bool probe;     /* set everything up, run nothing */
   bool unlimited; /* mode bare: only look after it; no limits, nothing refused */
   int control;
+  int keep; /* the last descriptor that the command inherits; 0: its own three */
   uid_t uid;
   gid_t gid;
   const char *tmp; /* a directory outside that becomes /tmp */

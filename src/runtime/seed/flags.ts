@@ -11,6 +11,8 @@ export interface SeedFlags {
   readonly endpoint: string | undefined;
   readonly grace: number;
   readonly flat: number | undefined;
+  /** Descriptors of exposed ports, by protocol and port. */
+  readonly ingress: ReadonlyMap<string, number>;
   /** There is another seed, and the one that holds the lease serves. */
   readonly lease: LeaseFlags | undefined;
 }
@@ -58,6 +60,8 @@ Runs the seed of a cluster of imaginary machines: hosts join through it, and it 
   --dynamodb-endpoint URL  the table is there instead of on AWS
   --flat N                 hosts are at 127.N.c.d of this machine for their virtual addresses a.b.c.d: network flat of
                            the local platform. Default: hosts are where they are seen
+  --ingress PROTO:PORT=FD  the exposed port PORT (PROTO: tcp or udp) is bound already, as descriptor FD (default: the
+                           seed binds it at all addresses)
   --help                   this text
 
 Log lines are JSON objects on standard output. SIGTERM ends the seed and leaves the hosts running: they rejoin the next
@@ -80,6 +84,7 @@ const OPTIONS = {
   'lease-time': { type: 'string' },
   'dynamodb-endpoint': { type: 'string' },
   flat: { type: 'string' },
+  ingress: { type: 'string', multiple: true },
   help: { type: 'boolean' },
 } as const;
 
@@ -100,6 +105,7 @@ export function parseFlags(args: readonly string[]): SeedFlags | 'help' {
     endpoint: given['lambda-endpoint'] === undefined ? undefined : url('--lambda-endpoint', given['lambda-endpoint']),
     grace: given.grace === undefined ? 2_000 : milliseconds('--grace', given.grace),
     flat: given.flat === undefined ? undefined : flatNumber('--flat', given.flat),
+    ingress: new Map((given.ingress ?? []).map(descriptor)),
     lease: leaseFlags(given),
   };
 }
@@ -160,6 +166,12 @@ function milliseconds(flag: string, value: string): number {
 function leaseTime(flag: string, value: string): number {
   if (/^\d{4,5}$/.test(value) && Number(value) >= 1_000 && Number(value) <= 60_000) return Number(value);
   throw new FlagError(`${flag} is '${value}'; allowed: a whole number of milliseconds from 1000 to 60000`);
+}
+
+function descriptor(value: string): [string, number] {
+  const [, port, fd] = /^((?:tcp|udp):\d{1,5})=(\d{1,4})$/.exec(value) ?? [];
+  if (port !== undefined) return [port, Number(fd)];
+  throw new FlagError(`--ingress is '${value}'; allowed: protocol, port and descriptor, like tcp:443=4`);
 }
 
 function flatNumber(flag: string, value: string): number {

@@ -67,6 +67,7 @@ async function main(): Promise<void> {
     grace: lease && lease.number > 1 ? Math.max(flags.grace, TAKEOVER_GRACE) : flags.grace,
     standby: lease && flags.lease && { seed: flags.lease.other, lease },
     flat: flags.flat,
+    ingress: flags.ingress,
   }).catch(async (error: NodeJS.ErrnoException) => {
     await lease?.release();
     if (error instanceof FlagError || error.syscall === undefined) throw error;

@@ -8,6 +8,7 @@ import { Limits } from './allocator/limits';
 import { flatData } from './data/flat-data';
 import { WaitingData } from './data/waiting-data';
 import { Grace } from './grace';
+import { Ingress } from './ingress/ingress';
 import { Keyring } from './keyring';
 import type { Lease } from './lease/lease';
 import { directoryOf } from './locate/directory';
@@ -47,6 +48,8 @@ export interface SeedOptions {
    * they are seen.
    */
   readonly flat?: number;
+  /** Descriptors of exposed ports that are bound already: see `IngressOptions.descriptors`. Default: none. */
+  readonly ingress?: ReadonlyMap<string, number>;
   /**
    * Milliseconds after the start, and after the last host of an earlier seed that has rejoined, in which others may
    * rejoin before anything is allocated. Default 2,000.
@@ -109,6 +112,7 @@ class RunningSeed implements Seed {
   readonly #keyring: Keyring;
   readonly #grace: Grace;
   readonly #relay: Relay;
+  readonly #ingress: Ingress;
   readonly #data: WaitingData;
   readonly #clientWatches: ClientWatches;
   readonly #prefetch: Prefetch;
@@ -162,6 +166,17 @@ class RunningSeed implements Seed {
       native,
       listen: options.dataListen ?? `${listen.slice(0, listen.lastIndexOf(':'))}:0`,
       members: this.#members,
+      events: this.#events,
+      log,
+      onCaller: (event) => this.#ingress.onCaller(event),
+    });
+    this.#ingress = new Ingress({
+      exposes: manifest.exposes ?? [],
+      descriptors: options.ingress ?? new Map(),
+      native,
+      destination: (name) => this.#hosts.get(directory.find(name)?.host.name ?? ''),
+      members: this.#members,
+      relay: this.#relay,
       events: this.#events,
       log,
     });
@@ -239,6 +254,7 @@ class RunningSeed implements Seed {
     });
     this.#grace.start();
     if (this.#grace.over) this.#membership.open();
+    this.#ingress.open();
   }
 
   async reload(): Promise<readonly string[]> {
@@ -259,6 +275,7 @@ class RunningSeed implements Seed {
     this.#data.close();
     this.#clientWatches.close();
     this.#barriers.close();
+    this.#ingress.close();
     this.#relay.close();
     await this.#server!.close();
   }

@@ -85,7 +85,12 @@ bool handoff_is_four(int fd) {
 
 bool handoff_is_signal(const struct im_addr *real, struct im_addr *from) {
   uint32_t address;
-  if (!table_cluster()->handoff || !alias_virtual(real->ip, &address)) return false;
+  if (!table_cluster()->handoff) return false;
+  if (real->ip == table_cluster()->alias_base) { /* a client from outside: the reply has its address */
+    *from = (struct im_addr){0, real->port, real->form};
+    return true;
+  }
+  if (!alias_virtual(real->ip, &address)) return false;
   if (address == IM_LOOPBACK || address == table_cluster()->self) return false;
   *from = (struct im_addr){address, real->port, real->form};
   return true;
@@ -121,6 +126,7 @@ bool handoff_accept(int listener, int accepted, uint16_t real_port, const struct
     return true;
   }
   from->port = answer.real_port;
+  if (answer.real) from->ip = answer.real;
   replace_family(listener, fresh);
   remember(fresh, local, from, answer.epoch, 0);
   replace_options(listener, fresh);

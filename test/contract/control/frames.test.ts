@@ -16,6 +16,7 @@ const from = { member: 1, name: 'api', address: '100.64.0.2', epoch: 5, addresse
 const key = `${'A'.repeat(43)}=`;
 const purposes: { readonly [F in Purpose['for']]: Required<Extract<Purpose, { for: F }>> } = {
   connection: { for: 'connection', port: 80, sourcePort: 40_000, proof: key },
+  ingress: { for: 'ingress', port: 80, sourcePort: 40_000 },
   pool: { for: 'pool', secrets: 'A'.repeat(43) },
   signalling: { for: 'signalling', key },
   'peer-link': { for: 'peer-link', key },

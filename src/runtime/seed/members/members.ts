@@ -22,6 +22,8 @@ export class Members implements Connections {
   /** Clients by name: several may act under the name of one host. */
   readonly #clients = new Map<string, Set<Peer>>();
   readonly #allowances = new WeakMap<Peer, Allowance>();
+  /** Parts of the seed that locate hosts as members do: what is sent to them. */
+  readonly #inside = new Map<MemberId, (frame: FromSeed) => void>();
   /** A number that an earlier seed gave out names nobody. */
   #next = randomInt(2 ** 47);
 
@@ -41,6 +43,13 @@ export class Members implements Connections {
   /** A member's number, and what others are sent of it. */
   introduce(who: Omit<Sender, 'member'>): Sender {
     return { member: this.#next++, ...who };
+  }
+
+  /** A part of the seed that locates hosts as a member does, and is sent what a member is. */
+  addInside(receive: (frame: FromSeed) => void): MemberId {
+    const member = this.#next++;
+    this.#inside.set(member, receive);
+    return member;
   }
 
   add(peer: Peer): void {
@@ -78,6 +87,11 @@ export class Members implements Connections {
   find(from: Peer, to: Recipient): Peer | string {
     if (!this.#allowances.get(from)?.take()) return `more than ${RATE} messages a second`;
     if (typeof to === 'number') return this.#byNumber.get(to) ?? `member ${to} is not there any more`;
+    return this.ofHost(to);
+  }
+
+  /** The member that is the host now, or why there is none. */
+  ofHost(to: string): Peer | string {
     const found = this.#directory.find(to);
     const state = found && this.#hosts.get(found.host.name)?.state;
     if (!state) return `there is no host '${to}' in the cluster`;
@@ -88,13 +102,15 @@ export class Members implements Connections {
   }
 
   send(member: MemberId, frame: FromSeed): void {
-    this.#byNumber.get(member)?.channel.send(frame);
+    const inside = this.#inside.get(member);
+    if (inside) inside(frame);
+    else this.#byNumber.get(member)?.channel.send(frame);
   }
 
   answer(member: MemberId, frame: Extract<FromSeed, { type: 'located' | 'unreachable' }>): void {
     const peer = this.#byNumber.get(member);
     peer?.locates.delete(frame.id);
-    peer?.channel.send(frame);
+    this.send(member, frame);
   }
 
   dismiss(member: MemberId, reason: string): void {

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { getSystemErrorName } from 'node:util';
 import type { PeerMessage, Recipient } from '../../../contract/peer/peer-messages';
 import type { DataPort, DataPortEvent, NativeAddon } from '../../../native/addon';
 import type { Log } from '../../control/session-options';
@@ -15,6 +16,21 @@ export interface RelayOptions {
   readonly members: Members;
   readonly events: EventLog;
   readonly log: Log;
+  /** Of a client that waits at an ingress. */
+  readonly onCaller: (event: CallerEvent) => void;
+}
+
+export type CallerEvent = Extract<DataPortEvent, { type: 'caller' | 'hello' | 'gone' }>;
+
+/** A side of a relayed connection: a member, or a client from outside. */
+export type Party = Pick<Peer, 'name' | 'sender'>;
+
+/** A connection of a client from outside: what becomes of it. */
+export interface Outside {
+  onPaired(): void;
+  /** Its other side has not come, or cannot be connected to: the client waits still. */
+  onUnused(reason: string): void;
+  onEnded(bytes: readonly [number, number], error: string | undefined): void;
 }
 
 const TOKEN_BYTES = 32;
@@ -34,8 +50,10 @@ type Side = 0 | 1;
 
 /** One relayed connection, between the member that requested it and another one. */
 interface Between {
-  readonly from: Peer;
+  readonly from: Party;
   readonly to: Peer;
+  /** Of a client from outside. */
+  readonly outside?: Outside;
   /** Until when which side is probed. */
   readonly probed: Map<Side, NodeJS.Timeout>;
   /** A side has ended with its member: bytes that the other one had been sent at the last look. */
@@ -51,7 +69,7 @@ export class Relay {
   /** Relayed connections that stand or are expected, by id. */
   readonly #open = new Map<number, Between>();
   /** How many are expected, by the member that requested them. */
-  readonly #expected = new Map<Peer, number>();
+  readonly #expected = new Map<Party, number>();
   readonly #doubts = new WeakMap<Peer, Allowance>();
   #nextId = 0;
   #sweep: NodeJS.Timeout | undefined;
@@ -70,17 +88,67 @@ export class Relay {
     return this.#dataPort.port;
   }
 
+  /** Where a client's connections to this listener are reported as those of `ingress`. @throws Error with the reason */
+  accept(listener: number, ingress: number): void {
+    const error = this.#dataPort.accept(listener, ingress);
+    if (error !== 0) throw new Error(`connections cannot be accepted: ${getSystemErrorName(-error)}`);
+  }
+
+  /** The client's first TLS record is to be reported. False: it is gone. */
+  hear(caller: number): boolean {
+    return this.#dataPort.hear(caller);
+  }
+
+  /** Resets a client's connection. */
+  refuse(caller: number): void {
+    this.#dataPort.refuse(caller);
+  }
+
+  /** The client's socket; -1: it is gone. */
+  take(caller: number): number {
+    return this.#dataPort.take(caller);
+  }
+
+  /** The host is to come for the client that waits. @returns why that cannot be */
+  admit(
+    caller: number,
+    { from, to, message, preface }: { from: Party; to: Peer; message: PeerMessage; preface: Uint8Array },
+    outside: Outside,
+  ): string | undefined {
+    const [ours, theirs] = [randomBytes(TOKEN_BYTES), randomBytes(TOKEN_BYTES)];
+    const id = this.#newId();
+    if (!this.#dataPort.admit(caller, ours, theirs, id, preface)) return 'the relay is full';
+    this.#open.set(id, { from, to, probed: new Map(), outside });
+    const token = theirs.toString('base64');
+    return to.inbox.pass(this, { type: 'relayed', from: from.sender, token, message });
+  }
+
+  /** The client that waits is connected to a host that can be reached. @returns why that cannot be */
+  connect(
+    caller: number,
+    { from, to, address, port, preface }: { from: Party; to: Peer; address: number; port: number; preface: Uint8Array },
+    outside: Outside,
+  ): string | undefined {
+    const id = this.#newId();
+    const error = this.#dataPort.connect(caller, id, address, port, preface);
+    if (error !== 0) return getSystemErrorName(-error);
+    this.#open.set(id, { from, to, probed: new Map(), outside });
+    return undefined;
+  }
+
   /** Gives both members a token for one connection, or answers why not. */
   request(from: Peer, id: number, to: Recipient, message: PeerMessage) {
     const refuse = (reason: string) => void from.channel.send({ type: 'relayReply', id, reason });
+    if (message.type === 'relay' && message.purpose.for === 'ingress')
+      return refuse('only the seed has clients from outside');
     const peer = this.#options.members.find(from, to);
     if (typeof peer === 'string') return refuse(peer);
     const waiting = this.#expected.get(from) ?? 0;
     if (waiting >= MOST_EXPECTED) return refuse(`${waiting} relayed connections of yours are not made yet`);
     const [ours, theirs] = [randomBytes(TOKEN_BYTES), randomBytes(TOKEN_BYTES)];
-    this.#nextId = (this.#nextId + 1) >>> 0;
-    if (!this.#dataPort.expect(ours, theirs, this.#nextId)) return refuse('the relay is full');
-    this.#open.set(this.#nextId, { from, to: peer, probed: new Map() });
+    const pair = this.#newId();
+    if (!this.#dataPort.expect(ours, theirs, pair)) return refuse('the relay is full');
+    this.#open.set(pair, { from, to: peer, probed: new Map() });
     this.#count(from, 1);
     const token = theirs.toString('base64');
     const reason = peer.inbox.pass(from, { type: 'relayed', from: from.sender, token, message });
@@ -138,7 +206,12 @@ export class Relay {
     this.#dataPort.close();
   }
 
-  #probe(which: (peer: Peer, opposite: Peer) => boolean): void {
+  #newId(): number {
+    this.#nextId = (this.#nextId + 1) >>> 0;
+    return this.#nextId;
+  }
+
+  #probe(which: (peer: Party, opposite: Party) => boolean): void {
     for (const [id, between] of this.#open) {
       for (const side of SIDES) {
         if (!which(peerAt(between, side), peerAt(between, opposite(side)))) continue;
@@ -160,7 +233,7 @@ export class Relay {
     this.#dataPort.probe(id, side, false);
   }
 
-  #end(which: (peer: Peer) => boolean): void {
+  #end(which: (peer: Party) => boolean): void {
     for (const between of this.#open.values()) {
       const ended = SIDES.find((side) => which(peerAt(between, side)));
       if (ended === undefined || between.ending) continue;
@@ -183,20 +256,22 @@ export class Relay {
     }
   };
 
-  #count(from: Peer, more: 1 | -1): void {
+  #count(from: Party, more: 1 | -1): void {
     const now = (this.#expected.get(from) ?? 0) + more;
     if (now === 0) this.#expected.delete(from);
     else this.#expected.set(from, now);
   }
 
   #onEvent(event: DataPortEvent) {
-    const { events, log } = this.#options;
+    const { events, log, onCaller } = this.#options;
     if (event.type === 'rejected') {
       const { address, count, reason } = event;
       return log('warn', `${count} connections to the data port were reset, the last one from ${address}: ${reason}`);
     }
+    if (event.type === 'caller' || event.type === 'hello' || event.type === 'gone') return onCaller(event);
     const between = this.#open.get(event.id);
     if (!between) return;
+    if (between.outside) return this.#onOutside(between, between.outside, event);
     const { from: requester } = between;
     const [from, to] = [requester.name, between.to.name];
     if (event.type !== 'ended') this.#count(requester, -1);
@@ -207,9 +282,21 @@ export class Relay {
     const [sent, received] = event.bytes;
     events.emit(to, 'relay-ended', { from, sent, received, ...(event.error && { error: event.error }) }, from);
   }
+
+  #onOutside(
+    between: Between,
+    outside: Outside,
+    event: Extract<DataPortEvent, { type: 'paired' | 'ended' | 'unused' }>,
+  ) {
+    if (event.type === 'paired') return outside.onPaired();
+    for (const timer of between.probed.values()) clearTimeout(timer);
+    this.#open.delete(event.id);
+    if (event.type === 'unused') return outside.onUnused(event.error ?? 'it did not come in time');
+    return outside.onEnded(event.bytes, event.error);
+  }
 }
 
 const SIDES = [0, 1] as const;
 const opposite = (side: Side): Side => (side === 0 ? 1 : 0);
 /** The member that requested it has the first token. */
-const peerAt = ({ from, to }: Between, side: Side): Peer => (side === 0 ? from : to);
+const peerAt = ({ from, to }: Between, side: Side): Party => (side === 0 ? from : to);

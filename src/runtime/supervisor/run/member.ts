@@ -305,7 +305,8 @@ export function peerMessageHandlers(
     },
     onUndeliverable: (_to, id, reason) => id !== undefined && member()?.transports.undeliverable(id, reason),
     onRelayed: (from, token, message) => {
-      member()?.partners.meets(from);
+      // A client from outside is no member, and nothing of it is to be heard.
+      if (message.type !== 'relay' || message.purpose.for !== 'ingress') member()?.partners.meets(from);
       member()?.transports.relayed(from, token, message);
     },
   };

@@ -57,6 +57,7 @@ export async function respond(
   const problem = near ? unmeetable(mine) : ownProblem(mine);
   if (problem) return cannot(problem);
   const count = message.from.length;
+  if (purpose.for === 'ingress') return cannot('a client from outside comes through the seed');
   const secrets = purpose.for === 'pool' ? swapped(Buffer.from(purpose.secrets, 'base64')) : undefined;
   if (secrets ? secrets.length !== SECRETS * count : count !== 1) return cannot(`${count} ports are not for this`);
   const [first, many] = mine.ports;

@@ -66,9 +66,11 @@ export class Relayed implements Transport {
     const base = { peer: parseAddress(from.address)!, epoch: from.epoch, ...this.#toRelay(token) };
     try {
       switch (purpose.for) {
-        case 'connection': {
+        case 'connection':
+        case 'ingress': {
           const { port, sourcePort } = purpose;
-          await connector.open({ purpose: 'deliver', port, sourcePort, ...base }, signal);
+          const outside = purpose.for === 'ingress';
+          await connector.open({ purpose: 'deliver', outside, port, sourcePort, ...base }, signal);
           return;
         }
         case 'peer-link':

@@ -23,6 +23,7 @@ const LOCATION: Location = { host: 'api', epoch: 10, state: 'running', ports: []
 
 const PURPOSES: Samples<Purpose, 'for'> = {
   connection: { for: 'connection', port: 80, sourcePort: 4_711 },
+  ingress: { for: 'ingress', port: 80, sourcePort: 4_711 },
   pool: { for: 'pool', secrets: KEY },
   signalling: { for: 'signalling', key: KEY },
   'peer-link': { for: 'peer-link', key: KEY },

@@ -1,0 +1,100 @@
+/** Ports of the seed that clients from outside of the cluster connect to: schema, and rules across entries. */
+import * as v from 'valibot';
+import type { Immutable } from '../fields';
+import * as limits from './expose-limits';
+import type { Limit } from './limits';
+
+const whole = ({ low, high, unit }: Limit, what = `a whole number of ${unit}`) => {
+  const rule = `${what} from ${low} to ${high}`;
+  return v.pipe(v.number(rule), v.integer(rule), v.minValue(low, rule), v.maxValue(high, rule));
+};
+const limited = (limit: Limit) => v.optional(whole(limit), limit.default);
+const { EXPOSE_LIMITS } = limits;
+
+const exposeSchema = v.strictObject({
+  /** The name of a host that the connections go to. */
+  host: v.string('a string'),
+  /** At the seed. */
+  port: whole(EXPOSE_LIMITS.port, 'a port number'),
+  /** At the host. Absent: as `port`. */
+  hostPort: v.optional(whole(EXPOSE_LIMITS.hostPort, 'a port number')),
+  protocol: v.optional(v.picklist(limits.PROTOCOLS, "'tcp' or 'udp'"), 'tcp'),
+  /** Clients at other addresses are refused. */
+  allowFrom: v.optional(
+    v.pipe(
+      v.array(v.pipe(v.string(limits.ALLOW_RULE), v.check(limits.isAllowedBlock, limits.ALLOW_RULE))),
+      v.minLength(1, 'at least one block'),
+      v.maxLength(limits.MOST_ALLOWED, `at most ${limits.MOST_ALLOWED} blocks`),
+    ),
+    ['0.0.0.0/0'],
+  ),
+  /** Several hosts share the port: these names in a client's TLS hello are this one's. Empty: the port is its own. */
+  serverNames: v.optional(
+    v.pipe(
+      v.array(v.pipe(v.string(limits.SERVER_NAME_RULE), v.regex(limits.SERVER_NAME_PATTERN, limits.SERVER_NAME_RULE))),
+      v.maxLength(limits.MOST_SERVER_NAMES, `at most ${limits.MOST_SERVER_NAMES} names`),
+    ),
+    [],
+  ),
+  /** TLS ends at the seed, with the certificate that the seed is given under this name. Absent: it is the host's business. */
+  certificate: v.optional(
+    v.pipe(v.string(limits.CERTIFICATE_RULE), v.regex(limits.CERTIFICATE_PATTERN, limits.CERTIFICATE_RULE)),
+  ),
+  /** The host gets a header of the PROXY protocol, version 2, before the client's own bytes. */
+  proxyProtocol: v.optional(v.boolean('true or false'), false),
+  maxConnectionsPerClient: limited(EXPOSE_LIMITS.maxConnectionsPerClient),
+  maxNewConnectionsPerMinutePerClient: limited(EXPOSE_LIMITS.maxNewConnectionsPerMinutePerClient),
+  maxAllocationsPerMinutePerClient: limited(EXPOSE_LIMITS.maxAllocationsPerMinutePerClient),
+  /** A client whose connection waits for the host for longer is reset. Absent: the host's. */
+  allocationTimeout: v.optional(whole(EXPOSE_LIMITS.allocationTimeout)),
+});
+
+export const exposesSchema = v.pipe(
+  v.array(exposeSchema, 'an array of exposed ports'),
+  v.maxLength(limits.MOST_EXPOSED, `at most ${limits.MOST_EXPOSED} exposed ports`),
+);
+export type ManifestExpose = Immutable<v.InferOutput<typeof exposeSchema>>;
+
+interface Exposing {
+  readonly seed: { readonly port: number; readonly dataPort: number };
+  readonly hosts: ReadonlyArray<{ readonly name: string; readonly aliases: readonly string[] }>;
+  readonly exposes?: readonly ManifestExpose[];
+}
+
+/** Names that are exposed and are no host's, ports that are taken, and ports that two share although nothing tells them apart. */
+export function exposeProblems({ seed, hosts, exposes = [] }: Exposing): string[] {
+  const names = new Set(hosts.flatMap(({ name, aliases }) => [name, ...aliases]));
+  const problems: string[] = [];
+  exposes.forEach((one, i) => {
+    const at = `exposes.${i}`;
+    const of = `of host '${one.host}'`;
+    if (!names.has(one.host)) problems.push(`${at}.host: is "${one.host}"; allowed: the name of a host`);
+    if (one.protocol === 'tcp' && (one.port === seed.port || one.port === seed.dataPort))
+      problems.push(`${at}.port: is ${one.port} ${of}, which is the seed's own; allowed: another port`);
+    if (one.protocol === 'udp') problems.push(...udpProblems(at, one));
+    exposes.slice(0, i).forEach((other, j) => {
+      if (other.port === one.port && other.protocol === one.protocol) problems.push(...shared(at, one, j, other));
+    });
+  });
+  return problems;
+}
+
+function udpProblems(at: string, one: ManifestExpose): string[] {
+  const wrong = (field: string, is: string) => `${at}.${field}: is ${is} of host '${one.host}'; allowed: only for tcp`;
+  return [
+    ...(one.serverNames.length > 0 ? [wrong('serverNames', `"${one.serverNames.join(', ')}"`)] : []),
+    ...(one.certificate === undefined ? [] : [wrong('certificate', `"${one.certificate}"`)]),
+    ...(one.proxyProtocol ? [wrong('proxyProtocol', 'true')] : []),
+  ];
+}
+
+function shared(at: string, one: ManifestExpose, j: number, other: ManifestExpose): string[] {
+  const both = `${at}.port: is ${one.port} of host '${one.host}', as exposes.${j} of host '${other.host}'`;
+  if (one.serverNames.length === 0 || other.serverNames.length === 0)
+    return [`${both}; allowed: another port, or 'serverNames' on both`];
+  return one.serverNames
+    .filter((name) => other.serverNames.includes(name))
+    .map(
+      (name) => `${at}.serverNames: has "${name}" of host '${one.host}', as exposes.${j} of host '${other.host}' has`,
+    );
+}

@@ -1,0 +1,22 @@
+/** One connection of a client from outside, from its accept to its end. */
+import type { Endpoint } from '../../../contract/peer/peer-messages';
+import type { ExposedPort } from './exposed-port';
+
+export interface Caller {
+  /** Its number at the data port. */
+  readonly id: number;
+  readonly client: Endpoint;
+  /** The port that it has connected to. */
+  readonly port: number;
+  /** Which exposed host it is for, once that is known: it is counted among that one's connections. */
+  exposed?: ExposedPort;
+  /** Its locate that is open. */
+  locate?: number;
+  /** Until when it waits for the host. */
+  timer?: NodeJS.Timeout;
+  /** Tries to join it with the host. */
+  tries: number;
+}
+
+/** Its name in events, and as what the machines know it: each client has budgets of its own. */
+export const nameOf = ({ client }: Pick<Caller, 'client'>): string => `ingress ${client.address}`;

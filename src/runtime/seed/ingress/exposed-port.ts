@@ -1,0 +1,31 @@
+/** One entry of the manifest's `exposes`, as it is served. */
+import type { ManifestExpose } from '../../../contract/manifest';
+import { ExposedClients } from './clients';
+
+export class ExposedPort {
+  readonly clients: ExposedClients;
+
+  constructor(
+    readonly rules: ManifestExpose,
+    readonly number: number,
+  ) {
+    this.clients = new ExposedClients(rules);
+  }
+
+  get hostPort(): number {
+    return this.rules.hostPort ?? this.rules.port;
+  }
+}
+
+/** Those that share a port and a protocol. */
+export function byPort(exposes: readonly ManifestExpose[]): ReadonlyMap<string, readonly ExposedPort[]> {
+  const ports = new Map<string, ExposedPort[]>();
+  exposes.forEach((rules, number) => {
+    const key = portKey(rules);
+    ports.set(key, [...(ports.get(key) ?? []), new ExposedPort(rules, number)]);
+  });
+  return ports;
+}
+
+/** As flags and the local platform name it. */
+export const portKey = ({ protocol, port }: Pick<ManifestExpose, 'protocol' | 'port'>): string => `${protocol}:${port}`;

@@ -1,0 +1,208 @@
+/**
+ * Ports of the seed for clients from outside of the cluster. A client's connection locates and allocates its host as a
+ * guest's connect does, waits for it, and is made one with a connection to the guest.
+ */
+import type { FromSeed } from '../../../contract/control/from-seed';
+import { formatAddress, type ManifestExpose, parseAddress } from '../../../contract/manifest';
+import type { NativeAddon } from '../../../native/addon';
+import type { Log } from '../../control/session-options';
+import type { Machine } from '../machine/interpreter';
+import { isUp, type MemberId } from '../machine/state';
+import type { Members } from '../members/members';
+import type { EventLog } from '../operators/events';
+import type { CallerEvent, Outside, Party, Relay } from '../relay/relay';
+import { type Caller, nameOf } from './caller';
+import { byPort, type ExposedPort, portKey } from './exposed-port';
+import { proxyHeader } from './preface';
+import { Refusals } from './refusals';
+import { serverNameOf, withName } from './server-name';
+
+export interface IngressOptions {
+  readonly exposes: readonly ManifestExpose[];
+  /** Descriptors that are bound already, by `portKey`. Others are bound here, at all addresses. */
+  readonly descriptors: ReadonlyMap<string, number>;
+  readonly native: Pick<NativeAddon, 'listen'>;
+  /** The host that connections to this name go to: each connection asks anew. */
+  readonly destination: (name: string) => Machine | undefined;
+  readonly members: Members;
+  readonly relay: Pick<Relay, 'accept' | 'hear' | 'refuse' | 'take' | 'admit' | 'connect'>;
+  readonly events: EventLog;
+  readonly log: Log;
+}
+
+/** A host that listened and cannot be connected to was stopped or moved at that moment: it is located again. */
+const MOST_TRIES = 4;
+const NOTHING = new Uint8Array();
+const ALL_ADDRESSES = '0.0.0.0';
+
+export class Ingress {
+  readonly #options: IngressOptions;
+  readonly #member: MemberId;
+  readonly #refusals: Refusals;
+  /** By the number that the data port reports. */
+  readonly #ports: ReadonlyArray<readonly ExposedPort[]>;
+  readonly #callers = new Map<number, Caller>();
+  /** By locate. */
+  readonly #waiting = new Map<number, Caller>();
+  #lastLocate = 0;
+
+  constructor(options: IngressOptions) {
+    this.#options = options;
+    this.#refusals = new Refusals(options.events);
+    this.#member = options.members.addInside((frame) => this.#onFrame(frame));
+    this.#ports = [...byPort(options.exposes.filter(({ protocol }) => protocol === 'tcp')).values()];
+  }
+
+  /** From now on clients are accepted. */
+  open(): void {
+    const { native, descriptors, relay, events, log } = this.#options;
+    this.#ports.forEach((exposed, number) => {
+      const [{ rules }] = exposed;
+      const hosts = exposed.map((one) => one.rules.host).join(', ');
+      try {
+        const listener = descriptors.get(portKey(rules)) ?? native.listen(ALL_ADDRESSES, rules.port, false)[0];
+        relay.accept(listener, number);
+        log('info', `clients are accepted at port ${rules.port}`, { port: rules.port, hosts });
+      } catch (error) {
+        // The cluster itself does not need it.
+        for (const one of exposed)
+          events.emit(one.rules.host, 'ingress-failed', { port: rules.port, reason: (error as Error).message });
+      }
+    });
+  }
+
+  close(): void {
+    this.#refusals.close();
+    for (const { timer } of this.#callers.values()) clearTimeout(timer);
+  }
+
+  readonly onCaller = (event: CallerEvent) => {
+    if (event.type === 'caller') return this.#arrives(event);
+    const caller = this.#callers.get(event.id);
+    if (!caller) return;
+    if (event.type === 'gone') return this.#leaves(caller);
+    const exposed = this.#ports.find(([{ rules }]) => rules.port === caller.port)!;
+    const name = serverNameOf(event.hello);
+    const found = name === undefined ? undefined : withName(exposed.map(named), name);
+    if (found) this.#for(caller, found.exposed);
+    else this.#refuse(caller, exposed[0], name === undefined ? 'no TLS server name' : 'another TLS server name');
+  };
+
+  #arrives({ id, ingress, address, port }: Extract<CallerEvent, { type: 'caller' }>) {
+    const exposed = this.#ports[ingress];
+    const client = { address: formatAddress(address), port };
+    const caller: Caller = { id, client, port: exposed[0].rules.port, tries: 0 };
+    this.#callers.set(id, caller);
+    if (exposed.length === 1 && exposed[0].rules.serverNames.length === 0) return this.#for(caller, exposed[0]);
+    if (!exposed.some(({ clients }) => clients.allows(client.address)))
+      return this.#refuse(caller, exposed[0], 'allowFrom');
+    if (!this.#options.relay.hear(id)) this.#callers.delete(id);
+  }
+
+  #for(caller: Caller, exposed: ExposedPort) {
+    const refusal = exposed.clients.connects(caller.client.address);
+    if (refusal) return this.#refuse(caller, exposed, refusal);
+    caller.exposed = exposed;
+    const machine = this.#options.destination(exposed.rules.host);
+    if (!machine) return this.#refuse(caller, exposed, `there is no host '${exposed.rules.host}'`);
+    if (!isUp(machine.state)) {
+      const excess = exposed.clients.allocates(caller.client.address);
+      if (excess) return this.#refuse(caller, exposed, excess);
+    }
+    const { allocationTimeout = machine.entry.allocationTimeout } = exposed.rules;
+    caller.timer = setTimeout(() => this.#refuse(caller, exposed, 'allocationTimeout'), allocationTimeout);
+    this.#locate(caller, exposed, machine);
+  }
+
+  #locate(caller: Caller, { hostPort }: ExposedPort, machine: Machine): void {
+    const id = ++this.#lastLocate;
+    caller.locate = id;
+    caller.tries += 1;
+    this.#waiting.set(id, caller);
+    machine.handle({ type: 'locate', member: this.#member, by: nameOf(caller), id, port: hostPort, waited: 0 });
+  }
+
+  #onFrame(frame: FromSeed) {
+    if (frame.type === 'location') {
+      // Nothing is kept of it: each connection locates anew.
+      this.#options.destination(frame.location.host)?.acknowledge(this.#member, frame.version);
+      return;
+    }
+    if (frame.type !== 'located' && frame.type !== 'unreachable') return;
+    const caller = this.#waiting.get(frame.id);
+    this.#waiting.delete(frame.id);
+    if (!caller?.exposed) return;
+    caller.locate = undefined;
+    // The machine has reported it.
+    if (frame.type === 'unreachable') return this.#end(caller);
+    const problem = this.#join(caller, caller.exposed, frame);
+    if (problem !== undefined) this.#refuse(caller, caller.exposed, problem);
+  }
+
+  /** @returns why that cannot be */
+  #join(caller: Caller, exposed: ExposedPort, { location, realPort }: Extract<FromSeed, { type: 'located' }>) {
+    const { members, relay } = this.#options;
+    const to = members.ofHost(location.host);
+    if (typeof to === 'string') return to;
+    const { client } = caller;
+    const from: Party = {
+      name: nameOf(caller),
+      sender: { member: this.#member, name: nameOf(caller), address: client.address, epoch: 0, addresses: [] },
+    };
+    const preface = exposed.rules.proxyProtocol
+      ? proxyHeader(client, { address: to.sender.address, port: exposed.hostPort })
+      : NOTHING;
+    const outside = this.#outside(caller, exposed);
+    if (location.address !== undefined) {
+      const address = parseAddress(location.address)!;
+      return relay.connect(caller.id, { from, to, address, port: realPort, preface }, outside);
+    }
+    const purpose = { for: 'ingress', port: exposed.hostPort, sourcePort: client.port } as const;
+    const message = { type: 'relay', purpose, reason: 'a client from outside' } as const;
+    return relay.admit(caller.id, { from, to, message, preface }, outside);
+  }
+
+  #outside(caller: Caller, exposed: ExposedPort): Outside {
+    return {
+      onPaired: () => clearTimeout(caller.timer),
+      onUnused: (reason) => {
+        if (!this.#callers.has(caller.id)) return;
+        const machine = this.#options.destination(exposed.rules.host);
+        if (machine && caller.tries < MOST_TRIES) this.#locate(caller, exposed, machine);
+        else this.#refuse(caller, exposed, reason);
+      },
+      onEnded: () => this.#forget(caller),
+    };
+  }
+
+  /** The client has left before it was joined with the host. */
+  #leaves(caller: Caller): void {
+    this.#cancel(caller);
+    this.#forget(caller);
+  }
+
+  #cancel(caller: Caller): void {
+    const { locate, exposed } = caller;
+    if (locate === undefined || !exposed) return;
+    this.#waiting.delete(locate);
+    this.#options.destination(exposed.rules.host)?.handle({ type: 'cancel', member: this.#member, id: locate });
+  }
+
+  #refuse(caller: Caller, { rules }: ExposedPort, reason: string): void {
+    this.#refusals.add(rules.host, rules.port, caller.client.address, reason);
+    this.#end(caller);
+  }
+
+  /** It is reset at once. */
+  #end(caller: Caller): void {
+    this.#options.relay.refuse(caller.id);
+    this.#leaves(caller);
+  }
+
+  #forget(caller: Caller): void {
+    clearTimeout(caller.timer);
+    if (this.#callers.delete(caller.id)) caller.exposed?.clients.leaves(caller.client.address);
+  }
+}
+
+const named = (exposed: ExposedPort) => ({ exposed, serverNames: exposed.rules.serverNames });

@@ -1,0 +1,123 @@
+/** Exposed ports: what a client outside of the cluster sees, and what the guest sees of the client. */
+import { readFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import type { ClusterEvent } from '../../src/contract/control/from-seed';
+import { readPlatform } from '../../src/local';
+import { bootCluster, type TestCluster } from '../support/cluster';
+
+const python = '/usr/bin/python3';
+
+/** Answers each connection with the address that `accept` shows and the one that `getpeername` shows, then echoes. */
+const WHO = `
+import socket, sys, threading
+def serve(c, shown):
+    c.sendall(("%s %s\\n" % (shown[0], shown[1])).encode() + ("%s %s\\n" % c.getpeername()).encode())
+    while True:
+        data = c.recv(65536)
+        if not data: break
+        c.sendall(data)
+    c.close()
+s = socket.create_server(("", int(sys.argv[1])), backlog=128)
+while True:
+    c, shown = s.accept()
+    threading.Thread(target=serve, args=(c, shown), daemon=True).start()
+`;
+
+interface Talk {
+  readonly text: string;
+  readonly error: string | undefined;
+}
+
+/** Sends `input`, ends its direction where `ends`, and reads until `until` has come or the connection ends. */
+function talk(
+  port: number,
+  { input = '', from = '127.0.0.1', until = 2, ends = true } = {},
+): Promise<Talk & { local: string }> {
+  return new Promise((resolve) => {
+    let text = '';
+    let error: string | undefined;
+    const socket: Socket = connect({ port, host: '127.0.0.1', localAddress: from, allowHalfOpen: true });
+    let local = '';
+    socket.setEncoding('utf8');
+    socket.once('connect', () => {
+      local = `${socket.localAddress} ${socket.localPort}`;
+      if (ends) socket.end(input);
+      else socket.write(input);
+    });
+    socket.on('data', (chunk: string) => {
+      text += chunk;
+      if (!ends && text.split('\n').length > until) socket.destroy();
+    });
+    socket.on('end', () => socket.destroy());
+    socket.on('error', (e: NodeJS.ErrnoException) => {
+      error = e.code;
+    });
+    socket.on('close', () => resolve({ text, error, local }));
+  });
+}
+
+const is = (host: string, event: string) => (e: ClusterEvent) => e.host === host && e.event === event;
+
+describe.each([
+  ['flat', ['--network', 'flat']],
+  ['nat', ['--network', 'nat']],
+])('network %s', (network, upArguments) => {
+  let cluster: TestCluster;
+  let ports: Record<string, number>;
+  beforeAll(async () => {
+    cluster = await bootCluster(
+      [
+        { name: 'who', command: [python, '-u', 'who.py', '8000'] },
+        { name: 'ends', command: ['/bin/false'] },
+      ],
+      {
+        name: `ingress-${network}`,
+        files: { 'who.py': WHO },
+        exposes: [
+          { host: 'who', port: 18_000, hostPort: 8_000 },
+          { host: 'ends', port: 18_001, hostPort: 8_001 },
+        ],
+        upArguments,
+      },
+    );
+    ports = Object.fromEntries(readPlatform(cluster.state)!.exposed!.map(({ host, port }) => [host, port]));
+  });
+  afterAll(() => cluster?.dispose());
+
+  test('the first connection allocates the host, and the guest sees the real client', async () => {
+    expect((await cluster.host('who')).state).toBe('imagined');
+    const { text, error, local } = await talk(ports.who, { input: 'hello\n' });
+    expect(error).toBeUndefined();
+    const [shown, peer, echoed] = text.split('\n');
+    expect(echoed).toBe('hello');
+    // On flat, the seed's own connection has another port of the same address.
+    const expected = network === 'nat' ? local : expect.stringMatching(/^127\.0\.0\.1 \d+$/);
+    expect(shown).toEqual(expected);
+    expect(peer).toBe(shown);
+    const from = (e: ClusterEvent) => e.detail.from ?? e.detail.by;
+    expect(from(await cluster.waitFor(is('who', 'connected')))).toBe('ingress 127.0.0.1');
+  });
+
+  test('the host runs: the next ones go through, and megabytes both ways', async () => {
+    const input = `${'x'.repeat(79)}\n`.repeat(40_000);
+    const all = await Promise.all([1, 2, 3, 4].map(() => talk(ports.who, { input })));
+    for (const { text, error } of all) {
+      expect(error).toBeUndefined();
+      expect(text.length - text.indexOf('x')).toBe(input.length);
+    }
+    expect((await cluster.host('who')).allocations).toBe(1);
+  });
+
+  test('a host that cannot be allocated: the client is reset at once', async () => {
+    expect(await talk(ports.ends, { input: 'x', ends: false })).toMatchObject({ text: '', error: 'ECONNRESET' });
+  });
+
+  test('up --json and the log say where', async () => {
+    const [who] = readPlatform(cluster.state)!.exposed!;
+    expect(who).toMatchObject({ host: 'who', address: '127.0.0.1', wanted: 18_000, hostPort: 8_000, protocol: 'tcp' });
+    expect(readFileSync(join(readPlatform(cluster.state)!.logDir, 'seed.log'), 'utf8')).toContain(
+      'clients are accepted',
+    );
+  });
+});
