@@ -4,9 +4,10 @@
  */
 import { parseArgs } from 'node:util';
 import { keep, loadNote } from '../bench/lib/results';
+import { forward } from './figures/forward';
 import { type Evaluation, isWithin, lastLine, table } from './lib/figures';
 
-const EVALUATIONS: readonly Evaluation[] = [];
+const EVALUATIONS: readonly Evaluation[] = [forward];
 
 const USAGE = `usage: npm run eval -- NAME [--json]
 
