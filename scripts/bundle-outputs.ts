@@ -20,7 +20,7 @@ export interface JsOutput {
  * Not part of the bundles that load them: they lie beside those. What a bundle loads late and has inside costs a cold
  * start 8 ms of a processor, as esbuild wraps each of its modules in a function.
  */
-export const LOADED_LATE = ['./supervisor.js', './resolver-server.js'];
+export const LOADED_LATE = ['./supervisor.js', './resolver-server.js', './secret-value.js'];
 
 /** In the bundle that each cold start reads, these are loaded with the first call: together they take 3 ms of one. */
 const CALLED_LATE = ['node:child_process', 'node:dgram', 'node:zlib'];
@@ -45,6 +45,7 @@ export const JS_OUTPUTS: readonly JsOutput[] = [
   },
   { entry: 'src/runtime/seed/main.ts', files: ['assets/seed/seed.js'] },
   { entry: 'src/local/lambda/bootstrap.ts', files: ['assets/local/bootstrap.js'], importsOthers: true },
+  { entry: 'src/cli/target/secret-value.ts', files: ['assets/cli/secret-value.js'] },
   { entry: 'src/cli/main.ts', files: ['assets/cli/imaginary.js'], executable: true },
 ];
 

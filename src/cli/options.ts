@@ -45,7 +45,21 @@ export const forwardOptions = (): readonly Option[] => [
   new Option('--max-connections <count>', 'open connections at one time, more are reset')
     .argParser(connections)
     .default(1_000),
+  new Option(
+    '--seed <address:port>',
+    'seed of a cluster that does not run on this machine, on AWS for example',
+  ).argParser(endpoint),
+  new Option('--standby <address:port>', "where that cluster's other seed is, if it has two").argParser(endpoint),
+  new Option('--cluster <name>', "that cluster's name"),
+  new Option('--key <source>', "that cluster's key: a file, 'env:NAME', or a secret's ARN"),
 ];
+
+function endpoint(text: string): string {
+  const [, host, number] = /^([A-Za-z0-9.-]+):(\d{1,5})$/.exec(text) ?? [];
+  const value = Number(number);
+  if (!host || value < 1 || value > 65_535) throw new InvalidArgumentError('It must be like 192.0.2.7:9410.');
+  return text;
+}
 
 function ipv4(text: string): string {
   if (!isIPv4(text)) throw new InvalidArgumentError('It must be an IPv4 address, such as 127.0.0.1 or 0.0.0.0.');

@@ -1,12 +1,13 @@
 import { constants } from 'node:os';
 import { type Listening, listenFor } from '../forward/listening';
-import { forwardInside, keepForwarding } from '../forward/session';
+import { type ForwardCluster, forwardInside, keepForwarding } from '../forward/session';
 import { parseTargets } from '../forward/target';
 import type { CommonOptions } from '../options';
 import { outputTo } from '../output/output';
+import { type RemoteOptions, remoteCluster } from '../target/remote';
 import { runningCluster } from '../target/state';
 
-export interface ForwardOptions extends CommonOptions {
+export interface ForwardOptions extends CommonOptions, RemoteOptions {
   /** IPv4 address to listen on. */
   readonly bind: string;
   readonly maxConnections: number;
@@ -19,11 +20,17 @@ export async function forward(texts: readonly string[], options: ForwardOptions)
   const { inside, state, maxConnections: most, json = false } = options;
   if (inside !== undefined) return untilSignal((signal) => forwardInside(inside, { state, most, signal }));
   const targets = parseTargets(texts);
-  const cluster = runningCluster(state);
+  const cluster = await clusterOf(options);
   const listening = listenFor(targets, options.bind);
   return untilSignal((signal) =>
     keepForwarding(cluster, { listening, most, json, signal, onReady: () => show(listening, json) }),
   );
+}
+
+/** @throws CliError */
+export async function clusterOf(options: ForwardOptions): Promise<ForwardCluster> {
+  const remote = await remoteCluster(options);
+  return remote ? { remote } : { local: runningCluster(options.state) };
 }
 
 /** Runs it with a signal that is aborted by SIGINT, SIGTERM or SIGHUP. */

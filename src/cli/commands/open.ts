@@ -3,14 +3,14 @@ import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { orderHost } from '../../runtime/control/index';
 import { type Listening, listenFor } from '../forward/listening';
-import { keepForwarding } from '../forward/session';
+import { type ForwardCluster, keepForwarding } from '../forward/session';
 import { parseTarget } from '../forward/target';
 import { CliError, usageError } from '../output/errors';
 import { outputTo } from '../output/output';
 import { progressLine } from '../output/terminal';
 import { access, clusterEvents, clusterStatus, explain } from '../target/operator';
-import { type RunningCluster, runningCluster, withState } from '../target/state';
-import { type ForwardOptions, untilSignal } from './forward';
+import { type RunningCluster, withState } from '../target/state';
+import { clusterOf, type ForwardOptions, untilSignal } from './forward';
 
 interface OpenOptions extends ForwardOptions {
   /** Of the host. Default: see `portOf`. */
@@ -21,11 +21,11 @@ interface OpenOptions extends ForwardOptions {
 
 /** Forwards a host's port and opens it in a browser, until a signal. Returns the exit code, as `forward` does. */
 export async function open(host: string, options: OpenOptions): Promise<number> {
-  const { state, maxConnections: most, json = false, print } = options;
+  const { maxConnections: most, json = false, print } = options;
   if (host.includes(':')) {
     throw usageError(`'${host}' is no name of a host`, `For a port: imaginary open ${host.split(':')[0]} --port PORT`);
   }
-  const cluster = runningCluster(state);
+  const cluster = await clusterOf(options);
   const port = options.port ?? (await portOf(cluster, parseTarget(`${host}:1`).host));
   const listening = listenFor([{ host, port }], options.bind);
   const url = urlOf(listening[0]);
@@ -52,7 +52,11 @@ function urlOf({ address, local, port }: Listening): string {
  * The port that its `readyWhen` asks; else the first one that its guest listens on, and if it does not run it is started
  * for that.
  */
-async function portOf(cluster: RunningCluster, name: string): Promise<number> {
+async function portOf(given: ForwardCluster, name: string): Promise<number> {
+  if (!('local' in given)) {
+    throw usageError('--port is missing', 'With --seed, name the port of the host: --port PORT');
+  }
+  const cluster = given.local;
   const declared = cluster.manifest.hosts.find((host) => host.name === name || host.aliases.includes(name));
   if (!declared) {
     const next = `Its hosts: ${cluster.manifest.hosts.map((host) => host.name).join(', ')}. Of anything else name the port: --port PORT`;

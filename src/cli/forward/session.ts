@@ -4,12 +4,14 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { commandInside, makeClientFolder, type NatInfo, takeSlot } from '../../local';
+import { commandInside, makeClientFolder, type NatInfo, shortTmp, takeSlot } from '../../local';
+import { ControlError } from '../../runtime/control/index';
 import { type Client, startClient } from '../../runtime/supervisor/client/client';
-import { CliError, EXIT } from '../output/errors';
-import { clientOf } from '../target/client';
+import { CliError, EXIT, usageError } from '../output/errors';
+import { type ClientAccess, clientOf } from '../target/client';
 import { explain } from '../target/operator';
 import { findHost, type RunningCluster, runningCluster, withState } from '../target/state';
 import { Causes } from './causes';
@@ -27,16 +29,30 @@ export interface SessionOptions {
   readonly signal: AbortSignal;
 }
 
+/** A cluster of this machine, or another one. */
+export type ForwardCluster = { readonly local: RunningCluster } | { readonly remote: ClientAccess };
+
 /** Until the signal, or the end of the cluster. @returns exit code; of a client that has failed inside the network, its own */
-export async function keepForwarding(cluster: RunningCluster, options: SessionOptions): Promise<number> {
+export async function keepForwarding(cluster: ForwardCluster, options: SessionOptions): Promise<number> {
   try {
-    if (cluster.network.kind === 'nat') return await inSlot(cluster, cluster.network, options);
+    const nat = 'local' in cluster && cluster.local.network.kind === 'nat' ? cluster.local.network : undefined;
+    if ('local' in cluster && nat) return await inSlot(cluster.local, nat, options);
     await inCluster(cluster, options);
     return EXIT.ok;
   } catch (error) {
     if (options.signal.aborted) return EXIT.ok;
-    throw explain(error, cluster);
+    throw explained(error, cluster);
   }
+}
+
+function explained(error: unknown, cluster: ForwardCluster): unknown {
+  if ('local' in cluster) return explain(error, cluster.local);
+  if (!(error instanceof ControlError)) return error;
+  const next =
+    error.code === 'rejected'
+      ? 'Do --key and --cluster belong to that seed?'
+      : 'Is it the address of the seed, and does its security group let this machine in?';
+  return new CliError(`seed-${error.code}`, error.message, { next, cause: error });
 }
 
 /** The first line of a client inside the network. */
@@ -89,7 +105,7 @@ export async function forwardInside(
   given: string,
   { state, most, signal }: { readonly state?: string; readonly most: number; readonly signal: AbortSignal },
 ): Promise<number> {
-  const cluster = runningCluster(state);
+  const cluster = { local: runningCluster(state) };
   const listening: Listening[] = JSON.parse(given);
   const ended = once(process.stdin.resume(), 'end').then(() => undefined);
   const ending = new AbortController();
@@ -100,25 +116,28 @@ export async function forwardInside(
     return EXIT.ok;
   } catch (error) {
     if (ending.signal.aborted || signal.aborted) return EXIT.ok;
-    throw explain(error, cluster);
+    throw explained(error, cluster);
   } finally {
     process.stdin.destroy();
   }
 }
 
-async function inCluster(cluster: RunningCluster, options: Omit<SessionOptions, 'json'>): Promise<void> {
+async function inCluster(cluster: ForwardCluster, options: Omit<SessionOptions, 'json'>): Promise<void> {
   const { listening, most, onReady, signal } = options;
   const say = (line: string) => process.stderr.write(`imaginary: ${line}\n`);
   const causes = new Causes(say);
-  const runDir = makeClientFolder(cluster.stateDir);
+  const runDir =
+    'local' in cluster ? makeClientFolder(cluster.local.stateDir) : mkdtempSync(join(shortTmp(), 'imaginary-forward-'));
   try {
-    const client = await startClient({
-      ...clientOf(cluster),
-      runDir,
-      signal,
-      log: process.env.IMAGINARY_DEBUG ? say : undefined,
-      onRefused: (refusal) => causes.refused(refusal),
-    });
+    const client = await joined(signal, (joining) =>
+      startClient({
+        ...('local' in cluster ? clientOf(cluster.local) : cluster.remote),
+        runDir,
+        signal: joining,
+        log: process.env.IMAGINARY_DEBUG ? say : undefined,
+        onRefused: (refusal) => causes.refused(refusal),
+      }),
+    );
     try {
       const program = startProgram(client, forwardingsOf(listening, client, cluster), most, causes);
       try {
@@ -135,12 +154,38 @@ async function inCluster(cluster: RunningCluster, options: Omit<SessionOptions, 
   }
 }
 
+/** A seed that is away for a moment is waited for; one that does not answer is no seed. Milliseconds. */
+const JOIN_LIMIT = 15_000;
+
+/** @throws ControlError also when the seed has not answered in time */
+async function joined(signal: AbortSignal, join: (signal: AbortSignal) => Promise<Client>): Promise<Client> {
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), JOIN_LIMIT);
+  try {
+    return await join(AbortSignal.any([signal, late.signal]));
+  } catch (error) {
+    if (!late.signal.aborted || !(error instanceof ControlError)) throw error;
+    throw new ControlError(
+      'unreachable',
+      `the seed at ${error.seed} has not answered within ${JOIN_LIMIT} ms`,
+      error.seed,
+    );
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** @throws CliError for a name that is nobody's */
-function forwardingsOf(listening: readonly Listening[], client: Client, { manifest }: RunningCluster): Forwarding[] {
+function forwardingsOf(listening: readonly Listening[], client: Client, cluster: ForwardCluster): Forwarding[] {
   return listening.map((one) => {
-    const { name, address } = client.find(one.host) ?? findHost(manifest, one.host);
+    const { name, address } = client.find(one.host) ?? nobody(one.host, cluster);
     return { listening: one, address, to: `${name}:${one.port}` };
   });
+}
+
+function nobody(name: string, cluster: ForwardCluster) {
+  if ('local' in cluster) return findHost(cluster.local.manifest, name);
+  throw usageError(`the cluster has no host '${name}'`, 'Names and aliases are those of its manifest.');
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -4,9 +4,9 @@ import type { ClientOptions } from '../../runtime/supervisor/client/client';
 import { packageFile } from '../package';
 import { type RunningCluster, secretFor } from './state';
 
-export function clientOf(
-  cluster: RunningCluster,
-): Pick<ClientOptions, 'seed' | 'standby' | 'secret' | 'flat' | 'nativeDir' | 'shimDir'> {
+export type ClientAccess = Pick<ClientOptions, 'seed' | 'standby' | 'secret' | 'flat' | 'nativeDir' | 'shimDir'>;
+
+export function clientOf(cluster: RunningCluster): ClientAccess {
   return {
     seed: cluster.seed,
     standby: cluster.standby,
