@@ -78,6 +78,7 @@ export function toEsbuild({ entry, executable, importsOthers = false, isCold = f
 /** Files that ship as they are, `[from, to]`. */
 export const COPIES: ReadonlyArray<readonly [string, string]> = [
   ['src/constructs/seed/install.sh', 'assets/seed/install.sh'],
+  ['src/constructs/instance/install.sh', 'assets/instance/install.sh'],
 ];
 
 export interface NativeOutput {

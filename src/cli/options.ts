@@ -1,6 +1,8 @@
 /** Options that several commands have, and how values of options are read. */
 import { isIPv4 } from 'node:net';
 import { InvalidArgumentError, Option } from 'commander';
+import { HOST_NAME_PATTERN } from '../contract/manifest/limits';
+import type { WaitFor } from '../runtime/supervisor/instance/wait-for';
 
 /** Options that every command has. */
 export interface CommonOptions {
@@ -54,13 +56,6 @@ export const forwardOptions = (): readonly Option[] => [
   new Option('--key <source>', "that cluster's key: a file, 'env:NAME', or a secret's ARN"),
 ];
 
-function endpoint(text: string): string {
-  const [, host, number] = /^([A-Za-z0-9.-]+):(\d{1,5})$/.exec(text) ?? [];
-  const value = Number(number);
-  if (!host || value < 1 || value > 65_535) throw new InvalidArgumentError('It must be like 192.0.2.7:9410.');
-  return text;
-}
-
 function ipv4(text: string): string {
   if (!isIPv4(text)) throw new InvalidArgumentError('It must be an IPv4 address, such as 127.0.0.1 or 0.0.0.0.');
   return text;
@@ -113,4 +108,33 @@ export function seconds(text: string): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || value > 86_400) throw new InvalidArgumentError('It must be 0 to 86400.');
   return value;
+}
+
+export function endpoint(text: string): string {
+  const [, host, number] = /^([A-Za-z0-9.-]+):(\d{1,5})$/.exec(text) ?? [];
+  const value = Number(number);
+  if (!host || value < 1 || value > 65_535) throw new InvalidArgumentError('It must be like 192.0.2.7:9410.');
+  return text;
+}
+
+const HOSTS_RULE = 'It must be a number of hosts from 1 to 65535, or names like api,cache.';
+
+export function waitFor(text: string): WaitFor {
+  if (/^\d+$/.test(text)) {
+    const count = Number(text);
+    if (count < 1 || count > 65_535) throw new InvalidArgumentError(HOSTS_RULE);
+    return { count };
+  }
+  const names = [...new Set(text.toLowerCase().split(','))];
+  if (!names.every((name) => HOST_NAME_PATTERN.test(name))) throw new InvalidArgumentError(HOSTS_RULE);
+  return { names };
+}
+
+/** @returns milliseconds */
+export function waitTime(text: string): number {
+  const value = Number(text);
+  if (!/^\d+(\.\d+)?$/.test(text) || value <= 0 || value > 86_400) {
+    throw new InvalidArgumentError('It must be a number of seconds above 0, up to 86400.');
+  }
+  return value * 1_000;
 }

@@ -4,7 +4,7 @@
  */
 import { Command, Option } from 'commander';
 import type { HostCommand } from '../contract/control/to-seed';
-import { forwardOptions, lines, platformOptions, port, seconds, since } from './options';
+import { endpoint, forwardOptions, lines, platformOptions, port, seconds, since, waitFor, waitTime } from './options';
 
 const STATE = 'state directory of the cluster (default: the nearest .imaginary, from here upwards)';
 const JSON_LINES = 'print JSON, one object per line';
@@ -23,7 +23,7 @@ Exit codes:
   0    done
   1    failed; the message names the cause and the next step
   2    the command line is wrong
-  125  exec: imaginary itself failed; any other code of exec is the command's own
+  125  exec, join: imaginary itself failed; any other code of theirs is the command's own
 
 Start with:
   imaginary up examples/shop && imaginary exec -- curl -s http://web/orders
@@ -60,6 +60,7 @@ export function buildProgram(version: string, setExitCode: (code: number) => voi
   addExec(command, setExitCode);
   addForward(command, setExitCode);
   addOpen(command, setExitCode);
+  addJoin(command, setExitCode);
   addOrders(command);
   addRotate(command);
   addDaemon(program);
@@ -239,6 +240,50 @@ function addOpen(command: AddCommand, setExitCode: (code: number) => void): void
   opening.action(async (host: string, options) =>
     setExitCode(await (await import('./commands/open.js')).open(host, options)),
   );
+}
+
+function addJoin(command: AddCommand, setExitCode: (code: number) => void): void {
+  command(
+    'join',
+    'run a host instance on this machine',
+    'Joins a cluster as one of its host instances, and runs its guest here: on a VM, in a container, on a laptop. Other hosts' +
+      ' reach it by its name, and it reaches them. Nothing releases it but the end of its guest, SIGTERM or SIGINT: then the' +
+      ' guest gets SIGTERM, and SIGKILL after its stopTimeout. Its exit code is passed on (125 when imaginary itself failed).' +
+      ' Without a command the one in the manifest is run.',
+    [
+      'imaginary join --name db -- postgres -D /var/lib/postgresql    a cluster of this machine (imaginary up)',
+      'imaginary join --seed 192.0.2.7:9410 --key /etc/imaginary/key --name db -- postgres -D data',
+      'imaginary join --seed 192.0.2.7:9410 --key arn:aws:secretsmanager:… --name db    on AWS',
+      'IMAGINARY_KEY=… imaginary join --seed 192.0.2.7:9410 --name db -- redis-server',
+      'imaginary join --name db --wait 3 -- ./server        once three hosts have joined, this one among them',
+      'imaginary join --name db --wait api,cache -- ./server',
+    ],
+    'print messages as JSON, one object per line',
+  )
+    .argument('[command...]', 'the guest and its arguments (default: the command in the manifest)')
+    .requiredOption('--name <name>', 'the host instance that this is')
+    .addOption(new Option('--seed <address:port>', 'where the seed is').argParser(endpoint))
+    .addOption(
+      new Option('--standby <address:port>', "where the cluster's other seed is, if it has two").argParser(endpoint),
+    )
+    .option(
+      '--key <source>',
+      "the cluster key: a file, 'env:NAME', or a secret's ARN (default: the variable IMAGINARY_KEY)",
+    )
+    .option('--state <dir>', `${STATE}; without --seed`)
+    .addOption(
+      new Option('--wait <n|names>', 'start the guest once so many hosts have joined, or these').argParser(waitFor),
+    )
+    .addOption(
+      new Option('--wait-timeout <seconds>', 'give up after this time').argParser(waitTime).default(60_000, '60'),
+    )
+    .option('--run-dir <dir>', 'folder for what supervisor and guest share (default: one in the temporary folder)')
+    .addOption(new Option('--inside', 'this process is in its slot in the network').hideHelp())
+    .passThroughOptions()
+    .usage('[options] --name NAME [-- CMD [ARG…]]')
+    .action(async (argv: string[], options) =>
+      setExitCode(await (await import('./commands/join.js')).join(argv, options)),
+    );
 }
 
 const ORDERS: ReadonlyArray<readonly [command: HostCommand, summary: string, description: string]> = [

@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { clusterKey } from '../../src/cli/target/remote';
+import { clusterKeySource } from '../../src/cli/target/cluster-key';
 import { imaginary, temporaryFolder } from './run';
 
 const KEY = 'a-random-string-of-32-characters';
@@ -15,7 +15,7 @@ test.each([
   [['--standby', 'a:1', 'db:1'], '--standby is given without --seed'],
   [['--cluster', 'shop', 'db:1'], '--cluster is given without --seed'],
   [[...AT, '--state', '.', 'db:1'], '--state is given beside --seed'],
-  [[...AT, 'db:1'], '--key is missing'],
+  [[...AT, 'db:1'], '--key is missing, and IMAGINARY_KEY is not set'],
   [[...AT, '--key', 'arn:aws:s3:::bucket', 'db:1'], "--key is 'arn:aws:s3:::bucket', which is no ARN of a secret"],
   [['--seed', '127.0.0.1', 'db:1'], "'127.0.0.1' is invalid. It must be like 192.0.2.7:9410."],
   [['--seed', 'a:70000', 'db:1'], "'a:70000' is invalid. It must be like 192.0.2.7:9410."],
@@ -40,9 +40,9 @@ describe('the key', () => {
   test('of a file and of a variable: the newest one', async () => {
     const file = join(folder, 'key');
     writeFileSync(file, `${KEY}\n${KEY}-older\n`);
-    expect(String(await clusterKey(file))).toBe(KEY);
+    expect(String(await clusterKeySource(file)())).toBe(KEY);
     process.env.CLUSTER_KEY_OF_TEST = KEY;
-    expect(String(await clusterKey('env:CLUSTER_KEY_OF_TEST'))).toBe(KEY);
+    expect(String(await clusterKeySource('env:CLUSTER_KEY_OF_TEST')())).toBe(KEY);
   });
 
   test.each([
@@ -50,7 +50,10 @@ describe('the key', () => {
     [join(folder, 'absent'), /no such file/],
     ['/dev/null', /0 characters; allowed: 16 or more/],
   ])('%s is refused', async (source, message) => {
-    await expect(clusterKey(source)).rejects.toMatchObject({ message: expect.stringMatching(message), exitCode: 1 });
+    await expect(clusterKeySource(source)()).rejects.toMatchObject({
+      message: expect.stringMatching(message),
+      exitCode: 1,
+    });
   });
 
   test('of a secret: asked by the SDK, with the credentials of the environment', async () => {
@@ -77,8 +80,10 @@ describe('the key', () => {
     });
     try {
       const arn = (name: string) => `arn:aws:secretsmanager:eu-west-3:123456789012:secret:${name}`;
-      expect(String(await clusterKey(arn('key')))).toBe(KEY);
-      await expect(clusterKey(arn('other'))).rejects.toMatchObject({ message: expect.stringContaining('not you') });
+      expect(String(await clusterKeySource(arn('key'))())).toBe(KEY);
+      await expect(clusterKeySource(arn('other'))()).rejects.toMatchObject({
+        message: expect.stringContaining('not you'),
+      });
       expect(asked).toEqual(['key', 'other'].map((name) => ['secretsmanager.GetSecretValue', arn(name), 'eu-west-3']));
     } finally {
       process.env = before;

@@ -19,7 +19,7 @@ import {
 
 const CLI = resolve(__dirname, '../../assets/cli/imaginary.js');
 
-export type TestHost = Pick<ManifestHost, 'name' | 'command'> & Partial<ManifestHost>;
+export type TestHost = Pick<ManifestHost, 'name'> & Partial<ManifestHost>;
 
 export interface Result {
   readonly code: number | null;
@@ -94,7 +94,7 @@ export function prepareCluster(hosts: readonly TestHost[], options: ClusterOptio
     seed: { port: options.seedPort, standby: options.standby },
     hosts: hosts.map((host) => ({
       address: host.address ?? formatAddress(addresses.get(host.name)!),
-      functionName: `${name}-${host.name}`,
+      ...(host.kind === 'instance' ? {} : { functionName: `${name}-${host.name}` }),
       ...host,
     })),
   };

@@ -32,8 +32,8 @@ export async function exec(command: readonly string[], options: ExecOptions): Pr
   }
 }
 
-/** Failures of `exec` itself have exit codes that no command's are taken for. */
-function ownFailure(error: unknown): CliError {
+/** Failures of `exec` and `join` themselves have exit codes that no command's are taken for. */
+export function ownFailure(error: unknown): CliError {
   const { code, message, next, exitCode } = reportOf(error);
   const own = error instanceof ProgramError ? error.exitCode : exitCode === EXIT.failure ? EXIT.exec : exitCode;
   return new CliError(code, message, { next, exitCode: own, cause: error });
@@ -120,7 +120,8 @@ const PASSED_ON: readonly NodeJS.Signals[] = [
   'SIGCONT',
 ];
 
-async function run(
+/** Runs a command with this one's own input and output, and passes signals on. */
+export async function run(
   command: readonly string[],
   env: NodeJS.ProcessEnv,
 ): Promise<[number | null, NodeJS.Signals | null]> {

@@ -18,7 +18,8 @@ import type { SeedPlace } from './network';
 import { type Inside, type SlotInfo, slotInfo } from './slot';
 
 type Request =
-  | { readonly do: 'slot' }
+  /** Of a host instance: its NAT and its address are the host's. Absent: of a client. */
+  | { readonly do: 'slot'; readonly host?: string }
   | { readonly do: 'rtt'; readonly milliseconds: number }
   | { readonly do: 'cut'; readonly on: boolean; readonly host?: string }
   | { readonly do: 'refuse'; readonly on: boolean; readonly host: string }
@@ -96,7 +97,9 @@ async function answerOne(socket: Socket, token: string, internet: Internet): Pro
     const line = await lineOf(socket).finally(() => clearTimeout(limit));
     const request = JSON.parse(line) as Request & { readonly token?: string };
     if (!isToken(request.token, token)) return void socket.destroy();
-    send({ value: request.do === 'slot' ? await lend(socket, internet) : await obey(request, internet.faults) });
+    send({
+      value: request.do === 'slot' ? await lend(socket, internet, request.host) : await obey(request, internet.faults),
+    });
   } catch (error) {
     send({ error: (error as Error).message });
   }
@@ -107,8 +110,8 @@ function isToken(given: unknown, token: string): boolean {
   return a.length === b.length && timingSafeEqual(a, b);
 }
 
-async function lend(socket: Socket, internet: Internet): Promise<SlotInfo> {
-  const slot = await internet.takeSlot(CLIENT, 'client');
+async function lend(socket: Socket, internet: Internet, host: string | undefined): Promise<SlotInfo> {
+  const slot = await (host === undefined ? internet.takeSlot(CLIENT, 'client') : internet.takeSlot(host, 'host'));
   if (socket.destroyed) slot.close();
   else socket.once('close', slot.close);
   await slot.ready;
@@ -183,9 +186,9 @@ export interface LentSlot extends SlotInfo {
   leave(): void;
 }
 
-/** A slot behind a NAT of its own, until `leave` or the end of this process. */
-export async function takeSlot(info: NatInfo): Promise<LentSlot> {
-  const { value, socket } = await call(info, { do: 'slot' });
+/** A slot behind a NAT of its own, until `leave` or the end of this process. @param host whose it is; absent: a client's */
+export async function takeSlot(info: NatInfo, host?: string): Promise<LentSlot> {
+  const { value, socket } = await call(info, { do: 'slot', host });
   socket.unref();
   return { ...(value as SlotInfo), leave: () => void socket.destroy() };
 }

@@ -29,7 +29,7 @@ export interface SandboxFiles {
 /** The supervisor cannot do what it was invoked for. The message reaches the operator as the function's error. */
 export class SupervisorError extends Error {
   constructor(
-    readonly code: 'busy' | 'wrong-host' | 'not-joined',
+    readonly code: 'busy' | 'wrong-host' | 'not-joined' | 'no-command',
     message: string,
   ) {
     super(message);
