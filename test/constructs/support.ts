@@ -51,7 +51,7 @@ export function only(stack: Stack, type: string, matching = (_: any) => true): a
 export function manifestOf(stack: Stack): Manifest {
   const assembly = (stack.node.root as App).synth();
   const artifact = assembly.getStackArtifact(stack.artifactId);
-  const instances = Object.values<any>(artifact.template.Resources).filter((r) => r.Type === 'AWS::EC2::Instance');
+  const instances = Object.values<any>(artifact.template.Resources).filter((r) => r.Metadata?.['imaginary:manifest']);
   expect(instances).toHaveLength(1);
   const { path: file } = instances[0].Metadata['imaginary:manifest'];
   return parseManifest(fs.readFileSync(path.resolve(path.dirname(artifact.templateFullPath), file), 'utf8'));

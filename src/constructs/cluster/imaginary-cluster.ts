@@ -20,11 +20,13 @@ import {
 } from '../../contract/manifest';
 import { HostFunction } from '../host/host-function';
 import type { HostGroupOptions, HostOptions } from '../host/host-options';
+import { HostInstance } from '../instance/host-instance';
+import type { InstanceOptions } from '../instance/instance-options';
 import { acknowledge } from '../private/acknowledge';
 import * as check from '../private/checks';
 import { Directory } from '../private/directory';
 import { HostPool } from '../private/pool';
-import { ATTRIBUTES, CLUSTER, checkShape, HOST, HOST_GROUP } from '../private/shape';
+import { ATTRIBUTES, CLUSTER, checkShape, HOST, HOST_GROUP, INSTANCE } from '../private/shape';
 import { SeedNode } from '../seed/seed-node';
 import type { ImaginaryClusterProps } from './cluster-props';
 import type { IImaginaryCluster, ImaginaryClusterAttributes } from './cluster-reference';
@@ -90,7 +92,8 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
   private readonly block: Cidr;
   private readonly limits: ManifestLimits;
   private readonly prefetch: boolean;
-  private readonly hostList: HostFunction[] = [];
+  /** In the order in which they were added: the number of a host follows from its place. */
+  private readonly hostList: Array<HostFunction | HostInstance> = [];
   private readonly directory: Directory;
 
   constructor(scope: Construct, id: string, props: ImaginaryClusterProps = {}) {
@@ -123,9 +126,14 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
     });
   }
 
-  /** The cluster's hosts, in the order they were added. */
+  /** The cluster's host functions, in the order they were added. */
   public get hosts(): HostFunction[] {
-    return [...this.hostList];
+    return this.hostList.filter((host) => host instanceof HostFunction);
+  }
+
+  /** The cluster's host instances, in the order they were added. */
+  public get instances(): HostInstance[] {
+    return this.hostList.filter((host) => host instanceof HostInstance);
   }
 
   public get connections(): ec2.Connections {
@@ -147,6 +155,20 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
     checkShape(this, ` of host '${name}'`, options, HOST);
     this.directory.requireFree(this, name, [name]); // before a second construct of that id says it less clearly
     return new HostFunction(this, name, { ...options, cluster: this });
+  }
+
+  /**
+   * Adds a host that is not a function: it runs on a machine of its own and joins the cluster by itself, with `imaginary join` or by
+   * `HostInstance.runOnInstance` and its like. Connections to it wait until it has joined.
+   *
+   * @param name the name that other hosts reach it by: lower-case letters, digits and hyphens
+   * @param options what the cluster knows of it
+   */
+  public addInstance(name: string, options: InstanceOptions = {}): HostInstance {
+    check.checkHostName(this, 'the name of a host', name);
+    checkShape(this, ` of host '${name}'`, options, INSTANCE);
+    this.directory.requireFree(this, name, [name]);
+    return new HostInstance(this, name, { ...options, cluster: this });
   }
 
   /**
@@ -179,6 +201,16 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
   public _register(host: HostFunction, address?: string): void {
     this.directory.addHost(host, host.hostName, host.aliases, address);
     if (!this._poolOf(host.hostName)) this.takeFunction(host, host.functionName, `host '${host.hostName}'`);
+    this.hostList.push(host);
+  }
+
+  /**
+   * Takes a host instance into the manifest. Called by its constructor.
+   *
+   * @internal
+   */
+  public _registerInstance(host: HostInstance, address?: string): void {
+    this.directory.addHost(host, host.hostName, host.aliases, address);
     this.hostList.push(host);
   }
 

@@ -12,10 +12,10 @@ import {
   HOST_DEFAULTS,
   HOST_LIMITS,
   type ManifestHost,
-  READY_LIMITS,
 } from '../../contract/manifest';
 import type { ImaginaryCluster } from '../cluster/imaginary-cluster';
 import * as check from '../private/checks';
+import { checkWorkingDirectory, hostTime, ownCommand, readyRule } from '../private/guest-entry';
 import type { HostPool } from '../private/pool';
 import { createResources } from '../private/resources';
 import { checkShape, HOST_FUNCTION } from '../private/shape';
@@ -208,24 +208,14 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
   private checkedHost(props: HostOptions): Omit<ManifestHost, 'address' | 'environment'> {
     check.checkCommand(this, props.command);
     const workingDirectory = props.workingDirectory ?? HOST_DEFAULTS.workingDirectory;
-    check.requireKnown(this, 'workingDirectory', workingDirectory, 'give it as a literal string');
-    if (!workingDirectory.startsWith('/')) {
-      check.refuse(
-        this,
-        `workingDirectory is '${workingDirectory}'; allowed: an absolute path, like '${HOST_DEFAULTS.workingDirectory}'`,
-      );
-    }
+    checkWorkingDirectory(this, workingDirectory, HOST_DEFAULTS.workingDirectory);
     const remappedFiles = { ...props.remappedFiles };
     check.checkRemappedFiles(this, remappedFiles);
     const { memorySize } = HOST_LIMITS;
-    const ms = (prop: Exclude<keyof typeof HOST_LIMITS, 'memorySize'>) => {
-      const limit = HOST_LIMITS[prop];
-      const value = props[prop];
-      return value === undefined ? limit.default : check.milliseconds(this, prop, value, limit);
-    };
+    const ms = (prop: Exclude<keyof typeof HOST_LIMITS, 'memorySize'>) => hostTime(this, prop, props[prop]);
     const ending = {
-      onDrain: this.ownCommand('onDrain', props),
-      onRelease: this.ownCommand('onRelease', props),
+      onDrain: ownCommand(this, 'onDrain', props.onDrain),
+      onRelease: ownCommand(this, 'onRelease', props.onRelease),
       drainTimeout: ms('drainTimeout'),
       stopTimeout: ms('stopTimeout'),
       timeout: ms('timeout'),
@@ -247,8 +237,8 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
       releaseTimeout: ms('releaseTimeout'),
       allocationTimeout: ms('allocationTimeout'),
       settleTime: ms('settleTime'),
-      readyWhen: this.readyWhen(props),
-      livenessCommand: this.ownCommand('livenessCommand', props),
+      readyWhen: readyRule(this, props.readyWhen),
+      livenessCommand: ownCommand(this, 'livenessCommand', props.livenessCommand),
       livenessInterval: ms('livenessInterval'),
       releasePolicy: props.releasePolicy ?? ReleasePolicy.NO_TRAFFIC,
       restartPolicy: props.restartPolicy ?? RestartPolicy.NEVER,
@@ -258,14 +248,6 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
       startBarrier: this.startBarrier(props),
       wakeSchedule: props.wakeSchedule?.expressionString,
     };
-  }
-
-  /** A command that runs beside the guest. */
-  private ownCommand(prop: 'livenessCommand' | 'onDrain' | 'onRelease', props: HostOptions): string[] | undefined {
-    const command = props[prop];
-    if (command === undefined) return undefined;
-    check.checkCommand(this, command, prop);
-    return [...command];
   }
 
   private startBarrier({ startBarrier }: HostOptions): ManifestHost['startBarrier'] {
@@ -287,22 +269,6 @@ export class HostFunction extends Construct implements iam.IGrantable, ec2.IConn
       check.requireKnown(this, "startBarrier's hosts", name, 'give them as literal strings');
     }
     return { hosts: [...given], timeout };
-  }
-
-  private readyWhen({ readyWhen }: HostOptions): ManifestHost['readyWhen'] {
-    const rule = readyWhen?._rule ?? { kind: 'listening' };
-    if (rule.kind === 'listening' || rule.kind === 'log') return rule;
-    const time = (name: 'interval' | 'timeout') => {
-      const limit = READY_LIMITS[name];
-      const value = rule.options[name];
-      return value === undefined ? limit.default : check.milliseconds(this, `readyWhen's ${name}`, value, limit);
-    };
-    const looks = { interval: time('interval'), timeout: time('timeout') };
-    if (rule.kind === 'command') return { kind: 'command', command: rule.command, ...looks };
-    const { path, options } = rule;
-    const { port } = options;
-    if (port !== undefined) check.checkWhole(this, "readyWhen's port", port, READY_LIMITS.port);
-    return { kind: 'http', path, port, ...looks };
   }
 }
 

@@ -9,6 +9,8 @@ import type { ImaginaryClusterProps } from '../cluster/cluster-props';
 import type { ImaginaryClusterAttributes } from '../cluster/cluster-reference';
 import type { HostFunctionProps } from '../host/host-function';
 import type { HostGroupOptions, HostOptions } from '../host/host-options';
+import type { HostInstanceProps } from '../instance/host-instance';
+import type { InstanceContainerOptions, InstanceMachineOptions, InstanceOptions } from '../instance/instance-options';
 import type { SeedNodeOptions, SeedNodeProps } from '../seed/seed-node';
 import { refuse } from './checks';
 
@@ -109,6 +111,33 @@ export const HOST: Shape<HostOptions> = {
 
 export const HOST_FUNCTION: Shape<HostFunctionProps> = { ...HOST, cluster, hostName: text('web') };
 export const HOST_GROUP: Shape<HostGroupOptions> = { ...HOST, count: required(number), pooled: boolean };
+
+export const INSTANCE: Shape<InstanceOptions> = {
+  command: texts("['postgres', '-D', '/var/lib/pgsql/data']"),
+  environment: HOST.environment,
+  workingDirectory: text('/srv/app'),
+  remappedFiles: HOST.remappedFiles,
+  allocationTimeout: duration,
+  settleTime: duration,
+  readyWhen: HOST.readyWhen,
+  livenessCommand: HOST.livenessCommand,
+  livenessInterval: duration,
+  onDrain: HOST.onDrain,
+  onRelease: HOST.onRelease,
+  drainTimeout: duration,
+  stopTimeout: duration,
+  aliases: HOST.aliases,
+  address: HOST.address,
+};
+export const HOST_INSTANCE: Shape<HostInstanceProps> = { ...INSTANCE, cluster, hostName: text('db') };
+
+const RUN = { waitForCount: number, waitFor: texts("['api', 'cache']"), waitTimeout: duration };
+export const INSTANCE_MACHINE: Shape<InstanceMachineOptions> = { ...RUN, user: text('ec2-user') };
+export const INSTANCE_CONTAINER: Shape<InstanceContainerOptions> = {
+  ...RUN,
+  container: required(having('an ecs.ContainerDefinitionOptions, with an image', 'image')),
+  program: texts("['imaginary']"),
+};
 
 export const SEED: Shape<SeedNodeOptions> = {
   vpc,

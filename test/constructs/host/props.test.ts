@@ -3,13 +3,15 @@
  * (`Shape`), so that a new prop is tried here, too.
  */
 import { Duration, Lazy } from 'aws-cdk-lib';
-import { HostFunction, ImaginaryCluster, SeedNode } from '../../../src';
+import { HostFunction, HostInstance, ImaginaryCluster, SeedNode } from '../../../src';
 import {
   ATTRIBUTES,
   CLUSTER,
   HOST_FUNCTION,
   HOST_GROUP,
+  HOST_INSTANCE,
   HOST as HOST_PROPS,
+  INSTANCE,
   type Rule,
   SEED_NODE,
 } from '../../../src/constructs/private/shape';
@@ -53,6 +55,16 @@ const SUBJECTS: Record<string, Subject> = {
     shape: HOST_FUNCTION,
     base: () => ({ ...HOST, cluster: fixture.cluster }),
     make: (props) => new HostFunction(fixture.stack, id(), props),
+  },
+  'ImaginaryCluster.addInstance': {
+    shape: INSTANCE,
+    base: () => ({}),
+    make: (props) => fixture.cluster.addInstance(id(), props),
+  },
+  HostInstance: {
+    shape: HOST_INSTANCE,
+    base: () => ({ cluster: fixture.cluster }),
+    make: (props) => new HostInstance(fixture.stack, id(), props),
   },
   SeedNode: {
     shape: SEED_NODE,
