@@ -14,6 +14,7 @@ import {
   type ManifestExpose,
   type ManifestHost,
   type ManifestLimits,
+  type ManifestService,
   parseCidr,
 } from '../../src/contract/manifest';
 
@@ -45,6 +46,7 @@ export interface ClusterOptions {
   readonly limits?: Partial<ManifestLimits>;
   /** Ports of the seed for clients from outside. */
   readonly exposes?: ReadonlyArray<Pick<ManifestExpose, 'host' | 'port'> & Partial<ManifestExpose>>;
+  readonly services?: ReadonlyArray<Pick<ManifestService, 'name'> & Partial<ManifestService>>;
   /** Files of the functions' code (`/var/task`): name to content. */
   readonly files?: Record<string, string>;
   readonly upArguments?: readonly string[];
@@ -97,6 +99,7 @@ export function prepareCluster(hosts: readonly TestHost[], options: ClusterOptio
       ...(host.kind === 'instance' ? {} : { functionName: `${name}-${host.name}` }),
       ...host,
     })),
+    services: options.services,
   };
   writeFileSync(join(folder, 'manifest.json'), JSON.stringify(manifest, null, 2));
   for (const [file, content] of Object.entries(options.files ?? {})) {

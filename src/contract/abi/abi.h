@@ -42,9 +42,14 @@ struct im_socket_slot { /* 40 bytes */
   uint64_t cookie; /* SO_COOKIE; 0: free */
   uint32_t local, peer;
   uint32_t ports; /* local | peer << 16 */
+  /*
+   * An errno; or with IM_SOCKET_HANDOFF, and without IM_SOCKET_ERROR: virtual address of the host that the connection
+   * goes to. 0: `peer`, which is no service then.
+   */
   uint32_t error;
   uint64_t epoch; /* IM_SOCKET_HANDOFF: of the peer */
 };
+#define IM_SOCKET_ERROR 4u /* `error` is an errno */
 /* A connection that the supervisor has made: the kernel's addresses are not the guest's. */
 #define IM_SOCKET_HANDOFF 16u
 /* Marks of the supervisor, which the shims heed at IM_SIGNAL: reset it, as its peer's epoch has ended. */
@@ -184,16 +189,20 @@ struct im_request { /* 64 bytes; IM_OP_LOG: text follows, IM_OP_DATAGRAM: what i
 struct im_reply { /* 32 bytes */
   uint32_t magic;
   int32_t status; /* 0, or the errno for the guest */
+  /* Where to connect to. IM_TRANSPORT_HANDOFF: address of the other side: virtual, or a client's from outside. */
   uint32_t real;
   uint16_t real_port;
   uint16_t transport; /* IM_TRANSPORT_* */
   uint64_t epoch;
-  uint32_t reserved[2];
+  uint32_t flags; /* IM_REPLY_* */
+  uint32_t reserved;
 };
+/* The address is a service's: when the host that was chosen does not answer, ask again, for as long as an address
+ * comes. */
+#define IM_REPLY_CHOSEN 1u
 #define IM_TRANSPORT_DIRECT 1
 /*
  * Ancillary data of the reply: the connection itself. `real_port`: the guest's port in it (ACCEPT: the other side's).
- * `real`: ACCEPT: where a client from outside is; 0: the other side is a member.
  */
 #define IM_TRANSPORT_HANDOFF 2
 

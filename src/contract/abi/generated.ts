@@ -9,6 +9,7 @@ export const IM_FILES_MAGIC = 'imaginary files 1';
 export const IM_FILES_MOST = 128;
 export const IM_TRAFFIC_OFFSET = 655296;
 export const IM_VERSION = 1;
+export const IM_SOCKET_ERROR = 4;
 export const IM_SOCKET_HANDOFF = 16;
 export const IM_SOCKET_ENDED = 32;
 export const IM_SOCKET_PROBE = 64;
@@ -37,6 +38,7 @@ export const IM_OP_ACCEPT = 6;
 export const IM_FLAG_NONBLOCK = 1;
 export const IM_FLAG_LISTED = 2;
 export const IM_FLAG_READY = 4;
+export const IM_REPLY_CHOSEN = 1;
 export const IM_TRANSPORT_DIRECT = 1;
 export const IM_TRANSPORT_HANDOFF = 2;
 
@@ -127,6 +129,7 @@ export const im_reply = {
   real_port: 12,
   transport: 14,
   epoch: 16,
+  flags: 24,
 } as const;
 
 export const im_purpose = {

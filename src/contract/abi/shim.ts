@@ -187,7 +187,14 @@ export function decodeRequest(message: Buffer): ShimRequest {
 }
 
 export type ShimReply =
-  | { readonly status: 0; readonly real: number; readonly realPort: number; readonly epoch: number }
+  | {
+      readonly status: 0;
+      readonly real: number;
+      readonly realPort: number;
+      readonly epoch: number;
+      /** One of a service's hosts: the shim asks again if that does not answer. */
+      readonly chosen?: boolean;
+    }
   /** An errno for the guest. */
   | { readonly status: number };
 
@@ -200,6 +207,7 @@ export function encodeReply(reply: ShimReply): Buffer {
     message.writeUInt16LE(reply.realPort, REPLY.real_port);
     message.writeUInt16LE(abi.IM_TRANSPORT_DIRECT, REPLY.transport);
     message.writeBigUInt64LE(BigInt(reply.epoch), REPLY.epoch);
+    if (reply.chosen) message.writeUInt32LE(abi.IM_REPLY_CHOSEN, REPLY.flags);
   }
   return message;
 }

@@ -117,10 +117,11 @@ export function layoutTable(spec: TableSpec): TableLayout {
   };
 }
 
-/** Every name that resolves to a host. */
+/** Every name that resolves to a host or a service. */
 export function namesOf(entry: DirectoryEntry, cluster: string): string[] {
   const plain = [entry.name, ...entry.aliases];
-  return [...plain, ...plain.map((name) => `${name}.${cluster}`), `node-${entry.nodeId}`].map((n) => n.toLowerCase());
+  const own = entry.service ? [] : [`node-${entry.nodeId}`];
+  return [...plain, ...plain.map((name) => `${name}.${cluster}`), ...own].map((n) => n.toLowerCase());
 }
 
 /** NUL-terminated strings, each once; offset 0 is the empty string. */

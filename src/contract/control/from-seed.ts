@@ -8,6 +8,7 @@ import { type ConnectErrno, ERRNO } from './errno';
 import type { AnyFrame } from './frame-codec';
 import { hostState, location } from './location';
 import { barrierReply, members } from './membership';
+import { serviceFramesFromSeed } from './services';
 
 const text = v.string();
 /**
@@ -66,6 +67,7 @@ const clusterEvent = v.strictObject({
 export type ClusterEvent = Immutable<v.InferOutput<typeof clusterEvent>>;
 
 const fromSeed = v.variant('type', [
+  ...serviceFramesFromSeed,
   /** Answer to `join`. */
   v.strictObject({
     type: v.literal('welcome'),

@@ -5,15 +5,18 @@
  * more than all the other ones.
  */
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import type { ServiceTerms } from './services';
 
 export interface DirectoryEntry {
   readonly name: string;
   readonly aliases: readonly string[];
   readonly address: string;
-  /** The number in the canonical name `node-ID`: the host's place in the manifest. */
+  /** The number in the canonical name `node-ID`: the host's place in the manifest. A service has no such name. */
   readonly nodeId: number;
   /** How long a connect to it waits, in milliseconds. Absent: the manifest's default. */
   readonly allocationTimeout?: number;
+  /** It is a service, and no host. */
+  readonly service?: ServiceTerms;
 }
 
 /** Far more than the entries of any cluster. */

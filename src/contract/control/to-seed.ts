@@ -8,6 +8,7 @@ import { natReport, peerMessage, recipient } from '../peer/peer-messages';
 import type { AnyFrame } from './frame-codec';
 import { portMapping } from './location';
 import { barrier, leaveBarrier, membership } from './membership';
+import { serviceFramesToSeed } from './services';
 
 /** Events that supervisors report. All other events are the seed's own. */
 export const REPORTED_EVENTS = [
@@ -21,6 +22,7 @@ export const REPORTED_EVENTS = [
   'ready',
   'command-done',
   'command-failed',
+  'service-chosen',
 ] as const;
 export type ReportedEvent = (typeof REPORTED_EVENTS)[number];
 
@@ -46,6 +48,7 @@ export type HostCommand = (typeof HOST_COMMANDS)[number];
 const portMappings = v.pipe(v.array(portMapping), v.maxLength(4_096));
 
 const toSeed = v.variant('type', [
+  ...serviceFramesToSeed,
   /** First frame of a supervisor. Answered by `welcome` or `refuse`. */
   v.strictObject({
     type: v.literal('join'),

@@ -10,6 +10,11 @@ export interface AddressRequest {
   readonly pinned?: number;
 }
 
+/** What a service requests its address by: another one than hosts of its name, or a group of that prefix. */
+export function requestOfService(name: string): string {
+  return `service ${name}`;
+}
+
 /** Two requests want one address. `suggestions` holds a free address for the later of each pair. */
 export class AddressCollisionError extends Error {
   constructor(

@@ -6,3 +6,4 @@ export * from './expose-limits';
 export * from './limits';
 export * from './manifest';
 export * from './parse';
+export type { ManifestService } from './service';

@@ -50,6 +50,12 @@ export const HOST_DEFAULTS = {
   restartPolicy: 'never',
 } as const;
 
+/** Of a service: when a member is full. */
+export const SERVICE_LIMITS = {
+  maxConnections: { low: 1, high: 100_000, unit: 'connections', default: 100 },
+  maxCpu: { low: 1, high: 10_000, unit: 'percent of one CPU', default: 10_000 },
+} as const satisfies Record<string, Limit>;
+
 /** The defaults are far more than a program needs. */
 export const CLUSTER_LIMITS = {
   maxAllocationsPerMinute: { low: 1, high: 100_000, unit: 'hosts a minute', default: 2_000 },

@@ -9,6 +9,7 @@ import { exposesSchema } from './expose';
 import * as limits from './limits';
 import { clusterPrefetch, hostPrefetch } from './prefetch';
 import { parseSchedule, SCHEDULE_RULE } from './schedule';
+import { type ManifestService, serviceSchema } from './service';
 import { startBarrier } from './start-barrier';
 
 const text = (rule = 'a string') => v.string(rule);
@@ -224,9 +225,13 @@ export const manifestSchema = v.strictObject({
   hosts: v.array(hostSchema, 'an array of hosts'),
   /** Ports of the seed for clients from outside. */
   exposes: v.optional(exposesSchema),
+  services: v.optional(v.array(serviceSchema, 'an array of services'), []),
 });
 
 /** A manifest as it was written, with defaults filled in that do not follow from names. */
 export type GivenManifest = v.InferOutput<typeof manifestSchema>;
 export type ManifestHost = Immutable<v.InferOutput<typeof hostSchema> & { address: string }>;
-export type Manifest = Immutable<Omit<GivenManifest, 'hosts'>> & { readonly hosts: readonly ManifestHost[] };
+export type Manifest = Immutable<Omit<GivenManifest, 'hosts' | 'services'>> & {
+  readonly hosts: readonly ManifestHost[];
+  readonly services: readonly ManifestService[];
+};

@@ -1,11 +1,12 @@
 import * as v from 'valibot';
 import { formatAddress, hostRange, inCidr, parseAddress, parseCidr } from './address';
-import { AddressCollisionError, type AddressRequest, assignAddresses } from './assign';
+import { AddressCollisionError, type AddressRequest, assignAddresses, requestOfService } from './assign';
 import { endProblem } from './end';
 import { exposeProblems } from './expose';
 import { FUNCTION_NAME_LENGTH, FUNCTION_NAME_RULE, HOST_DEFAULTS } from './limits';
 import { type GivenManifest, type Manifest, type ManifestHost, manifestSchema } from './manifest';
 import { edgeProblems } from './prefetch';
+import { memberProblems } from './service';
 import { barrierProblems } from './start-barrier';
 
 /** A manifest (or a part of one) that cannot work. `message` names each path, its value and what is allowed. */
@@ -34,8 +35,10 @@ export function parseManifest(input: unknown): Manifest {
 /** Fills in what follows from a host's name, by the constructs' rules: its address and its function's name. */
 function complete(given: GivenManifest): Manifest {
   const block = parseCidr(given.cluster.cidr)!;
+  const addressOf = ({ name, address }: { readonly name: string; readonly address?: string }) =>
+    address ?? formatAddress(assignAddresses(block, [{ name }]).get(name)!);
   const hosts = given.hosts.map((host) => {
-    const address = host.address ?? formatAddress(assignAddresses(block, [{ name: host.name }]).get(host.name)!);
+    const address = addressOf(host);
     if (host.kind === 'instance') return { ...host, address };
     const functionName = host.functionName ?? `${given.cluster.name}-${host.name}`;
     return {
@@ -45,15 +48,20 @@ function complete(given: GivenManifest): Manifest {
       workingDirectory: host.workingDirectory ?? HOST_DEFAULTS.workingDirectory,
     };
   });
-  return { ...given, hosts };
+  const services = given.services.map((service) => ({
+    ...service,
+    address: addressOf({ ...service, name: requestOfService(service.name) }),
+  }));
+  return { ...given, hosts, services };
 }
 
 /** Addresses that follow from names and that another host has, each with a free one to choose. */
-function collisions({ cluster, hosts }: GivenManifest): string[] {
+function collisions({ cluster, hosts, services }: GivenManifest): string[] {
   const names = new Set<string>();
   const chosen = new Set<number>();
   const requests: AddressRequest[] = [];
-  for (const { name, address } of hosts) {
+  const named = services.map((service) => ({ ...service, name: requestOfService(service.name) }));
+  for (const { name, address } of [...hosts, ...named]) {
     // A name that is taken twice is another problem, and so are two addresses that were chosen.
     const pinned = address === undefined ? undefined : parseAddress(address)!;
     if (names.has(name) || (pinned !== undefined && chosen.has(pinned))) continue;
@@ -103,6 +111,8 @@ function show(value: unknown): string {
   return text.length > 100 ? `${text.slice(0, 100)}…` : text;
 }
 
+type Addressed = { readonly name: string; readonly address: string };
+
 /** Rules across fields: unique names and addresses, addresses inside the block, fields that a kind requires. */
 function crossChecks(manifest: Manifest, given: GivenManifest): string[] {
   const problems = collisions(given);
@@ -113,6 +123,17 @@ function crossChecks(manifest: Manifest, given: GivenManifest): string[] {
   const names = new Map<string, string>();
   const addresses = new Map<string, string>();
   const functions = new Map<string, { readonly at: string; readonly host: ManifestHost }>();
+  const checkAddress = (at: string, on: string, { name, address: text }: Addressed, chosen: boolean) => {
+    const address = parseAddress(text)!;
+    if (!inCidr(block, address) || address < first || address > last) {
+      const allowed = `${formatAddress(first)} to ${formatAddress(last)} (cidr ${manifest.cluster.cidr})`;
+      problems.push(`${at}.address: is "${text}" on ${on}; allowed: ${allowed}`);
+    }
+    if (!chosen) return;
+    const sameAddress = addresses.get(text);
+    if (sameAddress) problems.push(`${at}.address: "${text}" is the address of ${sameAddress} too`);
+    addresses.set(text, `${at} ('${name}')`);
+  };
   manifest.hosts.forEach((host, i) => {
     const at = `hosts.${i}`;
     for (const name of [host.name, ...host.aliases]) {
@@ -120,16 +141,7 @@ function crossChecks(manifest: Manifest, given: GivenManifest): string[] {
       if (other) problems.push(`${at}: the name '${name}' is taken by ${other}; every name and alias must be unique`);
       names.set(name, `${at} ('${host.name}')`);
     }
-    const address = parseAddress(host.address)!;
-    if (!inCidr(block, address) || address < first || address > last) {
-      const allowed = `${formatAddress(first)} to ${formatAddress(last)} (cidr ${manifest.cluster.cidr})`;
-      problems.push(`${at}.address: is "${host.address}" on host '${host.name}'; allowed: ${allowed}`);
-    }
-    if (given.hosts[i].address !== undefined) {
-      const sameAddress = addresses.get(host.address);
-      if (sameAddress) problems.push(`${at}.address: "${host.address}" is the address of ${sameAddress} too`);
-      addresses.set(host.address, `${at} ('${host.name}')`);
-    }
+    checkAddress(at, `host '${host.name}'`, host, given.hosts[i].address !== undefined);
     const ends = endProblem(host);
     if (ends) problems.push(`${at}: host '${host.name}': ${ends}`);
     if (host.kind === 'function') {
@@ -148,8 +160,17 @@ function crossChecks(manifest: Manifest, given: GivenManifest): string[] {
     }
     problems.push(...poolProblems(at, host, given.hosts[i].functionName));
   });
+  manifest.services.forEach((service, i) => {
+    const at = `services.${i}`;
+    const other = names.get(service.name);
+    if (other)
+      problems.push(`${at}: the name '${service.name}' is taken by ${other}; every name and alias must be unique`);
+    names.set(service.name, `${at} ('${service.name}')`);
+    checkAddress(at, `service '${service.name}'`, service, given.services[i].address !== undefined);
+  });
   return [
     ...problems,
+    ...memberProblems(given.services, manifest.hosts),
     ...companionProblems(manifest),
     ...edgeProblems(manifest),
     ...barrierProblems(manifest.hosts),
@@ -182,7 +203,7 @@ function poolProblems(at: string, { name, kind, pooled }: ManifestHost, given: s
 }
 
 /** Hosts that start with others: those must be there, and none may start with itself by way of others. */
-function companionProblems({ hosts }: Manifest): string[] {
+function companionProblems({ hosts, services }: Manifest): string[] {
   const byName = new Map(hosts.map((host) => [host.name, host]));
   const problems: string[] = [];
   hosts.forEach((host, i) => {
@@ -190,7 +211,9 @@ function companionProblems({ hosts }: Manifest): string[] {
     const at = `hosts.${i}.startWith`;
     if (kind === 'instance') problems.push(...ownStartProblems(`hosts.${i}`, host));
     startWith.forEach((other, j) => {
-      if (!byName.has(other)) problems.push(`${at}.${j}: is "${other}" on host '${name}'; allowed: the name of a host`);
+      if (byName.has(other)) return;
+      const is = services.some((service) => service.name === other) ? ', which is a service' : '';
+      problems.push(`${at}.${j}: is "${other}" on host '${name}'${is}; allowed: the name of a host`);
     });
     const circle = circleFrom(name, byName);
     if (circle) problems.push(`${at}: host '${name}' starts with itself (${circle.join(' → ')}); allowed: no circle`);

@@ -88,7 +88,7 @@ bool confirm_give(struct im_connector *connector, const struct im_request *reque
   if (!connection) return false;
   uint16_t source = request->real_port ? request->real_port : connection->what.local_port;
   connection->confirmed = sent(connection);
-  if (!reply_connected(reply_to, connection->fd, 0, source, connection->what.epoch))
+  if (!reply_connected(reply_to, connection->fd, source, &connection->what))
     return connection_close(connector, connection), true;
   connection->stage = &given;
   connection->tries = 0;

@@ -180,11 +180,8 @@ bool share_allows(const struct im_connector *connector, const struct im_opening 
 
 /* ---- reply.c ---- */
 
-/*
- * Answers a shim with a connection; closes `reply_to`. `address`: what its guest is to see as the other side's; 0: the
- * virtual one. False: the shim is gone.
- */
-bool reply_connected(int reply_to, int fd, uint32_t address, uint16_t port, uint64_t epoch);
+/* Answers a shim with a connection; closes `reply_to`. False: the shim is gone. */
+bool reply_connected(int reply_to, int fd, uint16_t port, const struct im_opening *what);
 /* Answers it with an errno; closes `reply_to`. */
 void reply_failed(int reply_to, int error);
 /* Answers IM_FLAG_READY: there is none at once. */

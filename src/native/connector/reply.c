@@ -25,9 +25,12 @@ void reply_failed(int reply_to, int error) {
   answer(reply_to, &failed, -1);
 }
 
-bool reply_connected(int reply_to, int fd, uint32_t address, uint16_t port, uint64_t epoch) {
-  const struct im_reply connected = {
-      .magic = IM_REPLY_MAGIC, .real = address, .real_port = port, .transport = IM_TRANSPORT_HANDOFF, .epoch = epoch};
+bool reply_connected(int reply_to, int fd, uint16_t port, const struct im_opening *what) {
+  const struct im_reply connected = {.magic = IM_REPLY_MAGIC,
+                                     .real = what->peer,
+                                     .real_port = port,
+                                     .transport = IM_TRANSPORT_HANDOFF,
+                                     .epoch = what->epoch};
   return answer(reply_to, &connected, fd);
 }
 
@@ -41,7 +44,7 @@ static void give(struct im_connector *connector, struct im_connection *connectio
   uint16_t port = what->source_port ? what->source_port : what->local_port;
   int fd = connection->fd, off = 0;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &off, sizeof off); /* as a new socket has it: nothing of ours is under way */
-  if (!reply_connected(what->reply_to, fd, 0, port, what->epoch)) return connection_close(connector, connection);
+  if (!reply_connected(what->reply_to, fd, port, what)) return connection_close(connector, connection);
   connection_let_go(connector, connection);
   close(fd);
 }

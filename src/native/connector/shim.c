@@ -23,12 +23,11 @@ static void accepted(struct im_connector *connector, const struct im_request *re
   struct im_connection *connection = deliver_find(connector, request->address, request->port, request->real_port);
   if (!connection) return reply_failed(reply_to, ECONNABORTED);
   uint16_t source = connection->what.source_port;
-  uint64_t epoch = connection->what.epoch;
-  uint32_t address = connection->what.outside ? connection->what.peer : 0;
+  const struct im_opening what = connection->what;
   int fd = connection->fd;
   /* This end of the signal first: a reset that has come makes the guest's close of its own end a cheap one. */
   connection_let_go(connector, connection);
-  (void)reply_connected(reply_to, fd, address, source, epoch);
+  (void)reply_connected(reply_to, fd, source, &what);
   close(fd);
 }
 

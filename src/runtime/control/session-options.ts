@@ -36,6 +36,8 @@ export interface SessionOptions extends SeedAccess {
   readonly onWelcome?: (welcome: Welcome, how: { readonly parked: boolean }) => void;
   /** A location that this member knows has changed. It is acknowledged when this returns: have it in force by then. */
   readonly onLocation: (location: Location) => void;
+  /** A service that this member uses has changed. It is acknowledged when this returns. */
+  readonly onService?: (service: FrameOf<FromSeed, 'service'>) => void;
   /** That client, which this member watches, is in the cluster no more. */
   readonly onClientGone?: (client: string) => void;
   /** Another member's message. */

@@ -125,6 +125,16 @@ export class Session {
     this.#send({ type: 'data', host, epoch });
   }
 
+  /** What becomes of the service's hosts is sent from now on. Without a connection nothing happens: say it after the join. */
+  useService(service: string): void {
+    this.#send({ type: 'useService', service });
+  }
+
+  /** What a host of a service has to do now. Without a connection nothing happens: the next report is for that. */
+  load(load: Omit<FrameOf<ToSeed, 'load'>, 'type'>): void {
+    this.#send({ type: 'load', ...load });
+  }
+
   /** Nothing gets through on the present connection: another one is made. */
   reconnect(reason: string): void {
     if (this.#joined) this.#control?.dead(reason);
@@ -347,6 +357,10 @@ export class Session {
       case 'location':
         onLocation(frame.location);
         this.#control?.send({ type: 'ack', host: frame.location.host, version: frame.version });
+        return;
+      case 'service':
+        this.options.onService?.(frame);
+        this.#control?.send({ type: 'ack', host: frame.service, version: frame.version });
         return;
       case 'clientGone':
         return this.options.onClientGone?.(frame.client);

@@ -28,6 +28,7 @@ import { EventLog } from './operators/events';
 import { OperatorApi } from './operators/operator-api';
 import { Prefetch } from './prefetch/prefetch';
 import { Relay } from './relay/relay';
+import { Services } from './services/services';
 import type { TraceWriter } from './trace';
 
 export interface SeedOptions {
@@ -118,6 +119,7 @@ class RunningSeed implements Seed {
   readonly #prefetch: Prefetch;
   readonly #membership: Membership;
   readonly #barriers: Barriers;
+  readonly #services: Services;
   readonly #parked = new Parked();
   readonly #shared: Shared;
   /** Joins that wait: one of a connection at most. */
@@ -135,6 +137,12 @@ class RunningSeed implements Seed {
       log(level, event, host === null ? detail : { ...detail, host });
     });
     this.#members = new Members(directory, this.#hosts);
+    this.#services = new Services({
+      directory,
+      stateOf: (host) => this.#hosts.get(host)?.state,
+      send: (member, frame) => this.#members.send(member, frame),
+      events: this.#events,
+    });
     this.#grace = new Grace({
       time: grace,
       joined: () => this.#members.size,
@@ -208,6 +216,7 @@ class RunningSeed implements Seed {
       portRanges: new PortRanges(log),
       parked: this.#parked,
       relay: this.#relay,
+      services: this.#services,
       data: this.#data,
       prefetch: this.#prefetch,
       standby: options.standby && { seed: options.standby.seed, heartbeat: options.heartbeat ?? STANDBY_HEARTBEAT },
@@ -273,6 +282,7 @@ class RunningSeed implements Seed {
     this.#prefetch.close();
     for (const host of this.#hosts.values()) host.close();
     this.#data.close();
+    this.#services.close();
     this.#clientWatches.close();
     this.#barriers.close();
     this.#ingress.close();
@@ -314,6 +324,7 @@ class RunningSeed implements Seed {
         const { nodeId: id, entry } = this.#hosts.get(name)!;
         this.#membership.changed({ id, name, address: entry.address, epoch, state }, true);
       },
+      onPhase: (name) => this.#services.changed(name),
       onOver: (name) => this.#parked.close(name),
       onEnded: (name, oldest) => this.#relay.ended(name, oldest),
       onStart: (name) => this.#prefetch.started(name),

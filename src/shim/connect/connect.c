@@ -80,12 +80,12 @@ static int ask_and_wait(const struct call *call, uint64_t epoch, bool listed) {
         request.flags = 0; /* not from the pool again: a new one */
         continue;
       }
-      if (asked++ == ASKS) return libc_fail(EHOSTUNREACH);
+      if (asked++ >= ASKS && !handoff_is_chosen(&call->to, &answer)) return libc_fail(EHOSTUNREACH);
       request.epoch = answer.epoch; /* it may have ended, or its guest */
       continue;
     }
     if (tcp_connect(fd, &call->to, answer.real, answer.real_port, alias_host()) == 0) return 0;
-    if (!tcp_worth_locating(errno) || asked++ == ASKS) return -1;
+    if (!tcp_worth_locating(errno) || (asked++ >= ASKS && !(answer.flags & IM_REPLY_CHOSEN))) return -1;
     request.epoch = answer.epoch;
   }
 }

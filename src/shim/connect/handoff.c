@@ -21,16 +21,22 @@
 #define BYTE_MS 1000
 #define READY_MS 50 /* then the guest goes on, as if none were ready */
 
-static void remember(int fd, const struct im_addr *local, const struct im_addr *peer, uint64_t epoch, uint8_t flags) {
+bool handoff_is_chosen(const struct im_addr *to, const struct im_reply *reply) {
+  return reply->real && reply->real != to->ip;
+}
+
+static void remember(int fd, const struct im_addr *local, const struct im_addr *peer, const struct im_reply *reply,
+                     uint8_t flags) {
   struct im_socket socket = {
-      .flags = IM_HAS_PEER | IM_IS_HANDOFF | flags, .local = *local, .peer = *peer, .epoch = epoch};
+      .flags = IM_HAS_PEER | IM_IS_HANDOFF | flags, .local = *local, .peer = *peer, .epoch = reply->epoch};
+  if (handoff_is_chosen(peer, reply)) socket.host = reply->real;
   sockets_put(sockets_cookie(fd), &socket);
 }
 
 void handoff_prepare(int like, int fresh, const struct im_addr *to, const struct im_reply *reply) {
   struct im_addr local = {table_cluster()->self, reply->real_port, addr_plain(to->form)};
   replace_family(like, fresh);
-  remember(fresh, &local, to, reply->epoch, sockets_bound_port(sockets_cookie(like)) ? IM_HAS_LOCAL : 0);
+  remember(fresh, &local, to, reply, sockets_bound_port(sockets_cookie(like)) ? IM_HAS_LOCAL : 0);
   replace_options(like, fresh);
   replace_owner(like, fresh);
   /* Natively nothing that is accepted has it from its listener. */
@@ -126,9 +132,9 @@ bool handoff_accept(int listener, int accepted, uint16_t real_port, const struct
     return true;
   }
   from->port = answer.real_port;
-  if (answer.real) from->ip = answer.real;
+  from->ip = answer.real;
   replace_family(listener, fresh);
-  remember(fresh, local, from, answer.epoch, 0);
+  remember(fresh, local, from, &answer, 0);
   replace_options(listener, fresh);
   libc_setsockopt(fresh, SOL_SOCKET, SO_PRIORITY, &priority, sizeof priority);
   replace_option(listener, fresh, IPPROTO_TCP, TCP_NODELAY); /* nothing of ours was sent on this side */

@@ -17,6 +17,9 @@ struct im_reply;
  */
 void handoff_prepare(int like, int fresh, const struct im_addr *to, const struct im_reply *reply);
 
+/* Whether the connection of the reply goes to a host that was chosen: `to` is a service. */
+bool handoff_is_chosen(const struct im_addr *to, const struct im_reply *reply);
+
 /*
  * Whether the connection stands. A pooled one may have ended since it was made: that is no result of a connect, and
  * another one is to be requested.

@@ -3,6 +3,7 @@
 #include "contract/abi/abi.h"
 #include "core/kernel.h"
 #include "core/sockets.h"
+#include "core/table.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +38,10 @@ void tcp_reset(int fd) {
 int tcp_connect(int fd, const struct im_addr *to, uint32_t real, uint16_t real_port, uint32_t source) {
   struct im_addr there = addr_real(to, real, real_port);
   if (source) kernel_bind_source(fd, to, source);
-  if (real_port != to->port || to->form >= IM_FORM_V6_ANY || addr_is_other_loopback(to->ip)) sockets_note_peer(fd, to);
+  /* By arithmetic the guest would see the host that was chosen for a service. */
+  bool chosen = table_is_virtual(to->ip) && ((real ^ to->ip) & 0xffff);
+  if (chosen || real_port != to->port || to->form >= IM_FORM_V6_ANY || addr_is_other_loopback(to->ip))
+    sockets_note_peer(fd, to);
   return kernel_connect(fd, &there);
 }
 

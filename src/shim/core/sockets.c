@@ -87,11 +87,15 @@ bool sockets_get(uint64_t cookie, struct im_socket *socket) {
       uint32_t ports = atomic_load_explicit(&slot->ports, memory_order_relaxed);
       *socket = (struct im_socket){
           .flags = (uint8_t)flags,
-          .error = (uint16_t)atomic_load_explicit(&slot->error, memory_order_relaxed),
           .epoch = atomic_load_explicit(&slot->epoch, memory_order_relaxed),
           .local = {atomic_load_explicit(&slot->local_ip, memory_order_relaxed), (uint16_t)ports, flags >> 8 & 3},
           .peer = {atomic_load_explicit(&slot->peer_ip, memory_order_relaxed), (uint16_t)(ports >> 16),
                    flags >> 16 & 3}};
+      uint32_t error = atomic_load_explicit(&slot->error, memory_order_relaxed);
+      if (flags & IM_HAS_ERROR)
+        socket->error = (uint16_t)error;
+      else if (flags & IM_IS_HANDOFF)
+        socket->host = error;
       uint64_t owner = atomic_load_explicit(&slot->cookie, memory_order_relaxed);
       atomic_thread_fence(memory_order_acquire);
       if (atomic_load_explicit(&slot->seq, memory_order_relaxed) == seq) return owner == cookie;
@@ -109,7 +113,8 @@ static bool write_slot(struct slot *slot, uint64_t cookie, const struct im_socke
   uint32_t flags = socket->flags | (uint32_t)socket->local.form << 8 | (uint32_t)socket->peer.form << 16;
   atomic_store_explicit(&slot->cookie, cookie, memory_order_relaxed);
   atomic_store_explicit(&slot->flags, flags, memory_order_relaxed);
-  atomic_store_explicit(&slot->error, socket->error, memory_order_relaxed);
+  uint32_t error = socket->flags & IM_HAS_ERROR ? socket->error : socket->flags & IM_IS_HANDOFF ? socket->host : 0;
+  atomic_store_explicit(&slot->error, error, memory_order_relaxed);
   atomic_store_explicit(&slot->local_ip, socket->local.ip, memory_order_relaxed);
   atomic_store_explicit(&slot->peer_ip, socket->peer.ip, memory_order_relaxed);
   atomic_store_explicit(&slot->ports, socket->local.port | (uint32_t)socket->peer.port << 16, memory_order_relaxed);

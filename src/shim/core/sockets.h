@@ -10,10 +10,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define IM_HAS_LOCAL 1u /* bound by the guest to `local` */
-#define IM_HAS_PEER 2u  /* connected by the guest to `peer` */
-#define IM_HAS_ERROR 4u /* the pending ECONNREFUSED really is `error` */
-#define IM_ONLY_V6 8u   /* bound at the real ::1: for IPv6 only */
+#define IM_HAS_LOCAL 1u              /* bound by the guest to `local` */
+#define IM_HAS_PEER 2u               /* connected by the guest to `peer` */
+#define IM_HAS_ERROR IM_SOCKET_ERROR /* the pending ECONNREFUSED really is `error` */
+#define IM_ONLY_V6 8u                /* bound at the real ::1: for IPv6 only */
 #define IM_IS_HANDOFF IM_SOCKET_HANDOFF
 #define IM_HAS_ENDED IM_SOCKET_ENDED
 #define IM_WANTS_PROBE IM_SOCKET_PROBE
@@ -23,6 +23,7 @@ struct im_socket {
   uint16_t error;
   struct im_addr local, peer;
   uint64_t epoch; /* with IM_IS_HANDOFF: the peer's */
+  uint32_t host;  /* with IM_IS_HANDOFF: the host that was chosen, where `peer` is a service; 0: `peer` */
 };
 
 /* Maps DIRECTORY/sockets, or memory of this process and its children when the file cannot be used. */

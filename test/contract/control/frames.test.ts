@@ -70,6 +70,8 @@ const toSeed: { readonly [T in ToSeed['type']]: Required<Extract<ToSeed, { type:
   events: { type: 'events', id: 1, follow: true },
   command: { type: 'command', id: 1, host: 'api', command: 'start' },
   reload: { type: 'reload', id: 1 },
+  useService: { type: 'useService', service: 'web' },
+  load: { type: 'load', connections: 3, cpu: 20 },
 };
 const location = {
   host: 'api',
@@ -129,6 +131,10 @@ const fromSeed: { readonly [T in FromSeed['type']]: Required<Extract<FromSeed, {
   },
   event: { type: 'event', id: 1, event: { time: 1.5, host: null, event: 'running', detail: {} } },
   eventsEnd: { type: 'eventsEnd', id: 1 },
+  service: {
+    ...{ type: 'service', service: 'web', version: 1 },
+    members: [{ state: 'running', connections: 3, cpu: 20, draining: true }],
+  },
 };
 
 /**

@@ -23,6 +23,7 @@ test('defaults are filled in, from an object and from text', () => {
     cluster: { name: 'shop', cidr: '100.64.0.0/16', limits: LIMIT_DEFAULTS, prefetch: true },
     seed: { port: 9410, dataPort: 9411 },
     hosts: [{ ...host, ...ENTRY_DEFAULTS }],
+    services: [],
   });
   expect(parseManifest(JSON.stringify(manifest))).toEqual(parsed);
   // Read unchanged: what was parsed once is accepted as it is.

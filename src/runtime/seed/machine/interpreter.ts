@@ -73,6 +73,8 @@ export interface World {
   readonly onStart: (host: string) => void;
   /** Whether the host is up has changed, or which epoch of it. */
   readonly onStanding: (host: string, standing: Standing, epoch: number) => void;
+  /** The host's phase, or something of it, has changed. */
+  readonly onPhase: (host: string) => void;
   /** No supervisor of the host is to come back: see `isToReturn`. */
   readonly onOver: (host: string) => void;
   /** Guests of epochs before `oldest` have ended for certain. */
@@ -198,6 +200,7 @@ export class Machine {
       this.#world.onStanding(this.entry.name, standing, epochOf(state) ?? state.lastEpoch);
     }
     if (isStartedAnew(before, state)) this.#world.onStart(this.entry.name);
+    if (state.phase !== before.phase) this.#world.onPhase(this.entry.name);
     if (state.oldest > before.oldest) this.#world.onEnded(this.entry.name, state.oldest);
   }
 

@@ -40,7 +40,7 @@ export class Clients {
     this.#taken.add(address);
     const index = address - this.#first;
     let name = `client-${index}`;
-    while (this.#directory.find(name)) name = `${name}-x`;
+    while (this.#directory.find(name) ?? this.#directory.serviceOf(name)) name = `${name}-x`;
     const nodeId = this.#directory.entries.length + index;
     return { name, address: formatAddress(address), nodeId, free: () => this.#taken.delete(address) };
   }

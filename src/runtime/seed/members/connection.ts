@@ -15,11 +15,12 @@ import { CLOCK_SKEW, isToReturn, nextEpoch } from '../machine/state';
 import type { OperatorApi } from '../operators/operator-api';
 import type { Prefetch } from '../prefetch/prefetch';
 import type { Relay } from '../relay/relay';
+import type { Services } from '../services/services';
 import type { Barriers } from './barriers';
 import type { ClientWatches } from './client-watches';
 import { type ClientLease, type Clients, UNDER_HOST } from './clients';
 import { Inbox } from './inbox';
-import type { Members } from './members';
+import { type Members, noHost } from './members';
 import type { Membership } from './membership';
 import type { Parked } from './parked';
 import type { Peer } from './peer';
@@ -41,6 +42,7 @@ export interface Shared {
   readonly portRanges: PortRanges;
   readonly parked: Parked;
   readonly relay: Relay;
+  readonly services: Services;
   readonly data: Pick<WaitingData, 'asks'>;
   readonly prefetch: Pick<Prefetch, 'located'>;
   /** What members are told of the cluster's other seed, where there is one. */
@@ -115,11 +117,12 @@ export class Connection implements PeerHandlers {
 
   /** The member is gone. */
   #ended(role: Joined, reason: string): void {
-    const { members, clientWatches } = this.#shared;
+    const { members, clientWatches, services } = this.#shared;
     const { member } = role.peer.sender;
     members.remove(role.peer);
     this.#shared.membership.forget(member);
     this.#shared.barriers.forget(role.peer);
+    services.forget(member);
     role.range.free();
     for (const host of this.#located) host.forget(member);
     for (const client of this.#clients) clientWatches.forget(member, client);
@@ -141,7 +144,7 @@ export class Connection implements PeerHandlers {
   }
 
   #dispatch(frame: ToSeed) {
-    const { hosts, relay } = this.#shared;
+    const { hosts, relay, services } = this.#shared;
     const role = this.#role;
     if (
       frame.type === 'status' ||
@@ -178,6 +181,7 @@ export class Connection implements PeerHandlers {
       case 'relay':
         return relay.request(peer, frame.id, frame.to, frame.message);
       case 'ack':
+        if (!hosts.has(frame.host)) return services.acknowledge(member, frame.host, frame.version);
         return hosts.get(frame.host)?.acknowledge(member, frame.version);
       case 'membership':
         return this.#membership(member, frame);
@@ -187,16 +191,24 @@ export class Connection implements PeerHandlers {
       }
       case 'leaveBarrier':
         return this.#shared.barriers.leave(peer, frame.id);
+      case 'useService':
+        if (!services.use(member, frame.service)) this.#refuse(`there is no service '${frame.service}' in the cluster`);
+        return;
       case 'natReport': {
         const nat = vouched(frame.nat, this.#channel, peer.ports);
         peer.sender = { ...peer.sender, addresses: addressesOf(frame.nat, this.#channel, peer.ports) };
         if (role.is === 'host' && this.#shared.flat === undefined) role.host.handle({ type: 'natReport', member, nat });
         return;
       }
+      case 'report':
+        if (frame.event === 'service-chosen') return services.chosen(member, peer.name, frame.detail);
+        if (role.is === 'host') role.host.handle({ ...frame, member });
+        return;
       default:
         // A client is nobody's location: what it listens on and whether it is idle concerns nobody.
         if (role.is !== 'host') return;
         if (frame.type === 'leave' && frame.park) return this.#leave(role, frame);
+        if (frame.type === 'load') return services.load(role.host.entry.name, peer.sender.epoch, frame);
         // Before anything else: what comes later is not lost.
         if (frame.type === 'suspend') this.#shared.data.asks(role.host.entry.name);
         return dispatchOfHost(role.host, member, frame);
@@ -224,7 +236,7 @@ export class Connection implements PeerHandlers {
     if (peer.locates.size >= MAX_LOCATES) return this.#refuse(`${peer.locates.size} locates are open already`);
     const host = this.#host(name);
     if (!host) {
-      const reason = `there is no host '${name}' in the cluster`;
+      const reason = noHost(this.#shared.directory, name);
       this.#channel.send({ type: 'unreachable', id, errno: 'EHOSTUNREACH', reason });
       return;
     }
@@ -282,7 +294,7 @@ export class Connection implements PeerHandlers {
     const identity = this.#identity;
     if (identity.kind === 'operator') return this.#refuse("an operator's key does not join");
     const host = frame.host === undefined ? undefined : this.#host(frame.host);
-    if (frame.host !== undefined && !host) return this.#refuse(`there is no host '${frame.host}' in the cluster`);
+    if (frame.host !== undefined && !host) return this.#refuse(noHost(this.#shared.directory, frame.host));
     if (identity.kind === 'host') {
       const { epoch } = identity;
       const named = host?.entry.name === identity.host && frame.epoch === epoch;
@@ -393,16 +405,11 @@ export class Connection implements PeerHandlers {
 }
 
 /** Frames that only a host has to send. */
-function dispatchOfHost(
-  host: Machine,
-  member: number,
-  frame: Frame<'ports' | 'report' | 'held' | 'suspend' | 'stay' | 'leave'>,
-) {
+function dispatchOfHost(host: Machine, member: number, frame: Frame<'ports' | 'held' | 'suspend' | 'stay' | 'leave'>) {
   switch (frame.type) {
     case 'leave':
       return host.handle({ type: 'leave', member, frame });
     case 'ports':
-    case 'report':
     case 'held':
     case 'suspend':
     case 'stay':

@@ -94,7 +94,7 @@ export class Members implements Connections {
   ofHost(to: string): Peer | string {
     const found = this.#directory.find(to);
     const state = found && this.#hosts.get(found.host.name)?.state;
-    if (!state) return `there is no host '${to}' in the cluster`;
+    if (!state) return noHost(this.#directory, to);
     const session = sessionOf(state);
     if (!session) return `'${to}' is ${state.phase.state}`;
     const peer = session.peer === undefined ? undefined : this.#byNumber.get(session.peer);
@@ -122,6 +122,12 @@ export class Members implements Connections {
   destroy(member: MemberId): void {
     this.#byNumber.get(member)?.channel.destroy();
   }
+}
+
+/** Where a host's name is needed, and none is given. */
+export function noHost(directory: Pick<Directory, 'serviceOf'>, name: string): string {
+  if (directory.serviceOf(name) !== undefined) return `'${name}' is a service; allowed: the name of a host`;
+  return `there is no host '${name}' in the cluster`;
 }
 
 const isClient = ({ sender }: Peer) => sender.epoch === 0;

@@ -131,7 +131,7 @@ function isOpen(socket: TcpSocket): boolean {
 }
 
 /** CPU time of all guests; that of children which ended between two looks is in their parents' accounts. */
-function cpuSince(before: ReadonlyMap<number, GuestProcess>, now: ReadonlyMap<number, GuestProcess>): number {
+export function cpuSince(before: ReadonlyMap<number, GuestProcess>, now: ReadonlyMap<number, GuestProcess>): number {
   let sum = 0;
   for (const p of now.values()) {
     const last = before.get(p.pid);

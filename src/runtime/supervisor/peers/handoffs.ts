@@ -8,8 +8,10 @@ import * as abi from '../../../contract/abi/generated';
 export interface Handoff {
   /** SO_COOKIE. */
   readonly cookie: number;
-  /** Virtual address of the other side. */
+  /** Virtual address of the other side: of a host, also where the guest has connected to a service. */
   readonly peer: number;
+  /** The port at this side: one that guests listen on, of a connection that was accepted. */
+  readonly localPort: number;
   /** Its epoch; 0: a client. */
   readonly epoch: number;
   readonly ended: boolean;
@@ -28,13 +30,18 @@ export interface Handoffs {
 const SLOT = abi.im_socket_slot;
 const WORDS = SLOT.SIZE / 4;
 const SLOTS = Math.floor(abi.IM_TRAFFIC_OFFSET / SLOT.SIZE);
-const [SEQ, FLAGS, COOKIE, PEER, EPOCH] = [SLOT.seq, SLOT.flags, SLOT.cookie, SLOT.peer, SLOT.epoch].map((o) => o / 4);
+const [SEQ, FLAGS, COOKIE, PEER, PORTS, ERROR, EPOCH] = [
+  ...[SLOT.seq, SLOT.flags, SLOT.cookie, SLOT.peer],
+  ...[SLOT.ports, SLOT.error, SLOT.epoch],
+].map((o) => o / 4);
 const BITS = { ended: abi.IM_SOCKET_ENDED, probe: abi.IM_SOCKET_PROBE } as const;
 
 /** @param memory the sockets file, mapped */
 export function openHandoffs(memory: ArrayBuffer): Handoffs {
   const words = new Uint32Array(memory, 0, SLOTS * WORDS);
   const long = (at: number) => words[at] + words[at + 1] * 2 ** 32;
+
+  const isError = (slot: number) => (words[slot + FLAGS] & abi.IM_SOCKET_ERROR) !== 0;
 
   /**
    * Where connections of this kind are. Nearly all slots are empty, and all are looked at: in one loop that calls
@@ -52,7 +59,8 @@ export function openHandoffs(memory: ArrayBuffer): Handoffs {
     const seq = Atomics.load(words, slot + SEQ);
     const handoff = {
       cookie: long(slot + COOKIE),
-      peer: words[slot + PEER],
+      peer: (isError(slot) ? 0 : words[slot + ERROR]) || words[slot + PEER],
+      localPort: words[slot + PORTS] & 0xffff,
       epoch: long(slot + EPOCH),
       ended: (words[slot + FLAGS] & abi.IM_SOCKET_ENDED) !== 0,
       probing: (words[slot + FLAGS] & abi.IM_SOCKET_PROBE) !== 0,

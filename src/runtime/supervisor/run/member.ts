@@ -21,6 +21,8 @@ import { MembershipStreams } from '../membership/streams';
 import { createResolver, type Resolver } from '../names/resolver';
 import { Partners, type PartnersSession } from '../peers/partners';
 import { PeerConnections } from '../peers/peer-connections';
+import { Load } from '../services/load';
+import { Services } from '../services/services';
 import { createListeners, type Listeners, publicPorts } from '../sockets/listeners';
 import { type Locations, type OwnPort, openLocations } from '../sockets/locations';
 import { Locator } from '../sockets/locator';
@@ -55,7 +57,7 @@ export interface MemberOptions {
   readonly onCoordination?: (coordination: Coordination) => void;
 }
 
-export type MemberSession = Pick<Session, 'locate' | 'ports' | 'observation' | 'report'> &
+export type MemberSession = Pick<Session, 'locate' | 'ports' | 'observation' | 'report' | 'useService' | 'load'> &
   PartnersSession &
   SeedLink & { readonly coordination?: Coordination };
 
@@ -74,6 +76,7 @@ export class Member {
   readonly peers: PeerConnections;
   readonly partners: Partners;
   readonly membership: MembershipStreams;
+  readonly services: Services;
   /** Real addresses that are this member's alone; empty: all that there are. */
   readonly addresses: readonly number[];
   readonly #options: MemberOptions;
@@ -82,6 +85,8 @@ export class Member {
   /** Begins the loopback aliases. */
   readonly #aliases: number;
   readonly #udpProxies: UdpProxies;
+  /** Undefined: it is in no service. */
+  readonly #load: Load | undefined;
   #session: MemberSession | undefined;
   /** Before, there was nothing to be missed or forgotten. */
   #attached = false;
@@ -109,6 +114,13 @@ export class Member {
       isFlat: flat !== undefined,
       hostAt: (address) => this.locations.hostAt(address),
       session: () => this.#session,
+    });
+    const { directory } = welcome;
+    this.services = new Services({
+      directory,
+      self,
+      session: () => this.#session,
+      onChosen: (detail) => this.reportEvent('service-chosen', detail),
     });
     this.locations = openLocations(spec, {
       map: runDir.mapTable,
@@ -138,6 +150,16 @@ export class Member {
     });
     const onOpen = this.locations.setResolverPorts;
     this.resolver = createResolver({ identity: welcome, onOpen, guard: this.#guard, log });
+    this.#load = options.asClient
+      ? undefined
+      : Load.of(welcome.self.name, directory, {
+          native,
+          ports: () => this.listeners.ports,
+          addresses: this.addresses,
+          handoffs: () => this.peers.alive(),
+          processes: runDir.track,
+          session: () => this.#session,
+        });
     this.service = this.#openService();
   }
 
@@ -207,6 +229,7 @@ export class Member {
     this.peers.close();
     this.partners.close();
     this.membership.close();
+    this.#load?.close();
     this.#udpProxies.close();
     this.service.close();
     this.transports.close();
@@ -216,6 +239,8 @@ export class Member {
 
   #joined(): void {
     const session = this.#session;
+    this.services.joined();
+    this.#load?.joined();
     const seen = this.#options.flat === undefined ? session?.observation : undefined;
     if (session && seen) this.transports.joined(session, seen);
     this.partners.observed(seen?.observed.address);
@@ -279,6 +304,7 @@ export class Member {
       guard: this.#guard,
       locations: this.locations,
       locator: this.locator,
+      services: this.services,
       listeners: this.listeners,
       datagrams: this.datagrams,
       connect: this.transports.connect,
@@ -296,8 +322,9 @@ export class Member {
 /** Handlers of a session for what other members send. */
 export function peerMessageHandlers(
   member: () => Member | undefined,
-): Pick<SessionOptions, 'onPeerMessage' | 'onUndeliverable' | 'onRelayed' | 'onClientGone'> {
+): Pick<SessionOptions, 'onPeerMessage' | 'onUndeliverable' | 'onRelayed' | 'onClientGone' | 'onService'> {
   return {
+    onService: (service) => member()?.services.publish(service),
     onClientGone: (client) => member()?.partners.clientGone(client),
     onPeerMessage: (from, message) => {
       member()?.partners.meets(from);

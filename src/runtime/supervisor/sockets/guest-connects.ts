@@ -7,6 +7,7 @@ import { pause } from '../../pause';
 import type { Destination, GuestConnect, TransportResult } from '../../transport/transport';
 import type { Resolver } from '../names/resolver';
 import type { Log } from '../run/log';
+import type { Services } from '../services/services';
 import type { Listeners } from './listeners';
 import type { Locations } from './locations';
 import type { Locator } from './locator';
@@ -14,10 +15,11 @@ import type { Locator } from './locator';
 export interface GuestConnectsOptions {
   readonly locations: Locations;
   readonly locator: Locator;
+  readonly services: Services;
   readonly listeners: Listeners;
   /** Connects a guest to another host. */
   readonly connect: (guest: GuestConnect) => Promise<TransportResult>;
-  /** How long a connect to that host may take, from the guest's call on, in milliseconds. */
+  /** How long a connect to that host or service may take, from the guest's call on, in milliseconds. */
   readonly limitOf: (host: string) => number;
   readonly resolver: Pick<Resolver, 'open'>;
   /** Called once: a guest waits for a host, and for so long that the host is being allocated or resumed. */
@@ -50,9 +52,36 @@ type Connect = Extract<ShimRequest, { op: 'connect' }>;
 interface Call extends Pick<Connect, 'address' | 'port' | 'epoch'> {
   /** `performance.now()` */
   readonly since: number;
+  /** Of a connect to a service. */
+  readonly tries: Tries;
 }
 /** What becomes of a request: a reply, none, or one that another part has sent or will send. */
 export type Outcome = ShimReply | 'none' | 'elsewhere';
+
+/** What a connect to a service has tried. */
+interface Tries {
+  /** Hosts that it is not led to any more, in this round. */
+  readonly hosts: Set<string>;
+  rounds: number;
+  /** Where its shim was led to last. */
+  led?: string;
+  /** How the last of them failed. */
+  errno: keyof typeof ERRNO;
+  reason: string;
+  /** One of them may have been dead, and only that: it is imagined again. */
+  unsure: boolean;
+}
+const newTries = (): Tries => ({
+  ...{ hosts: new Set(), rounds: 0, unsure: false },
+  ...{ errno: 'EHOSTUNREACH', reason: 'it has no hosts' },
+});
+
+/** @returns `led`: the epoch that the call was led to */
+type Attempt = (
+  to: string,
+  guest: Omit<GuestConnect, keyof Destination>,
+  call: Call,
+) => Promise<{ outcome: Outcome; led?: number }>;
 
 /** A call that has been answered. */
 interface Answered extends Call {
@@ -76,7 +105,7 @@ export class GuestConnects {
 
   async connect(request: Connect, replyTo: number): Promise<Outcome> {
     const { address, port, epoch } = request;
-    const { locations, listeners, resolver } = this.#options;
+    const { locations, listeners, resolver, services } = this.#options;
     if (address === locations.self) {
       const own = listeners.find(port);
       if (own) return { status: 0, real: own.real, realPort: own.realPort, epoch: 0 };
@@ -85,7 +114,9 @@ export class GuestConnects {
       }
     }
     if (address === RESOLVER) return { status: (await resolver.open()) ? 0 : ERRNO.ECONNREFUSED };
-    const host = locations.hostAt(address);
+    const service = services.at(address);
+    if (service !== undefined && port !== 0) return this.#connectTo(service, request, replyTo, this.#attemptAny);
+    const host = service ?? locations.hostAt(address);
     // An address of the cluster's network that is nobody's.
     if (host === undefined) {
       const text = formatAddress(address);
@@ -94,7 +125,7 @@ export class GuestConnects {
     // As natively. The seed refuses such a port.
     if (port === 0) return this.#failed(`${host}:0`, 'ECONNREFUSED', 'nothing listens on port 0');
     if (epoch !== 0) locations.distrust(host, epoch);
-    return this.#connectTo(host, request, replyTo);
+    return this.#connectTo(host, request, replyTo, this.#attempt);
   }
 
   close(): void {
@@ -103,7 +134,7 @@ export class GuestConnects {
   }
 
   /** Until the host is connected to, or the time of the guest's call has passed. */
-  async #connectTo(host: string, request: Connect, replyTo: number): Promise<Outcome> {
+  async #connectTo(host: string, request: Connect, replyTo: number, attempt: Attempt): Promise<Outcome> {
     const { address, port, pid, sourcePort } = request;
     const caller = new AbortController();
     this.#waiting.set(caller, pid);
@@ -117,7 +148,7 @@ export class GuestConnects {
     const left = call.since + limit + SEED_FIRST - performance.now();
     const deadline = setTimeout(() => caller.abort(late), left);
     try {
-      const { outcome, led } = await this.#attempt(host, { address, sourcePort, replyTo, signal: caller.signal }, call);
+      const { outcome, led } = await attempt(host, { address, sourcePort, replyTo, signal: caller.signal }, call);
       if (led !== undefined) this.#remember(request.cookie, call, host, outcome, led);
       return outcome;
     } catch (error) {
@@ -129,12 +160,7 @@ export class GuestConnects {
     }
   }
 
-  /** @returns `led`: the epoch that the call was led to */
-  async #attempt(
-    host: string,
-    guest: Omit<GuestConnect, keyof Destination>,
-    call: Call,
-  ): Promise<{ outcome: Outcome; led?: number }> {
+  readonly #attempt: Attempt = async (host, guest, call) => {
     const { locations, log } = this.#options;
     const { port, since } = call;
     const until = since + this.#options.limitOf(host);
@@ -161,6 +187,63 @@ export class GuestConnects {
       locations.distrust(host, led);
       await pause(PAUSE, guest.signal);
     }
+  };
+
+  /** The same for a service: one host after the other. A host that fails costs no pause while there is another. */
+  readonly #attemptAny: Attempt = async (service, guest, call) => {
+    const { locations, services, log } = this.#options;
+    const { port, since, tries } = call;
+    const { signal } = guest;
+    const until = since + this.#options.limitOf(service);
+    for (;;) {
+      await services.known(service, signal);
+      const choice = services.choose(service, port, tries.hosts);
+      if (!choice) {
+        // What has just died refuses before the seed knows of its end: all of them are asked twice.
+        const again = tries.unsure && (tries.errno !== 'ECONNREFUSED' || tries.rounds === 0);
+        if (!again || performance.now() + PAUSE > until) {
+          return { outcome: this.#failed(`${service}:${port}`, tries.errno, tries.reason) };
+        }
+        tries.rounds += 1;
+        tries.hosts.clear();
+        await pause(PAUSE, signal);
+        continue;
+      }
+      const host = choice.name;
+      const own = this.#ownPort(host, port);
+      if (own) {
+        services.led(service, host);
+        return { outcome: own };
+      }
+      try {
+        const destination = await this.#locate(host, port, { signal, since });
+        const result = await this.#options.connect({ ...guest, ...destination, address: services.addressOf(host) });
+        const led = destination.location.epoch;
+        if (result.by !== 'none') {
+          tries.led = host;
+          services.led(service, host);
+          if (result.by === 'direct') return { outcome: { status: 0, ...result, chosen: true }, led };
+          return { outcome: 'elsewhere', led };
+        }
+        log('warn', `${host}:${port}, of service '${service}', cannot be connected to: ${result.reason}`);
+        locations.distrust(host, led);
+        services.failed(service, host);
+        inVain(host, tries, { errno: 'EHOSTUNREACH', message: result.reason, unsure: true });
+      } catch (error) {
+        services.failed(service, host);
+        if (!(error instanceof LocateError)) throw error;
+        inVain(host, tries, error);
+        if (signal.aborted) throw error;
+      }
+    }
+  };
+
+  /** A host that is in the service, and chosen for its own guest. */
+  #ownPort(host: string, port: number): ShimReply | undefined {
+    const { services, locations, listeners, asClient } = this.#options;
+    if (asClient || services.addressOf(host) !== locations.self) return undefined;
+    const own = listeners.find(port);
+    return own && { status: 0, real: own.real, realPort: own.realPort, epoch: 0, chosen: true };
   }
 
   /**
@@ -192,7 +275,17 @@ export class GuestConnects {
     const before = this.#answered.get(cookie);
     this.#answered.delete(cookie);
     const same = before?.address === address && before.port === port && now < before.until;
-    return { address, port, epoch, since: same && before.repeats.includes(epoch) ? before.since : now };
+    if (!same || !before.repeats.includes(epoch)) return { address, port, epoch, since: now, tries: newTries() };
+    const { since, tries } = before;
+    const service = this.#options.services.at(address);
+    const { led } = tries;
+    if (service !== undefined && led !== undefined) {
+      tries.led = undefined;
+      this.#options.locations.distrust(led, epoch);
+      this.#options.services.refused(service, led);
+      inVain(led, tries, { errno: 'ECONNREFUSED', message: 'it refuses', unsure: true });
+    }
+    return { address, port, epoch, since, tries };
   }
 
   #remember(cookie: bigint, call: Call, host: string, outcome: Outcome, led: number): void {
@@ -213,6 +306,17 @@ export class GuestConnects {
     for (const [caller, pid] of this.#waiting) if (!isAlive(pid)) caller.abort();
     this.#sweeper = this.#waiting.size > 0 ? setTimeout(this.#sweep, SWEEP) : undefined;
   };
+}
+
+function inVain(
+  host: string,
+  tries: Tries,
+  { errno, message, unsure }: Pick<LocateError, 'errno' | 'message'> & { readonly unsure?: boolean },
+): void {
+  tries.hosts.add(host);
+  tries.errno = errno;
+  tries.reason = `${host}, the last of its hosts: ${message}`;
+  tries.unsure ||= unsure === true;
 }
 
 /** A pid of 0 is a sender without one. */

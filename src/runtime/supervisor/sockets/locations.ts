@@ -60,7 +60,8 @@ export function openLocations(
   const self = parseAddress(spec.self.address)!;
   const nameAt = new Map<number, string>();
   const addressOf = new Map<string, number>();
-  for (const { name, address: text } of spec.directory) {
+  for (const { name, address: text, service } of spec.directory) {
+    if (service) continue;
     const address = parseAddress(text)!;
     nameAt.set(address, name);
     addressOf.set(name, address);

@@ -121,6 +121,11 @@ static void retry_or_fail(struct im_pending *pending) {
     fail(pending, ENOBUFS);
 }
 
+/* The host did not answer: one of several, and the supervisor ends that; or the only one, which is asked for twice. */
+static void may_ask_again(struct im_pending *pending, bool chosen) {
+  if (chosen && pending->asked >= ASKS) pending->asked = ASKS - 1;
+}
+
 /* The connection that came is of no use. */
 static void once_more(struct im_pending *pending) {
   if (pending->listed) pending->asked--;
@@ -136,6 +141,7 @@ static void take_over(struct im_pending *pending, const struct im_reply *reply, 
   if (!handoff_stands(fresh.fd)) {
     private_fd_close(&fresh);
     if (!pending->listed) pending->epoch = reply->epoch; /* it may have ended, or its guest */
+    may_ask_again(pending, handoff_is_chosen(&pending->to, reply));
     once_more(pending);
     return;
   }
@@ -149,6 +155,7 @@ static void take_over(struct im_pending *pending, const struct im_reply *reply, 
 static void go(struct im_pending *pending, const struct im_reply *reply) {
   pending->epoch = reply->epoch;
   pending->listed = false;
+  may_ask_again(pending, reply->flags & IM_REPLY_CHOSEN);
   if (tcp_connect(pending->real.fd, &pending->to, reply->real, reply->real_port, alias_host()) != 0 &&
       errno != EINPROGRESS && errno != EALREADY) {
     if (tcp_worth_locating(errno))

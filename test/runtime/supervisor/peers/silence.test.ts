@@ -23,7 +23,7 @@ function setUp(sockets: Row[], epoch = 5, answers = true) {
     peers: {
       noted: () =>
         sockets.flatMap(({ cookie, port }) =>
-          port === undefined ? { cookie, peer: ADDRESS, epoch, ended: false, probing: false } : [],
+          port === undefined ? { cookie, peer: ADDRESS, localPort: 1, epoch, ended: false, probing: false } : [],
         ),
     },
     native: {

@@ -23,7 +23,7 @@ function survivalOf(connections: readonly One[]) {
     connections
       .filter(({ cookie }) => !lost.includes(cookie))
       .map(({ acked, ...one }) => ({
-        ...{ ...one, ended: false },
+        ...{ ...one, localPort: 1, ended: false },
         lastAck: acked === undefined ? undefined : performance.now() - acked,
       }));
   const survival = new Survival({

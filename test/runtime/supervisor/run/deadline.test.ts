@@ -86,6 +86,8 @@ const session = (answer: Ask): MemberSession => ({
   reportNat: () => undefined,
   watch: () => undefined,
   data: () => undefined,
+  useService: () => undefined,
+  load: () => undefined,
   sendPeerMessage: () => false,
   relay: () => Promise.reject(new Error('there is no relay here')),
   ports: () => undefined,

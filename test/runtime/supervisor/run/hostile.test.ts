@@ -96,6 +96,8 @@ async function setUp(flat: number | undefined): Promise<Setting> {
     reportNat: () => undefined,
     watch: () => undefined,
     data: () => undefined,
+    useService: () => undefined,
+    load: () => undefined,
     sendPeerMessage: () => true,
     relay: () => Promise.reject(new LocateError('EHOSTUNREACH', 'no')),
     locate: async () => Promise.reject(new LocateError('ECONNREFUSED', 'no')),

@@ -67,6 +67,8 @@ const TO_SEED: Samples<ToSeed, 'type'> = {
   events: { type: 'events', id: 1, follow: false },
   command: { type: 'command', id: 1, host: 'api', command: 'stop' },
   reload: { type: 'reload', id: 1 },
+  useService: { type: 'useService', service: 'web' },
+  load: { type: 'load', connections: 3, cpu: 20 },
 };
 export const toSeed: readonly ToSeed[] = Object.values(TO_SEED);
 
@@ -104,6 +106,10 @@ const FROM_SEED: { readonly [T in FromSeed['type']]: Extract<FromSeed, { type: T
   edgesReply: { type: 'edgesReply', id: 1, edges: [], more: false },
   event: { type: 'event', id: 1, event: { time: 0, host: null, event: 'x', detail: {} } },
   eventsEnd: { type: 'eventsEnd', id: 1 },
+  service: {
+    ...{ type: 'service', service: 'web', version: 1 },
+    members: [{ state: 'running', connections: 3, cpu: 20, draining: true }],
+  },
 };
 export const fromSeed: readonly FromSeed[] = Object.values(FROM_SEED);
 

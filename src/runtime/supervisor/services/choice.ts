@@ -1,0 +1,93 @@
+/** Which host of a service a connect goes to: a pure function of what is known of them. */
+import type { HostState } from '../../../contract/control/location';
+
+export interface Candidate {
+  readonly name: string;
+  /** A host instance: nothing allocates it. */
+  readonly instance: boolean;
+  readonly state: HostState;
+  /** Connections that it has, and those that were chosen to go there since that was reported. */
+  readonly connections: number;
+  /** Percent of one CPU. */
+  readonly cpu: number;
+  readonly draining: boolean;
+  /** A connect to it has failed of late. */
+  readonly avoided: boolean;
+}
+
+export interface ChoiceTerms {
+  readonly maxConnections: number;
+  readonly maxCpu?: number;
+}
+
+/** Why a host was chosen, for operators. In order of preference. */
+export const WHY = {
+  sticky: 'this member is connected to it already',
+  instance: 'the instance with the fewest connections',
+  least: 'the function with the fewest connections',
+  undrained: 'all others are full, and it was draining',
+  allocating: 'all that run are full, and it is being allocated',
+  resumed: 'all that run are full, and it is suspended',
+  imagined: 'all that run are full, and it is imagined',
+  full: 'all are full: the fewest connections',
+  avoided: 'connects to all others have failed',
+  last: 'no other host is left',
+} as const;
+export type Why = keyof typeof WHY;
+
+export interface Choice {
+  readonly name: string;
+  readonly why: Why;
+}
+
+/**
+ * @param candidates in the order in which functions are imagined; without those that this connect has tried
+ * @param turn from which of them on equal ones are preferred: callers with different turns do not all choose the same
+ * @param last where this member was connected to before, of a sticky service
+ * @returns undefined: there is no candidate
+ */
+export function chooseHost(
+  candidates: readonly Candidate[],
+  terms: ChoiceTerms,
+  turn: number,
+  last?: string,
+): Choice | undefined {
+  const least = (which: (host: Candidate) => boolean) => fewest(candidates, which, turn);
+  const hasRoom = ({ connections, cpu }: Candidate) =>
+    connections < terms.maxConnections && (terms.maxCpu === undefined || cpu <= terms.maxCpu);
+  const serves = ({ state, avoided }: Candidate) => state === 'running' && !avoided;
+  /** Host functions that are not up: nothing else is to be imagined while there is one with room that comes up. */
+  const inState = (state: HostState) =>
+    candidates.find((host) => host.state === state && !host.instance && !host.avoided && hasRoom(host));
+  const rules: ReadonlyArray<readonly [Why, () => Candidate | undefined]> = [
+    ['sticky', () => candidates.find((host) => host.name === last && serves(host))],
+    ['instance', () => least((host) => serves(host) && host.instance && hasRoom(host))],
+    ['least', () => least((host) => serves(host) && !host.instance && !host.draining && hasRoom(host))],
+    ['undrained', () => least((host) => serves(host) && !host.instance && hasRoom(host))],
+    ['allocating', () => inState('allocating')],
+    ['resumed', () => inState('suspended')],
+    ['imagined', () => inState('imagined')],
+    ['full', () => least(serves)],
+    ['avoided', () => least(({ state }) => state === 'running')],
+    ['last', () => candidates.find(({ instance }) => !instance) ?? candidates[0]],
+  ];
+  for (const [why, rule] of rules) {
+    const found = rule();
+    if (found) return { name: found.name, why };
+  }
+  return undefined;
+}
+
+function fewest(
+  candidates: readonly Candidate[],
+  which: (host: Candidate) => boolean,
+  turn: number,
+): Candidate | undefined {
+  const count = candidates.length;
+  let best: Candidate | undefined;
+  for (let i = 0; i < count; i++) {
+    const host = candidates[(i + turn) % count];
+    if (which(host) && (!best || host.connections < best.connections)) best = host;
+  }
+  return best;
+}
