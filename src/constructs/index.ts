@@ -8,3 +8,5 @@ export * from './host/start-barrier';
 export * from './instance/host-instance';
 export * from './instance/instance-options';
 export * from './seed/seed-node';
+export * from './service/service';
+export * from './service/service-options';

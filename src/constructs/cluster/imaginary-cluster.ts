@@ -16,6 +16,7 @@ import {
   hostRange,
   type ManifestLimits,
   parseManifest,
+  requestOfService,
   SEED_PORT,
 } from '../../contract/manifest';
 import { HostFunction } from '../host/host-function';
@@ -26,8 +27,10 @@ import { acknowledge } from '../private/acknowledge';
 import * as check from '../private/checks';
 import { Directory } from '../private/directory';
 import { HostPool } from '../private/pool';
-import { ATTRIBUTES, CLUSTER, checkShape, HOST, HOST_GROUP, INSTANCE } from '../private/shape';
+import { ATTRIBUTES, CLUSTER, checkShape, HOST, HOST_GROUP, INSTANCE, SERVICE } from '../private/shape';
 import { SeedNode } from '../seed/seed-node';
+import { Service } from '../service/service';
+import type { ServiceOptions } from '../service/service-options';
 import type { ImaginaryClusterProps } from './cluster-props';
 import type { IImaginaryCluster, ImaginaryClusterAttributes } from './cluster-reference';
 
@@ -94,6 +97,7 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
   private readonly prefetch: boolean;
   /** In the order in which they were added: the number of a host follows from its place. */
   private readonly hostList: Array<HostFunction | HostInstance> = [];
+  private readonly serviceList: Service[] = [];
   private readonly directory: Directory;
 
   constructor(scope: Construct, id: string, props: ImaginaryClusterProps = {}) {
@@ -194,6 +198,20 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
   }
 
   /**
+   * Adds a service: one name and one address for several hosts. Each connection to it picks one that has room, and allocates one more
+   * when all are full.
+   *
+   * @param name the name that hosts reach it by: lower-case letters, digits and hyphens
+   * @param options which hosts serve it, and when one is full
+   */
+  public addService(name: string, options: ServiceOptions): Service {
+    check.checkHostName(this, 'the name of a service', name);
+    checkShape(this, ` of service '${name}'`, options, SERVICE);
+    this.directory.requireFree(this, name, [name], 'service');
+    return new Service(this, name, { ...options, cluster: this });
+  }
+
+  /**
    * Takes a host into the manifest. Called by its constructor.
    *
    * @internal
@@ -212,6 +230,16 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
   public _registerInstance(host: HostInstance, address?: string): void {
     this.directory.addHost(host, host.hostName, host.aliases, address);
     this.hostList.push(host);
+  }
+
+  /**
+   * Takes a service into the manifest. Called by its constructor.
+   *
+   * @internal
+   */
+  public _registerService(service: Service, address?: string): void {
+    this.directory.addService(service, service.serviceName, address);
+    this.serviceList.push(service);
   }
 
   /**
@@ -268,6 +296,12 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
         ...(this.seed.leaseTable ? { standby: true } : {}),
       },
       hosts: this.hostList.map((host) => host._manifestHost(addresses.get(host.hostName)!)),
+      // A cluster without services has the manifest that it always had.
+      ...(this.serviceList.length === 0
+        ? {}
+        : {
+            services: this.serviceList.map((s) => s._manifestService(addresses.get(requestOfService(s.serviceName))!)),
+          }),
     });
   }
 

@@ -1,25 +1,27 @@
 /** What a cluster's hosts are called, and which addresses and functions they have: each name once. */
 import type { Construct } from 'constructs';
-import { type AddressRequest, assignAddresses, type Cidr } from '../../contract/manifest';
+import { type AddressRequest, assignAddresses, type Cidr, requestOfService } from '../../contract/manifest';
 import * as check from './checks';
 import type { HostPool } from './pool';
 
-const UNIQUE_NAMES = 'choose another: every host name and alias is unique in a cluster';
+const UNIQUE_NAMES = 'choose another: every name and alias is unique in a cluster';
 
 export class Directory {
   private readonly nameOwners = new Map<string, string>();
   private readonly addressRequests: AddressRequest[] = [];
+  private readonly services = new Set<string>();
   private readonly grouped = new Set<string>();
   private readonly pools = new Map<string, HostPool>();
   private readonly functionOwners = new Map<string, string>();
 
   constructor(private readonly block: Cidr) {}
 
-  requireFree(scope: Construct, host: string, names: readonly string[]): void {
+  requireFree(scope: Construct, host: string, names: readonly string[], kind: 'host' | 'service' = 'host'): void {
     names.forEach((name, i) => {
       const owner = names.indexOf(name) < i ? host : this.nameOwners.get(name);
       if (owner === undefined) return;
-      check.refuse(scope, `the name '${name}' of host '${host}' is taken by host '${owner}'; ${UNIQUE_NAMES}`);
+      const by = this.services.has(owner) ? 'service' : 'host';
+      check.refuse(scope, `the name '${name}' of ${kind} '${host}' is taken by ${by} '${owner}'; ${UNIQUE_NAMES}`);
     });
   }
 
@@ -39,6 +41,15 @@ export class Directory {
     if (this.grouped.has(host)) return;
     const pinned = address === undefined ? undefined : check.pinnedAddress(scope, this.block, address);
     this.addressRequests.push({ name: host, pinned });
+  }
+
+  /** A service has a name and an address as a host has. */
+  addService(scope: Construct, name: string, address?: string): void {
+    this.requireFree(scope, name, [name], 'service');
+    this.nameOwners.set(name, name);
+    this.services.add(name);
+    const pinned = address === undefined ? undefined : check.pinnedAddress(scope, this.block, address);
+    this.addressRequests.push({ name: requestOfService(name), pinned });
   }
 
   takeFunction(scope: Construct, name: string, owner: string): void {

@@ -12,6 +12,8 @@ import type { HostGroupOptions, HostOptions } from '../host/host-options';
 import type { HostInstanceProps } from '../instance/host-instance';
 import type { InstanceContainerOptions, InstanceMachineOptions, InstanceOptions } from '../instance/instance-options';
 import type { SeedNodeOptions, SeedNodeProps } from '../seed/seed-node';
+import type { ServiceProps } from '../service/service';
+import type { ServiceOptions } from '../service/service-options';
 import { refuse } from './checks';
 
 export interface Rule {
@@ -138,6 +140,15 @@ export const INSTANCE_CONTAINER: Shape<InstanceContainerOptions> = {
   container: required(having('an ecs.ContainerDefinitionOptions, with an image', 'image')),
   program: texts("['imaginary']"),
 };
+export const SERVICE: Shape<ServiceOptions> = {
+  hosts: list('HostFunction', 'hostName'),
+  instances: texts("['db']"),
+  maxConnections: number,
+  maxCpu: number,
+  sticky: boolean,
+  address: text('100.64.0.10'),
+};
+export const SERVICE_PROPS: Shape<ServiceProps> = { ...SERVICE, cluster, serviceName: text('api') };
 
 export const SEED: Shape<SeedNodeOptions> = {
   vpc,

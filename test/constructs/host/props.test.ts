@@ -3,7 +3,7 @@
  * (`Shape`), so that a new prop is tried here, too.
  */
 import { Duration, Lazy } from 'aws-cdk-lib';
-import { HostFunction, HostInstance, ImaginaryCluster, SeedNode } from '../../../src';
+import { HostFunction, HostInstance, ImaginaryCluster, SeedNode, Service } from '../../../src';
 import {
   ATTRIBUTES,
   CLUSTER,
@@ -14,6 +14,8 @@ import {
   INSTANCE,
   type Rule,
   SEED_NODE,
+  SERVICE,
+  SERVICE_PROPS,
 } from '../../../src/constructs/private/shape';
 import { HOST, newCluster, newStack, only } from '../support';
 
@@ -65,6 +67,16 @@ const SUBJECTS: Record<string, Subject> = {
     shape: HOST_INSTANCE,
     base: () => ({ cluster: fixture.cluster }),
     make: (props) => new HostInstance(fixture.stack, id(), props),
+  },
+  'ImaginaryCluster.addService': {
+    shape: SERVICE,
+    base: () => ({ hosts: [fixture.cluster.addHost(id(), HOST)] }),
+    make: (props) => fixture.cluster.addService(id(), props),
+  },
+  Service: {
+    shape: SERVICE_PROPS,
+    base: () => ({ hosts: [fixture.cluster.addHost(id(), HOST)], cluster: fixture.cluster }),
+    make: (props) => new Service(fixture.stack, id(), props),
   },
   SeedNode: {
     shape: SEED_NODE,
