@@ -20,6 +20,7 @@ const PROGRAMS = [
   'connector-listeners',
   'connector-secrets',
   'connector-limits',
+  'connector-service',
 ];
 
 const cFiles = (dir: string) =>

@@ -166,7 +166,9 @@ struct im_request { /* 64 bytes; IM_OP_LOG: text follows, IM_OP_DATAGRAM: what i
   uint32_t real;  /* LISTEN: the address that is really bound. DATAGRAM: the source address; 0: any */
   uint32_t scope; /* LISTEN: IM_SCOPE_*. DATAGRAM: TTL and, 8 bits up, TOS */
   uint64_t epoch; /* STALE: the epoch the shim connected to */
-  uint32_t reserved[4];
+  /* Of the connector, never of a shim: the guest connects to this service, and `address` was chosen. */
+  uint32_t service;
+  uint32_t reserved[3];
 };
 #define IM_OP_CONNECT 1 /* reply when the destination listens: status 0 and where to connect, or an errno */
 #define IM_OP_LISTEN 2  /* reply when the table lists the port */

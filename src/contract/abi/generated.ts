@@ -119,6 +119,7 @@ export const im_request = {
   real: 32,
   scope: 36,
   epoch: 40,
+  service: 48,
 } as const;
 
 export const im_reply = {

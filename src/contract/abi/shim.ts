@@ -154,7 +154,8 @@ export function decodeRequest(message: Buffer): ShimRequest {
       const flags = message.readUInt32LE(REQUEST.flags);
       const nonBlocking = (flags & abi.IM_FLAG_NONBLOCK) !== 0;
       const sourcePort = message.readUInt16LE(REQUEST.real_port);
-      return { op: 'connect', pid, nonBlocking, cookie, address, port, sourcePort, epoch };
+      const service = message.readUInt32LE(REQUEST.service);
+      return { op: 'connect', pid, nonBlocking, cookie, address: service || address, port, sourcePort, epoch };
     }
     case OP.listen: {
       const number = message.readUInt32LE(REQUEST.scope);

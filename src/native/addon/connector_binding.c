@@ -227,6 +227,28 @@ static napi_value listeners(napi_env env, napi_callback_info info) {
   return util_undefined(env);
 }
 
+static napi_value services(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  size_t length = 0, given_length = 0;
+  void *data = NULL, *given = NULL;
+  struct im_connector *connector = called_on(env, info, arguments, 2);
+  if (!connector) return util_undefined(env);
+  if (!array(env, arguments[0], napi_uint32_array, &data, &length) || length % 5 ||
+      !array(env, arguments[1], napi_uint32_array, &given, &given_length)) {
+    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE",
+                          "services(rows: Uint32Array of service, host, port, connections, most; given: Uint32Array)");
+    return NULL;
+  }
+  const uint32_t *rows = data;
+  struct im_place *list = length ? calloc(length / 5, sizeof *list) : NULL;
+  for (size_t i = 0; list && i < length / 5; i++, rows += 5)
+    list[i] = (struct im_place){
+        .service = rows[0], .host = rows[1], .port = (uint16_t)rows[2], .connections = rows[3], .most = rows[4]};
+  connector_services(connector, list, list ? length / 5 : 0, given, given_length);
+  free(list);
+  return util_undefined(env);
+}
+
 static napi_value arriving(napi_env env, napi_callback_info info) {
   napi_value result;
   struct im_connector *connector = called_on(env, info, NULL, 0);
@@ -253,6 +275,7 @@ static const struct im_object_kind kind = {
                 {"cancel", cancel},
                 {"drop", drop},
                 {"listeners", listeners},
+                {"services", services},
                 {"arriving", arriving},
                 {"ready", ready},
                 {"close", object_close}},

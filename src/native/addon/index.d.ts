@@ -225,6 +225,11 @@ export interface NativeConnector {
   drop(peer: number): void;
   /** Guests' listeners: port, real address, real port, and so on. */
   listeners(rows: Uint32Array): void;
+  /**
+   * Where connects to services may go, all of it: service, host (virtual addresses), port, connections, and how many make
+   * it full; and so on. @param given gets how many connects went to each of the places before
+   */
+  services(rows: Uint32Array, given: Uint32Array): void;
   /** Connections that have arrived and were not accepted yet, and guests here that wait for one. */
   arriving(): number;
   /** Idle connections to `peer` minus waiting guests. With peer 0: all idle connections. */

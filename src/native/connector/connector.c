@@ -38,6 +38,7 @@ void connector_release(struct im_connector *connector) {
   connector_stop(connector);
   reactor_free(&connector->reactor);
   free(connector->listeners);
+  free(connector->places);
   pthread_cond_destroy(&connector->more);
   free(connector);
 }

@@ -61,6 +61,14 @@ struct im_listener {
   uint32_t real;
 };
 
+/* A host that a connect to that port of a service may go to. */
+struct im_place {
+  uint32_t service, host; /* virtual addresses */
+  uint16_t port;
+  uint32_t connections, most; /* at `most` it is full */
+  uint32_t given;             /* connects that went there */
+};
+
 /* A shim's socket, on behalf of which a request comes. */
 struct im_requester {
   /*
@@ -97,6 +105,9 @@ int connector_call(struct im_connector *connector, uint32_t id, uint32_t peer, u
 /* Gives an opening (or what is left of many) up; nothing is reported of it. False: it has ended, which is reported. */
 bool connector_cancel(struct im_connector *connector, uint32_t id);
 void connector_listeners(struct im_connector *connector, const struct im_listener *listeners, size_t count);
+/* Replaces all places. `given`: of the places before, in their order. */
+void connector_services(struct im_connector *connector, const struct im_place *places, size_t count, uint32_t *given,
+                        size_t given_count);
 /* Closes what is kept ready with that peer (0: with all of them) in both directions. */
 void connector_drop(struct im_connector *connector, uint32_t peer);
 /*

@@ -116,6 +116,8 @@ struct im_connector {
   struct im_connection *signalled[IM_BUCKETS];
   struct im_listener *listeners;
   size_t listeners_count;
+  struct im_place *places;
+  size_t places_count, turn;
   void (*report)(void *context, enum im_event event, uint32_t subject, int32_t detail);
   void *context;
 };
@@ -230,6 +232,11 @@ int fill_begin(struct im_connector *connector, const struct im_opening *what, co
 bool fill_give_up(struct im_connector *connector, uint32_t id, uint32_t peer);
 /* Ends its thread. Without the lock. */
 void fill_stop(struct im_connector *connector);
+
+/* ---- service.c ---- */
+
+/* Where a connect to that port of a service goes; NULL: nowhere that is known to have room. */
+struct im_place *service_choose(struct im_connector *connector, uint32_t service, uint16_t port);
 
 /* ---- wait.c ---- */
 

@@ -18,6 +18,27 @@ static bool connect_now(struct im_connector *connector, struct im_request *reque
   return waits;
 }
 
+/*
+ * The same to a service, if that is one: its host is chosen here. A request that is given back says both, so that
+ * another host can be chosen for it.
+ */
+static bool connect_chosen(struct im_connector *connector, struct im_request *request, int reply_to,
+                           const struct im_requester *requester) {
+  uint32_t service = request->address;
+  struct im_place *place = service_choose(connector, service, request->port);
+  if (place) {
+    request->address = place->host;
+    request->service = service;
+  }
+  bool answered = connect_now(connector, request, reply_to, requester);
+  if (place && answered) {
+    place->connections++;
+    place->given++;
+  }
+  request->address = service;
+  return answered;
+}
+
 /* A guest has accepted a signal connection. */
 static void accepted(struct im_connector *connector, const struct im_request *request, int reply_to) {
   struct im_connection *connection = deliver_find(connector, request->address, request->port, request->real_port);
@@ -39,7 +60,7 @@ bool connector_answer(struct im_connector *connector, struct im_request *request
   bool answered = true;
   reactor_lock(&connector->reactor);
   if (listed)
-    answered = connect_now(connector, request, reply_to, requester);
+    answered = connect_chosen(connector, request, reply_to, requester);
   else
     accepted(connector, request, reply_to);
   reactor_unlock(&connector->reactor);

@@ -105,7 +105,8 @@ void handoff_dead(const struct host *to, int reply) {
   close(ends[1]);
   struct pollfd reset = {.fd = ends[0]};
   if (poll(&reset, 1, LONG_MS) != 1) die("reset");
-  reply_connected(reply, ends[0], port, to->epoch);
+  const struct im_opening what = {.epoch = to->epoch};
+  reply_connected(reply, ends[0], port, &what);
   close(ends[0]);
 }
 
@@ -114,7 +115,8 @@ void handoff_connect(struct host *from, struct host *to, const struct im_request
   uint16_t port = make_pair(ends);
   setsockopt(ends[0], IPPROTO_TCP, TCP_NODELAY, &off, sizeof off); /* as reply.c gives it */
   if (request->real_port) port = request->real_port;
-  bool given = reply_connected(reply, ends[0], port, to->epoch);
+  const struct im_opening what = {.epoch = to->epoch};
+  bool given = reply_connected(reply, ends[0], port, &what);
   close(ends[0]);
   if (!given) {
     close(ends[1]);

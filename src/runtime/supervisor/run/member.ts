@@ -21,7 +21,8 @@ import { MembershipStreams } from '../membership/streams';
 import { createResolver, type Resolver } from '../names/resolver';
 import { Partners, type PartnersSession } from '../peers/partners';
 import { PeerConnections } from '../peers/peer-connections';
-import { Load } from '../services/load';
+import { Load, openByPeer } from '../services/load';
+import { Places } from '../services/places';
 import { Services } from '../services/services';
 import { createListeners, type Listeners, publicPorts } from '../sockets/listeners';
 import { type Locations, type OwnPort, openLocations } from '../sockets/locations';
@@ -85,6 +86,8 @@ export class Member {
   /** Begins the loopback aliases. */
   readonly #aliases: number;
   readonly #udpProxies: UdpProxies;
+  /** Undefined on network `flat`, and where there are no services. */
+  #places: Places | undefined;
   /** Undefined: it is in no service. */
   readonly #load: Load | undefined;
   #session: MemberSession | undefined;
@@ -120,12 +123,22 @@ export class Member {
       directory,
       self,
       session: () => this.#session,
+      open: () =>
+        openByPeer(native, {
+          addresses: this.addresses,
+          handoffs: () => this.peers.alive(),
+          // The alias of a host has the last two bytes of its virtual address, as all of the cluster have the others.
+          virtualOf: (real) => ((self & 0xffff0000) | (real & 0xffff)) >>> 0,
+        }),
+      onChange: () => this.#places?.update(),
+      onUsed: () => this.#places?.wake(),
       onChosen: (detail) => this.reportEvent('service-chosen', detail),
     });
     this.locations = openLocations(spec, {
       map: runDir.mapTable,
       onGone: (_host, address) => this.transports.drop(address),
       onLocation: (location, address) => this.partners.located(location, address),
+      onChange: () => this.#places?.update(),
     });
     this.transports = this.#openTransports();
     this.listeners = this.#createListeners();
@@ -150,6 +163,16 @@ export class Member {
     });
     const onOpen = this.locations.setResolverPorts;
     this.resolver = createResolver({ identity: welcome, onOpen, guard: this.#guard, log });
+    if (handoff && directory.some(({ service }) => service)) {
+      this.#places = new Places({
+        connector: this.transports.connector.native,
+        services: () => this.services.used(),
+        addressOf: (host) => this.services.addressOf(host),
+        running: this.locations.running,
+        setServices: this.locations.setServices,
+        onGiven: (...given) => this.services.given(...given),
+      });
+    }
     this.#load = options.asClient
       ? undefined
       : Load.of(welcome.self.name, directory, {
@@ -230,6 +253,8 @@ export class Member {
     this.partners.close();
     this.membership.close();
     this.#load?.close();
+    this.#places?.close();
+    this.#places = undefined;
     this.#udpProxies.close();
     this.service.close();
     this.transports.close();

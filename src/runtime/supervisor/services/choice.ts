@@ -78,6 +78,25 @@ export function chooseHost(
   return undefined;
 }
 
+/**
+ * The hosts among which the next connects choose by their connections alone: what the first rules above would choose from.
+ * Empty: every connect needs all rules.
+ */
+export function hostsWithRoom(
+  candidates: readonly Candidate[],
+  terms: ChoiceTerms,
+  last?: string,
+): readonly Candidate[] {
+  const serving = candidates.filter(({ state, avoided }) => state === 'running' && !avoided);
+  const sticky = serving.filter(({ name }) => name === last);
+  if (sticky.length > 0) return sticky;
+  const roomy = serving.filter(
+    ({ connections, cpu }) => connections < terms.maxConnections && (terms.maxCpu === undefined || cpu <= terms.maxCpu),
+  );
+  const instances = roomy.filter(({ instance }) => instance);
+  return instances.length > 0 ? instances : roomy.filter(({ draining }) => !draining);
+}
+
 function fewest(
   candidates: readonly Candidate[],
   which: (host: Candidate) => boolean,

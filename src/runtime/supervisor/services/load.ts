@@ -109,6 +109,30 @@ export class Load {
   }
 }
 
+/** Open connections of this host's guests with others, by the virtual address of the other side. */
+export function openByPeer(
+  native: LoadOptions['native'],
+  {
+    addresses,
+    handoffs,
+    virtualOf,
+  }: Pick<LoadOptions, 'addresses' | 'handoffs'> & {
+    /** Network `flat`: of a real address. */
+    readonly virtualOf: (real: number) => number;
+  },
+): ReadonlyMap<number, number> {
+  const open = new Map<number, number>();
+  const add = (peer: number) => open.set(peer, (open.get(peer) ?? 0) + 1);
+  if (addresses.length === 0) {
+    for (const { peer } of handoffs()) add(peer);
+    return open;
+  }
+  for (const socket of tcpSockets(native)) {
+    if (addresses.includes(socket.local) && isOpen(socket)) add(virtualOf(socket.remote));
+  }
+  return open;
+}
+
 function isOpen({ state, sendQueue }: TcpSocket): boolean {
   if (state === CLOSE_WAIT) return sendQueue > 0;
   return state !== LISTEN && state !== CLOSE;

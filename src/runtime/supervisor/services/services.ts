@@ -7,6 +7,7 @@ import type { MemberView, ServiceTerms } from '../../../contract/control/service
 import { parseAddress } from '../../../contract/manifest/address';
 import { LocateError, type Session } from '../../control/index';
 import { type Candidate, type Choice, chooseHost, WHY, type Why } from './choice';
+import type { UsedService } from './places';
 
 export type ServicesSession = Pick<Session, 'useService'>;
 
@@ -15,26 +16,49 @@ export interface ServicesOptions {
   /** Virtual address of this member: where the choice among equal hosts begins. */
   readonly self: number;
   readonly session: () => ServicesSession | undefined;
+  /** Open connections of guests here, by the virtual address of the host. */
+  readonly open: () => ReadonlyMap<number, number>;
+  /** What the next choice depends on has changed. */
+  readonly onChange: () => void;
+  /** A guest has connected to a service. */
+  readonly onUsed: () => void;
   /** For operators: what was chosen, and why. */
   readonly onChosen: (detail: { service: string; member: string; port: number; why: string }) => void;
 }
 
-/** A connect that came about counts for so long, in milliseconds; by then its host has reported the connection. */
-const COUNTED = 400;
+/** Milliseconds between two looks at which connections are open, at least. */
+const LOOK = 50;
 /** A host that a connect has failed to is avoided for so long, in milliseconds. */
 const AVOIDED = 2_000;
+/** Ports of one service that the connector answers for. */
+const MOST_PORTS = 16;
 /** The same choice of a service is reported once in so many milliseconds. */
 const SAID = 10_000;
 
+/** Connections of guests of this member to one host of a service. */
+interface Count {
+  /** Connects that it was chosen for and that are under way. */
+  pending: number;
+  /** Those that came about since the last look. */
+  led: number;
+  /** Open ones at the last look, and at the last report of the host. */
+  open: number;
+  reported: number;
+  /** Which part of those that came about was still open at the look after that. */
+  lasting: number;
+}
+
 interface Service {
   readonly name: string;
+  /** Virtual address. */
+  readonly address: number;
   readonly terms: ServiceTerms;
+  /** Ports that guests have connected to: the first so many. */
+  readonly ports: Set<number>;
   /** Undefined until the seed has sent it. */
   views?: readonly MemberView[];
-  /** By host: connects that it was chosen for and that are under way. */
-  readonly pending: Map<string, number>;
-  /** By host: when connects to it came about, `performance.now()`, the oldest first. */
-  readonly led: Map<string, number[]>;
+  /** By host. */
+  readonly counts: Map<string, Count>;
   /** By host: until when. */
   readonly avoided: Map<string, number>;
   /** Of a sticky service. */
@@ -50,6 +74,7 @@ export class Services {
   readonly #options: ServicesOptions;
   readonly #byAddress = new Map<number, Service>();
   readonly #byName = new Map<string, Service>();
+  #looked = Number.NEGATIVE_INFINITY;
   /** Of the hosts. */
   readonly #addresses = new Map<string, number>();
 
@@ -58,9 +83,11 @@ export class Services {
     for (const { name, address, service: terms } of options.directory) {
       if (!terms) this.#addresses.set(name, parseAddress(address)!);
       if (!terms) continue;
-      const maps = { pending: new Map(), led: new Map(), avoided: new Map(), said: new Map() };
-      const service: Service = { name, terms, ...maps, turn: options.self, asked: false, waiters: new Set() };
-      this.#byAddress.set(parseAddress(address)!, service);
+      const maps = { counts: new Map(), avoided: new Map(), said: new Map() };
+      for (const host of terms.members) maps.counts.set(host, newCount());
+      const own = { name, address: parseAddress(address)!, terms, ports: new Set<number>() };
+      const service: Service = { ...own, ...maps, turn: options.self, asked: false, waiters: new Set() };
+      this.#byAddress.set(own.address, service);
       this.#byName.set(name, service);
     }
   }
@@ -79,7 +106,10 @@ export class Services {
   publish({ service: name, members }: { readonly service: string; readonly members: readonly MemberView[] }): void {
     const service = this.#byName.get(name);
     if (!service || members.length !== service.terms.members.length) return;
+    this.#look(performance.now());
+    for (const count of service.counts.values()) count.reported = count.open;
     service.views = members;
+    this.#options.onChange();
     for (const wake of service.waiters) wake();
     service.waiters.clear();
   }
@@ -126,48 +156,86 @@ export class Services {
     if (!choice) return undefined;
     service.turn = (service.turn + 1) >>> 0;
     service.last = choice.name;
-    service.pending.set(choice.name, (service.pending.get(choice.name) ?? 0) + 1);
+    if (service.ports.size < MOST_PORTS) service.ports.add(port);
+    this.#options.onUsed();
+    countOf(service, choice.name).pending += 1;
     this.#say(service, choice, port, now);
     return choice;
   }
 
   /** The guest has a connection to that host, or is being connected by its shim. */
   led(name: string, host: string): void {
+    const count = countOf(this.#byName.get(name)!, host);
+    count.pending -= 1;
+    count.led += 1;
+    this.#options.onChange();
+  }
+
+  /** The connector has led so many connects there. */
+  given(name: string, host: string, port: number, count: number): void {
     const service = this.#byName.get(name)!;
-    this.#done(service, host);
-    const led = service.led.get(host);
-    if (led) led.push(performance.now());
-    else service.led.set(host, [performance.now()]);
+    const now = performance.now();
+    countOf(service, host).led += count;
+    const instance = service.terms.members.indexOf(host) < service.terms.instances;
+    this.#say(
+      service,
+      { name: host, why: service.terms.sticky ? 'sticky' : instance ? 'instance' : 'least' },
+      port,
+      now,
+    );
+  }
+
+  /** Services that guests have connected to. */
+  used(): UsedService[] {
+    const now = performance.now();
+    const used = [...this.#byName.values()].filter(({ views, ports }) => views && ports.size > 0);
+    return used.map((service) => ({ ...service, candidates: this.candidates(service.name, now) }));
   }
 
   /** A connect to that host has failed. */
   failed(name: string, host: string): void {
-    const service = this.#byName.get(name)!;
-    this.#done(service, host);
-    service.avoided.set(host, performance.now() + AVOIDED);
+    countOf(this.#byName.get(name)!, host).pending -= 1;
+    this.#avoid(name, host);
   }
 
   /** It has failed after all: its shim could not connect. */
   refused(name: string, host: string): void {
-    const service = this.#byName.get(name)!;
-    service.led.get(host)?.pop();
-    service.avoided.set(host, performance.now() + AVOIDED);
+    this.#avoid(name, host);
   }
 
   candidates(name: string, now = performance.now()): Candidate[] {
-    const { terms, views, pending, led, avoided } = this.#byName.get(name)!;
+    this.#look(now);
+    const service = this.#byName.get(name)!;
+    const { terms, views, avoided } = service;
     return terms.members.map((host, i) => {
-      const { state, connections, cpu, draining } = views?.[i] ?? UNKNOWN;
-      const since = led.get(host);
-      while (since && since.length > 0 && since[0] < now - COUNTED) since.shift();
-      const own = (pending.get(host) ?? 0) + (since?.length ?? 0);
-      const of = { connections: connections + own, avoided: (avoided.get(host) ?? 0) > now };
+      const { state, connections: all, cpu, draining } = views?.[i] ?? UNKNOWN;
+      const count = countOf(service, host);
+      const own = count.open + count.led * count.lasting + count.pending;
+      // What the host has reported, and what this member has added or ended since.
+      const connections = Math.round(Math.max(own, all + own - count.reported));
+      const of = { connections, avoided: (avoided.get(host) ?? 0) > now };
       return { name: host, instance: i < terms.instances, state, cpu, draining, ...of };
     });
   }
 
-  #done({ pending }: Service, host: string): void {
-    pending.set(host, Math.max(0, (pending.get(host) ?? 0) - 1));
+  /** Counts the connections that are open, at most every so often. */
+  #look(now: number): void {
+    if (now - this.#looked < LOOK) return;
+    this.#looked = now;
+    const open = this.#options.open();
+    for (const { counts } of this.#byName.values()) {
+      for (const [host, count] of counts) {
+        const before = count.open + count.led;
+        count.open = open.get(this.addressOf(host)) ?? 0;
+        if (count.led > 0) count.lasting = Math.min(1, count.open / before);
+        count.led = 0;
+      }
+    }
+  }
+
+  #avoid(name: string, host: string): void {
+    this.#byName.get(name)!.avoided.set(host, performance.now() + AVOIDED);
+    this.#options.onChange();
   }
 
   #say(service: Service, { name: member, why }: Choice, port: number, now: number): void {
@@ -176,6 +244,12 @@ export class Services {
     service.said.set(key, now);
     this.#options.onChosen({ service: service.name, member, port, why: WHY[why] });
   }
+}
+
+const newCount = (): Count => ({ pending: 0, led: 0, open: 0, reported: 0, lasting: 1 });
+
+function countOf({ counts }: Pick<Service, 'counts'>, host: string): Count {
+  return counts.get(host) ?? newCount();
 }
 
 const UNKNOWN: MemberView = { state: 'imagined', connections: 0, cpu: 0, draining: false };

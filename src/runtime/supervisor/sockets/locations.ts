@@ -40,6 +40,10 @@ export interface Locations {
   setOwnPorts(ports: readonly OwnPort[]): void;
   /** Ports of this host's resolver: not its guests', and nobody else's business. */
   setResolverPorts(ports: readonly PortRow[]): void;
+  /** What guests see of services: ports that the connector leads to a host. */
+  setServices(states: readonly HostState[], ports: readonly PortRow[]): void;
+  /** A host that is known to run. */
+  running(host: string): Location | undefined;
 }
 
 export interface LocationsOptions {
@@ -49,11 +53,13 @@ export interface LocationsOptions {
   readonly onGone?: (host: string, address: number) => void;
   /** The host's location, whether or not it is news. */
   readonly onLocation?: (location: Location, address: number) => void;
+  /** What is known of a host has changed. */
+  readonly onChange?: () => void;
 }
 
 export function openLocations(
   spec: TableSpec,
-  { map, onGone = () => undefined, onLocation = () => undefined }: LocationsOptions,
+  { map, onGone = () => undefined, onLocation = () => undefined, onChange = () => undefined }: LocationsOptions,
 ): Locations {
   const layout = layoutTable(spec);
   const writer = writeTable(map(layout.size), layout);
@@ -70,6 +76,7 @@ export function openLocations(
   const doubts = new Map<string, number>();
   let own: readonly OwnPort[] = [];
   let resolver: readonly PortRow[] = [];
+  let services: readonly PortRow[] = [];
 
   const rowsOf = (location: Location): PortRow[] => {
     const address = addressOf.get(location.host);
@@ -87,12 +94,13 @@ export function openLocations(
   };
   const write = (hosts: Iterable<HostState>) => {
     const mine = own.map((p) => ({ address: self, ...p }));
-    writer.write(hosts, [...resolver, ...mine, ...[...known.values()].flatMap(rowsOf)]);
+    writer.write(hosts, [...resolver, ...services, ...mine, ...[...known.values()].flatMap(rowsOf)]);
   };
   const gone = (host: string) => onGone(host, addressOf.get(host) ?? 0);
   const drop = (hosts: readonly string[]) => {
     for (const host of hosts) known.delete(host);
     write(hosts.map((host) => ({ address: addressOf.get(host) ?? 0 })));
+    onChange();
   };
 
   return {
@@ -120,6 +128,7 @@ export function openLocations(
       known.set(location.host, location);
       if (location.state !== 'running' || before?.epoch !== location.epoch) gone(location.host);
       write([stateOf(location)]);
+      onChange();
       return true;
     },
     distrust: (host, epoch) => {
@@ -139,6 +148,14 @@ export function openLocations(
     setResolverPorts: (ports) => {
       resolver = ports;
       write([]);
+    },
+    setServices: (states, ports) => {
+      services = ports;
+      write(states);
+    },
+    running: (host) => {
+      const location = known.get(host);
+      return location?.state === 'running' ? location : undefined;
     },
   };
 }
