@@ -4,10 +4,12 @@
  */
 import { parseArgs } from 'node:util';
 import { keep, loadNote } from '../bench/lib/results';
+import { burst } from './figures/burst';
 import { forward } from './figures/forward';
+import { services } from './figures/services';
 import { type Evaluation, isWithin, lastLine, table } from './lib/figures';
 
-const EVALUATIONS: readonly Evaluation[] = [forward];
+const EVALUATIONS: readonly Evaluation[] = [burst, forward, services];
 
 const USAGE = `usage: npm run eval -- NAME [--json]
 
