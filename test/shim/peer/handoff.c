@@ -115,8 +115,8 @@ void handoff_connect(struct host *from, struct host *to, const struct im_request
   uint16_t port = make_pair(ends);
   setsockopt(ends[0], IPPROTO_TCP, TCP_NODELAY, &off, sizeof off); /* as reply.c gives it */
   if (request->real_port) port = request->real_port;
-  const struct im_opening what = {.epoch = to->epoch};
-  bool given = reply_connected(reply, ends[0], port, &what);
+  const struct im_opening given_as = {.epoch = to->epoch};
+  bool given = reply_connected(reply, ends[0], port, &given_as);
   close(ends[0]);
   if (!given) {
     close(ends[1]);
