@@ -2,7 +2,7 @@
 
 usage: connects.py time HOST SERVICE PORT COUNT          how long connect() takes, to the one and to the other in turn: µs
        connects.py load SERVICE PORT THREADS WARM SECONDS  each thread opens one connection after the other and keeps it for
-                                                         some 50 ms; which hosts they went to after WARM seconds
+                                                         some 200 ms; which hosts they went to after WARM seconds
 """
 import collections
 import json
@@ -48,7 +48,7 @@ def load(service, port, threads, warm, seconds):
                 continue
             if time.monotonic() > begin + warm:
                 hosts[there] += 1
-            time.sleep(random.uniform(0.025, 0.075))
+            time.sleep(random.uniform(0.1, 0.3))
             sock.close()
 
     clients = [threading.Thread(target=client) for _ in range(threads)]

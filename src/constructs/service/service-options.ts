@@ -33,7 +33,7 @@ export interface ServiceOptions {
   readonly maxCpu?: number;
 
   /**
-   * Whether a member that connects stays with the host that it was connected to first, for as long as that runs, be it full or not.
+   * Whether a member that connects stays with the host that it was connected to before, be it full or asleep, unless it fails.
    *
    * @default false
    */

@@ -52,7 +52,7 @@ export const serviceSchema = v.strictObject({
       v.maxValue(highCpu, MAX_CPU_RULE),
     ),
   ),
-  /** A member that connects stays with the member that it was connected to first, while that one serves. */
+  /** A member that connects stays with the host that it was connected to before, unless that fails. */
   sticky: v.optional(v.boolean('true or false'), false),
 });
 

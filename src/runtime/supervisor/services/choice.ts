@@ -60,7 +60,8 @@ export function chooseHost(
   const inState = (state: HostState) =>
     candidates.find((host) => host.state === state && !host.instance && !host.avoided && hasRoom(host));
   const rules: ReadonlyArray<readonly [Why, () => Candidate | undefined]> = [
-    ['sticky', () => candidates.find((host) => host.name === last && serves(host))],
+    // Also one that sleeps or is about to come up: what it knows of this member is there.
+    ['sticky', () => candidates.find(({ name, state, avoided }) => name === last && state !== 'failed' && !avoided)],
     ['instance', () => least((host) => serves(host) && host.instance && hasRoom(host))],
     ['least', () => least((host) => serves(host) && !host.instance && !host.draining && hasRoom(host))],
     ['undrained', () => least((host) => serves(host) && !host.instance && hasRoom(host))],
@@ -88,8 +89,7 @@ export function hostsWithRoom(
   last?: string,
 ): readonly Candidate[] {
   const serving = candidates.filter(({ state, avoided }) => state === 'running' && !avoided);
-  const sticky = serving.filter(({ name }) => name === last);
-  if (sticky.length > 0) return sticky;
+  if (last !== undefined) return serving.filter(({ name }) => name === last);
   const roomy = serving.filter(
     ({ connections, cpu }) => connections < terms.maxConnections && (terms.maxCpu === undefined || cpu <= terms.maxCpu),
   );

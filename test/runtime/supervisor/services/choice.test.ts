@@ -81,6 +81,17 @@ test('of those that serve alike, the one with the fewest connections; a draining
   });
 });
 
+test('a sticky one stays with its host, which may be full or asleep, until that fails', () => {
+  const other = { ...idle, name: 'b', state: 'running' as const };
+  const choose = (change: Partial<Candidate>) =>
+    chooseHost([other, { ...idle, ...change }], { maxConnections: 1 }, 0, 'a');
+  for (const state of ['imagined', 'allocating', 'running', 'suspended'] as const) {
+    expect(choose({ state, connections: 9 })).toEqual({ name: 'a', why: 'sticky' });
+  }
+  expect(choose({ state: 'failed' })).toMatchObject({ name: 'b' });
+  expect(choose({ state: 'running', avoided: true })).toMatchObject({ name: 'b' });
+});
+
 test('each reason is given, by the case that it is for', () => {
   const running = { ...idle, state: 'running' as const };
   const full = { ...running, name: 'full', connections: 1 };
