@@ -38,6 +38,7 @@ export const platformOptions = (): readonly Option[] => [
     '--concurrency <count>',
     'invocations that the account may run at one time, more are throttled (default: 1000; new accounts have 10)',
   ).argParser(concurrency),
+  new Option('--cpu-share', 'give each sandbox the share of a processor that Lambda gives: 1 for 1,769 MB of memory'),
   new Option('--duplicate-events', 'deliver each Event invocation twice, as Lambda now and then does'),
 ];
 

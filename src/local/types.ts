@@ -55,6 +55,8 @@ export interface PlatformFlags {
   readonly rtt?: number;
   /** Invocations that the account may run at one time. Default: Lambda's 1,000. */
   readonly concurrency?: number;
+  /** A sandbox has Lambda's share of a processor: one for each 1,769 MB of its function's memory. */
+  readonly cpuShare?: boolean;
   /** Every `Event` invocation is delivered twice, as Lambda's queue now and then does. */
   readonly duplicateEvents?: boolean;
 }

@@ -70,7 +70,7 @@ async function boot(options: PlatformOptions, undo: Undo): Promise<Platform> {
   undo.push(network.close);
   signal?.throwIfAborted();
 
-  const kind = await tryOneSandbox(state, options.sandbox ?? 'auto', network);
+  const kind = await tryOneSandbox(state, options, network);
   const settings: SandboxSettings = {
     kind,
     stateDir: state.path,
@@ -140,10 +140,14 @@ const withPort = (manifest: Manifest, port: number): Manifest => ({
   seed: { ...manifest.seed, port, dataPort: dataPortOf(port) },
 });
 
-async function tryOneSandbox(state: StateDir, sandbox: 'auto' | 'none', network: Network): Promise<SandboxKind> {
+async function tryOneSandbox(
+  state: StateDir,
+  { sandbox = 'auto', cpuShare }: PlatformOptions,
+  network: Network,
+): Promise<SandboxKind> {
   const tmp = join(state.sandboxes, 'probe');
   mkdirSync(tmp);
-  const kind = await probe(state.prefix, sandbox, tmp, network);
+  const kind = await probe(state.prefix, sandbox, tmp, network, cpuShare);
   rmSync(tmp, { recursive: true });
   return kind;
 }

@@ -12,36 +12,48 @@ export interface CgroupBases {
   readonly freezer?: { readonly version: 'v1' | 'v2'; readonly base: string };
   readonly memory?: { readonly version: 'v1' | 'v2'; readonly base: string };
   readonly pids?: { readonly version: 'v1' | 'v2'; readonly base: string };
+  /** Only where sandboxes are to have a share of the processors. */
+  readonly cpu?: { readonly version: 'v1' | 'v2'; readonly base: string };
   /** Why there are not all of them. */
   readonly missing: readonly string[];
 }
 
 /** As many processes and threads as Lambda allows. */
 const PROCESSES = 1024;
+/** MB of a function's memory for which Lambda gives one processor. */
+const MB_A_PROCESSOR = 1_769;
+/** Microseconds: a sandbox has its share of each such time. */
+const CPU_PERIOD = 20_000;
+/** The least that the kernel takes. */
+const LEAST_QUOTA = 1_000;
 
 export function cgroupPrefix(stateDir: string): string {
   return `imaginary-${createHash('sha256').update(stateDir).digest('hex').slice(0, 10)}-`;
 }
 
-/** Tries where cgroups can be made. */
-export function findCgroups(prefix: string): CgroupBases {
+/** Tries where cgroups can be made. @param cpuShare whether one that limits the use of processors is wanted */
+export function findCgroups(prefix: string, cpuShare = false): CgroupBases {
   const v1 = (controller: string) => usable(v1Bases(controller), prefix, `${controller}.`);
   const v2 = usable(v2Bases(), prefix, 'cgroup.freeze');
-  const limitsV2 = v2 === undefined ? undefined : enableLimits(v2, prefix);
+  const limitsV2 = v2 === undefined ? undefined : enableLimits(v2, prefix, cpuShare);
   const freezer = v1('freezer');
   const memory = v1('memory');
   const pids = v1('pids');
+  const cpu = cpuShare ? usable(v1Bases('cpu'), prefix, 'cpu.cfs_quota') : undefined;
   const version1 = (base: string | undefined) => base && ({ version: 'v1', base } as const);
   const version2 = (base: string | undefined) => base && ({ version: 'v2', base } as const);
   const bases = {
     freezer: version1(freezer) || version2(v2),
     memory: version1(memory) || (limitsV2?.has('memory') ? version2(v2) : undefined),
     pids: version1(pids) || (limitsV2?.has('pids') ? version2(v2) : undefined),
+    cpu: version1(cpu) || (cpuShare && limitsV2?.has('cpu') ? version2(v2) : undefined),
   };
   const missing: string[] = [];
   if (!bases.freezer)
     missing.push('no cgroup can be made here, so sandboxes are stopped by signals between invocations');
   if (!bases.memory) missing.push("no memory cgroup can be made here, so a function's memory is no limit");
+  if (cpuShare && !bases.cpu)
+    missing.push('no cpu cgroup can be made here, so a function has as much of the processors as there is');
   return { ...clean(bases), missing };
 }
 
@@ -71,6 +83,14 @@ export function cgroupOptions(bases: CgroupBases, name: string, memorySize: numb
       options.push('--cgroup-set', join(path, 'memory.max'), bytes);
       if (existsSync('/proc/swaps')) options.push('--cgroup-set', join(path, 'memory.swap.max'), '0');
     }
+  }
+  if (bases.cpu) {
+    const path = group(bases.cpu.base);
+    const quota = Math.max(LEAST_QUOTA, Math.round((CPU_PERIOD * memorySize) / MB_A_PROCESSOR));
+    if (bases.cpu.version === 'v1') {
+      options.push('--cgroup-set', join(path, 'cpu.cfs_period_us'), String(CPU_PERIOD));
+      options.push('--cgroup-set', join(path, 'cpu.cfs_quota_us'), String(quota));
+    } else options.push('--cgroup-set', join(path, 'cpu.max'), `${quota} ${CPU_PERIOD}`);
   }
   if (bases.pids) options.push('--cgroup-set', join(group(bases.pids.base), 'pids.max'), String(PROCESSES));
   return options;
@@ -144,7 +164,7 @@ function usable(bases: readonly string[], prefix: string, file: string): string 
 }
 
 /** Which limits cgroups made in that base of version 2 have; enables them where that is allowed. */
-function enableLimits(base: string, prefix: string): Set<string> {
+function enableLimits(base: string, prefix: string, cpuShare: boolean): Set<string> {
   const available = () => {
     const probe = join(base, `${prefix}probe`);
     mkdirSync(probe);
@@ -152,7 +172,7 @@ function enableLimits(base: string, prefix: string): Set<string> {
     rmdirSync(probe);
     return new Set(names);
   };
-  for (const controller of ['memory', 'pids']) {
+  for (const controller of ['memory', 'pids', ...(cpuShare ? ['cpu'] : [])]) {
     if (available().has(controller)) continue;
     try {
       writeFileSync(join(base, 'cgroup.subtree_control'), `+${controller}`);
@@ -165,7 +185,13 @@ function enableLimits(base: string, prefix: string): Set<string> {
 
 /** Ends all processes in cgroups that a killed platform left, and removes the cgroups. */
 export async function removeCgroups(prefix: string): Promise<void> {
-  const bases = new Set([...v1Bases('freezer'), ...v1Bases('memory'), ...v1Bases('pids'), ...v2Bases()]);
+  const bases = new Set([
+    ...v1Bases('freezer'),
+    ...v1Bases('memory'),
+    ...v1Bases('pids'),
+    ...v1Bases('cpu'),
+    ...v2Bases(),
+  ]);
   const left = [...bases].flatMap((base) => {
     if (!existsSync(base)) return [];
     return readdirSync(base)

@@ -17,9 +17,10 @@ export async function probe(
   sandbox: 'auto' | 'none',
   tmp: string,
   network: Network,
+  cpuShare = false,
 ): Promise<SandboxKind> {
   const none = sandbox === 'none';
-  const cgroups = none ? { missing: ['no cgroups: the sandbox is switched off'] } : findCgroups(cgroupPrefix);
+  const cgroups = none ? { missing: ['no cgroups: the sandbox is switched off'] } : findCgroups(cgroupPrefix, cpuShare);
   const options = [...network.seeds[0].slot.options, ...cgroupOptions(cgroups, `${cgroupPrefix}probe`, 128)];
   const launched = launch(['--probe', '--mode', none ? 'bare' : 'auto', '--tmp', tmp, ...options], {});
   const { mode, isolation, missing } = await launched.started;
@@ -29,7 +30,7 @@ export async function probe(
   const usable = { ...cgroups, ...(freeze === 'sigstop' ? { freezer: undefined } : {}) };
   return {
     mode,
-    cgroups: memory ? usable : { ...usable, memory: undefined, pids: undefined },
+    cgroups: memory ? usable : { ...usable, memory: undefined, pids: undefined, cpu: undefined },
     isolation: {
       ...{ filesystem, uid, pids, devShm, freeze, memory },
       missing: [
