@@ -5,11 +5,13 @@
 import { parseArgs } from 'node:util';
 import { keep, loadNote } from '../bench/lib/results';
 import { burst } from './figures/burst';
+import { chain } from './figures/chain';
 import { forward } from './figures/forward';
+import { microservices } from './figures/microservices';
 import { services } from './figures/services';
 import { type Evaluation, isWithin, lastLine, table } from './lib/figures';
 
-const EVALUATIONS: readonly Evaluation[] = [burst, forward, services];
+const EVALUATIONS: readonly Evaluation[] = [burst, chain, forward, microservices, services];
 
 const USAGE = `usage: npm run eval -- NAME [--json]
 
