@@ -15,7 +15,7 @@ const LENGTH = 6;
 const ROUNDS = 9;
 /**
  * MB. Six sandboxes have Lambda's shares of processors: 0.14 each, and 0.87 together, so that they are not in one another's
- * way on a machine with two. On AWS they have a machine each.
+ * way on a machine with two. On AWS they have a machine each. The choice matters: with larger shares the ratio is larger here.
  */
 const MEMORY = 256;
 /** Sandboxes are thrown away this soon after their hosts were stopped, so that each start is a cold one. Milliseconds. */
