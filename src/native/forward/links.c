@@ -103,7 +103,8 @@ static bool connects(struct im_forward *forward, struct im_link *link) {
   if (!(link->events[IM_INSIDE] & (EPOLLOUT | GONE))) return false;
   int error = error_of(link->pair.fds[IM_INSIDE]);
   if (error) return fail(forward, link, error), false;
-  if (link->events[IM_INSIDE] & EPOLLHUP && !(link->events[IM_INSIDE] & (EPOLLIN | EPOLLOUT))) return false;
+  /* A socket that has hung up without an error is the shim's placeholder of a connect that came to nothing. */
+  if (!(link->events[IM_INSIDE] & EPOLLOUT)) return fail(forward, link, ECONNRESET), false;
   link->connected = true;
   if (link->target->failing) forward_report(forward, link->target, 0);
   return true;
@@ -122,7 +123,10 @@ static void run(struct im_forward *forward, struct im_link *link) {
   }
   /* For want of a pipe. */
   if (progress == IM_SPLICE_BROKEN && starved(error)) forward_report(forward, link->target, error);
-  if (progress == IM_SPLICE_GOES_ON) return add(forward, link);
+  if (progress == IM_SPLICE_GOES_ON) {
+    link->events[IM_INSIDE] |= events & EPOLLERR; /* what came before the error goes on first */
+    return add(forward, link);
+  }
   if (progress != IM_SPLICE_WAITS) end(forward, link, progress == IM_SPLICE_ENDED);
 }
 
