@@ -11,7 +11,7 @@ export interface CommonOptions {
 }
 
 const NAT_KINDS =
-  'port-preserving (the default: public ports are the private ones, as on Lambda), endpoint-independent (others, but the same to every' +
+  'none (a public address, which everybody reaches), port-preserving (the default: public ports are the private ones, as on Lambda), endpoint-independent (others, but the same to every' +
   ' destination), symmetric (others for each destination), shared or shared:NAME (hosts that say the same are behind one' +
   ' public address), apart (those do not reach each other by private addresses), no-udp, loose (what comes from inside revives' +
   ' a forgotten connection)';

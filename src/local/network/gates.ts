@@ -78,6 +78,20 @@ export class Gates {
     return gate;
   }
 
+  /** A public address without a NAT: in a namespace of its own, whose path is `net`. */
+  async takePublic(owner: string, kind: OwnerKind): Promise<{ readonly gate: Gate; readonly net: string }> {
+    const address = this.#addresses[kind].take(owner);
+    const space = this.takeSpace();
+    const uplink = `n${this.nextSerial()}`;
+    const made = all([this.#holder.space(space), ...this.#attach(space, 'eth0', uplink, address)]);
+    const [net] = await made.catch((error: Error) => {
+      this.letGo(space);
+      this.#addresses[kind].give(address);
+      throw error;
+    });
+    return { gate: { space, uplink, ready: Promise.resolve(), address }, net: net as string };
+  }
+
   /** A shared NAT stays. */
   give(gate: Gate, kind: OwnerKind, nat: Nat): void {
     if (nat.shared !== undefined) return;

@@ -85,6 +85,7 @@ export class Internet {
     const { run, users } = this.#holder;
     const gates = this.#gates;
     const nat = this.#natOf(owner);
+    if (nat.mapping === 'none') return this.#buildPublic(owner, kind, nat);
     const gate = await gates.take(owner, kind, nat);
     const space = gates.takeSpace();
     const serial = gates.nextSerial();
@@ -127,6 +128,34 @@ export class Internet {
       listen: this.#listenIn(space),
       silence,
       close,
+    };
+  }
+
+  async #buildPublic(owner: string, kind: OwnerKind, nat: Nat): Promise<NatSlot> {
+    const { run, users } = this.#holder;
+    const gates = this.#gates;
+    const { gate, net } = await gates.takePublic(owner, kind);
+    const { address, space, uplink } = gate;
+    let silent = false;
+    const silence = async (on: boolean) => {
+      if (on === silent) return;
+      silent = on;
+      await run(`${on ? '' : 'no-'}silence ${gates.internet} ${uplink} ${address}/32`);
+    };
+    return {
+      gate,
+      net,
+      ...(users === undefined ? {} : { users }),
+      privateAddress: address,
+      options: launcherOptions(net, users),
+      exclusive: true,
+      ready: gate.ready,
+      listen: this.#listenIn(space),
+      silence,
+      close: () => {
+        silence(false).catch(() => undefined);
+        gates.give(gate, kind, nat);
+      },
     };
   }
 

@@ -10,7 +10,9 @@ export type Mapping =
   /** Never the port that the host chose, but the same one to every destination while one of its connections lives. */
   | 'endpoint-independent'
   /** For each destination another one, that nobody can predict. */
-  | 'symmetric';
+  | 'symmetric'
+  /** There is no NAT: the slot has the public address itself, and everybody reaches it, as a VM with such an address. */
+  | 'none';
 
 export interface Nat {
   readonly mapping: Mapping;
@@ -29,7 +31,8 @@ export type NatOf = (owner: string) => Nat;
 /** Stands for what runs under `imaginary exec`. */
 export const CLIENT = 'client';
 const DEFAULT: Nat = { mapping: 'port-preserving', apart: false, udp: true, loose: false };
-export const NAT_WORDS = 'port-preserving, endpoint-independent, symmetric, shared, shared:NAME, apart, no-udp, loose';
+export const NAT_WORDS =
+  'none, port-preserving, endpoint-independent, symmetric, shared, shared:NAME, apart, no-udp, loose';
 
 /**
  * Reads `WORDS` (for all) and `HOST=WORDS` (for one); words are joined by `+`, like `symmetric+no-udp`.
@@ -53,13 +56,16 @@ function parseWords(text: string, words: string): Nat {
   let nat = DEFAULT;
   for (const word of words.split('+')) {
     const [, name] = /^shared:([a-z0-9-]+)$/.exec(word) ?? [];
-    if (word === 'port-preserving' || word === 'endpoint-independent' || word === 'symmetric')
+    if (word === 'none' || word === 'port-preserving' || word === 'endpoint-independent' || word === 'symmetric')
       nat = { ...nat, mapping: word };
     else if (word === 'shared' || name) nat = { ...nat, shared: name ?? 'shared' };
     else if (word === 'apart') nat = { ...nat, apart: true };
     else if (word === 'no-udp') nat = { ...nat, udp: false };
     else if (word === 'loose') nat = { ...nat, loose: true };
     else throw wrong(text, `'${word}' is no kind of NAT; allowed: ${NAT_WORDS}, joined by +`);
+  }
+  if (nat.mapping === 'none' && text.slice(text.indexOf('=') + 1) !== 'none') {
+    throw wrong(text, "'none' is no NAT, which has no further kinds; allowed: 'none' alone");
   }
   return nat;
 }
@@ -143,6 +149,7 @@ const MASQUERADE: Record<Mapping, readonly string[]> = {
     'masquerade',
   ],
   symmetric: ['masquerade random,fully-random'],
+  none: [],
 };
 
 /** What becomes of unsolicited connections. */

@@ -329,7 +329,11 @@ natTest('when it is closed, nothing has its namespaces any longer', async () => 
 });
 
 test.each([
-  ['sometimes', "--nat is 'sometimes': 'sometimes' is no kind of NAT; allowed: port-preserving, endpoint-independent"],
+  ['none+no-udp', "--nat is 'none+no-udp': 'none' is no NAT, which has no further kinds; allowed: 'none' alone"],
+  [
+    'sometimes',
+    "--nat is 'sometimes': 'sometimes' is no kind of NAT; allowed: none, port-preserving, endpoint-independent",
+  ],
   ['c=symmetric', "--nat is 'c=symmetric': there is no host 'c'; allowed: a, b, client"],
   ['a=', "--nat is 'a=': '' is no kind of NAT"],
   ['a=shared:Ä', "'shared:Ä' is no kind of NAT"],
