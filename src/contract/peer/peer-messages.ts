@@ -117,6 +117,8 @@ export const peerMessage = v.variant('type', [
     id: count,
     /** We are behind the same address and meet at our own ones; wait for me at yours. */
     near: v.optional(v.literal(true)),
+    /** You have a public address, and no port of mine can be named: wait at `to` for a connection from `address`. */
+    direct: v.optional(v.literal(true)),
     address,
     from: punchPorts,
     to: v.optional(punchPorts),

@@ -55,7 +55,8 @@ static struct im_connection *expected(const struct im_connector *connector, cons
     memcpy(&ip, &from->six.sin6_addr.s6_addr[12], sizeof ip); /* mapped: so is the listener's */
   for (struct im_connection *one = connector->all; one; one = one->next)
     if (one->stage == &meeting && is_at(one, point) && htonl(one->what.remote) == ip &&
-        htons(one->what.remote_port) == from->four.sin_port) /* both families have it there */
+        (!one->what.remote_port || /* its NAT chooses one for us, and its secret proves it */
+         htons(one->what.remote_port) == from->four.sin_port)) /* both families have it there */
       return one;
   return NULL;
 }
@@ -87,6 +88,7 @@ static void accept_all(struct im_connector *connector, struct im_meeting_point *
     last = point->waiting == 1;
     leave(connector, met);
     met->fd = fd;
+    met->what.remote_port = ntohs(from.four.sin_port);
     met->on_met(connector, met);
   }
 }

@@ -88,7 +88,7 @@ export class Incoming {
     if (!end) return reply({ type: 'unpunchable', id, reason: SHARE_USED, busy: true });
     guard('a request of another member for a connection', async () => {
       try {
-        if (purpose.for === 'connection') this.#report(from, 'punched');
+        if (purpose.for === 'connection') this.#report(from, message.direct ? 'direct' : 'punched');
         await respond(options, from, message, reply);
       } catch (error) {
         if (!options.signal.aborted) reply({ type: 'unpunchable', id, reason: (error as Error).message });
@@ -99,7 +99,7 @@ export class Incoming {
   }
 
   /** An operator sees at the destination how its connections come: no other end always has a log. */
-  #report({ name }: Sender, by: 'punched' | 'relayed', reason = ''): void {
+  #report({ name }: Sender, by: 'direct' | 'punched' | 'relayed', reason = ''): void {
     const transports = this.#transports;
     const transport = `${by} ${reason}`;
     if (transports.get(name) === transport) return;

@@ -23,7 +23,16 @@ const purposes: { readonly [F in Purpose['for']]: Required<Extract<Purpose, { fo
 };
 const messages: { readonly [T in PeerMessage['type']]: Required<Extract<PeerMessage, { type: T }>> } = {
   punch: {
-    ...{ type: 'punch', id: 1, near: true, address: '203.0.113.1', from: [1_024], to: [1_025], guess: true },
+    ...{
+      type: 'punch',
+      id: 1,
+      near: true,
+      direct: true,
+      address: '203.0.113.1',
+      from: [1_024],
+      to: [1_025],
+      guess: true,
+    },
     purpose: purposes.connection,
   },
   punching: { type: 'punching', id: 1, address: '203.0.113.1', ports: [1_024] },

@@ -108,7 +108,7 @@ test.each<[string, Partial<NatReport>, Partial<NatReport>, string]>([
   ['theirs', {}, behind('symmetric', '198.51.100.9'), 'its NAT maps ports differently for every destination'],
 ])('a NAT that cannot be punched through (%s)', async (_whose, mine, theirs, message) => {
   Object.assign(pair.web.nat, mine);
-  Object.assign(pair.api.nat, theirs);
+  Object.assign(pair.api.nat, { kind: 'port-preserving' }, theirs);
   await expect(pool(1)).rejects.toThrow(new PunchError(message));
 });
 
@@ -196,7 +196,31 @@ describe('a NAT that has not been reported yet', () => {
   });
 });
 
+test.each(['symmetric', 'endpoint-independent', 'unknown'] as const)(
+  'a public address is connected to from behind a NAT that is %s: no port of ours is probed, and none is named',
+  async (kind) => {
+    const there = '127.65.1.3';
+    pair.web.nat = { ...pair.web.nat, kind };
+    pair.api.nat = { ...pair.api.nat, kind: 'none', reflexiveAddress: there, localAddress: there };
+    const asked: PeerMessage[] = [];
+    const { receive } = pair.api;
+    pair.api.receive = (message, reply) => {
+      // As its NAT would have it, the connection comes from another port than the one in the message.
+      asked.push(message);
+      receive(message.type === 'punch' ? { ...message, from: message.from.map(() => 9) } : message, reply);
+    };
+    expect(await pool(2)).toBe(2);
+    expect(asked).toEqual([expect.objectContaining({ type: 'punch', direct: true })]);
+  },
+);
+
 describe('what is asked of this side is checked', () => {
+  test('to wait for a connection, without a public address', async () => {
+    pair.api.nat = { ...pair.api.nat, kind: 'port-preserving' };
+    const answer = await ask({ near: undefined, direct: true });
+    expect(answer).toMatchObject({ type: 'unpunchable', reason: 'it has no public address' });
+  });
+
   const ask = async (change: object) => {
     const address = pair.web.nat.reflexiveAddress;
     const purpose: Purpose = { for: 'connection', port: 80, sourcePort: 4_711 };

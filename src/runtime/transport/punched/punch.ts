@@ -98,13 +98,15 @@ export class Puncher {
     const mine = await natReport();
     const point = meetingPoint(mine, peer.nat);
     const near = point.near === true;
-    const problem = near ? point.problem : punchProblem(mine, peer.nat);
+    // What has a public address is connected to, from behind any NAT.
+    const direct = !near && peer.nat.kind === 'none' && !isPredictable(mine);
+    const problem = near ? point.problem : direct ? undefined : punchProblem(mine, peer.nat);
     if (problem !== undefined) throw new PunchError(problem);
     const stopping = new AbortController();
     const ending = AbortSignal.any([signal, stopping.signal]);
     setMaxListeners(0, ending);
     const ports = Array.from({ length: count }, () => punchPorts.ownPort(mine));
-    const opened = await punchPorts.open(mine, near, ports, ending).catch((error: Error) => {
+    const opened = await punchPorts.open(mine, near || direct, ports, ending).catch((error: Error) => {
       throw new PunchError(`on this side: a port cannot be probed: ${error.message}`, isTaken(error));
     });
     // An address may be shared with strangers: the agreed ports alone do not prove which member is met there.
@@ -115,6 +117,7 @@ export class Puncher {
       type: 'punch',
       id,
       near: point.near,
+      ...(direct && { direct }),
       address: point.mine,
       from: opened.map(({ seen }) => seen),
       purpose: proved,

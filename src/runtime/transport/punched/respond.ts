@@ -42,6 +42,11 @@ function swapped(secrets: Buffer): Buffer {
   return result;
 }
 
+/** Why others cannot simply connect to this member. */
+function unreached({ kind }: NatReport): string | undefined {
+  return kind === 'none' ? undefined : 'it has no public address';
+}
+
 export async function respond(
   options: RespondOptions,
   from: Sender,
@@ -54,7 +59,8 @@ export async function respond(
   const busy = (reason = 'a port is in use') => reply({ type: 'unpunchable', id, reason, busy: true });
   const mine = await options.natReport();
   const near = message.near === true;
-  const problem = near ? unmeetable(mine) : ownProblem(mine);
+  const direct = message.direct === true;
+  const problem = near ? unmeetable(mine) : direct ? unreached(mine) : ownProblem(mine);
   if (problem) return cannot(problem);
   const count = message.from.length;
   if (purpose.for === 'ingress') return cannot('a client from outside comes through the seed');
@@ -84,14 +90,16 @@ export async function respond(
     local: parseAddress(mine.localAddress)!,
     remote: parseAddress(message.address)!,
     timeout: PUNCH_LIMIT,
-    listens: near,
+    listens: near || direct,
   };
-  const pair = { localPort: ports[0], remotePort: message.from[0] };
+  // Any port: its NAT chooses them.
+  const theirs = direct ? message.from.map(() => 0) : message.from;
+  const pair = { localPort: ports[0], remotePort: theirs[0] };
   try {
     switch (purpose.for) {
       case 'pool': {
         const filling = { ...base, purpose: 'poolIn', ttl: POOL_TTL_PASSIVE } as const;
-        await connector.fill(filling, pairsOf(ports, message.from), secrets!, signal);
+        await connector.fill(filling, pairsOf(ports, theirs), secrets!, signal);
         return;
       }
       case 'signalling': {
