@@ -10,13 +10,13 @@ test('--version is that of the package', () => {
 test('--help lists the commands with examples and exit codes; the daemon is not for people', () => {
   const { code, stdout } = imaginary(['--help']);
   expect(code).toBe(0);
-  for (const command of ['up', 'down', 'ps', 'edges', 'events', 'logs', 'exec', 'forward', 'open'])
+  for (const command of ['up', 'down', 'ps', 'edges', 'events', 'logs', 'exec', 'join', 'forward', 'open'])
     expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
   expect(stdout).toContain('Exit codes:');
   expect(stdout).not.toContain('daemon');
 });
 
-test.each(['up', 'down', 'ps', 'edges', 'events', 'logs', 'exec', 'forward', 'open'])(
+test.each(['up', 'down', 'ps', 'edges', 'events', 'logs', 'exec', 'join', 'forward', 'open'])(
   '%s --help has examples',
   (command) => {
     const { code, stdout } = imaginary([command, '--help']);
@@ -39,6 +39,11 @@ test.each([
   [['up', '--sandbox', 'some'], /'some' is invalid. Allowed choices are auto, none/, 'imaginary up --help'],
   [['exec'], /missing required argument 'command'/, 'imaginary exec --help'],
   [['exec', '--'], /missing required argument 'command'/, 'imaginary exec --help'],
+  [['join'], /required option '--name <name>' not specified/, 'imaginary join --help'],
+  [['join', '--name', 'db', '--seed', 'here'], /'here' is invalid. It must be like 192/, 'imaginary join --help'],
+  [['join', '--name', 'db', '--wait', '0'], /'0' is invalid. It must be a number of hosts/, 'imaginary join --help'],
+  [['join', '--name', 'db', '--wait', 'A_b'], /'A_b' is invalid. It must be a number/, 'imaginary join --help'],
+  [['join', '--name', 'db', '--wait-timeout', '0'], /'0' is invalid. It must be a number/, 'imaginary join --help'],
   [['up', 'a', 'b'], /too many arguments/, 'imaginary up --help'],
 ])('%j: exit code 2, what is wrong, and which help', (args, message, help) => {
   const { code, stdout, stderr } = imaginary(args);

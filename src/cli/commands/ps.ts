@@ -11,7 +11,9 @@ interface PsOptions extends CommonOptions {
 }
 
 export async function ps(options: PsOptions): Promise<void> {
-  const status = await clusterStatus(runningCluster(options.state));
+  const cluster = runningCluster(options.state);
+  const status = await clusterStatus(cluster);
+  const instances = cluster.manifest.hosts.filter(({ kind }) => kind === 'instance').map(({ name }) => name);
   const times = {
     ...status,
     startedAt: iso(status.startedAt),
@@ -27,7 +29,7 @@ export async function ps(options: PsOptions): Promise<void> {
     })),
   };
   outputTo(process.stdout, options.json === true).result(times, () =>
-    statusText(status, Date.now(), painter(process.stdout), columnsOf(process.stdout), options.why),
+    statusText(status, Date.now(), painter(process.stdout), columnsOf(process.stdout), options.why, instances),
   );
 }
 
@@ -49,6 +51,7 @@ export function statusText(
   paint: Paint,
   columns = Number.POSITIVE_INFINITY,
   why = false,
+  instances: readonly string[] = [],
 ): string {
   const head = ['HOST', 'ADDRESS', 'STATE', 'SINCE', 'ALLOCATIONS', 'ALLOCATE-MS', 'HELD BY', 'PORTS'];
   const rows = status.hosts.map((host) => [
@@ -69,7 +72,7 @@ export function statusText(
     .flatMap((host) => heldText(host, now) ?? [])
     .map((text) => fold(text, columns, 2));
   const lines = [table([head.map((title) => paint('bold', title)), ...rows], new Set([3, 4, 5]), columns)];
-  const blocks = [lines, reasons, holders, hints(status, now, columns)];
+  const blocks = [lines, reasons, holders, hints(status, instances, now, columns)];
   return blocks
     .filter((block) => block.length > 0)
     .map((block) => block.join('\n'))
@@ -100,10 +103,16 @@ function holding({ by, what }: Pick<NonNullable<HostStatus['heldBy']>, 'by' | 'w
   }
 }
 
-/** A host that only dials out never runs, unless something starts it. */
-function hints({ hosts, startedAt }: ClusterStatus, now: number, columns: number): string[] {
-  const never = hosts.filter(({ state, allocations }) => state === 'imagined' && allocations === 0);
-  if (now - startedAt < NEVER_STARTED || never.length === 0 || never.length === hosts.length) return [];
+/** A host function that only dials out never runs, unless something starts it. */
+function hints(
+  { hosts, startedAt }: ClusterStatus,
+  instances: readonly string[],
+  now: number,
+  columns: number,
+): string[] {
+  const functions = hosts.filter(({ name }) => !instances.includes(name));
+  const never = functions.filter(({ state, allocations }) => state === 'imagined' && allocations === 0);
+  if (now - startedAt < NEVER_STARTED || never.length === 0 || never.length === functions.length) return [];
   const names = never.map(({ name }) => name).join(', ');
   const hint = `never started, as nobody connects to them: ${names}. A host that only dials out needs startWith or wakeSchedule, or 'imaginary start HOST'.`;
   return [fold(hint, columns, 2)];
