@@ -1,61 +1,12 @@
 /** Exposed ports: what a client outside of the cluster sees, and what the guest sees of the client. */
 import { readFileSync } from 'node:fs';
-import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { ClusterEvent } from '../../src/contract/control/from-seed';
 import { readPlatform } from '../../src/local';
 import { bootCluster, type TestCluster } from '../support/cluster';
+import { talk, WHO } from '../support/talk';
 
 const python = '/usr/bin/python3';
-
-/** Answers each connection with the address that `accept` shows and the one that `getpeername` shows, then echoes. */
-const WHO = `
-import socket, sys, threading
-def serve(c, shown):
-    c.sendall(("%s %s\\n" % (shown[0], shown[1])).encode() + ("%s %s\\n" % c.getpeername()).encode())
-    while True:
-        data = c.recv(65536)
-        if not data: break
-        c.sendall(data)
-    c.close()
-s = socket.create_server(("", int(sys.argv[1])), backlog=128)
-while True:
-    c, shown = s.accept()
-    threading.Thread(target=serve, args=(c, shown), daemon=True).start()
-`;
-
-interface Talk {
-  readonly text: string;
-  readonly error: string | undefined;
-}
-
-/** Sends `input`, ends its direction where `ends`, and reads until `until` has come or the connection ends. */
-function talk(
-  port: number,
-  { input = '', from = '127.0.0.1', until = 2, ends = true } = {},
-): Promise<Talk & { local: string }> {
-  return new Promise((resolve) => {
-    let text = '';
-    let error: string | undefined;
-    const socket: Socket = connect({ port, host: '127.0.0.1', localAddress: from, allowHalfOpen: true });
-    let local = '';
-    socket.setEncoding('utf8');
-    socket.once('connect', () => {
-      local = `${socket.localAddress} ${socket.localPort}`;
-      if (ends) socket.end(input);
-      else socket.write(input);
-    });
-    socket.on('data', (chunk: string) => {
-      text += chunk;
-      if (!ends && text.split('\n').length > until) socket.destroy();
-    });
-    socket.on('end', () => socket.destroy());
-    socket.on('error', (e: NodeJS.ErrnoException) => {
-      error = e.code;
-    });
-    socket.on('close', () => resolve({ text, error, local }));
-  });
-}
 
 const is = (host: string, event: string) => (e: ClusterEvent) => e.host === host && e.event === event;
 

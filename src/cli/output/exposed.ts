@@ -10,10 +10,9 @@ export interface ShownHost extends ExposedHost {
 }
 
 export function exposedAs(exposed: ExposedHost): ShownHost {
-  const { protocol, address, port, wanted, hostPort } = exposed;
+  const { address, port, wanted, hostPort } = exposed;
   const scheme = URLS[wanted] ?? URLS[hostPort];
-  const url = protocol === 'udp' ? `udp://${address}:${port}` : `${scheme ?? 'tcp'}://${address}:${port}`;
-  return { ...exposed, url };
+  return { ...exposed, url: `${scheme ?? 'tcp'}://${address}:${port}` };
 }
 
 export function exposedTexts(all: readonly ShownHost[]): string[] {

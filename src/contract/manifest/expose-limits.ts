@@ -16,9 +16,6 @@ export const EXPOSE_LIMITS = {
   allocationTimeout: { low: 100, high: 900_000, unit: 'milliseconds', default: 30_000 },
 } as const satisfies Record<string, Limit>;
 
-export const PROTOCOLS = ['tcp', 'udp'] as const;
-export type ExposeProtocol = (typeof PROTOCOLS)[number];
-
 export const ALLOW_RULE = "an IPv4 block with no host bits set, like '198.51.100.0/24' or '0.0.0.0/0'";
 /** More would be a firewall's business. */
 export const MOST_ALLOWED = 64;
@@ -31,6 +28,3 @@ export const SERVER_NAME_PATTERN =
 export const MOST_SERVER_NAMES = 64;
 /** Ports of one cluster. */
 export const MOST_EXPOSED = 64;
-
-export const CERTIFICATE_RULE = '1-64 letters, digits, hyphens or underscores';
-export const CERTIFICATE_PATTERN = /^[A-Za-z0-9_-]{1,64}$/;

@@ -18,7 +18,7 @@ const exposeSchema = v.strictObject({
   port: whole(EXPOSE_LIMITS.port, 'a port number'),
   /** At the host. Absent: as `port`. */
   hostPort: v.optional(whole(EXPOSE_LIMITS.hostPort, 'a port number')),
-  protocol: v.optional(v.picklist(limits.PROTOCOLS, "'tcp' or 'udp'"), 'tcp'),
+  protocol: v.optional(v.literal('tcp', "'tcp'"), 'tcp'),
   /** Clients at other addresses are refused. */
   allowFrom: v.optional(
     v.pipe(
@@ -35,10 +35,6 @@ const exposeSchema = v.strictObject({
       v.maxLength(limits.MOST_SERVER_NAMES, `at most ${limits.MOST_SERVER_NAMES} names`),
     ),
     [],
-  ),
-  /** TLS ends at the seed, with the certificate that the seed is given under this name. Absent: it is the host's business. */
-  certificate: v.optional(
-    v.pipe(v.string(limits.CERTIFICATE_RULE), v.regex(limits.CERTIFICATE_PATTERN, limits.CERTIFICATE_RULE)),
   ),
   /** The host gets a header of the PROXY protocol, version 2, before the client's own bytes. */
   proxyProtocol: v.optional(v.boolean('true or false'), false),
@@ -69,23 +65,13 @@ export function exposeProblems({ seed, hosts, exposes = [] }: Exposing): string[
     const at = `exposes.${i}`;
     const of = `of host '${one.host}'`;
     if (!names.has(one.host)) problems.push(`${at}.host: is "${one.host}"; allowed: the name of a host`);
-    if (one.protocol === 'tcp' && (one.port === seed.port || one.port === seed.dataPort))
+    if (one.port === seed.port || one.port === seed.dataPort)
       problems.push(`${at}.port: is ${one.port} ${of}, which is the seed's own; allowed: another port`);
-    if (one.protocol === 'udp') problems.push(...udpProblems(at, one));
     exposes.slice(0, i).forEach((other, j) => {
       if (other.port === one.port && other.protocol === one.protocol) problems.push(...shared(at, one, j, other));
     });
   });
   return problems;
-}
-
-function udpProblems(at: string, one: ManifestExpose): string[] {
-  const wrong = (field: string, is: string) => `${at}.${field}: is ${is} of host '${one.host}'; allowed: only for tcp`;
-  return [
-    ...(one.serverNames.length > 0 ? [wrong('serverNames', `"${one.serverNames.join(', ')}"`)] : []),
-    ...(one.certificate === undefined ? [] : [wrong('certificate', `"${one.certificate}"`)]),
-    ...(one.proxyProtocol ? [wrong('proxyProtocol', 'true')] : []),
-  ];
 }
 
 function shared(at: string, one: ManifestExpose, j: number, other: ManifestExpose): string[] {

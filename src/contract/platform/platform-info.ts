@@ -53,7 +53,7 @@ export type Isolation = Immutable<v.InferOutput<typeof isolation>>;
 
 const exposedHost = v.strictObject({
   host: text,
-  protocol: v.picklist(['tcp', 'udp']),
+  protocol: v.literal('tcp'),
   address: text,
   /** The port that is bound. */
   port: v.number(),

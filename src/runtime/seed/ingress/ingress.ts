@@ -13,6 +13,7 @@ import type { EventLog } from '../operators/events';
 import type { CallerEvent, Outside, Party, Relay } from '../relay/relay';
 import { type Caller, nameOf } from './caller';
 import { byPort, type ExposedPort, portKey } from './exposed-port';
+import { Joins } from './joins';
 import { proxyHeader } from './preface';
 import { Refusals } from './refusals';
 import { serverNameOf, withName } from './server-name';
@@ -41,6 +42,7 @@ export class Ingress {
   readonly #refusals: Refusals;
   /** By the number that the data port reports. */
   readonly #ports: ReadonlyArray<readonly ExposedPort[]>;
+  readonly #joins = new Joins();
   readonly #callers = new Map<number, Caller>();
   /** By locate. */
   readonly #waiting = new Map<number, Caller>();
@@ -50,7 +52,7 @@ export class Ingress {
     this.#options = options;
     this.#refusals = new Refusals(options.events);
     this.#member = options.members.addInside((frame) => this.#onFrame(frame));
-    this.#ports = [...byPort(options.exposes.filter(({ protocol }) => protocol === 'tcp')).values()];
+    this.#ports = [...byPort(options.exposes).values()];
   }
 
   /** From now on clients are accepted. */
@@ -135,8 +137,15 @@ export class Ingress {
     caller.locate = undefined;
     // The machine has reported it.
     if (frame.type === 'unreachable') return this.#end(caller);
-    const problem = this.#join(caller, caller.exposed, frame);
-    if (problem !== undefined) this.#refuse(caller, caller.exposed, problem);
+    const { exposed } = caller;
+    const { host } = frame.location;
+    this.#joins.begin(host, () => {
+      // It may have left while it stood in line.
+      const problem = this.#callers.has(caller.id) ? this.#join(caller, exposed, frame) : '';
+      if (problem === undefined) return;
+      this.#joins.end(host);
+      if (problem) this.#refuse(caller, exposed, problem);
+    });
   }
 
   /** @returns why that cannot be */
@@ -152,7 +161,7 @@ export class Ingress {
     const preface = exposed.rules.proxyProtocol
       ? proxyHeader(client, { address: to.sender.address, port: exposed.hostPort })
       : NOTHING;
-    const outside = this.#outside(caller, exposed);
+    const outside = this.#outside(caller, exposed, location.host);
     if (location.address !== undefined) {
       const address = parseAddress(location.address)!;
       return relay.connect(caller.id, { from, to, address, port: realPort, preface }, outside);
@@ -162,10 +171,14 @@ export class Ingress {
     return relay.admit(caller.id, { from, to, message, preface }, outside);
   }
 
-  #outside(caller: Caller, exposed: ExposedPort): Outside {
+  #outside(caller: Caller, exposed: ExposedPort, host: string): Outside {
     return {
-      onPaired: () => clearTimeout(caller.timer),
+      onPaired: () => {
+        clearTimeout(caller.timer);
+        this.#joins.end(host);
+      },
       onUnused: (reason) => {
+        this.#joins.end(host);
         if (!this.#callers.has(caller.id)) return;
         const machine = this.#options.destination(exposed.rules.host);
         if (machine && caller.tries < MOST_TRIES) this.#locate(caller, exposed, machine);

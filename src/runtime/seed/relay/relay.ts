@@ -120,7 +120,9 @@ export class Relay {
     if (!this.#dataPort.admit(caller, ours, theirs, id, preface)) return 'the relay is full';
     this.#open.set(id, { from, to, probed: new Map(), outside });
     const token = theirs.toString('base64');
-    return to.inbox.pass(this, { type: 'relayed', from: from.sender, token, message });
+    const reason = to.inbox.pass(this, { type: 'relayed', from: from.sender, token, message });
+    if (reason !== undefined) this.#open.delete(id);
+    return reason;
   }
 
   /** The client that waits is connected to a host that can be reached. @returns why that cannot be */
