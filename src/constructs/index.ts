@@ -5,6 +5,8 @@ export * from './host/host-function';
 export * from './host/host-options';
 export * from './host/ready';
 export * from './host/start-barrier';
+export * from './ingress/expose-options';
+export * from './ingress/exposed-host';
 export * from './instance/host-instance';
 export * from './instance/instance-options';
 export * from './seed/seed-node';

@@ -7,6 +7,7 @@ import {
   CIDR,
   CLUSTER_LIMITS,
   CLUSTER_NAME_LENGTH,
+  EXPOSE_LIMITS,
   HOST_DEFAULTS,
   HOST_LIMITS,
   MOST_BARRIER_HOSTS,
@@ -29,6 +30,7 @@ const barrier = docsOf('host/start-barrier.ts');
 const cluster = docsOf('cluster/cluster-props.ts');
 const reference = docsOf('cluster/cluster-reference.ts');
 const seed = docsOf('seed/seed-node.ts');
+const expose = docsOf('ingress/expose-options.ts');
 
 const number = (value: number) => value.toLocaleString('en');
 const duration = (ms: number) => Duration.millis(ms).toHumanString();
@@ -48,6 +50,16 @@ test.each(Object.entries(HOST_LIMITS))("the default of a host's %s", (name, limi
 test.each(Object.entries(CLUSTER_LIMITS))("a cluster's %s", (name, limit) => {
   expect(cluster[name]).toContain(`: ${number(limit.low)} to ${number(limit.high)}.`);
   expect(defaultOf(cluster[name])).toBe(limit.default);
+});
+
+test.each([
+  'maxConnectionsPerClient',
+  'maxNewConnectionsPerMinutePerClient',
+  'maxAllocationsPerMinutePerClient',
+] as const)("an exposed port's %s", (name) => {
+  const limit = EXPOSE_LIMITS[name];
+  expect(expose[name]).toContain(`: ${number(limit.low)} to ${number(limit.high)}.`);
+  expect(defaultOf(expose[name])).toBe(limit.default);
 });
 
 test('the other defaults and ranges', () => {

@@ -21,13 +21,15 @@ import {
 } from '../../contract/manifest';
 import { HostFunction } from '../host/host-function';
 import type { HostGroupOptions, HostOptions } from '../host/host-options';
+import type { ExposeOptions } from '../ingress/expose-options';
+import { ExposedHost } from '../ingress/exposed-host';
 import { HostInstance } from '../instance/host-instance';
 import type { InstanceOptions } from '../instance/instance-options';
 import { acknowledge } from '../private/acknowledge';
 import * as check from '../private/checks';
 import { Directory } from '../private/directory';
 import { HostPool } from '../private/pool';
-import { ATTRIBUTES, CLUSTER, checkShape, HOST, HOST_GROUP, INSTANCE, SERVICE } from '../private/shape';
+import { ATTRIBUTES, CLUSTER, checkShape, EXPOSE, HOST, HOST_GROUP, INSTANCE, SERVICE } from '../private/shape';
 import { SeedNode } from '../seed/seed-node';
 import { Service } from '../service/service';
 import type { ServiceOptions } from '../service/service-options';
@@ -99,6 +101,7 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
   private readonly hostList: Array<HostFunction | HostInstance> = [];
   private readonly serviceList: Service[] = [];
   private readonly directory: Directory;
+  private readonly exposedList: ExposedHost[] = [];
 
   constructor(scope: Construct, id: string, props: ImaginaryClusterProps = {}) {
     super(scope, id);
@@ -212,6 +215,24 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
   }
 
   /**
+   * Lets clients from outside of the cluster reach a host, at a port of the seed. Their connections allocate it, as other
+   * hosts' do, and the guest sees each client's real address.
+   *
+   * @param hostName the host: its name or an alias; the host may be added later
+   * @param options the port, and who may connect
+   */
+  public expose(hostName: string, options: ExposeOptions): ExposedHost {
+    check.checkHostName(this, 'the name of an exposed host', hostName);
+    checkShape(this, ` of the exposed host '${hostName}'`, { ...options, hostName, cluster: this }, EXPOSE);
+    check.requireKnown(this, 'port', options.port, 'give it as a literal number');
+    const id = `Exposed-${hostName}-${options.port}`;
+    if (this.node.tryFindChild(id)) check.refuse(this, `port ${options.port} of host '${hostName}' is exposed twice`);
+    const exposed = new ExposedHost(this, id, { ...options, cluster: this, hostName });
+    this.exposedList.push(exposed);
+    return exposed;
+  }
+
+  /**
    * Takes a host into the manifest. Called by its constructor.
    *
    * @internal
@@ -302,6 +323,7 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
         : {
             services: this.serviceList.map((s) => s._manifestService(addresses.get(requestOfService(s.serviceName))!)),
           }),
+      ...(this.exposedList.length > 0 ? { exposes: this.exposedList.map((one) => one._manifestEntry()) } : {}),
     });
   }
 

@@ -9,6 +9,7 @@ import type { ImaginaryClusterProps } from '../cluster/cluster-props';
 import type { ImaginaryClusterAttributes } from '../cluster/cluster-reference';
 import type { HostFunctionProps } from '../host/host-function';
 import type { HostGroupOptions, HostOptions } from '../host/host-options';
+import type { ExposedHostProps } from '../ingress/exposed-host';
 import type { HostInstanceProps } from '../instance/host-instance';
 import type { InstanceContainerOptions, InstanceMachineOptions, InstanceOptions } from '../instance/instance-options';
 import type { SeedNodeOptions, SeedNodeProps } from '../seed/seed-node';
@@ -174,6 +175,20 @@ export const CLUSTER: Shape<ImaginaryClusterProps> = {
   maxAllocationsPerMinute: number,
   maxAllocationsPerMinutePerMember: number,
   maxRunningHosts: number,
+};
+
+export const EXPOSE: Shape<ExposedHostProps> = {
+  cluster,
+  hostName: required(text('web')),
+  port: required(number),
+  hostPort: number,
+  allowFrom: texts("['198.51.100.0/24']"),
+  serverNames: texts("['api.example.com']"),
+  proxyProtocol: boolean,
+  maxConnectionsPerClient: number,
+  maxNewConnectionsPerMinutePerClient: number,
+  maxAllocationsPerMinutePerClient: number,
+  allocationTimeout: duration,
 };
 
 export const ATTRIBUTES: Shape<ImaginaryClusterAttributes> = {

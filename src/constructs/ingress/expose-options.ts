@@ -1,0 +1,71 @@
+import type { Duration } from 'aws-cdk-lib';
+
+/** How clients from outside of the cluster reach a host. */
+export interface ExposeOptions {
+  /**
+   * The port of the seed that clients connect to: 1 to 65,535, and none of the seed's own. Two exposed hosts may share it
+   * if both have `serverNames`.
+   */
+  readonly port: number;
+
+  /**
+   * The port that the host's guest listens on: 1 to 65,535.
+   *
+   * @default - the same as `port`
+   */
+  readonly hostPort?: number;
+
+  /**
+   * Which clients may connect: at most 64 IPv4 blocks. They become rules of the seed's security group, and the seed itself refuses other
+   * clients before anything is allocated.
+   *
+   * @default ['0.0.0.0/0']
+   */
+  readonly allowFrom?: string[];
+
+  /**
+   * The DNS names that this host is addressed by on a port that several hosts share: at most 64, in lower case; `*.` may stand for the
+   * first label. The seed reads the name out of the client's TLS hello and decrypts nothing. A client that names no host of the
+   * port is reset.
+   *
+   * @default - the port belongs to this host alone
+   */
+  readonly serverNames?: string[];
+
+  /**
+   * The guest gets a header of the PROXY protocol, version 2, before the client's own bytes. Rarely needed: `accept` and
+   * `getpeername` show the client's real address anyway.
+   *
+   * @default false
+   */
+  readonly proxyProtocol?: boolean;
+
+  /**
+   * Connections that one client address may have at a time: 1 to 4,096. Further ones are reset.
+   *
+   * @default 256
+   */
+  readonly maxConnectionsPerClient?: number;
+
+  /**
+   * New connections that one client address may make, at once and then each minute: 1 to 10,000,000. Further ones are reset.
+   *
+   * @default 6000
+   */
+  readonly maxNewConnectionsPerMinutePerClient?: number;
+
+  /**
+   * Allocations that one client address may cause, at once and then each minute: 1 to 100,000. A connection beyond it is reset,
+   * unless the host runs already. The cluster's own limits hold as well.
+   *
+   * @default 10
+   */
+  readonly maxAllocationsPerMinutePerClient?: number;
+
+  /**
+   * How long a client's connection waits for the host, 100 ms to 15 minutes. Then it is reset.
+   *
+   * @default - the host's `allocationTimeout`
+   */
+  readonly allocationTimeout?: Duration;
+}
