@@ -7,11 +7,12 @@ import { keep, loadNote } from '../bench/lib/results';
 import { burst } from './figures/burst';
 import { chain } from './figures/chain';
 import { forward } from './figures/forward';
+import { ingress } from './figures/ingress';
 import { microservices } from './figures/microservices';
 import { services } from './figures/services';
 import { type Evaluation, isWithin, lastLine, table } from './lib/figures';
 
-const EVALUATIONS: readonly Evaluation[] = [burst, chain, forward, microservices, services];
+const EVALUATIONS: readonly Evaluation[] = [burst, chain, forward, ingress, microservices, services];
 
 const USAGE = `usage: npm run eval -- NAME [--json]
 

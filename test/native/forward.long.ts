@@ -66,7 +66,7 @@ afterEach(() => {
 /** @param to port at 127.0.0.1 */
 function start(command: readonly string[], to: number, most: number, prefix: readonly string[] = []): Program {
   const addon = loadNative();
-  const [listener, port] = addon.listen('127.0.0.1', 0);
+  const [listener, port] = addon.listen('127.0.0.1', 0, false);
   const [file, ...args] = [...prefix, ...command, String(most), `3:127.0.0.1:${to}`];
   const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe', listener] });
   started.push(child);
