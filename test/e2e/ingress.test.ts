@@ -1,9 +1,11 @@
 /** Exposed ports: what a client outside of the cluster sees, and what the guest sees of the client. */
 import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { ClusterEvent } from '../../src/contract/control/from-seed';
 import { readPlatform } from '../../src/local';
 import { bootCluster, type TestCluster } from '../support/cluster';
+import { eventually } from '../support/eventually';
 import { talk, WHO } from '../support/talk';
 
 const python = '/usr/bin/python3';
@@ -21,6 +23,7 @@ describe.each([
       [
         { name: 'who', command: [python, '-u', 'who.py', '8000'] },
         { name: 'ends', command: ['/bin/false'] },
+        { name: 'dozes', command: [python, '-u', 'who.py', '8000'], idleTimeout: 400, releaseTimeout: 600_000 },
       ],
       {
         name: `ingress-${network}`,
@@ -28,6 +31,7 @@ describe.each([
         exposes: [
           { host: 'who', port: 18_000, hostPort: 8_000 },
           { host: 'ends', port: 18_001, hostPort: 8_001 },
+          { host: 'dozes', port: 18_002, hostPort: 8_000 },
         ],
         upArguments,
       },
@@ -62,6 +66,27 @@ describe.each([
 
   test('a host that cannot be allocated: the client is reset at once', async () => {
     expect(await talk(ports.ends, { input: 'x', ends: false })).toMatchObject({ text: '', error: 'ECONNRESET' });
+  });
+
+  test('data of a client wakes a host that is suspended; when the host stops, the connection ends', async () => {
+    const socket = connect(ports.dozes, '127.0.0.1').setEncoding('utf8');
+    let text = '';
+    socket.on('data', (chunk: string) => {
+      text += chunk;
+    });
+    const closed = new Promise<string | undefined>((resolve) => {
+      let error: string | undefined;
+      socket.on('error', (e: NodeJS.ErrnoException) => {
+        error = e.code;
+      });
+      socket.once('close', () => resolve(error));
+    });
+    await cluster.waitFor(is('dozes', 'suspended'));
+    socket.write('wake\n');
+    await eventually(() => text.endsWith('wake\n'));
+    expect(await cluster.imaginary(['stop', 'dozes'])).toMatchObject({ code: 0 });
+    await closed;
+    expect(await cluster.host('dozes')).toMatchObject({ state: 'imagined' });
   });
 
   test('up --json and the log say where', async () => {
