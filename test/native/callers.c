@@ -1,0 +1,168 @@
+/*
+ * Clients of an ingress, many at once, each of which stays, leaves or is reset at any moment, while each decision is
+ * made about them: refused, connected, admitted, heard, taken. Prints how many of each; sanitizers find the rest.
+ */
+#define _GNU_SOURCE
+#include "relay/relay.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define CLIENTS 1500
+#define BATCH 50
+#define PATIENCE 5000
+
+static struct im_relay *relay;
+static uint16_t data_port, echo_port;
+static int events[2];
+static unsigned served, counts[5];
+
+static int listener_at(uint16_t *port) {
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t size = sizeof address;
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0 || bind(fd, (struct sockaddr *)&address, size) != 0 || listen(fd, 512) != 0) exit(3);
+  getsockname(fd, (struct sockaddr *)&address, &size);
+  *port = ntohs(address.sin_port);
+  return fd;
+}
+
+static int connect_to(uint16_t port) {
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0) return fd;
+  close(fd);
+  return -1;
+}
+
+static bool readable(int fd) {
+  struct pollfd look = {.fd = fd, .events = POLLIN};
+  return poll(&look, 1, PATIENCE) == 1;
+}
+
+/* Sends what comes first back, and ends. */
+static void answer(int fd) {
+  char bytes[64];
+  ssize_t got = readable(fd) ? recv(fd, bytes, sizeof bytes, 0) : 0;
+  if (got > 0) (void)!send(fd, bytes, (size_t)got, MSG_NOSIGNAL);
+  close(fd);
+}
+
+static void *answer_one(void *fd) {
+  answer((int)(long)fd);
+  return NULL;
+}
+
+static void start(void *(*run)(void *), void *argument) {
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, run, argument) != 0) exit(3);
+  pthread_detach(thread);
+}
+
+static void *guests(void *listener) {
+  for (int fd; (fd = accept((int)(long)listener, NULL, NULL)) >= 0;) start(answer_one, (void *)(long)fd);
+  return NULL;
+}
+
+/* The side that has the other token. */
+static void *come(void *argument) {
+  unsigned char *token = argument, joined;
+  int fd = connect_to(data_port);
+  if (fd >= 0 && send(fd, "IMR1", 4, MSG_NOSIGNAL) == 4 && send(fd, token, IM_TOKEN_SIZE, MSG_NOSIGNAL) > 0 &&
+      readable(fd) && recv(fd, &joined, 1, 0) == 1)
+    answer(fd);
+  else if (fd >= 0)
+    close(fd);
+  free(token);
+  return NULL;
+}
+
+static void on_event(void *context, const struct im_relay_event *event) {
+  (void)context;
+  if (write(events[1], event, sizeof *event) != sizeof *event) exit(3);
+}
+
+static void random_token(unsigned char *token) {
+  for (int i = 0; i < IM_TOKEN_SIZE; i++) token[i] = (unsigned char)rand();
+}
+
+static void decide(uint32_t caller, uint32_t which) {
+  static const struct im_preface none = {.size = 0};
+  unsigned char own[IM_TOKEN_SIZE], *other;
+  counts[which]++;
+  switch (which) {
+  case 0: relay_refuse(relay, caller); break;
+  case 1: relay_connect(relay, caller, caller, INADDR_LOOPBACK, echo_port, &none); break;
+  case 2:
+    other = malloc(IM_TOKEN_SIZE);
+    random_token(own);
+    random_token(other);
+    if (relay_admit(relay, caller, own, other, caller, &none))
+      start(come, other);
+    else
+      free(other);
+    break;
+  case 3: relay_hear(relay, caller); break;
+  default: {
+    int fd = relay_take(relay, caller);
+    if (fd >= 0) close(fd);
+  }
+  }
+}
+
+static void *policy(void *unused) {
+  struct im_relay_event event;
+  (void)unused;
+  for (unsigned seen = 0; read(events[0], &event, sizeof event) == sizeof event;) {
+    if (event.kind == IM_RELAY_CALLER) decide(event.id, seen++ % 5);
+    if (event.kind == IM_RELAY_CALLER_HELLO) relay_refuse(relay, event.id);
+    free(event.hello);
+  }
+  return NULL;
+}
+
+/* Every third stays for its answer, every third leaves, every third resets. */
+static void batch(uint16_t port) {
+  int fds[BATCH];
+  struct linger now = {.l_onoff = 1, .l_linger = 0};
+  for (int i = 0; i < BATCH; i++) {
+    fds[i] = connect_to(port);
+    if (i % 3 != 1) (void)!send(fds[i], "x", 1, MSG_NOSIGNAL);
+    if (i % 3 == 2) setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    if (i % 3 != 0) close(fds[i]);
+  }
+  for (int i = 0; i < BATCH; i += 3) {
+    char byte;
+    if (readable(fds[i]) && recv(fds[i], &byte, 1, 0) == 1 && byte == 'x') served++;
+    close(fds[i]);
+  }
+}
+
+int main(void) {
+  struct im_relay_options options = {.address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)},
+                                     .most_pairs = 1024,
+                                     .header_limit = 500,
+                                     .pair_limit = 500,
+                                     .probe_limit = 500,
+                                     .on_event = on_event};
+  const char *syscall;
+  uint16_t port;
+  pthread_t policing;
+  if (pipe(events) != 0 || relay_open(&options, &relay, &data_port, &syscall) != 0) return 3;
+  start(guests, (void *)(long)listener_at(&echo_port));
+  if (pthread_create(&policing, NULL, policy, NULL) != 0) return 3;
+  if (relay_accept(relay, listener_at(&port), 0) != 0) return 3;
+  for (int i = 0; i < CLIENTS / BATCH; i++) batch(port);
+  relay_close(relay);
+  close(events[1]);
+  pthread_join(policing, NULL);
+  printf("{\"served\":%u,\"refused\":%u,\"connected\":%u,\"admitted\":%u,\"heard\":%u,\"taken\":%u}\n", served,
+         counts[0], counts[1], counts[2], counts[3], counts[4]);
+  return 0;
+}

@@ -1,0 +1,41 @@
+/** Clients of an ingress come, leave and are decided about at once: with sanitizers, nothing of it is an error. */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+const root = join(__dirname, '../..');
+const native = join(root, 'src/native');
+const folder = join(root, 'node_modules/.cache/callers-test');
+const cFiles = (part: string) =>
+  readdirSync(join(native, part))
+    .filter((name) => name.endsWith('.c'))
+    .map((name) => join(native, part, name));
+const SOURCES = [join(__dirname, 'callers.c'), ...cFiles('base'), ...cFiles('relay')];
+const FLAGS = [
+  '-std=c11',
+  '-Wall',
+  '-Wextra',
+  '-Werror',
+  '-g',
+  '-O1',
+  '-pthread',
+  '-I',
+  native,
+  '-I',
+  join(root, 'src'),
+];
+
+test.each(['address,undefined', 'thread'])(
+  '1,500 clients, with -fsanitize=%s',
+  (sanitizer) => {
+    mkdirSync(folder, { recursive: true });
+    const program = join(folder, sanitizer.replace(',', '-'));
+    execFileSync('gcc', [...FLAGS, `-fsanitize=${sanitizer}`, '-o', program, ...SOURCES]);
+    const said = execFileSync(program, { encoding: 'utf8', timeout: 100_000 });
+    // Of each 50 clients, 17 stay, and 6 of those are connected or admitted.
+    expect(JSON.parse(said)).toEqual({
+      ...{ served: 180, refused: 300, connected: 300, admitted: 300, heard: 300, taken: 300 },
+    });
+  },
+  120_000,
+);
