@@ -6,6 +6,7 @@ import type { ClusterEvent } from '../../src/contract/control/from-seed';
 import { readPlatform } from '../../src/local';
 import { bootCluster, type TestCluster } from '../support/cluster';
 import { eventually } from '../support/eventually';
+import { beginning, mentioning } from '../support/processes';
 import { talk, WHO } from '../support/talk';
 
 const python = '/usr/bin/python3';
@@ -68,6 +69,16 @@ describe.each([
     expect(await talk(ports.ends, { input: 'x', ends: false })).toMatchObject({ text: '', error: 'ECONNRESET' });
   });
 
+  test('the seed dies: clients that connect meanwhile wait for the next one, at the same port', async () => {
+    const launched = mentioning(join(cluster.state, 'manifest.json'));
+    const seeds = beginning(process.execPath).filter((pid) => launched.includes(pid));
+    expect(seeds).toHaveLength(1);
+    process.kill(seeds[0], 'SIGKILL');
+    const { text, error } = await talk(ports.who, { input: 'again' });
+    expect(error).toBeUndefined();
+    expect(text).toMatch(/again$/);
+  });
+
   test('data of a client wakes a host that is suspended; when the host stops, the connection ends', async () => {
     const socket = connect(ports.dozes, '127.0.0.1').setEncoding('utf8');
     let text = '';
@@ -89,9 +100,13 @@ describe.each([
     expect(await cluster.host('dozes')).toMatchObject({ state: 'imagined' });
   });
 
-  test('up --json and the log say where', async () => {
+  test('up, ps --json and the log say where', async () => {
     const [who] = readPlatform(cluster.state)!.exposed!;
     expect(who).toMatchObject({ host: 'who', address: '127.0.0.1', wanted: 18_000, hostPort: 8_000, protocol: 'tcp' });
+    const url = `http://127.0.0.1:${ports.who}`;
+    const ps = await cluster.imaginary(['ps', '--json']);
+    expect(JSON.parse(ps.stdout).exposed[0]).toEqual({ ...who, url });
+    expect((await cluster.imaginary(['ps'])).stdout).toContain(`${url} is who`);
     expect(readFileSync(join(readPlatform(cluster.state)!.logDir, 'seed.log'), 'utf8')).toContain(
       'clients are accepted',
     );

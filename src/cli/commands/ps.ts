@@ -1,6 +1,7 @@
 import type { ClusterStatus } from '../../contract/control/from-seed';
 import type { HostState } from '../../contract/control/location';
 import type { CommonOptions } from '../options';
+import { exposedAs, exposedTexts } from '../output/exposed';
 import { outputTo } from '../output/output';
 import { columnsOf, duration, fold, iso, type Paint, painter, table } from '../output/terminal';
 import { clusterStatus } from '../target/operator';
@@ -11,11 +12,13 @@ interface PsOptions extends CommonOptions {
 }
 
 export async function ps(options: PsOptions): Promise<void> {
-  const cluster = runningCluster(options.state);
-  const status = await clusterStatus(cluster);
-  const instances = cluster.manifest.hosts.filter(({ kind }) => kind === 'instance').map(({ name }) => name);
+  const running = runningCluster(options.state);
+  const status = await clusterStatus(running);
+  const exposed = running.exposed?.map(exposedAs);
+  const instances = running.manifest.hosts.filter(({ kind }) => kind === 'instance').map(({ name }) => name);
   const times = {
     ...status,
+    ...(exposed ? { exposed } : {}),
     startedAt: iso(status.startedAt),
     hosts: status.hosts.map((host) => ({
       ...host,
@@ -29,7 +32,10 @@ export async function ps(options: PsOptions): Promise<void> {
     })),
   };
   outputTo(process.stdout, options.json === true).result(times, () =>
-    statusText(status, Date.now(), painter(process.stdout), columnsOf(process.stdout), options.why, instances),
+    [
+      statusText(status, Date.now(), painter(process.stdout), columnsOf(process.stdout), options.why, instances),
+      ...exposedTexts(exposed ?? []),
+    ].join('\n'),
   );
 }
 
