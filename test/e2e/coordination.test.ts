@@ -1,6 +1,7 @@
 /** Who a host is in the cluster, the stream of membership, and start barriers: real guests on the local platform. */
 import { createInterface } from 'node:readline';
 import { bootCluster, type TestCluster } from '../support/cluster';
+import { eventually } from '../support/eventually';
 
 const python = '/usr/bin/python3';
 /** Listens on port 80 until it is ended. */
@@ -34,9 +35,10 @@ beforeAll(async () => {
     { name: 'left', command: SERVER, ...barrier({ hosts: ['right'] }) },
     { name: 'right', command: SERVER, aliases: ['starboard'], ...barrier({ hosts: ['left'] }) },
     { name: 'third', command: SERVER, ...barrier({ count: 3, hosts: ['starboard'] }), idleTimeout: 600 },
-    { name: 'alone', command: SERVER, ...barrier({ count: 7, timeout: 500 }), allocationTimeout: 10_000 },
+    { name: 'alone', command: SERVER, ...barrier({ count: 8, timeout: 500 }), allocationTimeout: 10_000 },
     { name: 'absent', kind: 'instance', command: undefined, functionName: undefined },
-    { name: 'vain', command: SERVER, ...barrier({ hosts: ['absent', 'left'], timeout: 700 }) },
+    { name: 'vain', command: SERVER, ...barrier({ hosts: ['absent', 'left'], timeout: 2_500 }), timeout: 1_000 },
+    { name: 'patient', command: SERVER, ...barrier({ count: 8 }), idleTimeout: 600 },
   ]);
 });
 afterAll(() => cluster?.dispose());
@@ -86,16 +88,30 @@ test('a barrier by count and by an alias; a host that is suspended has joined', 
 
 test('a barrier by count that cannot be met: the host has failed, with how many have joined', async () => {
   const { stderr } = await cluster.imaginary(['exec', '--why', '--', 'curl', '-sS', 'http://alone/']);
-  expect(stderr).toMatch(/'alone': its start barrier is not met within 500 ms: \d of 7 hosts have joined/);
+  expect(stderr).toMatch(/'alone': its start barrier is not met within 500 ms: \d of 8 hosts have joined/);
   const { detail } = await cluster.waitFor(of('alone', 'barrier-failed'));
-  expect(detail).toMatchObject({ by: 'alone', count: 7 });
-  expect((await cluster.host('alone')).reason).toContain('of 7 hosts have joined');
+  expect(detail).toMatchObject({ by: 'alone', count: 8 });
+  expect((await cluster.host('alone')).reason).toContain('of 8 hosts have joined');
 });
 
-test('a barrier by names that cannot be met: the names that are missing', async () => {
+test('a barrier by names that cannot be met, across renewals: the names that are missing', async () => {
   const { stderr } = await cluster.imaginary(['exec', '--why', '--', 'curl', '-sS', 'http://vain/']);
-  expect(stderr).toContain("'vain': its start barrier is not met within 700 ms: missing: 'absent'");
+  expect(stderr).toContain("'vain': its start barrier is not met within 2500 ms: missing: 'absent'");
   expect((await cluster.waitFor(of('vain', 'barrier-failed'))).detail).toMatchObject({ missing: 'absent' });
+  expect((await cluster.events()).some(of('vain', 'renewing'))).toBe(true);
+});
+
+test('a host that waits at its barrier says so, is not idle, and can be stopped', async () => {
+  const client = cluster.start(['curl', '-sS', '--max-time', '30', 'http://patient/']);
+  await cluster.waitFor(of('patient', 'barrier-waits'));
+  await eventually(async () => (await cluster.host('patient')).heldBy?.what === 'the start barrier: 8 hosts', 20_000);
+  expect(await cluster.imaginary(['stop', 'patient'])).toMatchObject({ code: 0 });
+  expect(await cluster.host('patient')).toMatchObject({ state: 'imagined' });
+  const mine = (await cluster.events()).filter(({ host }) => host === 'patient');
+  const names = mine.map(({ event }) => event);
+  expect(names).not.toContain('guest-started');
+  expect(names).not.toContain('suspended');
+  client.kill();
 });
 
 test('the stream of membership says who is there, and what changes', async () => {

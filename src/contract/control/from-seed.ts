@@ -40,7 +40,7 @@ const clusterStatus = v.strictObject({
       allocateMs: v.nullable(v.number()),
       ports: v.array(port),
       waiting: count,
-      /** What keeps the running host from being idle, as its supervisor said last. */
+      /** What keeps the host from being idle, or its guest from its start, as its supervisor said last. */
       heldBy: v.optional(v.strictObject(holder)),
       /** What held it last, and when it was suspended or its epoch ended. */
       lastHeldBy: v.optional(v.strictObject({ ...holder, until: v.number() })),

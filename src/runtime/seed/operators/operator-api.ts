@@ -100,7 +100,7 @@ export class OperatorApi {
       allocateMs: state.allocateMs,
       ports: [...new Set(visiblePorts(sessionOf(state)?.ports ?? []).map((p) => p.port))],
       waiting: state.waiters.length,
-      heldBy: state.phase.state === 'running' ? shown(sessionOf(state)?.heldBy) : undefined,
+      heldBy: shown(sessionOf(state)?.heldBy),
       lastHeldBy: shown(state.lastHeldBy),
       reason: state.reason,
     }));
