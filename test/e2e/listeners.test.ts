@@ -96,6 +96,8 @@ async function tryAs(who: { uid: number; gid: number } | undefined, at: string, 
   return (await run(python, ['-c', script, at, say], { ...who, cwd: '/' })).stdout.trim();
 }
 
+const isOfSandbox = (kind: string) => kind === 'shim' || kind === 'membership';
+
 /** Each kind of listener, and what becomes of somebody who is not meant. */
 function kindOf({ over, at, pid }: Listener): string {
   const { number } = info.network as { number: number };
@@ -108,6 +110,7 @@ function kindOf({ over, at, pid }: Listener): string {
   if (over === 'tcp' && /:8000$/.test(at) && at.startsWith(`127.${number}.`)) return 'guest';
   if (over === 'unix' && at.startsWith('@imaginary-machines/')) return 'lock';
   if (over === 'unix' && at.endsWith('/shim.sock')) return 'shim';
+  if (over === 'unix' && at.endsWith('/node/membership')) return 'membership';
   return `unknown: ${over} ${at} of ${readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')}`;
 }
 
@@ -119,6 +122,7 @@ test('there are no others', () => {
     'guest',
     'lambda',
     'lock',
+    'membership',
     'runtime',
     'shim',
   ]);
@@ -139,12 +143,13 @@ test('what a stranger gets at each', async () => {
     // As on any network: a host's port is open for who reaches it, and `flat` keeps nobody from it.
     guest: ['GET / HTTP/1.0\r\n\r\n', /^b'HTTP\/1.0 200 /],
     shim: ['x', /^(PermissionError|FileNotFoundError)$/],
+    membership: ['', /^(PermissionError|FileNotFoundError)$/],
   };
   for (const listener of listeners()) {
     const kind = kindOf(listener);
-    // The shims' sockets are where only their sandbox sees them, or in a folder of its user.
+    // The shims' sockets and those of membership are where only their sandbox sees them, or in a folder of its user.
     const [say, answer] = expected[kind] ?? [];
-    if (say === undefined || listener.over === 'udp' || (kind === 'shim' && !stranger)) continue;
+    if (say === undefined || listener.over === 'udp' || (!stranger && isOfSandbox(kind))) continue;
     expect([kind, await tryAs(stranger, listener.at, say)]).toEqual([kind, expect.stringMatching(answer!)]);
   }
   expect((await cluster.exec(['curl', '-sS', 'http://a:8000/'])).code).toBe(0);

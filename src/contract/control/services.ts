@@ -1,6 +1,6 @@
 /** Services, as the seed publishes them to the members that connect to them. */
 import * as v from 'valibot';
-import { count, type Immutable, name } from '../fields';
+import { count, type Immutable, name, port } from '../fields';
 import { hostState } from './location';
 
 /** What of a service never changes: in its entry of the directory. */
@@ -35,6 +35,14 @@ export const serviceFramesToSeed = [
   v.strictObject({ type: v.literal('useService'), service: name }),
   /** What a host that is in a service has to do now: open connections that its guests have accepted, and CPU. */
   v.strictObject({ type: v.literal('load'), connections: v.pipe(count, v.maxValue(1_000_000)), cpu }),
+  /** For operators: the host of the service that a guest here was connected to, and why. */
+  v.strictObject({
+    type: v.literal('chosen'),
+    service: name,
+    member: name,
+    port,
+    why: v.pipe(v.string(), v.maxLength(100)),
+  }),
 ] as const;
 
 /** From the seed: see `fromSeed`. */

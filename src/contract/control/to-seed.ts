@@ -22,7 +22,6 @@ export const REPORTED_EVENTS = [
   'ready',
   'command-done',
   'command-failed',
-  'service-chosen',
 ] as const;
 export type ReportedEvent = (typeof REPORTED_EVENTS)[number];
 

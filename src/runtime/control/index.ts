@@ -20,6 +20,7 @@ export { BarrierError, type BarrierRule, type Coordination, type MembersHandler 
 export { type Located, LocateError } from './locates';
 export { fetchEdges, fetchStatus, orderHost, readEvents, reloadKeys } from './operator-session';
 export type { Parked } from './parked';
+export type { ServiceFrames } from './service-frames';
 export { openSession, type Session } from './session';
 export type {
   JoinFrame,

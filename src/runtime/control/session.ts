@@ -10,6 +10,7 @@ import { type Joining, joinOnce } from './joining';
 import { type Located, LocateError, type LocateOptions, Locates } from './locates';
 import { Parked, type ParkedOptions } from './parked';
 import { Relays } from './relays';
+import { type ServiceFrames, serviceFrames } from './service-frames';
 import type {
   FrameOf,
   JoinContent,
@@ -48,6 +49,7 @@ export class Session {
   readonly #locates: Locates;
   readonly #relays = new Relays((frame) => this.#send(frame));
   readonly coordination = new Coordination((frame) => this.#send(frame));
+  readonly services: ServiceFrames = serviceFrames((frame) => this.#send(frame));
   #held: FrameOf<ToSeed, 'held'> | undefined;
   readonly #reports: Array<FrameOf<ToSeed, 'report'>> = [];
   readonly #ended = new AbortController();
@@ -123,16 +125,6 @@ export class Session {
   /** Bytes wait for that epoch, which is suspended. Without a connection nothing happens: they go on waiting. */
   data(host: string, epoch: number): void {
     this.#send({ type: 'data', host, epoch });
-  }
-
-  /** What becomes of the service's hosts is sent from now on. Without a connection nothing happens: say it after the join. */
-  useService(service: string): void {
-    this.#send({ type: 'useService', service });
-  }
-
-  /** What a host of a service has to do now. Without a connection nothing happens: the next report is for that. */
-  load(load: Omit<FrameOf<ToSeed, 'load'>, 'type'>): void {
-    this.#send({ type: 'load', ...load });
   }
 
   /** Nothing gets through on the present connection: another one is made. */

@@ -81,6 +81,7 @@ const toSeed: { readonly [T in ToSeed['type']]: Required<Extract<ToSeed, { type:
   reload: { type: 'reload', id: 1 },
   useService: { type: 'useService', service: 'web' },
   load: { type: 'load', connections: 3, cpu: 20 },
+  chosen: { type: 'chosen', service: 'web', member: 'web-0', port: 80, why: 'the fewest connections' },
 };
 const location = {
   host: 'api',

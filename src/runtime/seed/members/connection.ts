@@ -194,6 +194,8 @@ export class Connection implements PeerHandlers {
       case 'useService':
         if (!services.use(member, frame.service)) this.#refuse(`there is no service '${frame.service}' in the cluster`);
         return;
+      case 'chosen':
+        return services.chosen(member, peer.name, frame);
       case 'natReport': {
         const nat = vouched(frame.nat, this.#channel, peer.ports);
         peer.sender = { ...peer.sender, addresses: addressesOf(frame.nat, this.#channel, peer.ports) };
@@ -201,7 +203,6 @@ export class Connection implements PeerHandlers {
         return;
       }
       case 'report':
-        if (frame.event === 'service-chosen') return services.chosen(member, peer.name, frame.detail);
         if (role.is === 'host') role.host.handle({ ...frame, member });
         return;
       default:

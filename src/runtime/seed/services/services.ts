@@ -4,11 +4,14 @@
  */
 import type { FromSeed } from '../../../contract/control/from-seed';
 import type { MemberView, ServiceTerms } from '../../../contract/control/services';
+import type { ToSeed } from '../../../contract/control/to-seed';
 import { Allowance } from '../allowance';
 import type { Directory } from '../locate/directory';
 import { type HostState, locationOf, type MemberId } from '../machine/state';
-import type { Detail, EventLog } from '../operators/events';
+import type { EventLog } from '../operators/events';
 import { drainingChange } from './draining';
+
+type Chosen = Omit<Extract<ToSeed, { readonly type: 'chosen' }>, 'type'>;
 
 export interface ServicesOptions {
   readonly directory: Pick<Directory, 'entries' | 'serviceOf'>;
@@ -84,10 +87,9 @@ export class Services {
   }
 
   /** A member says which host it has chosen, and why: for operators. What comes at too high a rate is lost. */
-  chosen(by: MemberId, from: string, detail: Detail): void {
-    const { member: host, service, port, why } = detail;
-    const known = this.#services.get(String(service))?.terms.members.find((name) => name === host);
-    if (known === undefined || typeof port !== 'number' || typeof why !== 'string') return;
+  chosen(by: MemberId, from: string, { member: host, service, port, why }: Chosen): void {
+    const known = this.#services.get(service)?.terms.members.find((name) => name === host);
+    if (known === undefined) return;
     const allowance = this.#said.get(by) ?? new Allowance(SAID.burst, SAID.rate);
     this.#said.set(by, allowance);
     if (!allowance.take()) return;

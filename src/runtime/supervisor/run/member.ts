@@ -58,7 +58,7 @@ export interface MemberOptions {
   readonly onCoordination?: (coordination: Coordination) => void;
 }
 
-export type MemberSession = Pick<Session, 'locate' | 'ports' | 'observation' | 'report' | 'useService' | 'load'> &
+export type MemberSession = Pick<Session, 'locate' | 'ports' | 'observation' | 'report' | 'services'> &
   PartnersSession &
   SeedLink & { readonly coordination?: Coordination };
 
@@ -122,7 +122,7 @@ export class Member {
     this.services = new Services({
       directory,
       self,
-      session: () => this.#session,
+      session: () => this.#session?.services,
       open: () =>
         openByPeer(native, {
           addresses: this.addresses,
@@ -132,7 +132,6 @@ export class Member {
         }),
       onChange: () => this.#places?.update(),
       onUsed: () => this.#places?.wake(),
-      onChosen: (detail) => this.reportEvent('service-chosen', detail),
     });
     this.locations = openLocations(spec, {
       map: runDir.mapTable,
@@ -181,7 +180,7 @@ export class Member {
           addresses: this.addresses,
           handoffs: () => this.peers.alive(),
           processes: runDir.track,
-          session: () => this.#session,
+          session: () => this.#session?.services,
         });
     this.service = this.#openService();
   }

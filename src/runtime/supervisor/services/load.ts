@@ -4,7 +4,7 @@
  */
 import type { DirectoryEntry } from '../../../contract/control/packed-directory';
 import type { NativeAddon } from '../../../native/addon';
-import type { Session } from '../../control/index';
+import type { ServiceFrames } from '../../control/index';
 import { spacing } from '../../spacing';
 import type { GuestProcess, GuestProcesses } from '../guest/processes';
 import { cpuSince } from '../idle/activity';
@@ -21,7 +21,7 @@ export interface LoadOptions {
   readonly handoffs: () => readonly OpenHandoff[];
   /** Absent: CPU does not count in any of its services. */
   readonly processes?: () => GuestProcesses;
-  readonly session: () => Pick<Session, 'load'> | undefined;
+  readonly session: () => Pick<ServiceFrames, 'load'> | undefined;
 }
 
 /** Milliseconds between two looks. */
@@ -72,7 +72,7 @@ export class Load {
     this.#timer = setTimeout(this.#look, this.#space(performance.now() - start, INTERVAL)).unref();
   };
 
-  #report(session: Pick<Session, 'load'>, now: number): void {
+  #report(session: Pick<ServiceFrames, 'load'>, now: number): void {
     if (this.#looks++ % CPU_LOOKS === 0) this.#measure(now);
     const load = { connections: this.#connections(), cpu: this.#cpu };
     const { connections, cpu } = this.#sent;

@@ -5,11 +5,11 @@
 import type { DirectoryEntry } from '../../../contract/control/packed-directory';
 import type { MemberView, ServiceTerms } from '../../../contract/control/services';
 import { parseAddress } from '../../../contract/manifest/address';
-import { LocateError, type Session } from '../../control/index';
+import { LocateError, type ServiceFrames } from '../../control/index';
 import { type Candidate, type Choice, chooseHost, WHY, type Why } from './choice';
 import type { UsedService } from './places';
 
-export type ServicesSession = Pick<Session, 'useService'>;
+export type ServicesSession = Pick<ServiceFrames, 'use' | 'chosen'>;
 
 export interface ServicesOptions {
   readonly directory: readonly DirectoryEntry[];
@@ -22,8 +22,6 @@ export interface ServicesOptions {
   readonly onChange: () => void;
   /** A guest has connected to a service. */
   readonly onUsed: () => void;
-  /** For operators: what was chosen, and why. */
-  readonly onChosen: (detail: { service: string; member: string; port: number; why: string }) => void;
 }
 
 /** Milliseconds between two looks at which connections are open, at least. */
@@ -116,7 +114,7 @@ export class Services {
 
   /** Joined, for the first time or again: the seed is told which services are used. */
   joined(): void {
-    for (const service of this.#byName.values()) if (service.asked) this.#options.session()?.useService(service.name);
+    for (const service of this.#byName.values()) if (service.asked) this.#options.session()?.use(service.name);
   }
 
   /** Resolves when something is known of the service's hosts. @throws LocateError what the signal was aborted with */
@@ -124,7 +122,7 @@ export class Services {
     const service = this.#byName.get(name)!;
     if (!service.asked) {
       service.asked = true;
-      this.#options.session()?.useService(name);
+      this.#options.session()?.use(name);
     }
     if (service.views) return;
     await new Promise<void>((resolve, reject) => {
@@ -242,7 +240,7 @@ export class Services {
     const key = `${member} ${why satisfies Why}`;
     if (now - (service.said.get(key) ?? Number.NEGATIVE_INFINITY) < SAID) return;
     service.said.set(key, now);
-    this.#options.onChosen({ service: service.name, member, port, why: WHY[why] });
+    this.#options.session()?.chosen({ service: service.name, member, port, why: WHY[why] });
   }
 }
 

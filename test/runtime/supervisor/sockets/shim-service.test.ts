@@ -75,8 +75,7 @@ beforeEach(async () => {
     reportNat: () => undefined,
     watch: () => undefined,
     data: () => undefined,
-    useService: () => undefined,
-    load: () => undefined,
+    services: { use: () => undefined, load: () => undefined, chosen: () => undefined },
     sendPeerMessage: () => false,
     relay: () => Promise.reject(new Error('there is no relay here')),
     locate: (host, port, options) => {
