@@ -6,8 +6,10 @@ import { statusText } from '../../src/cli/commands/ps';
 import { bootedText } from '../../src/cli/commands/up';
 import { foreseen } from '../../src/cli/output/foreseen';
 import { bootLine } from '../../src/cli/output/log-line';
+import { servicesOf, serviceTexts } from '../../src/cli/output/services';
 import { fold, isoMicro, type Paint } from '../../src/cli/output/terminal';
 import { withState } from '../../src/cli/target/state';
+import { parseManifest } from '../../src/contract/manifest';
 import { imaginary, temporaryFolder } from './run';
 
 const plain: Paint = (_, text) => text;
@@ -39,10 +41,25 @@ const booted = (hosts: number, stateDir: string, missing: readonly string[] = []
         address: '100.64.0.2',
         aliases: Array(12).fill('alias'),
       })),
+      services: [{ name: 'pool', address: '100.64.9.9', hosts: ['web0', 'web1'] }],
     } as unknown as Parameters<typeof bootedText>[0],
     plain,
     80,
   );
+
+test('services are named with who serves them, instances first', () => {
+  expect(booted(1, '/s')).toMatch(/^ {2}pool +100\.64\.9\.9 +service of web0, web1$/m);
+  const [service] = parseManifest({
+    version: 1,
+    cluster: { name: 'shop' },
+    hosts: [
+      { name: 'web', command: ['nginx'] },
+      { name: 'vm', kind: 'instance' },
+    ],
+    services: [{ name: 'pool', hosts: ['web'], instances: ['vm'], address: '100.64.9.9' }],
+  }).services;
+  expect(serviceTexts(servicesOf({ services: [service] }))).toEqual(['pool (100.64.9.9) is a service of vm, web']);
+});
 
 test('lines are broken between words, and what follows stands below', () => {
   expect(fold('abc defg hi', 8, 2)).toBe('abc defg\n  hi');

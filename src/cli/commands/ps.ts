@@ -3,6 +3,7 @@ import type { HostState } from '../../contract/control/location';
 import type { CommonOptions } from '../options';
 import { exposedAs, exposedTexts } from '../output/exposed';
 import { outputTo } from '../output/output';
+import { servicesOf, serviceTexts } from '../output/services';
 import { columnsOf, duration, fold, iso, type Paint, painter, table } from '../output/terminal';
 import { clusterStatus } from '../target/operator';
 import { runningCluster } from '../target/state';
@@ -16,8 +17,10 @@ export async function ps(options: PsOptions): Promise<void> {
   const status = await clusterStatus(running);
   const exposed = running.exposed?.map(exposedAs);
   const instances = running.manifest.hosts.filter(({ kind }) => kind === 'instance').map(({ name }) => name);
+  const services = servicesOf(running.manifest);
   const times = {
     ...status,
+    services,
     ...(exposed ? { exposed } : {}),
     startedAt: iso(status.startedAt),
     hosts: status.hosts.map((host) => ({
@@ -34,6 +37,7 @@ export async function ps(options: PsOptions): Promise<void> {
   outputTo(process.stdout, options.json === true).result(times, () =>
     [
       statusText(status, Date.now(), painter(process.stdout), columnsOf(process.stdout), options.why, instances),
+      ...serviceTexts(services),
       ...exposedTexts(exposed ?? []),
     ].join('\n'),
   );

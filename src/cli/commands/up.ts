@@ -8,6 +8,7 @@ import { CliError } from '../output/errors';
 import { exposedAs, exposedTexts } from '../output/exposed';
 import { foreseen } from '../output/foreseen';
 import { outputTo } from '../output/output';
+import { servicesOf } from '../output/services';
 import { clock, columnsOf, duration, fold, iso, type Paint, painter, progressLine, table } from '../output/terminal';
 import { type Application, findApplication, synthesize } from '../target/application';
 import { type BootOptions, boot, interruption, keep } from '../target/boot';
@@ -112,11 +113,8 @@ async function inBackground(options: BootOptions): Promise<PlatformInfo> {
 /** What `up --json` prints: everything of platform.json but the credentials. */
 function describe(info: PlatformInfo, stateDir: string, bootMs: number, missing: readonly string[]) {
   const { cluster, cidr, pid, startedAt, seed, standby, isolation, logDir } = info;
-  const hosts = readManifestFile(info.manifestFile).hosts.map(({ name, aliases, address }) => ({
-    name,
-    aliases,
-    address,
-  }));
+  const manifest = readManifestFile(info.manifestFile);
+  const hosts = manifest.hosts.map(({ name, aliases, address }) => ({ name, aliases, address }));
   return {
     cluster,
     cidr,
@@ -131,6 +129,7 @@ function describe(info: PlatformInfo, stateDir: string, bootMs: number, missing:
     logDir,
     missing,
     hosts,
+    services: servicesOf(manifest),
     ...(info.exposed ? { exposed: info.exposed.map(exposedAs) } : {}),
   };
 }
@@ -175,6 +174,11 @@ export function bootedText(booted: Booted, paint: Paint, columns = Number.POSITI
     address,
     aliases.join(' '),
   ]);
+  const services = booted.services.map(({ name, address, hosts }) => [
+    `  ${paint('bold', name)}`,
+    address,
+    `service of ${hosts.join(', ')}`,
+  ]);
   const title = `${paint('green', booted.cluster)} is up, ${duration(booted.bootMs)} after the command: ${countText(booted.hosts.length)}`;
   const fact = (style: 'dim' | 'yellow', name: string, text: string) =>
     fold(`${paint(style, name)}${' '.repeat(11 - name.length)}${text}`, columns, 11);
@@ -183,7 +187,7 @@ export function bootedText(booted: Booted, paint: Paint, columns = Number.POSITI
   );
   return [
     fold(title, columns, 2),
-    ...(rows.length > 0 ? [table(rows, new Set(), columns)] : []),
+    ...(rows.length > 0 ? [table([...rows, ...services], new Set(), columns)] : []),
     ...exposedTexts(booted.exposed ?? []).map((text) => fact('dim', 'open', text)),
     fact('dim', 'network', networkText(booted)),
     fact('dim', 'isolation', holds.join(', ')),
