@@ -36,12 +36,20 @@ test('hosts are found by name and alias; an unknown one is told which there are'
       { ...host, name: 'redis', aliases: ['cache'] },
       { ...host, name: 'web', address: '100.64.0.3', functionName: 'g' },
     ],
+    services: [{ name: 'api', hosts: ['web', 'redis'] }],
   });
   expect(findHost(manifest, 'Cache').name).toBe('redis');
   expect(() => findHost(manifest, 'db')).toThrow(
     expect.objectContaining({
       message: "the cluster 'shop' has no host 'db'",
       next: 'Its hosts: redis or cache, web',
+      exitCode: 2,
+    }),
+  );
+  expect(() => findHost(manifest, 'api')).toThrow(
+    expect.objectContaining({
+      message: "'api' is a service of the cluster 'shop', and no host",
+      next: 'Name one of its hosts: web, redis',
       exitCode: 2,
     }),
   );

@@ -29,7 +29,7 @@ for line in s.makefile(): print(line, end='', flush=True)
 const barrier = (rule: object) => ({ startBarrier: { timeout: 20_000, ...rule } });
 let cluster: TestCluster;
 beforeAll(async () => {
-  cluster = await bootCluster([
+  const hosts = [
     { name: 'who', command: [python, '-c', WHO], remappedFiles: { '/app/peers': '/run/imaginary/nodes' } },
     // Each waits for the other.
     { name: 'left', command: SERVER, ...barrier({ hosts: ['right'] }) },
@@ -39,7 +39,8 @@ beforeAll(async () => {
     { name: 'absent', kind: 'instance', command: undefined, functionName: undefined },
     { name: 'vain', command: SERVER, ...barrier({ hosts: ['absent', 'left'], timeout: 2_500 }), timeout: 1_000 },
     { name: 'patient', command: SERVER, ...barrier({ count: 8 }), idleTimeout: 600 },
-  ]);
+  ] as const;
+  cluster = await bootCluster(hosts, { services: [{ name: 'all', hosts: ['left', 'right'] }] });
 });
 afterAll(() => cluster?.dispose());
 
@@ -58,6 +59,22 @@ test('a host knows its id, its name, its address and the nodes', async () => {
   const { address } = hosts[0];
   const environment = `IMAGINARY_NODES=/run/imaginary/nodes\nIMAGINARY_NODE_ADDRESS=${address}\nIMAGINARY_NODE_ID=0\nIMAGINARY_NODE_NAME=who`;
   expect(stdout).toBe(['0\n', 'who\n', `${address}\n`, nodes, nodes, environment].join('\n'));
+});
+
+test('a service is a name with an address, and no host', async () => {
+  const names = (await cluster.ps()).map(({ name }) => name);
+  expect(names).toHaveLength(8);
+  expect(names).not.toContain('all');
+  const { stdout } = await cluster.exec(['grep', '-w', 'all', '/etc/hosts']);
+  expect(stdout).toMatch(/^100\.64\.\d+\.\d+\tall all\.test\n$/);
+  // As an id it would be the next one.
+  expect((await cluster.exec(['getent', 'hosts', 'node-8'])).code).not.toBe(0);
+  for (const command of ['start', 'stop']) {
+    const { code, stderr } = await cluster.imaginary([command, 'all']);
+    expect(code).not.toBe(0);
+    expect(stderr).toContain("'all' is a service of test, and no host");
+    expect(stderr).toContain('Name one of its hosts: left, right');
+  }
 });
 
 test('a client has an id beyond those of the hosts', async () => {
@@ -122,7 +139,7 @@ test('the stream of membership says who is there, and what changes', async () =>
   expect(first).toMatchObject({ type: 'members', self: { name: expect.stringMatching(/^client-/), epoch: 0 } });
   const names = () => first.members.map(({ name }: { name: string }) => name);
   expect(names()).toEqual(expect.arrayContaining(['left', 'right', first.self.name]));
-  expect(names()).not.toContain('alone');
+  for (const name of ['alone', 'all']) expect(names()).not.toContain(name);
   const third = first.members.find(({ name }: { name: string }) => name === 'third');
   const seen: string[] = [];
   const until = async (type: string, name: string) => {

@@ -5,7 +5,7 @@ import { CliError } from '../output/errors';
 import { outputTo } from '../output/output';
 import { progressLine } from '../output/terminal';
 import { access, clusterStatus, explain } from '../target/operator';
-import { runningCluster, withState } from '../target/state';
+import { hostsOfService, runningCluster, withState } from '../target/state';
 
 const DOING: Readonly<Record<HostCommand, string>> = {
   start: 'starting',
@@ -20,6 +20,11 @@ export async function order(command: HostCommand, host: string, options: CommonO
   const { hosts } = await clusterStatus(cluster);
   if (!hosts.some(({ name }) => name === host)) {
     const known = hosts.map(({ name }) => name).join(', ');
+    const instead = hostsOfService(cluster.manifest, host);
+    if (instead) {
+      const message = `'${host}' is a service of ${cluster.cluster}, and no host`;
+      throw new CliError('no-such-host', message, { next: instead });
+    }
     const next = withState('imaginary ps', cluster.stateDir);
     throw new CliError('no-such-host', `there is no host '${host}' in ${cluster.cluster}; it has ${known}`, { next });
   }

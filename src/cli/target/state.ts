@@ -88,8 +88,16 @@ export function findHost(manifest: Manifest, name: string): ManifestHost {
   const wanted = name.toLowerCase();
   const found = manifest.hosts.find((host) => host.name === wanted || host.aliases.includes(wanted));
   if (found) return found;
+  const next = hostsOfService(manifest, wanted);
+  if (next) throw usageError(`'${name}' is a service of the cluster '${manifest.cluster.name}', and no host`, next);
   const known = manifest.hosts.map((host) => [host.name, ...host.aliases].join(' or '));
   throw usageError(`the cluster '${manifest.cluster.name}' has no host '${name}'`, `Its hosts: ${known.join(', ')}`);
+}
+
+/** What to name instead of a service, where a host is meant. @returns undefined: there is no such service */
+export function hostsOfService({ services }: Manifest, name: string): string | undefined {
+  const service = services.find((one) => one.name === name);
+  return service && `Name one of its hosts: ${[...service.instances, ...service.hosts].join(', ')}`;
 }
 
 /** The secret of an identity, made from the cluster's newest key. */

@@ -6,7 +6,7 @@ import { exposeProblems } from './expose';
 import { FUNCTION_NAME_LENGTH, FUNCTION_NAME_RULE, HOST_DEFAULTS } from './limits';
 import { type GivenManifest, type Manifest, type ManifestHost, manifestSchema } from './manifest';
 import { edgeProblems } from './prefetch';
-import { memberProblems } from './service';
+import { memberProblems, orService } from './service';
 import { barrierProblems } from './start-barrier';
 
 /** A manifest (or a part of one) that cannot work. `message` names each path, its value and what is allowed. */
@@ -173,7 +173,7 @@ function crossChecks(manifest: Manifest, given: GivenManifest): string[] {
     ...memberProblems(given.services, manifest.hosts),
     ...companionProblems(manifest),
     ...edgeProblems(manifest),
-    ...barrierProblems(manifest.hosts),
+    ...barrierProblems(manifest),
     ...exposeProblems(manifest),
   ];
 }
@@ -212,8 +212,9 @@ function companionProblems({ hosts, services }: Manifest): string[] {
     if (kind === 'instance') problems.push(...ownStartProblems(`hosts.${i}`, host));
     startWith.forEach((other, j) => {
       if (byName.has(other)) return;
-      const is = services.some((service) => service.name === other) ? ', which is a service' : '';
-      problems.push(`${at}.${j}: is "${other}" on host '${name}'${is}; allowed: the name of a host`);
+      problems.push(
+        `${at}.${j}: is "${other}" on host '${name}'${orService(other, services)}; allowed: the name of a host`,
+      );
     });
     const circle = circleFrom(name, byName);
     if (circle) problems.push(`${at}: host '${name}' starts with itself (${circle.join(' → ')}); allowed: no circle`);

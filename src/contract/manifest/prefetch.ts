@@ -1,5 +1,6 @@
 /** Hosts that are started together with a host, as it is likely to connect to them: the manifest's part of it. */
 import * as v from 'valibot';
+import { orService } from './service';
 
 const switchedOn = v.optional(v.boolean('true or false'), true);
 
@@ -23,8 +24,13 @@ interface Host {
   readonly connectsTo: readonly string[];
 }
 
+interface Edged {
+  readonly hosts: readonly Host[];
+  readonly services: ReadonlyArray<{ readonly name: string }>;
+}
+
 /** Declared edges lead from host functions to other hosts. Circles are allowed: a host that is up is not started. */
-export function edgeProblems({ hosts }: { readonly hosts: readonly Host[] }): string[] {
+export function edgeProblems({ hosts, services }: Edged): string[] {
   const names = new Set(hosts.map(({ name }) => name));
   return hosts.flatMap(({ name, kind, connectsTo }, i) => {
     const at = `hosts.${i}.connectsTo`;
@@ -34,6 +40,9 @@ export function edgeProblems({ hosts }: { readonly hosts: readonly Host[] }): st
     return connectsTo
       .map((to, j) => [to, j] as const)
       .filter(([to]) => to === name || !names.has(to))
-      .map(([to, j]) => `${at}.${j}: is "${to}" on host '${name}'; allowed: the name of another host`);
+      .map(
+        ([to, j]) =>
+          `${at}.${j}: is "${to}" on host '${name}'${orService(to, services)}; allowed: the name of another host`,
+      );
   });
 }

@@ -64,10 +64,14 @@ interface HostOfManifest {
   readonly kind: 'function' | 'instance';
 }
 
+/** For a message about a name that is no host's. */
+export function orService(name: string, services: ReadonlyArray<{ readonly name: string }>): string {
+  return services.some((service) => service.name === name) ? ', which is a service' : '';
+}
+
 /** Members that are there, each once and of the kind that is said. @returns what is wrong, for people */
 export function memberProblems(services: readonly GivenService[], hosts: readonly HostOfManifest[]): string[] {
   const kinds = new Map(hosts.map(({ name, kind }) => [name, kind]));
-  const names = new Set(services.map(({ name }) => name));
   return services.flatMap((service, i) => {
     const at = `services.${i}`;
     const members = new Set<string>();
@@ -79,8 +83,7 @@ export function memberProblems(services: readonly GivenService[], hosts: readonl
       service[field].forEach((member, j) => {
         const is = `${at}.${field}.${j}: is "${member}" on service '${service.name}'`;
         const found = kinds.get(member);
-        if (names.has(member) && !found) problems.push(`${is}, which is a service; allowed: the name of a host`);
-        else if (!found) problems.push(`${is}; allowed: the name of a host`);
+        if (!found) problems.push(`${is}${orService(member, services)}; allowed: the name of a host`);
         else if (found !== kind) problems.push(`${is}, of kind '${found}'; allowed: a host of kind '${kind}'`);
         else if (members.has(member)) problems.push(`${is} twice; allowed: each host once`);
         members.add(member);

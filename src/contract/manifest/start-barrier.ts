@@ -1,6 +1,7 @@
 /** The start barrier of a host: its schema, and what it must have in common with the rest of the manifest. */
 import * as v from 'valibot';
 import * as limits from './limits';
+import { orService } from './service';
 
 const COUNT_RULE = `a whole number of hosts from ${limits.BARRIER_LIMITS.count.low} to ${limits.BARRIER_LIMITS.count.high}`;
 const HOSTS_RULE = `an array of 1 to ${limits.MOST_BARRIER_HOSTS} names of hosts`;
@@ -36,8 +37,13 @@ interface Host {
   readonly startBarrier?: { readonly count?: number; readonly hosts?: readonly string[] };
 }
 
+interface Barred {
+  readonly hosts: readonly Host[];
+  readonly services: ReadonlyArray<{ readonly name: string }>;
+}
+
 /** Barriers that no run of this cluster could meet. */
-export function barrierProblems(hosts: readonly Host[]): string[] {
+export function barrierProblems({ hosts, services }: Barred): string[] {
   const known = new Map(hosts.flatMap((host) => [host.name, ...host.aliases].map((name) => [name, host] as const)));
   return hosts.flatMap((host, i) => {
     const { startBarrier: barrier, name, kind } = host;
@@ -49,7 +55,8 @@ export function barrierProblems(hosts: readonly Host[]): string[] {
     const problems = (barrier.hosts ?? []).flatMap((other, j) => {
       const found = known.get(other);
       if (found && found !== host) return [];
-      return [`${at}.hosts.${j}: is "${other}" on host '${name}'; allowed: the name of another host`];
+      const is = orService(other, services);
+      return [`${at}.hosts.${j}: is "${other}" on host '${name}'${is}; allowed: the name of another host`];
     });
     const { count = 1 } = barrier;
     if (count > hosts.length) {

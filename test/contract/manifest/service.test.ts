@@ -31,6 +31,16 @@ test('a service moves no host', () => {
   expect(parseManifest(manifest).hosts).toEqual(without.hosts);
 });
 
+test.each([
+  ['connectsTo', { connectsTo: ['web'] }, 'connectsTo.0', 'the name of another host'],
+  ['startWith', { startWith: ['web'] }, 'startWith.0', 'the name of a host'],
+  ['startBarrier', { startBarrier: { hosts: ['web'] } }, 'startBarrier.hosts.0', 'the name of another host'],
+])('%s takes hosts, and no service', (_, change, at, allowed) => {
+  expect(problems({ ...manifest, hosts: [{ ...api, ...change }, vm] })).toEqual([
+    `hosts.0.${at}: is "web" on host 'api', which is a service; allowed: ${allowed}`,
+  ]);
+});
+
 const COUNT = 'a whole number of connections from 1 to 100000';
 test.each<[string, unknown, string]>([
   ['no array', { ...manifest, services: {} }, 'services: is {}; allowed: an array of services'],

@@ -23,7 +23,8 @@ export function writeNodeFiles(folder: string, { self, directory }: NodeIdentity
   put('id', `${self.nodeId}\n`);
   put('name', `${self.name}\n`);
   put('address', `${self.address}\n`);
-  put('nodes', directory.map(({ nodeId, name, address }) => `${nodeId}\t${name}\t${address}\n`).join(''));
+  const hosts = directory.filter(({ service }) => !service);
+  put('nodes', hosts.map(({ nodeId, name, address }) => `${nodeId}\t${name}\t${address}\n`).join(''));
 }
 
 export function nodeEnvironment({ nodeId, name, address }: Self, runDir: string): Record<string, string> {

@@ -30,6 +30,12 @@ test("the cluster's names come first, then the machine's", () => {
   );
 });
 
+test('a service has its name, and no node-ID', () => {
+  const terms = { members: ['web'], instances: 0, maxConnections: 1, sticky: false };
+  const all = { name: 'all', address: '100.64.0.9', aliases: [], nodeId: 3, service: terms };
+  expect(hostsText({ ...identity, directory: [web, api, all] }, '')).toContain('100.64.0.9\tall all.shop\n');
+});
+
 test('a client is in its own file', () => {
   const self = { name: 'client-1', address: '100.64.255.1', nodeId: 9, epoch: 0 };
   expect(hostsText({ ...identity, self }, '')).toContain('100.64.255.1\tclient-1 client-1.shop node-9\n');
