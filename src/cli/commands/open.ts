@@ -50,20 +50,29 @@ function urlOf({ address, local, port }: Listening): string {
 
 /**
  * The port that its `readyWhen` asks; else the first one that its guest listens on, and if it does not run it is started
- * for that.
+ * for that. Of a service, that of any of its hosts: of one that runs, if there is one.
  */
 async function portOf(given: ForwardCluster, name: string): Promise<number> {
   if (!('local' in given)) {
     throw usageError('--port is missing', 'With --seed, name the port of the host: --port PORT');
   }
   const cluster = given.local;
-  const declared = cluster.manifest.hosts.find((host) => host.name === name || host.aliases.includes(name));
-  if (!declared) {
-    const next = `Its hosts: ${cluster.manifest.hosts.map((host) => host.name).join(', ')}. Of anything else name the port: --port PORT`;
-    throw usageError(`the cluster '${cluster.manifest.cluster.name}' has no host '${name}'`, next);
+  const { hosts, services, cluster: of } = cluster.manifest;
+  const found = (wanted: string) => hosts.find((host) => host.name === wanted || host.aliases.includes(wanted)) ?? [];
+  const service = services.find((one) => one.name === name);
+  // Functions can be started.
+  const members = (service ? [...service.hosts, ...service.instances] : [name]).flatMap(found);
+  if (members.length === 0) {
+    const next = `Its hosts: ${hosts.map((host) => host.name).join(', ')}. Of anything else name the port: --port PORT`;
+    throw usageError(`the cluster '${of.name}' has no host '${name}'`, next);
   }
-  const { readyWhen, name: host } = declared;
-  if (readyWhen.kind === 'http' && readyWhen.port !== undefined) return readyWhen.port;
+  for (const { readyWhen } of members) {
+    if (readyWhen.kind === 'http' && readyWhen.port !== undefined) return readyWhen.port;
+  }
+  const names = members.map((member) => member.name);
+  const up =
+    service && (await clusterStatus(cluster)).hosts.find((one) => names.includes(one.name) && one.ports.length);
+  const host = up?.name ?? names[0];
   const ports = await portsOf(cluster, host);
   if (ports.length < 2) return ports[0];
   return (await firstOf(cluster, host, ports)) ?? ports[0];

@@ -215,10 +215,10 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
   }
 
   /**
-   * Lets clients from outside of the cluster reach a host, at a port of the seed. Their connections allocate it, as other
-   * hosts' do, and the guest sees each client's real address.
+   * Lets clients from outside of the cluster reach a host or a service, at a port of the seed. Their connections allocate it, as other
+   * hosts' do, and the guest sees each client's real address. Each connection to a service picks one of its hosts.
    *
-   * @param hostName the host: its name or an alias; the host may be added later
+   * @param hostName the host: its name or an alias; or the name of a service. Either may be added later
    * @param options the port, and who may connect
    */
   public expose(hostName: string, options: ExposeOptions): ExposedHost {

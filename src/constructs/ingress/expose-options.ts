@@ -1,6 +1,6 @@
 import type { Duration } from 'aws-cdk-lib';
 
-/** How clients from outside of the cluster reach a host. */
+/** How clients from outside of the cluster reach a host or a service. */
 export interface ExposeOptions {
   /**
    * The port of the seed that clients connect to: 1 to 65,535, and none of the seed's own. Two exposed hosts may share it
@@ -65,7 +65,7 @@ export interface ExposeOptions {
   /**
    * How long a client's connection waits for the host, 100 ms to 15 minutes. Then it is reset.
    *
-   * @default - the host's `allocationTimeout`
+   * @default - the host's `allocationTimeout`; of a service, the longest of its hosts'
    */
   readonly allocationTimeout?: Duration;
 }

@@ -13,13 +13,13 @@ export interface ExposedHostProps extends ExposeOptions {
   /** The cluster that the host belongs to. */
   readonly cluster: ImaginaryCluster;
 
-  /** The name of the host. */
+  /** The name of the host or the service. */
   readonly hostName: string;
 }
 
 /** A port of the seed that clients from outside of the cluster reach a host at. Made by `ImaginaryCluster.expose`. */
 export class ExposedHost extends Construct {
-  /** The name of the host. */
+  /** The name of the host or the service. */
   public readonly hostName: string;
 
   /** The port of the seed. */

@@ -12,7 +12,7 @@ const limited = (limit: Limit) => v.optional(whole(limit), limit.default);
 const { EXPOSE_LIMITS } = limits;
 
 const exposeSchema = v.strictObject({
-  /** The name of a host that the connections go to. */
+  /** The name of a host or a service that the connections go to. */
   host: v.string('a string'),
   /** At the seed. */
   port: whole(EXPOSE_LIMITS.port, 'a port number'),
@@ -41,7 +41,7 @@ const exposeSchema = v.strictObject({
   maxConnectionsPerClient: limited(EXPOSE_LIMITS.maxConnectionsPerClient),
   maxNewConnectionsPerMinutePerClient: limited(EXPOSE_LIMITS.maxNewConnectionsPerMinutePerClient),
   maxAllocationsPerMinutePerClient: limited(EXPOSE_LIMITS.maxAllocationsPerMinutePerClient),
-  /** A client whose connection waits for the host for longer is reset. Absent: the host's. */
+  /** A client whose connection waits for the host for longer is reset. Absent: the host's; of a service, the longest of its hosts'. */
   allocationTimeout: v.optional(whole(EXPOSE_LIMITS.allocationTimeout)),
 });
 
@@ -54,17 +54,21 @@ export type ManifestExpose = Immutable<v.InferOutput<typeof exposeSchema>>;
 interface Exposing {
   readonly seed: { readonly port: number; readonly dataPort: number };
   readonly hosts: ReadonlyArray<{ readonly name: string; readonly aliases: readonly string[] }>;
+  readonly services: ReadonlyArray<{ readonly name: string }>;
   readonly exposes?: readonly ManifestExpose[];
 }
 
-/** Names that are exposed and are no host's, ports that are taken, and ports that two share although nothing tells them apart. */
-export function exposeProblems({ seed, hosts, exposes = [] }: Exposing): string[] {
-  const names = new Set(hosts.flatMap(({ name, aliases }) => [name, ...aliases]));
+/** Names that are exposed and are nobody's, ports that are taken, and ports that two share although nothing tells them apart. */
+export function exposeProblems({ seed, hosts, services, exposes = [] }: Exposing): string[] {
+  const names = new Set([
+    ...hosts.flatMap(({ name, aliases }) => [name, ...aliases]),
+    ...services.map(({ name }) => name),
+  ]);
   const problems: string[] = [];
   exposes.forEach((one, i) => {
     const at = `exposes.${i}`;
     const of = `of host '${one.host}'`;
-    if (!names.has(one.host)) problems.push(`${at}.host: is "${one.host}"; allowed: the name of a host`);
+    if (!names.has(one.host)) problems.push(`${at}.host: is "${one.host}"; allowed: the name of a host or a service`);
     if (one.port === seed.port || one.port === seed.dataPort)
       problems.push(`${at}.port: is ${one.port} ${of}, which is the seed's own; allowed: another port`);
     exposes.slice(0, i).forEach((other, j) => {

@@ -38,6 +38,12 @@ test('a cluster that exposes nothing has no such field', () => {
   expect(manifestOf(clusterWith())).not.toHaveProperty('exposes');
 });
 
+test('a service, which may be added later', () => {
+  const app = clusterWith(['shop', { port: 80 }]);
+  app.cluster.addService('shop', { hosts: [...app.cluster.hosts] });
+  expect(manifestOf(app).exposes).toMatchObject([{ host: 'shop', port: 80 }]);
+});
+
 test('several hosts on one port, by server name', () => {
   const app = clusterWith(
     ['web', { port: 443, serverNames: ['web.example.com'] }],
@@ -70,7 +76,11 @@ test.each<[string, readonly [string, ExposeOptions], string | RegExp]>([
 });
 
 test.each<[string, ReadonlyArray<readonly [string, ExposeOptions]>, string]>([
-  ['a host that does not exist', [['db', { port: 80 }]], 'exposes.0.host: is "db"; allowed: the name of a host'],
+  [
+    'a host that does not exist',
+    [['db', { port: 80 }]],
+    'exposes.0.host: is "db"; allowed: the name of a host or a service',
+  ],
   [
     'two exposed hosts of one port without server names',
     [

@@ -1,5 +1,7 @@
 /** One connection of a client from outside, from its accept to its end. */
 import type { Endpoint } from '../../../contract/peer/peer-messages';
+import type { Machine } from '../machine/interpreter';
+import type { Destination } from './destinations';
 import type { ExposedPort } from './exposed-port';
 
 export interface Caller {
@@ -14,8 +16,10 @@ export interface Caller {
   locate?: number;
   /** Until when it waits for the host. */
   timer?: NodeJS.Timeout;
-  /** Tries to join it with the host. */
-  tries: number;
+  /** Where it goes. */
+  to?: Destination;
+  /** The host that it may cause an allocation of: one is counted. */
+  counted?: Machine;
 }
 
 /** Its name in events, and as what the machines know it: each client has budgets of its own. */

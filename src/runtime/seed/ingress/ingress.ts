@@ -12,6 +12,7 @@ import type { Members } from '../members/members';
 import type { EventLog } from '../operators/events';
 import type { CallerEvent, Outside, Party, Relay } from '../relay/relay';
 import { type Caller, nameOf } from './caller';
+import { Destinations, type DestinationsOptions } from './destinations';
 import { byPort, type ExposedPort, portKey } from './exposed-port';
 import { Joins } from './joins';
 import { proxyHeader } from './preface';
@@ -23,22 +24,23 @@ export interface IngressOptions {
   /** Descriptors that are bound already, by `portKey`. Others are bound here, at all addresses. */
   readonly descriptors: ReadonlyMap<string, number>;
   readonly native: Pick<NativeAddon, 'listen'>;
-  /** The host that connections to this name go to: each connection asks anew. */
-  readonly destination: (name: string) => Machine | undefined;
+  /** Where connections go: each one asks anew. */
+  readonly directory: DestinationsOptions['directory'];
+  readonly hosts: ReadonlyMap<string, Machine>;
+  readonly services: DestinationsOptions['services'];
   readonly members: Members;
   readonly relay: Pick<Relay, 'accept' | 'hear' | 'refuse' | 'take' | 'admit' | 'connect'>;
   readonly events: EventLog;
   readonly log: Log;
 }
 
-/** A host that listened and cannot be connected to was stopped or moved at that moment: it is located again. */
-const MOST_TRIES = 4;
 const NOTHING = new Uint8Array();
 const ALL_ADDRESSES = '0.0.0.0';
 
 export class Ingress {
   readonly #options: IngressOptions;
   readonly #member: MemberId;
+  readonly #destinations: Destinations;
   readonly #refusals: Refusals;
   /** By the number that the data port reports. */
   readonly #ports: ReadonlyArray<readonly ExposedPort[]>;
@@ -52,12 +54,14 @@ export class Ingress {
     this.#options = options;
     this.#refusals = new Refusals(options.events);
     this.#member = options.members.addInside((frame) => this.#onFrame(frame));
+    this.#destinations = new Destinations({ ...options, member: this.#member });
     this.#ports = [...byPort(options.exposes).values()];
   }
 
   /** From now on clients are accepted. */
   open(): void {
-    const { native, descriptors, relay, events, log } = this.#options;
+    const { native, descriptors, relay, events, log, exposes } = this.#options;
+    this.#destinations.open(exposes.map(({ host }) => host));
     this.#ports.forEach((exposed, number) => {
       const [{ rules }] = exposed;
       const hosts = exposed.map((one) => one.rules.host).join(', ');
@@ -93,7 +97,7 @@ export class Ingress {
   #arrives({ id, ingress, address, port }: Extract<CallerEvent, { type: 'caller' }>) {
     const exposed = this.#ports[ingress];
     const client = { address: formatAddress(address), port };
-    const caller: Caller = { id, client, port: exposed[0].rules.port, tries: 0 };
+    const caller: Caller = { id, client, port: exposed[0].rules.port };
     this.#callers.set(id, caller);
     if (exposed.length === 1 && exposed[0].rules.serverNames.length === 0) return this.#for(caller, exposed[0]);
     if (!exposed.some(({ clients }) => clients.allows(client.address)))
@@ -105,29 +109,35 @@ export class Ingress {
     const refusal = exposed.clients.connects(caller.client.address);
     if (refusal) return this.#refuse(caller, exposed, refusal);
     caller.exposed = exposed;
-    const machine = this.#options.destination(exposed.rules.host);
-    if (!machine) return this.#refuse(caller, exposed, `there is no host '${exposed.rules.host}'`);
-    if (!isUp(machine.state)) {
+    const { host } = exposed.rules;
+    const arrival = { address: caller.client.address, name: nameOf(caller), port: exposed.hostPort };
+    caller.to = this.#destinations.of(host, arrival);
+    if (!caller.to) return this.#refuse(caller, exposed, `there is no host '${host}'`);
+    const { allocationTimeout = caller.to.allocationTimeout } = exposed.rules;
+    caller.timer = setTimeout(() => this.#refuse(caller, exposed, 'allocationTimeout'), allocationTimeout);
+    this.#locate(caller, exposed);
+  }
+
+  #locate(caller: Caller, exposed: ExposedPort) {
+    const machine = caller.to?.next();
+    if (!machine) return this.#refuse(caller, exposed, 'no host is left');
+    if (!isUp(machine.state) && caller.counted !== machine) {
+      caller.counted = machine;
       const excess = exposed.clients.allocates(caller.client.address);
       if (excess) return this.#refuse(caller, exposed, excess);
     }
-    const { allocationTimeout = machine.entry.allocationTimeout } = exposed.rules;
-    caller.timer = setTimeout(() => this.#refuse(caller, exposed, 'allocationTimeout'), allocationTimeout);
-    this.#locate(caller, exposed, machine);
-  }
-
-  #locate(caller: Caller, { hostPort }: ExposedPort, machine: Machine): void {
     const id = ++this.#lastLocate;
     caller.locate = id;
-    caller.tries += 1;
     this.#waiting.set(id, caller);
-    machine.handle({ type: 'locate', member: this.#member, by: nameOf(caller), id, port: hostPort, waited: 0 });
+    const by = nameOf(caller);
+    machine.handle({ type: 'locate', member: this.#member, by, id, port: exposed.hostPort, waited: 0 });
   }
 
   #onFrame(frame: FromSeed) {
+    if (frame.type === 'service') return this.#destinations.publish(frame);
     if (frame.type === 'location') {
       // Nothing is kept of it: each connection locates anew.
-      this.#options.destination(frame.location.host)?.acknowledge(this.#member, frame.version);
+      this.#options.hosts.get(frame.location.host)?.acknowledge(this.#member, frame.version);
       return;
     }
     if (frame.type !== 'located' && frame.type !== 'unreachable') return;
@@ -135,17 +145,24 @@ export class Ingress {
     this.#waiting.delete(frame.id);
     if (!caller?.exposed) return;
     caller.locate = undefined;
-    // The machine has reported it.
-    if (frame.type === 'unreachable') return this.#end(caller);
     const { exposed } = caller;
+    // The machine has reported it.
+    if (frame.type === 'unreachable') return this.#fails(caller, exposed, false);
     const { host } = frame.location;
     this.#joins.begin(host, () => {
       // It may have left while it stood in line.
       const problem = this.#callers.has(caller.id) ? this.#join(caller, exposed, frame) : '';
       if (problem === undefined) return;
       this.#joins.end(host);
-      if (problem) this.#refuse(caller, exposed, problem);
+      if (problem) this.#fails(caller, exposed, false, problem);
     });
+  }
+
+  /** The host is located again, or another one of its service is. @param reason undefined: it has been reported */
+  #fails(caller: Caller, exposed: ExposedPort, moved: boolean, reason?: string): void {
+    if (caller.to?.failed(moved)) this.#locate(caller, exposed);
+    else if (reason === undefined) this.#end(caller);
+    else this.#refuse(caller, exposed, reason);
   }
 
   /** @returns why that cannot be */
@@ -175,14 +192,12 @@ export class Ingress {
     return {
       onPaired: () => {
         clearTimeout(caller.timer);
+        caller.to?.joined();
         this.#joins.end(host);
       },
       onUnused: (reason) => {
         this.#joins.end(host);
-        if (!this.#callers.has(caller.id)) return;
-        const machine = this.#options.destination(exposed.rules.host);
-        if (machine && caller.tries < MOST_TRIES) this.#locate(caller, exposed, machine);
-        else this.#refuse(caller, exposed, reason);
+        if (this.#callers.has(caller.id)) this.#fails(caller, exposed, true, reason);
       },
       onEnded: () => this.#forget(caller),
     };
@@ -195,10 +210,10 @@ export class Ingress {
   }
 
   #cancel(caller: Caller): void {
-    const { locate, exposed } = caller;
-    if (locate === undefined || !exposed) return;
+    const { locate, to } = caller;
+    if (locate === undefined) return;
     this.#waiting.delete(locate);
-    this.#options.destination(exposed.rules.host)?.handle({ type: 'cancel', member: this.#member, id: locate });
+    to?.machine?.handle({ type: 'cancel', member: this.#member, id: locate });
   }
 
   #refuse(caller: Caller, { rules }: ExposedPort, reason: string): void {
@@ -214,7 +229,9 @@ export class Ingress {
 
   #forget(caller: Caller): void {
     clearTimeout(caller.timer);
-    if (this.#callers.delete(caller.id)) caller.exposed?.clients.leaves(caller.client.address);
+    if (!this.#callers.delete(caller.id)) return;
+    caller.to?.ended();
+    caller.exposed?.clients.leaves(caller.client.address);
   }
 }
 

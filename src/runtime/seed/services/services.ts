@@ -1,6 +1,6 @@
 /**
  * What members are sent of services: the state and the load of each host, when it has changed, and only if they have
- * asked. The choice is theirs (`../../supervisor/services`).
+ * asked. The choice is theirs (`../../supervisor/services`, and the ingress).
  */
 import type { FromSeed } from '../../../contract/control/from-seed';
 import type { MemberView, ServiceTerms } from '../../../contract/control/services';

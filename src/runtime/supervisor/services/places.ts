@@ -6,7 +6,7 @@ import type { HostState, PortRow } from '../../../contract/abi/table';
 import type { Location } from '../../../contract/control/location';
 import type { ServiceTerms } from '../../../contract/control/services';
 import type { NativeConnector } from '../../../native/addon';
-import { type Candidate, hostsWithRoom } from './choice';
+import { type Candidate, hostsWithRoom } from '../../services/choice';
 
 /** A service that guests here have connected to. */
 export interface UsedService {

@@ -6,7 +6,7 @@ import type { DirectoryEntry } from '../../../contract/control/packed-directory'
 import type { MemberView, ServiceTerms } from '../../../contract/control/services';
 import { parseAddress } from '../../../contract/manifest/address';
 import { LocateError, type ServiceFrames } from '../../control/index';
-import { type Candidate, type Choice, chooseHost, WHY, type Why } from './choice';
+import { type Candidate, type Choice, chooseHost, WHY, type Why } from '../../services/choice';
 import type { UsedService } from './places';
 
 export type ServicesSession = Pick<ServiceFrames, 'use' | 'chosen'>;

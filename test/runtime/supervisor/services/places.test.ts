@@ -1,6 +1,6 @@
 import type { PortRow } from '../../../../src/contract/abi/table';
 import type { Location } from '../../../../src/contract/control/location';
-import type { Candidate } from '../../../../src/runtime/supervisor/services/choice';
+import type { Candidate } from '../../../../src/runtime/services/choice';
 import { Places, type UsedService } from '../../../../src/runtime/supervisor/services/places';
 
 beforeEach(() => jest.useFakeTimers());

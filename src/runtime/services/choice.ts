@@ -1,5 +1,5 @@
 /** Which host of a service a connect goes to: a pure function of what is known of them. */
-import type { HostState } from '../../../contract/control/location';
+import type { HostState } from '../../contract/control/location';
 
 export interface Candidate {
   readonly name: string;
@@ -68,7 +68,8 @@ export function chooseHost(
     ['allocating', () => inState('allocating')],
     ['resumed', () => inState('suspended')],
     ['imagined', () => inState('imagined')],
-    ['full', () => least(serves)],
+    // Where none is up yet, all that come up take their share.
+    ['full', () => least(serves) ?? least((host) => host.state === 'allocating' && !host.instance && !host.avoided)],
     ['avoided', () => least(({ state }) => state === 'running')],
     ['last', () => candidates.find(({ instance }) => !instance) ?? candidates[0]],
   ];

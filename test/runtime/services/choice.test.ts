@@ -1,11 +1,5 @@
 import fc from 'fast-check';
-import {
-  type Candidate,
-  type ChoiceTerms,
-  chooseHost,
-  WHY,
-  type Why,
-} from '../../../../src/runtime/supervisor/services/choice';
+import { type Candidate, type ChoiceTerms, chooseHost, WHY, type Why } from '../../../src/runtime/services/choice';
 
 const idle: Candidate = {
   ...{ name: 'a', instance: false, state: 'imagined', connections: 0, cpu: 0 },
