@@ -36,6 +36,8 @@ shop.addHost('web', {
   command: ['nginx', '-p', '.', '-c', 'nginx.conf', '-e', 'stderr'],
   ...idle,
 });
+// A port of the seed, for browsers. On this machine `imaginary up` prints where.
+shop.expose('web', { port: 80 });
 shop.addHost('api', {
   code: bundled('api', 'server.js'),
   command: ['node', 'server.js'],

@@ -94,6 +94,14 @@ export async function ps(): Promise<HostStatus[]> {
   return JSON.parse((await must('ps', '--json')).stdout).hosts;
 }
 
+/** Where clients from outside reach an exposed host: a URL without a path. */
+export async function exposed(host: string): Promise<string> {
+  const found: Array<{ host: string; url: string }> = JSON.parse((await must('ps', '--json')).stdout).exposed ?? [];
+  const one = found.find((entry) => entry.host === host);
+  if (!one) throw new Error(`'${host}' is exposed nowhere`);
+  return one.url;
+}
+
 /** What `up` wrote about the platform that it left running. */
 const platform = () => JSON.parse(readFileSync(resolve(STATE, 'platform.json'), 'utf8'));
 export const platformPid = (): number => platform().pid;

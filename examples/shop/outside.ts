@@ -1,7 +1,7 @@
-/** The shop from outside of the cluster: a URL for a browser, a port for redis-cli, and who opens them. */
+/** The shop from outside of the cluster: its exposed port for a browser, a forwarded one for redis-cli, and who opens them. */
 import { spawnSync } from 'node:child_process';
 import { createInterface } from 'node:readline/promises';
-import { keep, now } from './imaginary';
+import { exposed, keep, now } from './imaginary';
 import { check, indent, ms, paint, print } from './say';
 import type { Shop } from './shop';
 
@@ -23,10 +23,11 @@ export async function fromOutside(
   orders: number,
   meanwhile: (url: string) => Promise<void>,
 ): Promise<Outside> {
-  const forward = await keep('forward', '0:web:80', '0:redis:6379');
+  const url = `${await exposed('web')}/`;
+  print(`\n  'imaginary up' has said: ${paint('1;4', url)} is web, an exposed port`);
+  const forward = await keep('forward', '0:redis:6379');
   try {
-    const [web, redis] = forward.lines.map((line) => line.split(' -> ')[0]);
-    const url = `http://${web}/`;
+    const [redis] = forward.lines.map((line) => line.split(' -> ')[0]);
     await show(shop, 'curl', ['-sS', '--fail-with-body', url], 'curl', PAGE);
     const found = BROWSERS.find((name) => spawnSync(name, ['--version']).status === 0);
     if (found) await show(shop, found, [...HEADLESS, '--dump-dom', url], 'browser', PAGE);
