@@ -4,6 +4,7 @@ import { ERRNO } from '../../../contract/control/errno';
 import { formatAddress, parseAddress } from '../../../contract/manifest/address';
 import { LocateError } from '../../control/index';
 import { pause } from '../../pause';
+import type { Why } from '../../services/choice';
 import type { Destination, GuestConnect, TransportResult } from '../../transport/transport';
 import type { Resolver } from '../names/resolver';
 import type { Log } from '../run/log';
@@ -57,6 +58,14 @@ interface Call extends Pick<Connect, 'address' | 'port' | 'epoch'> {
 }
 /** What becomes of a request: a reply, none, or one that another part has sent or will send. */
 export type Outcome = ShimReply | 'none' | 'elsewhere';
+
+/**
+ * A host of a service that runs is located at once. One that takes longer, in milliseconds, may be gone unnoticed, or it
+ * is an instance that has just left and would be waited for: the others come first.
+ */
+const AT_ONCE = 2_000;
+/** Reasons to choose a host that runs. */
+const RUNS: ReadonlySet<Why> = new Set(['instance', 'least', 'undrained', 'full']);
 
 /** What a connect to a service has tried. */
 interface Tries {
@@ -215,8 +224,11 @@ export class GuestConnects {
         services.led(service, host);
         return { outcome: own };
       }
+      const isAsked = tries.rounds === 0 && RUNS.has(choice.why) && !locations.find(host, port);
+      const late = isAsked ? AbortSignal.timeout(AT_ONCE) : undefined;
       try {
-        const destination = await this.#locate(host, port, { signal, since });
+        const waits = late ? AbortSignal.any([signal, late]) : signal;
+        const destination = await this.#locate(host, port, { signal: waits, since });
         const result = await this.#options.connect({ ...guest, ...destination, address: services.addressOf(host) });
         const led = destination.location.epoch;
         if (result.by !== 'none') {
@@ -232,7 +244,7 @@ export class GuestConnects {
       } catch (error) {
         services.failed(service, host);
         if (!(error instanceof LocateError)) throw error;
-        inVain(host, tries, error);
+        inVain(host, tries, late?.aborted ? { errno: 'ETIMEDOUT', message: 'it is not found', unsure: true } : error);
         if (signal.aborted) throw error;
       }
     }
