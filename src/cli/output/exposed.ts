@@ -10,9 +10,9 @@ export interface ShownHost extends ExposedHost {
 }
 
 export function exposedAs(exposed: ExposedHost): ShownHost {
-  const { address, port, wanted, hostPort } = exposed;
-  const scheme = URLS[wanted] ?? URLS[hostPort];
-  return { ...exposed, url: `${scheme ?? 'tcp'}://${address}:${port}` };
+  const { protocol, address, port, wanted, hostPort } = exposed;
+  const scheme = protocol === 'tcp' ? (URLS[wanted] ?? URLS[hostPort]) : undefined;
+  return { ...exposed, url: `${scheme ?? protocol}://${address}:${port}` };
 }
 
 export function exposedTexts(all: readonly ShownHost[]): string[] {

@@ -115,7 +115,7 @@ struct im_name { /* 16 bytes; hash 0 and name 0: empty slot */
 
 struct im_port {    /* 16 bytes: a listening port of a host (of this one too) */
   uint32_t address; /* virtual address of the host; or, of this host, the address of 127.0.0.0/8 that it is bound at
-                       (alias.h) */
+                       (alias.h); or a client's from outside, whose UDP port `real` = alias_base stands for */
   uint16_t port;    /* as the guest knows it */
   uint16_t real_port;
   uint32_t real;  /* real address to connect to */

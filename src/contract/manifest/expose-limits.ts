@@ -12,6 +12,8 @@ export const EXPOSE_LIMITS = {
   maxConnectionsPerClient: { low: 1, high: 4_096, unit: 'connections', default: 256 },
   maxNewConnectionsPerMinutePerClient: { low: 1, high: 10_000_000, unit: 'connections a minute', default: 6_000 },
   maxAllocationsPerMinutePerClient: { low: 1, high: 100_000, unit: 'allocations a minute', default: 10 },
+  /** UDP: after so long without a datagram in either direction. */
+  flowTimeout: { low: 1_000, high: 3_600_000, unit: 'milliseconds', default: 60_000 },
   /** By default the host's. */
   allocationTimeout: { low: 100, high: 900_000, unit: 'milliseconds', default: 30_000 },
 } as const satisfies Record<string, Limit>;
@@ -28,3 +30,6 @@ export const SERVER_NAME_PATTERN =
 export const MOST_SERVER_NAMES = 64;
 /** Ports of one cluster. */
 export const MOST_EXPOSED = 64;
+
+/** UDP: flows that one client address has by default. A host has 256 in all, and its clients are not to be one client's. */
+export const FLOWS_PER_CLIENT = 32;

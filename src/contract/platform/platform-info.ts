@@ -53,7 +53,7 @@ export type Isolation = Immutable<v.InferOutput<typeof isolation>>;
 
 const exposedHost = v.strictObject({
   host: text,
-  protocol: v.literal('tcp'),
+  protocol: v.picklist(['tcp', 'udp']),
   address: text,
   /** The port that is bound. */
   port: v.number(),

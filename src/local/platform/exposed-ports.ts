@@ -36,7 +36,7 @@ export function bindExposed({ exposes = [] }: Manifest, undo: Array<() => unknow
   }
   return [...keys].map(([key, sharing]) => {
     const [{ port: wanted, protocol }] = sharing;
-    const { descriptor, port } = bindNext(native.listen, wanted);
+    const { descriptor, port } = bindNext(native.listen, wanted, protocol === 'udp');
     undo.push(() => native.closeDescriptor(descriptor));
     const hosts = sharing.map(({ host, hostPort = wanted, serverNames }) => ({
       ...{ host, protocol, address: ADDRESS, port, wanted, hostPort },
@@ -49,12 +49,13 @@ export function bindExposed({ exposes = [] }: Manifest, undo: Array<() => unknow
 function bindNext(
   listen: (address: string, port: number, datagrams: boolean) => [descriptor: number, port: number],
   wanted: number,
+  datagrams: boolean,
 ): { readonly descriptor: number; readonly port: number } {
   let port = wanted;
   let last: NodeJS.ErrnoException | undefined;
   for (let i = 0; i < TRIES && port <= LAST_PORT; i++) {
     try {
-      const [descriptor] = listen(ADDRESS, port, false);
+      const [descriptor] = listen(ADDRESS, port, datagrams);
       return { descriptor, port };
     } catch (error) {
       last = error as NodeJS.ErrnoException;

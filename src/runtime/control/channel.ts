@@ -19,6 +19,8 @@ export interface ChannelEnd {
 export interface ChannelHandlers {
   readonly onFrame: (frame: AnyFrame) => void;
   readonly onClose: (end: ChannelEnd) => void;
+  /** Where binary frames are allowed at all (`ChannelOptions`). Absent: they go to the one that was there first. */
+  readonly onBytes?: (bytes: Buffer) => void;
   /** Others have been put in the place of these. */
   readonly onPassed?: () => void;
 }
@@ -207,7 +209,7 @@ export class Channel<Out extends AnyFrame> {
         if (!this.#end) this.#handlers.onFrame(frame);
       },
       maxFrame,
-      onBytes && ((bytes) => !this.#end && onBytes(bytes)),
+      onBytes && ((bytes) => !this.#end && (this.#handlers.onBytes ?? onBytes)(bytes)),
     );
     this.socket.on('data', (chunk: Buffer) => {
       this.#silent = 0;

@@ -30,6 +30,8 @@ export interface SeedAccess extends SeedEndpoint {
 /** Whose an open connection is. */
 export interface ControlHandlers {
   readonly onFrame: (frame: FromSeed) => void;
+  /** A binary frame. Absent: nobody wants any. */
+  readonly onBytes?: (bytes: Buffer) => void;
   /** Called once, when an open connection has ended, for whatever reason. */
   readonly onClose?: (end: ChannelEnd) => void;
   /** Aborted: the connection (or the attempt) is closed. */
@@ -81,7 +83,7 @@ export class ControlError extends Error {
 }
 
 /** From now on what comes over the connection, and its end, are for these. */
-export function handOver(control: Control, { onFrame, onClose, signal }: ControlHandlers): void {
+export function handOver(control: Control, { onFrame, onBytes, onClose, signal }: ControlHandlers): void {
   const forgetSignal = () => signal?.removeEventListener('abort', control.destroy);
   control.passTo({
     onFrame: (raw) => {
@@ -89,6 +91,7 @@ export function handOver(control: Control, { onFrame, onClose, signal }: Control
       if ('frame' in checked) onFrame(checked.frame);
       else control.fault(checked.problem);
     },
+    onBytes,
     onClose: (end) => {
       forgetSignal();
       onClose?.(end);
@@ -156,6 +159,7 @@ export function openControl(options: ControlOptions): Promise<Control> {
       const channel: Control = new Channel<ToSeed>(socket, {
         heartbeat: options.heartbeat ?? (options.standby && STANDBY_HEARTBEAT),
         onFrame: () => undefined,
+        onBytes: () => undefined,
         onClose: () => undefined,
       });
       handOver(channel, options);

@@ -30,6 +30,7 @@ export interface Joining {
   /** Called at once: what comes next may come with it. */
   readonly onWelcome: (control: Control, endpoint: SeedEndpoint, welcome: FrameOf<FromSeed, 'welcome'>) => void;
   readonly onFrame: (frame: Exclude<FromSeed, { type: 'welcome' | 'refuse' }>) => void;
+  readonly onBytes?: (bytes: Buffer) => void;
   /** A connection has ended, and this was not our doing. */
   readonly onEnd: (control: Control | undefined, reason: string) => void;
   /** An attempt has failed, and there will be another one. */
@@ -177,6 +178,7 @@ function handlersOf(
         refused(new ControlError(frame.fenced ? 'fenced' : 'refused', frame.reason, seed));
       } else joining.onFrame(frame);
     },
+    onBytes: joining.onBytes,
     onClose: ({ error }) => {
       // Another connection was first.
       if (signal.aborted && !joining.signal.aborted) return;

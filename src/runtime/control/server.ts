@@ -11,6 +11,8 @@ import { pskOptions } from './tls-options';
 /** Handlers of a connection whose peer has proved its identity. */
 export interface PeerHandlers {
   readonly onFrame: (frame: AnyFrame) => void;
+  /** A binary frame. Absent: it is a fault of the peer. */
+  readonly onBytes?: (bytes: Buffer) => void;
   readonly onClose: (end: ChannelEnd) => void;
 }
 
@@ -118,6 +120,10 @@ export async function listenControl(options: ControlServerOptions): Promise<Cont
       maxFrame: MAX_FRAME,
       maxRate: options.maxRate ?? MAX_RATE,
       onFrame: (frame) => handlers?.onFrame(frame),
+      onBytes: (bytes) => {
+        if (handlers?.onBytes) handlers.onBytes(bytes);
+        else channel.fault('a binary frame from a peer that has none to send');
+      },
       onClose: (end) => guarded(channel, () => handlers?.onClose(end)),
     });
     guarded(channel, () => {

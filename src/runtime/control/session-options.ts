@@ -46,6 +46,8 @@ export interface SessionOptions extends SeedAccess {
   readonly onUndeliverable?: (to: Recipient, id: number | undefined, reason: string) => void;
   /** Another member wants a connection through the seed's data port: it has the other token. */
   readonly onRelayed?: (from: Sender, token: string, message: PeerMessage) => void;
+  /** A datagram of a client from outside: `decodeOutside` reads it. */
+  readonly onOutside?: (bytes: Buffer) => void;
   /** The connection was lost. Locations change unseen from now on: forget them all, so that they are located again. */
   readonly onDisconnect?: () => void;
   /** The host is to be released: end its guests, and leave. The session goes on until then. */

@@ -104,6 +104,11 @@ export class Session {
     };
   }
 
+  /** A guest's answer to a client from outside (`encodeOutside`). Lost without a connection, or when too many wait. */
+  sendOutside(bytes: Buffer): void {
+    if (this.#joined) this.#control?.offer(bytes);
+  }
+
   /**
    * Where `host`:`port` is, once it listens; allocates the host if need be. Kept through a lost connection. @throws
    * LocateError
@@ -257,6 +262,7 @@ export class Session {
       joinFrame: () => this.#joinFrame(),
       onWelcome: (control, endpoint, welcome) => this.#onWelcome(control, endpoint, welcome),
       onFrame: (frame) => this.#onFrame(frame),
+      onBytes: this.options.onOutside,
       onEnd: (control, reason) => {
         if (this.#control !== control) return;
         this.#parking?.(false);

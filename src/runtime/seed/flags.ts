@@ -169,9 +169,9 @@ function leaseTime(flag: string, value: string): number {
 }
 
 function descriptor(value: string): [string, number] {
-  const [, port, fd] = /^(tcp:\d{1,5})=(\d{1,4})$/.exec(value) ?? [];
+  const [, port, fd] = /^((?:tcp|udp):\d{1,5})=(\d{1,4})$/.exec(value) ?? [];
   if (port !== undefined) return [port, Number(fd)];
-  throw new FlagError(`--ingress is '${value}'; allowed: protocol, port and descriptor, like tcp:443=4`);
+  throw new FlagError(`--ingress is '${value}'; allowed: protocol, port and descriptor, like tcp:443=4 or udp:53=5`);
 }
 
 function flatNumber(flag: string, value: string): number {

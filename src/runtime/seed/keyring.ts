@@ -44,6 +44,7 @@ export class Keyring {
     if (key !== this.#newest) this.#renew(identity, channel);
     return {
       onFrame: handlers.onFrame,
+      onBytes: handlers.onBytes,
       onClose: (end) => {
         this.#proved.delete(channel);
         handlers.onClose(end);

@@ -8,6 +8,7 @@ import { Limits } from './allocator/limits';
 import { flatData } from './data/flat-data';
 import { WaitingData } from './data/waiting-data';
 import { Grace } from './grace';
+import { DatagramIngress } from './ingress/datagram-ingress';
 import { Ingress } from './ingress/ingress';
 import { Keyring } from './keyring';
 import type { Lease } from './lease/lease';
@@ -114,6 +115,7 @@ class RunningSeed implements Seed {
   readonly #grace: Grace;
   readonly #relay: Relay;
   readonly #ingress: Ingress;
+  readonly #datagramIngress: DatagramIngress;
   readonly #data: WaitingData;
   readonly #clientWatches: ClientWatches;
   readonly #prefetch: Prefetch;
@@ -178,7 +180,7 @@ class RunningSeed implements Seed {
       log,
       onCaller: (event) => this.#ingress.onCaller(event),
     });
-    this.#ingress = new Ingress({
+    const ingress = {
       exposes: manifest.exposes ?? [],
       descriptors: options.ingress ?? new Map(),
       native,
@@ -186,9 +188,14 @@ class RunningSeed implements Seed {
       hosts: this.#hosts,
       services: this.#services,
       members: this.#members,
-      relay: this.#relay,
       events: this.#events,
       log,
+    };
+    this.#ingress = new Ingress({ ...ingress, relay: this.#relay });
+    this.#datagramIngress = new DatagramIngress({
+      ...ingress,
+      destination: (name) => this.#hosts.get(directory.find(name)?.host.name ?? ''),
+      cidr: manifest.cluster.cidr,
     });
     const direct =
       options.flat === undefined ? () => [] : flatData(options.flat, native, (name) => this.#hosts.get(name)?.entry);
@@ -221,6 +228,7 @@ class RunningSeed implements Seed {
       services: this.#services,
       data: this.#data,
       prefetch: this.#prefetch,
+      answered: this.#datagramIngress.answered,
       standby: options.standby && { seed: options.standby.seed, heartbeat: options.heartbeat ?? STANDBY_HEARTBEAT },
       afterGrace: (act) => (this.#grace.over ? act() : void this.#afterGrace.push(act)),
       epochClock: options.standby?.lease.epochClock ?? Date.now,
@@ -266,6 +274,7 @@ class RunningSeed implements Seed {
     this.#grace.start();
     if (this.#grace.over) this.#membership.open();
     this.#ingress.open();
+    this.#datagramIngress.open();
   }
 
   async reload(): Promise<readonly string[]> {
@@ -288,6 +297,7 @@ class RunningSeed implements Seed {
     this.#clientWatches.close();
     this.#barriers.close();
     this.#ingress.close();
+    this.#datagramIngress.close();
     this.#relay.close();
     await this.#server!.close();
   }

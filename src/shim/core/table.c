@@ -253,3 +253,13 @@ bool table_find_real_port(uint32_t address, uint32_t real, uint16_t real_port, u
 bool table_find_extra(uint32_t real, uint16_t real_port, unsigned scopes, struct im_port *found) {
   return find_port(IM_LOOPBACK + 1, 0x7fffffffu, real, real_port, scopes, found) && found->address != IM_RESOLVER;
 }
+
+/* Clients are listed by addresses of their own, with the network's alias as what they really are. */
+bool table_find_client(uint32_t address, uint16_t port, struct im_port *found) {
+  return find_port(address, address, 0, port, IM_DATAGRAM(1u << IM_SCOPE_ANY), found) &&
+         found->real == table.cluster.alias_base;
+}
+
+bool table_find_real_client(uint16_t real_port, struct im_port *found) {
+  return find_port(0, UINT32_MAX, table.cluster.alias_base, real_port, IM_DATAGRAM(1u << IM_SCOPE_ANY), found);
+}

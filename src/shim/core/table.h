@@ -50,6 +50,13 @@ bool table_find_port(uint32_t address, uint16_t port, unsigned scopes, struct im
 /* The other way round: the listening port behind a real one, with one of the scopes. */
 bool table_find_real_port(uint32_t address, uint32_t real, uint16_t real_port, unsigned scopes, struct im_port *found);
 
+/*
+ * A client from outside: by its address and port; and by the UDP port that stands for it here, at `alias_base`. The
+ * second looks through all ports.
+ */
+bool table_find_client(uint32_t address, uint16_t port, struct im_port *found);
+bool table_find_real_client(uint16_t real_port, struct im_port *found);
+
 /* The same among what this host's guests have bound at 127.0.0.2 and the like, which `found` has as its address. */
 bool table_find_extra(uint32_t real, uint16_t real_port, unsigned scopes, struct im_port *found);
 

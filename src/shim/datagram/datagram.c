@@ -43,10 +43,20 @@ static struct im_route own_route(const struct im_addr *to) {
   return route;
 }
 
+/* A client from outside: the supervisor has a port that stands for it. It may be on this very machine, at 127.0.0.1. */
+static bool client_route(const struct im_addr *to, struct im_route *route) {
+  struct im_port listed;
+  if (!to->ip || to->form == IM_FORM_V6_LOOP || table_is_virtual(to->ip) || !table_find_client(to->ip, to->port, &listed)) return false;
+  *route = (struct im_route){
+      .kind = IM_ROUTE_DIRECT, .real = listed.real, .real_port = listed.real_port, .source = alias_host()};
+  return true;
+}
+
 struct im_route datagram_route(const struct im_addr *to) {
   struct im_location location;
   struct im_port listed;
   struct im_route own;
+  if (client_route(to, &own)) return own;
   if (is_loop(to)) return own_route(to);
   if (route_other_loopback(to, IM_DATAGRAM(1u << IM_SCOPE_ANY), &own)) return own;
   if (!table_is_virtual(to->ip)) return route_outside(to, IM_SCOPES_DATAGRAM);
@@ -89,6 +99,11 @@ bool datagram_shown(int fd, const struct im_addr *real, struct im_addr *shown) {
   uint32_t address;
   struct im_port listed;
   if (!real->port) return false; /* what a raw socket receives */
+  if (real->ip == table_cluster()->alias_base && table_find_real_client(real->port, &listed)) {
+    *shown = (struct im_addr){listed.address, listed.port, real->form};
+    sockets_traffic();
+    return true;
+  }
   if (!alias_virtual(real->ip, &address)) return resolver_shown(real, shown);
   uint32_t host = address == IM_LOOPBACK ? table_cluster()->self : address;
   bool found = table_find_real_port(host, real->ip, real->port, IM_SCOPES_DATAGRAM, &listed);

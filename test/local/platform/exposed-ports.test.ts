@@ -74,3 +74,14 @@ test('no port is free: an error that names it', () => {
     /port 65535 of 127\.0\.0\.1 cannot be exposed: .*EADDRINUSE/,
   );
 });
+
+test('a UDP port that is taken: the next one; the same port of TCP is another', () => {
+  const [tcp, udp] = bindExposed(
+    manifestOf({ host: 'web', port: 38_053 }, { host: 'web', port: 38_053, protocol: 'udp' }),
+    undo,
+  );
+  expect(tcp.key).toBe('tcp:38053');
+  expect(udp).toMatchObject({ key: 'udp:38053', hosts: [{ protocol: 'udp', port: 38_053 }] });
+  const [next] = bindExposed(manifestOf({ host: 'api', port: 38_053, protocol: 'udp' }), undo);
+  expect(next.hosts[0]).toMatchObject({ wanted: 38_053, port: 38_054 });
+});

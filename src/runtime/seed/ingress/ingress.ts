@@ -55,13 +55,13 @@ export class Ingress {
     this.#refusals = new Refusals(options.events);
     this.#member = options.members.addInside((frame) => this.#onFrame(frame));
     this.#destinations = new Destinations({ ...options, member: this.#member });
-    this.#ports = [...byPort(options.exposes).values()];
+    this.#ports = [...byPort(options.exposes.filter(({ protocol }) => protocol === 'tcp')).values()];
   }
 
   /** From now on clients are accepted. */
   open(): void {
-    const { native, descriptors, relay, events, log, exposes } = this.#options;
-    this.#destinations.open(exposes.map(({ host }) => host));
+    const { native, descriptors, relay, events, log } = this.#options;
+    this.#destinations.open(this.#ports.flat().map(({ rules }) => rules.host));
     this.#ports.forEach((exposed, number) => {
       const [{ rules }] = exposed;
       const hosts = exposed.map((one) => one.rules.host).join(', ');

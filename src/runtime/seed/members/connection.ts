@@ -45,6 +45,8 @@ export interface Shared {
   readonly services: Services;
   readonly data: Pick<WaitingData, 'asks'>;
   readonly prefetch: Pick<Prefetch, 'located'>;
+  /** A host has answered a client from outside. @throws RangeError when that is no datagram */
+  readonly answered: (from: Peer, bytes: Buffer) => void;
   /** What members are told of the cluster's other seed, where there is one. */
   readonly standby: { readonly seed: string; readonly heartbeat: number } | undefined;
   /** Calls back once hosts of an earlier seed have had their time to rejoin: at once where it is over. */
@@ -103,6 +105,14 @@ export class Connection implements PeerHandlers {
     const checked = checkToSeed(raw);
     if ('problem' in checked) this.#refuse(checked.problem);
     else this.#dispatch(checked.frame);
+  };
+
+  /** An answer to a client from outside: hosts have some to send. */
+  readonly onBytes = (bytes: Buffer): void => {
+    const role = this.#role;
+    if (role.is === 'gone') return;
+    if (role.is === 'host') this.#shared.answered(role.peer, bytes);
+    else this.#refuse('only hosts send binary frames');
   };
 
   readonly onClose = ({ error }: ChannelEnd): void => {

@@ -15,6 +15,7 @@ import { openTransports, type SeedLink, type Transports } from '../../transport'
 import { directRoute } from '../../transport/direct/direct';
 import { poolMost } from '../../transport/pool/pool-most';
 import { Datagrams } from '../datagrams/datagrams';
+import { OutsideClients } from '../datagrams/outside-clients';
 import { createUdpProxies, type UdpProxies } from '../datagrams/udp-proxies';
 import { writeRemaps } from '../files/remaps';
 import { MembershipStreams } from '../membership/streams';
@@ -60,7 +61,8 @@ export interface MemberOptions {
 
 export type MemberSession = Pick<Session, 'locate' | 'ports' | 'observation' | 'report' | 'services'> &
   PartnersSession &
-  SeedLink & { readonly coordination?: Coordination };
+  SeedLink &
+  Partial<Pick<Session, 'sendOutside'>> & { readonly coordination?: Coordination };
 
 export function tableSpec({ cluster, cidr, self, directory }: Welcome, flat: number | undefined): TableSpec {
   return { cluster, cidr, self, directory, aliases: flat ?? SANDBOX_ALIASES, handoff: flat === undefined };
@@ -78,6 +80,7 @@ export class Member {
   readonly partners: Partners;
   readonly membership: MembershipStreams;
   readonly services: Services;
+  readonly outside: OutsideClients;
   /** Real addresses that are this member's alone; empty: all that there are. */
   readonly addresses: readonly number[];
   readonly #options: MemberOptions;
@@ -148,6 +151,12 @@ export class Member {
       send: (address, datagram) => this.transports.sendDatagram(address, datagram),
       guard: this.#guard,
       log,
+    });
+    this.outside = new OutsideClients({
+      ...{ aliases, self, guard: this.#guard, log },
+      ownPorts: () => this.listeners.ports,
+      publish: this.locations.setOutsidePorts,
+      send: (bytes) => this.#session?.sendOutside?.(bytes),
     });
     this.datagrams = new Datagrams({
       native,
@@ -255,6 +264,7 @@ export class Member {
     this.#places?.close();
     this.#places = undefined;
     this.#udpProxies.close();
+    this.outside.close();
     this.service.close();
     this.transports.close();
     this.listeners.close();
@@ -346,8 +356,12 @@ export class Member {
 /** Handlers of a session for what other members send. */
 export function peerMessageHandlers(
   member: () => Member | undefined,
-): Pick<SessionOptions, 'onPeerMessage' | 'onUndeliverable' | 'onRelayed' | 'onClientGone' | 'onService'> {
+): Pick<
+  SessionOptions,
+  'onPeerMessage' | 'onUndeliverable' | 'onRelayed' | 'onClientGone' | 'onService' | 'onOutside'
+> {
   return {
+    onOutside: (bytes) => member()?.outside.deliver(bytes),
     onService: (service) => member()?.services.publish(service),
     onClientGone: (client) => member()?.partners.clientGone(client),
     onPeerMessage: (from, message) => {

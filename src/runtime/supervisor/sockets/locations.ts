@@ -40,6 +40,8 @@ export interface Locations {
   setOwnPorts(ports: readonly OwnPort[]): void;
   /** Ports of this host's resolver: not its guests', and nobody else's business. */
   setResolverPorts(ports: readonly PortRow[]): void;
+  /** UDP ports that stand for clients from outside, by the clients' own addresses. */
+  setOutsidePorts(ports: readonly PortRow[]): void;
   /** What guests see of services: ports that the connector leads to a host. */
   setServices(states: readonly HostState[], ports: readonly PortRow[]): void;
   /** A host that is known to run. */
@@ -76,6 +78,7 @@ export function openLocations(
   const doubts = new Map<string, number>();
   let own: readonly OwnPort[] = [];
   let resolver: readonly PortRow[] = [];
+  let outside: readonly PortRow[] = [];
   let services: readonly PortRow[] = [];
 
   const rowsOf = (location: Location): PortRow[] => {
@@ -94,7 +97,7 @@ export function openLocations(
   };
   const write = (hosts: Iterable<HostState>) => {
     const mine = own.map((p) => ({ address: self, ...p }));
-    writer.write(hosts, [...resolver, ...services, ...mine, ...[...known.values()].flatMap(rowsOf)]);
+    writer.write(hosts, [...resolver, ...outside, ...services, ...mine, ...[...known.values()].flatMap(rowsOf)]);
   };
   const gone = (host: string) => onGone(host, addressOf.get(host) ?? 0);
   const drop = (hosts: readonly string[]) => {
@@ -147,6 +150,10 @@ export function openLocations(
     },
     setResolverPorts: (ports) => {
       resolver = ports;
+      write([]);
+    },
+    setOutsidePorts: (ports) => {
+      outside = ports;
       write([]);
     },
     setServices: (states, ports) => {
