@@ -21,7 +21,7 @@ import {
 } from '../../contract/manifest';
 import { HostFunction } from '../host/host-function';
 import type { HostGroupOptions, HostOptions } from '../host/host-options';
-import type { ExposeOptions } from '../ingress/expose-options';
+import { type ExposeOptions, Protocol } from '../ingress/expose-options';
 import { ExposedHost } from '../ingress/exposed-host';
 import { HostInstance } from '../instance/host-instance';
 import type { InstanceOptions } from '../instance/instance-options';
@@ -225,7 +225,7 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
     check.checkHostName(this, 'the name of an exposed host', hostName);
     checkShape(this, ` of the exposed host '${hostName}'`, { ...options, hostName, cluster: this }, EXPOSE);
     check.requireKnown(this, 'port', options.port, 'give it as a literal number');
-    const id = `Exposed-${hostName}-${options.port}`;
+    const id = `Exposed-${hostName}-${options.port}${options.protocol === Protocol.UDP ? '-udp' : ''}`;
     if (this.node.tryFindChild(id)) check.refuse(this, `port ${options.port} of host '${hostName}' is exposed twice`);
     const exposed = new ExposedHost(this, id, { ...options, cluster: this, hostName });
     this.exposedList.push(exposed);

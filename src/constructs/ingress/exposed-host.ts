@@ -6,7 +6,7 @@ import type { ImaginaryCluster } from '../cluster/imaginary-cluster';
 import { acknowledge } from '../private/acknowledge';
 import * as check from '../private/checks';
 import { checkShape, EXPOSE } from '../private/shape';
-import type { ExposeOptions } from './expose-options';
+import { type ExposeOptions, Protocol } from './expose-options';
 
 /** Properties of an ExposedHost. */
 export interface ExposedHostProps extends ExposeOptions {
@@ -24,6 +24,9 @@ export class ExposedHost extends Construct {
 
   /** The port of the seed. */
   public readonly port: number;
+
+  /** What the port takes. */
+  public readonly protocol: Protocol;
 
   /** Where clients connect to: the seed's public address and the port. */
   public readonly endpoint: string;
@@ -45,13 +48,16 @@ export class ExposedHost extends Construct {
       value === undefined ? undefined : check.checkWhole(this, name, value, EXPOSE_LIMITS[name]);
     this.hostName = props.hostName;
     this.port = whole('port', props.port)!;
-    if ([seed.port, seed.dataPort].includes(this.port))
+    this.protocol = props.protocol ?? Protocol.TCP;
+    this.checkProtocol(props);
+    if (this.protocol === Protocol.TCP && [seed.port, seed.dataPort].includes(this.port))
       check.refuse(this, `port is ${this.port}, which is the seed's own; choose another, or another 'seedPort'`);
     const blocks = this.allowed(props.allowFrom);
     check.requireKnown(this, 'serverNames', props.serverNames, 'give them as literal strings');
     this.entry = {
       host: props.hostName,
       port: this.port,
+      protocol: props.protocol,
       hostPort: whole('hostPort', props.hostPort),
       allowFrom: blocks,
       serverNames: props.serverNames,
@@ -65,6 +71,8 @@ export class ExposedHost extends Construct {
         'maxAllocationsPerMinutePerClient',
         props.maxAllocationsPerMinutePerClient,
       ),
+      flowTimeout:
+        props.flowTimeout && check.milliseconds(this, 'flowTimeout', props.flowTimeout, EXPOSE_LIMITS.flowTimeout),
       allocationTimeout:
         props.allocationTimeout &&
         check.milliseconds(this, 'allocationTimeout', props.allocationTimeout, EXPOSE_LIMITS.allocationTimeout),
@@ -81,6 +89,17 @@ export class ExposedHost extends Construct {
    */
   public _manifestEntry(): unknown {
     return this.entry;
+  }
+
+  private checkProtocol({ serverNames, proxyProtocol, flowTimeout }: ExposedHostProps): void {
+    const only = (name: string, protocol: Protocol) =>
+      check.refuse(this, `${name} is set, and protocol is ${this.protocol}; ${name} is for ${protocol} only`);
+    if (this.protocol === Protocol.TCP) {
+      if (flowTimeout) only('flowTimeout', Protocol.UDP);
+      return;
+    }
+    if (serverNames) only('serverNames', Protocol.TCP);
+    if (proxyProtocol) only('proxyProtocol', Protocol.TCP);
   }
 
   private allowed(blocks: string[] | undefined): string[] | undefined {
@@ -101,7 +120,7 @@ export class ExposedHost extends Construct {
 
   /** A rule that two hosts of a port have in common is added once. */
   private allow(connections: ec2.Connections, blocks: readonly string[]): void {
-    const port = ec2.Port.tcp(this.port);
+    const port = this.protocol === Protocol.UDP ? ec2.Port.udp(this.port) : ec2.Port.tcp(this.port);
     for (const block of blocks) {
       connections.allowFrom(ec2.Peer.ipv4(block), port, `clients of exposed hosts at port ${this.port}`);
     }

@@ -9,6 +9,7 @@ import type { ImaginaryClusterProps } from '../cluster/cluster-props';
 import type { ImaginaryClusterAttributes } from '../cluster/cluster-reference';
 import type { HostFunctionProps } from '../host/host-function';
 import type { HostGroupOptions, HostOptions } from '../host/host-options';
+import { Protocol } from '../ingress/expose-options';
 import type { ExposedHostProps } from '../ingress/exposed-host';
 import type { HostInstanceProps } from '../instance/host-instance';
 import type { InstanceContainerOptions, InstanceMachineOptions, InstanceOptions } from '../instance/instance-options';
@@ -181,6 +182,7 @@ export const EXPOSE: Shape<ExposedHostProps> = {
   cluster,
   hostName: required(text('web')),
   port: required(number),
+  protocol: optional('Protocol.TCP or Protocol.UDP', (value) => Object.values<unknown>(Protocol).includes(value)),
   hostPort: number,
   allowFrom: texts("['198.51.100.0/24']"),
   serverNames: texts("['api.example.com']"),
@@ -188,6 +190,7 @@ export const EXPOSE: Shape<ExposedHostProps> = {
   maxConnectionsPerClient: number,
   maxNewConnectionsPerMinutePerClient: number,
   maxAllocationsPerMinutePerClient: number,
+  flowTimeout: duration,
   allocationTimeout: duration,
 };
 

@@ -2,7 +2,7 @@
 import { App, Duration, Lazy, Stack } from 'aws-cdk-lib';
 import { Match, Template } from 'aws-cdk-lib/assertions';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
-import { type ExposeOptions, ImaginaryCluster } from '../../../src';
+import { type ExposeOptions, ImaginaryCluster, Protocol } from '../../../src';
 
 function clusterWith(...exposed: ReadonlyArray<readonly [string, ExposeOptions]>) {
   const stack = new Stack(new App(), 'App');
@@ -32,6 +32,26 @@ test('an entry of the manifest, rules of the security group, the endpoint', () =
   expect(app.stack.resolve(app.made[0].endpoint)).toEqual({
     'Fn::Join': ['', [{ 'Fn::GetAtt': [expect.any(String), 'PublicIp'] }, ':443']],
   });
+});
+
+test('UDP: an entry of the manifest and a rule of the security group, beside TCP at the same port', () => {
+  const app = clusterWith(
+    ['web', { port: 53, protocol: Protocol.UDP, flowTimeout: Duration.seconds(10) }],
+    ['web', { port: 53 }],
+    // The seed's own ports are TCP.
+    ['api', { port: 9_410, protocol: Protocol.UDP }],
+  );
+  expect(manifestOf(app).exposes).toMatchObject([
+    { host: 'web', port: 53, protocol: 'udp', flowTimeout: 10_000, maxConnectionsPerClient: 32 },
+    { host: 'web', port: 53, protocol: 'tcp', maxConnectionsPerClient: 256 },
+    { host: 'api', port: 9_410, protocol: 'udp', flowTimeout: 60_000 },
+  ]);
+  const rule = (port: number, IpProtocol: string) =>
+    Match.objectLike({ CidrIp: '0.0.0.0/0', FromPort: port, ToPort: port, IpProtocol });
+  Template.fromStack(app.stack).hasResourceProperties('AWS::EC2::SecurityGroup', {
+    SecurityGroupIngress: Match.arrayWith([rule(53, 'udp'), rule(53, 'tcp'), rule(9_410, 'udp')]),
+  });
+  expect(app.made.map(({ protocol }) => protocol)).toEqual(['udp', 'tcp', 'udp']);
 });
 
 test('a cluster that exposes nothing has no such field', () => {
@@ -69,6 +89,31 @@ test.each<[string, readonly [string, ExposeOptions], string | RegExp]>([
   ['connections', ['web', { port: 80, maxConnectionsPerClient: 0 }], /maxConnectionsPerClient is 0; allowed/],
   ['allocations', ['web', { port: 80, maxAllocationsPerMinutePerClient: 0 }], /maxAllocationsPerMinutePerClient is 0/],
   ['a time-out', ['web', { port: 80, allocationTimeout: Duration.hours(1) }], /allocationTimeout is 3600 s; allowed/],
+  [
+    'a protocol that there is not',
+    ['web', { port: 80, protocol: 'sctp' as Protocol }],
+    /protocol of the exposed host 'web' is .*; allowed: Protocol.TCP or Protocol.UDP/,
+  ],
+  [
+    'server names for datagrams',
+    ['web', { port: 80, protocol: Protocol.UDP, serverNames: ['a.test'] }],
+    'serverNames is set, and protocol is udp; serverNames is for tcp only',
+  ],
+  [
+    'the PROXY protocol for datagrams',
+    ['web', { port: 80, protocol: Protocol.UDP, proxyProtocol: true }],
+    'proxyProtocol is set, and protocol is udp; proxyProtocol is for tcp only',
+  ],
+  [
+    "a flow's time-out for connections",
+    ['web', { port: 80, flowTimeout: Duration.minutes(1) }],
+    'flowTimeout is set, and protocol is tcp; flowTimeout is for udp only',
+  ],
+  [
+    "a flow's time-out out of range",
+    ['web', { port: 80, protocol: Protocol.UDP, flowTimeout: Duration.hours(2) }],
+    /flowTimeout is .*; allowed/,
+  ],
   ['a name that no host may have', ['Web', { port: 80 }], /the name of an exposed host is 'Web'; allowed/],
   ['no port', ['web', {} as ExposeOptions], /port of the exposed host 'web' is missing; required/],
 ])('%s is refused', (_, exposed, message) => {
@@ -88,6 +133,14 @@ test.each<[string, ReadonlyArray<readonly [string, ExposeOptions]>, string]>([
       ['api', { port: 80 }],
     ],
     "exposes.1.port: is 80 of host 'api', as exposes.0 of host 'web'; allowed: another port, or 'serverNames' on both",
+  ],
+  [
+    'two hosts on one UDP port',
+    [
+      ['web', { port: 53, protocol: Protocol.UDP }],
+      ['api', { port: 53, protocol: Protocol.UDP }],
+    ],
+    "exposes.1.port: is 53 of host 'api', as exposes.0 of host 'web'; allowed: another port",
   ],
   [
     'one server name of two hosts',
