@@ -10,10 +10,11 @@ import { forward } from './figures/forward';
 import { ingress } from './figures/ingress';
 import { microservices } from './figures/microservices';
 import { services } from './figures/services';
+import { udp } from './figures/udp';
 import { zookeeper } from './figures/zookeeper';
 import { type Evaluation, isWithin, lastLine, table } from './lib/figures';
 
-const EVALUATIONS: readonly Evaluation[] = [burst, chain, forward, ingress, microservices, services, zookeeper];
+const EVALUATIONS: readonly Evaluation[] = [burst, chain, forward, ingress, microservices, services, udp, zookeeper];
 
 const USAGE = `usage: npm run eval -- NAME [--json]
 

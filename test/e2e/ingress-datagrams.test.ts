@@ -1,6 +1,8 @@
 /** Exposed UDP ports: what a client outside of the cluster sees, what the guest sees of it, and what each may cost. */
+import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import type { ClusterEvent } from '../../src/contract/control/from-seed';
 import { readPlatform } from '../../src/local';
 import { Asker } from '../support/asker';
@@ -10,6 +12,7 @@ import { eventually } from '../support/eventually';
 const python = '/usr/bin/python3';
 const UDP = readFileSync(join(__dirname, 'guests/udp.py'), 'utf8');
 
+const DNSMASQ = '--keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --user= --pid-file= --port=53';
 const HOSTS = ['echo', 'closed', 'few', 'never', 'dozes', 'slow', 'short'];
 const udp = (host: string, port: number, more = {}) => ({
   host,
@@ -26,6 +29,7 @@ const EXPOSES = [
   udp('dozes', 18_340),
   udp('slow', 18_350),
   udp('short', 18_360, { flowTimeout: 1_000, maxConnectionsPerClient: 1 }),
+  udp('dns', 18_380),
   udp('ends', 18_370, { maxAllocationsPerMinutePerClient: 1 }),
 ];
 
@@ -48,6 +52,7 @@ describe.each(['flat', 'nat'])('network %s', (network) => {
           ...(name === 'dozes' ? { idleTimeout: 400, releaseTimeout: 600_000 } : {}),
         })),
         { name: 'ends', command: ['/bin/false'] },
+        { name: 'dns', command: ['/usr/sbin/dnsmasq', ...DNSMASQ.split(' '), '--address=/game.test/192.0.2.7'] },
       ],
       {
         name: `udp-${network}`,
@@ -73,6 +78,11 @@ describe.each(['flat', 'nat'])('network %s', (network) => {
     const { address, port } = one.local;
     expect(JSON.parse(text)).toMatchObject({ data: 'hello', peer: [address, port], host: 'echo' });
     expect(from).toMatchObject({ address: '127.0.0.1', port: ports.echo });
+  });
+
+  test('a DNS server, which chooses the source of its answers by itself, and dig', async () => {
+    const dig = ['@127.0.0.1', '-p', String(ports.dns), '+short', '+tries=1', '+timeout=20', 'game.test'];
+    expect((await promisify(execFile)('/usr/bin/dig', dig)).stdout).toBe('192.0.2.7\n');
   });
 
   test('two clients at once, each with answers of its own; the largest datagram', async () => {

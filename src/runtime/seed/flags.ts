@@ -60,8 +60,8 @@ Runs the seed of a cluster of imaginary machines: hosts join through it, and it 
   --dynamodb-endpoint URL  the table is there instead of on AWS
   --flat N                 hosts are at 127.N.c.d of this machine for their virtual addresses a.b.c.d: network flat of
                            the local platform. Default: hosts are where they are seen
-  --ingress tcp:PORT=FD    the exposed port PORT is bound already, as descriptor FD (default: the seed binds it at all
-                           addresses)
+  --ingress tcp:PORT=FD    the exposed port PORT is bound already, as descriptor FD; udp:PORT=FD for one of UDP (default:
+                           the seed binds it at all addresses)
   --help                   this text
 
 Log lines are JSON objects on standard output. SIGTERM ends the seed and leaves the hosts running: they rejoin the next
