@@ -1,7 +1,7 @@
 /**
  * What the way of datagrams through `expose` costs: round trips of one client that waits for each answer, and answers a
- * second to one that has 32 questions under way, against the same guest without a cluster. No reach: each datagram passes
- * JavaScript twice in each direction, and that is what these figures say.
+ * second to one that has 32 questions under way, against the same guest without a cluster. Each datagram passes JavaScript
+ * twice in each direction, so the reach only finds what makes that much worse.
  */
 import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
@@ -22,6 +22,7 @@ while True:
 const python = '/usr/bin/python3';
 const [NATIVE, GUEST, EXPOSED] = [18_401, 8_400, 18_400];
 const ROUNDS = 3;
+const REACH = { least: 0.2 };
 const SECONDS = 2;
 const UNDER_WAY = 32;
 /** A question that is not answered for so long is lost, and asked again. */
@@ -93,7 +94,7 @@ export const udp: Evaluation = {
           const of = `network ${network}, of the guest without a cluster`;
           figures.push(
             ratio(`round trip, ${of}`, 'µs', 1e6 / one.ours, 1e6 / one.theirs, null),
-            ratio(`answers with ${UNDER_WAY} under way, ${of}`, '1/s', many.ours, many.theirs, null),
+            ratio(`answers with ${UNDER_WAY} under way, ${of}`, '1/s', many.ours, many.theirs, REACH),
           );
         } finally {
           await cluster.dispose();

@@ -12,6 +12,18 @@ import { eventually } from '../support/eventually';
 const python = '/usr/bin/python3';
 const UDP = readFileSync(join(__dirname, 'guests/udp.py'), 'utf8');
 
+/** At an IPv6 socket for both: connects to its first client, and answers that one. */
+const ONE = `
+import json, socket
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+s.bind(("::", 53))
+data, peer = s.recvfrom(65536)
+s.connect(peer)
+while True:
+    s.send(json.dumps({"data": data.decode(), "peer": peer[:2], "name": s.getpeername()[:2]}).encode())
+    data = s.recv(65536)
+`;
 const DNSMASQ = '--keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --user= --pid-file= --port=53';
 const HOSTS = ['echo', 'closed', 'few', 'never', 'dozes', 'slow', 'short'];
 const udp = (host: string, port: number, more = {}) => ({
@@ -30,6 +42,7 @@ const EXPOSES = [
   udp('slow', 18_350),
   udp('short', 18_360, { flowTimeout: 1_000, maxConnectionsPerClient: 1 }),
   udp('dns', 18_380),
+  udp('one', 18_390),
   udp('ends', 18_370, { maxAllocationsPerMinutePerClient: 1 }),
 ];
 
@@ -52,11 +65,12 @@ describe.each(['flat', 'nat'])('network %s', (network) => {
           ...(name === 'dozes' ? { idleTimeout: 400, releaseTimeout: 600_000 } : {}),
         })),
         { name: 'ends', command: ['/bin/false'] },
+        { name: 'one', command: [python, '-u', 'one.py'] },
         { name: 'dns', command: ['/usr/sbin/dnsmasq', ...DNSMASQ.split(' '), '--address=/game.test/192.0.2.7'] },
       ],
       {
         name: `udp-${network}`,
-        files: { 'udp.py': UDP },
+        files: { 'udp.py': UDP, 'one.py': ONE },
         exposes: EXPOSES,
         upArguments: ['--network', network],
       },
@@ -83,6 +97,20 @@ describe.each(['flat', 'nat'])('network %s', (network) => {
   test('a DNS server, which chooses the source of its answers by itself, and dig', async () => {
     const dig = ['@127.0.0.1', '-p', String(ports.dns), '+short', '+tries=1', '+timeout=20', 'game.test'];
     expect((await promisify(execFile)('/usr/bin/dig', dig)).stdout).toBe('192.0.2.7\n');
+  });
+
+  test('a guest whose socket is of IPv6, and connected to its client', async () => {
+    const one = await asker();
+    const at = [`::ffff:${one.local.address}`, one.local.port];
+    for (const data of ['first', 'second']) {
+      const { text, from } = await one.ask(ports.one, data);
+      expect(JSON.parse(text)).toEqual({ data, peer: at, name: at });
+      expect(from.port).toBe(ports.one);
+    }
+    const other = await asker();
+    await other.send(ports.one, 'of another client');
+    await one.ask(ports.one, 'third');
+    expect(other.answers).toEqual([]);
   });
 
   test('two clients at once, each with answers of its own; the largest datagram', async () => {
