@@ -8,6 +8,7 @@ import { readPlatform } from '../../src/local';
 import { Asker } from '../support/asker';
 import { bootCluster, type TestCluster } from '../support/cluster';
 import { eventually } from '../support/eventually';
+import { beginning, mentioning } from '../support/processes';
 
 const python = '/usr/bin/python3';
 const UDP = readFileSync(join(__dirname, 'guests/udp.py'), 'utf8');
@@ -184,6 +185,19 @@ describe.each(['flat', 'nat'])('network %s', (network) => {
     });
     const { address, port } = other.local;
     expect(JSON.parse(other.answers[0].text)).toMatchObject({ data: 'in time', peer: [address, port] });
+  });
+
+  test('the seed dies: the next one answers at the same port, and the host goes on', async () => {
+    const one = await asker();
+    await one.ask(ports.echo, 'before');
+    const launched = mentioning(join(cluster.state, 'manifest.json'));
+    const seeds = beginning(process.execPath).filter((pid) => launched.includes(pid));
+    expect(seeds).toHaveLength(1);
+    process.kill(seeds[0], 'SIGKILL');
+    await one.ask(ports.echo, 'after');
+    expect((await cluster.host('echo')).allocations).toBeLessThanOrEqual(1);
+    const { address, port } = one.local;
+    expect(JSON.parse((await one.answer('after')).text).peer).toEqual([address, port]);
   });
 
   test('a datagram wakes a host that is suspended', async () => {
