@@ -2,6 +2,7 @@
 import * as v from 'valibot';
 import type { Immutable } from '../fields';
 import * as limits from './expose-limits';
+import { tlsSchema } from './expose-tls';
 import type { Limit } from './limits';
 
 const whole = ({ low, high, unit }: Limit, what = `a whole number of ${unit}`) => {
@@ -38,6 +39,8 @@ const exposeFields = v.strictObject({
   ),
   /** The host gets a header of the PROXY protocol, version 2, before the client's own bytes. */
   proxyProtocol: v.optional(v.boolean('true or false'), false),
+  /** The seed ends TLS: the host gets what the client says in plain. Absent: the client's bytes go on as they are. */
+  tls: v.optional(tlsSchema),
   /** UDP: flows. Absent there: 32. */
   maxConnectionsPerClient: v.optional(whole(EXPOSE_LIMITS.maxConnectionsPerClient)),
   maxNewConnectionsPerMinutePerClient: limited(EXPOSE_LIMITS.maxNewConnectionsPerMinutePerClient),
@@ -96,7 +99,7 @@ export function exposeProblems({ seed, hosts, services, exposes = [] }: Exposing
 /** Nothing tells datagrams for several hosts apart, and there is no place for a header. */
 function ofUdp(
   at: string,
-  { host, protocol, serverNames, proxyProtocol }: ManifestExpose,
+  { host, protocol, serverNames, proxyProtocol, tls }: ManifestExpose,
   services: Exposing['services'],
 ): string[] {
   if (protocol !== 'udp') return [];
@@ -107,6 +110,7 @@ function ofUdp(
         ]
       : []),
     ...(serverNames.length > 0 ? [`${at}.serverNames: are for protocol 'tcp' only; allowed: none`] : []),
+    ...(tls ? [`${at}.tls: is for protocol 'tcp' only; allowed: none`] : []),
     ...(proxyProtocol ? [`${at}.proxyProtocol: is for protocol 'tcp' only; allowed: false`] : []),
   ];
 }

@@ -3,6 +3,7 @@ export * from './assign';
 export * from './end';
 export * from './expose';
 export * from './expose-limits';
+export type { ManifestTls } from './expose-tls';
 export * from './limits';
 export * from './manifest';
 export * from './parse';

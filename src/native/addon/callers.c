@@ -87,6 +87,23 @@ napi_value data_port_take(napi_env env, napi_callback_info info) {
   return integer(env, relay ? relay_take(relay, caller) : -1);
 }
 
+napi_value data_port_adopt(napi_env env, napi_callback_info info) {
+  napi_value arguments[2], result = NULL;
+  uint32_t address, port, caller = 0;
+  int fd = -1;
+  struct im_relay *relay = data_port_relay(env, info, arguments, 2);
+  if (relay && (!number_of(env, arguments[0], &address) || !number_of(env, arguments[1], &port))) return NULL;
+  int error = relay ? relay_adopt(relay, address, (uint16_t)port, &caller, &fd) : ESHUTDOWN;
+  int64_t values[] = {error, caller, fd};
+  if (napi_create_array_with_length(env, 3, &result) != napi_ok) return NULL;
+  for (uint32_t i = 0; i < 3; i++) {
+    napi_value value = NULL;
+    if (napi_create_int64(env, values[i], &value) != napi_ok || napi_set_element(env, result, i, value) != napi_ok)
+      return NULL;
+  }
+  return result;
+}
+
 napi_value data_port_admit(napi_env env, napi_callback_info info) {
   napi_value arguments[5];
   uint32_t caller, id;

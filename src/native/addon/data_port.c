@@ -110,6 +110,7 @@ static const struct im_object_kind kind = {
                 {"hear", data_port_hear},
                 {"refuse", data_port_refuse},
                 {"take", data_port_take},
+                {"adopt", data_port_adopt},
                 {"admit", data_port_admit},
                 {"connect", data_port_connect}},
     .on_event = on_event,

@@ -17,6 +17,7 @@ napi_value data_port_accept(napi_env env, napi_callback_info info);
 napi_value data_port_hear(napi_env env, napi_callback_info info);
 napi_value data_port_refuse(napi_env env, napi_callback_info info);
 napi_value data_port_take(napi_env env, napi_callback_info info);
+napi_value data_port_adopt(napi_env env, napi_callback_info info);
 napi_value data_port_admit(napi_env env, napi_callback_info info);
 napi_value data_port_connect(napi_env env, napi_callback_info info);
 

@@ -120,6 +120,12 @@ export interface DataPort {
   /** A caller's socket; -1: it is gone. The data port knows nothing of it any more. */
   take(caller: number): number;
   /**
+   * A new caller, as if one had connected from that IPv4 address (an unsigned integer) and port: it waits, and no event
+   * reports it. What it says is written to `descriptor`, a TCP socket that the callee owns.
+   * @returns 0 or an errno first: then the others mean nothing
+   */
+  adopt(address: number, port: number): readonly [error: number, caller: number, descriptor: number];
+  /**
    * The caller is the side with token `a` of the pair with that id: whoever shows `b` within 10 s becomes its other
    * side, and is sent `preface` (28 bytes at most) before the caller's own bytes. If nobody comes (`unused`), the caller waits for
    * another decision. False: the caller is gone, or the relay is full.

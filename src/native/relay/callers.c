@@ -127,20 +127,27 @@ bool relay_hear(struct im_relay *relay, uint32_t caller) {
 
 /* ---- new ones ---- */
 
-static void accept_one(struct im_relay *relay, const struct im_ingress *ingress, int fd,
-                       const struct sockaddr_in *from) {
+struct im_arrival *callers_add(struct im_relay *relay, int fd, uint32_t address, uint16_t port) {
   struct im_arrival *arrival = relay->callers_count < relay->most_callers ? calloc(1, sizeof *arrival) : NULL;
   if (arrival) arrival->source = (struct im_source){.owner = arrival};
   if (!arrival || !give_number(relay, arrival)) {
     close(fd);
     free(arrival);
-    return;
+    return NULL;
   }
   arrival->fd = fd;
-  arrival->address = ntohl(from->sin_addr.s_addr);
-  arrival->port = ntohs(from->sin_port);
+  arrival->address = address;
+  arrival->port = port;
   waits(arrival);
-  if (!reactor_watch(&relay->reactor, &arrival->source, fd, WATCHED)) return drop(relay, arrival);
+  if (reactor_watch(&relay->reactor, &arrival->source, fd, WATCHED)) return arrival;
+  drop(relay, arrival);
+  return NULL;
+}
+
+static void accept_one(struct im_relay *relay, const struct im_ingress *ingress, int fd,
+                       const struct sockaddr_in *from) {
+  const struct im_arrival *arrival = callers_add(relay, fd, ntohl(from->sin_addr.s_addr), ntohs(from->sin_port));
+  if (!arrival) return;
   struct im_relay_event event = {.kind = IM_RELAY_CALLER,
                                  .id = arrival->caller,
                                  .ingress = ingress->number,
@@ -247,7 +254,11 @@ int relay_take(struct im_relay *relay, uint32_t caller) {
     queue_bury(relay, arrival);
   }
   reactor_unlock(&relay->reactor);
-  if (fd >= 0) reactor_wake(&relay->reactor);
+  if (fd < 0) return fd;
+  reactor_wake(&relay->reactor);
+  /* Whoever closes it has sent all by then: the kernel delivers that, and does not reset. */
+  struct linger none = {0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
   return fd;
 }
 

@@ -125,6 +125,8 @@ void pairs_close(struct im_relay *relay);
 
 /* ---- callers.c: clients from outside, until they have their other side ---- */
 
+/* It waits from now on, from that address and port. NULL: there is no room; the socket is closed. */
+struct im_arrival *callers_add(struct im_relay *relay, int fd, uint32_t address, uint16_t port);
 /* It waits no longer. */
 void callers_forget(struct im_relay *relay, struct im_arrival *arrival);
 /* Nobody has come for it: it waits again. */

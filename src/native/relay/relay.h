@@ -101,6 +101,11 @@ bool relay_refuse(struct im_relay *relay, uint32_t caller);
 /* A caller's socket, for whoever calls. -1: it is gone. */
 int relay_take(struct im_relay *relay, uint32_t caller);
 /*
+ * A new caller, as if one had connected from that address and port: it waits, and no IM_RELAY_CALLER is reported. What
+ * it says is written to `*fd`, which belongs to whoever calls (CLOEXEC, does not block). 0, or an errno.
+ */
+int relay_adopt(struct im_relay *relay, uint32_t address, uint16_t port, uint32_t *caller, int *fd);
+/*
  * The caller has token `a` of the pair: its other side comes with token `b`. Until then the caller waits; if nobody
  * comes in time, it waits for another decision (IM_RELAY_UNUSED). False: it is gone, or the relay is full.
  */

@@ -13,6 +13,8 @@ export interface SeedFlags {
   readonly flat: number | undefined;
   /** Descriptors of exposed ports, by protocol and port. */
   readonly ingress: ReadonlyMap<string, number>;
+  /** Which secrets the names in `exposes` mean. */
+  readonly tlsSecrets: ReadonlyMap<string, string>;
   /** There is another seed, and the one that holds the lease serves. */
   readonly lease: LeaseFlags | undefined;
 }
@@ -62,10 +64,12 @@ Runs the seed of a cluster of imaginary machines: hosts join through it, and it 
                            the local platform. Default: hosts are where they are seen
   --ingress tcp:PORT=FD    the exposed port PORT is bound already, as descriptor FD; udp:PORT=FD for one of UDP (default:
                            the seed binds it at all addresses)
+  --tls-secret NAME=ARN    the certificate that the manifest's exposes call NAME is this secret of AWS Secrets Manager
+                           (default: a secret of that name)
   --help                   this text
 
 Log lines are JSON objects on standard output. SIGTERM ends the seed and leaves the hosts running: they rejoin the next
-one. SIGINT takes the cluster down: hosts are told to stop first. SIGHUP reads the cluster key again.
+one. SIGINT takes the cluster down: hosts are told to stop first. SIGHUP reads the cluster key and certificates again.
 `;
 
 const OPTIONS = {
@@ -85,6 +89,7 @@ const OPTIONS = {
   'dynamodb-endpoint': { type: 'string' },
   flat: { type: 'string' },
   ingress: { type: 'string', multiple: true },
+  'tls-secret': { type: 'string', multiple: true },
   help: { type: 'boolean' },
 } as const;
 
@@ -106,6 +111,7 @@ export function parseFlags(args: readonly string[]): SeedFlags | 'help' {
     grace: given.grace === undefined ? 2_000 : milliseconds('--grace', given.grace),
     flat: given.flat === undefined ? undefined : flatNumber('--flat', given.flat),
     ingress: new Map((given.ingress ?? []).map(descriptor)),
+    tlsSecrets: new Map((given['tls-secret'] ?? []).map(tlsSecret)),
     lease: leaseFlags(given),
   };
 }
@@ -172,6 +178,12 @@ function descriptor(value: string): [string, number] {
   const [, port, fd] = /^((?:tcp|udp):\d{1,5})=(\d{1,4})$/.exec(value) ?? [];
   if (port !== undefined) return [port, Number(fd)];
   throw new FlagError(`--ingress is '${value}'; allowed: protocol, port and descriptor, like tcp:443=4 or udp:53=5`);
+}
+
+function tlsSecret(value: string): [string, string] {
+  const [, name, arn] = /^([^=\s]+)=(\S+)$/.exec(value) ?? [];
+  if (name !== undefined) return [name, arn];
+  throw new FlagError(`--tls-secret is '${value}'; allowed: a name and a secret's ARN, like web-443=arn:aws:…`);
 }
 
 function flatNumber(flag: string, value: string): number {

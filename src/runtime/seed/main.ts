@@ -9,6 +9,7 @@ import { loadClusterKeys } from './key';
 import { holdLease, TAKEOVER_GRACE } from './lease/hold';
 import type { Lease } from './lease/lease';
 import { LogWriter } from './log-writer';
+import { readSecret } from './secret';
 import { startSeed } from './seed';
 import { TRACE_ENV, TraceWriter } from './trace';
 
@@ -68,6 +69,7 @@ async function main(): Promise<void> {
     standby: lease && flags.lease && { seed: flags.lease.other, lease },
     flat: flags.flat,
     ingress: flags.ingress,
+    secret: (name) => readSecret(flags.tlsSecrets.get(name) ?? name, region),
   }).catch(async (error: NodeJS.ErrnoException) => {
     await lease?.release();
     if (error instanceof FlagError || error.syscall === undefined) throw error;

@@ -52,6 +52,8 @@ export interface SeedOptions {
   readonly flat?: number;
   /** Descriptors of exposed ports that are bound already: see `IngressOptions.descriptors`. Default: none. */
   readonly ingress?: ReadonlyMap<string, number>;
+  /** Reads the text of a secret that `exposes` names. Default: there is none. @throws Error with the reason */
+  readonly secret?: (name: string) => Promise<string>;
   /**
    * Milliseconds after the start, and after the last host of an earlier seed that has rejoined, in which others may
    * rejoin before anything is allocated. Default 2,000.
@@ -191,7 +193,11 @@ class RunningSeed implements Seed {
       events: this.#events,
       log,
     };
-    this.#ingress = new Ingress({ ...ingress, relay: this.#relay });
+    this.#ingress = new Ingress({
+      ...ingress,
+      relay: this.#relay,
+      secret: options.secret ?? (() => Promise.reject(new Error('there are no secrets here'))),
+    });
     this.#datagramIngress = new DatagramIngress({
       ...ingress,
       destination: (name) => this.#hosts.get(directory.find(name)?.host.name ?? ''),
@@ -278,6 +284,7 @@ class RunningSeed implements Seed {
   }
 
   async reload(): Promise<readonly string[]> {
+    await this.#ingress.reload();
     const ring = this.#keyring;
     const before = ring.ids.join(' ');
     ring.replace(await this.#options.keys());

@@ -5,13 +5,15 @@ import type { Destination } from './destinations';
 import type { ExposedPort } from './exposed-port';
 
 export interface Caller {
-  /** Its number at the data port. */
-  readonly id: number;
+  /** Its number at the data port. One whose TLS ends here has another one once its handshake is over. */
+  id: number;
   readonly client: Endpoint;
   /** The port that it has connected to. */
   readonly port: number;
   /** Which exposed host it is for, once that is known: it is counted among that one's connections. */
   exposed?: ExposedPort;
+  /** Its TLS ends here: it is counted among those connections until its own is over. */
+  tls?: boolean;
   /** Its locate that is open. */
   locate?: number;
   /** Until when it waits for the host. */

@@ -1,15 +1,19 @@
 /** One entry of the manifest's `exposes`, as it is served. */
 import type { ManifestExpose } from '../../../contract/manifest';
 import { ExposedClients } from './clients';
+import type { Wanted } from './tls/certificates';
 
 export class ExposedPort {
   readonly clients: ExposedClients;
+  /** The certificate that it needs: TLS ends here. */
+  readonly wanted?: Wanted;
 
   constructor(
     readonly rules: ManifestExpose,
     readonly number: number,
   ) {
     this.clients = new ExposedClients(rules);
+    this.wanted = rules.tls && { ...rules, tls: rules.tls };
   }
 
   get hostPort(): number {

@@ -18,6 +18,7 @@ import { Joins } from './joins';
 import { proxyHeader } from './preface';
 import { Refusals } from './refusals';
 import { serverNameOf, withName } from './server-name';
+import { TlsClients } from './tls/tls-clients';
 
 export interface IngressOptions {
   readonly exposes: readonly ManifestExpose[];
@@ -29,7 +30,9 @@ export interface IngressOptions {
   readonly hosts: ReadonlyMap<string, Machine>;
   readonly services: DestinationsOptions['services'];
   readonly members: Members;
-  readonly relay: Pick<Relay, 'accept' | 'hear' | 'refuse' | 'take' | 'admit' | 'connect'>;
+  readonly relay: Pick<Relay, 'accept' | 'hear' | 'refuse' | 'take' | 'adopt' | 'admit' | 'connect'>;
+  /** Text of a secret, for certificates. @throws Error with the reason */
+  readonly secret: (id: string) => Promise<string>;
   readonly events: EventLog;
   readonly log: Log;
 }
@@ -44,7 +47,9 @@ export class Ingress {
   readonly #refusals: Refusals;
   /** By the number that the data port reports. */
   readonly #ports: ReadonlyArray<readonly ExposedPort[]>;
+  readonly #opened = new Set<number>();
   readonly #joins = new Joins();
+  readonly #tls: TlsClients;
   readonly #callers = new Map<number, Caller>();
   /** By locate. */
   readonly #waiting = new Map<number, Caller>();
@@ -56,30 +61,54 @@ export class Ingress {
     this.#member = options.members.addInside((frame) => this.#onFrame(frame));
     this.#destinations = new Destinations({ ...options, member: this.#member });
     this.#ports = [...byPort(options.exposes.filter(({ protocol }) => protocol === 'tcp')).values()];
+    this.#tls = new TlsClients(options, this.#ports.flat());
   }
 
-  /** From now on clients are accepted. */
+  /** From now on clients are accepted; where TLS ends, once there is a certificate. */
   open(): void {
-    const { native, descriptors, relay, events, log } = this.#options;
     this.#destinations.open(this.#ports.flat().map(({ rules }) => rules.host));
     this.#ports.forEach((exposed, number) => {
-      const [{ rules }] = exposed;
-      const hosts = exposed.map((one) => one.rules.host).join(', ');
-      try {
-        const listener = descriptors.get(portKey(rules)) ?? native.listen(ALL_ADDRESSES, rules.port, false)[0];
-        relay.accept(listener, number);
-        log('info', `clients are accepted at port ${rules.port}`, { port: rules.port, hosts });
-      } catch (error) {
-        // The cluster itself does not need it.
-        for (const one of exposed)
-          events.emit(one.rules.host, 'ingress-failed', { port: rules.port, reason: (error as Error).message });
-      }
+      if (exposed.every(({ wanted }) => !wanted)) this.#open(number);
     });
+    this.#tls.start(() => this.#openReady());
+  }
+
+  /** Reads certificates again. */
+  async reload(): Promise<void> {
+    await this.#tls.reload();
+    this.#openReady();
   }
 
   close(): void {
     this.#refusals.close();
+    this.#tls.close();
     for (const { timer } of this.#callers.values()) clearTimeout(timer);
+  }
+
+  /** A port that is bound already has clients that wait: without a certificate they are reset. */
+  #openReady(): void {
+    this.#ports.forEach((exposed, number) => {
+      const bound = this.#options.descriptors.has(portKey(exposed[0].rules));
+      if (bound || exposed.some((one) => this.#tls.isReady(one))) this.#open(number);
+    });
+  }
+
+  #open(number: number): void {
+    if (this.#opened.has(number)) return;
+    this.#opened.add(number);
+    const { native, descriptors, relay, events, log } = this.#options;
+    const exposed = this.#ports[number];
+    const [{ rules }] = exposed;
+    const hosts = exposed.map((one) => one.rules.host).join(', ');
+    try {
+      const listener = descriptors.get(portKey(rules)) ?? native.listen(ALL_ADDRESSES, rules.port, false)[0];
+      relay.accept(listener, number);
+      log('info', `clients are accepted at port ${rules.port}`, { port: rules.port, hosts });
+    } catch (error) {
+      // The cluster itself does not need it.
+      for (const one of exposed)
+        events.emit(one.rules.host, 'ingress-failed', { port: rules.port, reason: (error as Error).message });
+    }
   }
 
   readonly onCaller = (event: CallerEvent) => {
@@ -109,6 +138,29 @@ export class Ingress {
     const refusal = exposed.clients.connects(caller.client.address);
     if (refusal) return this.#refuse(caller, exposed, refusal);
     caller.exposed = exposed;
+    if (!exposed.wanted) return this.#serve(caller, exposed);
+    const problem = this.#endTls(caller, exposed);
+    if (problem) this.#refuse(caller, exposed, problem);
+  }
+
+  /** Its handshake is first. @returns why that cannot be */
+  #endTls(caller: Caller, exposed: ExposedPort): string | undefined {
+    const { address } = caller.client;
+    const problem = this.#tls.begin(caller, exposed, {
+      onCaller: (id) => {
+        this.#callers.delete(caller.id);
+        caller.id = id;
+        this.#callers.set(id, caller);
+        this.#serve(caller, exposed);
+      },
+      onFailed: (reason) => this.#refuse(caller, exposed, reason),
+      onEnd: () => exposed.clients.leaves(address),
+    });
+    caller.tls = problem === undefined;
+    return problem;
+  }
+
+  #serve(caller: Caller, exposed: ExposedPort) {
     const { host } = exposed.rules;
     const arrival = { address: caller.client.address, name: nameOf(caller), port: exposed.hostPort };
     caller.to = this.#destinations.of(host, arrival);
@@ -231,7 +283,7 @@ export class Ingress {
     clearTimeout(caller.timer);
     if (!this.#callers.delete(caller.id)) return;
     caller.to?.ended();
-    caller.exposed?.clients.leaves(caller.client.address);
+    if (!caller.tls) caller.exposed?.clients.leaves(caller.client.address);
   }
 }
 

@@ -109,6 +109,11 @@ export class Relay {
     return this.#dataPort.take(caller);
   }
 
+  /** A client that waits from now on, and that this process speaks for: see `DataPort.adopt`. */
+  adopt(address: number, port: number) {
+    return this.#dataPort.adopt(address, port);
+  }
+
   /** The host is to come for the client that waits. @returns why that cannot be */
   admit(
     caller: number,
