@@ -7,6 +7,7 @@ export * from './host/ready';
 export * from './host/start-barrier';
 export * from './ingress/expose-options';
 export * from './ingress/exposed-host';
+export * from './ingress/ingress-tls';
 export * from './instance/host-instance';
 export * from './instance/instance-options';
 export * from './seed/seed-node';

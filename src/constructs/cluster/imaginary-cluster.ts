@@ -292,6 +292,15 @@ export class ImaginaryCluster extends ImaginaryClusterBase {
     return this.problems().length > 0 ? undefined : `${JSON.stringify(this.manifest(), undefined, 2)}\n`;
   }
 
+  /**
+   * Secrets with certificates of exposed ports, for the seed.
+   *
+   * @internal
+   */
+  public _tlsSecrets(): Array<{ readonly name: string; readonly arn: string }> {
+    return this.exposedList.flatMap(({ _tlsSecret }) => _tlsSecret ?? []);
+  }
+
   private takeFunction(scope: Construct, name: string, owner: string): void {
     this.directory.takeFunction(scope, name, owner);
     this.seed._allowAllocation(name);

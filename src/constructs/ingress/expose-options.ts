@@ -1,4 +1,5 @@
 import type { Duration } from 'aws-cdk-lib';
+import type { IngressTls } from './ingress-tls';
 
 /** What a port of the seed takes. */
 export enum Protocol {
@@ -43,8 +44,8 @@ export interface ExposeOptions {
 
   /**
    * The DNS names that this host is addressed by on a port that several hosts share: at most 64, in lower case; `*.` may stand for the
-   * first label. The seed reads the name out of the client's TLS hello and decrypts nothing. A client that names no host of the
-   * port is reset. TCP only.
+   * first label. The seed reads the name out of the client's TLS hello and decrypts nothing, unless `tls` is set. A client that names no
+   * host of the port is reset. TCP only.
    *
    * @default - the port belongs to this host alone
    */
@@ -57,6 +58,15 @@ export interface ExposeOptions {
    * @default false
    */
   readonly proxyProtocol?: boolean;
+
+  /**
+   * The seed ends TLS (1.2 or 1.3) with this certificate, and the host gets what the client says in plain. Of the protocols that a client
+   * may ask for (ALPN), the seed speaks `http/1.1`. On a port that several hosts share, each has its own certificate, or ends TLS
+   * itself. TCP only.
+   *
+   * @default - bytes go to the host as they are
+   */
+  readonly tls?: IngressTls;
 
   /**
    * Connections that one client address may have at a time: 1 to 4,096. Further ones are reset. UDP: flows, by default 32; all

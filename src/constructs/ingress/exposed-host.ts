@@ -38,6 +38,13 @@ export class ExposedHost extends Construct {
    */
   public readonly standbyEndpoint?: string;
 
+  /**
+   * The secret with its certificate, and what the manifest calls it.
+   *
+   * @internal
+   */
+  public readonly _tlsSecret?: { readonly name: string; readonly arn: string };
+
   private readonly entry: { readonly [field: string]: unknown };
 
   constructor(scope: Construct, id: string, props: ExposedHostProps) {
@@ -54,6 +61,11 @@ export class ExposedHost extends Construct {
       check.refuse(this, `port is ${this.port}, which is the seed's own; choose another, or another 'seedPort'`);
     const blocks = this.allowed(props.allowFrom);
     check.requireKnown(this, 'serverNames', props.serverNames, 'give them as literal strings');
+    const secret = props.tls?._secret;
+    if (secret) {
+      secret.grantRead(seed.role);
+      this._tlsSecret = { name: `${this.hostName}-${this.port}`, arn: secret.secretArn };
+    }
     this.entry = {
       host: props.hostName,
       port: this.port,
@@ -62,6 +74,7 @@ export class ExposedHost extends Construct {
       allowFrom: blocks,
       serverNames: props.serverNames,
       proxyProtocol: props.proxyProtocol,
+      tls: props.tls?._files ?? (this._tlsSecret && { secret: this._tlsSecret.name }),
       maxConnectionsPerClient: whole('maxConnectionsPerClient', props.maxConnectionsPerClient),
       maxNewConnectionsPerMinutePerClient: whole(
         'maxNewConnectionsPerMinutePerClient',

@@ -187,6 +187,7 @@ export const EXPOSE: Shape<ExposedHostProps> = {
   allowFrom: texts("['198.51.100.0/24']"),
   serverNames: texts("['api.example.com']"),
   proxyProtocol: boolean,
+  tls: having('an IngressTls, like IngressTls.fromSecret(secret)', '_secret'),
   maxConnectionsPerClient: number,
   maxNewConnectionsPerMinutePerClient: number,
   maxAllocationsPerMinutePerClient: number,

@@ -4,10 +4,12 @@
 #
 #   install.sh --program S3_URL --native S3_URL --manifest S3_URL --key-secret ARN --address PUBLIC_IP:PORT --port PORT
 #     --data-port PORT --region REGION [--standby PUBLIC_IP:PORT --lease-table NAME [--second yes]]
+#     [--tls-secret NAME=ARN]…
 #
 # IMAGINARY_ROOT: where to install, for tests.
 set -euo pipefail
 
+tls=
 while [ $# -ge 2 ]; do
   case $1 in
     --program) program=$2 ;;
@@ -21,6 +23,7 @@ while [ $# -ge 2 ]; do
     --standby) standby=$2 ;;
     --lease-table) lease_table=$2 ;;
     --second) second=$2 ;;
+    --tls-secret) tls="$tls --tls-secret $2" ;;
     *) echo "install.sh: unknown option $1" >&2; exit 2 ;;
   esac
   shift 2
@@ -70,7 +73,7 @@ After=network-online.target
 StartLimitIntervalSec=0
 
 [Service]
-ExecStart=/usr/bin/$node $home/seed.js --manifest $home/manifest.json --listen 0.0.0.0:$port --data-listen 0.0.0.0:$data_port --address $address --key-secret $key_secret --region $region$lease
+ExecStart=/usr/bin/$node $home/seed.js --manifest $home/manifest.json --listen 0.0.0.0:$port --data-listen 0.0.0.0:$data_port --address $address --key-secret $key_secret --region $region$lease$tls
 ExecReload=/bin/kill -HUP \$MAINPID
 Environment=NODE_ENV=production
 Restart=always

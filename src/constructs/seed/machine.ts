@@ -20,6 +20,8 @@ export interface UserDataOptions {
   readonly port: number;
   readonly dataPort: number;
   readonly region: string;
+  /** Options about secrets with certificates; empty: there are none. */
+  readonly tls: string;
   /** The other seed, and the table of the lease. Absent: there is no other seed. */
   readonly standby: { readonly address: string; readonly table: string; readonly second: boolean } | undefined;
 }
@@ -69,7 +71,7 @@ export function launch(scope: Construct, prefix: string, options: MachineOptions
 
 /** Runs at every boot, so that a changed manifest or seed arrives with the restart that changed user data causes. */
 export function seedUserData(options: UserDataOptions): ec2.UserData {
-  const { files, keySecret, own, port, dataPort, region, standby } = options;
+  const { files, keySecret, own, port, dataPort, region, standby, tls } = options;
   const url = (file: SeedFile) => `s3://${file.bucket}/${file.key}`;
   const script = ec2.UserData.forLinux();
   script.addCommands(
@@ -83,7 +85,7 @@ export function seedUserData(options: UserDataOptions): ec2.UserData {
       `--address '${own}'`,
       `--port '${port}'`,
       `--data-port '${dataPort}'`,
-      `--region '${region}'`,
+      `--region '${region}'${tls}`,
       ...(standby ? [`--standby '${standby.address}'`, `--lease-table '${standby.table}'`] : []),
       ...(standby?.second ? ["--second 'yes'"] : []),
     ].join(' \\\n  '),

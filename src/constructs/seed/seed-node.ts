@@ -1,4 +1,4 @@
-import { ArnFormat, Stack } from 'aws-cdk-lib';
+import { ArnFormat, Lazy, Stack } from 'aws-cdk-lib';
 import type * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as iam from 'aws-cdk-lib/aws-iam';
@@ -192,10 +192,19 @@ export class SeedNode extends Construct implements iam.IGrantable, ec2.IConnecta
       this.standbyElasticIp = new ec2.CfnEIP(this, 'StandbyAddress', { domain: 'vpc' });
       this.leaseTable = leaseTable(this, this.role);
     }
+    // Ports are exposed later.
+    const tls = Lazy.string({
+      produce: () =>
+        cluster
+          ._tlsSecrets()
+          .map(({ name, arn }) => ` \\\n  --tls-secret '${name}=${arn}'`)
+          .join(''),
+    });
     const userData = (own: string, other: string | undefined, second = false) =>
       seedUserData({
         ...{ files, own, port: this.port, dataPort: this.dataPort, region: Stack.of(this).region },
         keySecret: cluster.clusterKey.secretArn,
+        tls,
         standby: other === undefined ? undefined : { address: other, table: this.leaseTable!.tableName, second },
       });
     this.instance = launch(this, '', {

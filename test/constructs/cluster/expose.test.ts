@@ -2,7 +2,8 @@
 import { App, Duration, Lazy, Stack } from 'aws-cdk-lib';
 import { Match, Template } from 'aws-cdk-lib/assertions';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
-import { type ExposeOptions, ImaginaryCluster, Protocol } from '../../../src';
+import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
+import { type ExposeOptions, ImaginaryCluster, IngressTls, Protocol } from '../../../src';
 
 function clusterWith(...exposed: ReadonlyArray<readonly [string, ExposeOptions]>) {
   const stack = new Stack(new App(), 'App');
@@ -164,4 +165,61 @@ test('the same port of the same host twice is refused', () => {
   expect(() => clusterWith(['web', { port: 80 }], ['web', { port: 80 }])).toThrow(
     "port 80 of host 'web' is exposed twice",
   );
+});
+
+test('a certificate of a secret: the seed may read it, and is told which one the manifest means', () => {
+  const stack = new Stack(new App(), 'App');
+  const cluster = new ImaginaryCluster(stack, 'Shop', { seedStandby: true });
+  cluster.addHost('web', { code: lambda.Code.fromInline('x'), command: ['python3'] });
+  const secret = new secretsmanager.Secret(stack, 'Certificate');
+  cluster.expose('web', { port: 443, hostPort: 80, tls: IngressTls.fromSecret(secret) });
+  expect(JSON.parse(cluster._renderManifest()!).exposes[0].tls).toEqual({ secret: 'web-443' });
+  const template = Template.fromStack(stack);
+  const [id] = Object.entries(template.findResources('AWS::SecretsManager::Secret')).find(([name]) =>
+    name.startsWith('Certificate'),
+  )!;
+  template.hasResourceProperties('AWS::IAM::Policy', {
+    PolicyDocument: {
+      Statement: Match.arrayWith([
+        {
+          Action: ['secretsmanager:GetSecretValue', 'secretsmanager:DescribeSecret'],
+          Effect: 'Allow',
+          Resource: { Ref: id },
+        },
+      ]),
+    },
+  });
+  const instances = Object.values(template.findResources('AWS::EC2::Instance'));
+  expect(instances).toHaveLength(2);
+  for (const instance of instances) {
+    const parts = JSON.stringify(instance.Properties.UserData);
+    expect(parts).toContain(`--tls-secret 'web-443=",{"Ref":"${id}"}`.replaceAll('\\"', '"'));
+  }
+});
+
+test('a certificate of files', () => {
+  const app = clusterWith(['web', { port: 443, tls: IngressTls.fromFiles('/etc/tls/web.pem', '/etc/tls/web.key') }]);
+  expect(manifestOf(app).exposes[0].tls).toEqual({ certificateFile: '/etc/tls/web.pem', keyFile: '/etc/tls/web.key' });
+});
+
+test.each<[string, () => unknown, string]>([
+  [
+    'a relative path',
+    () => IngressTls.fromFiles('a.pem', '/b'),
+    'certificateFile is "a.pem"; allowed: an absolute path',
+  ],
+  ['no path', () => IngressTls.fromFiles('/a', undefined as never), 'keyFile is undefined; allowed: an absolute path'],
+  [
+    'a path that is known at deployment',
+    () => IngressTls.fromFiles('/a', Lazy.string({ produce: () => '/b' })),
+    'keyFile is known only at deployment',
+  ],
+  ['no secret', () => IngressTls.fromSecret(undefined as never), 'the secret of a certificate is missing'],
+  [
+    'something else',
+    () => clusterWith(['web', { port: 443, tls: {} as IngressTls }]),
+    'allowed: an IngressTls, like IngressTls.fromSecret(secret)',
+  ],
+])('TLS with %s is refused', (_, make, message) => {
+  expect(make).toThrow(message);
 });

@@ -130,3 +130,9 @@ test('refuses an option that it does not know', () => {
   const { status, stderr } = install({ ...ARGUMENTS, '--verbose': 'yes' });
   expect([status, stderr]).toEqual([2, 'install.sh: unknown option --verbose\n']);
 });
+
+test('tells the seed which secrets have certificates', () => {
+  install({ ...ARGUMENTS, '--tls-secret': 'web-443=arn:aws:secretsmanager:eu-north-1:1:secret:Web-AbCdEf' });
+  const unit = fs.readFileSync(`${root}/etc/systemd/system/imaginary-seed.service`, 'utf8');
+  expect(unit).toMatch(/ --tls-secret web-443=arn:aws:secretsmanager:eu-north-1:1:secret:Web-AbCdEf$/m);
+});
