@@ -1,5 +1,6 @@
 /** Options that several commands have, and how values of options are read. */
 import { isIPv4 } from 'node:net';
+import { resolve } from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
 import { HOST_NAME_PATTERN } from '../contract/manifest/limits';
 import type { WaitFor } from '../runtime/supervisor/instance/wait-for';
@@ -34,6 +35,11 @@ export const platformOptions = (): readonly Option[] => [
       ` times. A kind is one or more of these, joined by +: ${NAT_KINDS}`,
   ).argParser(list),
   new Option('--rtt <ms>', 'network nat: how long a packet takes over the internet and back').argParser(milliseconds),
+  new Option(
+    '--tls-cert <file>',
+    'certificate chain (PEM) of the exposed ports at which the seed ends TLS, in place of their secrets',
+  ).argParser((file) => resolve(file)),
+  new Option('--tls-key <file>', 'its private key (PEM)').argParser((file) => resolve(file)),
   new Option(
     '--concurrency <count>',
     'invocations that the account may run at one time, more are throttled (default: 1000; new accounts have 10)',

@@ -53,6 +53,9 @@ export interface PlatformFlags {
   readonly nat?: readonly string[];
   /** Network `nat`: round trip over the internet, in milliseconds. Default 0. */
   readonly rtt?: number;
+  /** Files in PEM, by absolute paths, for all exposed ports that have a certificate: the chain, and its private key. */
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
   /** Invocations that the account may run at one time. Default: Lambda's 1,000. */
   readonly concurrency?: number;
   /** A sandbox has Lambda's share of a processor: one for each 1,769 MB of its function's memory. */

@@ -10,8 +10,9 @@ export interface ShownHost extends ExposedHost {
 }
 
 export function exposedAs(exposed: ExposedHost): ShownHost {
-  const { protocol, address, port, wanted, hostPort } = exposed;
-  const scheme = protocol === 'tcp' ? (URLS[wanted] ?? URLS[hostPort]) : undefined;
+  const { protocol, address, port, wanted, hostPort, tls } = exposed;
+  const plain = protocol === 'tcp' ? (URLS[wanted] ?? URLS[hostPort]) : undefined;
+  const scheme = tls && plain ? 'https' : plain;
   return { ...exposed, url: `${scheme ?? protocol}://${address}:${port}` };
 }
 

@@ -54,7 +54,8 @@ export function asCliError(error: unknown, source: string, { state, cluster }: B
   if (error instanceof LocalError) {
     const next = error.code === 'several-clusters' ? withState('imaginary up --cluster NAME', state) : error.next;
     // What is wrong with an option's value.
-    const usage = error.code === 'nat' || (error.code === 'no-cluster' && cluster !== undefined);
+    const usage =
+      error.code === 'nat' || error.code === 'certificate' || (error.code === 'no-cluster' && cluster !== undefined);
     const exitCode = usage ? EXIT.usage : EXIT.failure;
     return new CliError(error.code, error.message, { next, exitCode, cause: error });
   }

@@ -61,6 +61,8 @@ const exposedHost = v.strictObject({
   wanted: v.number(),
   /** The port that the host listens on. */
   hostPort: v.number(),
+  /** The seed ends TLS. */
+  tls: v.optional(v.literal(true)),
   serverNames: v.array(text),
 });
 export type ExposedHost = Immutable<v.InferOutput<typeof exposedHost>>;

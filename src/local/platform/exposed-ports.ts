@@ -38,8 +38,9 @@ export function bindExposed({ exposes = [] }: Manifest, undo: Array<() => unknow
     const [{ port: wanted, protocol }] = sharing;
     const { descriptor, port } = bindNext(native.listen, wanted, protocol === 'udp');
     undo.push(() => native.closeDescriptor(descriptor));
-    const hosts = sharing.map(({ host, hostPort = wanted, serverNames }) => ({
+    const hosts = sharing.map(({ host, hostPort = wanted, serverNames, tls }) => ({
       ...{ host, protocol, address: ADDRESS, port, wanted, hostPort },
+      ...(tls ? { tls: true as const } : {}),
       serverNames: [...serverNames],
     }));
     return { key, descriptor, hosts };

@@ -20,6 +20,7 @@ import { layerMerger } from '../sandbox/layers';
 import type { SandboxSettings } from '../sandbox/sandbox-process';
 import type { LocalFunction, Platform, PlatformOptions } from '../types';
 import { bindExposed } from './exposed-ports';
+import { withCertificates } from './local-certificates';
 import { processStart, removePlatform, writeEnd, writePlatform } from './platform-file';
 import { type LeaseEndpoint, startSeedProcesses } from './seed-process';
 import { type StateDir, takeStateDir, writePrivate } from './state-dir';
@@ -57,7 +58,8 @@ async function unwind(undo: Undo): Promise<void> {
 
 async function boot(options: PlatformOptions, undo: Undo): Promise<Platform> {
   const { application, signal } = options;
-  const manifest = options.port ? withPort(application.manifest, options.port) : application.manifest;
+  const declared = options.port ? withPort(application.manifest, options.port) : application.manifest;
+  const manifest = withCertificates(declared, options);
   const state = await takeStateDir(options.stateDir);
   undo.push(state.release);
   const network = await openNetwork({
