@@ -144,6 +144,24 @@ static void batch(uint16_t port) {
   }
 }
 
+/* Callers that this program speaks for: every other one leaves at once, the last one does not. Each answer is its own.
+ */
+static unsigned speak(void) {
+  static const struct im_preface none = {.size = 0};
+  unsigned answered = 0;
+  for (int i = 0; i < BATCH; i++) {
+    uint32_t caller;
+    int fd;
+    char byte = 'x';
+    if (relay_adopt(relay, INADDR_LOOPBACK, 4711, &caller, &fd) != 0) continue;
+    if (relay_connect(relay, caller, caller, INADDR_LOOPBACK, echo_port, &none) != 0) exit(3);
+    if (i % 2 == 1) (void)!send(fd, &byte, 1, MSG_NOSIGNAL);
+    if (i % 2 == 1 && readable(fd) && recv(fd, &byte, 1, 0) == 1 && byte == 'x') answered++;
+    close(fd);
+  }
+  return answered;
+}
+
 int main(void) {
   struct im_relay_options options = {.address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)},
                                      .most_pairs = 1024,
@@ -159,10 +177,11 @@ int main(void) {
   if (pthread_create(&policing, NULL, policy, NULL) != 0) return 3;
   if (relay_accept(relay, listener_at(&port), 0) != 0) return 3;
   for (int i = 0; i < CLIENTS / BATCH; i++) batch(port);
+  unsigned answered = speak();
   relay_close(relay);
   close(events[1]);
   pthread_join(policing, NULL);
-  printf("{\"served\":%u,\"refused\":%u,\"connected\":%u,\"admitted\":%u,\"heard\":%u,\"taken\":%u}\n", served,
-         counts[0], counts[1], counts[2], counts[3], counts[4]);
+  printf("{\"served\":%u,\"refused\":%u,\"connected\":%u,\"admitted\":%u,\"heard\":%u,\"taken\":%u,\"answered\":%u}\n",
+         served, counts[0], counts[1], counts[2], counts[3], counts[4], answered);
   return 0;
 }
