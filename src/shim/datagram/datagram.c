@@ -46,7 +46,9 @@ static struct im_route own_route(const struct im_addr *to) {
 /* A client from outside: the supervisor has a port that stands for it. It may be on this very machine, at 127.0.0.1. */
 static bool client_route(const struct im_addr *to, struct im_route *route) {
   struct im_port listed;
-  if (!to->ip || to->form == IM_FORM_V6_LOOP || table_is_virtual(to->ip) || !table_find_client(to->ip, to->port, &listed)) return false;
+  if (!to->ip || to->form == IM_FORM_V6_LOOP || table_is_virtual(to->ip) ||
+      !table_find_client(to->ip, to->port, &listed))
+    return false;
   *route = (struct im_route){
       .kind = IM_ROUTE_DIRECT, .real = listed.real, .real_port = listed.real_port, .source = alias_host()};
   return true;
