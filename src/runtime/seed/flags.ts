@@ -62,8 +62,8 @@ Runs the seed of a cluster of imaginary machines: hosts join through it, and it 
   --dynamodb-endpoint URL  the table is there instead of on AWS
   --flat N                 hosts are at 127.N.c.d of this machine for their virtual addresses a.b.c.d: network flat of
                            the local platform. Default: hosts are where they are seen
-  --ingress tcp:PORT=FD    the exposed port PORT is bound already, as descriptor FD; udp:PORT=FD for one of UDP (default:
-                           the seed binds it at all addresses)
+  --ingress tcp:PORT=FD    the exposed port PORT is bound already, as descriptor FD; udp:PORT=FD for one of UDP
+                           (default: the seed binds it at all addresses)
   --tls-secret NAME=ARN    the certificate that the manifest's exposes call NAME is this secret of AWS Secrets Manager
                            (default: a secret of that name)
   --help                   this text
