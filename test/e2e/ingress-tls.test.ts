@@ -29,13 +29,15 @@ http {
 
 /** Sends until nothing goes on, or resets at the first byte, or says how the client has ended. */
 const GUEST = `
-import socket, struct, sys, threading
+import os, socket, struct, sys, threading
+def say(text):
+    os.write(1, f"{text}\\n".encode()) # whole lines: print writes the end of one by itself
 def flood(c):
     c.settimeout(1)
     try:
         while True: c.sendall(b"x" * 65536)
-    except socket.timeout: print("stalled", flush=True)
-    except OSError as e: print("not stalled", e, flush=True)
+    except socket.timeout: say("stalled")
+    except OSError as e: say(f"not stalled {e}")
     held.append(c)
 held = []
 def resets(c):
@@ -290,7 +292,10 @@ test('clients that do not read: the guest waits, and the seed keeps little of it
   });
   await Promise.all(clients.map((socket) => new Promise((resolve) => socket.once('secureConnect', resolve))));
   // The kernel has taken what it takes for both connections of each.
-  await eventually(async () => (await cluster.logs('guest')).match(/^.*\bstalled$/gm)?.length === clients.length);
+  await eventually(
+    async () => (await cluster.logs('guest')).match(/^.*\bstalled$/gm)?.length === clients.length,
+    60_000,
+  );
   const after = residentMegabytes(pid);
   for (const socket of clients) socket.destroy();
   // A megabyte for each: buffers of OpenSSL and of streams, and what the collector has not taken yet.
