@@ -59,7 +59,6 @@ export const forwardOptions = (): readonly Option[] => [
     'seed of a cluster that does not run on this machine, on AWS for example',
   ).argParser(endpoint),
   new Option('--standby <address:port>', "where that cluster's other seed is, if it has two").argParser(endpoint),
-  new Option('--cluster <name>', "that cluster's name"),
   new Option('--key <source>', "that cluster's key: a file, 'env:NAME', or a secret's ARN"),
 ];
 

@@ -209,7 +209,7 @@ function addForward(command: AddCommand, setExitCode: (code: number) => void): v
       'imaginary forward 16379:redis:6379 web:80',
       'imaginary forward 0:web:80 --json         any free port, for programs',
       'imaginary forward --bind 0.0.0.0 web:80   in a container, for its host',
-      'imaginary forward --seed 192.0.2.7:9410 --cluster shop --key arn:aws:secretsmanager:… db:5432',
+      'imaginary forward --seed 192.0.2.7:9410 --key arn:aws:secretsmanager:… db:5432',
     ],
     'print one JSON object when all ports are listened on',
   )

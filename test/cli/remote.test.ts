@@ -8,12 +8,11 @@ import { clusterKeySource } from '../../src/cli/target/cluster-key';
 import { imaginary, temporaryFolder } from './run';
 
 const KEY = 'a-random-string-of-32-characters';
-const AT = ['--seed', '127.0.0.1:1', '--cluster', 'shop'];
+const AT = ['--seed', '127.0.0.1:1'];
 
 test.each([
   [['--key', 'file', 'db:1'], '--key is given without --seed'],
   [['--standby', 'a:1', 'db:1'], '--standby is given without --seed'],
-  [['--cluster', 'shop', 'db:1'], '--cluster is given without --seed'],
   [[...AT, '--state', '.', 'db:1'], '--state is given beside --seed'],
   [[...AT, 'db:1'], '--key is missing, and IMAGINARY_KEY is not set'],
   [[...AT, '--key', 'arn:aws:s3:::bucket', 'db:1'], "--key is 'arn:aws:s3:::bucket', which is no ARN of a secret"],

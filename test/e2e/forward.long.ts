@@ -41,7 +41,7 @@ describe('with --seed', () => {
   });
 
   test('redis-cli reaches the host', async () => {
-    const child = forward('--seed', seed, '--cluster', 'test', '--key', key, 'redis:6379');
+    const child = forward('--seed', seed, '--key', key, 'redis:6379');
     const [line] = await once(child.stdout!, 'data');
     expect(String(line)).toBe('127.0.0.1:6379 -> redis:6379\n');
     expect(await finish(inside('redis-cli', 'SET', 'a', 'b'), 'redis-cli')).toMatchObject({ code: 0, stdout: 'OK\n' });
@@ -51,16 +51,9 @@ describe('with --seed', () => {
   });
 
   test.each([
-    ['a wrong key', ['--cluster', 'test'], /the key|refused|not accepted|rejected/i, 'Do --key and --cluster belong'],
-    ['another name', ['--cluster', 'other', '--key', ''], /./, 'Do --key and --cluster belong'],
-    ['no name', ['--key', ''], /--cluster is missing/, '--cluster NAME'],
-    ['no such host', ['--cluster', 'test', '--key', '', 'nobody:1'], /has no host 'nobody'/, 'manifest'],
-    [
-      'no seed',
-      ['--seed', '198.18.255.1:9410', '--cluster', 'test', '--key', ''],
-      /within 15000 ms/,
-      'Is it the address',
-    ],
+    ['a wrong key', [], /the key|refused|not accepted|rejected/i, 'Does --key belong'],
+    ['no such host', ['--key', '', 'nobody:1'], /has no host 'nobody'/, 'manifest'],
+    ['no seed', ['--seed', '198.18.255.1:9410', '--key', ''], /within 15000 ms/, 'Is it the address'],
   ])('%s: refused', async (what, given, message, next) => {
     const wrong = join(cluster.folder, 'wrong');
     writeFileSync(wrong, 'this-is-another-key-of-a-cluster');

@@ -31,7 +31,7 @@ test('the package has all that it names and nothing else, and the lines of "Star
       !/^(package\.json|README\.md|LICENSE|API\.md|\.jsii)$/.test(path) &&
       !/^lib\/(index|constructs\/.*|contract\/(fields|manifest\/.*))\.(js|d\.ts)$/.test(path) &&
       !/^lambda-layers\/(supervisor|shim)\/(x86_64|arm64)\/imaginary\/[a-z-]+\.(js|node|so|cache)$/.test(path) &&
-      !/^assets\/(cli|local|seed|native)\/([a-z0-9_]+\/)?[a-z-]+(\.js|\.sh)?$/.test(path),
+      !/^assets\/(cli|local|seed|instance|native)\/([a-z0-9_]+\/)?[a-z-]+(\.js|\.sh)?$/.test(path),
   );
   expect(unexpected).toEqual([]);
   for (const path of ['lib/index.js', 'lib/index.d.ts', '.jsii', 'assets/cli/imaginary.js'])

@@ -50,7 +50,7 @@ function explained(error: unknown, cluster: ForwardCluster): unknown {
   if (!(error instanceof ControlError)) return error;
   const next =
     error.code === 'rejected'
-      ? 'Do --key and --cluster belong to that seed?'
+      ? 'Does --key belong to that seed?'
       : 'Is it the address of the seed, and does its security group let this machine in?';
   return new CliError(`seed-${error.code}`, error.message, { next, cause: error });
 }

@@ -24,8 +24,8 @@ export interface ClientOptions {
   readonly seed: string;
   /** The same of the cluster's other seed, where there is one. */
   readonly standby?: string;
-  /** Secret of the identity `client`: `joinSecret` of the cluster key, see protocol/psk. Called for each connection. */
-  readonly secret: () => string;
+  /** Secret of the identity `client`: `joinSecret` of the cluster key, see contract/control/psk. Called for each connection with the name that the seed says. */
+  readonly secret: (cluster: string | undefined) => string;
   /** Act under this host's name and address. Default: an address of its own from the cluster's client range. */
   readonly as?: string;
   /** Network `flat`: the cluster's number N. Absent: not flat. */
