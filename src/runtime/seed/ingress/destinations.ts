@@ -116,9 +116,10 @@ export class Destinations {
     return terms.members.map((name, i) => {
       const { connections: all, cpu, draining } = views[i] ?? UNKNOWN;
       const { open, pending, reported } = counts.get(name)!;
-      const own = open + pending;
       const of = { cpu, draining, instance: i < terms.instances, avoided: (avoided.get(name) ?? 0) > now };
       const { state } = locationOf(this.#options.hosts.get(name)!.state);
+      // Those that are open go to an epoch that has ended.
+      const own = state === 'imagined' ? pending : open + pending;
       // What the host has reported, and what came and went here since.
       return { name, state, ...of, connections: Math.max(own, all + own - reported) };
     });

@@ -208,7 +208,8 @@ export class Services {
     return terms.members.map((host, i) => {
       const { state, connections: all, cpu, draining } = views?.[i] ?? UNKNOWN;
       const count = countOf(service, host);
-      const own = count.open + count.led * count.lasting + count.pending;
+      // Those that are open to a host that is imagined go to an epoch that has ended.
+      const own = state === 'imagined' ? count.pending : count.open + count.led * count.lasting + count.pending;
       // What the host has reported, and what this member has added or ended since.
       const connections = Math.round(Math.max(own, all + own - count.reported));
       const of = { connections, avoided: (avoided.get(host) ?? 0) > now };

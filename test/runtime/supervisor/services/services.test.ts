@@ -65,6 +65,14 @@ test('a connect that waits for what is known ends with its signal', async () => 
   await expect(known).rejects.toMatchObject({ errno: 'ETIMEDOUT' });
 });
 
+test('connections to an epoch that has ended take no room of the next one', () => {
+  const { open, publish, lead } = setUp(2);
+  open.set(A, 2);
+  publish(view({ connections: 2 }), view({ connections: 2 }));
+  publish(view({ state: 'imagined' }), view({ connections: 2 }));
+  expect(lead().name).toBe('a');
+});
+
 test('what was chosen counts at once, and only once when the host has reported it', () => {
   const { services, loads, publish, lead } = setUp();
   publish(view(), view());
