@@ -40,6 +40,35 @@ export interface Choice {
   readonly why: Why;
 }
 
+/** A host of a service that a connect has failed to is avoided for so long, in milliseconds. */
+export const AVOIDED = 2_000;
+/** The same choice of a service is reported once in so many milliseconds. */
+const SAID = 10_000;
+
+/**
+ * Connections of a host: those that it has reported, and those that came and went here since.
+ * @param count of here: under way, open, and open when the host's report came
+ */
+export function connectionsOf(
+  { state, connections }: Pick<Candidate, 'state' | 'connections'>,
+  { pending, open, reported }: { readonly pending: number; readonly open: number; readonly reported: number },
+): number {
+  // Those that are open to a host that is imagined go to an epoch that has ended.
+  const own = state === 'imagined' ? pending : open + pending;
+  return Math.max(own, connections + own - reported);
+}
+
+/**
+ * Whether a choice is to be reported. It is taken down.
+ * @param said when each was reported, of one service
+ */
+export function isToBeSaid(said: Map<string, number>, { name, why }: Choice, now: number): boolean {
+  const key = `${name} ${why}`;
+  if (now - (said.get(key) ?? Number.NEGATIVE_INFINITY) < SAID) return false;
+  said.set(key, now);
+  return true;
+}
+
 /**
  * @param candidates in the order in which functions are imagined; without those that this connect has tried
  * @param turn from which of them on equal ones are preferred: callers with different turns do not all choose the same

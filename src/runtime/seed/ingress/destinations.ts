@@ -3,7 +3,15 @@
  * as a member's supervisor chooses it. What the seed publishes of services to members, it is sent here as well.
  */
 import type { MemberView, ServiceTerms } from '../../../contract/control/services';
-import { type Candidate, type Choice, chooseHost, WHY } from '../../services/choice';
+import {
+  AVOIDED,
+  type Candidate,
+  type Choice,
+  chooseHost,
+  connectionsOf,
+  isToBeSaid,
+  WHY,
+} from '../../services/choice';
 import type { Directory } from '../locate/directory';
 import type { Machine } from '../machine/interpreter';
 import { locationOf, type MemberId } from '../machine/state';
@@ -28,10 +36,6 @@ export interface Arrival {
 
 /** A host that listened and cannot be connected to was stopped or moved at that moment: it is located so often. */
 const MOST_TRIES = 4;
-/** A host of a service that a connection has failed to is avoided for so long, in milliseconds. */
-const AVOIDED = 2_000;
-/** The same choice of a service is reported once in so many milliseconds. */
-const SAID = 10_000;
 /** Of a sticky service: clients whose host is remembered. Those that came longest ago are forgotten first. */
 export const MOST_REMEMBERED = 4_096;
 
@@ -114,22 +118,17 @@ export class Destinations {
 
   candidates({ terms, counts, views, avoided }: Service, now: number): Candidate[] {
     return terms.members.map((name, i) => {
-      const { connections: all, cpu, draining } = views[i] ?? UNKNOWN;
-      const { open, pending, reported } = counts.get(name)!;
+      const { connections, cpu, draining } = views[i] ?? UNKNOWN;
       const of = { cpu, draining, instance: i < terms.instances, avoided: (avoided.get(name) ?? 0) > now };
       const { state } = locationOf(this.#options.hosts.get(name)!.state);
-      // Those that are open go to an epoch that has ended.
-      const own = state === 'imagined' ? pending : open + pending;
-      // What the host has reported, and what came and went here since.
-      return { name, state, ...of, connections: Math.max(own, all + own - reported) };
+      return { name, state, ...of, connections: connectionsOf({ state, connections }, counts.get(name)!) };
     });
   }
 
   /** For operators. */
-  say({ name: service, said }: Service, { name: member, why }: Choice, { name, port }: Arrival, now: number): void {
-    const key = `${member} ${why}`;
-    if (now - (said.get(key) ?? Number.NEGATIVE_INFINITY) < SAID) return;
-    said.set(key, now);
+  say({ name: service, said }: Service, choice: Choice, { name, port }: Arrival, now: number): void {
+    if (!isToBeSaid(said, choice, now)) return;
+    const { name: member, why } = choice;
     this.#options.services.chosen(this.#options.member, name, { service, member, port, why: WHY[why] });
   }
 }

@@ -6,7 +6,15 @@ import type { DirectoryEntry } from '../../../contract/control/packed-directory'
 import type { MemberView, ServiceTerms } from '../../../contract/control/services';
 import { parseAddress } from '../../../contract/manifest/address';
 import { LocateError, type ServiceFrames } from '../../control/index';
-import { type Candidate, type Choice, chooseHost, WHY, type Why } from '../../services/choice';
+import {
+  AVOIDED,
+  type Candidate,
+  type Choice,
+  chooseHost,
+  connectionsOf,
+  isToBeSaid,
+  WHY,
+} from '../../services/choice';
 import type { UsedService } from './places';
 
 export type ServicesSession = Pick<ServiceFrames, 'use' | 'chosen'>;
@@ -26,12 +34,8 @@ export interface ServicesOptions {
 
 /** Milliseconds between two looks at which connections are open, at least. */
 const LOOK = 50;
-/** A host that a connect has failed to is avoided for so long, in milliseconds. */
-const AVOIDED = 2_000;
 /** Ports of one service that the connector answers for. */
 const MOST_PORTS = 16;
-/** The same choice of a service is reported once in so many milliseconds. */
-const SAID = 10_000;
 
 /** Connections of guests of this member to one host of a service. */
 interface Count {
@@ -208,10 +212,8 @@ export class Services {
     return terms.members.map((host, i) => {
       const { state, connections: all, cpu, draining } = views?.[i] ?? UNKNOWN;
       const count = countOf(service, host);
-      // Those that are open to a host that is imagined go to an epoch that has ended.
-      const own = state === 'imagined' ? count.pending : count.open + count.led * count.lasting + count.pending;
-      // What the host has reported, and what this member has added or ended since.
-      const connections = Math.round(Math.max(own, all + own - count.reported));
+      const here = { ...count, open: count.open + count.led * count.lasting };
+      const connections = Math.round(connectionsOf({ state, connections: all }, here));
       const of = { connections, avoided: (avoided.get(host) ?? 0) > now };
       return { name: host, instance: i < terms.instances, state, cpu, draining, ...of };
     });
@@ -237,10 +239,9 @@ export class Services {
     this.#options.onChange();
   }
 
-  #say(service: Service, { name: member, why }: Choice, port: number, now: number): void {
-    const key = `${member} ${why satisfies Why}`;
-    if (now - (service.said.get(key) ?? Number.NEGATIVE_INFINITY) < SAID) return;
-    service.said.set(key, now);
+  #say(service: Service, choice: Choice, port: number, now: number): void {
+    if (!isToBeSaid(service.said, choice, now)) return;
+    const { name: member, why } = choice;
     this.#options.session()?.chosen({ service: service.name, member, port, why: WHY[why] });
   }
 }
