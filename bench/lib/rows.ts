@@ -63,9 +63,13 @@ export function renderTable(rows: readonly Row[]): string {
     r.budget === null ? '–' : `≤ ${r.budget}`,
     r.within === null ? '–' : r.within ? 'yes' : 'NO',
   ]);
-  const table = [['metric', 'unit', 'value', 'baseline', 'ratio', 'budget', 'within'], ...cells];
+  return markdownTable([['metric', 'unit', 'value', 'baseline', 'ratio', 'budget', 'within'], ...cells]);
+}
+
+/** @param table the head first */
+export function markdownTable(table: ReadonlyArray<readonly string[]>): string {
   const widths = table[0].map((_, i) => Math.max(...table.map((row) => row[i].length)));
-  const line = (row: string[]) => `| ${row.map((cell, i) => cell.padEnd(widths[i])).join(' | ')} |`;
+  const line = (row: readonly string[]) => `| ${row.map((cell, i) => cell.padEnd(widths[i])).join(' | ')} |`;
   return [line(table[0]), `| ${widths.map((w) => '-'.repeat(w)).join(' | ')} |`, ...table.slice(1).map(line)].join(
     '\n',
   );

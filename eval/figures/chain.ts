@@ -10,6 +10,7 @@ import { type Platform, readManifest, startPlatform } from '../../src/local';
 import { prepareCluster, type TestCluster } from '../../test/support/cluster';
 import { eventually } from '../../test/support/eventually';
 import { absolute, type Evaluation, type Figure, ratio } from '../lib/figures';
+import { nginxConf } from '../lib/nginx';
 
 const LENGTH = 6;
 const ROUNDS = 9;
@@ -21,25 +22,6 @@ const MEMORY = 256;
 /** Sandboxes are thrown away this soon after their hosts were stopped, so that each start is a cold one. Milliseconds. */
 const KEEP = { releaseTimeout: 100, recycleAfter: 1 };
 
-const conf = (location: string) => `daemon off;
-pid /tmp/nginx.pid;
-error_log stderr;
-worker_processes 1;
-events { worker_connections 256; }
-http {
-    access_log off;
-    client_body_temp_path /tmp/nginx-body;
-    proxy_temp_path /tmp/nginx-proxy;
-    fastcgi_temp_path /tmp/nginx-fastcgi;
-    uwsgi_temp_path /tmp/nginx-uwsgi;
-    scgi_temp_path /tmp/nginx-scgi;
-    server {
-        listen 8000;
-        location / { ${location} }
-    }
-}
-`;
-
 type Way = 'one' | 'with' | 'without';
 const WAYS: readonly Way[] = ['one', 'with', 'without'];
 const hostsOf = (way: Way) => Array.from({ length: way === 'one' ? 1 : LENGTH }, (_, i) => `${way}-${i}`);
@@ -50,7 +32,7 @@ async function boot(): Promise<{ cluster: TestCluster; platform: Platform }> {
   const hosts = WAYS.flatMap((way) =>
     hostsOf(way).map((name, i, all) => {
       const next = all[i + 1];
-      files[`${name}.conf`] = conf(next ? `proxy_pass http://${next}:8000;` : "return 200 'the end\\n';");
+      files[`${name}.conf`] = nginxConf(8000, next ? `proxy_pass http://${next}:8000;` : "return 200 'the end\\n';");
       return {
         name,
         command: ['/usr/sbin/nginx', '-e', 'stderr', '-p', '/tmp', '-c', `/var/task/${name}.conf`],

@@ -13,6 +13,7 @@ import { readPlatform } from '../../src/local';
 import { bootCluster, finish, type TestCluster } from '../../test/support/cluster';
 import { startForward } from '../../test/support/forward';
 import { type Evaluation, type Figure, ratio } from '../lib/figures';
+import { nginxConf } from '../lib/nginx';
 
 const ROUNDS = 5;
 const SECONDS = 3;
@@ -20,24 +21,6 @@ const IPERF = 5201;
 const WEB = 8000;
 const CLIENTS = 16;
 
-const nginx = `daemon off;
-pid /tmp/nginx.pid;
-error_log stderr;
-worker_processes 1;
-events { worker_connections 512; }
-http {
-    access_log off;
-    client_body_temp_path /tmp/nginx-body;
-    proxy_temp_path /tmp/nginx-proxy;
-    fastcgi_temp_path /tmp/nginx-fastcgi;
-    uwsgi_temp_path /tmp/nginx-uwsgi;
-    scgi_temp_path /tmp/nginx-scgi;
-    server {
-        listen ${WEB};
-        location / { return 200 "hello"; }
-    }
-}
-`;
 const HOSTS = [
   { name: 'sink', command: ['iperf3', '-s', '--forceflush', '-p', String(IPERF)] },
   { name: 'web', command: ['nginx', '-p', '.', '-c', 'nginx.conf', '-e', 'stderr'] },
@@ -130,7 +113,10 @@ async function startProxy(cluster: TestCluster): Promise<{ ports: number[]; end:
 }
 
 async function measure(progress: (text: string) => void): Promise<Figure[]> {
-  const cluster = await bootCluster(HOSTS, { upArguments: ['--network', 'flat'], files: { 'nginx.conf': nginx } });
+  const cluster = await bootCluster(HOSTS, {
+    upArguments: ['--network', 'flat'],
+    files: { 'nginx.conf': nginxConf(WEB, 'return 200 "hello";') },
+  });
   try {
     const forward = await startForward(cluster, [`0:sink:${IPERF}`, `0:web:${WEB}`]);
     // Both hosts run before anything is measured.

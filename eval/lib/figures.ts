@@ -1,4 +1,5 @@
 /** What an evaluation finds: figures, each beside what it is compared with, and the reach it is held to. */
+import { markdownTable } from '../../bench/lib/rows';
 
 /** A bound on a figure. */
 export interface Reach {
@@ -58,9 +59,7 @@ export function table(figures: readonly Figure[]): string {
     reachText(f.reach),
     f.reach ? (isWithin(f) ? 'yes' : 'NO') : '–',
   ]);
-  const widths = head.map((_, i) => Math.max(...[head, ...rows].map((row) => row[i].length)));
-  const line = (row: readonly string[]) => `| ${row.map((cell, i) => cell.padEnd(widths[i])).join(' | ')} |`;
-  return [line(head), `| ${widths.map((w) => '-'.repeat(w)).join(' | ')} |`, ...rows.map(line)].join('\n');
+  return markdownTable([head, ...rows]);
 }
 
 /** The last line of an evaluation: the figures that are held to a reach. */
