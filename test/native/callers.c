@@ -1,6 +1,7 @@
 /*
  * Clients of an ingress, many at once, each of which stays, leaves or is reset at any moment, while each decision is
- * made about them: refused, connected, admitted, heard, taken. Prints how many of each; sanitizers find the rest.
+ * made about them: refused, connected, admitted, heard, taken, withdrawn. Prints how many of each; sanitizers find the
+ * rest.
  */
 #define _GNU_SOURCE
 #include "relay/relay.h"
@@ -17,17 +18,18 @@
 #define CLIENTS 1500
 #define BATCH 50
 #define PATIENCE 5000
+#define WITHDRAWN 0x80000000u
 
 static struct im_relay *relay;
 static uint16_t data_port, echo_port;
 static int events[2];
-static unsigned served, counts[5];
+static unsigned served, counts[5], withdrawn;
 
-static int listener_at(uint16_t *port) {
+static int listener_at(uint16_t *port, int backlog) {
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   socklen_t size = sizeof address;
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0 || bind(fd, (struct sockaddr *)&address, size) != 0 || listen(fd, 512) != 0) exit(3);
+  if (fd < 0 || bind(fd, (struct sockaddr *)&address, size) != 0 || listen(fd, backlog) != 0) exit(3);
   getsockname(fd, (struct sockaddr *)&address, &size);
   *port = ntohs(address.sin_port);
   return fd;
@@ -122,6 +124,7 @@ static void *policy(void *unused) {
   for (unsigned seen = 0; read(events[0], &event, sizeof event) == sizeof event;) {
     if (event.kind == IM_RELAY_CALLER) decide(event.id, seen++ % 5);
     if (event.kind == IM_RELAY_CALLER_HELLO) relay_refuse(relay, event.id);
+    if (event.kind == IM_RELAY_UNUSED && event.id >= WITHDRAWN) withdrawn++;
     free(event.hello);
   }
   return NULL;
@@ -162,6 +165,34 @@ static unsigned speak(void) {
   return answered;
 }
 
+/*
+ * Callers whose other side is withdrawn, one that was to come and one that was being connected to: each is reported,
+ * and waits for the next decision, which is answered. The last one is being connected still when the relay is closed.
+ */
+static unsigned withdraw(uint16_t silent_port) {
+  static const struct im_preface none = {.size = 0};
+  unsigned char a[IM_TOKEN_SIZE], b[IM_TOKEN_SIZE];
+  unsigned answered = 0;
+  for (uint32_t i = 0; i <= BATCH; i++) {
+    uint32_t caller, id = WITHDRAWN + i;
+    int fd;
+    char byte = 'x';
+    if (relay_adopt(relay, INADDR_LOOPBACK, 4711, &caller, &fd) != 0) exit(3);
+    random_token(a);
+    random_token(b);
+    if (i % 2 ? !relay_admit(relay, caller, a, b, id, &none)
+              : relay_connect(relay, caller, id, INADDR_LOOPBACK, silent_port, &none) != 0)
+      exit(4);
+    if (i == BATCH) break;
+    if (!relay_withdraw(relay, id) || relay_withdraw(relay, id)) exit(5);
+    if (relay_connect(relay, caller, caller, INADDR_LOOPBACK, echo_port, &none) != 0) exit(6);
+    (void)!send(fd, &byte, 1, MSG_NOSIGNAL);
+    if (readable(fd) && recv(fd, &byte, 1, 0) == 1 && byte == 'x') answered++;
+    close(fd);
+  }
+  return answered;
+}
+
 int main(void) {
   struct im_relay_options options = {.address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)},
                                      .most_pairs = 1024,
@@ -170,18 +201,23 @@ int main(void) {
                                      .probe_limit = 500,
                                      .on_event = on_event};
   const char *syscall;
-  uint16_t port;
+  uint16_t port, silent_port;
   pthread_t policing;
   if (pipe(events) != 0 || relay_open(&options, &relay, &data_port, &syscall) != 0) return 3;
-  start(guests, (void *)(long)listener_at(&echo_port));
+  start(guests, (void *)(long)listener_at(&echo_port, 512));
   if (pthread_create(&policing, NULL, policy, NULL) != 0) return 3;
-  if (relay_accept(relay, listener_at(&port), 0) != 0) return 3;
+  if (relay_accept(relay, listener_at(&port, 512), 0) != 0) return 3;
   for (int i = 0; i < CLIENTS / BATCH; i++) batch(port);
   unsigned answered = speak();
+  /* Its queue is full with one connection that is never accepted: the kernel drops what comes next. */
+  listener_at(&silent_port, 0);
+  connect_to(silent_port);
+  unsigned answered_later = withdraw(silent_port);
   relay_close(relay);
   close(events[1]);
   pthread_join(policing, NULL);
-  printf("{\"served\":%u,\"refused\":%u,\"connected\":%u,\"admitted\":%u,\"heard\":%u,\"taken\":%u,\"answered\":%u}\n",
-         served, counts[0], counts[1], counts[2], counts[3], counts[4], answered);
+  printf("{\"served\":%u,\"refused\":%u,\"connected\":%u,\"admitted\":%u,\"heard\":%u,\"taken\":%u,\"answered\":%u,"
+         "\"withdrawn\":%u,\"answeredLater\":%u}\n",
+         served, counts[0], counts[1], counts[2], counts[3], counts[4], answered, withdrawn, answered_later);
   return 0;
 }

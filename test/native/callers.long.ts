@@ -35,6 +35,7 @@ test.each(['address,undefined', 'thread'])(
     // Of each 50 clients, 17 stay, and 6 of those are connected or admitted.
     expect(JSON.parse(said)).toEqual({
       ...{ served: 180, refused: 300, connected: 300, admitted: 300, heard: 300, taken: 300, answered: 25 },
+      ...{ withdrawn: 50, answeredLater: 50 },
     });
   },
   120_000,

@@ -5,12 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-static bool number_of(napi_env env, napi_value value, uint32_t *number) {
-  if (napi_get_value_uint32(env, value, number) == napi_ok) return true;
-  napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "a caller, an address, a port or an id is not a number");
-  return false;
-}
-
 static bool preface_of(napi_env env, napi_value value, struct im_preface *preface) {
   napi_typedarray_type type;
   size_t length = 0;
@@ -63,27 +57,19 @@ napi_value data_port_accept(napi_env env, napi_callback_info info) {
   uint32_t number;
   struct im_relay *relay = data_port_relay(env, info, arguments, 2);
   if (!relay) return NULL;
-  if (!util_fd(env, arguments[0], &listener) || !number_of(env, arguments[1], &number)) return NULL;
+  if (!util_fd(env, arguments[0], &listener) || !data_port_number(env, arguments[1], &number)) return NULL;
   return integer(env, relay_accept(relay, listener, number));
 }
 
-static napi_value of_caller(napi_env env, napi_callback_info info, bool (*act)(struct im_relay *, uint32_t)) {
-  napi_value argument;
-  uint32_t caller;
-  struct im_relay *relay = data_port_relay(env, info, &argument, 1);
-  if (relay && !number_of(env, argument, &caller)) return NULL;
-  return boolean(env, relay && act(relay, caller));
-}
+napi_value data_port_hear(napi_env env, napi_callback_info info) { return data_port_act(env, info, relay_hear); }
 
-napi_value data_port_hear(napi_env env, napi_callback_info info) { return of_caller(env, info, relay_hear); }
-
-napi_value data_port_refuse(napi_env env, napi_callback_info info) { return of_caller(env, info, relay_refuse); }
+napi_value data_port_refuse(napi_env env, napi_callback_info info) { return data_port_act(env, info, relay_refuse); }
 
 napi_value data_port_take(napi_env env, napi_callback_info info) {
   napi_value argument;
   uint32_t caller;
   struct im_relay *relay = data_port_relay(env, info, &argument, 1);
-  if (relay && !number_of(env, argument, &caller)) return NULL;
+  if (relay && !data_port_number(env, argument, &caller)) return NULL;
   return integer(env, relay ? relay_take(relay, caller) : -1);
 }
 
@@ -92,7 +78,8 @@ napi_value data_port_adopt(napi_env env, napi_callback_info info) {
   uint32_t address, port, caller = 0;
   int fd = -1;
   struct im_relay *relay = data_port_relay(env, info, arguments, 2);
-  if (relay && (!number_of(env, arguments[0], &address) || !number_of(env, arguments[1], &port))) return NULL;
+  if (relay && (!data_port_number(env, arguments[0], &address) || !data_port_number(env, arguments[1], &port)))
+    return NULL;
   int error = relay ? relay_adopt(relay, address, (uint16_t)port, &caller, &fd) : ESHUTDOWN;
   int64_t values[] = {error, caller, fd};
   if (napi_create_array_with_length(env, 3, &result) != napi_ok) return NULL;
@@ -111,7 +98,7 @@ napi_value data_port_admit(napi_env env, napi_callback_info info) {
   struct im_preface preface;
   struct im_relay *relay = data_port_relay(env, info, arguments, 5);
   if (!relay) return boolean(env, false);
-  if (!number_of(env, arguments[0], &caller) || !number_of(env, arguments[3], &id) ||
+  if (!data_port_number(env, arguments[0], &caller) || !data_port_number(env, arguments[3], &id) ||
       !preface_of(env, arguments[4], &preface))
     return NULL;
   if (!data_port_token(env, arguments[1], &a) || !data_port_token(env, arguments[2], &b)) {
@@ -128,7 +115,7 @@ napi_value data_port_connect(napi_env env, napi_callback_info info) {
   struct im_relay *relay = data_port_relay(env, info, arguments, 5);
   if (!relay) return integer(env, ESHUTDOWN);
   for (int i = 0; i < 4; i++)
-    if (!number_of(env, arguments[i], &numbers[i])) return NULL;
+    if (!data_port_number(env, arguments[i], &numbers[i])) return NULL;
   if (!preface_of(env, arguments[4], &preface)) return NULL;
   return integer(env, relay_connect(relay, numbers[0], numbers[1], numbers[2], (uint16_t)numbers[3], &preface));
 }

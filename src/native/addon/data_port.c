@@ -96,6 +96,7 @@ static napi_value expect(napi_env env, napi_callback_info info);
 static napi_value sent(napi_env env, napi_callback_info info);
 static napi_value probe(napi_env env, napi_callback_info info);
 static napi_value break_off(napi_env env, napi_callback_info info);
+static napi_value withdraw(napi_env env, napi_callback_info info);
 
 static const struct im_object_kind kind = {
     .name = "imaginary:data-port",
@@ -106,6 +107,7 @@ static const struct im_object_kind kind = {
                 {"sent", sent},
                 {"probe", probe},
                 {"breakOff", break_off},
+                {"withdraw", withdraw},
                 {"accept", data_port_accept},
                 {"hear", data_port_hear},
                 {"refuse", data_port_refuse},
@@ -186,21 +188,24 @@ static napi_value probe(napi_env env, napi_callback_info info) {
   return result;
 }
 
-static napi_value break_off(napi_env env, napi_callback_info info) {
-  napi_value arguments[1], result = NULL;
-  uint32_t id;
-  bool ok = false;
-  const struct data_port *port = object_this(env, info, &kind, arguments, 1);
-  if (port) {
-    if (napi_get_value_uint32(env, arguments[0], &id) != napi_ok) {
-      napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "breakOff(id: number)");
-      return NULL;
-    }
-    ok = relay_break_off(port->relay, id);
-  }
-  napi_get_boolean(env, ok, &result);
+bool data_port_number(napi_env env, napi_value value, uint32_t *number) {
+  if (napi_get_value_uint32(env, value, number) == napi_ok) return true;
+  napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "a caller, an address, a port or an id is not a number");
+  return false;
+}
+
+napi_value data_port_act(napi_env env, napi_callback_info info, bool (*act)(struct im_relay *, uint32_t)) {
+  napi_value argument, result = NULL;
+  uint32_t number;
+  struct im_relay *relay = data_port_relay(env, info, &argument, 1);
+  if (relay && !data_port_number(env, argument, &number)) return NULL;
+  napi_get_boolean(env, relay && act(relay, number), &result);
   return result;
 }
+
+static napi_value break_off(napi_env env, napi_callback_info info) { return data_port_act(env, info, relay_break_off); }
+
+static napi_value withdraw(napi_env env, napi_callback_info info) { return data_port_act(env, info, relay_withdraw); }
 
 static size_t most_pairs(void) {
   struct rlimit limit;

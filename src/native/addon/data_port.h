@@ -7,6 +7,10 @@
 
 /* The relay behind `this`; NULL: it is closed, or there are fewer than `count` arguments. */
 struct im_relay *data_port_relay(napi_env env, napi_callback_info info, napi_value *arguments, size_t count);
+/* False: it is none, and that is thrown. */
+bool data_port_number(napi_env env, napi_value value, uint32_t *number);
+/* A method that does something with one number, and answers whether it has. */
+napi_value data_port_act(napi_env env, napi_callback_info info, bool (*act)(struct im_relay *, uint32_t));
 /* False: it is no token. */
 bool data_port_token(napi_env env, napi_value value, unsigned char **bytes);
 

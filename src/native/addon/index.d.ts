@@ -105,6 +105,11 @@ export interface DataPort {
    * Off: its silence is no end any more, as the host may be suspended. False: there is no such pair.
    */
   probe(id: number, side: 0 | 1, on: boolean): boolean;
+  /**
+   * The other side of the pair with that id will not come, or the destination is not waited for (`connect`): `unused`
+   * follows at once. False: there is no such pair that is waited for.
+   */
+  withdraw(id: number): boolean;
   /** Resets both sides of the pair. False: there is no such pair. */
   breakOff(id: number): boolean;
   /**
@@ -132,8 +137,8 @@ export interface DataPort {
    */
   admit(caller: number, a: Uint8Array, b: Uint8Array, id: number, preface: Uint8Array): boolean;
   /**
-   * Connects to an IPv4 address (an unsigned integer) and port, and makes one connection of both, as `admit`. Where that
-   * fails, `unused` has the error. @returns 0, or an errno: then no event follows
+   * Connects to an IPv4 address (an unsigned integer) and port within 10 s, and makes one connection of both, as `admit`.
+   * Where that fails, `unused` has the error. @returns 0, or an errno: then no event follows
    */
   connect(caller: number, id: number, address: number, port: number, preface: Uint8Array): number;
   /** Resets all connections. No event comes after it. */

@@ -141,7 +141,7 @@ static void on_fresh_time(void *context, void *owner) { reject(context, owner, "
 static void accept_one(struct im_relay *relay, int fd, const struct sockaddr_in *from) {
   struct im_arrival *arrival = calloc(1, sizeof *arrival);
   if (arrival) arrival->source = (struct im_source){.on_event = on_fresh_event, .owner = arrival};
-  if (!arrival || !reactor_watch(&relay->reactor, &arrival->source, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)) {
+  if (!arrival || !reactor_watch(&relay->reactor, &arrival->source, fd, IM_WATCHED)) {
     close(fd);
     free(arrival);
     return;

@@ -16,11 +16,10 @@
 #define MOST_CALLERS (1u << SLOT_BITS)
 #define RECORD_HEADER 5
 #define HANDSHAKE 22
-#define WATCHED (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
 /* ---- slots ---- */
 
-static struct im_arrival *find(const struct im_relay *relay, uint32_t caller) {
+struct im_arrival *callers_find(const struct im_relay *relay, uint32_t caller) {
   struct im_arrival *arrival = relay->callers ? relay->callers[caller % MOST_CALLERS] : NULL;
   return arrival && arrival->caller == caller ? arrival : NULL;
 }
@@ -113,7 +112,7 @@ static void on_hello_time(void *context, void *owner) { gone(context, owner); }
 
 bool relay_hear(struct im_relay *relay, uint32_t caller) {
   reactor_lock(&relay->reactor);
-  struct im_arrival *arrival = find(relay, caller);
+  struct im_arrival *arrival = callers_find(relay, caller);
   if (arrival && !arrival->expectation) {
     arrival->source.on_event = on_hello_event;
     arrival->timer = (struct im_timer){.on_time = on_hello_time, .owner = arrival};
@@ -139,7 +138,7 @@ struct im_arrival *callers_add(struct im_relay *relay, int fd, uint32_t address,
   arrival->address = address;
   arrival->port = port;
   waits(arrival);
-  if (reactor_watch(&relay->reactor, &arrival->source, fd, WATCHED)) return arrival;
+  if (reactor_watch(&relay->reactor, &arrival->source, fd, IM_WATCHED)) return arrival;
   drop(relay, arrival);
   return NULL;
 }
@@ -236,7 +235,7 @@ static void unexpect(struct im_relay *relay, struct im_expectation *expectation)
 
 bool relay_refuse(struct im_relay *relay, uint32_t caller) {
   reactor_lock(&relay->reactor);
-  struct im_arrival *arrival = find(relay, caller);
+  struct im_arrival *arrival = callers_find(relay, caller);
   if (arrival && arrival->expectation) unexpect(relay, arrival->expectation);
   if (arrival) drop(relay, arrival);
   reactor_unlock(&relay->reactor);
@@ -246,7 +245,7 @@ bool relay_refuse(struct im_relay *relay, uint32_t caller) {
 
 int relay_take(struct im_relay *relay, uint32_t caller) {
   reactor_lock(&relay->reactor);
-  struct im_arrival *arrival = find(relay, caller);
+  struct im_arrival *arrival = callers_find(relay, caller);
   int fd = -1;
   if (arrival && !arrival->expectation) {
     fd = arrival->fd;
@@ -262,12 +261,6 @@ int relay_take(struct im_relay *relay, uint32_t caller) {
   return fd;
 }
 
-static bool is_full(struct im_relay *relay) {
-  return tokens_count(&relay->tokens, NULL) + atomic_load(&relay->pairs) >= relay->options.most_pairs;
-}
-
-static void keep_preface(struct im_arrival *arrival, const struct im_preface *preface) { arrival->preface = *preface; }
-
 static void on_expecting_event(void *context, void *owner, uint32_t events) {
   struct im_relay *relay = context;
   struct im_arrival *arrival = owner;
@@ -281,10 +274,10 @@ bool relay_admit(struct im_relay *relay, uint32_t caller, const unsigned char a[
                  const unsigned char b[IM_TOKEN_SIZE], uint32_t id, const struct im_preface *preface) {
   bool first = false, admitted = false;
   reactor_lock(&relay->reactor);
-  struct im_arrival *arrival = find(relay, caller);
-  if (arrival && !arrival->expectation && !is_full(relay) &&
+  struct im_arrival *arrival = callers_find(relay, caller);
+  if (arrival && !arrival->expectation && !pairs_full(relay) &&
       tokens_expect(&relay->tokens, a, b, id, clock_now() + relay->options.pair_limit * IM_MS, &first)) {
-    keep_preface(arrival, preface);
+    arrival->preface = *preface;
     arrival->expectation = tokens_use(&relay->tokens, a);
     arrival->expectation->arrived = arrival;
     arrival->source.on_event = on_expecting_event;
@@ -293,70 +286,4 @@ bool relay_admit(struct im_relay *relay, uint32_t caller, const unsigned char a[
   reactor_unlock(&relay->reactor);
   if (first) reactor_wake(&relay->reactor);
   return admitted;
-}
-
-/* ---- where the destination can be connected to ---- */
-
-static void on_connect(void *context, void *owner, uint32_t events) {
-  struct im_relay *relay = context;
-  struct im_arrival *arrival = owner, *caller = find(relay, arrival->for_caller);
-  int error = 0;
-  socklen_t length = sizeof error;
-  if (!(events & (EPOLLOUT | EPOLLHUP | EPOLLERR))) return;
-  if (getsockopt(arrival->fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0) error = errno;
-  atomic_fetch_sub(&relay->pairs, 1);
-  if (!error && caller) {
-    struct im_arrival *sides[2] = {caller, arrival};
-    if (pairs_join(relay, NULL, arrival->for_pair, sides)) return;
-    error = ENOMEM;
-  }
-  struct im_relay_event event = {.kind = IM_RELAY_UNUSED, .id = arrival->for_pair, .arrived = 1, .error = error};
-  queue_drop(relay, arrival);
-  relay_report(relay, &event);
-}
-
-/* The guest sees where the client is, as far as this machine has that address. */
-static int connect_for(const struct im_arrival *caller, uint32_t address, uint16_t port) {
-  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(address)};
-  struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(caller->address)};
-  int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0) return -1;
-  setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
-  if (caller->address >> 24 == 127) (void)bind(fd, (struct sockaddr *)&from, sizeof from);
-  if (relay_set_options(fd) && (connect(fd, (struct sockaddr *)&to, sizeof to) == 0 || errno == EINPROGRESS)) return fd;
-  int error = errno;
-  close(fd);
-  errno = error;
-  return -1;
-}
-
-int relay_connect(struct im_relay *relay, uint32_t caller, uint32_t id, uint32_t address, uint16_t port,
-                  const struct im_preface *preface) {
-  int error = 0;
-  struct im_arrival *arrival = calloc(1, sizeof *arrival);
-  if (!arrival) return ENOMEM;
-  reactor_lock(&relay->reactor);
-  struct im_arrival *from = find(relay, caller);
-  if (!from)
-    error = ESRCH;
-  else if (is_full(relay))
-    error = ENOBUFS;
-  else if ((arrival->fd = connect_for(from, address, port)) < 0)
-    error = errno;
-  if (!error) {
-    keep_preface(from, preface);
-    arrival->for_caller = caller;
-    arrival->for_pair = id;
-    arrival->direct = true;
-    arrival->source = (struct im_source){.on_event = on_connect, .owner = arrival};
-    atomic_fetch_add(&relay->pairs, 1);
-    if (!reactor_watch(&relay->reactor, &arrival->source, arrival->fd, WATCHED)) {
-      error = errno;
-      atomic_fetch_sub(&relay->pairs, 1);
-      close(arrival->fd);
-    }
-  }
-  reactor_unlock(&relay->reactor);
-  if (error) free(arrival);
-  return error;
 }

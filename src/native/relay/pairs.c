@@ -104,6 +104,10 @@ bool pairs_join(struct im_relay *relay, struct im_expectation *expectation, uint
   return true;
 }
 
+bool pairs_full(struct im_relay *relay) {
+  return tokens_count(&relay->tokens, NULL) + atomic_load(&relay->pairs) >= relay->options.most_pairs;
+}
+
 static void close_pair(struct im_relay *relay, struct im_relayed *relayed, bool orderly) {
   for (int i = 0; i < 2; i++) queue_bury(relay, relayed->sides[i]);
   splice_close(&relayed->pair, &relay->pipes, orderly);

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #define IM_WORD_SIZE 4 /* what a client begins with */
+#define IM_WATCHED (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 #define IM_ADDRESSES 1024
 /* Probes that one address may make at once. Hundreds of members may share one. */
 #define IM_PROBE_BURST 4096
@@ -76,7 +77,7 @@ struct im_relay {
   struct im_timer accept_again, unused, sweep, report;
   atomic_size_t pairs;
   struct im_tokens tokens;
-  struct im_queue fresh, probes;
+  struct im_queue fresh, probes, connecting;
   struct im_relayed *relayed;
   struct im_relayed *first_queued, *last_queued;
   struct im_pipes pipes;
@@ -122,17 +123,28 @@ bool pairs_join(struct im_relay *relay, struct im_expectation *expectation, uint
 void pairs_run(struct im_relay *relay);
 /* All of them, with a reset. */
 void pairs_close(struct im_relay *relay);
+/* There is room for no other one, those that are expected or being made included. */
+bool pairs_full(struct im_relay *relay);
 
 /* ---- callers.c: clients from outside, until they have their other side ---- */
 
 /* It waits from now on, from that address and port. NULL: there is no room; the socket is closed. */
 struct im_arrival *callers_add(struct im_relay *relay, int fd, uint32_t address, uint16_t port);
+/* NULL: it is gone, or has its other side. */
+struct im_arrival *callers_find(const struct im_relay *relay, uint32_t caller);
 /* It waits no longer. */
 void callers_forget(struct im_relay *relay, struct im_arrival *arrival);
 /* Nobody has come for it: it waits again. */
 void callers_return(struct im_arrival *arrival);
 /* Resets those that wait, and closes the ports. */
 void callers_close(struct im_relay *relay);
+
+/* ---- connects.c: connections to a destination that the seed itself can reach ---- */
+
+/* It is reported as unused. False: there is none with that id. */
+bool connects_withdraw(struct im_relay *relay, uint32_t id);
+/* Resets those that are being made. */
+void connects_close(struct im_relay *relay);
 
 /* ---- relay.c ---- */
 

@@ -48,18 +48,21 @@ static int listen_on(struct im_relay *relay, uint16_t *port, const char **syscal
   return error;
 }
 
+/* It has been taken out. A client's connection waits for another decision, a member's is reset. */
+static void unused(struct im_relay *relay, struct im_expectation *expectation) {
+  struct im_arrival *arrived = expectation->arrived;
+  struct im_relay_event event = {.kind = IM_RELAY_UNUSED, .id = expectation->id, .arrived = arrived ? 1 : 0};
+  bool caller = arrived && arrived->caller;
+  if (arrived && !caller) queue_drop(relay, arrived);
+  free(expectation);
+  if (caller) callers_return(arrived);
+  relay_report(relay, &event);
+}
+
 static void on_unused(void *context, void *owner) {
   struct im_relay *relay = context;
   (void)owner;
-  for (struct im_expectation *due; (due = tokens_due(&relay->tokens, clock_now()));) {
-    struct im_relay_event event = {.kind = IM_RELAY_UNUSED, .id = due->id, .arrived = due->arrived ? 1 : 0};
-    struct im_arrival *arrived = due->arrived;
-    bool caller = arrived && arrived->caller;
-    if (arrived && !caller) queue_drop(relay, arrived);
-    free(due);
-    if (caller) callers_return(arrived);
-    relay_report(relay, &event);
-  }
+  for (struct im_expectation *due; (due = tokens_due(&relay->tokens, clock_now()));) unused(relay, due);
 }
 
 /* Tokens come from other threads, so their timer is set here. */
@@ -92,11 +95,24 @@ int relay_open(const struct im_relay_options *options, struct im_relay **result,
 
 bool relay_expect(struct im_relay *relay, const unsigned char a[IM_TOKEN_SIZE], const unsigned char b[IM_TOKEN_SIZE],
                   uint32_t id) {
-  if (tokens_count(&relay->tokens, NULL) + atomic_load(&relay->pairs) >= relay->options.most_pairs) return false;
+  if (pairs_full(relay)) return false;
   bool first = false;
   if (!tokens_expect(&relay->tokens, a, b, id, clock_now() + relay->options.pair_limit * IM_MS, &first)) return false;
   if (first) reactor_wake(&relay->reactor); /* it has a deadline to keep now */
   return true;
+}
+
+bool relay_withdraw(struct im_relay *relay, uint32_t id) {
+  reactor_lock(&relay->reactor);
+  struct im_expectation *expectation = tokens_find(&relay->tokens, id);
+  if (expectation) {
+    tokens_remove(&relay->tokens, expectation);
+    unused(relay, expectation);
+  }
+  bool withdrawn = expectation || connects_withdraw(relay, id);
+  reactor_unlock(&relay->reactor);
+  if (withdrawn) reactor_wake(&relay->reactor); /* what it closes is freed at the end of a round */
+  return withdrawn;
 }
 
 void relay_close(struct im_relay *relay) {
@@ -108,6 +124,7 @@ void relay_close(struct im_relay *relay) {
     if (arrived && !arrived->caller) queue_drop(relay, arrived);
     free(e);
   }
+  connects_close(relay);
   callers_close(relay);
   pairs_close(relay);
   splice_close_pipes(&relay->pipes);

@@ -70,6 +70,12 @@ bool relay_expect(struct im_relay *relay, const unsigned char a[IM_TOKEN_SIZE], 
                   uint32_t id);
 
 /*
+ * Any thread. The other side of this pair will not come, or the destination is not waited for: IM_RELAY_UNUSED follows
+ * at once. False: no pair with that id is expected or being made.
+ */
+bool relay_withdraw(struct im_relay *relay, uint32_t id);
+
+/*
  * Any thread. What has been sent to each side of the pair so far, and how much of it is not acknowledged. False: there
  * is no such pair.
  */
@@ -112,8 +118,9 @@ int relay_adopt(struct im_relay *relay, uint32_t address, uint16_t port, uint32_
 bool relay_admit(struct im_relay *relay, uint32_t caller, const unsigned char a[IM_TOKEN_SIZE],
                  const unsigned char b[IM_TOKEN_SIZE], uint32_t id, const struct im_preface *preface);
 /*
- * Connects to `address` and `port`, and makes one connection of both. Where that fails, IM_RELAY_UNUSED has the error,
- * and the caller waits for another decision. 0, or an errno: nothing is reported.
+ * Connects to `address` and `port`, and makes one connection of both. Where that fails, or takes longer than the limit
+ * of a pair, IM_RELAY_UNUSED has the error, and the caller waits for another decision. 0, or an errno: nothing is
+ * reported.
  */
 int relay_connect(struct im_relay *relay, uint32_t caller, uint32_t id, uint32_t address, uint16_t port,
                   const struct im_preface *preface);

@@ -91,6 +91,14 @@ size_t tokens_count(struct im_tokens *tokens, int64_t *earliest) {
   return count;
 }
 
+struct im_expectation *tokens_find(struct im_tokens *tokens, uint32_t id) {
+  pthread_mutex_lock(&tokens->lock);
+  struct im_expectation *expectation = tokens->first;
+  while (expectation && expectation->id != id) expectation = expectation->later;
+  pthread_mutex_unlock(&tokens->lock);
+  return expectation;
+}
+
 struct im_expectation *tokens_use(struct im_tokens *tokens, const unsigned char *bytes) {
   pthread_mutex_lock(&tokens->lock);
   struct im_token *token = find(tokens, bytes);

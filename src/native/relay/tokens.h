@@ -44,6 +44,9 @@ bool tokens_expect(struct im_tokens *tokens, const unsigned char *a, const unsig
 /* How many pairs are expected, and the earliest deadline (-1: none). Any thread. */
 size_t tokens_count(struct im_tokens *tokens, int64_t *earliest);
 
+/* The pair with that id. NULL: it is not expected. */
+struct im_expectation *tokens_find(struct im_tokens *tokens, uint32_t id);
+
 /* Uses up one token. NULL: it is none, or was used. The expectation stays until it is taken out. */
 struct im_expectation *tokens_use(struct im_tokens *tokens, const unsigned char *bytes);
 

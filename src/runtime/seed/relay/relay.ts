@@ -126,7 +126,10 @@ export class Relay {
     this.#open.set(id, { from, to, probed: new Map(), outside });
     const token = theirs.toString('base64');
     const reason = to.inbox.pass(this, { type: 'relayed', from: from.sender, token, message });
-    if (reason !== undefined) this.#open.delete(id);
+    if (reason !== undefined) {
+      this.#open.delete(id);
+      this.#dataPort.withdraw(id);
+    }
     return reason;
   }
 
@@ -159,7 +162,10 @@ export class Relay {
     this.#count(from, 1);
     const token = theirs.toString('base64');
     const reason = peer.inbox.pass(from, { type: 'relayed', from: from.sender, token, message });
-    if (reason !== undefined) return refuse(reason);
+    if (reason !== undefined) {
+      this.#dataPort.withdraw(pair);
+      return refuse(reason);
+    }
     from.channel.send({ type: 'relayReply', id, token: ours.toString('base64') });
   }
 
@@ -241,9 +247,11 @@ export class Relay {
   }
 
   #end(which: (peer: Party) => boolean): void {
-    for (const between of this.#open.values()) {
+    for (const [id, between] of this.#open) {
       const ended = SIDES.find((side) => which(peerAt(between, side)));
       if (ended === undefined || between.ending) continue;
+      // Who waits for it learns of that now.
+      if (this.#dataPort.withdraw(id)) continue;
       between.ending = { ended, bytes: -1 };
       this.#sweep ??= setTimeout(this.#breakOff, SWEEP);
     }
@@ -298,7 +306,7 @@ export class Relay {
     if (event.type === 'paired') return outside.onPaired();
     for (const timer of between.probed.values()) clearTimeout(timer);
     this.#open.delete(event.id);
-    if (event.type === 'unused') return outside.onUnused(event.error ?? 'it did not come in time');
+    if (event.type === 'unused') return outside.onUnused(event.error ?? 'it did not come');
     return outside.onEnded(event.bytes, event.error);
   }
 }

@@ -271,6 +271,27 @@ describe('the data port', () => {
     40_000,
   );
 
+  test.each(['requested', 'was to come for'])(
+    'a host that ends: who waits for what it %s is reset at once',
+    async (how) => {
+      cluster = await bootCluster(hosts);
+      const [one, two] = [inbox(), inbox()];
+      const [first, second] = [await host('one', one), await host('two', two)];
+      const token = await first.relay('two', RELAY);
+      const { token: theirs } = await two.relayed();
+      const [ends, waits] = how === 'requested' ? [first, theirs] : [second, token];
+      const waiting = dial(first.welcome.dataPort, waits);
+      await once(waiting, 'connect');
+      const reset = once(waiting, 'error');
+      await ends.leave({ outcome: 'released' });
+      expect((await reset)[0].code).toBe('ECONNRESET');
+      // It may have come after the host had ended.
+      const { detail } = await cluster.event('two', 'relay-unused');
+      expect(detail).toEqual({ from: 'one', arrived: expect.any(Number) });
+    },
+    5_000, // half of what a token lasts
+  );
+
   test('its connections end with the seed', async () => {
     cluster = await bootCluster(hosts);
     const [one, two] = [inbox(), inbox()];
