@@ -2,23 +2,20 @@
  * The stream of membership for guests: a Unix socket, whose connections get one JSON object a line. The first has all
  * members, each further one a change. The seed is asked only while a guest is connected.
  */
-import { createServer, type Server, type Socket } from 'node:net';
-import { join } from 'node:path';
+import type { Server, Socket } from 'node:net';
 import type { Guard } from '../../control/guard';
 import type { Coordination, Welcome } from '../../control/index';
-import { MEMBERSHIP_SOCKET, NODE_FOLDER } from '../files/node-files';
 import type { Log } from '../run/log';
 import { type Change, MemberList } from './member-list';
+import type { MembershipSocket } from './socket';
 
 /** Connections of one host's guests; a further one is closed. */
 export const MOST_STREAMS = 64;
 /** Bytes that wait for a guest which does not read, besides its first line: beyond that its connection is closed. */
 export const MOST_BEHIND = 256 * 1024;
-/** Of `sockaddr_un`, without the NUL. */
-const LONGEST_PATH = 107;
 
 export interface StreamsOptions {
-  readonly runDir: string;
+  readonly socket: MembershipSocket;
   readonly self: Welcome['self'];
   readonly guard: Guard;
   readonly log: Log;
@@ -26,7 +23,7 @@ export interface StreamsOptions {
 
 export class MembershipStreams {
   readonly #options: StreamsOptions;
-  readonly #server: Server | undefined;
+  readonly #server: Server;
   /** Bytes of its first line, by connection; undefined: the list is not known yet. */
   readonly #streams = new Map<Socket, number | undefined>();
   readonly #list = new MemberList();
@@ -37,15 +34,12 @@ export class MembershipStreams {
 
   constructor(options: StreamsOptions) {
     this.#options = options;
-    const path = join(options.runDir, NODE_FOLDER, MEMBERSHIP_SOCKET);
-    if (Buffer.byteLength(path) > LONGEST_PATH) {
-      options.log('warn', `there is no stream of membership: the path of its socket is too long: ${path}`);
-      return;
-    }
-    this.#server = createServer((socket) => options.guard('a stream of membership', () => this.#connected(socket)));
-    this.#server.on('error', ({ message }) => options.log('warn', `there is no stream of membership: ${message}`));
-    this.#server.listen(path);
-    this.#server.unref();
+    const { server, problem } = options.socket;
+    this.#server = server;
+    const isMissing = (why: string) => options.log('warn', `there is no stream of membership: ${why}`);
+    if (problem !== undefined) isMissing(problem);
+    server.on('error', ({ message }) => isMissing(message));
+    server.on('connection', (socket) => options.guard('a stream of membership', () => this.#connected(socket)));
   }
 
   /** Joined: the list comes through this session from now on. */
@@ -58,7 +52,7 @@ export class MembershipStreams {
 
   close(): void {
     this.#stop?.();
-    this.#server?.close();
+    this.#server.close();
     for (const socket of this.#streams.keys()) socket.destroy();
     this.#streams.clear();
   }

@@ -110,7 +110,12 @@ export class Member {
     this.addresses = flat === undefined ? [] : [aliasAddress(aliases, self), aliasAddress(aliases + 1, self)];
 
     writeRemaps(runDir.path, welcome, welcome.host?.remappedFiles ?? {});
-    this.membership = new MembershipStreams({ runDir: runDir.path, self: welcome.self, guard: this.#guard, log });
+    this.membership = new MembershipStreams({
+      socket: runDir.membership,
+      self: welcome.self,
+      guard: this.#guard,
+      log,
+    });
     const spec = { ...tableSpec(welcome, flat), kernelName: options.kernelName };
     const handoff = flat === undefined;
     this.peers = new PeerConnections({ memory: runDir.sockets, native, handoff, guests: runDir.track, log });

@@ -16,6 +16,7 @@ import { HOSTNAME_FILE, HOSTS_FILE, RESOLV_FILE } from '../files/remaps';
 import { GUEST_ENV } from '../guest/environment';
 import { type GuestProcesses, type Marks, trackGuests } from '../guest/processes';
 import { listNow, stopAll } from '../guest/stop';
+import { type MembershipSocket, openMembershipSocket } from '../membership/socket';
 
 /** Locked by the supervisor that has the directory. */
 const LOCK_FILE = 'lock';
@@ -31,6 +32,7 @@ export interface RunDir {
   /** Guests of a supervisor that had died, which were stopped. */
   readonly stopped: readonly number[];
   readonly shimSocket: string;
+  readonly membership: MembershipSocket;
   /** The table, mapped: zeroed. */
   mapTable(size: number): ArrayBuffer;
   /** The file of the guests' sockets, mapped. */
@@ -78,12 +80,14 @@ export async function openRunDir(path: string, native: Pick<NativeAddon, 'mapFil
   writeFileSync(inDir(LIFE_FILE), life, { mode: 0o600 });
   const sockets = native.mapFile(inDir(SOCKETS_FILE), SOCKETS_SIZE);
   const traffic = new Uint32Array(sockets, TRAFFIC_OFFSET, 1);
+  const membership = openMembershipSocket(path);
   let owned = true;
   return {
     path,
     life,
     stopped,
     shimSocket: inDir(SHIM_SOCKET),
+    membership,
     mapTable: (size) => native.mapFile(inDir(TABLE_FILE), size),
     sockets,
     traffic: () => Atomics.load(traffic, 0),
@@ -91,6 +95,7 @@ export async function openRunDir(path: string, native: Pick<NativeAddon, 'mapFil
     remove: () => {
       if (!owned) return;
       owned = false;
+      membership.server.close();
       for (const file of [...files, inDir(LOCK_FILE)]) rmSync(file, { force: true, recursive: true });
       closeSync(lock);
     },

@@ -1,14 +1,16 @@
 /** The Unix socket of membership: its lines, when the seed is asked, and what slow or many guests cost. */
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import type { MemberEntry } from '../../../../src/contract/control/membership';
 import type { ToSeed } from '../../../../src/contract/control/to-seed';
 import { Coordination } from '../../../../src/runtime/control/coordination';
 import { createGuard } from '../../../../src/runtime/control/guard';
 import { MEMBERSHIP_SOCKET, NODE_FOLDER } from '../../../../src/runtime/supervisor/files/node-files';
+import { openMembershipSocket } from '../../../../src/runtime/supervisor/membership/socket';
 import { MembershipStreams, MOST_BEHIND, MOST_STREAMS } from '../../../../src/runtime/supervisor/membership/streams';
 import { eventually } from '../../../support/eventually';
 
@@ -34,12 +36,11 @@ let streams: MembershipStreams;
 const sockets: Socket[] = [];
 beforeEach(() => {
   runDir = mkdtempSync(join(tmpdir(), 'imaginary-streams-'));
-  mkdirSync(join(runDir, NODE_FOLDER));
   asked = [];
   logged = [];
   const log = (_level: unknown, message: string) => void logged.push(message);
   coordination = new Coordination((frame) => asked.push(frame) > 0);
-  streams = new MembershipStreams({ runDir, self, guard: createGuard(log), log });
+  streams = new MembershipStreams({ socket: openMembershipSocket(runDir), self, guard: createGuard(log), log });
   streams.use(coordination);
 });
 afterEach(() => {
@@ -152,12 +153,17 @@ test('more streams than are allowed are refused with a line, and room is given b
   });
 });
 
-test('a path that is too long for a socket: no stream, and it is said', () => {
+test.each([
+  ['too long for a socket', 'x'.repeat(100), 'the path of its socket is too long'],
+  ['in use', '', 'EADDRINUSE'],
+])('a path that is %s: no stream, and it is said', async (_, name, why) => {
+  const socket = openMembershipSocket(join(runDir, name));
+  // As when the host joins: the seed has answered meanwhile.
+  await setImmediate();
   new MembershipStreams({
-    runDir: `/tmp/${'x'.repeat(100)}`,
-    self,
+    ...{ socket, self },
     guard: createGuard(() => undefined),
     log: (_, m) => void logged.push(m),
   });
-  expect(logged).toEqual([expect.stringContaining('the path of its socket is too long')]);
+  expect(logged).toEqual([expect.stringContaining(why)]);
 });
