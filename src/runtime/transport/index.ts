@@ -16,6 +16,7 @@ import { OwnNat } from './own-nat';
 import { type LinkTransport, PeerLinks } from './peer-link/peer-link';
 import { type PeerMember, peerMemberOf } from './peer-member';
 import { Pools } from './pool/pool';
+import { Regulars } from './pool/regulars';
 import { portSequence } from './punched/ports';
 import { Puncher } from './punched/punch';
 import { PunchPorts } from './punched/punch-ports';
@@ -67,6 +68,7 @@ export class Transports {
   readonly #relayed: Relayed;
   readonly #signalling: Signalling;
   readonly #pools: Pools;
+  readonly #regulars = new Regulars((peer) => this.#keepReady(peer));
   readonly #links: PeerLinks;
   readonly #incoming: Incoming;
   /** In order of preference. */
@@ -145,7 +147,7 @@ export class Transports {
     this.#connecting += 1;
     try {
       const result = await connectBy(this.#transports, guest);
-      if (result.by === 'punched') this.#keepReady(peerMemberOf(guest)!);
+      if (result.by === 'punched') this.#regulars.connected(peerMemberOf(guest)!);
       return result;
     } finally {
       this.#connecting -= 1;
@@ -166,6 +168,7 @@ export class Transports {
   /** No session for a while: nothing is kept ready. */
   left(): void {
     this.#seed = undefined;
+    this.#regulars.clear();
     this.#pools.clear();
     this.#links.clear();
     this.connector.drop(0);
@@ -189,6 +192,7 @@ export class Transports {
 
   /** That host is not where it was: nothing is kept ready for it. */
   drop(address: number): void {
+    this.#regulars.drop(address);
     this.#pools.drop(address);
     this.#links.drop(address);
     this.connector.drop(address);
@@ -196,6 +200,7 @@ export class Transports {
 
   close(): void {
     this.#closing.abort();
+    this.#regulars.clear();
     this.#links.clear();
     this.connector.close();
   }
@@ -250,8 +255,9 @@ export class Transports {
    * A host that was connected to once is likely to be connected to again: soon, and without a message through the seed.
    */
   #keepReady(peer: PeerMember): void {
-    this.#links.open(this.#asOfNow(peer));
-    this.#signalling.open(peer);
-    this.#pools.missed(peer);
+    const member = this.#asOfNow(peer);
+    this.#links.open(member);
+    this.#signalling.open(member);
+    this.#pools.missed(member);
   }
 }
