@@ -2,6 +2,7 @@
 import { RESOLVER_ADDRESS, type ShimReply, type ShimRequest } from '../../../contract/abi/shim';
 import { ERRNO } from '../../../contract/control/errno';
 import { formatAddress, parseAddress } from '../../../contract/manifest/address';
+import { afterReading } from '../../after-reading';
 import { LocateError } from '../../control/index';
 import { pause } from '../../pause';
 import type { Why } from '../../services/choice';
@@ -266,9 +267,9 @@ export class GuestConnects {
     const known = locations.find(host, port);
     if (known) return known;
     const staleEpoch = locations.distrusted(host);
-    const wait = this.#hasWaited ? undefined : setTimeout(this.#onWait, LONG);
+    const giveUp = this.#hasWaited ? () => undefined : afterReading(LONG, this.#onWait);
     const located = locator.locate(host, port, { staleEpoch, ...caller });
-    const { location, realPort } = await located.finally(() => clearTimeout(wait));
+    const { location, realPort } = await located.finally(giveUp);
     locations.apply(location);
     return { location, port, realPort };
   }
