@@ -120,13 +120,22 @@ export class Locator {
     question.since = Math.min(...[...question.waiters].map(({ since }) => since));
     this.#session.locate(host, port, { staleEpoch, signal: attempt.signal, protocol, since: question.since }).then(
       (answer) => {
-        if (question.attempt === attempt) this.#settle(question, (waiter) => waiter.resolve(answer));
+        if (this.#isOver(question, attempt)) this.#settle(question, (waiter) => waiter.resolve(answer));
       },
       (error: LocateError) => {
-        // An attempt that was given up for a better one (or for none, until the next session) settles nothing.
-        if (question.attempt === attempt) this.#refused(question, error);
+        if (this.#isOver(question, attempt)) this.#refused(question, error);
       },
     );
+  }
+
+  /**
+   * The attempt has ended: it is not given up any more, for which an error would be made, with the stack and all.
+   * @returns false: it was given up for a better one (or for none, until the next session), and settles nothing
+   */
+  #isOver(question: Question, attempt: AbortController): boolean {
+    if (question.attempt !== attempt) return false;
+    question.attempt = undefined;
+    return true;
   }
 
   /** The seed's deadline is that of the waiter that has waited longest. The others have time left. */

@@ -40,6 +40,18 @@ test('one question per port, however many wait for its answer', async () => {
   locator.close('over');
 });
 
+test('an attempt that has ended is not given up as well', async () => {
+  const seed = session();
+  const locator = new Locator();
+  locator.use(seed);
+  const waiting = [locator.locate('web', 80), locator.locate('web', 81)];
+  seed.asked[0].resolve(answer);
+  seed.asked[1].reject(new LocateError('ECONNREFUSED', 'no'));
+  await Promise.allSettled(waiting);
+  expect(seed.asked.map(({ signal }) => signal.aborted)).toEqual([false, false]);
+  locator.close('over');
+});
+
 test('a question waits while there is no session, and goes through the next one', async () => {
   const locator = new Locator();
   const waiting = locator.locate('web', 80);
