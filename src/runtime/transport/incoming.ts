@@ -15,10 +15,10 @@ export type OnEvent = (event: ReportedEvent, detail: Readonly<Record<string, str
 
 export interface IncomingOptions {
   readonly guard: Guard;
-  readonly ownNat: OwnNat;
-  readonly puncher: Puncher;
+  readonly ownNat: Pick<OwnNat, 'joined'>;
+  readonly puncher: Pick<Puncher, 'answered'>;
   readonly respond: RespondOptions;
-  readonly relayed: Relayed;
+  readonly relayed: Pick<Relayed, 'relayed'>;
   /** Real addresses of that member, beside those that the seed named with its message. */
   readonly addressesOf: (member: Sender) => readonly string[];
   /** A peer link has outdated addresses of that member: the next message goes through the seed. */

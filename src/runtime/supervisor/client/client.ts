@@ -7,7 +7,6 @@ import { RUN_DIR_ENV } from '../../../contract/abi/shim';
 import { namesOf } from '../../../contract/abi/table';
 import { CLIENT_IDENTITY } from '../../../contract/control/psk';
 import { loadNative } from '../../../native/addon/load';
-import { createGuard } from '../../control/guard';
 import { openSession } from '../../control/index';
 import { nodeEnvironment } from '../files/node-files';
 import { findShim, underShim } from '../guest/environment';
@@ -15,7 +14,6 @@ import { inspectCommand } from '../guest/program';
 import type { Log } from '../run/log';
 import { Member, peerMessageHandlers } from '../run/member';
 import { openRunDir } from '../run/run-dir';
-import { rehearse } from '../sockets/rehearsal';
 
 export { ProgramError } from '../guest/program';
 
@@ -125,7 +123,6 @@ export async function startClient(options: ClientOptions): Promise<Client> {
       settleTime: 0,
       asClient: as !== undefined,
       kernelName: options.kernelName,
-      rehearsed: true,
       log,
     });
   } catch (error) {
@@ -135,8 +132,8 @@ export async function startClient(options: ClientOptions): Promise<Client> {
   const joined = member;
   const { welcome } = session;
   joined.attach(session);
-  // While the command starts: it is likely to connect to something at once.
-  createGuard(log)('a rehearsal', () => rehearse(flat));
+  // While the command starts.
+  joined.expectConnect();
 
   const env = { ...nodeEnvironment(session.welcome.self, options.runDir), [RUN_DIR_ENV]: options.runDir };
   const shimFor = (path: string) => findShim(inspectCommand([path]).libc, options.shimDir);

@@ -8,6 +8,7 @@ import type { PortMapping } from '../../../contract/control/location';
 import type { ReportedEvent } from '../../../contract/control/to-seed';
 import { formatAddress, parseAddress } from '../../../contract/manifest/address';
 import { HOST_LIMITS } from '../../../contract/manifest/limits';
+import type { Sender } from '../../../contract/peer/peer-messages';
 import type { NativeAddon } from '../../../native/addon';
 import { createGuard, type Guard } from '../../control/guard';
 import type { Coordination, Session, SessionOptions, Welcome } from '../../control/index';
@@ -29,7 +30,7 @@ import { createListeners, type Listeners, publicPorts } from '../sockets/listene
 import { type Locations, type OwnPort, openLocations } from '../sockets/locations';
 import { Locator } from '../sockets/locator';
 import { tcpSockets } from '../sockets/proc-net';
-import { rehearse } from '../sockets/rehearsal';
+import { Rehearsals } from '../sockets/rehearsals';
 import { ShimService } from '../sockets/shim-service';
 import type { Log } from './log';
 import type { RunDir } from './run-dir';
@@ -51,8 +52,6 @@ export interface MemberOptions {
   readonly kernelName?: boolean;
   readonly log: Log;
   readonly onListening?: (port: OwnPort) => void;
-  /** The first connect was rehearsed. */
-  readonly rehearsed?: boolean;
   /** Others are not told of ports before `publishPorts`. */
   readonly unpublished?: boolean;
   /** Called with each session's coordination service. */
@@ -97,12 +96,14 @@ export class Member {
   /** Before, there was nothing to be missed or forgotten. */
   #attached = false;
   #published: boolean;
+  readonly #rehearsals: Rehearsals;
 
   constructor(options: MemberOptions) {
     const { runDir, welcome, flat, log, native } = options;
     this.#options = options;
     this.#published = !options.unpublished;
     this.#guard = createGuard(log);
+    this.#rehearsals = new Rehearsals({ flat, guard: this.#guard });
     this.#self = parseAddress(welcome.self.address)!;
     const self = this.#self;
     this.#aliases = flat ?? SANDBOX_ALIASES;
@@ -257,7 +258,19 @@ export class Member {
     this.transports.left();
   }
 
+  /** Its guest is likely to connect to another host at once. */
+  expectConnect(): void {
+    this.#rehearsals.beforeConnect();
+  }
+
+  /** Another member has sent something, and connections may follow. */
+  meets(from: Sender): void {
+    this.#rehearsals.met();
+    this.partners.meets(from);
+  }
+
   close(): void {
+    this.#rehearsals.close();
     this.#session = undefined;
     this.locator.close('this host is being stopped');
     this.datagrams.close();
@@ -329,13 +342,14 @@ export class Member {
           realPort,
           scope,
         });
+        this.#rehearsals.listens();
         onListening?.(port);
       },
     });
   }
 
   #openService(): ShimService {
-    const { native, runDir, welcome, flat, asClient, rehearsed, log } = this.#options;
+    const { native, runDir, welcome, asClient, log } = this.#options;
     const limits = new Map(welcome.directory.map(({ name, allocationTimeout }) => [name, allocationTimeout]));
     return new ShimService({
       native,
@@ -350,7 +364,7 @@ export class Member {
       limitOf: (host) => limits.get(host) ?? HOST_LIMITS.allocationTimeout.default,
       connector: this.transports.connector.native,
       resolver: this.resolver,
-      onWait: rehearsed ? undefined : () => this.#guard('a rehearsal', () => rehearse(flat)),
+      onWait: () => this.#rehearsals.beforeConnect(),
       asClient,
       ownReal: aliasAddress(this.#aliases, this.#self),
       log,
@@ -370,13 +384,13 @@ export function peerMessageHandlers(
     onService: (service) => member()?.services.publish(service),
     onClientGone: (client) => member()?.partners.clientGone(client),
     onPeerMessage: (from, message) => {
-      member()?.partners.meets(from);
+      member()?.meets(from);
       if (!member()?.partners.surveys(from, message)) member()?.transports.peerMessage(from, message);
     },
     onUndeliverable: (_to, id, reason) => id !== undefined && member()?.transports.undeliverable(id, reason),
     onRelayed: (from, token, message) => {
       // A client from outside is no member, and nothing of it is to be heard.
-      if (message.type !== 'relay' || message.purpose.for !== 'ingress') member()?.partners.meets(from);
+      if (message.type !== 'relay' || message.purpose.for !== 'ingress') member()?.meets(from);
       member()?.transports.relayed(from, token, message);
     },
   };

@@ -10,7 +10,7 @@ import { pairsOf } from './punched';
 import { POOL_TTL_PASSIVE, signallingTerms } from './terms';
 
 export interface RespondOptions {
-  readonly connector: Connector;
+  readonly connector: Pick<Connector, 'open' | 'fill'>;
   readonly punchPorts: PunchPorts;
   /** This member's own; waits until it is known. */
   readonly natReport: () => Promise<NatReport>;
