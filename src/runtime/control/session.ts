@@ -7,9 +7,11 @@ import { pause } from '../pause';
 import { type Control, ControlError, type SeedAccess, type SeedEndpoint } from './connection';
 import { Coordination } from './coordination';
 import { type Joining, joinOnce } from './joining';
-import { type Located, LocateError, type LocateOptions, Locates } from './locates';
+import { type Located, type LocateOptions, Locates } from './locates';
 import { Parked, type ParkedOptions } from './parked';
+import { receive, type SessionFrame } from './receive';
 import { Relays } from './relays';
+import { Reports } from './reports';
 import { type ServiceFrames, serviceFrames } from './service-frames';
 import type {
   FrameOf,
@@ -22,15 +24,13 @@ import type {
   SuspendReply,
   Welcome,
 } from './session-options';
+import { Standstill } from './standstill';
 
 const FIRST_RETRY = 50;
 /** With the jitter less than a seed's grace time: hosts that were running are back before a host is allocated anew. */
 const LAST_RETRY = 1_000;
-const KEPT_REPORTS = 100;
 /** A member that leaves has an invocation to end in time. */
 const LEAVE_LIMIT = 500;
-/** Longer than the seed waits for members that know this host. */
-const SUSPEND_LIMIT = 5_000;
 
 /**
  * Joins the cluster and stays joined until `leave`, `close`, the signal, or the seed's `stop`.
@@ -50,8 +50,12 @@ export class Session {
   readonly #relays = new Relays((frame) => this.#send(frame));
   readonly coordination = new Coordination((frame) => this.#send(frame));
   readonly services: ServiceFrames = serviceFrames((frame) => this.#send(frame));
-  #held: FrameOf<ToSeed, 'held'> | undefined;
-  readonly #reports: Array<FrameOf<ToSeed, 'report'>> = [];
+  readonly #reports = new Reports((frame) => this.#send(frame));
+  readonly #standstill = new Standstill(
+    (frame) => this.#send(frame),
+    () => this.#control?.destroy(),
+  );
+  readonly #onFrame: (frame: SessionFrame) => void;
   readonly #ended = new AbortController();
   readonly #signal: AbortSignal;
   /** As the seed renewed it last. */
@@ -66,8 +70,6 @@ export class Session {
   #welcome: Welcome | undefined;
   /** As it was reported last. */
   #nat: NatReport | undefined;
-  #suspending: ((reply: SuspendReply) => void) | undefined;
-  #parking: ((parked: boolean) => void) | undefined;
   #lostTimer: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: SessionOptions) {
@@ -76,6 +78,20 @@ export class Session {
     this.#secret = options.secret;
     this.#locates = new Locates((frame) => this.#joined && void this.#control?.send(frame));
     this.#signal = options.signal ? AbortSignal.any([options.signal, this.#ended.signal]) : this.#ended.signal;
+    this.#onFrame = receive({
+      options,
+      locates: this.#locates,
+      relays: this.#relays,
+      coordination: this.coordination,
+      standstill: this.#standstill,
+      acknowledge: (frame) => void this.#control?.send(frame),
+      renew: (secret) => {
+        this.#secret = secret;
+      },
+      stop: (reason, fenced) => this.#stop(reason, fenced),
+      unasked: ({ type }) =>
+        options.log?.('warn', `a '${type}' frame that nobody waits for`, { seed: this.#seeds[0].seed }),
+    });
     options.signal?.addEventListener('abort', () => this.#end('the session was ended'), { once: true });
   }
 
@@ -159,37 +175,20 @@ export class Session {
 
   /** Reports an event for operators. Kept (the last 100) until there is a connection. */
   report(event: ReportedEvent, detail: ReportDetail = {}): void {
-    const frame = { type: 'report', event, detail } as const;
-    if (this.#send(frame)) return;
-    this.#reports.push(frame);
-    if (this.#reports.length > KEPT_REPORTS) this.#reports.shift();
+    this.#reports.report(event, detail);
   }
 
   /** Says what keeps the host from being idle: to this seed, and to the next. It may stay so for long. */
   held(by: HeldBy, what?: string): void {
-    this.#held = { type: 'held', by, what };
-    this.#send(this.#held);
+    this.#reports.held(by, what);
   }
 
   /**
    * Asks to be suspended. `ok`: no other host believes any longer that this one can be reached. Not `ok` without a
    * connection, nor when the seed has not answered after `limit` ms: the path to it may be dead without a sign.
    */
-  suspend(limit = SUSPEND_LIMIT): Promise<SuspendReply> {
-    return new Promise((resolve) => {
-      if (!this.#joined) return resolve({ ok: false, reason: 'there is no connection to the seed' });
-      const timer = setTimeout(() => {
-        this.#suspending?.({ ok: false, reason: `the seed did not answer within ${limit} ms` });
-        // The seed's answer may have been yes. Over a dead connection nothing takes that back: joining again does.
-        this.#control?.destroy();
-      }, limit);
-      this.#suspending = (reply) => {
-        this.#suspending = undefined;
-        clearTimeout(timer);
-        resolve(reply);
-      };
-      this.#control?.send({ type: 'suspend' });
-    });
+  suspend(limit?: number): Promise<SuspendReply> {
+    return this.#standstill.suspend(limit);
   }
 
   /** After a `suspend` that was ok: a connection has come in meanwhile. */
@@ -215,7 +214,7 @@ export class Session {
     const [endpoint] = this.#seeds;
     const sent = this.#send({ type: 'leave', ...frame, park: true });
     this.#joined = false;
-    const parked = sent && (await this.#granted());
+    const parked = sent && (await this.#standstill.granted(LEAVE_LIMIT));
     const { identity } = this.options;
     const kept =
       parked && control?.open
@@ -261,11 +260,11 @@ export class Session {
       secret: this.#secret,
       joinFrame: () => this.#joinFrame(),
       onWelcome: (control, endpoint, welcome) => this.#onWelcome(control, endpoint, welcome),
-      onFrame: (frame) => this.#onFrame(frame),
+      onFrame: this.#onFrame,
       onBytes: this.options.onOutside,
       onEnd: (control, reason) => {
         if (this.#control !== control) return;
-        this.#parking?.(false);
+        this.#standstill.parked(false);
         if (this.#joined) this.#onLost(reason);
       },
       onFailure: (error) => this.#logUnreachable(error),
@@ -280,18 +279,6 @@ export class Session {
     const frameOf = (content: JoinContent): JoinFrame => ({ type: 'join', ...keep, ...content, directoryDigest });
     const content = this.options.join();
     return content instanceof Promise ? content.then(frameOf) : frameOf(content);
-  }
-
-  /** Waits for the seed's answer to `leave` with `park`. */
-  async #granted(): Promise<boolean> {
-    let limit: NodeJS.Timeout | undefined;
-    const granted = await new Promise<boolean>((resolve) => {
-      this.#parking = resolve;
-      limit = setTimeout(() => resolve(false), LEAVE_LIMIT);
-    });
-    clearTimeout(limit);
-    this.#parking = undefined;
-    return granted;
   }
 
   #logUnreachable({ message, seed }: ControlError): void {
@@ -310,8 +297,7 @@ export class Session {
     // Locates that `onWelcome` adds are sent by themselves: sent twice, they would end the connection.
     const sendAgain = this.#locates.reachable();
     this.options.onWelcome?.(this.#welcome, { parked: control === this.#kept });
-    for (const report of this.#reports.splice(0)) control.send(report);
-    if (this.#held) control.send(this.#held);
+    this.#reports.joined();
     sendAgain();
     this.coordination.joined();
   }
@@ -329,7 +315,7 @@ export class Session {
     const lost = 'the connection to the seed was lost';
     this.#joined = false;
     this.#control = undefined;
-    this.#suspending?.({ ok: false, reason: lost });
+    this.#standstill.suspended({ ok: false, reason: lost });
     this.#relays.fail(lost);
     if (this.#signal.aborted) return;
     log?.('warn', `lost the connection to the seed: ${reason}`, { seed });
@@ -344,60 +330,11 @@ export class Session {
     });
   }
 
-  #onFrame(frame: Exclude<FromSeed, { type: 'welcome' | 'refuse' }>) {
-    const { onLocation, onPeerMessage, onUndeliverable, onRelayed, onStop, log } = this.options;
-    const [{ seed }] = this.#seeds;
-    switch (frame.type) {
-      case 'located':
-        return this.#locates.settle(frame.id, { location: frame.location, realPort: frame.realPort });
-      case 'unreachable':
-        return this.#locates.settle(frame.id, new LocateError(frame.errno, frame.reason));
-      case 'location':
-        onLocation(frame.location);
-        this.#control?.send({ type: 'ack', host: frame.location.host, version: frame.version });
-        return;
-      case 'service':
-        this.options.onService?.(frame);
-        this.#control?.send({ type: 'ack', host: frame.service, version: frame.version });
-        return;
-      case 'clientGone':
-        return this.options.onClientGone?.(frame.client);
-      case 'peerMessage':
-        return onPeerMessage?.(frame.from, frame.message);
-      case 'undeliverable':
-        return onUndeliverable?.(frame.to, frame.id, frame.reason);
-      case 'relayed':
-        return onRelayed?.(frame.from, frame.token, frame.message);
-      case 'relayReply':
-        return this.#relays.settle(frame);
-      case 'members':
-      case 'barrierReply':
-        return this.coordination.onFrame(frame);
-      case 'parked':
-        return this.#parking?.(true);
-      case 'suspendReply':
-        return this.#suspending?.({ ok: frame.ok, reason: frame.reason });
-      case 'secret':
-        if (typeof frame.secret === 'string') this.#secret = frame.secret;
-        return;
-      case 'release':
-        return this.options.onRelease?.(frame.reason);
-      case 'stop':
-        this.#joined = false;
-        this.#control?.destroy();
-        this.#end(frame.reason);
-        return onStop(frame.reason, frame.fenced);
-      case 'commandReply':
-      case 'reloaded':
-      case 'statusReply':
-      case 'edgesReply':
-      case 'event':
-      case 'eventsEnd':
-        log?.('warn', `a '${frame.type}' frame that nobody waits for`, { seed });
-        return;
-      default:
-        frame satisfies never;
-    }
+  #stop(reason: string, fenced: boolean): void {
+    this.#joined = false;
+    this.#control?.destroy();
+    this.#end(reason);
+    this.options.onStop(reason, fenced);
   }
 
   /** False: there is no connection to the seed. */
@@ -408,7 +345,7 @@ export class Session {
   #end(reason: string): void {
     this.#ended.abort();
     clearTimeout(this.#lostTimer);
-    this.#suspending?.({ ok: false, reason });
+    this.#standstill.suspended({ ok: false, reason });
     this.#locates.end(reason);
     this.coordination.end(reason);
     this.#relays.fail(reason);
