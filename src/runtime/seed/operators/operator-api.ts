@@ -7,7 +7,13 @@ import { epochOf, type Holder, sessionOf, visiblePorts } from '../machine/state'
 import type { Prefetch } from '../prefetch/prefetch';
 import type { EventLog } from './events';
 
-type Request = Extract<ToSeed, { type: 'status' | 'edges' | 'events' | 'reload' | 'command' }>;
+const OPERATOR_FRAMES = ['status', 'edges', 'events', 'reload', 'command'] as const;
+
+export type OperatorFrame = Extract<ToSeed, { type: (typeof OPERATOR_FRAMES)[number] }>;
+
+export function isOfOperators(frame: ToSeed): frame is OperatorFrame {
+  return OPERATOR_FRAMES.some((type) => type === frame.type);
+}
 
 const EDGES_A_FRAME = 1_000;
 
@@ -52,7 +58,7 @@ export class OperatorApi {
     this.#reload = reload;
   }
 
-  serve(channel: Channel<FromSeed>, request: Request, closing: AbortSignal) {
+  serve(channel: Channel<FromSeed>, request: OperatorFrame, closing: AbortSignal) {
     const { type, id } = request;
     switch (type) {
       case 'status':
@@ -73,7 +79,7 @@ export class OperatorApi {
     }
   }
 
-  #command(channel: Channel<FromSeed>, { id, host: name, command }: Extract<Request, { type: 'command' }>) {
+  #command(channel: Channel<FromSeed>, { id, host: name, command }: Extract<OperatorFrame, { type: 'command' }>) {
     const host = this.#hosts.get(name);
     if (!host) return void channel.send({ type: 'refuse', reason: `there is no host '${name}' in the cluster` });
     return void host.command(command).then((result) => channel.send({ type: 'commandReply', id, ...result }));
