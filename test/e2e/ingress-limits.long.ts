@@ -27,6 +27,9 @@ while True:
     except OSError: pass
 `;
 
+/** Accepts nothing. */
+const DEAF = 'import socket, time; s = socket.create_server(("", 8000)); time.sleep(3600)';
+
 const NGINX = `
 daemon off; pid /tmp/nginx.pid; error_log stderr; worker_processes 1;
 events {}
@@ -51,6 +54,7 @@ const EXPOSES = [
   { host: 'red', port: 18_160, hostPort: 8_443, serverNames: ['red.test'] },
   { host: 'blue', port: 18_160, hostPort: 8_443, serverNames: ['blue.test', '*.blue.test'] },
   { host: 'many', port: 18_170, hostPort: 8_000 },
+  { host: 'deaf', port: 18_180, hostPort: 8_000, maxConnectionsPerClient: 1_000 },
 ];
 
 let keys: string;
@@ -69,6 +73,7 @@ beforeAll(async () => {
     [
       ...[who('closed'), who('few'), who('many'), who('slow', '1.5'), who('never')],
       { name: 'ends', command: ['/bin/false'] },
+      { name: 'deaf', command: [python, '-c', DEAF] },
       { name: 'proxied', command: ['/usr/sbin/nginx', '-c', '/var/task/nginx.conf'] },
       ...['red', 'blue'].map((name) => ({ name, command: [python, '-u', 'tls.py', name] })),
     ],
@@ -196,6 +201,23 @@ test('a thousand idle clients at one address: those beyond the bound are reset, 
   expect(idle.served).toBe(256);
   expect((await talk(ports.many, { input: 'x', from: '127.0.0.3' })).text).toMatch(/^127\.0\.0\.3 .*\nx$/s);
   idle.end();
+});
+
+test('a guest that accepts nothing: its supervisor refuses more than one client may have there, at once', async () => {
+  const sockets: Socket[] = [];
+  const refusedAfter = await new Promise<number>((resolve) => {
+    for (let i = 0; i < 600; i++) {
+      const begin = performance.now();
+      const socket = connect(ports.deaf, '127.0.0.1').on('error', () => undefined);
+      socket.once('close', () => resolve(performance.now() - begin));
+      sockets.push(socket);
+    }
+  });
+  for (const socket of sockets) socket.destroy();
+  // Who is not refused is waited for: 10 s.
+  expect(refusedAfter).toBeLessThan(9_000);
+  const refusal = ({ host, event }: ClusterEvent) => host === 'deaf' && event === 'ingress-refused';
+  expect((await cluster.waitFor(refusal)).detail.reason).toMatch(/^'deaf' refuses: /);
 });
 
 test('a client that does not say for which host it comes is reset in time', async () => {

@@ -65,8 +65,11 @@ int main(int argc, char **argv) {
   while (fgets(line, sizeof line, stdin)) {
     int side, on;
     bool ok;
-    if (sscanf(line, "probe %u %d %d", &id, &side, &on) == 3 || sscanf(line, "break %u", &id) == 1) {
-      ok = line[0] == 'p' ? relay_probe(relay, id, side, on) : relay_break_off(relay, id);
+    if (sscanf(line, "probe %u %d %d", &id, &side, &on) == 3 || sscanf(line, "break %u", &id) == 1 ||
+        sscanf(line, "withdraw %u", &id) == 1) {
+      ok = line[0] == 'p'   ? relay_probe(relay, id, side, on)
+           : line[0] == 'b' ? relay_break_off(relay, id)
+                            : relay_withdraw(relay, id);
       printf("{\"type\":\"answer\",\"id\":%u,\"ok\":%s}\n", id, ok ? "true" : "false");
       fflush(stdout);
       continue;

@@ -146,6 +146,15 @@ function client({ port }: { port: number }, ...first: Array<string | Buffer>): C
   };
 }
 
+/** The first to come: its token was seen. */
+async function withToken(port: DataPort, token: Buffer): Promise<Client> {
+  const first = client(port, 'IMR1', token);
+  await once(first.socket, 'connect');
+  // A probe behind it is answered when the token was seen.
+  await client(port, 'IMP1').bytes(6);
+  return first;
+}
+
 /** A relayed pair of clients that have had their byte. */
 async function pairOf(port: DataPort, id: number): Promise<[Client, Client]> {
   const [a, b] = (await port.tokens(id))!;
@@ -428,13 +437,24 @@ describe.each(BUILDS.filter(([, there]) => there))('%s', (name, _, command) => {
     await port.close();
   });
 
+  test('tokens that are withdrawn: the side that has come is reset, and neither is good any more', async () => {
+    const port = await begin();
+    const [a, b] = (await port.tokens(1))!;
+    const first = await withToken(port, a);
+    port.child.stdin!.write('withdraw 1\n');
+    expect(await port.line('answer', 1)).toMatchObject({ ok: true });
+    expect(await port.line('unused', 1)).toMatchObject({ arrived: 1 });
+    expect(await first.over).toBe('ECONNRESET');
+    expect(await client(port, 'IMR1', b).over).toBe('ECONNRESET');
+    port.child.stdin!.write('withdraw 2\n');
+    expect(await port.line('answer', 2)).toMatchObject({ ok: false });
+    await port.close();
+  });
+
   test('a side that leaves before the other one comes takes its tokens along', async () => {
     const port = await begin();
     const [a, b] = (await port.tokens(1))!;
-    const first = client(port, 'IMR1', a);
-    // A probe behind it is answered when the token was seen.
-    const probe = client(port, 'IMP1');
-    await probe.bytes(6);
+    const first = await withToken(port, a);
     first.socket.destroy();
     expect(await port.line('unused', 1)).toMatchObject({ arrived: 1 });
     expect(await client(port, 'IMR1', b).over).toBe('ECONNRESET');

@@ -120,7 +120,7 @@ const fromSeed = v.variant('type', [
   v.strictObject({ type: v.literal('relayReply'), id: count, token: text }),
   /** Answer to `relay`: why there is no token. */
   v.strictObject({ type: v.literal('relayReply'), id: count, reason: text }),
-  /** A member wants a connection through the data port: connect to it with this token. */
+  /** A member wants a connection through the data port: connect to it with this token, or answer `relayRefused`. */
   v.strictObject({ type: v.literal('relayed'), from: sender, token: text, message: peerMessage }),
   /** Answer to `suspend`. After `ok` the host sends `leave`, or `stay`. */
   v.strictObject({ type: v.literal('suspendReply'), ok: v.boolean(), reason: v.optional(text) }),

@@ -4,7 +4,7 @@
  */
 import * as v from 'valibot';
 import { address, checkedBy, count, type Immutable, name, outcome, port } from '../fields';
-import { natReport, peerMessage, recipient } from '../peer/peer-messages';
+import { key, natReport, peerMessage, recipient } from '../peer/peer-messages';
 import type { AnyFrame } from './frame-codec';
 import { portMapping } from './location';
 import { barrier, leaveBarrier, membership } from './membership';
@@ -124,6 +124,8 @@ const toSeed = v.variant('type', [
   v.strictObject({ type: v.literal('peerMessage'), to: recipient, message: peerMessage }),
   /** Requests a connection through the seed's data port. Answered by `relayReply`; the recipient gets `relayed`. */
   v.strictObject({ type: v.literal('relay'), id: count, to: recipient, message: peerMessage }),
+  /** Answer to `relayed`: this member will not come with that token. Whoever waits for it is told so at once. */
+  v.strictObject({ type: v.literal('relayRefused'), token: key, reason: line }),
   /** The host is idle. Answered by `suspendReply` once no other host believes that this one can be reached. */
   v.strictObject({ type: v.literal('suspend') }),
   /** Answer to `suspendReply {ok:true}` when a connection came in meanwhile: stay `running`. */

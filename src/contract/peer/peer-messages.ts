@@ -75,7 +75,7 @@ const secrets = v.pipe(
   v.maxLength(4 * Math.ceil((MOST_AT_ONCE * 32) / 3)),
 );
 /** 32 bytes, in base64. */
-const key = v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/]{43}=$/));
+export const key = v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/]{43}=$/));
 
 /** What a connection between two members is for. */
 const purpose = v.variant('for', [

@@ -173,6 +173,11 @@ export class Session {
     return this.#relays.ask(to, message);
   }
 
+  /** Answers `onRelayed`: this member will not come. Without a connection nothing happens: the token expires. */
+  refuseRelayed(token: string, reason: string): void {
+    this.#send({ type: 'relayRefused', token, reason });
+  }
+
   /** Reports an event for operators. Kept (the last 100) until there is a connection. */
   report(event: ReportedEvent, detail: ReportDetail = {}): void {
     this.#reports.report(event, detail);

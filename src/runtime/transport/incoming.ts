@@ -21,6 +21,8 @@ export interface IncomingOptions {
   readonly relayed: Pick<Relayed, 'relayed'>;
   /** Real addresses of that member, beside those that the seed named with its message. */
   readonly addressesOf: (member: Sender) => readonly string[];
+  /** This member will not come for the relayed connection with that token. */
+  readonly onRefused: (token: string, reason: string) => void;
   /** A peer link has outdated addresses of that member: the next message goes through the seed. */
   readonly onStaleLink: (from: Sender) => void;
   readonly onEvent: OnEvent;
@@ -63,15 +65,19 @@ export class Incoming {
 
   /** A connection through the seed, with this side's token for it. */
   async relay(from: Sender, token: string, message: PeerMessage): Promise<void> {
-    const { ownNat, relayed, onEvent } = this.options;
+    const { ownNat, relayed, onEvent, onRefused } = this.options;
     if (message.type !== 'relay') return;
-    const fail = (reason: string) => onEvent('relay-failed', { from: from.name, reason });
-    if (!ownNat.joined) return fail('this member carries no connections');
+    const refuse = (reason: string) => {
+      onRefused(token, reason);
+      onEvent('relay-failed', { from: from.name, reason });
+    };
+    if (!ownNat.joined) return refuse('this member carries no connections');
     const end = this.#requests.begin(from.name, 1);
-    if (!end) return fail(SHARE_USED);
+    if (!end) return refuse(SHARE_USED);
     try {
       this.#report(from, 'relayed', message.reason);
-      await relayed.relayed(from, token, message.purpose);
+      const problem = await relayed.relayed(from, token, message.purpose);
+      if (problem !== undefined) onRefused(token, problem);
     } finally {
       end();
     }

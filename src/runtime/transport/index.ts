@@ -31,6 +31,8 @@ export type { GuestConnect, TransportResult } from './transport';
 export interface SeedLink {
   sendPeerMessage(to: Recipient, message: PeerMessage): boolean;
   relay(to: Recipient, message: PeerMessage): Promise<string>;
+  /** This member will not come with that token. */
+  refuseRelayed(token: string, reason: string): void;
   reportNat(report: NatReport): void;
 }
 
@@ -132,6 +134,7 @@ export class Transports {
       respond: { connector, punchPorts, natReport, toSupervisor: accept('punched'), signal },
       relayed: this.#relayed,
       addressesOf: (member) => this.#addressesOf(member),
+      onRefused: (token, reason) => this.#seed?.refuseRelayed(token, reason),
       onStaleLink: ({ address }) => this.#links.drop(parseAddress(address)!),
       onEvent,
     });

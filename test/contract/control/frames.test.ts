@@ -66,6 +66,7 @@ const toSeed: { readonly [T in ToSeed['type']]: Required<Extract<ToSeed, { type:
   natReport: { type: 'natReport', nat: NAT },
   peerMessage: { type: 'peerMessage', to: 'api', message },
   relay: { type: 'relay', id: 1, to: 7, message },
+  relayRefused: { type: 'relayRefused', token: key, reason: 'why' },
   held: { type: 'held', by: 'cpu', what: 'x' },
   suspend: { type: 'suspend' },
   stay: { type: 'stay' },

@@ -62,7 +62,10 @@ test('who is asked to meet somebody at an address that is not theirs connects to
   };
   const own = { address: '127.65.90.1', port };
   transports.joined(
-    { sendPeerMessage: tell, relay: () => new Promise(() => undefined), reportNat: () => undefined },
+    {
+      ...{ sendPeerMessage: tell, relay: () => new Promise(() => undefined) },
+      ...{ refuseRelayed: () => undefined, reportNat: () => undefined },
+    },
     { local: own, observed: own, dataPort: { address: '127.0.0.1', port: 1 }, ports: [20_000, 500] },
   );
   const from: Sender = {

@@ -46,12 +46,15 @@ describe('shares', () => {
 interface Fixture {
   readonly answers: PeerMessage[];
   readonly events: string[];
+  /** The token and the reason of each relayed connection that was refused. */
+  readonly refusals: Array<readonly [token: string, reason: string]>;
   readonly transports: ReturnType<typeof openTransports>;
 }
 
 function member(): Fixture {
   const answers: PeerMessage[] = [];
   const events: string[] = [];
+  const refusals: Fixture['refusals'] = [];
   const transports = openTransports({
     ...{ native, aliasBase: parseAddress('127.66.70.0')!, flat: undefined, poolMost: 0 },
     ...{ locationAt: () => undefined, onDatagram: () => undefined },
@@ -64,10 +67,13 @@ function member(): Fixture {
   };
   const own = { address: HERE, port: 20_000 };
   transports.joined(
-    { sendPeerMessage: send, relay: () => new Promise(() => undefined), reportNat: () => undefined },
+    {
+      ...{ sendPeerMessage: send, relay: () => new Promise(() => undefined), reportNat: () => undefined },
+      refuseRelayed: (...refusal) => void refusals.push(refusal),
+    },
     { local: own, observed: own, dataPort: { address: HERE, port: 1 }, ports: [20_000, 500] },
   );
-  return { answers, events, transports };
+  return { answers, events, refusals, transports };
 }
 
 const purposes: Record<string, (count: number) => Purpose> = {
@@ -103,8 +109,8 @@ test.each(Object.keys(purposes))('punches for %s: refused at once beyond the sha
   }
 });
 
-test('connections through the seed: beyond the share the token is not used', async () => {
-  const { events, transports } = member();
+test('connections through the seed: beyond the share the token is not used, and the seed is told so', async () => {
+  const { events, refusals, transports } = member();
   const purpose = purposes.connection(1);
   const token = Buffer.alloc(16).toString('base64');
   const relay = (from: Sender) => transports.relayed(from, token, { type: 'relay', purpose, reason: '' });
@@ -112,14 +118,16 @@ test('connections through the seed: beyond the share the token is not used', asy
   try {
     for (let i = 0; i < MOST_REQUESTED; i++) relay(flood);
     expect(refused()).toBe(MOST_REQUESTED / 2);
+    expect(refusals).toEqual(Array.from({ length: MOST_REQUESTED / 2 }, () => [token, SHARE_USED]));
     relay(honest);
     expect(refused()).toBe(MOST_REQUESTED / 2);
-    // Nobody listens at that data port: each ends, and the share is free again.
+    // Nobody listens at that data port: each ends, which the seed is told as well, and the share is free again.
     await eventually(() => {
       const soFar = refused();
       relay(flood);
       return refused() === soFar;
     });
+    expect(refusals).toContainEqual([token, 'ECONNREFUSED']);
   } finally {
     transports.close();
   }

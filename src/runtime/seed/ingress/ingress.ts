@@ -241,16 +241,18 @@ export class Ingress {
   }
 
   #outside(caller: Caller, exposed: ExposedPort, host: string): Outside {
+    const fails = (moved: boolean, reason: string) => {
+      this.#joins.end(host);
+      if (this.#callers.has(caller.id)) this.#fails(caller, exposed, moved, reason);
+    };
     return {
       onPaired: () => {
         clearTimeout(caller.timer);
         caller.to?.joined();
         this.#joins.end(host);
       },
-      onUnused: (reason) => {
-        this.#joins.end(host);
-        if (this.#callers.has(caller.id)) this.#fails(caller, exposed, true, reason);
-      },
+      onUnused: (reason) => fails(true, reason),
+      onRefused: (reason) => fails(false, `'${host}' refuses: ${reason}`),
       onEnded: () => this.#forget(caller),
     };
   }

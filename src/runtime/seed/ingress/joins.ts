@@ -1,6 +1,6 @@
 /**
  * How many clients of one host may be on their way to it at once: its supervisor takes a bounded number of requests, and
- * one that it refuses is found out by time. Others stand in line, in the order they came.
+ * refuses more. Others stand in line, in the order they came.
  */
 const MOST_AT_ONCE = 64;
 

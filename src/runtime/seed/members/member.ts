@@ -159,6 +159,7 @@ const FRAMES: { readonly [T in MemberFrame['type']]: (member: Member, frame: Fra
   data: ({ shared, peer }, { host, epoch }) => machineOf(shared, host)?.handle({ type: 'data', by: peer.name, epoch }),
   peerMessage: (member, frame) => member.pass(frame),
   relay: ({ shared, peer }, { id, to, message }) => shared.relay.request(peer, id, to, message),
+  relayRefused: ({ shared }, { token, reason }) => shared.relay.refused(token, reason),
   ack: (member, frame) => member.acknowledge(frame),
   membership: (member, frame) => member.follow(frame),
   barrier: ({ shared, peer, connection }, frame) => {

@@ -30,6 +30,8 @@ export interface Outside {
   onPaired(): void;
   /** Its other side has not come, or cannot be connected to: the client waits still. */
   onUnused(reason: string): void;
+  /** The host will not come: the client waits still. */
+  onRefused(reason: string): void;
   onEnded(bytes: readonly [number, number], error: string | undefined): void;
 }
 
@@ -52,8 +54,12 @@ type Side = 0 | 1;
 interface Between {
   readonly from: Party;
   readonly to: Peer;
+  /** With which the other member comes. */
+  readonly token?: string;
   /** Of a client from outside. */
   readonly outside?: Outside;
+  /** Why the other side will not come. */
+  refused?: string;
   /** Until when which side is probed. */
   readonly probed: Map<Side, NodeJS.Timeout>;
   /** A side has ended with its member: bytes that the other one had been sent at the last look. */
@@ -123,13 +129,13 @@ export class Relay {
     const [ours, theirs] = [randomBytes(TOKEN_BYTES), randomBytes(TOKEN_BYTES)];
     const id = this.#newId();
     if (!this.#dataPort.admit(caller, ours, theirs, id, preface)) return 'the relay is full';
-    this.#open.set(id, { from, to, probed: new Map(), outside });
     const token = theirs.toString('base64');
+    this.#open.set(id, { from, to, token, probed: new Map(), outside });
     const reason = to.inbox.pass(this, { type: 'relayed', from: from.sender, token, message });
-    if (reason !== undefined) {
-      this.#open.delete(id);
-      this.#dataPort.withdraw(id);
-    }
+    if (reason === undefined) return undefined;
+    // The client waits for another decision.
+    this.#open.delete(id);
+    this.#dataPort.withdraw(id);
     return reason;
   }
 
@@ -158,15 +164,20 @@ export class Relay {
     const [ours, theirs] = [randomBytes(TOKEN_BYTES), randomBytes(TOKEN_BYTES)];
     const pair = this.#newId();
     if (!this.#dataPort.expect(ours, theirs, pair)) return refuse('the relay is full');
-    this.#open.set(pair, { from, to: peer, probed: new Map() });
-    this.#count(from, 1);
     const token = theirs.toString('base64');
+    this.#open.set(pair, { from, to: peer, token, probed: new Map() });
+    this.#count(from, 1);
     const reason = peer.inbox.pass(from, { type: 'relayed', from: from.sender, token, message });
-    if (reason !== undefined) {
-      this.#dataPort.withdraw(pair);
-      return refuse(reason);
+    if (reason === undefined) return void from.channel.send({ type: 'relayReply', id, token: ours.toString('base64') });
+    this.#dataPort.withdraw(pair);
+    refuse(reason);
+  }
+
+  /** The member will not come with this token: the other side does not wait for it. */
+  refused(token: string, reason: string): void {
+    for (const [id, between] of this.#open) {
+      if (between.token === token && this.#dataPort.withdraw(id)) between.refused = reason;
     }
-    from.channel.send({ type: 'relayReply', id, token: ours.toString('base64') });
   }
 
   /** What was sent to that host over its relayed connections, by a name for each of them that lasts. */
@@ -306,6 +317,7 @@ export class Relay {
     if (event.type === 'paired') return outside.onPaired();
     for (const timer of between.probed.values()) clearTimeout(timer);
     this.#open.delete(event.id);
+    if (event.type === 'unused' && between.refused !== undefined) return outside.onRefused(between.refused);
     if (event.type === 'unused') return outside.onUnused(event.error ?? 'it did not come');
     return outside.onEnded(event.bytes, event.error);
   }

@@ -116,6 +116,7 @@ export async function rehearseRequest(): Promise<readonly PeerMessage[]> {
       guard: (_what, act) => void Promise.resolve(act()).then(() => resolve(), reject),
       ownNat: { joined: true },
       puncher: { answered: () => undefined },
+      onRefused: () => undefined,
       respond: {
         ...{ connector, punchPorts: punchPorts(), natReport: async () => MINE, signal },
         toSupervisor: () => undefined,

@@ -60,8 +60,12 @@ export class Relayed implements Transport {
     return connector.open({ purpose: 'hand', peer, epoch, ...this.#toRelay(token) }, signal);
   }
 
-  /** The other side of a relayed connection. @throws Error when this member cannot make one */
-  async relayed(from: Sender, token: string, purpose: Purpose): Promise<void> {
+  /**
+   * The other side of a relayed connection.
+   * @returns why there is none; undefined: it stands
+   * @throws Error when this member cannot make one
+   */
+  async relayed(from: Sender, token: string, purpose: Purpose): Promise<string | undefined> {
     const { connector, toSupervisor, signal } = this.options;
     const base = { peer: parseAddress(from.address)!, epoch: from.epoch, ...this.#toRelay(token) };
     try {
@@ -71,19 +75,20 @@ export class Relayed implements Transport {
           const { port, sourcePort } = purpose;
           const outside = purpose.for === 'ingress';
           await connector.open({ purpose: 'deliver', outside, port, sourcePort, ...base }, signal);
-          return;
+          return undefined;
         }
         case 'peer-link':
-          return toSupervisor(from, purpose.key, await connector.open({ purpose: 'hand', ...base }, signal));
+          toSupervisor(from, purpose.key, await connector.open({ purpose: 'hand', ...base }, signal));
+          return undefined;
         case 'pool':
         case 'signalling':
-          return; // these are punched, or there are none
+          return 'these are punched, or there are none';
         default:
-          purpose satisfies never;
+          return purpose satisfies never;
       }
     } catch (error) {
-      // The other end learns of a failure from the relay.
-      if (!(error instanceof OpeningError)) throw error;
+      if (error instanceof OpeningError) return error.message;
+      throw error;
     }
   }
 

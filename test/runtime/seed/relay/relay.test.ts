@@ -292,6 +292,28 @@ describe('the data port', () => {
     5_000, // half of what a token lasts
   );
 
+  test('a member that refuses: the other side is reset at once, and no token is good any more', async () => {
+    cluster = await bootCluster(hosts);
+    const [one, two] = [inbox(), inbox()];
+    const first = await host('one', one);
+    const second = await host('two', two);
+    const token = await first.relay('two', RELAY);
+    const { token: theirs } = await two.relayed();
+    const waiting = dial(first.welcome.dataPort, token);
+    const reset = once(waiting, 'error');
+    await once(waiting, 'connect');
+    const begin = performance.now();
+    second.refuseRelayed(theirs, 'no room');
+    expect((await reset)[0].code).toBe('ECONNRESET');
+    expect((await cluster.event('two', 'relay-unused')).detail).toMatchObject({ from: 'one' });
+    // Tokens expire after 10 s.
+    expect(performance.now() - begin).toBeLessThan(5_000);
+    expect((await once(dial(first.welcome.dataPort, theirs), 'error'))[0].code).toBe('ECONNRESET');
+    // A token that nobody has given, or that was used, changes nothing.
+    second.refuseRelayed(theirs, 'no room');
+    expect(await failure(second.locate('nobody', 1))).toMatchObject({ errno: 'EHOSTUNREACH' });
+  });
+
   test('its connections end with the seed', async () => {
     cluster = await bootCluster(hosts);
     const [one, two] = [inbox(), inbox()];

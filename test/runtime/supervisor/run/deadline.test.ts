@@ -89,6 +89,7 @@ const session = (answer: Ask): MemberSession => ({
   services: { use: () => undefined, load: () => undefined, chosen: () => undefined },
   sendPeerMessage: () => false,
   relay: () => Promise.reject(new Error('there is no relay here')),
+  refuseRelayed: () => undefined,
   ports: () => undefined,
   locate: (_host, _port, options) => {
     asked.push(options?.since);

@@ -99,6 +99,7 @@ async function setUp(flat: number | undefined): Promise<Setting> {
     services: { use: () => undefined, load: () => undefined, chosen: () => undefined },
     sendPeerMessage: () => true,
     relay: () => Promise.reject(new LocateError('EHOSTUNREACH', 'no')),
+    refuseRelayed: () => undefined,
     locate: async () => Promise.reject(new LocateError('ECONNREFUSED', 'no')),
     ports: () => undefined,
   };

@@ -54,6 +54,7 @@ const TO_SEED: Samples<ToSeed, 'type'> = {
   natReport: { type: 'natReport', nat: NAT },
   peerMessage: { type: 'peerMessage', to: 'api', message: messages[0] },
   relay: { type: 'relay', id: 1, to: 'api', message: MESSAGES.relay.at(-1)! },
+  relayRefused: { type: 'relayRefused', token: KEY, reason: 'no' },
   held: { type: 'held', by: 'cpu' },
   suspend: { type: 'suspend' },
   stay: { type: 'stay' },

@@ -78,6 +78,7 @@ beforeEach(async () => {
     services: { use: () => undefined, load: () => undefined, chosen: () => undefined },
     sendPeerMessage: () => false,
     relay: () => Promise.reject(new Error('there is no relay here')),
+    refuseRelayed: () => undefined,
     locate: (host, port, options) => {
       asked.push(`${host}:${port}${options?.staleEpoch === undefined ? '' : ` not ${options.staleEpoch}`}`);
       return answer(host);
