@@ -7,25 +7,13 @@ import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import type { ClusterEvent } from '../../src/contract/control/from-seed';
 import { readPlatform } from '../../src/local';
+import { makeCertificate } from '../support/certificates';
 import { bootCluster, type TestCluster } from '../support/cluster';
 import { eventually } from '../support/eventually';
 import { talk, WHO } from '../support/talk';
+import { TLS_SERVER } from '../support/tls-server';
 
 const python = '/usr/bin/python3';
-
-const TLS = `
-import socket, ssl, sys
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain("cert.pem", "key.pem")
-s = socket.create_server(("", 8443))
-while True:
-    c, _ = s.accept()
-    try:
-        with context.wrap_socket(c, server_side=True) as t:
-            t.sendall(sys.argv[1].encode())
-            t.unwrap()
-    except OSError: pass
-`;
 
 /** Accepts nothing. */
 const DEAF = 'import socket, time; s = socket.create_server(("", 8000)); time.sleep(3600)';
@@ -65,9 +53,7 @@ let silent: Promise<{ readonly ended: number }>;
 
 beforeAll(async () => {
   keys = mkdtempSync(join(tmpdir(), 'imaginary-keys-'));
-  const [cert, key] = [join(keys, 'cert.pem'), join(keys, 'key.pem')];
-  const subject = ['-subj', '/CN=test', '-days', '2', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'];
-  execFileSync('openssl', ['req', '-x509', '-nodes', ...subject, '-keyout', key, '-out', cert], { stdio: 'ignore' });
+  const { certificateFile, keyFile } = makeCertificate(keys, ['test']);
   const who = (name: string, ...more: string[]) => ({ name, command: [python, '-u', 'who.py', '8000', ...more] });
   cluster = await bootCluster(
     [
@@ -80,8 +66,8 @@ beforeAll(async () => {
     {
       name: 'limits',
       files: {
-        ...{ 'who.py': WHO, 'tls.py': TLS, 'nginx.conf': NGINX },
-        ...{ 'cert.pem': readFileSync(cert, 'utf8'), 'key.pem': readFileSync(key, 'utf8') },
+        ...{ 'who.py': WHO, 'tls.py': TLS_SERVER, 'nginx.conf': NGINX },
+        ...{ 'server.pem': readFileSync(certificateFile, 'utf8'), 'server.key': readFileSync(keyFile, 'utf8') },
       },
       exposes: EXPOSES,
       upArguments: ['--network', 'nat'],

@@ -13,6 +13,7 @@ import { bootCluster, type TestCluster } from '../support/cluster';
 import { eventually } from '../support/eventually';
 import { beginning, mentioning } from '../support/processes';
 import { talk, WHO } from '../support/talk';
+import { TLS_SERVER } from '../support/tls-server';
 
 const python = '/usr/bin/python3';
 
@@ -55,21 +56,6 @@ for port, serve in (8000, flood), (8001, resets), (8002, tells):
     threading.Thread(target=listen, args=(port, serve)).start()
 `;
 
-const PASSED = `
-import socket, ssl
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain("passed.pem", "passed.key")
-s = socket.create_server(("", 8443))
-while True:
-    c, _ = s.accept()
-    try:
-        with context.wrap_socket(c, server_side=True) as t:
-            t.recv(1000)
-            t.sendall(b"passed")
-            t.unwrap()
-    except OSError: pass
-`;
-
 let folder: string;
 let cluster: TestCluster;
 let certificates: Record<'web' | 'red' | 'blue' | 'expired' | 'passed', CertificateFiles>;
@@ -91,15 +77,15 @@ beforeAll(async () => {
       { name: 'web', command: ['/usr/sbin/nginx', '-c', '/var/task/nginx.conf'] },
       { name: 'who', command: [python, '-u', 'who.py', '8000'] },
       { name: 'guest', command: [python, '-u', 'guest.py'] },
-      { name: 'passed', command: [python, '-u', 'passed.py'] },
+      { name: 'passed', command: [python, '-u', 'tls.py', 'passed', 'asked'] },
       { name: 'never', command: ['/bin/false'] },
     ],
     {
       name: 'tls',
       files: {
-        ...{ 'nginx.conf': NGINX, 'who.py': WHO, 'guest.py': GUEST, 'passed.py': PASSED },
-        'passed.pem': readFileSync(passed.certificateFile, 'utf8'),
-        'passed.key': readFileSync(passed.keyFile, 'utf8'),
+        ...{ 'nginx.conf': NGINX, 'who.py': WHO, 'guest.py': GUEST, 'tls.py': TLS_SERVER },
+        'server.pem': readFileSync(passed.certificateFile, 'utf8'),
+        'server.key': readFileSync(passed.keyFile, 'utf8'),
       },
       exposes: [
         { host: 'web', port: 18_200, hostPort: 8_000, tls: web },
