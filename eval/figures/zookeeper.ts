@@ -33,22 +33,30 @@ interface Recovery {
   readonly ms: number;
   /** Reads a second, by steps, from `BEFORE` on. */
   readonly timeline: readonly number[];
+  /** Whose connect has imagined the node. */
+  readonly by?: string;
+}
+
+interface Replacement {
+  /** When its clock begins. Default: when the node was killed. */
+  readonly began?: number;
+  readonly by?: string;
 }
 
 async function recover(
   load: ZooKeeperLoad,
   kill: (leader: string) => Promise<unknown>,
-  replace: (leader: string, since: number) => Promise<number | undefined>,
+  replace: (leader: string, since: number) => Promise<Replacement>,
 ): Promise<Recovery> {
   const usual = await load.steady();
   const leader = await load.leader();
   const since = Date.now();
   const killed = performance.now();
   const killing = kill(leader);
-  const began = (await replace(leader, since)) ?? killed;
+  const { began = killed, by } = await replace(leader, since);
   await killing;
   const ms = await load.recovered(began, usual);
-  return { ms, timeline: load.timeline(began - BEFORE, began + ms + BEFORE, STEP) };
+  return { ms, timeline: load.timeline(began - BEFORE, began + ms + BEFORE, STEP), by };
 }
 
 async function inCluster(progress: Progress): Promise<Record<'ordered' | 'imagined', Recovery[]>> {
@@ -97,13 +105,13 @@ const orderedIn = (cluster: TestCluster, load: ZooKeeperLoad) => async (host: st
   const first = await cluster.waitFor(
     (e) => e.host === host && e.time >= since && (e.event === 'ordered' || e.event === 'allocating'),
   );
-  return first.time - performance.timeOrigin;
+  return { began: first.time - performance.timeOrigin };
 };
 
 const imaginedIn = (cluster: TestCluster) => async (host: string, since: number) => {
   const { detail } = await cluster.waitFor((e) => e.host === host && e.event === 'allocating' && e.time >= since);
   if (detail.why !== undefined) throw new Error(`'${host}' was started because ${detail.why}, not by a connect`);
-  return undefined;
+  return { by: String(detail.by) };
 };
 
 /** Ordinary processes at addresses of the loopback interface. */
@@ -139,7 +147,7 @@ async function asProcesses(progress: Progress): Promise<Recovery> {
         // The machine boots.
         await sleep(BOOT);
         start(leader);
-        return undefined;
+        return {};
       },
     );
   } finally {
@@ -169,6 +177,12 @@ export const zookeeper: Evaluation = {
       }),
       ratio('recovery: nobody orders anything / a machine boots', 's', seconds(all.imagined), seconds(booted), null),
       absolute('the boot, of that', 's', BOOT / 1_000, null),
+      absolute(
+        `nobody orders anything: imagined by a node of the quorum, of ${ROUNDS} rounds; else by a client`,
+        'rounds',
+        imagined.filter(({ by = '' }) => NODES.includes(by)).length,
+        null,
+      ),
       ...(['ordered', 'imagined', 'booted'] as const).map((mode) =>
         absolute(`the least throughput while it recovers: ${mode}`, 'reads/s', Math.min(...all[mode].timeline), null),
       ),
