@@ -1,7 +1,6 @@
 /** What else `imaginary join` does with its guest, and what others see of it. */
 import { once } from 'node:events';
 import type { TestCluster } from '../support/cluster';
-import { python, redisServer } from '../support/guests';
 import { Instances, is, NETWORKS } from '../support/instances';
 import { running, signal } from '../support/processes';
 
@@ -92,49 +91,5 @@ describe.each(NETWORKS)('network %s', (network, more) => {
     expect(running('sleep 3918')).toEqual([]);
     expect(await instances.count('stubborn', 'joined')).toBe(before + 1);
     expect((await cluster.host('stubborn')).epoch).toBeGreaterThan(epoch!);
-  });
-});
-
-/** Connects so often, and prints how many round trips of the internet each `connect` took. */
-const ROUND_TRIPS = `
-import socket, sys, time
-for pause in (0, 3):
-    time.sleep(pause)
-    began = time.perf_counter()
-    s = socket.create_connection(("db", 6379))
-    print((time.perf_counter() - began) * 1000 / float(sys.argv[1]))
-    s.sendall(b"PING\\r\\n")
-    assert s.recv(7) == b"+PONG\\r\\n"
-`;
-/** Milliseconds: whatever else takes time on a slow machine is little beside it. */
-const RTT = 250;
-
-describe.each([
-  ['symmetric', 'direct'],
-  ['endpoint-independent', 'direct'],
-  ['port-preserving', 'punched'],
-])('a public address, and a client behind a NAT that is %s', (nat, by) => {
-  let instances: Instances;
-  beforeAll(async () => {
-    const network = ['--network', 'nat', '--rtt', String(RTT), '--nat', 'db=none', '--nat', `client=${nat}`];
-    instances = await Instances.boot(`public-${nat}`, network);
-  });
-  afterEach(() => instances?.end());
-  afterAll(() => instances?.cluster.dispose());
-
-  test(`connections are ${by}, and once there was one, the next is ready`, async () => {
-    const { cluster } = instances;
-    instances.start('--name', 'db', '--', ...redisServer);
-    await cluster.waitFor(is('db', 'listening'));
-    const { stdout, stderr } = await cluster.exec([python, '-c', ROUND_TRIPS, String(RTT)]);
-    expect(stderr).toBe('');
-    const [first, later] = stdout.trim().split('\n').map(Number);
-    // The first includes that the client asks the seed where the host is, and finds out about its own NAT.
-    expect([first < 6, later < 1]).toEqual([true, true]);
-    const { detail } = await cluster.waitFor(is('db', 'transport-chosen'));
-    expect(detail).toMatchObject({ by });
-    expect(await cluster.events()).toContainEqual(
-      expect.objectContaining({ host: 'db', event: 'reachable', detail: expect.objectContaining({ nat: 'none' }) }),
-    );
   });
 });

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include "members.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,8 +14,11 @@
 #define OURS 0x7f000503u /* 127.0.5.3 */
 #define PORT 20100
 
+#define TAKEN 20101
+
 static struct member web, api;
 static int guest;
+static bool quiet; /* the side that waits proves itself elsewhere */
 
 static struct im_opening at(enum im_purpose purpose, uint32_t peer, uint16_t from) {
   struct sockaddr_in nowhere = {0};
@@ -29,7 +33,7 @@ static struct im_opening at(enum im_purpose purpose, uint32_t peer, uint16_t fro
   what.local_port = waits ? PORT : from;
   what.remote_port = waits ? from : PORT;
   if (waits) {
-    what.send_size = 5;
+    what.send_size = quiet ? 0 : 5;
     memcpy(what.send, "proof", 5);
   } else {
     what.expect_size = 5;
@@ -102,6 +106,30 @@ int main(void) {
   second = wait_for(30007);
   arrives(second, goes, end_1, 30007);
   CHECK(connector_cancel(api.connector, first));
+
+  puts("what waits says nothing, and is told of elsewhere: before it is met, and afterwards");
+  quiet = true;
+  first = wait_for(30008);
+  goes = go(30008, &end_1);
+  for (int i = 0; i < 20; i++) CHECK(usleep(1000) == 0); /* met by now, and not proved */
+  CHECK(is_quiet(&web));
+  connector_proved(web.connector, goes);
+  arrives(first, goes, end_1, 30008);
+  goes = go(30009, &end_1);
+  connector_proved(web.connector, goes);
+  second = wait_for(30009);
+  arrives(second, goes, end_1, 30009);
+
+  puts("it cannot wait where somebody else does: known at once, and told once");
+  struct im_opening taken = at(IM_DELIVER, WEB, 30010);
+  taken.local_port = TAKEN;
+  struct sockaddr_in there = {
+      .sin_family = AF_INET, .sin_port = htons(TAKEN), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  int stranger = socket(AF_INET, SOCK_STREAM, 0);
+  CHECK(bind(stranger, (struct sockaddr *)&there, sizeof there) == 0 && listen(stranger, 1) == 0);
+  CHECK(connector_open(api.connector, &taken) == EADDRINUSE);
+  CHECK(is_quiet(&api));
+  close(stranger);
 
   end(&web);
   end(&api);

@@ -117,7 +117,10 @@ export const peerMessage = v.variant('type', [
     id: count,
     /** We are behind the same address and meet at our own ones; wait for me at yours. */
     near: v.optional(v.literal(true)),
-    /** You have a public address, and no port of mine can be named: wait at `to` for a connection from `address`. */
+    /**
+     * You have a public address: wait at `to` for a connection from `address`, from any port. For a guest's connection,
+     * answer with `punching` when you do. That is your proof: say nothing over the connection first.
+     */
     direct: v.optional(v.literal(true)),
     address,
     from: punchPorts,
@@ -127,7 +130,7 @@ export const peerMessage = v.variant('type', [
     purpose,
   }),
   /**
-   * Answer to a `punch` without `to`, or with a wrong guess: from these ports (as others see them; when `near`, as they are) I am connecting
+   * Answer to a `punch` without `to`, with a wrong guess, or with `direct`: from these ports (as others see them; when `near`, as they are) I am connecting
    * now.
    */
   v.strictObject({ type: v.literal('punching'), id: count, address, ports: punchPorts }),

@@ -199,6 +199,14 @@ static napi_value cancel(napi_env env, napi_callback_info info) {
   return result;
 }
 
+static napi_value proved(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  uint32_t id = 0;
+  struct im_connector *connector = called_on(env, info, &argument, 1);
+  if (connector && napi_get_value_uint32(env, argument, &id) == napi_ok) connector_proved(connector, id);
+  return util_undefined(env);
+}
+
 static napi_value drop(napi_env env, napi_callback_info info) {
   napi_value argument;
   uint32_t peer = 0;
@@ -273,6 +281,7 @@ static const struct im_object_kind kind = {
                 {"fill", fill},
                 {"call", call},
                 {"cancel", cancel},
+                {"proved", proved},
                 {"drop", drop},
                 {"listeners", listeners},
                 {"services", services},

@@ -232,6 +232,8 @@ export interface NativeConnector {
    * under way.
    */
   cancel(id: number): boolean;
+  /** The other side of that opening has proved itself elsewhere: what was expected of it first does not come. */
+  proved(id: number): void;
   /** Closes what is kept ready with that peer (0: with all of them), in both directions. */
   drop(peer: number): void;
   /** Guests' listeners: port, real address, real port, and so on. */

@@ -123,11 +123,21 @@ int connector_open(struct im_connector *connector, const struct im_opening *what
   if (error) {
     connection_discard(connection);
   } else {
-    connection_add(connector, connection, &javascript, NULL);
-    opening_start(connector, connection, result);
+    connection_add(connector, connection, NULL, NULL);
+    error = opening_start(connector, connection, result);
+    if (!error) connection->asker = &javascript;
   }
   unlock(connector);
   return error;
+}
+
+void connector_proved(struct im_connector *connector, uint32_t id) {
+  lock(connector);
+  for (struct im_connection *connection = connector->all, *after; connection; connection = after) {
+    after = connection->next;
+    if (connection->what.id == id && connection->stage->opening) opening_proved(connector, connection);
+  }
+  unlock(connector);
 }
 
 int connector_fill(struct im_connector *connector, const struct im_opening *what, const struct im_pair *pairs,

@@ -89,8 +89,10 @@ void connector_hold(struct im_connector *connector);
 void connector_release(struct im_connector *connector);
 /* Ends the threads and every connection. Nothing is reported afterwards. */
 void connector_stop(struct im_connector *connector);
-/* 0, or an errno: then nothing is reported. */
+/* 0, and what listens does so now; or an errno: then nothing is reported. */
 int connector_open(struct im_connector *connector, const struct im_opening *what);
+/* The other side of that opening has proved itself elsewhere: what was expected of it first does not come. */
+void connector_proved(struct im_connector *connector, uint32_t id);
 /*
  * `count` for the pool; IM_EVENT_FILLED reports all of them. Ports and secrets of `what` do not count. 0, or an errno:
  * then nothing is reported.

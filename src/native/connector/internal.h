@@ -156,8 +156,10 @@ int opening_connect(struct im_connection *connection);
 /* Its two halves: a socket, and a SYN. */
 int opening_prepare(struct im_connection *connection);
 int opening_go(const struct im_connection *connection);
-/* Goes on with the result of `opening_connect`. */
-void opening_start(struct im_connector *connector, struct im_connection *connection, int error);
+/* Goes on with the result of `opening_connect`. An errno: it has failed. */
+int opening_start(struct im_connector *connector, struct im_connection *connection, int error);
+/* The other side has proved itself elsewhere: its first bytes are not waited for. */
+void opening_proved(struct im_connector *connector, struct im_connection *connection);
 /* A connection that is kept unused is found out when the NAT has forgotten it. `ours`: no guest gets it later. */
 void opening_keep_alive(int fd, bool ours);
 /* Undoes it: a guest gets the connection, and has options of its own. */

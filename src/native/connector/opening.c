@@ -115,12 +115,11 @@ static bool worth_another_try(int error) {
   return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH || error == ECONNRESET;
 }
 
-static void refused(struct im_connector *connector, struct im_connection *connection, int error) {
+/* 0: another try follows. Otherwise it has failed. */
+static int refused(struct im_connector *connector, struct im_connection *connection, int error) {
   /* Only from a port of our choice does another try meet another moment. */
-  if (connection->what.local_port && worth_another_try(error))
-    try_again(connector, connection);
-  else
-    connection_fail(connector, connection, error);
+  if (connection->what.local_port && worth_another_try(error)) return try_again(connector, connection), 0;
+  return connection_fail(connector, connection, error), error;
 }
 
 static void on_met(struct im_connector *connector, struct im_connection *connection) {
@@ -128,14 +127,15 @@ static void on_met(struct im_connector *connector, struct im_connection *connect
   if (connection_watch(connector, connection)) hello.on_event(connector, connection, EPOLLIN);
 }
 
-void opening_start(struct im_connector *connector, struct im_connection *connection, int error) {
+int opening_start(struct im_connector *connector, struct im_connection *connection, int error) {
   connection_at(connector, connection, IM_NEVER);
   connection->stage = &connecting;
   connection->on_met = on_met;
-  if (connection->what.listens && !(error = meeting_wait(connector, connection, error))) return;
-  if (connection->fd < 0) return connection_fail(connector, connection, error);
+  if (connection->what.listens && !(error = meeting_wait(connector, connection, error))) return 0;
+  if (connection->fd < 0) return connection_fail(connector, connection, error), error;
   if (error) return refused(connector, connection, error);
   connection_watch(connector, connection);
+  return 0;
 }
 
 static void on_retry(struct im_connector *connector, struct im_connection *connection) {
@@ -149,7 +149,7 @@ static void on_connect(struct im_connector *connector, struct im_connection *con
   socklen_t size = sizeof error;
   if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) return;
   if (getsockopt(connection->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
-  if (error) return refused(connector, connection, error);
+  if (error) return (void)refused(connector, connection, error);
   if (!connection->what.local_port) {
     union im_address local;
     size = sizeof local;
@@ -157,7 +157,8 @@ static void on_connect(struct im_connector *connector, struct im_connection *con
   }
   /* What a guest accepts has no connect of its own to be finished. */
   bool accepted = connection->what.purpose == IM_POOL_IN || connection->what.purpose == IM_DELIVER;
-  if (accepted && connect_to(connection->fd, &connection->what) != 0) return refused(connector, connection, errno);
+  if (accepted && connect_to(connection->fd, &connection->what) != 0)
+    return (void)refused(connector, connection, errno);
   connection->stage = &hello;
   hello.on_event(connector, connection, events);
 }
@@ -236,8 +237,14 @@ static void on_hello(struct im_connector *connector, struct im_connection *conne
   if (result == EAGAIN) return;
   /* A listener that waits at that port for another one resets this one, before it sends anything. */
   bool away = connection->chosen && connection->what.expect_size && !connection->got && !connection->what.listens;
-  if (away && result == ECONNRESET) return refused(connector, connection, result);
+  if (away && result == ECONNRESET) return (void)refused(connector, connection, result);
   connection_fail(connector, connection, result);
 }
 
 static const struct im_stage hello = {.opening = true, .on_event = on_hello};
+
+void opening_proved(struct im_connector *connector, struct im_connection *connection) {
+  if (connection->got) return; /* it says it here, too */
+  connection->what.expect_size = 0;
+  if (connection->stage == &hello) on_hello(connector, connection, EPOLLIN);
+}

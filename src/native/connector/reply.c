@@ -4,8 +4,10 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -42,8 +44,9 @@ bool reply_unwanted(int reply_to) {
 static void give(struct im_connector *connector, struct im_connection *connection) {
   const struct im_opening *what = &connection->what;
   uint16_t port = what->source_port ? what->source_port : what->local_port;
-  int fd = connection->fd, off = 0;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &off, sizeof off); /* as a new socket has it: nothing of ours is under way */
+  int fd = connection->fd, off = 0, waiting = 0;
+  /* As a new socket has it, unless the guest's first small write would wait until what is ours is acknowledged. */
+  if (ioctl(fd, SIOCOUTQ, &waiting) == 0 && waiting == 0) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &off, sizeof off);
   if (!reply_connected(what->reply_to, fd, port, what)) return connection_close(connector, connection);
   connection_let_go(connector, connection);
   close(fd);

@@ -225,7 +225,7 @@ bool signalling_call(struct im_connector *connector, const struct im_request *re
   /* Where it is there soon, an answer that it is not yet would only make it later. */
   if (ready && far) reply_not_yet(reply_to);
   if (ready && !far) reactor_set(&connector->reactor, &call->soon, clock_now() + connector->soon * IM_MS);
-  if (!far) return opening_start(connector, connection, 0), true;
+  if (!far) return (void)opening_start(connector, connection, 0), true;
   connection->stage = &held;
   connection_at(connector, connection, clock_now() + HOLD);
   return true;

@@ -74,12 +74,17 @@ export class Connector {
   }
 
   /**
-   * Makes a connection. Resolves when it stands and has gone where its purpose says.
+   * Makes a connection. Resolves when it stands and has gone where its purpose says. What listens does so at once, or
+   * the promise is rejected by then.
+   * @param proved resolves when the other side has proved itself elsewhere: it does not say `expect` then
    * @returns how many tries it took, less one; with purpose `hand`, its descriptor
    * @throws OpeningError
    */
-  open(opening: Opening, signal?: AbortSignal): Promise<number> {
-    return this.#begin((id) => this.native.open({ ...opening, id, purpose: PURPOSE[opening.purpose] }), signal);
+  open(opening: Opening, signal?: AbortSignal, proved?: Promise<void>): Promise<number> {
+    return this.#begin((id) => {
+      void proved?.then(() => this.native.proved(id));
+      return this.native.open({ ...opening, id, purpose: PURPOSE[opening.purpose] });
+    }, signal);
   }
 
   /**

@@ -83,7 +83,7 @@ export class Transports {
     const { signal } = this.#closing;
     // Every connection that is being made listens to it.
     setMaxListeners(0, signal);
-    const { dataPort, report: natReport } = this.#ownNat;
+    const { dataPort, report: natReport, now: natNow } = this.#ownNat;
     const connector = this.#openConnector();
     const guestPort = portSequence(GUEST_PORTS);
     const punchPorts = new PunchPorts(dataPort);
@@ -94,6 +94,7 @@ export class Transports {
     this.#puncher = new Puncher({
       punchPorts,
       natReport,
+      natNow,
       send: (to, message) => {
         if (!this.#links.sendMessage(to, message)) this.#seed?.sendPeerMessage(to.host, message);
       },

@@ -88,6 +88,7 @@ export function twoMembers(number: number): Pair {
         punchPorts,
         send: (_to, message) => send(message),
         natReport: async () => member.nat,
+        natNow: () => member.nat,
       }),
       got: [],
       lost,

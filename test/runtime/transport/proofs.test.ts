@@ -35,8 +35,10 @@ const connect = (forge: Pick<Opening, 'send' | 'expect'> = {}) =>
     pair.api.asPeer,
     1,
     { for: 'connection', port: 80, sourcePort: 4_711 },
-    ({ base, ports, to }, ending) =>
-      pair.web.connector.open({ ...base, ...forge, purpose: 'hand', localPort: ports[0], remotePort: to[0] }, ending),
+    ({ base, ports, to, proved }, ending) => {
+      const opening = { ...base, ...forge, purpose: 'hand', localPort: ports[0], remotePort: to[0] } as const;
+      return pair.web.connector.open(opening, ending, proved);
+    },
     never,
   );
 
@@ -79,4 +81,53 @@ test.each(['127.65.7.1', '127.65.7.2'])('it is agreed on wherever the other side
   const proof = Buffer.concat([send!, hears!]);
   expect([send, hears]).toMatchObject([{ length: 16 }, { length: 16 }]);
   expect(pair.api.got).toMatchObject([{ purpose: { proof: proof.toString('base64') } }]);
+});
+
+describe('a public address', () => {
+  const PUBLIC = '127.65.7.2';
+  beforeEach(() => {
+    pair.api.nat = { ...pair.api.nat, reflexiveAddress: PUBLIC, localAddress: PUBLIC };
+  });
+
+  test('that it waits is its proof, and the guest that listens is signalled', async () => {
+    const signalled = once(server, 'connection');
+    const socket = new Socket({ fd: await connect() });
+    await signalled;
+    expect(pair.api.got).toMatchObject([{ type: 'punch', direct: true }]);
+    // Nothing of ours is in front of what the guest there says.
+    expect(socket.read()).toBeNull();
+    socket.destroy();
+  });
+
+  test('it does not wait: that somebody answers at the port is not enough', async () => {
+    const stranger = createServer((socket) => void socket.on('error', () => undefined).resume());
+    const { receive } = pair.api;
+    pair.api.receive = (message, reply) => {
+      if (message.type !== 'punch') return receive(message, reply);
+      const [port] = message.to!;
+      stranger.listen(port, PUBLIC, () => {
+        // The caller is connected, for all that it can see.
+        stranger.once('connection', () => receive(message, reply));
+      });
+    };
+    await expect(connect()).rejects.toMatchObject({ code: 'NOT_PUNCHED', busy: true });
+    stranger.close();
+    expect(signals).toBe(0);
+  });
+
+  test('nothing gets there: the next connection is made in another way', async () => {
+    const { receive } = pair.api;
+    // Says that it waits, and does not: as behind a firewall, but that a firewall would be silent.
+    pair.api.receive = ({ ...message }, reply) => {
+      if (message.type !== 'punch' || !message.direct) return receive(message, reply);
+      reply({ type: 'punching', id: message.id, address: PUBLIC, ports: message.to! });
+    };
+    await expect(connect()).rejects.toMatchObject({ code: 'NOT_PUNCHED', busy: true });
+    const signalled = once(server, 'connection');
+    const socket = new Socket({ fd: await connect() });
+    await signalled;
+    expect(pair.api.got).toMatchObject([{ type: 'punch' }]);
+    expect(pair.api.got[0]).not.toHaveProperty('direct');
+    socket.destroy();
+  });
 });

@@ -166,6 +166,7 @@ function punched(): Punched {
   const puncher = new Puncher({
     punchPorts: punchPorts(),
     natReport: async () => MINE,
+    natNow: () => MINE,
     send: (to, message) => void encodeFrame({ type: 'peerMessage', ...{ to: to.host, message } }),
   });
   return new Punched({ connector, puncher, guestPort: portSequence([1, 1]), signal });

@@ -57,15 +57,19 @@ export function natKind({ local, observed }: Pick<Observation, 'local' | 'observ
   return observed.address === local.address ? 'none' : 'port-preserving';
 }
 
+/** What its connection to the seed tells of a member. */
+export function unclassified({ observed, local, ports }: Observation): NatReport {
+  return { kind: 'unknown', reflexiveAddress: observed.address, localAddress: local.address, ports };
+}
+
 /** Never fails: a NAT that cannot be classified is `unknown`. */
 export async function classifyNat(seen: Observation, signal?: AbortSignal): Promise<NatReport> {
-  const base = { reflexiveAddress: seen.observed.address, localAddress: seen.local.address, ports: seen.ports };
   try {
     const second = await probe(seen.dataPort, seen.local, signal);
     second.close();
-    return { ...base, kind: natKind(seen, second.observed) };
+    return { ...unclassified(seen), kind: natKind(seen, second.observed) };
   } catch {
-    return { ...base, kind: 'unknown' };
+    return unclassified(seen);
   }
 }
 

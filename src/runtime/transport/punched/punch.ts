@@ -17,6 +17,8 @@ export interface PunchOptions {
   readonly send: (peer: PeerMember, message: PeerMessage) => void;
   /** This member's own; waits until it is known. */
   readonly natReport: () => Promise<NatReport>;
+  /** The same as far as it is known now. */
+  readonly natNow: () => NatReport;
 }
 
 /** What the two sides have agreed on: this one's ports and, for each, the other's. */
@@ -24,6 +26,8 @@ export interface Agreed {
   readonly base: Pick<Opening, 'peer' | 'epoch' | 'local' | 'remote' | 'timeout' | 'send' | 'expect'>;
   readonly ports: readonly number[];
   readonly to: readonly number[];
+  /** Resolves when the other side has proved itself in its answer: see `Connector.open`. */
+  readonly proved?: Promise<void>;
 }
 
 /** Two members cannot be connected in this way. */
@@ -60,7 +64,15 @@ type Punching = Pick<Extract<PeerMessage, { type: 'punching' }>, 'address' | 'po
 interface Stopped {
   readonly reason: string;
   readonly busy?: boolean;
+  /** What the other side waits for does not get there. */
+  readonly closed?: boolean;
 }
+
+/**
+ * A public address that waits has said so over the seed. A connection is there about then: after so many times as long,
+ * and a bit of milliseconds, something lets nothing in that it has not seen the way out of.
+ */
+const OVERDUE = { times: 2, bit: 50 } as const;
 
 interface Punch {
   /** Answers of other hosts are ignored. */
@@ -78,6 +90,8 @@ export const proofs = (proof: Uint8Array) => ({ send: proof.subarray(0, 16), exp
 
 export class Puncher {
   readonly #punches = new Map<number, Punch>();
+  /** Hosts with a public address that lets nothing in unasked, and as which epoch. */
+  readonly #closed = new Map<string, number>();
   #lastId = 0;
 
   constructor(private readonly options: PunchOptions) {}
@@ -94,12 +108,15 @@ export class Puncher {
     open: (agreed: Agreed, signal: AbortSignal) => Promise<T>,
     signal: AbortSignal,
   ): Promise<T> {
-    const { punchPorts, natReport } = this.options;
-    const mine = await natReport();
+    const { punchPorts, natReport, natNow } = this.options;
+    const isPublic = peer.nat.kind === 'none';
+    // A guest's connection is faster than a punched one, and may come from any port: the own NAT does not matter.
+    const waits = isPublic && purpose.for === 'connection' && this.#closed.get(peer.host) !== peer.epoch;
+    const mine = waits ? natNow() : await natReport();
     const point = meetingPoint(mine, peer.nat);
     const near = point.near === true;
     // What has a public address is connected to, from behind any NAT.
-    const direct = !near && peer.nat.kind === 'none' && !isPredictable(mine);
+    const direct = !near && isPublic && (waits || !isPredictable(mine));
     const problem = near ? point.problem : direct ? undefined : punchProblem(mine, peer.nat);
     if (problem !== undefined) throw new PunchError(problem);
     const stopping = new AbortController();
@@ -128,14 +145,16 @@ export class Puncher {
       const local = parseAddress(mine.localAddress)!;
       const { address, epoch } = peer;
       const base = { peer: address, epoch, local, timeout: PUNCH_LIMIT, ...(proof && proofs(proof)) };
-      const openTo = (theirs: Punching, until: AbortSignal) =>
-        open({ base: { ...base, remote: parseAddress(theirs.address)! }, ports, to: theirs.ports }, until);
+      const openTo = (theirs: Punching, until: AbortSignal, proved?: Promise<void>) =>
+        open({ base: { ...base, remote: parseAddress(theirs.address)! }, ports, to: theirs.ports, proved }, until);
+      if (direct && proof) return await this.#direct(peer, point.theirs, message, punch, openTo);
       if (!near && peer.nat.kind === 'unknown') return await this.#guess(peer, point.theirs, message, punch, openTo);
       return await openTo(await this.#agree(peer, point.theirs, message, punch), ending);
     } catch (error) {
       if (!stopping.signal.aborted) throw error;
-      const { reason, busy }: Stopped = stopping.signal.reason;
-      throw new PunchError(`the other side: ${reason}`, busy);
+      const { reason, busy, closed }: Stopped = stopping.signal.reason;
+      if (closed) this.#closed.set(peer.host, peer.epoch);
+      throw new PunchError(`the other side: ${reason}`, closed ? isPredictable(await natReport()) : busy);
     } finally {
       this.#punches.delete(id);
       for (const port of opened) port.close();
@@ -153,6 +172,37 @@ export class Puncher {
   /** The seed could not deliver the message with this id. */
   undeliverable(id: number, reason: string): void {
     this.#punches.get(id)?.stopping.abort({ reason } satisfies Stopped);
+  }
+
+  /**
+   * The other side waits at a public address, and answers as soon as it does. That is its proof, a round trip earlier
+   * than over the connection.
+   */
+  async #direct<T>(
+    peer: PeerMember,
+    address: string,
+    message: PunchMessage,
+    punch: Punch,
+    open: (theirs: Punching, until: AbortSignal, proved: Promise<void>) => Promise<T>,
+  ): Promise<T> {
+    const { punchPorts, send } = this.options;
+    const ports = message.from.map(() => punchPorts.pairedPort(peer.nat, `to ${peer.host}`));
+    const began = performance.now();
+    let overdue: NodeJS.Timeout | undefined;
+    const proved = new Promise<void>((resolve) => {
+      punch.onPorts = () => {
+        resolve();
+        const stopped = { reason: 'nothing is let in there that was not asked for', closed: true } satisfies Stopped;
+        const left = OVERDUE.times * (performance.now() - began) + OVERDUE.bit;
+        overdue ??= setTimeout(() => punch.stopping.abort(stopped), left);
+      };
+    });
+    try {
+      send(peer, { ...message, to: ports });
+      return await open({ address, ports }, punch.ending, proved);
+    } finally {
+      clearTimeout(overdue);
+    }
   }
 
   /**

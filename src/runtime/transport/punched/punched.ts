@@ -93,8 +93,8 @@ export class Punched implements Transport {
 
   async #open(peer: PeerMember, purpose: Purpose, own: Own, signal: AbortSignal): Promise<number> {
     const { connector, puncher } = this.options;
-    const open = ({ base, ports, to }: Agreed, ending: AbortSignal) =>
-      connector.open({ ...base, ...own, localPort: ports[0], remotePort: to[0] }, ending);
+    const open = ({ base, ports, to, proved }: Agreed, ending: AbortSignal) =>
+      connector.open({ ...base, ...own, localPort: ports[0], remotePort: to[0] }, ending, proved);
     for (let tries = 1; ; tries++) {
       try {
         return await puncher.punch(peer, 1, purpose, open, signal);

@@ -110,7 +110,17 @@ export async function respond(
       case 'connection': {
         const { port, sourcePort, proof } = purpose;
         const secret = proof && swappedProofs(proof);
-        await connector.open({ ...base, ...pair, purpose: 'deliver', port, sourcePort, ...secret }, signal);
+        const delivery = { ...base, ...pair, purpose: 'deliver', port, sourcePort } as const;
+        if (!direct) {
+          await connector.open({ ...delivery, ...secret }, signal);
+          return;
+        }
+        // Where a public address leads to is certain, and that it waits there is its proof: it arrives a round trip
+        // earlier than what is said over the connection.
+        const opening = connector.open({ ...delivery, expect: secret ? secret.expect : undefined }, signal);
+        await Promise.race([opening, undefined]);
+        reply({ type: 'punching', id, address: mine.reflexiveAddress, ports });
+        await opening;
         return;
       }
       case 'peer-link':
