@@ -11,7 +11,12 @@ const BEGIN = '<!-- begin: npx projen lifecycle -->';
 const END = '<!-- end: npx projen lifecycle -->';
 
 const base = { hosts: 1, clients: [2], faults: 1, cycles: 1, reserved: false };
-const SIZES = [base, { ...base, faults: 2, clients: [1], cycles: 0 }, { ...base, faults: 0, clients: [1], orders: 1 }];
+const SIZES = [
+  base,
+  { ...base, faults: 2, clients: [1], cycles: 0 },
+  { ...base, faults: 0, clients: [1], orders: 1 },
+  { ...base, clients: [1], cycles: 0, machines: 2 },
+];
 
 /** @returns the text of the file with its generated part anew */
 export function generate(text: string): string {

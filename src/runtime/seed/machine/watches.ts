@@ -8,10 +8,17 @@ export function onWatch(turn: Turn, { member, epoch }: Extract<MachineEvent, { t
   const { state, moment, entry } = turn;
   const tells = epoch < state.oldest || turn.phase.state === 'suspended' || turn.phase.state === 'running';
   turn.do(tells ? { type: 'tell', member, location: locationOf(state) } : { type: 'subscribe', member });
-  // Of an earlier seed. Only an invocation can tell whether it is still there.
+  // Of an earlier seed.
   const unknown = epoch > state.lastEpoch && epoch <= moment.wall + CLOCK_SKEW;
-  if (unknown && turn.phase.state === 'imagined' && entry.kind === 'function')
+  if (!unknown || turn.phase.state !== 'imagined') return;
+  // Only an invocation can tell whether it is still there.
+  if (entry.kind === 'function') {
     startOwn(turn, 'connections with an epoch of an earlier seed');
+    return;
+  }
+  const { epoch: newest = 0, until = moment.at + state.settings.lostAfter } = state.doubt ?? {};
+  // A host instance is back by itself, in as much time as after any loss of its connection.
+  turn.set({ doubt: { epoch: Math.max(newest, epoch), until } });
 }
 
 export function onData(turn: Turn, { by, epoch }: Extract<MachineEvent, { type: 'data' }>): void {

@@ -14,7 +14,8 @@ export interface Found {
   readonly violation?: { readonly problem: string; readonly trace: readonly string[] };
 }
 
-export function initialWorld({ hosts, clients, faults, cycles, orders = 0, startWith, edges }: Size): World {
+export function initialWorld(size: Size): World {
+  const { hosts, clients, faults, cycles, orders = 0, startWith, edges, machines = 0 } = size;
   const each = Array.from({ length: hosts });
   return {
     seed: { id: 1, up: true, mayAllocate: true, clock: 100 },
@@ -26,6 +27,7 @@ export function initialWorld({ hosts, clients, faults, cycles, orders = 0, start
       subscribers: [],
       requests: [],
       sandboxes: [],
+      places: Array.from({ length: h === 0 ? machines : 0 }, () => ({ lives: 0 })),
       dead: [],
       made: 0,
       lives: {},
@@ -35,6 +37,7 @@ export function initialWorld({ hosts, clients, faults, cycles, orders = 0, start
     faults,
     cycles,
     orders,
+    joins: machines === 0 ? 0 : 2,
   };
 }
 

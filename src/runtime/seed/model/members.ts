@@ -12,7 +12,8 @@ export function renumber(world: World): void {
     numbers.set(member, known);
     return known;
   };
-  for (const { sandboxes, dead } of world.hosts) {
+  for (const { sandboxes, places, dead } of world.hosts) {
+    for (const place of places) if (place.link) place.link = renumbered(place.link, numberOf);
     for (const { run } of sandboxes) if (run?.link) run.link = renumbered(run.link, numberOf);
     for (const [i, link] of dead.entries()) dead[i] = renumbered(link, numberOf);
   }

@@ -3,6 +3,7 @@ import type { PhaseTimer } from '../machine/effects';
 import { timersOf } from '../machine/turn';
 import { waitTimer } from '../machine/waiters';
 import { clientMoves } from './client';
+import { instanceMoves } from './instance';
 import { platformMoves, spend } from './platform';
 import { answers, crash, lets, passLease, stateOf, take } from './seed';
 import { supervisorMoves } from './supervisor';
@@ -22,6 +23,7 @@ export function movesOf(world: World, size: Size): Move[] {
   const moves = [
     ...clientMoves(world),
     ...supervisorMoves(world),
+    ...instanceMoves(world),
     ...platformMoves(world, size),
     ...seedMoves(world, size),
   ];

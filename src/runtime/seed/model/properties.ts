@@ -12,8 +12,15 @@ type Property = (world: World, size: Size) => string | undefined;
 export const ALWAYS: Readonly<Record<string, Property>> = {
   'at most one sandbox is a host, and one an epoch': (world) => {
     const joined = (host: Host) =>
-      host.sandboxes.filter(({ run }) => run?.link && !run.link.closed && answers(world, run.link.seed));
+      [...host.sandboxes.map(({ run }) => run?.link), ...host.places.map(({ link }) => link)].filter(
+        (link) => link && !link.closed && answers(world, link.seed),
+      );
     return world.hosts.some((host) => host.twice || joined(host).length > 1) ? 'two sandboxes are one host' : undefined;
+  },
+
+  'an instance that is connected is not taken over': ({ hosts }) => {
+    const h = hosts.findIndex(({ takenOver }) => takenOver);
+    return h < 0 ? undefined : `a second machine is host ${h}`;
   },
 
   'the epochs that a client sees grow': ({ clients }) => {
@@ -56,7 +63,8 @@ function isForgotten(world: World, { link, open }: Client): boolean {
 export const AT_LAST: Readonly<Record<string, Property>> = {
   'every host is released': ({ hosts }) => {
     const h = hosts.findIndex(
-      ({ machine, sandboxes }) => machine.phase.state !== 'imagined' || sandboxes.some(({ run }) => run),
+      ({ machine, sandboxes, places }) =>
+        machine.phase.state !== 'imagined' || sandboxes.some(({ run }) => run) || places.some(({ runs }) => runs),
     );
     return h < 0 ? undefined : `host ${h} is ${hosts[h].machine.phase.state}, or runs`;
   },
@@ -94,6 +102,7 @@ export function comeToRest(
   const trace: string[] = [];
   world.faults = 0;
   world.orders = 0;
+  world.joins = 0;
   for (const client of world.clients) client.left = 0;
   for (let i = 0; i < MOST_MOVES; i++) {
     world.cycles = 1;

@@ -15,9 +15,12 @@ export const listening: PortMapping = { port: 80, realPort: 40_080, scope: 'any'
 const { hosts } = parseManifest({
   version: 1,
   cluster: { name: 'model' },
-  hosts: [{ name: 'host', functionName: 'function', command: ['guest'], onDrain: ['drain'] }],
+  hosts: [
+    { name: 'host', functionName: 'function', command: ['guest'], onDrain: ['drain'] },
+    { name: 'instance', kind: 'instance' },
+  ],
 });
-const settings: Settings = { entry: hosts[0], lostAfter: 10_000, expectLimit: 10_000 };
+const [settings, ofInstance] = hosts.map((entry): Settings => ({ entry, lostAfter: 10_000, expectLimit: 10_000 }));
 
 export function newMachine() {
   const { settings: _, ...machine } = imaginedHost(settings, 0);
@@ -27,13 +30,20 @@ export function newMachine() {
 const FIELDS = newMachine();
 
 export function stateOf(world: World, host: number): HostState {
-  return { settings, ...world.hosts[host].machine };
+  const { machine, places } = world.hosts[host];
+  return { settings: places.length > 0 ? ofInstance : settings, ...machine };
 }
 
 /** Of all members that are connected. */
 export function linkOf(world: World, member: number): Link | undefined {
   const runs = world.hosts.flatMap(({ sandboxes }) => sandboxes.map(({ run }) => run?.link));
-  const links = [...runs, ...world.hosts.flatMap(({ dead }) => dead), ...world.clients.map(({ link }) => link)];
+  const places = world.hosts.flatMap((host) => host.places.map(({ link }) => link));
+  const links = [
+    ...runs,
+    ...places,
+    ...world.hosts.flatMap(({ dead }) => dead),
+    ...world.clients.map(({ link }) => link),
+  ];
   return links.find((link) => link?.member === member && !link.closed);
 }
 
@@ -267,7 +277,7 @@ export function crash(world: World): void {
     host.requests = host.requests.filter(({ at, call }) => !own(call) || at === 'sent');
     const runs = host.sandboxes.flatMap(({ run }) => run ?? []);
     for (const { call } of [...host.requests, ...runs]) if (own(call)) call.orphan = true;
-    for (const { link } of runs) if (link && own(link)) hangUp(link);
+    for (const { link } of [...runs, ...host.places]) if (link && own(link)) hangUp(link);
     host.dead = host.dead.filter((link) => !own(link));
     Object.assign(host, nothing());
   }

@@ -87,6 +87,19 @@ export interface Run {
   link?: Link;
 }
 
+/** A machine that a host instance may run on. */
+export interface Place {
+  /** `imaginary join` runs there. */
+  runs?: boolean;
+  /** Its guest listens. */
+  listens?: boolean;
+  /** The epoch that it has joined as. */
+  epoch?: number;
+  /** Guests that it has had. */
+  lives: number;
+  link?: Link;
+}
+
 /** What a seed knows of a host, and has let happen. */
 export interface Known {
   machine: Machine;
@@ -104,12 +117,16 @@ export interface Host extends Known {
   readonly edges: readonly number[];
   requests: Request[];
   sandboxes: Sandbox[];
+  /** Of a host instance; of a function: none. */
+  places: Place[];
   /** Connections of supervisors that are gone: what they had sent is still to arrive. */
   dead: Link[];
   /** Sandboxes that were ever made. */
   made: number;
   /** Another life joined as one of these. */
   twice?: boolean;
+  /** A machine was let in while another one was connected. */
+  takenOver?: boolean;
 }
 
 /** A client: it locates port 80 of one host at a time. */
@@ -155,6 +172,8 @@ export interface World {
   cycles: number;
   /** Orders to stop a host. */
   orders: number;
+  /** Times that a machine is started as a host instance. */
+  joins: number;
 }
 
 /** The size of a model. */
@@ -167,6 +186,8 @@ export interface Size {
   readonly cycles: number;
   /** Orders to stop a host. Default: none. */
   readonly orders?: number;
+  /** The first host is an instance, which so many machines may join as: twice in all. */
+  readonly machines?: number;
   /** The second host starts with the first. */
   readonly startWith?: boolean;
   /** Each of the two hosts is started with the other: a circle of edges. */

@@ -28,6 +28,9 @@ test.each<[string, Partial<Size>]>([
     'a takeover, or another fault, without reserved concurrency',
     { faults: 1, clients: [2], standby: true, reserved: false },
   ],
+  ['an instance on two machines, and a fault', { machines: 2, faults: 1, clients: [2] }],
+  ['an instance on one machine, and two faults', { machines: 1, faults: 2 }],
+  ['an instance on one machine, and a takeover or another fault', { machines: 1, faults: 1, standby: true }],
   ['a takeover and a suspension or renewal', { faults: 1, cycles: 1, standby: true }],
 ])('%s: what must hold, holds', (_what, more) => {
   const { violation, whole } = explore({ ...base, ...more }, 100_000);

@@ -49,6 +49,10 @@ const MUTANTS: Readonly<Record<string, readonly [Change, Partial<Size>?]>> = {
   'at most one sandbox is a host, and one an epoch': [
     ['joins.ts', 'owner?.epoch === epoch && owner.life !== life', 'false'],
   ],
+  'an instance that is connected is not taken over': [
+    ['joins.ts', 'first?.peer !== undefined', 'false'],
+    { machines: 2, faults: 0, cycles: 0 },
+  ],
   'the epochs that a client sees grow': [
     [
       'joins.ts',
@@ -108,6 +112,30 @@ const STANDBY: ReadonlyArray<readonly [what: string, property: string, change: C
     ],
   ],
 ];
+
+/** A host instance, which nobody can invoke to find out whether it is there. */
+const INSTANCE: ReadonlyArray<readonly [what: string, property: string, change: Change]> = [
+  [
+    'a seed that waits for ever for an instance of an earlier seed',
+    'no client has a connection to an epoch that has ended',
+    ['watches.ts', 'turn.set({ doubt: { epoch: Math.max(newest, epoch), until } });', ''],
+  ],
+  [
+    'an instance that is not heard of, and never given up',
+    RESTLESS,
+    [
+      'joins.ts',
+      "if (turn.entry.kind === 'instance') released(turn, { note: reason });",
+      'if (turn.entry.kind === "instance") return;',
+    ],
+  ],
+];
+
+test.each(INSTANCE)('%s: found', async (_what, property, change) => {
+  const { explore } = await mutated(change);
+  const { violation } = explore({ ...base, cycles: 0, machines: 1 }, 100_000, property);
+  expect(violation?.problem).toContain(property);
+});
 
 test.each(STANDBY)('%s: found', async (_what, property, change) => {
   const { explore } = await mutated(change);
