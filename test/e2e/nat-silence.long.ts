@@ -69,6 +69,16 @@ describe.each(['port-preserving', 'symmetric'])('behind NATs that are %s', (nat)
   });
 });
 
+test('the NAT of a host that has nothing to say forgets: it resets its end, and the client that waits hears of that', async () => {
+  await boot('port-preserving');
+  const { child, answer } = await waiting();
+  await network.faults.forget('later');
+  // The host is found again for it, and sees by that what has not survived.
+  const other = cluster.start([python, join(cluster.folder, 'hold.py'), 'later', '7000']);
+  expect(await answer).toMatch(/ConnectionResetError/);
+  for (const one of [child, other]) one.stdin!.end();
+});
+
 test('the machine of a client vanishes: the host that serves it is sent a reset', async () => {
   await boot('port-preserving');
   const { child, answer } = await waiting();

@@ -51,6 +51,8 @@ export class Partners {
   #seedSilent = false;
   #joined: NodeJS.Timeout | undefined;
   #thawed = false;
+  /** The other sides of all connections are to be asked. */
+  #asks = false;
 
   constructor(options: PartnersOptions) {
     const { connections, native, isFlat, hostAt, session } = options;
@@ -74,7 +76,11 @@ export class Partners {
     this.#observed = address;
     const moved = before !== undefined && address !== before;
     // What was between this member and the seed is between it and the others, too.
-    if (moved || this.#seedSilent) this.#survival.thawed();
+    if (moved || this.#seedSilent) {
+      this.#survival.thawed();
+      this.#asks = true;
+      this.#joined ??= setTimeout(this.#lookAtAll, AFTER_JOIN).unref();
+    }
     this.#seedSilent = false;
   }
 
@@ -142,11 +148,30 @@ export class Partners {
     this.#joined = undefined;
     if (this.#thawed) this.#survival.thawed();
     this.#thawed = false;
+    if (this.#asks) this.#askAll();
+    this.#asks = false;
     for (const { peer, epoch } of connections.alive()) {
       if (epoch === 0) this.#watchClient(this.#clients.get(peer));
       else this.#watch(hostAt(peer), epoch);
     }
   };
+
+  /**
+   * The other side of each connection is to look as well. Where this side resets its end first, nothing is sent in vain any
+   * more, and a side that only waits would hear of it from nobody.
+   */
+  #askAll(): void {
+    const asked = new Set<string>();
+    for (const { peer, epoch } of this.#options.connections.alive()) {
+      const name = this.#nameOf({ address: peer, client: epoch === 0 });
+      if (name !== undefined && !asked.has(name)) this.#options.session()?.sendPeerMessage(name, { type: 'probe' });
+      if (name !== undefined) asked.add(name);
+    }
+  }
+
+  #nameOf({ address, client }: PeerId): string | undefined {
+    return client ? this.#clients.get(address) : this.#options.hostAt(address);
+  }
 
   /** The end of that epoch is to be heard of. */
   #watch(host: string | undefined, epoch: number): void {
@@ -169,8 +194,7 @@ export class Partners {
   }
 
   #listenForSilence(): Silence {
-    const { connections, native, hostAt, session } = this.#options;
-    const nameOf = ({ address, client }: PeerId) => (client ? this.#clients.get(address) : hostAt(address));
+    const { connections, native, session } = this.#options;
     return new Silence({
       peers: connections,
       native,
@@ -180,7 +204,7 @@ export class Partners {
         return own !== undefined && localPort === own.port && local === parseAddress(own.address);
       },
       onSilent: (peer) => {
-        const name = nameOf(peer);
+        const name = this.#nameOf(peer);
         if (name !== undefined) session()?.sendPeerMessage(name, { type: 'probe' });
       },
       onSeedSilent: () => {
