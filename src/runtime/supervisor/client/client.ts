@@ -12,7 +12,8 @@ import { nodeEnvironment } from '../files/node-files';
 import { findShim, underShim } from '../guest/environment';
 import { inspectCommand } from '../guest/program';
 import type { Log } from '../run/log';
-import { Member, peerMessageHandlers } from '../run/member';
+import { Member } from '../run/member';
+import { peerMessageHandlers } from '../run/peer-message-handlers';
 import { openRunDir } from '../run/run-dir';
 
 export { ProgramError } from '../guest/program';

@@ -6,7 +6,7 @@ import { CLIENT_IDENTITY, joinSecret } from '../../../contract/control/psk';
 import { ControlError, openSession, type Session } from '../../control/index';
 import type { HostRun } from '../run/host-run';
 import type { Log } from '../run/log';
-import { peerMessageHandlers } from '../run/member';
+import { peerMessageHandlers } from '../run/peer-message-handlers';
 import type { RunDir } from '../run/run-dir';
 
 export interface MembershipOptions {

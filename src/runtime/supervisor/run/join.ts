@@ -7,7 +7,7 @@ import type { Mailbox } from '../../mailbox';
 import { HostRun } from './host-run';
 import { type Event, schedule } from './invocation';
 import type { Log } from './log';
-import { peerMessageHandlers } from './member';
+import { peerMessageHandlers } from './peer-message-handlers';
 import { type SandboxFiles, SupervisorError, type SupervisorSettings } from './settings';
 
 export interface JoinOptions {

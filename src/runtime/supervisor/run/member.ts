@@ -11,7 +11,7 @@ import { HOST_LIMITS } from '../../../contract/manifest/limits';
 import type { Sender } from '../../../contract/peer/peer-messages';
 import type { NativeAddon } from '../../../native/addon';
 import { createGuard, type Guard } from '../../control/guard';
-import type { Coordination, Session, SessionOptions, Welcome } from '../../control/index';
+import type { Coordination, Session, Welcome } from '../../control/index';
 import { openTransports, type SeedLink, type Transports } from '../../transport';
 import { directRoute } from '../../transport/direct/direct';
 import { poolMost } from '../../transport/pool/pool-most';
@@ -370,30 +370,6 @@ export class Member {
       log,
     });
   }
-}
-
-/** Handlers of a session for what other members send. */
-export function peerMessageHandlers(
-  member: () => Member | undefined,
-): Pick<
-  SessionOptions,
-  'onPeerMessage' | 'onUndeliverable' | 'onRelayed' | 'onClientGone' | 'onService' | 'onOutside'
-> {
-  return {
-    onOutside: (bytes) => member()?.outside.deliver(bytes),
-    onService: (service) => member()?.services.publish(service),
-    onClientGone: (client) => member()?.partners.clientGone(client),
-    onPeerMessage: (from, message) => {
-      member()?.meets(from);
-      if (!member()?.partners.surveys(from, message)) member()?.transports.peerMessage(from, message);
-    },
-    onUndeliverable: (_to, id, reason) => id !== undefined && member()?.transports.undeliverable(id, reason),
-    onRelayed: (from, token, message) => {
-      // A client from outside is no member, and nothing of it is to be heard.
-      if (message.type !== 'relay' || message.purpose.for !== 'ingress') member()?.meets(from);
-      member()?.transports.relayed(from, token, message);
-    },
-  };
 }
 
 /** What the connector delivers to: streams, from other hosts. */
