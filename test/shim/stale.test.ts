@@ -115,6 +115,48 @@ print(socket.create_connection(("db", 7200)).getpeername())`;
   await listener.stop();
 });
 
+fullListener('a host that ends in the moment in which it is connected to is asked for again', async () => {
+  // As above. The connection is reset before the guest, which is stopped, has seen that it stands.
+  const script = `
+import socket, struct, sys
+listener = socket.socket()
+listener.bind(("127.236.1.3", 0))
+listener.listen(0)
+there = listener.getsockname()
+queue = [socket.socket() for _ in range(3)]
+for sock in queue: sock.setblocking(False), sock.connect_ex(there)
+print("listening", there[1], flush=True)
+sys.stdin.readline()
+for sock in queue: sock.close()
+while True:
+    accepted, (address, port) = listener.accept()
+    if address != "127.236.1.1": continue
+    listener.close()
+    accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    accepted.close()
+    break
+print("reset", flush=True)`;
+  const listener = start([PYTHON, '-c', script], process.env);
+  const real = (await listener.line('listening')).split(' ')[1];
+  const server = await startEcho(peer, 'db');
+  await peer.tell(`list db 7201 ${real}`);
+  const client = `import socket
+print("connecting", flush=True)
+print(socket.create_connection(("db", 7201)).getpeername())`;
+  const guest = peer.start('web', [PYTHON, '-c', client]);
+  await guest.line('connecting');
+  while (!(await connecting(Number(real))));
+  guest.process.kill('SIGSTOP');
+  while (!/ T /.test(await readFile(`/proc/${guest.process.pid}/stat`, 'utf8')));
+  listener.process.stdin?.write('go\n');
+  await listener.line('reset');
+  await peer.tell('unlist db 7201');
+  await peer.tell(`list db 7201 ${server.port}`);
+  guest.process.kill('SIGCONT');
+  expect(await guest.ended).toMatchObject({ code: 0, stdout: "connecting\n('100.64.1.3', 7201)\n" });
+  await server.guest.stop();
+});
+
 /** Whether a socket from `web` waits for an answer from that port (state SYN_SENT). */
 async function connecting(port: number): Promise<boolean> {
   const hex = port.toString(16).toUpperCase().padStart(4, '0');

@@ -10,8 +10,10 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
+/* ECONNRESET: what listened there has ended after the kernel had queued the connection. */
 bool tcp_worth_locating(int error) {
-  return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH || error == ETIMEDOUT;
+  return error == ECONNREFUSED || error == ECONNRESET || error == EHOSTUNREACH || error == ENETUNREACH ||
+         error == ETIMEDOUT;
 }
 
 static int kernel_state(int fd) {

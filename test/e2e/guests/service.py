@@ -26,7 +26,9 @@ def connect(blocking):
     try:
         sock = socket.create_connection((name, port), timeout=None if blocking else 60)
     except OSError as error:
-        failed.append(repr(error))
+        # Without blocking, a connection that stands may be reset before this program has asked whether it does.
+        stood = not blocking and isinstance(error, ConnectionResetError)
+        (broken if stood else failed).append(repr(error))
         return None
     try:
         sock.sendall(b"who\n")
