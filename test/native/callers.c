@@ -94,13 +94,19 @@ static void random_token(unsigned char *token) {
   for (int i = 0; i < IM_TOKEN_SIZE; i++) token[i] = (unsigned char)rand();
 }
 
+static int connect_caller(uint32_t caller, uint32_t id, uint16_t port) {
+  static const struct im_preface none = {.size = 0};
+  struct im_destination to = {caller, id, INADDR_LOOPBACK, INADDR_LOOPBACK, port};
+  return relay_connect(relay, &to, &none);
+}
+
 static void decide(uint32_t caller, uint32_t which) {
   static const struct im_preface none = {.size = 0};
   unsigned char own[IM_TOKEN_SIZE], *other;
   counts[which]++;
   switch (which) {
   case 0: relay_refuse(relay, caller); break;
-  case 1: relay_connect(relay, caller, caller, INADDR_LOOPBACK, echo_port, &none); break;
+  case 1: connect_caller(caller, caller, echo_port); break;
   case 2:
     other = malloc(IM_TOKEN_SIZE);
     random_token(own);
@@ -150,14 +156,13 @@ static void batch(uint16_t port) {
 /* Callers that this program speaks for: every other one leaves at once, the last one does not. Each answer is its own.
  */
 static unsigned speak(void) {
-  static const struct im_preface none = {.size = 0};
   unsigned answered = 0;
   for (int i = 0; i < BATCH; i++) {
     uint32_t caller;
     int fd;
     char byte = 'x';
     if (relay_adopt(relay, INADDR_LOOPBACK, 4711, &caller, &fd) != 0) continue;
-    if (relay_connect(relay, caller, caller, INADDR_LOOPBACK, echo_port, &none) != 0) exit(3);
+    if (connect_caller(caller, caller, echo_port) != 0) exit(3);
     if (i % 2 == 1) (void)!send(fd, &byte, 1, MSG_NOSIGNAL);
     if (i % 2 == 1 && readable(fd) && recv(fd, &byte, 1, 0) == 1 && byte == 'x') answered++;
     close(fd);
@@ -180,12 +185,10 @@ static unsigned withdraw(uint16_t silent_port) {
     if (relay_adopt(relay, INADDR_LOOPBACK, 4711, &caller, &fd) != 0) exit(3);
     random_token(a);
     random_token(b);
-    if (i % 2 ? !relay_admit(relay, caller, a, b, id, &none)
-              : relay_connect(relay, caller, id, INADDR_LOOPBACK, silent_port, &none) != 0)
-      exit(4);
+    if (i % 2 ? !relay_admit(relay, caller, a, b, id, &none) : connect_caller(caller, id, silent_port) != 0) exit(4);
     if (i == BATCH) break;
     if (!relay_withdraw(relay, id) || relay_withdraw(relay, id)) exit(5);
-    if (relay_connect(relay, caller, caller, INADDR_LOOPBACK, echo_port, &none) != 0) exit(6);
+    if (connect_caller(caller, caller, echo_port) != 0) exit(6);
     (void)!send(fd, &byte, 1, MSG_NOSIGNAL);
     if (readable(fd) && recv(fd, &byte, 1, 0) == 1 && byte == 'x') answered++;
     close(fd);

@@ -109,13 +109,14 @@ napi_value data_port_admit(napi_env env, napi_callback_info info) {
 }
 
 napi_value data_port_connect(napi_env env, napi_callback_info info) {
-  napi_value arguments[5];
-  uint32_t numbers[4];
+  napi_value arguments[6];
+  uint32_t numbers[5];
   struct im_preface preface;
-  struct im_relay *relay = data_port_relay(env, info, arguments, 5);
+  struct im_relay *relay = data_port_relay(env, info, arguments, 6);
   if (!relay) return integer(env, ESHUTDOWN);
-  for (int i = 0; i < 4; i++)
+  for (int i = 0; i < 5; i++)
     if (!data_port_number(env, arguments[i], &numbers[i])) return NULL;
-  if (!preface_of(env, arguments[4], &preface)) return NULL;
-  return integer(env, relay_connect(relay, numbers[0], numbers[1], numbers[2], (uint16_t)numbers[3], &preface));
+  if (!preface_of(env, arguments[5], &preface)) return NULL;
+  struct im_destination to = {numbers[0], numbers[1], numbers[2], numbers[3], (uint16_t)numbers[4]};
+  return integer(env, relay_connect(relay, &to, &preface));
 }

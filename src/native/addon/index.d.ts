@@ -138,9 +138,10 @@ export interface DataPort {
   admit(caller: number, a: Uint8Array, b: Uint8Array, id: number, preface: Uint8Array): boolean;
   /**
    * Connects to an IPv4 address (an unsigned integer) and port within 10 s, and makes one connection of both, as `admit`.
+   * The other side sees the address `client`, if this machine has it.
    * Where that fails, `unused` has the error. @returns 0, or an errno: then no event follows
    */
-  connect(caller: number, id: number, address: number, port: number, preface: Uint8Array): number;
+  connect(caller: number, id: number, client: number, address: number, port: number, preface: Uint8Array): number;
   /** Resets all connections. No event comes after it. */
   close(): void;
 }

@@ -38,13 +38,13 @@ static void on_connect(void *context, void *owner, uint32_t events) {
 static void on_connect_time(void *context, void *owner) { end(context, owner, ETIMEDOUT); }
 
 /* The guest sees where the client is, as far as this machine has that address. */
-static int connect_for(const struct im_arrival *caller, uint32_t address, uint16_t port) {
+static int connect_from(uint32_t client, uint32_t address, uint16_t port) {
   struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(address)};
-  struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(caller->address)};
+  struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(client)};
   int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -1;
   setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
-  if (caller->address >> 24 == 127) (void)bind(fd, (struct sockaddr *)&from, sizeof from);
+  if (client >> 24 == 127) (void)bind(fd, (struct sockaddr *)&from, sizeof from);
   if (relay_set_options(fd) && (connect(fd, (struct sockaddr *)&to, sizeof to) == 0 || errno == EINPROGRESS)) return fd;
   int error = errno;
   close(fd);
@@ -52,40 +52,42 @@ static int connect_for(const struct im_arrival *caller, uint32_t address, uint16
   return -1;
 }
 
-int relay_connect(struct im_relay *relay, uint32_t caller, uint32_t id, uint32_t address, uint16_t port,
-                  const struct im_preface *preface) {
-  int error = 0;
+/* Lock held. 0, or an errno. */
+static int add(struct im_relay *relay, struct im_arrival *arrival, const struct im_preface *preface) {
+  struct im_arrival *caller = callers_find(relay, arrival->for_caller);
+  if (!caller) return ESRCH;
+  if (!reactor_watch(&relay->reactor, &arrival->source, arrival->fd, IM_WATCHED)) return errno;
+  caller->preface = *preface;
+  atomic_fetch_add(&relay->pairs, 1);
+  queue_add(&relay->connecting, arrival);
+  reactor_set(&relay->reactor, &arrival->timer, clock_now() + relay->options.pair_limit * IM_MS);
+  return 0;
+}
+
+/* The reactor's thread holds the lock while it works: what the kernel does here is not to wait for that. */
+int relay_connect(struct im_relay *relay, const struct im_destination *to, const struct im_preface *preface) {
+  if (pairs_full(relay)) return ENOBUFS;
   struct im_arrival *arrival = calloc(1, sizeof *arrival);
   if (!arrival) return ENOMEM;
-  reactor_lock(&relay->reactor);
-  struct im_arrival *from = callers_find(relay, caller);
-  if (!from)
-    error = ESRCH;
-  else if (pairs_full(relay))
-    error = ENOBUFS;
-  else if ((arrival->fd = connect_for(from, address, port)) < 0)
-    error = errno;
+  *arrival = (struct im_arrival){.fd = connect_from(to->client, to->address, to->port),
+                                 .for_caller = to->caller,
+                                 .for_pair = to->id,
+                                 .direct = true,
+                                 .source = {.on_event = on_connect, .owner = arrival},
+                                 .timer = {.on_time = on_connect_time, .owner = arrival}};
+  int error = arrival->fd < 0 ? errno : 0;
+  bool first = false;
   if (!error) {
-    from->preface = *preface;
-    arrival->for_caller = caller;
-    arrival->for_pair = id;
-    arrival->direct = true;
-    arrival->source = (struct im_source){.on_event = on_connect, .owner = arrival};
-    arrival->timer = (struct im_timer){.on_time = on_connect_time, .owner = arrival};
-    if (reactor_watch(&relay->reactor, &arrival->source, arrival->fd, IM_WATCHED)) {
-      atomic_fetch_add(&relay->pairs, 1);
-      queue_add(&relay->connecting, arrival);
-      reactor_set(&relay->reactor, &arrival->timer, clock_now() + relay->options.pair_limit * IM_MS);
-    } else {
-      error = errno;
-      close(arrival->fd);
-    }
+    reactor_lock(&relay->reactor);
+    first = !relay->connecting.first;
+    error = add(relay, arrival, preface);
+    reactor_unlock(&relay->reactor);
+    if (error) close(arrival->fd);
   }
-  reactor_unlock(&relay->reactor);
   if (error)
     free(arrival);
-  else
-    reactor_wake(&relay->reactor); /* it has a deadline to keep now */
+  else if (first)
+    reactor_wake(&relay->reactor); /* it has a deadline to keep now; those that follow have later ones */
   return error;
 }
 

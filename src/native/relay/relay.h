@@ -117,13 +117,18 @@ int relay_adopt(struct im_relay *relay, uint32_t address, uint16_t port, uint32_
  */
 bool relay_admit(struct im_relay *relay, uint32_t caller, const unsigned char a[IM_TOKEN_SIZE],
                  const unsigned char b[IM_TOKEN_SIZE], uint32_t id, const struct im_preface *preface);
+/* Where a caller's connection goes. `client`: the caller's address; the destination sees it where this machine has it.
+ */
+struct im_destination {
+  uint32_t caller, id, client, address;
+  uint16_t port;
+};
 /*
- * Connects to `address` and `port`, and makes one connection of both. Where that fails, or takes longer than the limit
+ * Connects to the destination, and makes one connection of both. Where that fails, or takes longer than the limit
  * of a pair, IM_RELAY_UNUSED has the error, and the caller waits for another decision. 0, or an errno: nothing is
  * reported.
  */
-int relay_connect(struct im_relay *relay, uint32_t caller, uint32_t id, uint32_t address, uint16_t port,
-                  const struct im_preface *preface);
+int relay_connect(struct im_relay *relay, const struct im_destination *to, const struct im_preface *preface);
 
 /* Resets all connections, ends the thread. No event comes after it. */
 void relay_close(struct im_relay *relay);

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { getSystemErrorName } from 'node:util';
+import { parseAddress } from '../../../contract/manifest';
 import type { PeerMessage, Recipient } from '../../../contract/peer/peer-messages';
 import type { DataPort, DataPortEvent, NativeAddon } from '../../../native/addon';
 import type { Log } from '../../control/session-options';
@@ -146,7 +147,8 @@ export class Relay {
     outside: Outside,
   ): string | undefined {
     const id = this.#newId();
-    const error = this.#dataPort.connect(caller, id, address, port, preface);
+    const client = parseAddress(from.sender.address)!;
+    const error = this.#dataPort.connect(caller, id, client, address, port, preface);
     if (error !== 0) return getSystemErrorName(-error);
     this.#open.set(id, { from, to, probed: new Map(), outside });
     return undefined;
