@@ -83,11 +83,9 @@ test('a table whose writer died is a reason to ask', async () => {
   await server.guest.stop();
 });
 
-const fullListener = existsSync(PYTHON) ? test : test.skip;
-fullListener('a location that changes during a connect is reported', async () => {
-  // A listener outside of the shim, at the real address of `db`, with a full queue: the kernel makes the connect wait.
-  const script = `
-import socket, sys
+/** Outside of the shim, at the real address of `db`, with a full queue: the kernel makes a connect wait until the input. */
+const FULL_LISTENER = `
+import socket, struct, sys
 listener = socket.socket()
 listener.bind(("127.236.1.3", 0))
 listener.listen(0)
@@ -96,15 +94,19 @@ queue = [socket.socket() for _ in range(3)]
 for sock in queue: sock.setblocking(False), sock.connect_ex(there)
 print("listening", there[1], flush=True)
 sys.stdin.readline()
-accepted = []
+`;
+const client = (port: number) => `import socket
+print("connecting", flush=True)
+print(socket.create_connection(("db", ${port})).getpeername())`;
+
+const fullListener = existsSync(PYTHON) ? test : test.skip;
+fullListener('a location that changes during a connect is reported', async () => {
+  const script = `${FULL_LISTENER}accepted = []
 while True: accepted.append(listener.accept()[0])`;
   const listener = start([PYTHON, '-c', script], process.env);
   const real = (await listener.line('listening')).split(' ')[1];
   await peer.tell(`list db 7200 ${real}`);
-  const client = `import socket
-print("connecting", flush=True)
-print(socket.create_connection(("db", 7200)).getpeername())`;
-  const guest = peer.start('web', [PYTHON, '-c', client]);
+  const guest = peer.start('web', [PYTHON, '-c', client(7200)]);
   await guest.line('connecting');
   while (!(await connecting(Number(real))));
   const { stales } = await peer.stats();
@@ -116,18 +118,8 @@ print(socket.create_connection(("db", 7200)).getpeername())`;
 });
 
 fullListener('a host that ends in the moment in which it is connected to is asked for again', async () => {
-  // As above. The connection is reset before the guest, which is stopped, has seen that it stands.
-  const script = `
-import socket, struct, sys
-listener = socket.socket()
-listener.bind(("127.236.1.3", 0))
-listener.listen(0)
-there = listener.getsockname()
-queue = [socket.socket() for _ in range(3)]
-for sock in queue: sock.setblocking(False), sock.connect_ex(there)
-print("listening", there[1], flush=True)
-sys.stdin.readline()
-for sock in queue: sock.close()
+  // The connection is reset before the guest, which is stopped, has seen that it stands.
+  const script = `${FULL_LISTENER}for sock in queue: sock.close()
 while True:
     accepted, (address, port) = listener.accept()
     if address != "127.236.1.1": continue
@@ -140,10 +132,7 @@ print("reset", flush=True)`;
   const real = (await listener.line('listening')).split(' ')[1];
   const server = await startEcho(peer, 'db');
   await peer.tell(`list db 7201 ${real}`);
-  const client = `import socket
-print("connecting", flush=True)
-print(socket.create_connection(("db", 7201)).getpeername())`;
-  const guest = peer.start('web', [PYTHON, '-c', client]);
+  const guest = peer.start('web', [PYTHON, '-c', client(7201)]);
   await guest.line('connecting');
   while (!(await connecting(Number(real))));
   guest.process.kill('SIGSTOP');
