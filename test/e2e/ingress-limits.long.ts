@@ -10,10 +10,9 @@ import { readPlatform } from '../../src/local';
 import { makeCertificate } from '../support/certificates';
 import { bootCluster, type TestCluster } from '../support/cluster';
 import { eventually } from '../support/eventually';
+import { python } from '../support/guests';
 import { talk, WHO } from '../support/talk';
 import { TLS_SERVER } from '../support/tls-server';
-
-const python = '/usr/bin/python3';
 
 /** Accepts nothing. */
 const DEAF = 'import socket, time; s = socket.create_server(("", 8000)); time.sleep(3600)';

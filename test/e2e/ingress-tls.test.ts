@@ -11,11 +11,10 @@ import { readPlatform } from '../../src/local';
 import { type CertificateFiles, makeCertificate } from '../support/certificates';
 import { bootCluster, type TestCluster } from '../support/cluster';
 import { eventually } from '../support/eventually';
+import { python } from '../support/guests';
 import { beginning, mentioning } from '../support/processes';
 import { talk, WHO } from '../support/talk';
 import { TLS_SERVER } from '../support/tls-server';
-
-const python = '/usr/bin/python3';
 
 const NGINX = `
 daemon off; pid /tmp/nginx.pid; error_log stderr; worker_processes 1;
