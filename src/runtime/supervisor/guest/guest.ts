@@ -12,7 +12,7 @@ import { findShim, GUEST_ENV, guestEnvironment, ownEnvironment, underShim } from
 import { watchMemory } from './memory';
 import type { GuestProcesses } from './processes';
 import { inspectCommand, ProgramError } from './program';
-import { killAll, listNow, signalAll, stopAll } from './stop';
+import { killAll, noneLeft, signalAll, stopAll } from './stop';
 
 export interface GuestOptions {
   readonly host: Pick<ManifestHost, 'name' | 'command' | 'environment' | 'workingDirectory' | 'remappedFiles'>;
@@ -170,7 +170,7 @@ function watchGuest({ host, pid, processes, place, ended, stdout, stderr, write,
   const guests = { processes, leader: pid };
   const exited = ended.then(async (exit) => {
     // A first process that ends well and leaves others behind has become a daemon.
-    if (exit.exitCode === 0) while (listNow(processes)?.length !== 0) await pause(DAEMON_CHECK);
+    if (exit.exitCode === 0) while (!noneLeft(processes)) await pause(DAEMON_CHECK);
     else await killAll(guests);
     const limit = setTimeout(() => {
       for (const socket of sockets) socket.destroy();

@@ -24,6 +24,11 @@ export interface GuestProcesses {
    * look
    */
   list(): GuestProcess[];
+  /**
+   * As of the last list: a process was left out that may be a guest, because the kernel was replacing its program. It
+   * must not be signalled, as it may be nobody of ours. A later list has it, if it is one.
+   */
+  readonly undecided: boolean;
 }
 
 export interface Marks {
@@ -40,12 +45,16 @@ export interface Marks {
 /** USER_HZ, which is 100 on both of Lambda's architectures. */
 const MS_PER_TICK = 10;
 const STRANGERS_CHECK = 20;
+/** Milliseconds after which a process whose program is still being replaced is taken for a stranger. */
+const UNDECIDED_LIMIT = 5_000;
 
 export function trackGuests(marks: Marks): GuestProcesses {
   /** Guests by pid, with their start time, so that a reused number is not one. */
   const guests = new Map<number, number>();
   /** Others that were looked at closely, so that it happens once. Their numbers are checked now and then only. */
   const strangers = new Map<number, number>();
+  /** When processes were first met while their program was being replaced. */
+  let undecided = new Map<number, number>();
   let calls = 0;
   const since = marks.since ?? ownStart();
   /** Sessions of first processes; they stay known when those have ended before they were ever listed. */
@@ -53,7 +62,12 @@ export function trackGuests(marks: Marks): GuestProcesses {
 
   return {
     add: (pid) => void roots.add(pid),
+    get undecided() {
+      return undecided.size > 0;
+    },
     list: () => {
+      const now = performance.now();
+      const unclear = new Map<number, number>();
       const all = new Map<number, GuestProcess>();
       const checkStrangers = calls++ % STRANGERS_CHECK === 0;
       for (const name of readdirSync('/proc')) {
@@ -76,13 +90,20 @@ export function trackGuests(marks: Marks): GuestProcesses {
         for (const session of roots) sessions.add(session);
         for (const p of all.values()) {
           if (known(p)) continue;
-          const marked = () => strangers.get(p.pid) !== p.started && p.started >= since && hasMark(p.pid, marks);
-          if (guests.has(p.parent) || sessions.has(p.session) || marked()) {
+          const descends = guests.has(p.parent) || sessions.has(p.session);
+          if (!descends && unclear.has(p.pid)) continue;
+          const looked = strangers.get(p.pid) === p.started || p.started < since;
+          const isGuest = descends || (!looked && hasMark(p.pid, marks));
+          const first = undecided.get(p.pid) ?? now;
+          if (isGuest) {
             guests.set(p.pid, p.started);
+            unclear.delete(p.pid);
             grew = true;
-          } else strangers.set(p.pid, p.started);
+          } else if (isGuest === undefined && now - first < UNDECIDED_LIMIT) unclear.set(p.pid, first);
+          else strangers.set(p.pid, p.started);
         }
       }
+      undecided = unclear;
       const alive = [...all.values()].filter((p) => known(p) && !p.zombie);
       // The number of a session without processes may be used anew.
       for (const session of roots) if (!alive.some((p) => p.session === session)) roots.delete(session);
@@ -128,14 +149,21 @@ function readLine(path: string): string {
   }
 }
 
+/** The fields from the third on. */
+function statOf(pid: number): string[] {
+  const text = readLine(`/proc/${pid}/stat`);
+  // The second field is the name, in parentheses, and may itself hold spaces and parentheses.
+  return text.slice(text.lastIndexOf(')') + 2).split(' ');
+}
+
+const isZombie = ([state]: readonly string[]) => state === 'Z' || state === 'X';
+
 function readProcess(pid: number): GuestProcess | undefined {
   try {
-    const text = readLine(`/proc/${pid}/stat`);
-    // The second field is the name, in parentheses, and may itself hold spaces and parentheses.
-    const f = text.slice(text.lastIndexOf(')') + 2).split(' ', 20);
+    const f = statOf(pid);
     return {
       pid,
-      zombie: f[0] === 'Z' || f[0] === 'X',
+      zombie: isZombie(f),
       parent: Number(f[1]),
       session: Number(f[3]),
       cpu: (Number(f[11]) + Number(f[12])) * MS_PER_TICK,
@@ -147,15 +175,30 @@ function readProcess(pid: number): GuestProcess | undefined {
   }
 }
 
-function hasMark(pid: number, marks: Marks): boolean {
+/** Undefined: the kernel is replacing its program. Its memory is new, and nothing of it is there to be read. */
+function hasMark(pid: number, marks: Marks): boolean | undefined {
   try {
-    const environment = readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0');
-    if (marks.environment !== undefined && environment.includes(marks.environment)) return true;
+    const environment = readFileSync(`/proc/${pid}/environ`, 'latin1');
+    if (marks.environment !== undefined && environment.split('\0').includes(marks.environment)) return true;
+    const known = environment !== '' || hasNoEnvironment(pid);
     // Programs that set their title (nginx) overwrite that memory.
-    return readFileSync(`/proc/${pid}/maps`, 'latin1').includes(` ${marks.mapped}\n`);
+    if (readFileSync(`/proc/${pid}/maps`, 'latin1').includes(` ${marks.mapped}\n`)) return true;
+    return known ? false : undefined;
   } catch (error) {
     return unlessExhausted(error, false); // it ended meanwhile, or belongs to another user
   }
+}
+
+/** proc_pid_stat(5), `flags`: a thread of the kernel's own. */
+const PF_KTHREAD = 0x0020_0000;
+
+/** For good: the program was started with an empty one, or has ended, or is no program. */
+function hasNoEnvironment(pid: number): boolean {
+  const f = statOf(pid);
+  const [start, end] = f.slice(47, 49);
+  // The kernel notes where the code begins when it has laid out the environment.
+  const isLaidOut = f[23] !== '0';
+  return isZombie(f) || (Number(f[6]) & PF_KTHREAD) !== 0 || (isLaidOut && start === end);
 }
 
 /** Inodes of the sockets that a process has open. */

@@ -16,7 +16,7 @@ export interface Stoppable {
 export async function stopAll(guests: Stoppable, grace: number): Promise<void> {
   signalAll(guests, 'SIGTERM');
   for (const limit = performance.now() + grace; performance.now() < limit; ) {
-    if (listNow(guests.processes)?.length === 0) break;
+    if (noneLeft(guests.processes)) break;
     await pause(STOP_CHECK);
   }
   await killAll(guests);
@@ -24,7 +24,7 @@ export async function stopAll(guests: Stoppable, grace: number): Promise<void> {
 
 export async function killAll(guests: Stoppable): Promise<void> {
   for (const limit = performance.now() + KILL_LIMIT; performance.now() < limit; ) {
-    if (signalAll(guests, 'SIGKILL')?.length === 0) return;
+    if (signalAll(guests, 'SIGKILL')?.length === 0 && !guests.processes.undecided) return;
     await pause(STOP_CHECK);
   }
 }
@@ -35,6 +35,11 @@ export function signalAll({ processes, leader }: Stoppable, signal: NodeJS.Signa
   for (const { pid } of alive ?? []) sendSignal(pid, signal);
   if (!alive && leader) sendSignal(-leader, signal);
   return alive;
+}
+
+/** Whether all have ended, as far as can be known. */
+export function noneLeft(processes: GuestProcesses): boolean {
+  return listNow(processes)?.length === 0 && !processes.undecided;
 }
 
 /** Undefined: the list cannot be read at this moment, for want of descriptors or memory. */

@@ -110,7 +110,7 @@ async function stopFormer(
   if (life === undefined) return [];
   const processes = track(life, 0);
   const left = listNow(processes) ?? [];
-  if (left.length > 0) await stopAll({ processes }, GRACE);
+  if (left.length > 0 || processes.undecided) await stopAll({ processes }, GRACE);
   return left.map(({ pid }) => pid);
 }
 
