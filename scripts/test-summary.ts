@@ -41,8 +41,9 @@ interface JestResult {
   }>;
 }
 
-/** Of each reason, for a log of which often only the end is kept. */
-const REASON_LINES = 25;
+/** Of each reason, for a log of which often only the end is kept: a stack begins with what matters, a program's output ends with it. */
+const FIRST_LINES = 20;
+const LAST_LINES = 20;
 const LINE_CHARACTERS = 240;
 
 function countsOf(report: JestResult | OtherResult): Counts {
@@ -69,8 +70,10 @@ function failuresOf(report: JestResult | OtherResult): Failure[] {
 function print({ name, reason }: Failure): void {
   console.log(`  failed: ${name}`);
   const lines = stripVTControlCharacters(reason).trimEnd().split('\n').filter(Boolean);
-  for (const line of lines.slice(0, REASON_LINES)) console.log(`    ${line.slice(0, LINE_CHARACTERS)}`);
-  if (lines.length > REASON_LINES) console.log(`    (${lines.length - REASON_LINES} lines more)`);
+  const left = lines.length - FIRST_LINES - LAST_LINES;
+  const shown =
+    left > 0 ? [...lines.slice(0, FIRST_LINES), `(${left} lines more)`, ...lines.slice(-LAST_LINES)] : lines;
+  for (const line of shown) console.log(`    ${line.slice(0, LINE_CHARACTERS)}`);
 }
 
 const { values } = parseArgs({

@@ -14,13 +14,17 @@ const AT_ONCE = 2;
 /** `imaginary up --help` says what they are. */
 const KINDS = ['endpoint-independent', 'symmetric', 'shared', 'port-preserving+no-udp'];
 
+/** The step that failed is the last that was played; what it needed is in the last line, as JSON. */
+const DEMO_LINES = 60;
+const lastLines = (said: string) => said.trimEnd().split('\n').slice(-DEMO_LINES).join('\n');
+
 async function demo(kind: string): Promise<void> {
   const args = ['--import', require.resolve('tsx'), DEMO, '--network', 'nat', '--nat', kind];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (said += text));
   const code = await new Promise((done) => child.once('close', done));
-  if (code !== 0) throw new Error(`the demo: exit ${code}\n${said}`);
+  if (code !== 0) throw new Error(`the demo: exit ${code}\n${lastLines(said)}`);
 }
 
 const failures: Array<{ name: string; reason: string }> = [];
