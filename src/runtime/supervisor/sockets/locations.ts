@@ -76,6 +76,8 @@ export function openLocations(
   }
   const known = new Map<string, Location>();
   const doubts = new Map<string, number>();
+  /** Hosts that were known at some time. */
+  const met = new Set<string>();
   let own: readonly OwnPort[] = [];
   let resolver: readonly PortRow[] = [];
   let outside: readonly PortRow[] = [];
@@ -129,7 +131,10 @@ export function openLocations(
       // A client is not the host whose name it may have: guests locate that host.
       if (address === self) return true;
       known.set(location.host, location);
-      if (location.state !== 'running' || before?.epoch !== location.epoch) gone(location.host);
+      // Of one that was never known, all that there is has come from the host itself: it is where it was.
+      const moved = met.has(location.host) && before?.epoch !== location.epoch;
+      met.add(location.host);
+      if (location.state !== 'running' || moved) gone(location.host);
       write([stateOf(location)]);
       onChange();
       return true;

@@ -5,6 +5,7 @@ import { openLocations } from '../../../../src/runtime/supervisor/sockets/locati
 import { readTable } from '../../../contract/abi/table-reader';
 
 function open(self = 'web') {
+  const gone: string[] = [];
   let memory = new ArrayBuffer(0);
   const directory = [
     { name: 'web', aliases: [], address: '100.64.0.5', nodeId: 0 },
@@ -19,11 +20,12 @@ function open(self = 'web') {
         memory = new ArrayBuffer(size);
         return memory;
       },
+      onGone: (host) => gone.push(host),
     },
   );
   const table = readTable(memory);
   const state = (name: string) => table.hosts().find((host) => host.name === name);
-  return { locations, table, state };
+  return { locations, table, state, gone };
 }
 const api = (change: Partial<Location> = {}): Location => ({
   host: 'api',
@@ -95,4 +97,20 @@ test('a client under the name of a host has the address of a host that runs else
   const { locations, state } = open('api');
   expect(locations.apply(api())).toBe(true);
   expect(state('api')).toMatchObject({ state: 0 });
+});
+
+test('what is kept for a host is dropped when it sleeps or has another epoch, also one that has come unseen', () => {
+  const { locations, gone } = open();
+  // What the host itself has made ready here before stays.
+  locations.apply(api());
+  locations.apply(api({ ports: [] }));
+  expect(gone).toEqual([]);
+  locations.apply(api({ state: 'suspended' }));
+  locations.apply(api());
+  expect(gone).toEqual(['api']);
+  locations.apply(api({ epoch: 11 }));
+  expect(gone).toEqual(['api', 'api']);
+  locations.forget();
+  locations.apply(api({ epoch: 11 }));
+  expect(gone).toEqual(['api', 'api', 'api']);
 });
