@@ -38,6 +38,8 @@ export class Partners {
   readonly #options: PartnersOptions;
   /** The epochs of other hosts whose end the seed will send. */
   readonly #watched = new Map<string, number>();
+  /** By virtual address: the first epoch that there may be connections with. */
+  readonly #first = new Map<number, number>();
   /** Hosts that run, as was last heard in this session. */
   readonly #up = new Set<number>();
   /** By virtual address: what the seed calls the client. */
@@ -93,7 +95,9 @@ export class Partners {
 
   located({ host, epoch, oldest = 0, state }: Location, address: number): void {
     const { connections } = this.#options;
-    connections.ended(address, oldest);
+    // Of an epoch that this member has never heard of, it has no connections, and to look for them takes a while.
+    if (oldest > (this.#first.get(address) ?? oldest)) connections.ended(address, oldest);
+    this.#hearsOf(address, epoch);
     this.#waitingData.sleeps(address, state === 'suspended');
     if (state === 'running') this.#up.add(address);
     else this.#up.delete(address);
@@ -108,6 +112,7 @@ export class Partners {
   /** Another member has sent something: connections with it may follow. */
   meets({ name, address, epoch }: Sender): void {
     if (epoch === 0) this.#meetsClient(parseAddress(address)!, name);
+    else this.#hearsOf(parseAddress(address)!, epoch);
     this.#watch(name, epoch);
   }
 
@@ -171,6 +176,10 @@ export class Partners {
 
   #nameOf({ address, client }: PeerId): string | undefined {
     return client ? this.#clients.get(address) : this.#options.hostAt(address);
+  }
+
+  #hearsOf(address: number, epoch: number): void {
+    this.#first.set(address, Math.min(epoch, this.#first.get(address) ?? epoch));
   }
 
   /** The end of that epoch is to be heard of. */
