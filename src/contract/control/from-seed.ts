@@ -110,6 +110,11 @@ const fromSeed = v.variant('type', [
   }),
   /** A location that this supervisor is subscribed to has changed. Answered by `ack`. */
   v.strictObject({ type: v.literal('location'), version: count, location }),
+  /**
+   * The receiver's guests are likely to connect to this epoch of `host`, of which the location has just been sent.
+   * Answered by `used` once they do.
+   */
+  v.strictObject({ type: v.literal('expected'), host: name, epoch: count }),
   /** That client is in the cluster no more: connections with it are dead. */
   v.strictObject({ type: v.literal('clientGone'), client: name }),
   /** Another member's message, passed on. */

@@ -96,6 +96,8 @@ const toSeed = v.variant('type', [
    * name, whose end is sent as `clientGone`.
    */
   v.strictObject({ type: v.literal('watch'), host: name, epoch: count }),
+  /** A guest has connected to this epoch of `host`, or sent it a datagram, as `expected` has foretold. Once. */
+  v.strictObject({ type: v.literal('used'), host: name, epoch: count }),
   /** Bytes wait for this epoch of `host`, which is suspended, on an open connection of the sender's: wakes it. */
   v.strictObject({ type: v.literal('data'), host: name, epoch: count }),
   /** No guest waits for this `locate` any longer. */

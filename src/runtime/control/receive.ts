@@ -40,6 +40,7 @@ export function receive(receivers: Receivers): (frame: SessionFrame) => void {
       options.onService?.(frame);
       acknowledge({ type: 'ack', host: frame.service, version: frame.version });
     },
+    expected: ({ host, epoch }) => options.onExpected?.(host, epoch),
     clientGone: ({ client }) => options.onClientGone?.(client),
     peerMessage: ({ from, message }) => options.onPeerMessage?.(from, message),
     undeliverable: ({ to, id, reason }) => options.onUndeliverable?.(to, id, reason),

@@ -38,6 +38,8 @@ export interface SessionOptions extends SeedAccess {
   readonly onLocation: (location: Location) => void;
   /** A service that this member uses has changed. It is acknowledged when this returns. */
   readonly onService?: (service: FrameOf<FromSeed, 'service'>) => void;
+  /** Guests here are likely to connect to that epoch, of which the location has just been sent: `Session.used` tells. */
+  readonly onExpected?: (host: string, epoch: number) => void;
   /** That client, which this member watches, is in the cluster no more. */
   readonly onClientGone?: (client: string) => void;
   /** Another member's message. */

@@ -143,6 +143,11 @@ export class Session {
     this.#send({ type: 'watch', host, epoch });
   }
 
+  /** A guest has connected to that epoch, as the seed expected. Without a connection nothing happens. */
+  used(host: string, epoch: number): void {
+    this.#send({ type: 'used', host, epoch });
+  }
+
   /** Bytes wait for that epoch, which is suspended. Without a connection nothing happens: they go on waiting. */
   data(host: string, epoch: number): void {
     this.#send({ type: 'data', host, epoch });

@@ -158,7 +158,9 @@ class RunningSeed implements Seed {
         this.#membership.open();
       },
     });
-    this.#prefetch = new Prefetch(manifest, this.#hosts, this.#events);
+    // On network `flat` guests connect without their supervisor, which could not tell that they have.
+    const expect = options.flat === undefined ? this.#members.expect.bind(this.#members) : undefined;
+    this.#prefetch = new Prefetch(manifest, this.#hosts, this.#events, expect);
     this.#membership = new Membership({
       send: (member, frame) => this.#members.send(member, frame),
       onHost: (name, present, hosts) => this.#barriers.onHost(name, present, hosts),
@@ -344,7 +346,10 @@ class RunningSeed implements Seed {
         const { nodeId: id, entry } = this.#hosts.get(name)!;
         this.#membership.changed({ id, name, address: entry.address, epoch, state }, true);
       },
-      onPhase: (name) => this.#services.changed(name),
+      onPhase: (name) => {
+        this.#services.changed(name);
+        this.#prefetch.changed(name);
+      },
       onOver: (name) => this.#parked.close(name),
       onEnded: (name, oldest) => this.#relay.ended(name, oldest),
       onStart: (name) => this.#prefetch.started(name),

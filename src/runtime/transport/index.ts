@@ -44,6 +44,8 @@ export interface TransportsOptions {
   readonly flat: number | undefined;
   /** A host that is known to run, by its virtual address. */
   readonly locationAt: (address: number) => Location | undefined;
+  /** A guest has taken the connection that was made ready for it (`expect`). */
+  readonly onExpected: (address: number) => void;
   /** From the host with that virtual address. */
   readonly onDatagram: (address: number, datagram: Datagram) => void;
   /** What operators should know of how connections are carried. */
@@ -71,6 +73,8 @@ export class Transports {
   readonly #signalling: Signalling;
   readonly #pools: Pools;
   readonly #regulars = new Regulars((peer) => this.#keepReady(peer));
+  /** Peers that guests here have not connected to yet, by virtual address: one connection is ready, or being made. */
+  readonly #expected = new Map<number, PeerMember>();
   readonly #links: PeerLinks;
   readonly #incoming: Incoming;
   /** In order of preference. */
@@ -151,12 +155,21 @@ export class Transports {
     this.#connecting += 1;
     try {
       const result = await connectBy(this.#transports, guest);
+      this.#expected.delete(guest.address);
       if (result.by === 'punched') this.#regulars.connected(peerMemberOf(guest)!);
       return result;
     } finally {
       this.#connecting -= 1;
     }
   };
+
+  /** A guest is likely to connect to that host: one connection to it is made ready. */
+  expect(to: Pick<GuestConnect, 'location' | 'address'>): void {
+    const peer = peerMemberOf(to);
+    if (!peer || this.options.poolMost === 0) return;
+    this.#expected.set(peer.address, peer);
+    this.options.guard('a connection that is made ahead', () => this.#punched.fill(peer, 1, 0));
+  }
 
   /** Carries a datagram to the host with this virtual address, if it is known to run; or loses it. */
   sendDatagram(address: number, datagram: Datagram): void {
@@ -172,6 +185,7 @@ export class Transports {
   /** No session for a while: nothing is kept ready. */
   left(): void {
     this.#seed = undefined;
+    this.#expected.clear();
     this.#regulars.clear();
     this.#pools.clear();
     this.#links.clear();
@@ -196,6 +210,7 @@ export class Transports {
 
   /** That host is not where it was: nothing is kept ready for it. */
   drop(address: number): void {
+    this.#expected.delete(address);
     this.#regulars.drop(address);
     this.#pools.drop(address);
     this.#links.drop(address);
@@ -217,7 +232,7 @@ export class Transports {
           native.openConnector(aliases, (...event) => guard('an event of the connector', () => onNative(...event))),
       },
       aliasBase,
-      onUsed: (peer) => this.#pools.used(peer),
+      onUsed: (peer) => this.#onUsed(peer),
       onLost: (peer) => this.#pools.lost(peer),
       onSilent: (peer) => {
         this.#pools.drop(peer);
@@ -234,6 +249,18 @@ export class Transports {
       },
       onRefused: (_peer, port) => onEvent('not-listening', { port }),
     });
+  }
+
+  /** Few connections to that peer are left. The one that was made ahead is its first. */
+  #onUsed(address: number): void {
+    const expected = this.#expected.get(address);
+    this.#expected.delete(address);
+    if (!expected) {
+      this.#pools.used(address);
+      return;
+    }
+    this.options.onExpected(address);
+    this.#regulars.connected(expected);
   }
 
   async #fill(peer: PeerMember, count: number, low: number): Promise<number> {

@@ -34,6 +34,8 @@ export interface Supervisor {
   readonly session: Session & { readonly welcome: Welcome };
   /** Ends when the seed says stop; resolves to whether it was fenced. */
   readonly stopped: Promise<boolean>;
+  /** What it was sent: `host epoch state` of a location, and `expected: host epoch`. */
+  readonly told: string[];
   listen(...ports: number[]): void;
   /** Suspends as a supervisor does: sends `suspend`, leaves, returns. Undefined: the seed said no. */
   suspend(): Promise<InvocationResult | undefined>;
@@ -133,6 +135,7 @@ export async function bootCluster(
 
   const supervise: Cluster['supervise'] = async (invocation, { ports = [], life } = {}) => {
     let now: readonly PortMapping[] = ports;
+    const told: string[] = [];
     let stop: (fenced: boolean) => void = () => undefined;
     const stopped = new Promise<boolean>((resolve) => (stop = resolve));
     const { host, epoch } = invocation;
@@ -141,7 +144,8 @@ export async function bootCluster(
       identity: hostIdentity(host, epoch),
       secret: invocation.secret,
       join: () => ({ host, epoch, life, ports: now }),
-      onLocation: () => undefined,
+      onLocation: (location) => told.push(`${location.host} ${location.epoch} ${location.state}`),
+      onExpected: (...expected) => told.push(`expected: ${expected.join(' ')}`),
       onRelease: () => void session.leave({ outcome: 'released' }).then(() => stop(false)),
       onStop: (_reason, fenced) => stop(fenced),
       signal: closing.signal,
@@ -151,6 +155,7 @@ export async function bootCluster(
       invocation,
       session,
       stopped,
+      told,
       listen: (...wanted) => {
         now = wanted.map((port) => mapping(port));
         session.ports(now, false);

@@ -50,7 +50,12 @@ test('who is asked to meet somebody at an address that is not theirs connects to
   const { port } = server.address() as AddressInfo;
   const transports = openTransports({
     ...{ native: loadNative(), aliasBase: parseAddress('127.66.90.0')!, flat: undefined, poolMost: 0 },
-    ...{ locationAt: () => undefined, onDatagram: () => undefined, onEvent: () => undefined },
+    ...{
+      locationAt: () => undefined,
+      onDatagram: () => undefined,
+      onExpected: () => undefined,
+      onEvent: () => undefined,
+    },
     guard: createGuard(() => undefined),
   });
   const answers: PeerMessage[] = [];

@@ -57,7 +57,7 @@ function member(): Fixture {
   const refusals: Fixture['refusals'] = [];
   const transports = openTransports({
     ...{ native, aliasBase: parseAddress('127.66.70.0')!, flat: undefined, poolMost: 0 },
-    ...{ locationAt: () => undefined, onDatagram: () => undefined },
+    ...{ locationAt: () => undefined, onDatagram: () => undefined, onExpected: () => undefined },
     onEvent: (event, { reason }) => void events.push(`${event}: ${reason ?? ''}`),
     guard: createGuard((_level, message) => void events.push(message)),
   });

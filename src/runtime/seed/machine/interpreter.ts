@@ -25,6 +25,7 @@ import {
   type Settings,
   type Standing,
   standingOf,
+  visiblePorts,
 } from './state';
 import { step } from './step';
 
@@ -160,6 +161,18 @@ export class Machine {
   acknowledge(member: MemberId, version: number): void {
     this.#subscribers.acknowledge(member, version, locationOf(this.#state));
     this.#countAcks();
+  }
+
+  /**
+   * Sends the member where the host is, and what changes of that, if there is a port to connect to now.
+   * @returns the epoch
+   */
+  tell(member: MemberId): number | undefined {
+    const { phase } = this.#state;
+    if (phase.state !== 'running' || phase.fence || phase.session.peer === undefined) return undefined;
+    if (!visiblePorts(phase.session.ports).some(({ protocol }) => !protocol)) return undefined;
+    this.#subscribers.tell(member, locationOf(this.#state));
+    return phase.epoch;
   }
 
   /** A member is gone: it waits for nothing, and can reach nothing, which counts as an acknowledgement. */

@@ -114,7 +114,7 @@ function enter(
   const { ports } = range;
   const addresses = addressesOf(nat, channel, ports);
   const sender = members.introduce({ name, address: self.address, epoch: self.epoch, addresses });
-  const peer: Peer = { name, channel, sender, ports, inbox: new Inbox(channel), locates: new Map() };
+  const peer: Peer = { name, channel, sender, ports, inbox: new Inbox(channel), locates: new Map(), known: new Set() };
   members.add(peer);
   const welcome = {
     type: 'welcome' as const,

@@ -3,6 +3,7 @@ import type { FromSeed } from '../../../contract/control/from-seed';
 import type { ToSeed } from '../../../contract/control/to-seed';
 import type { Channel } from '../../control/channel';
 import type { Machine } from '../machine/interpreter';
+import { epochOf } from '../machine/state';
 import type { OperatorFrame } from '../operators/operator-api';
 import type { ClientLease } from './clients';
 import { noHost } from './members';
@@ -37,8 +38,6 @@ export class Member {
   readonly shared: Shared;
   readonly joined: Joined;
   readonly connection: MemberConnection;
-  /** Hosts that were located: their machines may know the member. */
-  readonly #located = new Set<Machine>();
   /** Clients that the member watches. */
   readonly #clients = new Set<string>();
 
@@ -75,7 +74,7 @@ export class Member {
     barriers.forget(peer);
     services.forget(id);
     joined.range.free();
-    for (const host of this.#located) host.forget(id);
+    for (const host of peer.known) host.forget(id);
     for (const client of this.#clients) clientWatches.forget(id, client);
     if (joined.is === 'host') return joined.host.handle({ type: 'lost', member: id, reason });
     clientWatches.left(peer.name);
@@ -94,7 +93,7 @@ export class Member {
       return;
     }
     peer.locates.set(id, host.entry.name);
-    this.#located.add(host);
+    this.peer.known.add(host);
     this.shared.prefetch.located(this.host ? peer.name : undefined, host.entry.name);
     host.handle({ type: 'locate', member: this.id, by: peer.name, id, port, waited, protocol });
   }
@@ -110,8 +109,15 @@ export class Member {
     if (epoch === 0) return this.#watchClient(name);
     const host = machineOf(this.shared, name);
     if (!host) return;
-    this.#located.add(host);
+    this.peer.known.add(host);
     host.handle({ type: 'watch', member: this.id, epoch });
+  }
+
+  /** Of an epoch that has ended since, nothing is to be learnt. */
+  used({ host: name, epoch }: Frame<'used'>): void {
+    const host = machineOf(this.shared, name);
+    if (!host || !this.host || epochOf(host.state) !== epoch) return;
+    this.shared.prefetch.located(this.peer.name, host.entry.name);
   }
 
   #watchClient(name: string): void {
@@ -156,6 +162,7 @@ const FRAMES: { readonly [T in MemberFrame['type']]: (member: Member, frame: Fra
   locate: (member, frame) => member.locate(frame),
   cancel: (member, frame) => member.cancel(frame),
   watch: (member, frame) => member.watch(frame),
+  used: (member, frame) => member.used(frame),
   data: ({ shared, peer }, { host, epoch }) => machineOf(shared, host)?.handle({ type: 'data', by: peer.name, epoch }),
   peerMessage: (member, frame) => member.pass(frame),
   relay: ({ shared, peer }, { id, to, message }) => shared.relay.request(peer, id, to, message),

@@ -101,6 +101,17 @@ export class Members implements Connections {
     return peer ?? `the connection to '${to}' is lost`;
   }
 
+  /** The host `from` is sent where `to` is, as its guests are likely to connect to it. @returns whether both are there */
+  expect(from: string, to: Machine): boolean {
+    const peer = this.ofHost(from);
+    if (typeof peer === 'string') return false;
+    const epoch = to.tell(peer.sender.member);
+    if (epoch === undefined) return false;
+    peer.known.add(to);
+    peer.channel.send({ type: 'expected', host: to.entry.name, epoch });
+    return true;
+  }
+
   send(member: MemberId, frame: FromSeed): void {
     const inside = this.#inside.get(member);
     if (inside) inside(frame);

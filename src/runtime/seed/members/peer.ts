@@ -1,6 +1,7 @@
 import type { FromSeed } from '../../../contract/control/from-seed';
 import type { Sender } from '../../../contract/peer/peer-messages';
 import type { Channel } from '../../control/channel';
+import type { Machine } from '../machine/interpreter';
 import type { Inbox } from './inbox';
 
 /** The other side of one control connection that has joined. */
@@ -16,4 +17,6 @@ export interface Peer {
   readonly ports: readonly [number, number];
   /** Open locates of this peer: the host's name, by the locate's id. */
   readonly locates: Map<number, string>;
+  /** Hosts whose machines may know the member. */
+  readonly known: Set<Machine>;
 }

@@ -45,6 +45,8 @@ interface Guess {
   judged: boolean;
   /** Some member has connected to it. */
   used: boolean;
+  /** The host at the edge's start knows where it is. */
+  told: boolean;
 }
 
 /** What has become of an edge. */
@@ -98,7 +100,23 @@ export class Edges {
 
   /** `to` was started because of that edge. */
   guessed(from: string, to: string, at: number): void {
-    this.#guesses.set(to, { from, since: at, judged: false, used: false });
+    this.#guesses.set(to, { from, since: at, judged: false, used: false, told: false });
+  }
+
+  /** Guesses that begin or end at that host, and whose start has not been told where the end is. */
+  untold(host: string): ReadonlyArray<{ readonly from: string; readonly to: string }> {
+    if (this.#guesses.size === 0) return [];
+    const targets = [host, ...(this.#sources.get(host)?.edges.keys() ?? [])];
+    return targets.flatMap((to) => {
+      const guess = this.#guesses.get(to);
+      if (!guess || guess.told || guess.judged || (to !== host && guess.from !== host)) return [];
+      return { from: guess.from, to };
+    });
+  }
+
+  told(to: string): void {
+    const guess = this.#guesses.get(to);
+    if (guess) guess.told = true;
   }
 
   /**

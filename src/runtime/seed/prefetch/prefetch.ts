@@ -21,16 +21,22 @@ export class Prefetch {
   readonly #hosts: ReadonlyMap<string, Machine>;
   readonly #events: EventLog;
   readonly #clock: () => number;
+  readonly #expect: ((from: string, to: Machine) => boolean) | undefined;
   #queue: Array<{ readonly from: string; readonly targets: readonly string[] }> = [];
   #next: NodeJS.Immediate | undefined;
 
-  /** @param clock milliseconds, of the machines */
+  /**
+   * @param expect sends the host `from` where `to` is, if both are there. Absent: nobody is sent that
+   * @param clock milliseconds, of the machines
+   */
   constructor(
     { cluster, hosts }: Pick<Manifest, 'cluster' | 'hosts'>,
     machines: ReadonlyMap<string, Machine>,
     events: EventLog,
+    expect?: (from: string, to: Machine) => boolean,
     clock: () => number = () => performance.now(),
   ) {
+    this.#expect = expect;
     this.#edges = new Edges(hosts, cluster.prefetch);
     this.#hosts = machines;
     this.#events = events;
@@ -50,6 +56,19 @@ export class Prefetch {
   ended(host: string, ran: boolean): void {
     const idle = this.#hosts.get(host)?.state.phase.state === 'suspended';
     this.#report(this.#edges.ended(host, this.#clock(), { ran, idle }));
+  }
+
+  /**
+   * Something of the host has changed. Once both ends of a guess run, its start is sent where its end is: that is in
+   * nobody's way any more, and a connect need not locate it.
+   */
+  changed(host: string): void {
+    if (!this.#expect) return;
+    for (const { from, to } of this.#edges.untold(host)) {
+      const target = this.#hosts.get(to);
+      if (!target || this.#hosts.get(from)?.state.phase.state !== 'running') continue;
+      if (this.#expect(from, target)) this.#edges.told(to);
+    }
   }
 
   /** A member connects to `to`. @param from the host that it is; undefined: a client */

@@ -9,6 +9,7 @@ import type { Guard } from '../../control/guard';
 import { LocateError } from '../../control/index';
 import type { Destination } from '../../transport/transport';
 import type { Log } from '../run/log';
+import type { ExpectedHosts } from '../sockets/expected-hosts';
 import type { Locations } from '../sockets/locations';
 import type { Locator } from '../sockets/locator';
 
@@ -16,6 +17,7 @@ export interface DatagramsOptions {
   readonly native: Pick<NativeAddon, 'sendDatagram' | 'closeDescriptor'>;
   readonly locations: Locations;
   readonly locator: Locator;
+  readonly expected: Pick<ExpectedHosts, 'used'>;
   /** Where the guest's own socket reaches that port of a host that is up; undefined: nowhere. */
   readonly route: (
     destination: Destination,
@@ -64,7 +66,7 @@ export class Datagrams {
 
   /** Sends it from `socket` as soon as its destination is up. Owns the descriptor from now on. */
   send(request: DatagramRequest, socket: number): void {
-    const { native, locations } = this.#options;
+    const { native, locations, expected } = this.#options;
     const { address, port } = request;
     const host = locations.hostAt(address);
     if (host === undefined || port === 0) {
@@ -72,8 +74,10 @@ export class Datagrams {
       return;
     }
     const known = locations.findDatagrams(host, port);
-    if (known) this.#sendNow(request, socket, known);
-    else this.#queue(request, socket, host);
+    if (known) {
+      expected.used(host);
+      this.#sendNow(request, socket, known);
+    } else this.#queue(request, socket, host);
   }
 
   #queue(request: DatagramRequest, socket: number, host: string): void {

@@ -26,6 +26,7 @@ import { PeerConnections } from '../peers/peer-connections';
 import { Load, openByPeer } from '../services/load';
 import { Places } from '../services/places';
 import { Services } from '../services/services';
+import { ExpectedHosts } from '../sockets/expected-hosts';
 import { createListeners, type Listeners, publicPorts } from '../sockets/listeners';
 import { type Locations, type OwnPort, openLocations } from '../sockets/locations';
 import { Locator } from '../sockets/locator';
@@ -58,7 +59,7 @@ export interface MemberOptions {
   readonly onCoordination?: (coordination: Coordination) => void;
 }
 
-export type MemberSession = Pick<Session, 'locate' | 'ports' | 'observation' | 'report' | 'services'> &
+export type MemberSession = Pick<Session, 'locate' | 'ports' | 'observation' | 'report' | 'services' | 'used'> &
   PartnersSession &
   SeedLink &
   Partial<Pick<Session, 'sendOutside'>> & { readonly coordination?: Coordination };
@@ -97,6 +98,7 @@ export class Member {
   #attached = false;
   #published: boolean;
   readonly #rehearsals: Rehearsals;
+  readonly #expected = new ExpectedHosts((host, epoch) => this.#session?.used(host, epoch));
 
   constructor(options: MemberOptions) {
     const { runDir, welcome, flat, log, native } = options;
@@ -168,6 +170,7 @@ export class Member {
       native,
       locations: this.locations,
       locator: this.locator,
+      expected: this.#expected,
       guard: this.#guard,
       route: (destination, address) =>
         directRoute(flat, address, destination) ??
@@ -228,6 +231,7 @@ export class Member {
    * The same session has joined again: sends what the seed may have missed, and forgets what may have changed unseen.
    */
   refresh(): void {
+    this.#expected.clear();
     this.locations.forget();
     this.partners.refresh();
     this.#joined();
@@ -254,6 +258,7 @@ export class Member {
     this.#session = undefined;
     this.locator.use(undefined);
     this.membership.use(undefined);
+    this.#expected.clear();
     this.locations.forget();
     this.transports.left();
   }
@@ -261,6 +266,18 @@ export class Member {
   /** Its guest is likely to connect to another host at once. */
   expectConnect(): void {
     this.#rehearsals.beforeConnect();
+  }
+
+  /**
+   * Guests here are likely to connect to that epoch, of which the location has just come: a connection is made ready. It
+   * takes the place of a rehearsal.
+   */
+  expects(host: string, epoch: number): void {
+    const location = this.locations.running(host);
+    if (location?.epoch !== epoch) return;
+    this.#rehearsals.met();
+    this.#expected.add(host, epoch);
+    this.transports.expect({ location, address: this.services.addressOf(host) });
   }
 
   /** Another member has sent something, and connections may follow. */
@@ -313,6 +330,7 @@ export class Member {
         const host = this.locations.hostAt(address);
         return host === undefined ? undefined : this.locations.findDatagrams(host, 0)?.location;
       },
+      onExpected: (address) => this.#expected.used(this.locations.hostAt(address)),
       onDatagram: (address, datagram) => this.#udpProxies.deliver(address, datagram),
       poolMost: poolMost(process.env),
       guard: this.#guard,
@@ -357,6 +375,7 @@ export class Member {
       guard: this.#guard,
       locations: this.locations,
       locator: this.locator,
+      expected: this.#expected,
       services: this.services,
       listeners: this.listeners,
       datagrams: this.datagrams,

@@ -6,10 +6,11 @@ export function peerMessageHandlers(
   member: () => Member | undefined,
 ): Pick<
   SessionOptions,
-  'onPeerMessage' | 'onUndeliverable' | 'onRelayed' | 'onClientGone' | 'onService' | 'onOutside'
+  'onExpected' | 'onPeerMessage' | 'onUndeliverable' | 'onRelayed' | 'onClientGone' | 'onService' | 'onOutside'
 > {
   return {
     onOutside: (bytes) => member()?.outside.deliver(bytes),
+    onExpected: (host, epoch) => member()?.expects(host, epoch),
     onService: (service) => member()?.services.publish(service),
     onClientGone: (client) => member()?.partners.clientGone(client),
     onPeerMessage: (from, message) => {

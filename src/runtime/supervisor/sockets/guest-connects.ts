@@ -10,6 +10,7 @@ import type { Destination, GuestConnect, TransportResult } from '../../transport
 import type { Resolver } from '../names/resolver';
 import type { Log } from '../run/log';
 import type { Services } from '../services/services';
+import type { ExpectedHosts } from './expected-hosts';
 import type { Listeners } from './listeners';
 import type { Locations } from './locations';
 import type { Locator } from './locator';
@@ -17,6 +18,7 @@ import type { Locator } from './locator';
 export interface GuestConnectsOptions {
   readonly locations: Locations;
   readonly locator: Locator;
+  readonly expected: Pick<ExpectedHosts, 'used'>;
   readonly services: Services;
   readonly listeners: Listeners;
   /** Connects a guest to another host. */
@@ -263,9 +265,12 @@ export class GuestConnects {
    * The location, as far as it is known here or to the seed, which allocates the host if need be. @throws LocateError
    */
   async #locate(host: string, port: number, caller: { signal: AbortSignal; since: number }): Promise<Destination> {
-    const { locations, locator } = this.#options;
+    const { locations, locator, expected } = this.#options;
     const known = locations.find(host, port);
-    if (known) return known;
+    if (known) {
+      expected.used(host);
+      return known;
+    }
     const staleEpoch = locations.distrusted(host);
     const giveUp = this.#hasWaited ? () => undefined : afterReading(LONG, this.#onWait);
     const located = locator.locate(host, port, { staleEpoch, ...caller });

@@ -153,7 +153,13 @@ function connectsWith(locations: Locations, transports: readonly Transport[]): G
     onUsed: nothing,
   };
   return new GuestConnects({
-    ...{ locations, locator, services: new Services(services), listeners: createListeners(listeners) },
+    ...{
+      locations,
+      locator,
+      expected: { used: nothing },
+      services: new Services(services),
+      listeners: createListeners(listeners),
+    },
     connect: (guest) => connectBy(transports, guest),
     limitOf: () => LIMIT,
     resolver: { open: async () => false },

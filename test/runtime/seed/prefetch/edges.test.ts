@@ -222,3 +222,26 @@ test('events in any order: hosts end, fail, connect and are guessed, and no coun
     { numRuns: 500 },
   );
 });
+
+test('a guess is to be told while it is open: at either end, once', () => {
+  const edges = edgesOf({ connectsTo: ['api', 'db'] }, { connectsTo: ['web'] });
+  expect(edges.untold('web')).toEqual([]);
+  edges.started('web');
+  edges.guessed('web', 'api', 0);
+  edges.guessed('web', 'db', 0);
+  const [api, db] = ['api', 'db'].map((to) => ({ from: 'web', to }));
+  expect(edges.untold('web')).toEqual([api, db]);
+  // The edge back is no guess: 'web' was up already.
+  expect(edges.untold('api')).toEqual([api]);
+  edges.told('api');
+  expect([edges.untold('api'), edges.untold('web')]).toEqual([[], [db]]);
+  // It was located first.
+  edges.connected('web', 'db', 1, true);
+  expect(edges.untold('web')).toEqual([]);
+  edges.ended('api', 2, IDLE);
+  edges.guessed('web', 'api', 3);
+  expect(edges.untold('web')).toEqual([api]);
+  // What is known of the start is of no use to its next epoch.
+  edges.ended('web', 4, IDLE);
+  expect(edges.untold('api')).toEqual([]);
+});

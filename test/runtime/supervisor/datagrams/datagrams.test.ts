@@ -11,6 +11,8 @@ function open() {
   const sent: string[] = [];
   const closed: number[] = [];
   const asked: string[] = [];
+  /** Hosts that were known, and had not to be located. */
+  const used: Array<string | undefined> = [];
   let settle: { answer(realPort: number): void; fail(error: Error): void } | undefined;
   let up = false;
   const datagrams = new Datagrams({
@@ -37,6 +39,7 @@ function open() {
         });
       },
     } as unknown as Locator,
+    expected: { used: (host) => void used.push(host) },
     route: ({ realPort }) => ({ real: 0x7f400006, realPort }),
     nowhere: () => 0x7f400006,
     log: () => undefined,
@@ -53,11 +56,11 @@ function open() {
     data: Buffer.from(text),
     ...more,
   });
-  return { datagrams, sent, closed, asked, request, settle: () => settle! };
+  return { datagrams, sent, closed, asked, used, request, settle: () => settle! };
 }
 
 test('what is sent to a host that is not up goes out in order when it is, each from its own socket', async () => {
-  const { datagrams, sent, closed, asked, request, settle } = open();
+  const { datagrams, sent, closed, asked, used, request, settle } = open();
   datagrams.send(request('a'), 10);
   datagrams.send(request('b'), 11);
   datagrams.send(request('c', { cookie: 2n }), 12);
@@ -69,9 +72,11 @@ test('what is sent to a host that is not up goes out in order when it is, each f
   await drained;
   expect(sent).toEqual(['10 a 7f400006:64565 9,8,7', '10 b 7f400006:64565 9,8,7', '12 c 7f400006:64565 9,8,7']);
   expect(closed).toEqual([11, 10, 12]);
+  expect(used).toEqual([]);
   datagrams.send(request('d'), 13);
   expect(sent[3]).toBe('13 d 7f400006:53 9,8,7');
   expect(closed[3]).toBe(13);
+  expect(used).toEqual(['api']);
 });
 
 test('a host that does not come up: sent to where the kernel refuses it', async () => {

@@ -84,6 +84,7 @@ const session = (answer: Ask): MemberSession => ({
   report: () => undefined,
   reconnect: () => undefined,
   reportNat: () => undefined,
+  used: () => undefined,
   watch: () => undefined,
   data: () => undefined,
   services: { use: () => undefined, load: () => undefined, chosen: () => undefined },

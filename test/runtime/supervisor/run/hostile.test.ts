@@ -95,6 +95,7 @@ async function setUp(flat: number | undefined): Promise<Setting> {
     report: () => undefined,
     reconnect: () => undefined,
     reportNat: () => undefined,
+    used: () => undefined,
     watch: () => undefined,
     data: () => undefined,
     services: { use: () => undefined, load: () => undefined, chosen: () => undefined },

@@ -45,12 +45,14 @@ let folder: string;
 let member: Member;
 let log: string[];
 let asked: string[];
+let used: string[];
 let ports: string[];
 let answer: (host: string) => Promise<{ location: Location; realPort: number }>;
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'imaginary-service-'));
   log = [];
   asked = [];
+  used = [];
   ports = [];
   answer = async () => ({ location, realPort: 40_080 });
   const native = loadNative();
@@ -74,6 +76,7 @@ beforeEach(async () => {
     reconnect: () => undefined,
     reportNat: () => undefined,
     watch: () => undefined,
+    used: (host, epoch) => void used.push(`${host} ${epoch}`),
     data: () => undefined,
     services: { use: () => undefined, load: () => undefined, chosen: () => undefined },
     sendPeerMessage: () => false,
@@ -148,6 +151,43 @@ test('a connect is answered with where the host is, from then on without asking'
   expect(asked).toEqual(['api:80']);
   expect(await send(connect('100.64.0.6', 80))).toEqual(['7f400006:40080']);
   expect(asked).toEqual(['api:80']);
+});
+
+const there = connect('100.64.0.6', 80);
+
+test('a host that the seed expects guests to connect to is not located, and the seed is told once', async () => {
+  member.locations.apply(location);
+  member.expects('api', 10);
+  expect(used).toEqual([]);
+  expect(await send(there, there)).toEqual(['7f400006:40080', '7f400006:40080']);
+  expect([asked, used]).toEqual([[], ['api 10']]);
+});
+
+test.each([
+  ['the host has another epoch', () => member.locations.apply({ ...location, epoch: 11 }), [], 'api 10'],
+  ['a guest was refused by it', () => member.locations.distrust('api', 10), ['api:80 not 10'], undefined],
+  ['it sleeps', () => member.locations.apply({ ...location, state: 'suspended' }), ['api:80'], undefined],
+  [
+    'its epoch has ended',
+    () => member.locations.apply({ ...location, state: 'imagined', ports: [] }),
+    ['api:80'],
+    undefined,
+  ],
+  ['the seed is another one', () => member.refresh(), ['api:80'], undefined],
+] as const)('expected, and then %s', async (_name, change, located, told) => {
+  member.locations.apply(location);
+  member.expects('api', 10);
+  change();
+  expect(await send(there)).toEqual(['7f400006:40080']);
+  expect([asked, used]).toEqual([located, told ? [told] : []]);
+});
+
+test('what is expected of an epoch that is not known, or not any more, comes to nothing', async () => {
+  member.expects('api', 10);
+  member.locations.apply({ ...location, epoch: 11 });
+  member.expects('api', 10);
+  await send(there);
+  expect(used).toEqual([]);
 });
 
 test('a location that a guest could not connect to is asked for again', async () => {
