@@ -5,48 +5,19 @@
  */
 #define _GNU_SOURCE
 #include "relay/relay.h"
+#include "tcp.h"
 
-#include <arpa/inet.h>
-#include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #define CLIENTS 1500
 #define BATCH 50
-#define PATIENCE 5000
 #define WITHDRAWN 0x80000000u
 
 static struct im_relay *relay;
 static uint16_t data_port, echo_port;
 static int events[2];
 static unsigned served, counts[5], withdrawn;
-
-static int listener_at(uint16_t *port, int backlog) {
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  socklen_t size = sizeof address;
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0 || bind(fd, (struct sockaddr *)&address, size) != 0 || listen(fd, backlog) != 0) exit(3);
-  getsockname(fd, (struct sockaddr *)&address, &size);
-  *port = ntohs(address.sin_port);
-  return fd;
-}
-
-static int connect_to(uint16_t port) {
-  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0) return fd;
-  close(fd);
-  return -1;
-}
-
-static bool readable(int fd) {
-  struct pollfd look = {.fd = fd, .events = POLLIN};
-  return poll(&look, 1, PATIENCE) == 1;
-}
 
 /* Sends what comes first back, and ends. */
 static void answer(int fd) {
@@ -59,12 +30,6 @@ static void answer(int fd) {
 static void *answer_one(void *fd) {
   answer((int)(long)fd);
   return NULL;
-}
-
-static void start(void *(*run)(void *), void *argument) {
-  pthread_t thread;
-  if (pthread_create(&thread, NULL, run, argument) != 0) exit(3);
-  pthread_detach(thread);
 }
 
 static void *guests(void *listener) {
@@ -209,7 +174,7 @@ int main(void) {
   if (pipe(events) != 0 || relay_open(&options, &relay, &data_port, &syscall) != 0) return 3;
   start(guests, (void *)(long)listener_at(&echo_port, 512));
   if (pthread_create(&policing, NULL, policy, NULL) != 0) return 3;
-  if (relay_accept(relay, listener_at(&port, 512), 0) != 0) return 3;
+  if (relay_accept(relay, listener_at(&port, 512), 0, NULL) != 0) return 3;
   for (int i = 0; i < CLIENTS / BATCH; i++) batch(port);
   unsigned answered = speak();
   /* Its queue is full with one connection that is never accepted: the kernel drops what comes next. */

@@ -29,7 +29,9 @@ static void on_event(void *context, const struct im_relay_event *event) {
     break;
   case IM_RELAY_CALLER:
   case IM_RELAY_CALLER_HELLO:
-  case IM_RELAY_CALLER_GONE: break; /* there is no ingress */
+  case IM_RELAY_CALLER_GONE:
+  case IM_RELAY_CLIENTS_REFUSED:
+  case IM_RELAY_CLIENTS_LED: break; /* there is no ingress */
   }
   fflush(stdout);
 }

@@ -14,7 +14,9 @@ NAPI_MODULE_INIT() {
             util_export(env, exports, "pipe", pipe_make) && util_export(env, exports, "spawn", spawn_guest) &&
             util_export(env, exports, "openConnector", connector_binding_open) &&
             util_export(env, exports, "tcpSockets", diag_tcp_sockets) &&
-            util_export(env, exports, "listen", listen_at) && util_export(env, exports, "openDataPort", data_port_open);
+            util_export(env, exports, "listen", listen_at) &&
+            util_export(env, exports, "openDataPort", data_port_open) &&
+            util_export(env, exports, "exposedClients", exposed_clients_make);
   if (!ok) napi_throw_error(env, NULL, "the native addon could not be set up");
   return exports;
 }

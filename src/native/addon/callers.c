@@ -52,13 +52,25 @@ bool data_port_describe_caller(napi_env env, napi_value object, const struct im_
 }
 
 napi_value data_port_accept(napi_env env, napi_callback_info info) {
-  napi_value arguments[2];
+  napi_value arguments[3];
   int listener;
   uint32_t number;
-  struct im_relay *relay = data_port_relay(env, info, arguments, 2);
+  struct im_relay *relay = data_port_relay(env, info, arguments, 3);
   if (!relay) return NULL;
   if (!util_fd(env, arguments[0], &listener) || !data_port_number(env, arguments[1], &number)) return NULL;
-  return integer(env, relay_accept(relay, listener, number));
+  return integer(env, relay_accept(relay, listener, number, exposed_clients_of(env, arguments[2])));
+}
+
+napi_value data_port_lead(napi_env env, napi_callback_info info) {
+  napi_value arguments[4];
+  uint32_t numbers[3];
+  int64_t lead;
+  struct im_relay *relay = data_port_relay(env, info, arguments, 4);
+  if (!relay) return boolean(env, false);
+  for (int i = 0; i < 3; i++)
+    if (!data_port_number(env, arguments[i], &numbers[i])) return NULL;
+  if (napi_get_value_int64(env, arguments[3], &lead) != napi_ok) lead = 0;
+  return boolean(env, relay_lead(relay, numbers[0], numbers[1], (uint16_t)numbers[2], (uint64_t)lead));
 }
 
 napi_value data_port_hear(napi_env env, napi_callback_info info) { return data_port_act(env, info, relay_hear); }

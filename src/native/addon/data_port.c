@@ -24,7 +24,8 @@ struct data_port {
   struct im_relay *relay;
 };
 
-static const char *const KINDS[] = {"paired", "ended", "unused", "rejected", "caller", "hello", "gone"};
+static const char *const KINDS[] = {"paired", "ended", "unused",  "rejected", "caller",
+                                    "hello",  "gone",  "refused", "led"};
 
 static bool set(napi_env env, napi_value object, const char *name, napi_status made, napi_value value) {
   return made == napi_ok && napi_set_named_property(env, object, name, value) == napi_ok;
@@ -59,6 +60,11 @@ static bool describe(napi_env env, napi_value object, const struct im_relay_even
     return set_number(env, object, "count", event->count) && set_text(env, object, "address", address) &&
            set_text(env, object, "reason", event->reason);
   }
+  if (event->kind >= IM_RELAY_CLIENTS_REFUSED)
+    return set_number(env, object, "ingress", event->ingress) && set_number(env, object, "address", event->address) &&
+           set_number(env, object, "count", event->count) &&
+           (event->kind == IM_RELAY_CLIENTS_REFUSED ? set_text(env, object, "reason", event->reason)
+                                                    : set_number(env, object, "lead", (double)event->lead));
   if (!set_number(env, object, "id", event->id)) return false;
   if (event->kind >= IM_RELAY_CALLER) return data_port_describe_caller(env, object, event);
   if (event->kind == IM_RELAY_UNUSED)
@@ -109,6 +115,7 @@ static const struct im_object_kind kind = {
                 {"breakOff", break_off},
                 {"withdraw", withdraw},
                 {"accept", data_port_accept},
+                {"lead", data_port_lead},
                 {"hear", data_port_hear},
                 {"refuse", data_port_refuse},
                 {"take", data_port_take},

@@ -17,7 +17,11 @@ bool data_port_token(napi_env env, napi_value value, unsigned char **bytes);
 /* ---- callers.c: clients from outside ---- */
 
 bool data_port_describe_caller(napi_env env, napi_value object, const struct im_relay_event *event);
+/* clients.c: what exposedClients made; NULL: it is none. */
+struct im_clients *exposed_clients_of(napi_env env, napi_value value);
+
 napi_value data_port_accept(napi_env env, napi_callback_info info);
+napi_value data_port_lead(napi_env env, napi_callback_info info);
 napi_value data_port_hear(napi_env env, napi_callback_info info);
 napi_value data_port_refuse(napi_env env, napi_callback_info info);
 napi_value data_port_take(napi_env env, napi_callback_info info);

@@ -86,6 +86,22 @@ export interface NativeAddon {
    * @throws Error with `code` (errno name) when it cannot be listened on
    */
   openDataPort(address: string, port: number, onEvent: (event: DataPortEvent) => void): DataPort;
+  /**
+   * What one exposed port allows each client (src/native/relay/clients.h).
+   * @param blocks network and mask of each block of the allow-list
+   * @param most connections, new ones a minute, allocations a minute
+   */
+  exposedClients(blocks: Uint32Array, most: Uint32Array): NativeClients;
+}
+/** Addresses are IPv4 as unsigned integers, `now` is `process.hrtime` in milliseconds. A text says why a client may not. */
+export interface NativeClients {
+  allows(address: number): boolean;
+  /** Counts until `leaves`, if it may. */
+  connects(address: number, now: number): string | undefined;
+  allocates(address: number, now: number): string | undefined;
+  leaves(address: number): void;
+  /** Clients of which something is kept. */
+  size(): number;
 }
 export interface DataPort {
   /** What is really listened on. */
@@ -114,10 +130,17 @@ export interface DataPort {
   breakOff(id: number): boolean;
   /**
    * Accepts clients from outside at a listener of `listen`, which belongs to the data port from now on; `ingress` names
-   * it in events.
+   * it in events. Clients that `clients` does not let connect are reset and counted in `refused`; others count there
+   * until their connection ends. Null: all are reported.
    * @returns 0, or an errno
    */
-  accept(listener: number, ingress: number): number;
+  accept(listener: number, ingress: number, clients: NativeClients | null): number;
+  /**
+   * From now on clients of that ingress, which has `clients`, are connected to an IPv4 address (an unsigned integer) and
+   * port, and counted in `led`; those that cannot be are reported (`caller`). Port 0: all are. `lead` names the
+   * destination in `led`. False: there is no such ingress.
+   */
+  lead(ingress: number, address: number, port: number, lead: number): boolean;
   /** The caller's first TLS record is reported when it is whole (`hello`). False: the caller is gone. */
   hear(caller: number): boolean;
   /** Resets a caller. False: it is gone. */
@@ -153,6 +176,22 @@ export type DataPortEvent =
       readonly ingress: number;
       readonly address: number;
       readonly port: number;
+    }
+  /** So many clients of an ingress were reset since the last such event, the last one from `address`. */
+  | {
+      readonly type: 'refused';
+      readonly ingress: number;
+      readonly address: number;
+      readonly count: number;
+      readonly reason: string;
+    }
+  /** So many were connected to the destination of that `lead`. */
+  | {
+      readonly type: 'led';
+      readonly ingress: number;
+      readonly address: number;
+      readonly count: number;
+      readonly lead: number;
     }
   /** After `hear`: the caller's first TLS record; empty: what it has sent is none. */
   | { readonly type: 'hello'; readonly id: number; readonly hello: Uint8Array }

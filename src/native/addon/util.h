@@ -44,5 +44,6 @@ struct im_connector;
 /* The connector behind an object of openConnector; NULL when it is none, or closed. */
 struct im_connector *connector_binding_of(napi_env env, napi_value object);
 napi_value data_port_open(napi_env env, napi_callback_info info);
+napi_value exposed_clients_make(napi_env env, napi_callback_info info);
 
 #endif

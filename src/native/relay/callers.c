@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define ACCEPT_SHARE 64
+#define ACCEPT_SHARE 16 /* in one go: others have their turn in between */
 #define ACCEPT_PAUSE (100 * IM_MS)
 #define SLOT_BITS 12
 #define MOST_CALLERS (1u << SLOT_BITS)
@@ -126,33 +126,58 @@ bool relay_hear(struct im_relay *relay, uint32_t caller) {
 
 /* ---- new ones ---- */
 
-struct im_arrival *callers_add(struct im_relay *relay, int fd, uint32_t address, uint16_t port) {
-  struct im_arrival *arrival = relay->callers_count < relay->most_callers ? calloc(1, sizeof *arrival) : NULL;
-  if (arrival) arrival->source = (struct im_source){.owner = arrival};
-  if (!arrival || !give_number(relay, arrival)) {
+/* NULL: there is no memory; the socket is closed. */
+static struct im_arrival *new_arrival(int fd, uint32_t address, uint16_t port) {
+  struct im_arrival *arrival = calloc(1, sizeof *arrival);
+  if (arrival)
+    *arrival = (struct im_arrival){.fd = fd, .address = address, .port = port, .source = {.owner = arrival}};
+  else
     close(fd);
-    free(arrival);
-    return NULL;
-  }
-  arrival->fd = fd;
-  arrival->address = address;
-  arrival->port = port;
-  waits(arrival);
-  if (reactor_watch(&relay->reactor, &arrival->source, fd, IM_WATCHED)) return arrival;
-  drop(relay, arrival);
-  return NULL;
+  return arrival;
 }
 
-static void accept_one(struct im_relay *relay, const struct im_ingress *ingress, int fd,
-                       const struct sockaddr_in *from) {
-  const struct im_arrival *arrival = callers_add(relay, fd, ntohl(from->sin_addr.s_addr), ntohs(from->sin_port));
-  if (!arrival) return;
+/* It waits. False: there is no room; it is reset. */
+static bool add(struct im_relay *relay, struct im_arrival *arrival) {
+  bool room = relay->callers_count < relay->most_callers && give_number(relay, arrival);
+  waits(arrival);
+  if (room && reactor_watch(&relay->reactor, &arrival->source, arrival->fd, IM_WATCHED)) return true;
+  drop(relay, arrival);
+  return false;
+}
+
+struct im_arrival *callers_add(struct im_relay *relay, int fd, uint32_t address, uint16_t port) {
+  struct im_arrival *arrival = new_arrival(fd, address, port);
+  return arrival && add(relay, arrival) ? arrival : NULL;
+}
+
+void callers_ask(struct im_relay *relay, const struct im_ingress *ingress, struct im_arrival *arrival) {
+  if (!add(relay, arrival)) return;
   struct im_relay_event event = {.kind = IM_RELAY_CALLER,
                                  .id = arrival->caller,
                                  .ingress = ingress->number,
                                  .address = arrival->address,
                                  .port = arrival->port};
   relay_report(relay, &event);
+}
+
+static void accept_one(struct im_relay *relay, struct im_ingress *ingress, int fd, const struct sockaddr_in *from) {
+  uint32_t address = ntohl(from->sin_addr.s_addr);
+  if (ingress->clients) {
+    enum im_refusal refusal = clients_connect(ingress->clients, address, (double)clock_now() / IM_MS);
+    if (refusal != IM_ALLOWED) {
+      tell_refused(relay, ingress, refusal, address);
+      close(fd);
+      return;
+    }
+  }
+  struct im_arrival *arrival = new_arrival(fd, address, ntohs(from->sin_port));
+  if (!arrival && ingress->clients) clients_leave(ingress->clients, address);
+  if (!arrival) return;
+  if (ingress->clients) arrival->clients = clients_share(ingress->clients);
+  if (ingress->port)
+    leads_take(relay, ingress, arrival);
+  else
+    callers_ask(relay, ingress, arrival);
 }
 
 static void on_accept(void *context, void *owner, uint32_t events) {
@@ -187,7 +212,7 @@ static uint32_t most_callers(void) {
   return (uint32_t)limit.rlim_cur / 4;
 }
 
-int relay_accept(struct im_relay *relay, int listener, uint32_t number) {
+int relay_accept(struct im_relay *relay, int listener, uint32_t number, struct im_clients *clients) {
   struct im_ingress *ingress = calloc(1, sizeof *ingress);
   if (!ingress) return ENOMEM;
   *ingress = (struct im_ingress){.listener = listener,
@@ -203,6 +228,7 @@ int relay_accept(struct im_relay *relay, int listener, uint32_t number) {
                  !reactor_watch(&relay->reactor, &ingress->accepting, listener, EPOLLIN)))
     error = errno;
   if (!error) {
+    ingress->clients = clients ? clients_share(clients) : NULL;
     ingress->next = relay->ingresses;
     relay->ingresses = ingress;
   }
@@ -219,6 +245,7 @@ void callers_close(struct im_relay *relay) {
     struct im_ingress *ingress = relay->ingresses;
     relay->ingresses = ingress->next;
     close(ingress->listener);
+    clients_release(ingress->clients);
     free(ingress);
   }
 }

@@ -37,15 +37,17 @@ static void on_connect(void *context, void *owner, uint32_t events) {
 
 static void on_connect_time(void *context, void *owner) { end(context, owner, ETIMEDOUT); }
 
-/* The guest sees where the client is, as far as this machine has that address. */
-static int connect_from(uint32_t client, uint32_t address, uint16_t port) {
+int connects_begin(uint32_t client, uint32_t address, uint16_t port) {
   struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(address)};
   struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(client)};
   int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -1;
-  setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
-  if (client >> 24 == 127) (void)bind(fd, (struct sockaddr *)&from, sizeof from);
-  if (relay_set_options(fd) && (connect(fd, (struct sockaddr *)&to, sizeof to) == 0 || errno == EINPROGRESS)) return fd;
+  if (client >> 24 == 127 && client != INADDR_LOOPBACK) { /* which is the kernel's own choice */
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+    (void)bind(fd, (struct sockaddr *)&from, sizeof from);
+  }
+  if (relay_set_local_options(fd) && (connect(fd, (struct sockaddr *)&to, sizeof to) == 0 || errno == EINPROGRESS))
+    return fd;
   int error = errno;
   close(fd);
   errno = error;
@@ -69,7 +71,7 @@ int relay_connect(struct im_relay *relay, const struct im_destination *to, const
   if (pairs_full(relay)) return ENOBUFS;
   struct im_arrival *arrival = calloc(1, sizeof *arrival);
   if (!arrival) return ENOMEM;
-  *arrival = (struct im_arrival){.fd = connect_from(to->client, to->address, to->port),
+  *arrival = (struct im_arrival){.fd = connects_begin(to->client, to->address, to->port),
                                  .for_caller = to->caller,
                                  .for_pair = to->id,
                                  .direct = true,

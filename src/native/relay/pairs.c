@@ -40,8 +40,11 @@ static void add(struct im_relay *relay, struct im_relayed *relayed) {
 
 static void on_event(void *context, void *owner, uint32_t events) {
   const struct im_arrival *arrival = owner;
-  if (events & EPOLLERR) arrival->relayed->troubled = true;
-  add(context, arrival->relayed);
+  struct im_relayed *relayed = arrival->relayed;
+  if (events & EPOLLERR) relayed->troubled = true;
+  if (events & ~(uint32_t)EPOLLOUT)
+    splice_readable(&relayed->pair, arrival == relayed->sides[1], events & ~(uint32_t)(EPOLLOUT | EPOLLIN));
+  add(context, relayed);
 }
 
 /* Breaks off what is half closed and moves nothing. */
@@ -76,25 +79,34 @@ static int greet(const struct im_arrival *side, const struct im_preface *preface
   return sent == (ssize_t)size ? 0 : sent < 0 ? errno : ENOBUFS;
 }
 
-bool pairs_join(struct im_relay *relay, struct im_expectation *expectation, uint32_t id, struct im_arrival *sides[2]) {
+/* NULL: there is no memory. */
+static struct im_relayed *new_pair(struct im_relay *relay, uint32_t id, struct im_arrival *sides[2]) {
   struct im_relayed *relayed = calloc(1, sizeof *relayed);
-  if (relayed) atomic_fetch_add(&relay->pairs, 1);
-  if (expectation) tokens_remove(&relay->tokens, expectation);
-  free(expectation);
-  if (!relayed) return false;
+  if (!relayed) return NULL;
+  atomic_fetch_add(&relay->pairs, 1);
   splice_init(&relayed->pair, sides[0]->fd, sides[1]->fd);
   relayed->id = id;
+  for (int i = 0; i < 2; i++) {
+    sides[i]->source.on_event = on_event;
+    sides[i]->relayed = relayed;
+    relayed->sides[i] = sides[i];
+  }
   relayed->later = relay->relayed;
   if (relay->relayed) relay->relayed->earlier = relayed;
   relay->relayed = relayed;
   relay->sweep.on_time = on_sweep;
   if (!relay->sweep.at) reactor_set(&relay->reactor, &relay->sweep, clock_now() + SWEEP);
+  return relayed;
+}
+
+bool pairs_join(struct im_relay *relay, struct im_expectation *expectation, uint32_t id, struct im_arrival *sides[2]) {
+  struct im_relayed *relayed = new_pair(relay, id, sides);
+  if (expectation) tokens_remove(&relay->tokens, expectation);
+  free(expectation);
+  if (!relayed) return false;
   struct im_relay_event event = {.kind = IM_RELAY_PAIRED, .id = id};
   relay_report(relay, &event);
   for (int i = 0; i < 2; i++) {
-    sides[i]->source.on_event = on_event;
-    sides[i]->relayed = relayed;
-    relayed->sides[i] = sides[i];
     int error = greet(sides[i], &sides[1 - i]->preface);
     if (error) relayed->broken = error;
   }
@@ -102,6 +114,27 @@ bool pairs_join(struct im_relay *relay, struct im_expectation *expectation, uint
   /* What came behind a token has made its event already. */
   add(relay, relayed);
   return true;
+}
+
+bool pairs_join_led(struct im_relay *relay, struct im_arrival *sides[2]) {
+  struct im_relayed *relayed = new_pair(relay, 0, sides);
+  if (!relayed) return false;
+  relayed->led = true;
+  splice_wait(&relayed->pair);
+  for (int i = 0; i < 2; i++)
+    if (!reactor_watch(&relay->reactor, &sides[i]->source, sides[i]->fd, IM_READ)) relayed->broken = errno;
+  if (relayed->broken) add(relay, relayed);
+  return true;
+}
+
+/* A side of a led pair is watched for room from the first time on that something waits for it. */
+static void watch_for_room(struct im_relay *relay, struct im_relayed *relayed) {
+  for (int i = 0; i < 2; i++) {
+    struct im_arrival *side = relayed->sides[i];
+    if (relayed->pair.flows[1 - i].held == 0 || side->watched_for_room) continue;
+    side->watched_for_room = true;
+    if (!reactor_watch(&relay->reactor, &side->source, side->fd, IM_WATCHED)) relayed->broken = errno;
+  }
 }
 
 bool pairs_full(struct im_relay *relay) {
@@ -125,8 +158,9 @@ static void end_pair(struct im_relay *relay, struct im_relayed *relayed, int err
                                  .id = relayed->id,
                                  .bytes = {relayed->pair.flows[0].bytes, relayed->pair.flows[1].bytes},
                                  .error = error};
+  bool led = relayed->led;
   free(relayed);
-  relay_report(relay, &event);
+  if (!led) relay_report(relay, &event);
 }
 
 static int error_of(const struct im_relayed *relayed) {
@@ -152,6 +186,7 @@ void pairs_run(struct im_relay *relay) {
     } else if (progress == IM_SPLICE_ENDED) {
       end_pair(relay, relayed, 0);
     } else {
+      if (relayed->led && progress == IM_SPLICE_WAITS) watch_for_room(relay, relayed);
       if (progress == IM_SPLICE_WAITS)
         error = relayed->broken ? relayed->broken : relayed->troubled ? error_of(relayed) : 0;
       relayed->troubled = false;
@@ -163,7 +198,7 @@ void pairs_run(struct im_relay *relay) {
 /* Lock held. */
 static struct im_relayed *find(const struct im_relay *relay, uint32_t id) {
   struct im_relayed *relayed = relay->relayed;
-  while (relayed && relayed->id != id) relayed = relayed->later;
+  while (relayed && (relayed->led || relayed->id != id)) relayed = relayed->later;
   return relayed;
 }
 

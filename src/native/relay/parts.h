@@ -10,6 +10,7 @@
 
 #define IM_WORD_SIZE 4 /* what a client begins with */
 #define IM_WATCHED (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+#define IM_READ (EPOLLIN | EPOLLRDHUP | EPOLLET)
 #define IM_ADDRESSES 1024
 /* Probes that one address may make at once. Hundreds of members may share one. */
 #define IM_PROBE_BURST 4096
@@ -33,6 +34,15 @@ struct im_arrival {
   struct im_preface preface;          /* a client's: what its other side gets first */
   bool direct;                        /* made by the seed itself, to a destination: it has not shown a token */
   uint32_t for_caller, for_pair;      /* while it is being made */
+  struct im_clients *clients;         /* that it is counted among until its end; shared with its port */
+  struct im_ingress *ingress;         /* a client's that is led: its port */
+  bool watched_for_room;              /* a led pair's side */
+  struct im_arrival *client;          /* of a guest that it is being led to: that client */
+};
+
+/* What is said of clients: how many there were since it was said last. */
+struct im_count {
+  uint32_t count, last; /* the last one's address */
 };
 
 /* A port that clients from outside connect to. */
@@ -42,6 +52,13 @@ struct im_ingress {
   uint32_t number;
   struct im_source accepting;
   struct im_timer accept_again;
+  struct im_clients *clients; /* NULL: each one is asked about */
+  uint32_t address;           /* where clients are led, and */
+  uint16_t port;              /* 0: nowhere */
+  uint64_t lead;
+  struct im_count refused[IM_REFUSALS], led;
+  struct im_timer tell;
+  int64_t told;
 };
 
 struct im_relayed {
@@ -51,6 +68,7 @@ struct im_relayed {
   /* Among those that have something to do. They are ended from there only. */
   bool queued;
   struct im_relayed *next_queued;
+  bool led;      /* nobody knows it by an id */
   bool troubled; /* a socket has an error, which may come after data */
   int broken;    /* to be broken off, with this errno */
   struct im_relayed *earlier, *later;
@@ -77,10 +95,11 @@ struct im_relay {
   struct im_timer accept_again, unused, sweep, report;
   atomic_size_t pairs;
   struct im_tokens tokens;
-  struct im_queue fresh, probes, connecting;
+  struct im_queue fresh, probes, connecting, leading;
   struct im_relayed *relayed;
   struct im_relayed *first_queued, *last_queued;
   struct im_pipes pipes;
+  unsigned char few[IM_FEW];
   uint32_t rejected;
   struct im_relay_event last_rejected;
   int64_t rejected_reported;
@@ -119,6 +138,8 @@ bool pairs_keep_alive(int fd, int seconds, int probes);
 
 /* `expectation`: freed; may be NULL. False: there is no memory. The sides still belong to who calls. */
 bool pairs_join(struct im_relay *relay, struct im_expectation *expectation, uint32_t id, struct im_arrival *sides[2]);
+/* The same for a client that is led, and its destination: nobody knows them. They are watched from now on. */
+bool pairs_join_led(struct im_relay *relay, struct im_arrival *sides[2]);
 /* One turn for each pair that had something to do when this was called. */
 void pairs_run(struct im_relay *relay);
 /* All of them, with a reset. */
@@ -132,6 +153,8 @@ bool pairs_full(struct im_relay *relay);
 struct im_arrival *callers_add(struct im_relay *relay, int fd, uint32_t address, uint16_t port);
 /* NULL: it is gone, or has its other side. */
 struct im_arrival *callers_find(const struct im_relay *relay, uint32_t caller);
+/* A connection that is nobody's yet waits, and is reported. */
+void callers_ask(struct im_relay *relay, const struct im_ingress *ingress, struct im_arrival *arrival);
 /* It waits no longer. */
 void callers_forget(struct im_relay *relay, struct im_arrival *arrival);
 /* Nobody has come for it: it waits again. */
@@ -139,8 +162,24 @@ void callers_return(struct im_arrival *arrival);
 /* Resets those that wait, and closes the ports. */
 void callers_close(struct im_relay *relay);
 
+/* ---- leads.c: clients whose destination is known ---- */
+
+/* The client is connected, or will be, or is a caller. */
+void leads_take(struct im_relay *relay, struct im_ingress *ingress, struct im_arrival *client);
+/* Resets those that are being connected. */
+void leads_close(struct im_relay *relay);
+
+/* ---- tell.c: clients of which only the number is said ---- */
+
+void tell_refused(struct im_relay *relay, struct im_ingress *ingress, enum im_refusal refusal, uint32_t address);
+void tell_led(struct im_relay *relay, struct im_ingress *ingress, uint32_t address);
+/* Says what is to be said now. */
+void tell_all(struct im_relay *relay, struct im_ingress *ingress);
+
 /* ---- connects.c: connections to a destination that the seed itself can reach ---- */
 
+/* A socket that is being connected. The guest sees where the client is, as far as this machine has that address. -1. */
+int connects_begin(uint32_t client, uint32_t address, uint16_t port);
 /* It is reported as unused. False: there is none with that id. */
 bool connects_withdraw(struct im_relay *relay, uint32_t id);
 /* Resets those that are being made. */
@@ -150,5 +189,7 @@ void connects_close(struct im_relay *relay);
 
 /* Of a socket that becomes part of a pair, or of its listener. False with errno. */
 bool relay_set_options(int fd);
+/* The same where the other end is this machine's: nothing there vanishes without a word. */
+bool relay_set_local_options(int fd);
 
 #endif

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 #include "parts.h"
 
 #include <unistd.h>
@@ -30,6 +31,11 @@ void queue_remove(struct im_arrival *arrival) {
 }
 
 void queue_bury(struct im_relay *relay, struct im_arrival *arrival) {
+  if (arrival->clients) {
+    clients_leave(arrival->clients, arrival->address);
+    clients_release(arrival->clients);
+    arrival->clients = NULL;
+  }
   queue_remove(arrival);
   reactor_clear(&relay->reactor, &arrival->timer);
   reactor_unwatch(&relay->reactor, &arrival->source);

@@ -15,12 +15,16 @@
  * end in good order would pass for the other side's.
  */
 bool relay_set_options(int fd) {
+  int one = 1;
+  return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
+         setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one) == 0 &&
+         pairs_keep_alive(fd, IM_KEEP_ALIVE, IM_KEEP_ALIVE_PROBES) && relay_set_local_options(fd);
+}
+
+bool relay_set_local_options(int fd) {
   int one = 1, unsent = UNSENT;
   struct linger reset = {.l_onoff = 1, .l_linger = 0};
-  return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
-         setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset) == 0 &&
-         setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one) == 0 &&
-         pairs_keep_alive(fd, IM_KEEP_ALIVE, IM_KEEP_ALIVE_PROBES) &&
+  return setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset) == 0 &&
          setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) == 0 &&
          setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent) == 0;
 }
@@ -81,6 +85,7 @@ int relay_open(const struct im_relay_options *options, struct im_relay **result,
   if (!relay) return ENOMEM;
   relay->options = *options;
   relay->listener = -1;
+  relay->pipes.few = relay->few;
   relay->unused.on_time = on_unused;
   reactor_init(&relay->reactor, relay, on_round);
   for (size_t i = 0; i < IM_ADDRESSES; i++) relay->buckets[i].tokens = IM_PROBE_BURST;
@@ -125,6 +130,7 @@ void relay_close(struct im_relay *relay) {
     free(e);
   }
   connects_close(relay);
+  leads_close(relay);
   callers_close(relay);
   pairs_close(relay);
   splice_close_pipes(&relay->pipes);

@@ -9,6 +9,7 @@
 #ifndef IMAGINARY_NATIVE_RELAY_H
 #define IMAGINARY_NATIVE_RELAY_H
 
+#include "clients.h"
 #include "tokens.h"
 
 #include <netinet/in.h>
@@ -28,6 +29,12 @@ struct im_relay_event {
                         */
     IM_RELAY_CALLER_HELLO, /* of caller `id`: its first TLS record, which was not taken out; none: what came is none */
     IM_RELAY_CALLER_GONE,  /* caller `id` has left, or did not send its TLS record in time */
+    IM_RELAY_CLIENTS_REFUSED, /* `count` clients of the port `ingress` were reset since the last such event, the last
+                               * one from `address`, because of `reason`
+                               */
+    IM_RELAY_CLIENTS_LED,     /* `count` clients of it were led to the destination named `lead`, the last one from
+                               * `address`
+                               */
   } kind;
   uint32_t id;
   uint64_t bytes[2];
@@ -37,6 +44,7 @@ struct im_relay_event {
   uint32_t address;
   const char *reason;
   uint32_t ingress;
+  uint64_t lead;
   uint16_t port;
   unsigned char *hello; /* malloc: the receiver frees it */
   size_t hello_size;
@@ -97,9 +105,16 @@ bool relay_break_off(struct im_relay *relay, uint32_t id);
  * Clients from outside. All of these: any thread.
  *
  * Accepts at `listener`, which the relay owns from now on; `number` names the port in events. 0, or an errno: then the
- * listener is the caller's still.
+ * listener is the caller's still. `clients`: who may connect, and is counted until its connection ends, whatever
+ * becomes of it; those who may not are reset. It is shared. NULL: all of them are reported.
  */
-int relay_accept(struct im_relay *relay, int listener, uint32_t number);
+int relay_accept(struct im_relay *relay, int listener, uint32_t number, struct im_clients *clients);
+/*
+ * Until this is called anew, clients of a port that has `clients` are connected to that address and port without being
+ * asked about: no IM_RELAY_CALLER, no pair with an id. A client that cannot be connected so is reported as a caller.
+ * Port 0: all are; also those that are being connected. `lead` names the destination in events. False: no such port.
+ */
+bool relay_lead(struct im_relay *relay, uint32_t ingress, uint32_t address, uint16_t port, uint64_t lead);
 /* Reports the first TLS record of a caller, when it is whole. False: the caller is gone. */
 bool relay_hear(struct im_relay *relay, uint32_t caller);
 /* Resets a caller. False: it is gone. */

@@ -349,6 +349,7 @@ class RunningSeed implements Seed {
       onPhase: (name) => {
         this.#services.changed(name);
         this.#prefetch.changed(name);
+        this.#ingress.changed(name);
       },
       onOver: (name) => this.#parked.close(name),
       onEnded: (name, oldest) => this.#relay.ended(name, oldest),

@@ -25,4 +25,5 @@ export interface Caller {
 }
 
 /** Its name in events, and as what the machines know it: each client has budgets of its own. */
-export const nameOf = ({ client }: Pick<Caller, 'client'>): string => `ingress ${client.address}`;
+export const nameOf = ({ client }: { readonly client: Pick<Endpoint, 'address'> }): string =>
+  `ingress ${client.address}`;

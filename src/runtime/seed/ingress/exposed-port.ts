@@ -7,6 +7,8 @@ export class ExposedPort {
   readonly clients: ExposedClients;
   /** The certificate that it needs: TLS ends here. */
   readonly wanted?: Wanted;
+  /** Its clients are all its own, and known by their address alone: the data port counts them as it accepts. */
+  counts = false;
 
   constructor(
     readonly rules: ManifestExpose,
@@ -28,6 +30,8 @@ export function byPort(exposes: readonly ManifestExpose[]): ReadonlyMap<string, 
     const key = portKey(rules);
     ports.set(key, [...(ports.get(key) ?? []), new ExposedPort(rules, number)]);
   });
+  for (const [one, ...others] of ports.values())
+    one.counts = others.length === 0 && one.rules.serverNames.length === 0 && !one.wanted;
   return ports;
 }
 

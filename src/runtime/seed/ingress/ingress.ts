@@ -15,6 +15,7 @@ import { type Caller, nameOf } from './caller';
 import { Destinations, type DestinationsOptions } from './destinations';
 import { byPort, type ExposedPort, portKey } from './exposed-port';
 import { Joins } from './joins';
+import { Leads } from './leads';
 import { proxyHeader } from './preface';
 import { Refusals } from './refusals';
 import { serverNameOf, withName } from './server-name';
@@ -30,7 +31,7 @@ export interface IngressOptions {
   readonly hosts: ReadonlyMap<string, Machine>;
   readonly services: DestinationsOptions['services'];
   readonly members: Members;
-  readonly relay: Pick<Relay, 'accept' | 'hear' | 'refuse' | 'take' | 'adopt' | 'admit' | 'connect'>;
+  readonly relay: Pick<Relay, 'accept' | 'lead' | 'hear' | 'refuse' | 'take' | 'adopt' | 'admit' | 'connect'>;
   /** Text of a secret, for certificates. @throws Error with the reason */
   readonly secret: (id: string) => Promise<string>;
   readonly events: EventLog;
@@ -50,6 +51,7 @@ export class Ingress {
   readonly #opened = new Set<number>();
   readonly #joins = new Joins();
   readonly #tls: TlsClients;
+  readonly #leads: Leads;
   readonly #callers = new Map<number, Caller>();
   /** By locate. */
   readonly #waiting = new Map<number, Caller>();
@@ -62,6 +64,7 @@ export class Ingress {
     this.#destinations = new Destinations({ ...options, member: this.#member });
     this.#ports = [...byPort(options.exposes.filter(({ protocol }) => protocol === 'tcp')).values()];
     this.#tls = new TlsClients(options, this.#ports.flat());
+    this.#leads = new Leads(options, this.#ports);
   }
 
   /** From now on clients are accepted; where TLS ends, once there is a certificate. */
@@ -71,6 +74,11 @@ export class Ingress {
       if (exposed.every(({ wanted }) => !wanted)) this.#open(number);
     });
     this.#tls.start(() => this.#openReady());
+  }
+
+  /** The host's phase, or something of it, has changed. */
+  changed(host: string): void {
+    this.#leads.changed(host);
   }
 
   /** Reads certificates again. */
@@ -102,7 +110,8 @@ export class Ingress {
     const hosts = exposed.map((one) => one.rules.host).join(', ');
     try {
       const listener = descriptors.get(portKey(rules)) ?? native.listen(ALL_ADDRESSES, rules.port, false)[0];
-      relay.accept(listener, number);
+      relay.accept(listener, number, exposed[0].counts ? exposed[0].clients.native : null);
+      this.#leads.opened(number);
       log('info', `clients are accepted at port ${rules.port}`, { port: rules.port, hosts });
     } catch (error) {
       // The cluster itself does not need it.
@@ -113,6 +122,8 @@ export class Ingress {
 
   readonly onCaller = (event: CallerEvent) => {
     if (event.type === 'caller') return this.#arrives(event);
+    if (event.type === 'led') return this.#leads.onLed(event);
+    if (event.type === 'refused') return this.#onRefused(event);
     const caller = this.#callers.get(event.id);
     if (!caller) return;
     if (event.type === 'gone') return this.#leaves(caller);
@@ -122,6 +133,11 @@ export class Ingress {
     if (found) this.#for(caller, found.exposed);
     else this.#refuse(caller, exposed[0], name === undefined ? 'no TLS server name' : 'another TLS server name');
   };
+
+  #onRefused({ ingress, address, count, reason }: Extract<CallerEvent, { type: 'refused' }>) {
+    const [{ rules }] = this.#ports[ingress];
+    this.#refusals.add(rules.host, rules.port, formatAddress(address), reason, count);
+  }
 
   #arrives({ id, ingress, address, port }: Extract<CallerEvent, { type: 'caller' }>) {
     const exposed = this.#ports[ingress];
@@ -135,7 +151,7 @@ export class Ingress {
   }
 
   #for(caller: Caller, exposed: ExposedPort) {
-    const refusal = exposed.clients.connects(caller.client.address);
+    const refusal = exposed.counts ? undefined : exposed.clients.connects(caller.client.address);
     if (refusal) return this.#refuse(caller, exposed, refusal);
     caller.exposed = exposed;
     if (!exposed.wanted) return this.#serve(caller, exposed);
@@ -285,7 +301,8 @@ export class Ingress {
     clearTimeout(caller.timer);
     if (!this.#callers.delete(caller.id)) return;
     caller.to?.ended();
-    if (!caller.tls) caller.exposed?.clients.leaves(caller.client.address);
+    const { exposed, tls, client } = caller;
+    if (exposed && !exposed.counts && !tls) exposed.clients.leaves(client.address);
   }
 }
 

@@ -22,11 +22,11 @@ export class Refusals {
   }
 
   /** The first one at once, those within the next second in one event at its end. */
-  add(host: string, port: number, client: string, reason: string): void {
+  add(host: string, port: number, client: string, reason: string, refused = 1): void {
     const key = `${port} ${host} ${reason}`;
     const count = this.#counts.get(key) ?? { host, port, reason, client, refused: 0 };
     count.client = client;
-    count.refused += 1;
+    count.refused += refused;
     this.#counts.set(key, count);
     const since = performance.now() - (this.#reported.get(key) ?? Number.NEGATIVE_INFINITY);
     if (since >= EVERY) this.#report(key, count);

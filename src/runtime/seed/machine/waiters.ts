@@ -97,6 +97,20 @@ function endWaits(turn: Turn, answerTo: (waiter: Waiter) => Answer | undefined) 
   for (const [waiter, answer] of answers) give(turn, waiter, answer);
 }
 
+/** The host's ports that a locate is answered with at once, by name. Undefined: not in this state. */
+function openPorts({ phase }: HostState): ReadonlyMap<string, number> | undefined {
+  // Without its control connection the host may be anywhere: the locates wait until it is back or given up.
+  if (phase.state !== 'running' || phase.fence || phase.session.peer === undefined) return undefined;
+  return new Map(visiblePorts(phase.session.ports).map((p) => [portName(p), p.realPort]));
+}
+
+/** Where every connect to that TCP port goes until the phase changes. Undefined: each one is to ask. */
+export function reachedAt(state: HostState, port: number): { address: string; realPort: number } | undefined {
+  const realPort = openPorts(state)?.get(portName({ port }));
+  const { address } = locationOf(state);
+  return address === undefined || realPort === undefined ? undefined : { address, realPort };
+}
+
 /** How waits end in this state. Undefined: not yet. */
 function answersIn(state: HostState): (waiter: Waiter) => Answer | undefined {
   const { phase } = state;
@@ -104,10 +118,9 @@ function answersIn(state: HostState): (waiter: Waiter) => Answer | undefined {
     const { errno, reason } = phase;
     return () => (errno ? { errno, reason } : undefined);
   }
-  // Without its control connection the host may be anywhere: the locates wait until it is back or given up.
-  if (phase.state !== 'running' || phase.fence || phase.session.peer === undefined) return () => undefined;
-  const { ports, settled, settledDatagrams, expected } = phase.session;
-  const open = new Map(visiblePorts(ports).map((p) => [portName(p), p.realPort]));
+  const open = openPorts(state);
+  if (!open || phase.state !== 'running') return () => undefined;
+  const { settled, settledDatagrams, expected } = phase.session;
   return (waiter) => {
     const realPort = open.get(portName(waiter));
     if (realPort !== undefined) return { realPort };

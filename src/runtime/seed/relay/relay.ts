@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { getSystemErrorName } from 'node:util';
 import { parseAddress } from '../../../contract/manifest';
 import type { PeerMessage, Recipient } from '../../../contract/peer/peer-messages';
-import type { DataPort, DataPortEvent, NativeAddon } from '../../../native/addon';
+import type { DataPort, DataPortEvent, NativeAddon, NativeClients } from '../../../native/addon';
 import type { Log } from '../../control/session-options';
 import { Allowance } from '../allowance';
 import type { Sent } from '../data/waiting-data';
@@ -21,7 +21,7 @@ export interface RelayOptions {
   readonly onCaller: (event: CallerEvent) => void;
 }
 
-export type CallerEvent = Extract<DataPortEvent, { type: 'caller' | 'hello' | 'gone' }>;
+export type CallerEvent = Extract<DataPortEvent, { type: 'caller' | 'hello' | 'gone' | 'refused' | 'led' }>;
 
 /** A side of a relayed connection: a member, or a client from outside. */
 export type Party = Pick<Peer, 'name' | 'sender'>;
@@ -95,10 +95,18 @@ export class Relay {
     return this.#dataPort.port;
   }
 
-  /** Where a client's connections to this listener are reported as those of `ingress`. @throws Error with the reason */
-  accept(listener: number, ingress: number): void {
-    const error = this.#dataPort.accept(listener, ingress);
+  /**
+   * Where a client's connections to this listener are reported as those of `ingress`, if `clients` lets them.
+   * @throws Error with the reason
+   */
+  accept(listener: number, ingress: number, clients: NativeClients | null): void {
+    const error = this.#dataPort.accept(listener, ingress, clients);
     if (error !== 0) throw new Error(`connections cannot be accepted: ${getSystemErrorName(-error)}`);
+  }
+
+  /** Clients of that ingress are led to an address and port, or (port 0) reported: see `DataPort.lead`. */
+  lead(ingress: number, address: number, port: number, epoch: number): boolean {
+    return this.#dataPort.lead(ingress, address, port, epoch);
   }
 
   /** The client's first TLS record is to be reported. False: it is gone. */
@@ -296,7 +304,7 @@ export class Relay {
       const { address, count, reason } = event;
       return log('warn', `${count} connections to the data port were reset, the last one from ${address}: ${reason}`);
     }
-    if (event.type === 'caller' || event.type === 'hello' || event.type === 'gone') return onCaller(event);
+    if (isCallers(event)) return onCaller(event);
     const between = this.#open.get(event.id);
     if (!between) return;
     if (between.outside) return this.#onOutside(between, between.outside, event);
@@ -324,6 +332,9 @@ export class Relay {
     return outside.onEnded(event.bytes, event.error);
   }
 }
+
+const isCallers = (event: DataPortEvent): event is CallerEvent =>
+  event.type !== 'paired' && event.type !== 'unused' && event.type !== 'ended' && event.type !== 'rejected';
 
 const SIDES = [0, 1] as const;
 const opposite = (side: Side): Side => (side === 0 ? 1 : 0);

@@ -74,3 +74,15 @@ test('what is kept of clients is bounded: those that are whole again are forgott
   expect(clients.size).toBe(65_536);
   expect(refused).toBeGreaterThan(0);
 });
+
+test('a table that was full has room again once its clients are whole', () => {
+  const { clients, pass } = clientsAt();
+  const address = (i: number) => `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`;
+  for (let i = 0; i < 66_000; i++) clients.connects(address(i));
+  expect(clients.size).toBe(65_536);
+  for (let i = 0; i < 65_536; i++) clients.leaves(address(i));
+  expect(clients.connects('192.0.2.1')).toBe('too many clients');
+  pass(60_000);
+  expect(clients.connects('192.0.2.1')).toBeUndefined();
+  expect(clients.size).toBe(1);
+});

@@ -23,16 +23,18 @@ function host(name: string, open: boolean) {
   return { peer: peer as unknown as Peer, sent };
 }
 
+type Arrival = Extract<CallerEvent, { type: 'caller' }>;
+
 test('a host whose connection is closed: the client can be led to the next one', async () => {
-  let arrived: (event: CallerEvent) => void = () => undefined;
-  const arrival = new Promise<CallerEvent>((resolve) => (arrived = resolve));
+  let arrived: (event: Arrival) => void = () => undefined;
+  const arrival = new Promise<Arrival>((resolve) => (arrived = resolve));
   const native = loadNative();
   const relay = new Relay({
     ...({ native, members: {}, events: {} } as unknown as RelayOptions),
-    ...{ listen: `${LOCAL}:0`, log: () => undefined, onCaller: (event) => arrived(event) },
+    ...{ listen: `${LOCAL}:0`, log: () => undefined, onCaller: (event) => event.type === 'caller' && arrived(event) },
   });
   const [listener, port] = native.listen(LOCAL, 0, false);
-  relay.accept(listener, 0);
+  relay.accept(listener, 0, null);
   const client = connect(port, LOCAL).on('error', () => undefined);
   try {
     const { id } = await arrival;
