@@ -208,6 +208,11 @@ export class Transports {
     this.options.guard('a connection through the seed', () => this.#incoming.relay(from, token, message));
   }
 
+  /** Where a host is now, whether or not it is news. */
+  located(location: Location): void {
+    this.#puncher.located(location);
+  }
+
   /** That host is not where it was: nothing is kept ready for it. */
   drop(address: number): void {
     this.#expected.delete(address);

@@ -33,8 +33,8 @@ export type TransportResult =
   | { readonly by: 'direct'; readonly real: number; readonly realPort: number; readonly epoch: number }
   /** Its shim has got a connection. */
   | { readonly by: 'punched' | 'relayed' }
-  /** This transport cannot carry it. */
-  | { readonly by: 'none'; readonly reason: string };
+  /** This transport cannot carry it. `absent`: the host is not there, so no other transport can either. */
+  | { readonly by: 'none'; readonly reason: string; readonly absent?: boolean };
 
 export interface Transport {
   readonly name: 'direct' | 'punched' | 'relayed';
@@ -50,6 +50,7 @@ export async function connectBy(transports: readonly Transport[], guest: GuestCo
     if (result.by !== 'none') return result;
     if (guest.signal.aborted) return { by: 'none', reason: 'given up by the caller' };
     reasons.push(`${transport.name}: ${result.reason}`);
+    if (result.absent) return { by: 'none', reason: reasons.join('; '), absent: true };
   }
   return { by: 'none', reason: reasons.join('; ') };
 }

@@ -93,7 +93,22 @@ test('not delivered: at once', async () => {
   pair.api.receive = (message) => {
     if (message.type === 'punch') pair.web.puncher.undeliverable(message.id, 'api does not run');
   };
-  await expect(pool(4)).rejects.toThrow(new PunchError('the other side: api does not run'));
+  await expect(pool(4)).rejects.toThrow(new PunchError('the other side: api does not run', false, true));
+  await eventually(() => socketsSince(before) === 0);
+});
+
+test.each([
+  ['has ended', 7, 'imagined'],
+  ['is suspended', 7, 'suspended'],
+  ['has been replaced', 8, 'running'],
+] as const)('no answer from an epoch that %s: over as soon as that is known', async (_what, epoch, state) => {
+  Object.assign(pair.api.nat, behind('endpoint-independent', '198.51.100.9'));
+  pair.api.receive = () => {
+    pair.web.puncher.located({ host: 'other', epoch: 9, state: 'imagined' });
+    pair.web.puncher.located({ host: 'api', epoch: 7, state: 'running' });
+    pair.web.puncher.located({ host: 'api', epoch, state });
+  };
+  await expect(pool(1)).rejects.toEqual(new PunchError('the other side: epoch 7 is not there any more', false, true));
   await eventually(() => socketsSince(before) === 0);
 });
 

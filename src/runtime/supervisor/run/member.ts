@@ -147,7 +147,10 @@ export class Member {
     this.locations = openLocations(spec, {
       map: runDir.mapTable,
       onGone: (_host, address) => this.transports.drop(address),
-      onLocation: (location, address) => this.partners.located(location, address),
+      onLocation: (location, address) => {
+        this.partners.located(location, address);
+        this.transports.located(location);
+      },
       onChange: () => this.#places?.update(),
     });
     this.transports = this.#openTransports();

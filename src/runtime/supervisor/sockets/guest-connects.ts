@@ -178,6 +178,8 @@ export class GuestConnects {
     const until = since + this.#options.limitOf(host);
     /** The epoch that the guest was refused by, until its end may have been reported. */
     let refusedBy = call.epoch;
+    /** The last epoch that was not there. */
+    let absent: number | undefined;
     for (;;) {
       const destination = await this.#locate(host, port, { signal: guest.signal, since });
       if (refusedBy !== 0 && refusedBy === destination.location.epoch) {
@@ -197,7 +199,10 @@ export class GuestConnects {
       }
       // The host may have another location meanwhile.
       locations.distrust(host, led);
-      await pause(PAUSE, guest.signal);
+      // The seed knows that it has lost that epoch: the locate waits there for it or for the next one, and allocates.
+      const justGone = result.absent && led !== absent;
+      absent = led;
+      if (!justGone) await pause(PAUSE, guest.signal);
     }
   };
 

@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
+import type { Location } from '../../../contract/control/location';
 import { parseAddress } from '../../../contract/manifest/address';
 import type { NatReport, PeerMessage, Purpose } from '../../../contract/peer/peer-messages';
 import { type Opening, OpeningError } from '../connector';
@@ -33,10 +34,14 @@ export interface Agreed {
 /** Two members cannot be connected in this way. */
 export class PunchError extends Error {
   readonly code = 'NOT_PUNCHED';
-  /** @param busy with other ports it may work */
+  /**
+   * @param busy with other ports it may work
+   * @param absent there was nobody to agree with: it says nothing of the way there
+   */
   constructor(
     message: string,
     readonly busy = false,
+    readonly absent = false,
   ) {
     super(message);
     this.name = 'PunchError';
@@ -66,6 +71,8 @@ interface Stopped {
   readonly busy?: boolean;
   /** What the other side waits for does not get there. */
   readonly closed?: boolean;
+  /** There is no other side. */
+  readonly absent?: boolean;
 }
 
 /**
@@ -77,6 +84,7 @@ const OVERDUE = { times: 2, bit: 50 } as const;
 interface Punch {
   /** Answers of other hosts are ignored. */
   readonly host: string;
+  readonly epoch: number;
   /** Aborted with the reason (`Stopped`). */
   readonly stopping: AbortController;
   /** Aborted when the caller gives up, too. */
@@ -139,7 +147,7 @@ export class Puncher {
       from: opened.map(({ seen }) => seen),
       purpose: proved,
     };
-    const punch: Punch = { host: peer.host, stopping, ending };
+    const punch: Punch = { host: peer.host, epoch: peer.epoch, stopping, ending };
     this.#punches.set(id, punch);
     try {
       const local = parseAddress(mine.localAddress)!;
@@ -152,9 +160,9 @@ export class Puncher {
       return await openTo(await this.#agree(peer, point.theirs, message, punch), ending);
     } catch (error) {
       if (!stopping.signal.aborted) throw error;
-      const { reason, busy, closed }: Stopped = stopping.signal.reason;
+      const { reason, busy, closed, absent }: Stopped = stopping.signal.reason;
       if (closed) this.#closed.set(peer.host, peer.epoch);
-      throw new PunchError(`the other side: ${reason}`, closed ? isPredictable(await natReport()) : busy);
+      throw new PunchError(`the other side: ${reason}`, closed ? isPredictable(await natReport()) : busy, absent);
     } finally {
       this.#punches.delete(id);
       for (const port of opened) port.close();
@@ -169,9 +177,18 @@ export class Puncher {
     else punch.stopping.abort(message satisfies Stopped);
   }
 
+  /** Where the host is now: what was sent to an epoch that has ended meanwhile may have got lost with it. */
+  located({ host, epoch, state }: Pick<Location, 'host' | 'epoch' | 'state'>): void {
+    const ended = state === 'running' || state === 'allocating' ? epoch - 1 : epoch;
+    for (const punch of this.#punches.values()) {
+      if (punch.host !== host || punch.epoch > ended) continue;
+      punch.stopping.abort({ reason: `epoch ${punch.epoch} is not there any more`, absent: true } satisfies Stopped);
+    }
+  }
+
   /** The seed could not deliver the message with this id. */
   undeliverable(id: number, reason: string): void {
-    this.#punches.get(id)?.stopping.abort({ reason } satisfies Stopped);
+    this.#punches.get(id)?.stopping.abort({ reason, absent: true } satisfies Stopped);
   }
 
   /**

@@ -16,7 +16,7 @@ export interface PunchedOptions {
   readonly signal: AbortSignal;
 }
 
-/** After a punch that failed, the same host is not tried again for so long: relayed meanwhile. */
+/** After a punch that failed, the same epoch is not tried again for so long: relayed meanwhile. */
 const RETRY_AFTER = 30_000;
 /** The purpose of a connection at this side. */
 type Own = Pick<Opening, 'purpose' | 'replyTo' | 'sourcePort'> & Partial<SignallingTerms>;
@@ -29,8 +29,8 @@ const PAUSES = [0, 100, 400] as const;
 
 export class Punched implements Transport {
   readonly name = 'punched';
-  /** By name of the host. */
-  readonly #failures = new Map<string, { readonly until: number; readonly reason: string }>();
+  /** By name of the host: the epoch that a punch has failed with last. */
+  readonly #failures = new Map<string, { readonly epoch: number; readonly until: number; readonly reason: string }>();
 
   constructor(private readonly options: PunchedOptions) {}
 
@@ -48,8 +48,12 @@ export class Punched implements Transport {
     } catch (error) {
       if (!isExpected(error)) throw error;
       const { message: reason, busy } = error;
-      if (!signal.aborted && !busy) this.#failures.set(peer.host, { until: performance.now() + RETRY_AFTER, reason });
-      return { by: 'none', reason };
+      const absent = error instanceof PunchError && error.absent;
+      if (!signal.aborted && !busy && !absent) {
+        const { host, epoch } = peer;
+        this.#failures.set(host, { epoch, until: performance.now() + RETRY_AFTER, reason });
+      }
+      return { by: 'none', reason, ...(absent && { absent }) };
     }
   }
 
@@ -105,9 +109,9 @@ export class Punched implements Transport {
     }
   }
 
-  #problemWith({ host }: PeerMember): string | undefined {
+  #problemWith({ host, epoch }: PeerMember): string | undefined {
     const known = this.#failures.get(host);
-    if (known && known.until > performance.now()) return known.reason;
+    if (known && known.epoch === epoch && known.until > performance.now()) return known.reason;
     this.#failures.delete(host);
     return undefined;
   }
