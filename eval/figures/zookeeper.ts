@@ -9,15 +9,19 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { keep } from '../../bench/lib/results';
+import { median } from '../../bench/lib/rows';
+import type { ClusterEvent } from '../../src/contract/control/from-seed';
 import { prepareCluster, type TestCluster } from '../../test/support/cluster';
-import { absolute, type Evaluation, type Figure, ratio } from '../lib/figures';
+import { absolute, type Evaluation, type Figure, paired, ratio } from '../lib/figures';
 import { loseSandbox } from '../lib/lose-sandbox';
 import { NODES, ZooKeeperLoad } from '../lib/zookeeper-load';
 
 const EXAMPLE = resolve(__dirname, '../../examples/zookeeper');
-const LOAD = join(EXAMPLE, 'load.py');
+/** Milliseconds between two samples: recoveries differ by tenths of a second. */
+const EVERY = 20;
+const LOAD = ['/usr/bin/python3', join(EXAMPLE, 'load.py'), '--every', String(EVERY)];
 const CODE = join(EXAMPLE, 'hosts/zk');
-const ROUNDS = 3;
+const ROUNDS = 15;
 /**
  * Milliseconds until a machine that was ordered runs its first process: "approximately 30 seconds for VMs" (Short-lived
  * Datacenters, section 6).
@@ -33,30 +37,28 @@ interface Recovery {
   readonly ms: number;
   /** Reads a second, by steps, from `BEFORE` on. */
   readonly timeline: readonly number[];
-  /** Whose connect has imagined the node. */
-  readonly by?: string;
+  /** Whose connect has imagined the node, and how many milliseconds after the kill. */
+  readonly imagined?: { readonly by: string; readonly after: number };
 }
 
-interface Replacement {
+interface Replacement extends Pick<Recovery, 'imagined'> {
   /** When its clock begins. Default: when the node was killed. */
   readonly began?: number;
-  readonly by?: string;
 }
 
 async function recover(
   load: ZooKeeperLoad,
   kill: (leader: string) => Promise<unknown>,
-  replace: (leader: string, since: number) => Promise<Replacement>,
+  replace: (leader: string, killed: number) => Promise<Replacement>,
 ): Promise<Recovery> {
   const usual = await load.steady();
   const leader = await load.leader();
-  const since = Date.now();
   const killed = performance.now();
   const killing = kill(leader);
-  const { began = killed, by } = await replace(leader, since);
+  const { began = killed, imagined } = await replace(leader, killed);
   await killing;
   const ms = await load.recovered(began, usual);
-  return { ms, timeline: load.timeline(began - BEFORE, began + ms + BEFORE, STEP), by };
+  return { ms, timeline: load.timeline(began - BEFORE, began + ms + BEFORE, STEP), imagined };
 }
 
 async function inCluster(progress: Progress): Promise<Record<'ordered' | 'imagined', Recovery[]>> {
@@ -68,13 +70,14 @@ async function inCluster(progress: Progress): Promise<Record<'ordered' | 'imagin
   try {
     const { code, stderr } = await cluster.up();
     if (code !== 0) throw new Error(`imaginary up: ${stderr}`);
-    const child = cluster.start(['/usr/bin/python3', LOAD, ...NODES.map((name) => `${name}=${name}:2181`)], {
+    const child = cluster.start([...LOAD, ...NODES.map((name) => `${name}=${name}:2181`)], {
       timeout: 600_000,
     });
     const load = new ZooKeeperLoad(child);
     const found: Record<'ordered' | 'imagined', Recovery[]> = { ordered: [], imagined: [] };
     for (let i = 0; i < ROUNDS; i++) {
-      for (const mode of ['ordered', 'imagined'] as const) {
+      // The order changes: neither is always the one after the other.
+      for (const mode of i % 2 === 0 ? (['ordered', 'imagined'] as const) : (['imagined', 'ordered'] as const)) {
         progress(`${mode}, ${i + 1} of ${ROUNDS}`);
         const replace = mode === 'ordered' ? orderedIn(cluster, load) : imaginedIn(cluster);
         found[mode].push(await recover(load, killIn(cluster, mode === 'ordered' ? load : undefined), replace));
@@ -98,21 +101,25 @@ const killIn = (cluster: TestCluster, idle: ZooKeeperLoad | undefined) => async 
  * The clock of an order begins when the seed has it: what the command itself takes to start is not counted. Neither is it
  * if an election was faster.
  */
-const orderedIn = (cluster: TestCluster, load: ZooKeeperLoad) => async (host: string, since: number) => {
+const orderedIn = (cluster: TestCluster, load: ZooKeeperLoad) => async (host: string, killed: number) => {
   const { code, stderr } = await cluster.imaginary(['start', host]);
   if (code !== 0) throw new Error(`imaginary start ${host}: ${stderr}`);
   await load.order(`up ${host}`);
   const first = await cluster.waitFor(
-    (e) => e.host === host && e.time >= since && (e.event === 'ordered' || e.event === 'allocating'),
+    (e) => e.host === host && sinceStart(e) >= killed && (e.event === 'ordered' || e.event === 'allocating'),
   );
-  return { began: first.time - performance.timeOrigin };
+  return { began: sinceStart(first) };
 };
 
-const imaginedIn = (cluster: TestCluster) => async (host: string, since: number) => {
-  const { detail } = await cluster.waitFor((e) => e.host === host && e.event === 'allocating' && e.time >= since);
+const imaginedIn = (cluster: TestCluster) => async (host: string, killed: number) => {
+  const first = await cluster.waitFor((e) => e.host === host && e.event === 'allocating' && sinceStart(e) >= killed);
+  const { detail } = first;
   if (detail.why !== undefined) throw new Error(`'${host}' was started because ${detail.why}, not by a connect`);
-  return { by: String(detail.by) };
+  return { imagined: { by: String(detail.by), after: sinceStart(first) - killed } };
 };
+
+/** As `performance.now()`. */
+const sinceStart = ({ time }: ClusterEvent) => time - performance.timeOrigin;
 
 /** Ordinary processes at addresses of the loopback interface. */
 async function asProcesses(progress: Progress): Promise<Recovery> {
@@ -136,7 +143,7 @@ async function asProcesses(progress: Progress): Promise<Recovery> {
     running.set(name, spawn('sh', ['-euc', command], { stdio: 'ignore' }));
   };
   const load = new ZooKeeperLoad(
-    spawn('/usr/bin/python3', [LOAD, ...NODES.map((name, i) => `${name}=${addresses[i]}:2181`)]),
+    spawn(LOAD[0], [...LOAD.slice(1), ...NODES.map((name, i) => `${name}=${addresses[i]}:2181`)]),
   );
   try {
     NODES.forEach(start);
@@ -157,7 +164,7 @@ async function asProcesses(progress: Progress): Promise<Recovery> {
   }
 }
 
-const median = (of: readonly Recovery[]) => [...of].sort((a, b) => a.ms - b.ms)[of.length >> 1];
+const middle = (of: readonly Recovery[]) => [...of].sort((a, b) => a.ms - b.ms)[of.length >> 1];
 
 export const zookeeper: Evaluation = {
   name: 'zookeeper',
@@ -165,14 +172,14 @@ export const zookeeper: Evaluation = {
   run: async (progress): Promise<Figure[]> => {
     const { ordered, imagined } = await inCluster(progress);
     const booted = await asProcesses(progress);
-    const all = { ordered: median(ordered), imagined: median(imagined), booted };
+    const all = { ordered: middle(ordered), imagined: middle(imagined), booted };
     keep(
       'eval-zookeeper-timeline.json',
       `${JSON.stringify({ stepMs: STEP, killedAfterMs: BEFORE, ...all }, null, 2)}\n`,
     );
     const seconds = ({ ms }: Recovery) => ms / 1_000;
     return [
-      ratio('recovery: nobody orders anything / ordered at once', 's', seconds(all.imagined), seconds(all.ordered), {
+      paired('recovery: nobody orders anything / ordered at once', 's', imagined.map(seconds), ordered.map(seconds), {
         most: 1.2,
       }),
       ratio('recovery: nobody orders anything / a machine boots', 's', seconds(all.imagined), seconds(booted), null),
@@ -180,7 +187,13 @@ export const zookeeper: Evaluation = {
       absolute(
         `nobody orders anything: imagined by a node of the quorum, of ${ROUNDS} rounds; else by a client`,
         'rounds',
-        imagined.filter(({ by = '' }) => NODES.includes(by)).length,
+        imagined.filter((one) => NODES.includes(one.imagined!.by)).length,
+        null,
+      ),
+      absolute(
+        'nobody orders anything: from the kill until the seed allocates the node',
+        'ms',
+        median(imagined.map((one) => one.imagined!.after)),
         null,
       ),
       ...(['ordered', 'imagined', 'booted'] as const).map((mode) =>

@@ -1,5 +1,5 @@
 /** What an evaluation finds: figures, each beside what it is compared with, and the reach it is held to. */
-import { markdownTable } from '../../bench/lib/rows';
+import { markdownTable, median } from '../../bench/lib/rows';
 
 /** A bound on a figure. */
 export interface Reach {
@@ -20,6 +20,8 @@ export interface Figure {
   readonly unit: string;
   /** value / reference, or the value. */
   readonly figure: number;
+  /** Of the rounds that the figure is the median of: how many, and between which figures half of them are. */
+  readonly spread?: { readonly rounds: number; readonly low: number; readonly high: number };
   /** null: for information. */
   readonly reach: Reach | null;
 }
@@ -36,6 +38,27 @@ export function ratio(what: string, unit: string, value: number, reference: numb
   return { what, unit, value, reference, figure: value / reference, reach };
 }
 
+/**
+ * A ratio that was measured again and again: the median of the rounds' own ratios, as the machine is not the same in all
+ * of them.
+ *
+ * @param values of ours, one of each round
+ * @param references of the same rounds
+ */
+export function paired(
+  what: string,
+  unit: string,
+  values: readonly number[],
+  references: readonly number[],
+  reach: Reach | null,
+): Figure {
+  const ratios = values.map((value, i) => value / references[i]).sort((a, b) => a - b);
+  const quarter = ratios.length >> 2;
+  const spread = { rounds: ratios.length, low: ratios[quarter], high: ratios[ratios.length - 1 - quarter] };
+  const [value, reference] = [median(values), median(references)];
+  return { what, unit, value, reference, figure: median(ratios), spread, reach };
+}
+
 /** A figure that stands by itself. */
 export function absolute(what: string, unit: string, value: number, reach: Reach | null): Figure {
   return { what, unit, value, reference: null, figure: value, reach };
@@ -49,13 +72,15 @@ export function isWithin({ figure, reach }: Figure): boolean {
 
 /** The table of an evaluation, as Markdown. */
 export function table(figures: readonly Figure[]): string {
-  const head = ['what', 'unit', 'value', 'reference', 'figure', 'reach', 'within'];
+  const spread = figures.some((f) => f.spread) ? ['half of the rounds'] : [];
+  const head = ['what', 'unit', 'value', 'reference', 'figure', ...spread, 'reach', 'within'];
   const rows = figures.map((f) => [
     f.what,
     f.unit,
     digits(f.value),
     f.reference === null ? '–' : digits(f.reference),
     digits(f.figure),
+    ...spread.map(() => spreadText(f)),
     reachText(f.reach),
     f.reach ? (isWithin(f) ? 'yes' : 'NO') : '–',
   ]);
@@ -65,7 +90,10 @@ export function table(figures: readonly Figure[]): string {
 /** The last line of an evaluation: the figures that are held to a reach. */
 export function lastLine(name: string, figures: readonly Figure[]): string {
   const held = figures.filter((f) => f.reach);
-  const parts = held.map((f) => `${digits(f.figure)} (${isWithin(f) ? '' : 'NOT '}${reachText(f.reach)})`);
+  const parts = held.map((f) => {
+    const spread = f.spread ? `; ${spreadText(f)}` : '';
+    return `${digits(f.figure)} (${isWithin(f) ? '' : 'NOT '}${reachText(f.reach)}${spread})`;
+  });
   return `${name}: ${parts.join(', ')}`;
 }
 
@@ -76,6 +104,10 @@ function reachText(reach: Reach | null): string {
     reach.most === undefined ? '' : `≤ ${reach.most}`,
   ];
   return bounds.filter(Boolean).join(', ');
+}
+
+function spreadText({ spread }: Figure): string {
+  return spread ? `${digits(spread.low)}–${digits(spread.high)}, of ${spread.rounds}` : '–';
 }
 
 function digits(x: number): string {

@@ -1,8 +1,8 @@
 """Reads from each node of a ZooKeeper, over a connection of its own, and writes how much was read.
 
-usage: load.py NAME=HOST:PORT…
+usage: load.py [--every MS] NAME=HOST:PORT…
 
-Every 100 ms it writes the reads of each node, as JSON. Standard input has orders, one a line:
+Every 100 ms, or as often as it is told, it writes the reads of each node, as JSON. Standard input has orders, one a line:
   leader      writes the name of the node that leads
   down NAME   ends the connection with the node, and makes no new one
   up NAME     connects to it again, and goes on
@@ -82,17 +82,22 @@ def leads(node):
         return False
 
 
-def report(nodes):
+def report(nodes, every):
     while True:
-        time.sleep(0.1)
+        time.sleep(every)
         say(json.dumps({node.name: node.reads for node in nodes}))
 
 
-nodes = [Node(name, tuple(address.split(":"))) for name, address in (argument.split("=") for argument in sys.argv[1:])]
+arguments = sys.argv[1:]
+every = 0.1
+if arguments[:1] == ["--every"]:
+    every = int(arguments[1]) / 1000
+    arguments = arguments[2:]
+nodes = [Node(name, tuple(address.split(":"))) for name, address in (argument.split("=") for argument in arguments)]
 by_name = {node.name: node for node in nodes}
 for node in nodes:
     node.start()
-threading.Thread(target=report, args=[nodes], daemon=True).start()
+threading.Thread(target=report, args=[nodes, every], daemon=True).start()
 for line in sys.stdin:
     order, *names = line.split()
     if order == "leader":
