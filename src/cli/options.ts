@@ -12,7 +12,7 @@ export interface CommonOptions {
 }
 
 const NAT_KINDS =
-  'none (a public address, which everybody reaches), port-preserving (the default: public ports are the private ones, as on Lambda), endpoint-independent (others, but the same to every' +
+  'none (a public address, which everybody reaches), one-to-one (the same behind a NAT, as on EC2), port-preserving (the default: public ports are the private ones, as on Lambda), endpoint-independent (others, but the same to every' +
   ' destination), symmetric (others for each destination), shared or shared:NAME (hosts that say the same are behind one' +
   ' public address), apart (those do not reach each other by private addresses), no-udp, loose (what comes from inside revives' +
   ' a forgotten connection)';

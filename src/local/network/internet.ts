@@ -9,7 +9,7 @@ import { formatAddress, parseAddress } from '../../contract/manifest';
 import { type Faults, faultsOf } from './faults';
 import { Gates, type OwnerKind, SEED, STANDBY } from './gates';
 import { all, type Handle, type Holder } from './holder';
-import type { Nat, NatOf } from './nat';
+import { forwardRules, type Nat, type NatOf } from './nat';
 import type { NatSlot, OccupiedSlot, Slot } from './slot';
 
 /** Networks of four addresses, one for each slot, from these on. */
@@ -117,6 +117,11 @@ export class Internet {
       throw error;
     });
     const net = path as string;
+    const ready =
+      nat.mapping === 'one-to-one'
+        ? gate.ready.then(() => run(`filter ${gate.space} ${forwardRules(own)}`))
+        : gate.ready;
+    ready.catch(() => undefined); // handled where it is waited for
     return {
       gate,
       net,
@@ -124,7 +129,7 @@ export class Internet {
       privateAddress: own,
       options: launcherOptions(net, users),
       exclusive: true,
-      ready: gate.ready,
+      ready,
       listen: this.#listenIn(space),
       silence,
       close,
@@ -180,9 +185,9 @@ function socketOf(handle: Handle): Socket {
 }
 
 /**
- * Hosts that reach each other behind their NAT are in a private network. Every other one is alone there, as a sandbox
- * on Lambda.
+ * Hosts that reach each other behind their NAT are in a private network, and a VM is. Every other one is alone there,
+ * as a sandbox on Lambda.
  */
-function isPrivateNetwork({ shared, apart }: Nat): boolean {
-  return shared !== undefined && !apart;
+function isPrivateNetwork({ mapping, shared, apart }: Nat): boolean {
+  return mapping === 'one-to-one' || (shared !== undefined && !apart);
 }

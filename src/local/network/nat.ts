@@ -11,6 +11,8 @@ export type Mapping =
   | 'endpoint-independent'
   /** For each destination another one, that nobody can predict. */
   | 'symmetric'
+  /** One host has the public address for itself, and everything that comes to it, unasked or not: as a VM of EC2's. */
+  | 'one-to-one'
   /** There is no NAT: the slot has the public address itself, and everybody reaches it, as a VM with such an address. */
   | 'none';
 
@@ -31,8 +33,13 @@ export type NatOf = (owner: string) => Nat;
 /** Stands for what runs under `imaginary exec`. */
 export const CLIENT = 'client';
 const DEFAULT: Nat = { mapping: 'port-preserving', apart: false, udp: true, loose: false };
+/** Kinds that stand alone, and why. */
+const ALONE: Partial<Record<Mapping, string>> = {
+  none: 'is no NAT, which has no further kinds',
+  'one-to-one': 'lets everything of one host through',
+};
 export const NAT_WORDS =
-  'none, port-preserving, endpoint-independent, symmetric, shared, shared:NAME, apart, no-udp, loose';
+  'none, one-to-one, port-preserving, endpoint-independent, symmetric, shared, shared:NAME, apart, no-udp, loose';
 
 /**
  * Reads `WORDS` (for all) and `HOST=WORDS` (for one); words are joined by `+`, like `symmetric+no-udp`.
@@ -56,19 +63,19 @@ function parseWords(text: string, words: string): Nat {
   let nat = DEFAULT;
   for (const word of words.split('+')) {
     const [, name] = /^shared:([a-z0-9-]+)$/.exec(word) ?? [];
-    if (word === 'none' || word === 'port-preserving' || word === 'endpoint-independent' || word === 'symmetric')
-      nat = { ...nat, mapping: word };
+    if (isMapping(word)) nat = { ...nat, mapping: word };
     else if (word === 'shared' || name) nat = { ...nat, shared: name ?? 'shared' };
     else if (word === 'apart') nat = { ...nat, apart: true };
     else if (word === 'no-udp') nat = { ...nat, udp: false };
     else if (word === 'loose') nat = { ...nat, loose: true };
     else throw wrong(text, `'${word}' is no kind of NAT; allowed: ${NAT_WORDS}, joined by +`);
   }
-  if (nat.mapping === 'none' && text.slice(text.indexOf('=') + 1) !== 'none') {
-    throw wrong(text, "'none' is no NAT, which has no further kinds; allowed: 'none' alone");
-  }
+  const alone = ALONE[nat.mapping];
+  if (alone && words !== nat.mapping) throw wrong(text, `'${nat.mapping}' ${alone}; allowed: '${nat.mapping}' alone`);
   return nat;
 }
+
+const isMapping = (word: string): word is Mapping => Object.hasOwn(MASQUERADE, word);
 
 function knownHost(text: string, host: string, hosts: readonly string[]): string {
   if (hosts.includes(host) || host === CLIENT) return host;
@@ -111,6 +118,8 @@ export const OUTSIDE = 'wan';
  * nothing of is dropped, unless the NAT is loose: Linux by itself would guess the mapping that it has forgotten.
  */
 export function natRules(nat: Nat): string {
+  // It keeps no account of connections: whatever comes is of one that is there.
+  const open = nat.mapping === 'one-to-one';
   const chain = (name: string, type: string, ...rules: readonly string[]) =>
     `chain ${name} { ${[type, ...rules].join('; ')}; }`;
   const out = `oifname ${OUTSIDE}`;
@@ -124,9 +133,9 @@ export function natRules(nat: Nat): string {
       'type filter hook forward priority 0; policy drop',
       ...(nat.udp ? [] : ['meta l4proto udp drop']),
       'ct state established,related accept',
-      `iifname ${OUTSIDE} drop`,
+      ...(open ? [] : [`iifname ${OUTSIDE} drop`]),
       'ct state invalid drop',
-      ...(nat.loose ? [] : ['tcp flags & (fin|syn|rst|ack) != syn drop']),
+      ...(nat.loose || open ? [] : ['tcp flags & (fin|syn|rst|ack) != syn drop']),
       ...(nat.apart ? [`oifname != ${OUTSIDE} drop`] : []),
       'accept',
     )}; }`,
@@ -149,6 +158,7 @@ const MASQUERADE: Record<Mapping, readonly string[]> = {
     'masquerade',
   ],
   symmetric: ['masquerade random,fully-random'],
+  'one-to-one': ['masquerade'],
   none: [],
 };
 
@@ -158,12 +168,12 @@ export function unsolicitedRules(refused: boolean): string {
   return `flush chain ip gate unsolicited; ${refused ? `${rule} meta l4proto tcp reject with tcp reset; ` : ''}${rule} drop`;
 }
 
-/** A static forward of a port of the NAT's public address. */
-export function forwardRules(privateAddress: string, port: number): string {
+/** A static forward of a port of the NAT's public address, or of all that it has. */
+export function forwardRules(privateAddress: string, port?: number): string {
   return [
     'add table ip forwards',
     'add chain ip forwards in { type nat hook prerouting priority -100; }',
-    `add rule ip forwards in iifname ${OUTSIDE} tcp dport ${port} dnat to ${privateAddress}`,
+    `add rule ip forwards in iifname ${OUTSIDE}${port === undefined ? '' : ` tcp dport ${port}`} dnat to ${privateAddress}`,
     'insert rule ip gate forward ct status dnat accept',
   ].join('; ');
 }

@@ -27,6 +27,7 @@ const HOSTS = [
   'tenant',
   'neighbour',
   'quiet',
+  'open',
 ];
 const NATS = [
   ...[
@@ -34,6 +35,7 @@ const NATS = [
     'altering=endpoint-independent',
     'symmetric=symmetric',
     'quiet=no-udp',
+    'open=one-to-one',
   ],
   ...['left=shared', 'right=shared', 'tenant=shared:house+apart', 'neighbour=shared:house+apart'],
 ];
@@ -140,6 +142,32 @@ natTest('nothing comes in unasked; answered with a reset where that is switched 
   listener.end();
   a.close();
   b.close();
+});
+
+natTest('a one-to-one NAT: every port, unasked, under its own number, whatever it has forgotten', async () => {
+  const [open, a] = [await slot('open'), await slot('a')];
+  expect(open.privateAddress).not.toBe(open.gate.address);
+  const seen = await probe(open, 'observed', 'tcp', '41000', `${SEED}:7001`, `${SEED}:7002`);
+  expect(seen).toEqual([`${open.gate.address}:41000`, `${open.gate.address}:41000`]);
+  const isReached = async (port: string) => {
+    const listener = start(open, 'listen', port);
+    await listener.next();
+    expect(await probe(a, 'knock', `${open.gate.address}:${port}`)).toBe('connected');
+    expect(await listener.next()).toBe(a.gate.address);
+    listener.end();
+  };
+  await isReached('8000');
+  expect(await probe(a, 'knock', `${open.gate.address}:8001`)).toBe('ConnectionRefusedError');
+  const line = start(open, 'talk', `${SEED}:7001`);
+  await line.next();
+  await faults().forget('open');
+  line.say('after');
+  expect(await line.next()).toBe('after');
+  await faults().move('open');
+  await isReached('8002');
+  line.end();
+  open.close();
+  a.close();
 });
 
 natTest('a simultaneous open through two port-preserving NATs', async () => {
@@ -331,8 +359,12 @@ natTest('when it is closed, nothing has its namespaces any longer', async () => 
 test.each([
   ['none+no-udp', "--nat is 'none+no-udp': 'none' is no NAT, which has no further kinds; allowed: 'none' alone"],
   [
+    'a=one-to-one+shared',
+    "--nat is 'a=one-to-one+shared': 'one-to-one' lets everything of one host through; allowed: 'one-to-one' alone",
+  ],
+  [
     'sometimes',
-    "--nat is 'sometimes': 'sometimes' is no kind of NAT; allowed: none, port-preserving, endpoint-independent",
+    "--nat is 'sometimes': 'sometimes' is no kind of NAT; allowed: none, one-to-one, port-preserving, endpoint-independent",
   ],
   ['c=symmetric', "--nat is 'c=symmetric': there is no host 'c'; allowed: a, b, client"],
   ['a=', "--nat is 'a=': '' is no kind of NAT"],
