@@ -122,6 +122,11 @@ const toSeed = v.variant('type', [
   v.strictObject({ type: v.literal('held'), by: v.picklist(HELD_BY), what: v.optional(line) }),
   /** The NAT report of the sender. The seed puts in the address that it sees, and the ports that it gave. */
   v.strictObject({ type: v.literal('natReport'), nat: natReport }),
+  /**
+   * Of a host instance, which waits at this port of its own: connect to it where the connection of this frame comes from,
+   * and say `knockOf(secret)`. Not answered.
+   */
+  v.strictObject({ type: v.literal('knock'), port, secret: key }),
   /** To be passed on to another member. Answered only when that cannot be done, by `undeliverable`. */
   v.strictObject({ type: v.literal('peerMessage'), to: recipient, message: peerMessage }),
   /** Requests a connection through the seed's data port. Answered by `relayReply`; the recipient gets `relayed`. */

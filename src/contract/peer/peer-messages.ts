@@ -26,10 +26,10 @@ export interface Observation {
 export const natReport = v.strictObject({
   /**
    * What is between a member and the internet. `none`: it has the address that others see. `port-preserving`: its ports
-   * are seen as they are. `endpoint-independent`: as others, but the same ones by everybody. `symmetric`: differently
+   * are seen as they are. `one-to-one`: they are, and everybody reaches them. `endpoint-independent`: as others, but the same ones by everybody. `symmetric`: differently
    * by everybody. `unknown`: not found out (yet, or the seed's data port cannot be reached).
    */
-  kind: v.picklist(['none', 'port-preserving', 'endpoint-independent', 'symmetric', 'unknown']),
+  kind: v.picklist(['none', 'one-to-one', 'port-preserving', 'endpoint-independent', 'symmetric', 'unknown']),
   /** As the seed sees it. */
   reflexiveAddress: address,
   /** Its own; the same as `reflexiveAddress` without a NAT. Members behind one public address meet there. */
@@ -118,7 +118,7 @@ export const peerMessage = v.variant('type', [
     /** We are behind the same address and meet at our own ones; wait for me at yours. */
     near: v.optional(v.literal(true)),
     /**
-     * You have a public address: wait at `to` for a connection from `address`, from any port. For a guest's connection,
+     * Everybody reaches you: wait at `to` for a connection from `address`, from any port. For a guest's connection,
      * answer with `punching` when you do. That is your proof: say nothing over the connection first.
      */
     direct: v.optional(v.literal(true)),

@@ -164,6 +164,11 @@ export class Session {
     this.#send({ type: 'natReport', nat });
   }
 
+  /** Asks the seed to connect to that port here. Without a connection nothing happens: nobody comes. */
+  knock(port: number, secret: string): void {
+    this.#send({ type: 'knock', port, secret });
+  }
+
   /** Sends a message to another member. False: there is no connection to the seed. */
   sendPeerMessage(to: Recipient, message: PeerMessage): boolean {
     return this.#send({ type: 'peerMessage', to, message });

@@ -21,6 +21,7 @@ import { ClientWatches } from './members/client-watches';
 import { Clients } from './members/clients';
 import { Connection } from './members/connection';
 import { MOST_WAITING } from './members/inbox';
+import { Knocks } from './members/knocks';
 import { Members } from './members/members';
 import { Membership } from './members/membership';
 import { Parked } from './members/parked';
@@ -126,6 +127,7 @@ class RunningSeed implements Seed {
   readonly #barriers: Barriers;
   readonly #services: Services;
   readonly #parked = new Parked();
+  readonly #knocks = new Knocks();
   readonly #shared: Shared;
   /** Joins that wait: one of a connection at most. */
   readonly #afterGrace: Array<() => void> = [];
@@ -232,6 +234,7 @@ class RunningSeed implements Seed {
       barriers: this.#barriers,
       members: this.#members,
       portRanges: new PortRanges(log),
+      knocks: this.#knocks,
       parked: this.#parked,
       relay: this.#relay,
       services: this.#services,
@@ -306,6 +309,7 @@ class RunningSeed implements Seed {
     this.#services.close();
     this.#clientWatches.close();
     this.#barriers.close();
+    this.#knocks.close();
     this.#ingress.close();
     this.#datagramIngress.close();
     this.#relay.close();

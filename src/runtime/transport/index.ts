@@ -34,6 +34,8 @@ export interface SeedLink {
   /** This member will not come with that token. */
   refuseRelayed(token: string, reason: string): void;
   reportNat(report: NatReport): void;
+  /** The seed is to connect to that port of this member, with that secret. */
+  knock(port: number, secret: string): void;
 }
 
 export interface TransportsOptions {
@@ -42,6 +44,8 @@ export interface TransportsOptions {
   readonly aliasBase: number;
   /** Network `flat`: its number. */
   readonly flat: number | undefined;
+  /** Everybody may reach this member, whatever is between: that is looked at. */
+  readonly mayBeOpen: boolean;
   /** A host that is known to run, by its virtual address. */
   readonly locationAt: (address: number) => Location | undefined;
   /** A guest has taken the connection that was made ready for it (`expect`). */
@@ -179,7 +183,12 @@ export class Transports {
   /** Joined (again): how the seed sees us, and which ports are ours. */
   joined(seed: SeedLink, seen: Observation): void {
     this.#seed = seed;
-    this.#ownNat.join(seen, this.#closing.signal, (report) => this.#seed?.reportNat(report));
+    const knock = (port: number, secret: string) => this.#seed?.knock(port, secret);
+    this.#ownNat.join(seen, {
+      signal: this.#closing.signal,
+      onReport: (report) => this.#seed?.reportNat(report),
+      ...(this.options.mayBeOpen && { knock }),
+    });
   }
 
   /** No session for a while: nothing is kept ready. */

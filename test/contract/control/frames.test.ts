@@ -65,6 +65,7 @@ const toSeed: { readonly [T in ToSeed['type']]: Required<Extract<ToSeed, { type:
   ports: { type: 'ports', ports, settled: true, settledDatagrams: true },
   report: { type: 'report', event: 'guest-started', detail: { a: 1, b: 'c', d: null, e: true } },
   natReport: { type: 'natReport', nat: NAT },
+  knock: { type: 'knock', port: 10_943, secret: `${'A'.repeat(43)}=` },
   peerMessage: { type: 'peerMessage', to: 'api', message },
   relay: { type: 'relay', id: 1, to: 7, message },
   relayRefused: { type: 'relayRefused', token: key, reason: 'why' },

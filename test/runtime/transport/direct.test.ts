@@ -49,7 +49,13 @@ test('who is asked to meet somebody at an address that is not theirs connects to
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   const transports = openTransports({
-    ...{ native: loadNative(), aliasBase: parseAddress('127.66.90.0')!, flat: undefined, poolMost: 0 },
+    ...{
+      native: loadNative(),
+      aliasBase: parseAddress('127.66.90.0')!,
+      flat: undefined,
+      mayBeOpen: false,
+      poolMost: 0,
+    },
     ...{
       locationAt: () => undefined,
       onDatagram: () => undefined,
@@ -69,7 +75,7 @@ test('who is asked to meet somebody at an address that is not theirs connects to
   transports.joined(
     {
       ...{ sendPeerMessage: tell, relay: () => new Promise(() => undefined) },
-      ...{ refuseRelayed: () => undefined, reportNat: () => undefined },
+      ...{ refuseRelayed: () => undefined, reportNat: () => undefined, knock: () => undefined },
     },
     { local: own, observed: own, dataPort: { address: '127.0.0.1', port: 1 }, ports: [20_000, 500] },
   );

@@ -49,6 +49,7 @@ function open(poolMost = 256) {
         native,
         aliasBase: parseAddress('127.66.72.0')!,
         flat: undefined,
+        mayBeOpen: false,
         poolMost,
         guard: createGuard(() => undefined),
       },
@@ -65,7 +66,7 @@ function open(poolMost = 256) {
     transports.joined(
       {
         ...{ sendPeerMessage, relay: () => new Promise(() => undefined), reportNat: () => undefined },
-        refuseRelayed: () => undefined,
+        ...{ refuseRelayed: () => undefined, knock: () => undefined },
       },
       { local: own, observed: own, dataPort: { address: HERE, port: 1 }, ports: [own.port, 500] },
     );

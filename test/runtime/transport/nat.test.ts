@@ -1,6 +1,13 @@
 import { createServer } from 'node:net';
 import type { Observation } from '../../../src/contract/peer/peer-messages';
-import { classifyNat, isPredictable, natKind, probe, unpunchable } from '../../../src/runtime/transport/nat/nat';
+import {
+  classifyNat,
+  isPredictable,
+  isReached,
+  natKind,
+  probe,
+  unpunchable,
+} from '../../../src/runtime/transport/nat/nat';
 import { native } from './members';
 
 const at = (address: string, port: number) => ({ address, port });
@@ -24,8 +31,9 @@ test('which can be named without asking, and which cannot be punched to', () => 
     localAddress: '10.0.0.2',
     ports: [1, 2] as const,
   });
-  const kinds = ['none', 'port-preserving', 'endpoint-independent', 'symmetric', 'unknown'] as const;
-  expect(kinds.filter((kind) => isPredictable(report(kind)))).toEqual(['none', 'port-preserving']);
+  const kinds = ['none', 'one-to-one', 'port-preserving', 'endpoint-independent', 'symmetric', 'unknown'] as const;
+  expect(kinds.filter((kind) => isPredictable(report(kind)))).toEqual(['none', 'one-to-one', 'port-preserving']);
+  expect(kinds.filter((kind) => isReached(report(kind)))).toEqual(['none', 'one-to-one']);
   expect(kinds.filter((kind) => unpunchable(report(kind)) !== undefined)).toEqual(['symmetric']);
 });
 

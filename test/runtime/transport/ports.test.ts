@@ -1,6 +1,6 @@
 /** Which ports are punched from, and how many connections are kept ready. */
 import { poolMost } from '../../../src/runtime/transport/pool/pool-most';
-import { pairedSequence, portSequence, portsFor } from '../../../src/runtime/transport/punched/ports';
+import { pairedSequence, portSequence, portsFor, quietPorts } from '../../../src/runtime/transport/punched/ports';
 
 test('a sequence stays in its range and uses all of it', () => {
   const next = portSequence([100, 7]);
@@ -18,11 +18,13 @@ test('whoever agrees on a connection, and at whichever side, has ports of its ow
     (['calls', 'called'] as const).map((side) => portsFor([20_000, 704], by, side)),
   );
   expect(parts).toEqual([
-    [20_000, 176],
-    [20_176, 176],
-    [20_352, 176],
-    [20_528, 176],
+    [20_000, 175],
+    [20_175, 175],
+    [20_350, 175],
+    [20_525, 175],
   ]);
+  // From what is left nothing is ever sent.
+  expect(quietPorts([20_000, 704])).toEqual([20_700, 20_701, 20_702, 20_703]);
 });
 
 test('how many are kept ready is said in the environment', () => {

@@ -5,15 +5,19 @@ import { constants } from 'node:os';
 import { parseAddress } from '../../../src/contract/manifest/address';
 import type { Opening } from '../../../src/runtime/transport/connector';
 import { OpeningError } from '../../../src/runtime/transport/connector';
+import { eventually } from '../../support/eventually';
 import { type Pair, twoMembers } from './members';
 
 const never = new AbortController().signal;
 let server: Server;
 let pair: Pair;
 let signals: number;
+/** Of the other side. */
+let epoch: number;
 
 beforeEach(async () => {
   signals = 0;
+  epoch = 7;
   server = createServer((socket) => {
     signals += 1;
     socket.on('error', () => undefined);
@@ -32,7 +36,7 @@ afterEach(() => {
 /** `forge`: what this side says, or expects, instead of what was agreed on. Resolves with its descriptor. */
 const connect = (forge: Pick<Opening, 'send' | 'expect'> = {}) =>
   pair.web.puncher.punch(
-    pair.api.asPeer,
+    { ...pair.api.asPeer, epoch },
     1,
     { for: 'connection', port: 80, sourcePort: 4_711 },
     ({ base, ports, to, proved }, ending) => {
@@ -83,10 +87,10 @@ test.each(['127.65.7.1', '127.65.7.2'])('it is agreed on wherever the other side
   expect(pair.api.got).toMatchObject([{ purpose: { proof: proof.toString('base64') } }]);
 });
 
-describe('a public address', () => {
+describe.each(['none', 'one-to-one'] as const)('a public address (%s)', (kind) => {
   const PUBLIC = '127.65.7.2';
   beforeEach(() => {
-    pair.api.nat = { ...pair.api.nat, reflexiveAddress: PUBLIC, localAddress: PUBLIC };
+    pair.api.nat = { ...pair.api.nat, kind, reflexiveAddress: PUBLIC, localAddress: PUBLIC };
   });
 
   test('that it waits is its proof, and the guest that listens is signalled', async () => {
@@ -128,6 +132,50 @@ describe('a public address', () => {
     await signalled;
     expect(pair.api.got).toMatchObject([{ type: 'punch' }]);
     expect(pair.api.got[0]).not.toHaveProperty('direct');
+    socket.destroy();
+  });
+
+  test('nothing gets there: it is asked to wait once, and not for each connection', async () => {
+    const asked: unknown[] = [];
+    pair.api.receive = (message, reply) => {
+      asked.push(message);
+      if ('direct' in message) reply({ type: 'punching', id: message.id, address: PUBLIC, ports: message.to! });
+    };
+    await expect(connect()).rejects.toMatchObject({ code: 'NOT_PUNCHED', busy: true });
+    const purpose = { for: 'connection', port: 80, sourcePort: 4_711 } as const;
+    const agreed = () => pair.web.puncher.punch(pair.api.asPeer, 1, purpose, async ({ to }) => to, never);
+    for (let i = 0; i < 3; i++) expect(await agreed()).toHaveLength(1);
+    await eventually(() => asked.length === 4);
+    expect(asked.map((message) => 'direct' in (message as object))).toEqual([true, false, false, false]);
+  });
+
+  test.each([
+    ['endpoint-independent', true],
+    ['symmetric', false],
+    ['unknown', false],
+  ] as const)('nothing gets there, from behind a NAT that is %s: another way may work (%p)', async (own, busy) => {
+    pair.web.nat = { ...pair.web.nat, kind: own };
+    const asked: unknown[] = [];
+    pair.api.receive = (message, reply) => {
+      asked.push(message);
+      if (message.type === 'punch') reply({ type: 'punching', id: message.id, address: PUBLIC, ports: message.to! });
+    };
+    await expect(connect()).rejects.toMatchObject({ code: 'NOT_PUNCHED', busy });
+    // Its ports are looked up then, or it cannot be punched to: it is not asked to wait once more.
+    await expect(connect()).rejects.toThrow(busy ? 'no port of this member is to be probed' : 'on this side: its NAT');
+    expect(asked).toHaveLength(1);
+  });
+
+  test('the next epoch of the host is asked again', async () => {
+    const { receive } = pair.api;
+    pair.api.receive = (message, reply) => {
+      if (message.type === 'punch') reply({ type: 'punching', id: message.id, address: PUBLIC, ports: message.to! });
+    };
+    await expect(connect()).rejects.toMatchObject({ busy: true });
+    pair.api.receive = receive;
+    epoch = 8;
+    const socket = new Socket({ fd: await connect() });
+    expect(pair.api.got).toMatchObject([{ type: 'punch', direct: true }]);
     socket.destroy();
   });
 });

@@ -211,12 +211,16 @@ describe('a NAT that has not been reported yet', () => {
   });
 });
 
-test.each(['symmetric', 'endpoint-independent', 'unknown'] as const)(
-  'a public address is connected to from behind a NAT that is %s: no port of ours is probed, and none is named',
-  async (kind) => {
+test.each(
+  (['none', 'one-to-one'] as const).flatMap((theirs) =>
+    (['symmetric', 'endpoint-independent', 'unknown'] as const).map((kind) => [theirs, kind] as const),
+  ),
+)(
+  'a public address (%s) is connected to from behind a NAT that is %s: no port of ours is probed, and none is named',
+  async (theirs, kind) => {
     const there = '127.65.1.3';
     pair.web.nat = { ...pair.web.nat, kind };
-    pair.api.nat = { ...pair.api.nat, kind: 'none', reflexiveAddress: there, localAddress: there };
+    pair.api.nat = { ...pair.api.nat, kind: theirs, reflexiveAddress: there, localAddress: there };
     const asked: PeerMessage[] = [];
     const { receive } = pair.api;
     pair.api.receive = (message, reply) => {
@@ -230,10 +234,10 @@ test.each(['symmetric', 'endpoint-independent', 'unknown'] as const)(
 );
 
 describe('what is asked of this side is checked', () => {
-  test('to wait for a connection, without a public address', async () => {
+  test('to wait for a connection, where not everybody reaches it', async () => {
     pair.api.nat = { ...pair.api.nat, kind: 'port-preserving' };
     const answer = await ask({ near: undefined, direct: true });
-    expect(answer).toMatchObject({ type: 'unpunchable', reason: 'it has no public address' });
+    expect(answer).toMatchObject({ type: 'unpunchable', reason: 'it has no address that everybody reaches' });
   });
 
   const ask = async (change: object) => {

@@ -56,7 +56,7 @@ function member(): Fixture {
   const events: string[] = [];
   const refusals: Fixture['refusals'] = [];
   const transports = openTransports({
-    ...{ native, aliasBase: parseAddress('127.66.70.0')!, flat: undefined, poolMost: 0 },
+    ...{ native, aliasBase: parseAddress('127.66.70.0')!, flat: undefined, mayBeOpen: false, poolMost: 0 },
     ...{ locationAt: () => undefined, onDatagram: () => undefined, onExpected: () => undefined },
     onEvent: (event, { reason }) => void events.push(`${event}: ${reason ?? ''}`),
     guard: createGuard((_level, message) => void events.push(message)),
@@ -70,6 +70,7 @@ function member(): Fixture {
     {
       ...{ sendPeerMessage: send, relay: () => new Promise(() => undefined), reportNat: () => undefined },
       refuseRelayed: (...refusal) => void refusals.push(refusal),
+      knock: () => undefined,
     },
     { local: own, observed: own, dataPort: { address: HERE, port: 1 }, ports: [20_000, 500] },
   );

@@ -155,6 +155,15 @@ export class Member {
     if (this.shared.flat !== undefined) return;
     host?.handle({ type: 'natReport', member: this.id, nat: vouched(nat, channel, peer.ports) });
   }
+
+  knock({ port, secret }: Frame<'knock'>) {
+    const { host, peer } = this;
+    const { channel, refuse } = this.connection;
+    if (host?.entry.kind !== 'instance') return refuse('only host instances are knocked at');
+    const [first, count] = peer.ports;
+    if (port < first || port >= first + count) return refuse(`port ${port} is not one of its ports`);
+    this.shared.knocks.knock(host.entry.name, channel.peer, port, secret);
+  }
 }
 
 /** What becomes of each frame. The table does not compile without a line for each type. */
@@ -179,6 +188,7 @@ const FRAMES: { readonly [T in MemberFrame['type']]: (member: Member, frame: Fra
   },
   chosen: ({ shared, id, peer }, frame) => shared.services.chosen(id, peer.name, frame),
   natReport: (member, frame) => member.reportNat(frame),
+  knock: (member, frame) => member.knock(frame),
   // A client is nobody's location: what it listens on and whether it is idle concerns nobody.
   report: ({ host, id }, frame) => host?.handle({ ...frame, member: id }),
   ports: ({ host, id }, frame) => host?.handle({ ...frame, member: id }),

@@ -10,6 +10,7 @@ import type { Services } from '../services/services';
 import type { Barriers } from './barriers';
 import type { ClientWatches } from './client-watches';
 import type { Clients } from './clients';
+import type { Knocks } from './knocks';
 import type { Members } from './members';
 import type { Membership } from './membership';
 import type { Parked } from './parked';
@@ -29,6 +30,7 @@ export interface Shared {
   readonly flat: number | undefined;
   readonly members: Members;
   readonly portRanges: PortRanges;
+  readonly knocks: Knocks;
   readonly parked: Parked;
   readonly relay: Relay;
   readonly services: Services;

@@ -329,6 +329,7 @@ export class Member {
       native,
       aliasBase: aliasAddress(this.#aliases, 0),
       flat,
+      mayBeOpen: this.#options.welcome.host?.kind === 'instance' && !this.#options.asClient,
       locationAt: (address) => {
         const host = this.locations.hostAt(address);
         return host === undefined ? undefined : this.locations.findDatagrams(host, 0)?.location;

@@ -50,7 +50,7 @@ export function probe(dataPort: Endpoint, local: Endpoint, signal?: AbortSignal)
   });
 }
 
-/** The kind of NAT, by how two ports of the seed see the same port of ours. */
+/** The kind of NAT, by how two ports of the seed see the same port of ours: `one-to-one` shows otherwise (`knock.ts`). */
 export function natKind({ local, observed }: Pick<Observation, 'local' | 'observed'>, other: Endpoint): NatKind {
   if (observed.port !== other.port || observed.address !== other.address) return 'symmetric';
   if (observed.port !== local.port) return 'endpoint-independent';
@@ -75,7 +75,12 @@ export async function classifyNat(seen: Observation, signal?: AbortSignal): Prom
 
 /** Whether others see a member's port as the same port, so that it can be named without a probe. */
 export function isPredictable({ kind }: NatReport): boolean {
-  return kind === 'none' || kind === 'port-preserving';
+  return kind === 'port-preserving' || isReached({ kind });
+}
+
+/** Whether everybody reaches a member, as far as is known: something in between may still let in only some. */
+export function isReached({ kind }: Pick<NatReport, 'kind'>): boolean {
+  return kind === 'none' || kind === 'one-to-one';
 }
 
 /** Why a member cannot be punched to; undefined: as far as we know it can. */

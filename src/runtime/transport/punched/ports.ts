@@ -30,12 +30,19 @@ type Range = readonly [number, number];
 /** A connection is agreed on by supervisors (`punch`), or by connectors, which call each other (`signalling`). */
 type By = 'punch' | 'signalling';
 
+/** Ports at the end of a member's range that nothing is sent from. */
+const QUIET = 4;
+
+/** What comes to them comes unasked. */
+export const quietPorts = ([first, count]: Range): number[] =>
+  Array.from({ length: QUIET }, (_, i) => first + count - QUIET + i);
+
 /**
  * Half of a member's ports are for connections that signalling channels agree on. Half of each are for the calling
  * side, half for the called side: two members that call each other at the same moment never name the same pair, on
  * which their waiting guests would meet.
  */
 export function portsFor([first, count]: Range, by: By, side: 'calls' | 'called'): Range {
-  const quarter = Math.floor(count / 4);
+  const quarter = Math.floor((count - QUIET) / 4);
   return [first + quarter * ((by === 'signalling' ? 2 : 0) + (side === 'called' ? 1 : 0)), quarter];
 }

@@ -8,7 +8,7 @@ import type { Location } from '../../../contract/control/location';
 import { parseAddress } from '../../../contract/manifest/address';
 import type { NatReport, PeerMessage, Purpose } from '../../../contract/peer/peer-messages';
 import { type Opening, OpeningError } from '../connector';
-import { isPredictable, unpunchable } from '../nat/nat';
+import { isPredictable, isReached, unpunchable } from '../nat/nat';
 import type { PeerMember } from '../peer-member';
 import { isTaken, meetingPoint, type PunchPorts } from './punch-ports';
 
@@ -98,7 +98,7 @@ export const proofs = (proof: Uint8Array) => ({ send: proof.subarray(0, 16), exp
 
 export class Puncher {
   readonly #punches = new Map<number, Punch>();
-  /** Hosts with a public address that lets nothing in unasked, and as which epoch. */
+  /** Hosts that everybody reaches, but where something lets nothing in unasked, and as which epoch. */
   readonly #closed = new Map<string, number>();
   #lastId = 0;
 
@@ -117,14 +117,14 @@ export class Puncher {
     signal: AbortSignal,
   ): Promise<T> {
     const { punchPorts, natReport, natNow } = this.options;
-    const isPublic = peer.nat.kind === 'none';
+    const isOpen = isReached(peer.nat) && this.#closed.get(peer.host) !== peer.epoch;
     // A guest's connection is faster than a punched one, and may come from any port: the own NAT does not matter.
-    const waits = isPublic && purpose.for === 'connection' && this.#closed.get(peer.host) !== peer.epoch;
+    const waits = isOpen && purpose.for === 'connection';
     const mine = waits ? natNow() : await natReport();
     const point = meetingPoint(mine, peer.nat);
     const near = point.near === true;
-    // What has a public address is connected to, from behind any NAT.
-    const direct = !near && isPublic && (waits || !isPredictable(mine));
+    // What everybody reaches is connected to, from behind any NAT.
+    const direct = !near && isOpen && (waits || !isPredictable(mine));
     const problem = near ? point.problem : direct ? undefined : punchProblem(mine, peer.nat);
     if (problem !== undefined) throw new PunchError(problem);
     const stopping = new AbortController();
@@ -162,7 +162,7 @@ export class Puncher {
       if (!stopping.signal.aborted) throw error;
       const { reason, busy, closed, absent }: Stopped = stopping.signal.reason;
       if (closed) this.#closed.set(peer.host, peer.epoch);
-      throw new PunchError(`the other side: ${reason}`, closed ? isPredictable(await natReport()) : busy, absent);
+      throw new PunchError(`the other side: ${reason}`, closed ? !ownProblem(await natReport()) : busy, absent);
     } finally {
       this.#punches.delete(id);
       for (const port of opened) port.close();

@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import { parseAddress } from '../../../contract/manifest/address';
 import type { NatReport, PeerMessage, Sender } from '../../../contract/peer/peer-messages';
 import { type Connector, OpeningError } from '../connector';
-import { isPredictable } from '../nat/nat';
+import { isPredictable, isReached } from '../nat/nat';
 import { ownProblem, PUNCH_LIMIT, proofs } from './punch';
 import { isTaken, type PunchPorts, unmeetable } from './punch-ports';
 import { pairsOf } from './punched';
@@ -43,8 +43,8 @@ function swapped(secrets: Buffer): Buffer {
 }
 
 /** Why others cannot simply connect to this member. */
-function unreached({ kind }: NatReport): string | undefined {
-  return kind === 'none' ? undefined : 'it has no public address';
+function unreached(mine: NatReport): string | undefined {
+  return isReached(mine) ? undefined : 'it has no address that everybody reaches';
 }
 
 export async function respond(

@@ -91,6 +91,7 @@ const session = (answer: Ask): MemberSession => ({
   sendPeerMessage: () => false,
   relay: () => Promise.reject(new Error('there is no relay here')),
   refuseRelayed: () => undefined,
+  knock: () => undefined,
   ports: () => undefined,
   locate: (_host, _port, options) => {
     asked.push(options?.since);

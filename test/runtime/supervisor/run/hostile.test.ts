@@ -102,6 +102,7 @@ async function setUp(flat: number | undefined): Promise<Setting> {
     sendPeerMessage: () => true,
     relay: () => Promise.reject(new LocateError('EHOSTUNREACH', 'no')),
     refuseRelayed: () => undefined,
+    knock: () => undefined,
     locate: async () => Promise.reject(new LocateError('ECONNREFUSED', 'no')),
     ports: () => undefined,
   };

@@ -53,6 +53,7 @@ const TO_SEED: Samples<ToSeed, 'type'> = {
   ports: { type: 'ports', ports: [{ port: 80, realPort: 40_080, scope: 'any' }], settled: true },
   report: { type: 'report', event: 'guest-started', detail: { pid: 1 } },
   natReport: { type: 'natReport', nat: NAT },
+  knock: { type: 'knock', port: 10_943, secret: `${'A'.repeat(43)}=` },
   peerMessage: { type: 'peerMessage', to: 'api', message: messages[0] },
   relay: { type: 'relay', id: 1, to: 'api', message: MESSAGES.relay.at(-1)! },
   relayRefused: { type: 'relayRefused', token: KEY, reason: 'no' },

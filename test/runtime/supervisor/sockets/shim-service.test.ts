@@ -82,6 +82,7 @@ beforeEach(async () => {
     sendPeerMessage: () => false,
     relay: () => Promise.reject(new Error('there is no relay here')),
     refuseRelayed: () => undefined,
+    knock: () => undefined,
     locate: (host, port, options) => {
       asked.push(`${host}:${port}${options?.staleEpoch === undefined ? '' : ` not ${options.staleEpoch}`}`);
       return answer(host);
