@@ -47,7 +47,7 @@ test('one for each epoch, with the ports that supervisors do not use themselves'
   expect(made).toHaveLength(1);
   expect(made[0]).toMatchObject({
     other: api,
-    terms: { ownFirst: 20_400, ownCount: 200, theirFirst: 20_600, theirCount: 200 },
+    terms: { ownFirst: 20_398, ownCount: 199, theirFirst: 20_597, theirCount: 199 },
   });
   signalling.open({ ...api, epoch: 8 });
   await settled();
