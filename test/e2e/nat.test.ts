@@ -63,7 +63,7 @@ test('up says which network it is, for people and for programs', async () => {
 
 test.each([
   [['--nat', 'absent=symmetric'], "there is no host 'absent'; allowed: web, api, cache, client"],
-  [['--nat', 'odd'], "'odd' is no kind of NAT; allowed: none, port-preserving, endpoint-independent, symmetric"],
+  [['--nat', 'odd'], "'odd' is no kind of NAT; allowed: none, one-to-one, port-preserving, endpoint-independent"],
   [['--network', 'flat', '--nat', 'symmetric'], '--nat is for network nat, not for flat'],
   [['--rtt', 'x'], 'It must be 0 to 10000.'],
 ])('up %p is refused', async (given, message) => {
