@@ -202,18 +202,19 @@ void sockname_error(int fd, int level, int option, void *value, const socklen_t 
   IM_KEEP_ERRNO;
   if (level != SOL_SOCKET || option != SO_ERROR || *size != sizeof error) return;
   memcpy(&error, value, sizeof error);
-  if (!shim_active()) return;
+  bool unreachable = error == EHOSTUNREACH || error == ENETUNREACH;
+  /* nginx asks before each request that it passes on: without an error this makes no call of its own. */
+  if ((!unreachable && error != ECONNREFUSED) || !shim_active()) return;
   uint64_t cookie = sockets_cookie(fd);
   /*
    * What a router has said of a connection that stands: no result of its connect, which the guest asks for. Of a pooled
    * one it may be about the header, which is older than the guest's connect.
    */
-  if (error == EHOSTUNREACH || error == ENETUNREACH) {
+  if (unreachable) {
     if (!sockets_get(cookie, &socket) || !(socket.flags & IM_IS_HANDOFF) || tcp_state(fd) != IM_CONNECTED) return;
     memset(value, 0, sizeof error);
     return;
   }
-  if (error != ECONNREFUSED) return;
   if (sockets_get(cookie, &socket) && socket.flags & IM_HAS_ERROR) {
     error = socket.error;
     memcpy(value, &error, sizeof error);

@@ -61,6 +61,8 @@ def exchange(sock):
         # The server's answer is one segment: it comes whole.
         assert receives[round % len(receives)]() == MESSAGE
     sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    # nginx asks before each request that it passes on.
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.shutdown(socket.SHUT_WR)
     assert sock.recv(1000) == b""
