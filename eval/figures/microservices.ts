@@ -1,6 +1,7 @@
 /**
  * A small social network under saturation: natively on one network; under the shim on one network (the papers' static
- * case); and on host functions behind NATs, 0.7 ms from one another. The three stand at the same time, and are measured in turn.
+ * case); and on host functions behind NATs, 0.7 ms from one another. They stand at the same time, and are measured in turn.
+ * Native stands twice: what the two differ by is no difference of the shim's.
  */
 import { median } from '../../bench/lib/rows';
 import { cpuTicks, signal } from '../../test/support/processes';
@@ -58,42 +59,41 @@ async function measure(deployment: Deployment): Promise<Round> {
   }
 }
 
-interface Found {
-  readonly native: Round[];
-  readonly shim: Round[];
-  readonly functions: Round[];
-}
+/** Started in this order. */
+const START = {
+  native: () => asProcesses('native', 0, LOAD),
+  shim: () => asHosts('under the shim', ['--network', 'flat', '--sandbox', 'none'], LOAD),
+  again: () => asProcesses('native again', 1, LOAD),
+  functions: () => asHosts('functions', ['--network', 'nat', '--rtt', String(RTT)], LOAD),
+};
+type Kind = keyof typeof START;
+type Found = Readonly<Record<Kind, Round[]>>;
+/** Each round has these, beginning with another one each time: none is always the one after another. */
+const TURN: readonly Kind[] = ['native', 'shim', 'again'];
 
 async function measureSet(found: Found, progress: (text: string) => void): Promise<void> {
-  const deployments: Deployment[] = [];
+  const standing = new Map<Kind, Deployment>();
   try {
-    progress('native');
-    const native = await asProcesses(LOAD);
-    deployments.push(native);
-    progress('under the shim');
-    const shim = await asHosts('shim', ['--network', 'flat', '--sandbox', 'none'], LOAD);
-    deployments.push(shim);
-    progress('functions');
-    const functions = await asHosts('functions', ['--network', 'nat', '--rtt', String(RTT)], LOAD);
-    deployments.push(functions);
-    for (const deployment of deployments) {
+    for (const [kind, start] of Object.entries(START)) {
+      progress(kind);
+      standing.set(kind as Kind, await start());
+    }
+    for (const deployment of standing.values()) {
       progress(`the first page of ${deployment.what}`);
       await fill(deployment);
     }
-    for (const deployment of deployments) signal(deployment.parts(), 'SIGSTOP');
+    for (const deployment of standing.values()) signal(deployment.parts(), 'SIGSTOP');
     for (let round = -WARM; round < ROUNDS; round++) {
       progress(`round ${round + 1} of ${ROUNDS}`);
-      // The order changes: none is always the one after the other.
-      const pair = round % 2 === 0 ? ([native, shim] as const) : ([shim, native] as const);
-      for (const one of pair) {
-        const taken = await measure(one);
-        if (round >= 0) found[one === native ? 'native' : 'shim'].push(taken);
+      const kinds = TURN.map((_, i) => TURN[(i + round + WARM) % TURN.length]);
+      if (round % SELDOM === 0 || round < 0) kinds.push('functions');
+      for (const kind of kinds) {
+        const taken = await measure(standing.get(kind)!);
+        if (round >= 0) found[kind].push(taken);
       }
-      const taken = round % SELDOM === 0 || round < 0 ? await measure(functions) : undefined;
-      if (taken && round >= 0) found.functions.push(taken);
     }
   } finally {
-    for (const deployment of deployments) {
+    for (const deployment of standing.values()) {
       signal(deployment.parts(), 'SIGCONT');
       await deployment.close();
     }
@@ -104,21 +104,24 @@ export const microservices: Evaluation = {
   name: 'microservices',
   title: `wrk, nginx, ${LOGIC.length} services with RPC, memcached and Redis: at saturation, against the same natively`,
   async run(progress): Promise<Figure[]> {
-    const found: Found = { native: [], shim: [], functions: [] };
+    const found: Found = { native: [], shim: [], again: [], functions: [] };
     for (let set = 1; set <= SETS; set++) {
       await measureSet(found, (text) => progress(`set ${set} of ${SETS}: ${text}`));
     }
-    const { native, shim, functions } = found;
+    const { native, shim, again, functions } = found;
     const nearest = native.filter((_, i) => (i % ROUNDS) % SELDOM === 0);
     const of = (rounds: readonly Round[], what: keyof Round) => rounds.map((round) => round[what]);
     const held = (what: keyof Round) => [of(shim, what), of(native, what)] as const;
+    const twice = (what: keyof Round) => [of(again, what), of(native, what)] as const;
     const far = (what: keyof Round) => [of(functions, what), of(nearest, what)] as const;
     return [
       absolute('native: pages a second', '1/s', median(of(native, 'rate')), null),
       paired('under the shim, one network: pages a second', '1/s', ...held('rate'), { least: 0.98 }),
       paired('the same: 90th percentile', 'ms', ...held('p90'), null),
       paired('the same: CPU time of a page, with supervisors and seed', 'µs', ...held('cpu'), null),
-      absolute('the same: a supervisor, of a processor', '%', mean(of(shim, 'supervisor')), { most: 0.3 }),
+      paired('natively again, the same in other processes: pages a second', '1/s', ...twice('rate'), null),
+      paired('the same: CPU time of a page', 'µs', ...twice('cpu'), null),
+      absolute('under the shim: a supervisor, of a processor', '%', mean(of(shim, 'supervisor')), { most: 0.3 }),
       paired(`host functions behind NATs, ${RTT} ms apart: pages a second`, '1/s', ...far('rate'), null),
       paired('the same: 90th percentile', 'ms', ...far('p90'), null),
       paired('the same: CPU time of a page, with supervisors and seed', 'µs', ...far('cpu'), null),

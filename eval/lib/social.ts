@@ -129,10 +129,14 @@ export interface LoadOptions {
   readonly seconds: number;
 }
 
-/** Ordinary processes at addresses of the loopback interface. */
-export async function asProcesses({ connections, seconds }: LoadOptions): Promise<Deployment> {
+/** Ordinary processes at addresses of the loopback interface, others for each `number` (0 to 255). */
+export async function asProcesses(
+  what: string,
+  number: number,
+  { connections, seconds }: LoadOptions,
+): Promise<Deployment> {
   const folder = mkdtempSync(join(tmpdir(), 'imaginary-eval-'));
-  const addressOf = (name: string) => `127.201.0.${NAMES.indexOf(name) + 1}`;
+  const addressOf = (name: string) => `127.201.${number}.${NAMES.indexOf(name) + 1}`;
   writeFileSync(join(folder, 'nginx.conf'), nginxConf(folder, addressOf('page'), addressOf('web')));
   writeFileSync(join(folder, 'service.js'), readFileSync(join(PROGRAMS, 'service.js')));
   const children = NAMES.map((name) => {
@@ -166,7 +170,7 @@ export async function asProcesses({ connections, seconds }: LoadOptions): Promis
     throw error;
   }
   return {
-    what: 'native',
+    what,
     load: () => clients.load(),
     get: (path) => output(finish(start([...CURL, `${url}${path}`]), 'curl')),
     parts,
