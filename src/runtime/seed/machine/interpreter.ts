@@ -28,6 +28,7 @@ import {
   visiblePorts,
 } from './state';
 import { step } from './step';
+import { answering } from './waiters';
 
 /** The control connections of members. A member that is gone is not an error. */
 export interface Connections {
@@ -168,11 +169,10 @@ export class Machine {
    * @returns the epoch
    */
   tell(member: MemberId): number | undefined {
-    const { phase } = this.#state;
-    if (phase.state !== 'running' || phase.fence || phase.session.peer === undefined) return undefined;
-    if (!visiblePorts(phase.session.ports).some(({ protocol }) => !protocol)) return undefined;
+    const running = answering(this.#state);
+    if (!running || !visiblePorts(running.session.ports).some(({ protocol }) => !protocol)) return undefined;
     this.#subscribers.tell(member, locationOf(this.#state));
-    return phase.epoch;
+    return running.epoch;
   }
 
   /** A member is gone: it waits for nothing, and can reach nothing, which counts as an acknowledgement. */

@@ -3,7 +3,7 @@ import { hiddenPort } from '../../../contract/abi/shim';
 import type { ConnectErrno } from '../../../contract/control/errno';
 import type { TimerName, WaitTimer } from './effects';
 import type { Locate } from './events';
-import { type HostState, locationOf, type MemberId, portName, visiblePorts, type Waiter } from './state';
+import { type HostState, locationOf, type MemberId, portName, type Running, visiblePorts, type Waiter } from './state';
 import type { Turn } from './turn';
 
 export function waitTimer({ member, id }: Pick<Waiter, 'member' | 'id'>): WaitTimer {
@@ -97,16 +97,20 @@ function endWaits(turn: Turn, answerTo: (waiter: Waiter) => Answer | undefined) 
   for (const [waiter, answer] of answers) give(turn, waiter, answer);
 }
 
-/** The host's ports that a locate is answered with at once, by name. Undefined: not in this state. */
-function openPorts({ phase }: HostState): ReadonlyMap<string, number> | undefined {
+/** The host runs, and a locate of a port that is open is answered at once. Undefined: not in this state. */
+export function answering({ phase }: HostState): Running | undefined {
   // Without its control connection the host may be anywhere: the locates wait until it is back or given up.
-  if (phase.state !== 'running' || phase.fence || phase.session.peer === undefined) return undefined;
-  return new Map(visiblePorts(phase.session.ports).map((p) => [portName(p), p.realPort]));
+  return phase.state === 'running' && !phase.fence && phase.session.peer !== undefined ? phase : undefined;
 }
+
+/** By name. */
+const openPorts = ({ session }: Running): ReadonlyMap<string, number> =>
+  new Map(visiblePorts(session.ports).map((p) => [portName(p), p.realPort]));
 
 /** Where every connect to that TCP port goes until the phase changes. Undefined: each one is to ask. */
 export function reachedAt(state: HostState, port: number): { address: string; realPort: number } | undefined {
-  const realPort = openPorts(state)?.get(portName({ port }));
+  const running = answering(state);
+  const realPort = running && openPorts(running).get(portName({ port }));
   const { address } = locationOf(state);
   return address === undefined || realPort === undefined ? undefined : { address, realPort };
 }
@@ -118,9 +122,10 @@ function answersIn(state: HostState): (waiter: Waiter) => Answer | undefined {
     const { errno, reason } = phase;
     return () => (errno ? { errno, reason } : undefined);
   }
-  const open = openPorts(state);
-  if (!open || phase.state !== 'running') return () => undefined;
-  const { settled, settledDatagrams, expected } = phase.session;
+  const running = answering(state);
+  if (!running) return () => undefined;
+  const open = openPorts(running);
+  const { settled, settledDatagrams, expected } = running.session;
   return (waiter) => {
     const realPort = open.get(portName(waiter));
     if (realPort !== undefined) return { realPort };
