@@ -15,8 +15,13 @@
 
 /* As im_socket_slot, which says more. */
 struct slot {
-  _Atomic uint32_t seq;
-  _Atomic uint32_t flags;
+  union {
+    struct {
+      _Atomic uint32_t seq;
+      _Atomic uint32_t flags;
+    };
+    _Atomic uint64_t seq_and_flags; /* little-endian: the flags are its upper half */
+  };
   _Atomic uint64_t cookie;
   _Atomic uint32_t local_ip, peer_ip;
   _Atomic uint32_t ports;
@@ -24,6 +29,7 @@ struct slot {
   _Atomic uint64_t epoch;
 };
 _Static_assert(sizeof(struct slot) == sizeof(struct im_socket_slot), "slot");
+_Static_assert(offsetof(struct slot, flags) == offsetof(struct im_socket_slot, flags), "slot");
 _Static_assert(offsetof(struct slot, peer_ip) == offsetof(struct im_socket_slot, peer), "slot");
 _Static_assert(offsetof(struct slot, epoch) == offsetof(struct im_socket_slot, epoch), "slot");
 /* Behind the count of datagrams: a uint32_t that is no longer 0 once a rare option has been set. */
@@ -146,10 +152,18 @@ bool sockets_has(int fd, uint8_t flags, struct im_socket *socket) {
 }
 
 void sockets_clear(uint64_t cookie, uint8_t flags) {
-  struct im_socket socket;
-  if (!sockets_get(cookie, &socket)) return;
-  socket.flags &= (uint8_t)~flags;
-  sockets_put(cookie, &socket);
+  if (!slots || !cookie) return;
+  struct slot *set = set_of(cookie);
+  for (unsigned way = 0; way < WAYS; way++) {
+    struct slot *slot = &set[way];
+    for (int look = 0; look < 100; look++) {
+      uint64_t seen = atomic_load_explicit(&slot->seq_and_flags, memory_order_acquire);
+      if (atomic_load_explicit(&slot->cookie, memory_order_relaxed) != cookie) break;
+      if (seen & 1) continue;
+      uint32_t seq = (uint32_t)seen + 2, left = (uint32_t)(seen >> 32) & ~(uint32_t)flags;
+      if (atomic_compare_exchange_strong(&slot->seq_and_flags, &seen, (uint64_t)left << 32 | seq)) return;
+    }
+  }
 }
 
 uint16_t sockets_bound_port(uint64_t cookie) {

@@ -36,12 +36,24 @@ const [SEQ, FLAGS, COOKIE, PEER, PORTS, ERROR, EPOCH] = [
 ].map((o) => o / 4);
 const BITS = { ended: abi.IM_SOCKET_ENDED, probe: abi.IM_SOCKET_PROBE } as const;
 
+/** A slot that changes under our eyes is looked at so many times: its marks change twice, unless its guest plays tricks. */
+const LOOKS = 8;
+
+/** A slot as it was at one moment. */
+interface Seen {
+  readonly handoff: Handoff;
+  readonly seq: number;
+  readonly flags: number;
+}
+
+const both = (seq: number, flags: number) => (BigInt(flags) << 32n) | BigInt(seq);
+
 /** @param memory the sockets file, mapped */
 export function openHandoffs(memory: ArrayBuffer): Handoffs {
   const words = new Uint32Array(memory, 0, SLOTS * WORDS);
+  /** `seq` and `flags` of a slot: neighbours, and the first of it. */
+  const pairs = new BigUint64Array(memory, 0, (SLOTS * WORDS) / 2);
   const long = (at: number) => words[at] + words[at + 1] * 2 ** 32;
-
-  const isError = (slot: number) => (words[slot + FLAGS] & abi.IM_SOCKET_ERROR) !== 0;
 
   /**
    * Where connections of this kind are. Nearly all slots are empty, and all are looked at: in one loop that calls
@@ -54,42 +66,50 @@ export function openHandoffs(memory: ArrayBuffer): Handoffs {
     }
     return slots;
   };
-  /** Undefined: it is being written just now. */
-  const read = (slot: number): Handoff | undefined => {
-    const seq = Atomics.load(words, slot + SEQ);
-    const handoff = {
-      cookie: long(slot + COOKIE),
-      peer: (isError(slot) ? 0 : words[slot + ERROR]) || words[slot + PEER],
-      localPort: words[slot + PORTS] & 0xffff,
-      epoch: long(slot + EPOCH),
-      ended: (words[slot + FLAGS] & abi.IM_SOCKET_ENDED) !== 0,
-      probing: (words[slot + FLAGS] & abi.IM_SOCKET_PROBE) !== 0,
-    };
-    return seq % 2 === 0 && Atomics.load(words, slot + SEQ) === seq ? handoff : undefined;
+  /** Undefined: it is being written just now. Its marks may change meanwhile: that is another look. */
+  const read = (slot: number): Seen | undefined => {
+    for (let look = 0; look < LOOKS; look++) {
+      const seq = Atomics.load(words, slot + SEQ);
+      if (seq % 2 === 1) return undefined;
+      const flags = words[slot + FLAGS];
+      const handoff = {
+        cookie: long(slot + COOKIE),
+        peer: ((flags & abi.IM_SOCKET_ERROR) === 0 && words[slot + ERROR]) || words[slot + PEER],
+        localPort: words[slot + PORTS] & 0xffff,
+        epoch: long(slot + EPOCH),
+        ended: (flags & abi.IM_SOCKET_ENDED) !== 0,
+        probing: (flags & abi.IM_SOCKET_PROBE) !== 0,
+      };
+      if (Atomics.load(words, slot + SEQ) === seq) return { handoff, seq, flags };
+    }
+    return undefined;
   };
-  const set = (slot: number, bit: number): boolean => {
-    const seq = Atomics.load(words, slot + SEQ);
-    if (seq % 2 === 1 || Atomics.compareExchange(words, slot + SEQ, seq, seq + 1) !== seq) return false;
-    const before = Atomics.or(words, slot + FLAGS, bit);
-    Atomics.store(words, slot + SEQ, seq + 2);
-    return (before & bit) === 0;
+  /** In one step: nobody finds the slot being written. @returns false: it has changed since */
+  const set = (slot: number, { seq, flags }: Seen, bit: number): boolean => {
+    const [before, after] = [both(seq, flags), both((seq + 2) >>> 0, (flags | bit) >>> 0)];
+    return Atomics.compareExchange(pairs, (slot + SEQ) / 2, before, after) === before;
+  };
+  const mark = (slot: number, bit: number, which: (handoff: Handoff) => boolean): boolean => {
+    for (let look = 0; look < LOOKS; look++) {
+      const seen = read(slot);
+      if (!seen || (seen.flags & bit) !== 0 || !which(seen.handoff)) return false;
+      if (set(slot, seen, bit)) return true;
+    }
+    return false;
   };
 
   return {
     list: () => {
       const found: Handoff[] = [];
       for (const slot of used()) {
-        const handoff = read(slot);
-        if (handoff) found.push(handoff);
+        const seen = read(slot);
+        if (seen) found.push(seen.handoff);
       }
       return found;
     },
-    mark: (mark, which) => {
+    mark: (kind, which) => {
       let count = 0;
-      for (const slot of used()) {
-        const handoff = read(slot);
-        if (handoff && which(handoff) && set(slot, BITS[mark])) count += 1;
-      }
+      for (const slot of used()) if (mark(slot, BITS[kind], which)) count += 1;
       return count;
     },
   };

@@ -30,6 +30,11 @@ export interface PartnersOptions {
  * for another one, and to look at them takes a while.
  */
 const AFTER_JOIN = 10;
+/**
+ * The same for those that were being made then: where their other side was heard of before the join, nobody watches it.
+ * Longer than any transport may take for one.
+ */
+const LATE = 12_000;
 
 /** Clients that have connected to this member, of which it is known what they are called. */
 const MOST_CLIENTS = 4_096;
@@ -52,6 +57,7 @@ export class Partners {
   /** The last connection to the seed is given up because nothing got through. */
   #seedSilent = false;
   #joined: NodeJS.Timeout | undefined;
+  #late: NodeJS.Timeout | undefined;
   #thawed = false;
   /** The other sides of all connections are to be asked. */
   #asks = false;
@@ -91,6 +97,8 @@ export class Partners {
     this.#watched.clear();
     this.#up.clear();
     this.#joined ??= setTimeout(this.#lookAtAll, AFTER_JOIN).unref();
+    clearTimeout(this.#late);
+    this.#late = setTimeout(this.#watchAll, LATE).unref();
   }
 
   located({ host, epoch, oldest = 0, state }: Location, address: number): void {
@@ -143,18 +151,23 @@ export class Partners {
 
   close(): void {
     clearTimeout(this.#joined);
+    clearTimeout(this.#late);
     this.#waitingData.close();
     this.#survival.close();
     this.#silence?.close();
   }
 
   readonly #lookAtAll = (): void => {
-    const { connections, hostAt } = this.#options;
     this.#joined = undefined;
     if (this.#thawed) this.#survival.thawed();
     this.#thawed = false;
     if (this.#asks) this.#askAll();
     this.#asks = false;
+    this.#watchAll();
+  };
+
+  readonly #watchAll = (): void => {
+    const { connections, hostAt } = this.#options;
     for (const { peer, epoch } of connections.alive()) {
       if (epoch === 0) this.#watchClient(this.#clients.get(peer));
       else this.#watch(hostAt(peer), epoch);

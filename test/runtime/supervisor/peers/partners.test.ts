@@ -59,3 +59,29 @@ test.each([
   located(NEW, NEW);
   expect(jest.getTimerCount()).toBe(1);
 });
+
+test('after a join the seed is to watch every host that there is a connection with, also of one that was being made', () => {
+  const watched: string[] = [];
+  const session = { watch: (host: string, epoch: number) => void watched.push(`${host} ${epoch}`) };
+  const open = jest.spyOn(connections, 'alive').mockReturnValue([]);
+  const hostAt = (address: number) => (address === ADDRESS ? 'api' : undefined);
+  const native = loadNative();
+  const joined = new Partners({ connections, native, isFlat: true, hostAt, session: () => session as never });
+  joined.meets({ member: 1, name: 'api', address: formatAddress(ADDRESS), epoch: NEW, addresses: [] });
+  expect(watched.splice(0)).toEqual([`api ${NEW}`]);
+  joined.refresh();
+  jest.advanceTimersByTime(100);
+  expect(watched).toEqual([]);
+  open.mockReturnValue([
+    {
+      ...{ cookie: 1, peer: ADDRESS, localPort: 80, epoch: NEW, ended: false, probing: false },
+      ...{ sendQueue: 0, lastAck: 0, retransmitted: 0 },
+    },
+  ]);
+  jest.advanceTimersByTime(20_000);
+  expect(watched).toEqual([`api ${NEW}`]);
+  joined.refresh();
+  jest.advanceTimersByTime(100);
+  expect(watched).toEqual([`api ${NEW}`, `api ${NEW}`]);
+  joined.close();
+});
