@@ -13,7 +13,20 @@ import { parseArgs } from 'node:util';
 import { followEvents, frozen, type HostStatus, imaginary, isolation, platformPid, ps, STATE } from './imaginary';
 import { fromOutside, type Outside, stayOpen } from './outside';
 import { check, colour, indent, ms, paint, print, show } from './say';
-import { atWork, CHAIN, curl, describe, detailOf, ended, guests, happened, narrate, order, type Shop } from './shop';
+import {
+  asleep,
+  atWork,
+  CHAIN,
+  curl,
+  describe,
+  detailOf,
+  ended,
+  guests,
+  happened,
+  narrate,
+  order,
+  type Shop,
+} from './shop';
 import { allocationSteps } from './steps';
 import { type Timeline, timelineOf } from './timeline';
 import { drawSvg } from './timeline-svg';
@@ -131,7 +144,7 @@ const STEPS: readonly Step[] = [
       const same = hosts.every((h) => h.allocations === (CHAIN.includes(h.name) ? 1 : 0));
       check(same, 'nothing was allocated', describe(hosts));
       const [first, second] = shop.orders.map((run) => run.to - run.from);
-      check(second < first, `${ms(second)} instead of ${ms(first)}`, 'it was not faster');
+      print(paint('2', `    ${ms(second)} instead of ${ms(first)}`));
     },
   },
   {
@@ -142,7 +155,7 @@ const STEPS: readonly Step[] = [
       try {
         // What a host connects to soon after its start is started with it the next time. The API sleeps before it
         // connects to the database: so that one is not needed in the end, either.
-        await happened(shop, 'suspended', ['api', 'redis', 'worker'], shop.orders[1].from);
+        await asleep(shop, ['api', 'redis', 'worker']);
       } finally {
         stop();
       }

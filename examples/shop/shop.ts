@@ -1,7 +1,7 @@
 /** The shop while the demo runs: what is asked of it, and what has become of its hosts. */
-import { type EventLog, type HostStatus, processesBelow, type Run } from './imaginary';
+import { type EventLog, type HostStatus, processesBelow, ps, type Run } from './imaginary';
 import { ms, paint, print, show } from './say';
-import type { Mark } from './timeline';
+import type { ClusterEvent, Mark } from './timeline';
 
 export interface Shop {
   readonly pid: number;
@@ -49,13 +49,30 @@ export async function detailOf(shop: Shop, host: string, event: string, after = 
   return find(shop, host, event, after)!.detail;
 }
 
+/** What has become of each host since its first event, last. */
+const lastOf = (events: readonly ClusterEvent[], host: string) =>
+  events.filter((e) => e.host === host && LIFE.includes(e.event)).at(-1)?.event;
+
+/** These hosts sleep now: not before what was asked of them last, which the log may show later than the answer came. */
+export async function asleep(shop: Shop, hosts: readonly string[]): Promise<void> {
+  for (let seen = 0; ; ) {
+    await shop.log.until(`${hosts.join(', ')} asleep`, 30_000, (events) => {
+      const news = events.length > seen;
+      return news && hosts.every((host) => lastOf(events, host) === 'suspended');
+    });
+    seen = shop.log.events.length;
+    const found = (await ps()).filter(({ name }) => hosts.includes(name));
+    if (found.every(({ state }) => state === 'suspended')) return;
+  }
+}
+
 const ENDS = ['released', 'exited'];
 /** The last thing that has become of each host is its end. Where a worker sees the end of its Redis, it exits by itself. */
 export const ended = (shop: Shop) =>
   shop.log.until('the end of all hosts', 60_000, (events) =>
     shop.names.every((host) => {
-      const life = events.filter((e) => e.host === host && LIFE.includes(e.event));
-      return life.length === 0 || ENDS.includes(life[life.length - 1].event);
+      const last = lastOf(events, host);
+      return last === undefined || ENDS.includes(last);
     }),
   );
 
