@@ -37,10 +37,14 @@ for _ in range(int(sys.argv[1])):
 import json; print(json.dumps(seen), flush=True)
 sys.stdin.read()
 `;
-/** One connection after the other until its input ends; prints which hosts answered, and how connects failed. */
+/**
+ * One connection after the other until its input ends; prints `begun` once the instance has answered, and at its end which
+ * hosts answered, and how connects failed.
+ */
 const CHURN = `
 import collections, errno, json, socket, sys, threading
-seen, failed, broken, ends = collections.Counter(), [], 0, threading.Event()
+seen, failed, broken = collections.Counter(), [], 0
+begun, ends = threading.Event(), threading.Event()
 def run():
     global broken
     while not ends.is_set():
@@ -52,10 +56,12 @@ def run():
             while data := s.recv(4096): answer += data
             if answer: seen[answer.split(b"\\r\\n\\r\\n")[1].decode()] += 1
             else: broken += 1
+            if seen["vm"]: begun.set()
         except OSError: broken += 1
         s.close()
-threads = [threading.Thread(target=run) for _ in range(4)]
+threads = [threading.Thread(target=run) for _ in range(int(sys.argv[1]))]
 for t in threads: t.start()
+begun.wait()
 print("begun", flush=True)
 sys.stdin.read()
 ends.set()
@@ -63,6 +69,8 @@ for t in threads: t.join()
 print(json.dumps({"seen": seen, "failed": failed, "broken": broken}))
 `;
 const EACH = 4;
+/** Of `CHURN`. */
+const THREADS = 4;
 const FUNCTIONS = ['f1', 'f2', 'f3'];
 
 describe.each(['flat', 'nat'])('network %s', (network) => {
@@ -120,14 +128,17 @@ describe.each(['flat', 'nat'])('network %s', (network) => {
     expect(spilt.f1).toBeGreaterThanOrEqual(1);
     expect(await states()).toMatchObject({ f3: 'imagined', vm: 'running' });
     await Promise.all([few.end(), more.end()]);
-    // There is room again.
-    const again = program(HOLD, '2');
-    expect(JSON.parse(await again.next())).toEqual({ vm: 2 });
-    await again.end();
+    // There is room again, as soon as the instance has reported it.
+    await eventually(async () => {
+      const again = program(HOLD, '2');
+      const { vm } = JSON.parse(await again.next());
+      await again.end();
+      return vm === 2;
+    }, 20_000);
   });
 
   test('the instance is killed under the load of wrk: no connect fails, functions take over, and it serves when it is back', async () => {
-    const churn = program(CHURN);
+    const churn = program(CHURN, String(THREADS));
     expect(await churn.next()).toBe('begun');
     const wrk = cluster.exec(['wrk', '-t', '2', '-c', String(3 * EACH), '-d', '6', '--timeout', '20', 'http://api/']);
     await eventually(
@@ -139,8 +150,8 @@ describe.each(['flat', 'nat'])('network %s', (network) => {
     await churn.end();
     const { seen, failed, broken } = JSON.parse(await churn.next());
     expect(failed).toEqual([]);
-    // Those that were connected at that moment.
-    expect(broken).toBeLessThanOrEqual(EACH);
+    // Of each thread: the one at that moment, and the next one, if the supervisor had not seen the end of the instance yet.
+    expect(broken).toBeLessThanOrEqual(2 * THREADS);
     expect(Object.keys(seen)).toEqual(expect.arrayContaining(['vm', 'f1']));
     expect(code).toBe(0);
     // It is printed when one of the four is not 0.
