@@ -68,7 +68,7 @@ const START = {
 };
 type Kind = keyof typeof START;
 type Found = Readonly<Record<Kind, Round[]>>;
-/** Each round has these, beginning with another one each time: none is always the one after another. */
+/** Each round has these three. Each begins with another one. */
 const TURN: readonly Kind[] = ['native', 'shim', 'again'];
 
 async function measureSet(found: Found, progress: (text: string) => void): Promise<void> {

@@ -49,17 +49,18 @@ export async function detailOf(shop: Shop, host: string, event: string, after = 
   return find(shop, host, event, after)!.detail;
 }
 
-/** What has become of each host since its first event, last. */
+/** The last thing that has become of a host. */
 const lastOf = (events: readonly ClusterEvent[], host: string) =>
   events.filter((e) => e.host === host && LIFE.includes(e.event)).at(-1)?.event;
 
-/** These hosts sleep now: not before what was asked of them last, which the log may show later than the answer came. */
+/** Waits until these hosts sleep. The log may lag behind the answer to the last request: the seed has the last word. */
 export async function asleep(shop: Shop, hosts: readonly string[]): Promise<void> {
   for (let seen = 0; ; ) {
-    await shop.log.until(`${hosts.join(', ')} asleep`, 30_000, (events) => {
-      const news = events.length > seen;
-      return news && hosts.every((host) => lastOf(events, host) === 'suspended');
-    });
+    await shop.log.until(
+      `${hosts.join(', ')} asleep`,
+      30_000,
+      (events) => events.length > seen && hosts.every((host) => lastOf(events, host) === 'suspended'),
+    );
     seen = shop.log.events.length;
     const found = (await ps()).filter(({ name }) => hosts.includes(name));
     if (found.every(({ state }) => state === 'suspended')) return;

@@ -89,7 +89,7 @@ describe.each(['flat', 'nat'])('network %s', (network) => {
 
   async function join(): Promise<void> {
     const { folder } = cluster;
-    // The ports of an instance that was killed are shown for as long as it may have been cut off only.
+    // The seed shows the ports of a killed instance until it gives the instance up.
     const before = await cluster.host('vm');
     cluster.follow(['join', '--name', 'vm', '--', 'nginx', '-p', folder, '-c', `${folder}/nginx.conf`, '-e', 'stderr']);
     await eventually(async () => {

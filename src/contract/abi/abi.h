@@ -34,8 +34,8 @@
 /* ---- sockets ---- */
 /*
  * From the file's start, up to IM_TRAFFIC_OFFSET. A slot is written under its own sequence lock: whoever makes `seq`
- * odd writes, and makes it even again. A writer that is killed half-way leaves it odd: lost. Who changes a flag only
- * does so in one step, `seq` and `flags` together: a socket is always there while its marks come and go.
+ * odd writes, and makes it even again. A writer that is killed half-way leaves it odd: lost. A change of
+ * the flags alone is one step, `seq` and `flags` together: nobody finds the slot being written for it.
  */
 struct im_socket_slot { /* 40 bytes */
   uint32_t seq;

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 
 #define WAYS 8u
+/* A slot that is being written is looked at so many times. */
+#define LOOKS 100
 
 /* As im_socket_slot, which says more. */
 struct slot {
@@ -85,7 +87,7 @@ bool sockets_get(uint64_t cookie, struct im_socket *socket) {
   struct slot *set = set_of(cookie);
   for (unsigned way = 0; way < WAYS; way++) {
     struct slot *slot = &set[way];
-    for (int look = 0; look < 100; look++) {
+    for (int look = 0; look < LOOKS; look++) {
       if (atomic_load_explicit(&slot->cookie, memory_order_relaxed) != cookie) break;
       uint32_t seq = atomic_load_explicit(&slot->seq, memory_order_acquire);
       if (seq & 1) continue;
@@ -156,7 +158,7 @@ void sockets_clear(uint64_t cookie, uint8_t flags) {
   struct slot *set = set_of(cookie);
   for (unsigned way = 0; way < WAYS; way++) {
     struct slot *slot = &set[way];
-    for (int look = 0; look < 100; look++) {
+    for (int look = 0; look < LOOKS; look++) {
       uint64_t seen = atomic_load_explicit(&slot->seq_and_flags, memory_order_acquire);
       if (atomic_load_explicit(&slot->cookie, memory_order_relaxed) != cookie) break;
       if (seen & 1) continue;

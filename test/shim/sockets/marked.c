@@ -4,7 +4,6 @@
  */
 #include "core/sockets.c"
 
-#include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>

@@ -36,7 +36,7 @@ const [SEQ, FLAGS, COOKIE, PEER, PORTS, ERROR, EPOCH] = [
 ].map((o) => o / 4);
 const BITS = { ended: abi.IM_SOCKET_ENDED, probe: abi.IM_SOCKET_PROBE } as const;
 
-/** A slot that changes under our eyes is looked at so many times: its marks change twice, unless its guest plays tricks. */
+/** A slot whose marks change meanwhile is looked at again, so many times: a guest may change them without end. */
 const LOOKS = 8;
 
 /** A slot as it was at one moment. */
@@ -51,7 +51,7 @@ const both = (seq: number, flags: number) => (BigInt(flags) << 32n) | BigInt(seq
 /** @param memory the sockets file, mapped */
 export function openHandoffs(memory: ArrayBuffer): Handoffs {
   const words = new Uint32Array(memory, 0, SLOTS * WORDS);
-  /** `seq` and `flags` of a slot: neighbours, and the first of it. */
+  /** The first two words of a slot, `seq` and `flags`, as one number. */
   const pairs = new BigUint64Array(memory, 0, (SLOTS * WORDS) / 2);
   const long = (at: number) => words[at] + words[at + 1] * 2 ** 32;
 
@@ -66,7 +66,7 @@ export function openHandoffs(memory: ArrayBuffer): Handoffs {
     }
     return slots;
   };
-  /** Undefined: it is being written just now. Its marks may change meanwhile: that is another look. */
+  /** Undefined: it is being written just now. */
   const read = (slot: number): Seen | undefined => {
     for (let look = 0; look < LOOKS; look++) {
       const seq = Atomics.load(words, slot + SEQ);

@@ -31,8 +31,8 @@ export interface PartnersOptions {
  */
 const AFTER_JOIN = 10;
 /**
- * The same for those that were being made then: where their other side was heard of before the join, nobody watches it.
- * Longer than any transport may take for one.
+ * Milliseconds after a join at which the connections are looked at once more. One that was being made during the join was
+ * not there at the first look, and what was watched for it before was forgotten. Punching and the relay have 7 s.
  */
 const LATE = 12_000;
 
